@@ -1,0 +1,155 @@
+package segment
+
+import (
+	"fmt"
+	"iter"
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// Numbers is a set of task numbers of one segment, 0 to [Size]-1. The zero value is the empty set; values compare with ==.
+type Numbers [Size / 64]uint64
+
+// Of is the set of these numbers. It panics on a number outside 0..Size-1: check what comes from outside before.
+func Of(numbers ...int) Numbers {
+	var s Numbers
+	for _, n := range numbers {
+		s[n/64] |= 1 << (n % 64)
+	}
+	return s
+}
+
+// Range is the set first..last, both included; empty when last < first.
+func Range(first, last int) Numbers {
+	var s Numbers
+	for n := first; n <= last; n++ {
+		s[n/64] |= 1 << (n % 64)
+	}
+	return s
+}
+
+// Contains tells whether n is in the set.
+func (s Numbers) Contains(n int) bool { return n >= 0 && n < Size && s[n/64]&(1<<(n%64)) != 0 }
+
+// Empty tells whether no number is in the set.
+func (s Numbers) Empty() bool { return s == Numbers{} }
+
+// Len is how many numbers are in the set.
+func (s Numbers) Len() int {
+	n := 0
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// Union is what is in either set.
+func (s Numbers) Union(o Numbers) Numbers {
+	for i := range s {
+		s[i] |= o[i]
+	}
+	return s
+}
+
+// Minus is what is in s and not in o.
+func (s Numbers) Minus(o Numbers) Numbers {
+	for i := range s {
+		s[i] &^= o[i]
+	}
+	return s
+}
+
+// Intersect is what is in both sets.
+func (s Numbers) Intersect(o Numbers) Numbers {
+	for i := range s {
+		s[i] &= o[i]
+	}
+	return s
+}
+
+// All yields the numbers in rising order.
+func (s Numbers) All() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, w := range s {
+			for ; w != 0; w &= w - 1 {
+				if !yield(i*64 + bits.TrailingZeros64(w)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// First is the k lowest numbers of the set, or all when there are fewer.
+func (s Numbers) First(k int) Numbers {
+	var out Numbers
+	for n := range s.All() {
+		if k <= 0 {
+			break
+		}
+		out = out.Union(Of(n))
+		k--
+	}
+	return out
+}
+
+// Min is the lowest number, -1 for the empty set.
+func (s Numbers) Min() int {
+	for n := range s.All() {
+		return n
+	}
+	return -1
+}
+
+// Max is the highest number, -1 for the empty set.
+func (s Numbers) Max() int {
+	highest := -1
+	for n := range s.All() {
+		highest = n
+	}
+	return highest
+}
+
+// String is the set as ranges in rising order, "0-4,7": the form in which it is stored.
+func (s Numbers) String() string {
+	var b strings.Builder
+	for n := 0; n < Size; n++ {
+		if !s.Contains(n) {
+			continue
+		}
+		first := n
+		for s.Contains(n + 1) {
+			n++
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Itoa(first))
+		if n > first {
+			b.WriteString("-" + strconv.Itoa(n))
+		}
+	}
+	return b.String()
+}
+
+// ParseNumbers reads what [Numbers.String] writes.
+func ParseNumbers(text string) (Numbers, error) {
+	var s Numbers
+	if text == "" {
+		return s, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		first, err1 := strconv.Atoi(from)
+		last, err2 := strconv.Atoi(to)
+		if err1 != nil || err2 != nil || first < 0 || last < first || last >= Size {
+			return Numbers{}, fmt.Errorf("task numbers %q: %q is no number or range within 0-%d", text, part, Size-1)
+		}
+		s = s.Union(Range(first, last))
+	}
+	return s, nil
+}
