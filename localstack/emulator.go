@@ -1,0 +1,204 @@
+// Package localstack runs the local AWS that tests and the demo use: MiniStack, on a port of its own, with nothing left behind.
+//
+// It needs the project's checkout around the working directory and a python3; the first use installs the emulator into .local/venv.
+package localstack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+const (
+	// Region is where everything in the emulator lives.
+	Region = "us-east-1"
+	// outlives bounds how long Stop waits for the log to end after the supervisor has.
+	outlives = 5 * time.Second
+	// accessKey is also the secret one. Where the emulator enforces roles, it may do everything.
+	accessKey = "test"
+)
+
+// Options say how the emulator runs. The zero value is right for most tests.
+type Options struct {
+	// Port is where it listens on 127.0.0.1; 0 takes a free one.
+	Port int
+	// Auth has it enforce the roles of functions, and resource policies.
+	Auth bool
+	// FunctionEndpoint is the AWS_ENDPOINT_URL that functions get, such as a proxy that puts faults before the emulator.
+	// Empty: the emulator itself.
+	FunctionEndpoint string
+	// Settings are further settings of the emulator: the README of this folder names the useful ones.
+	Settings map[string]string
+	// Log gets what the emulator says of itself: warnings and errors. What functions print goes to their log groups. May be nil.
+	Log io.Writer
+}
+
+// Emulator is a running local AWS. It ends when Stop is called, and also when this process ends in any way, a kill included.
+type Emulator struct {
+	// Endpoint is the URL to reach it at, http://localhost:<Port>.
+	Endpoint string
+	Port     int
+
+	supervisor *exec.Cmd
+	lifeline   io.Closer // the supervisor's standard input: it ends the emulator when this closes
+	folder     string    // where the emulator has its files
+	log        *tail
+	stop       sync.Once
+	stopped    error
+}
+
+// Start runs an emulator and returns when it answers, within a minute. ctx bounds the start alone, not the life of the emulator.
+// The error names the port when it is taken, and has the end of the emulator's log when it does not come up.
+func Start(ctx context.Context, options Options) (*Emulator, error) {
+	checkout, err := findCheckout()
+	if err != nil {
+		return nil, err
+	}
+	python, err := installPython(ctx, checkout)
+	if err != nil {
+		return nil, err
+	}
+
+	e := &Emulator{log: &tail{also: options.Log}}
+	e.supervisor = exec.Command(python, append([]string{filepath.Join(checkout, "localstack", "emulator.py"), "run"}, options.arguments()...)...)
+	e.supervisor.Stderr = e.log
+	// A group of its own: an interrupt from the terminal is for this process, which may still have to talk to the emulator.
+	e.supervisor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	e.supervisor.WaitDelay = outlives
+	if e.lifeline, err = e.supervisor.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("starting the emulator: %w", err)
+	}
+	answers, err := e.supervisor.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting the emulator: %w", err)
+	}
+	if err := e.supervisor.Start(); err != nil {
+		return nil, fmt.Errorf("starting the emulator: %w", err)
+	}
+	if err := e.awaitAnswer(ctx, answers); err != nil {
+		return nil, errors.Join(err, e.Stop())
+	}
+	return e, nil
+}
+
+func (o Options) arguments() []string {
+	arguments := []string{"--port", strconv.Itoa(o.Port)}
+	set := func(name, value string) { arguments = append(arguments, "--set", name+"="+value) }
+	if o.Auth {
+		set("AUTH", "true")
+	}
+	if o.FunctionEndpoint != "" {
+		set("AWS_ENDPOINT_URL", o.FunctionEndpoint)
+	}
+	for name, value := range o.Settings {
+		set(name, value)
+	}
+	return arguments
+}
+
+// awaitAnswer reads the one line in which the supervisor says that the emulator answers, or why it does not.
+func (e *Emulator) awaitAnswer(ctx context.Context, answers io.Reader) error {
+	var answer struct {
+		Endpoint, Folder, Error string
+		Port                    int
+	}
+	read := make(chan error, 1)
+	go func() { read <- json.NewDecoder(answers).Decode(&answer) }()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("starting the emulator: %w", context.Cause(ctx))
+	case err := <-read:
+		if err == nil && answer.Error != "" {
+			err = errors.New(answer.Error)
+		}
+		if err != nil {
+			return fmt.Errorf("starting the emulator: %w%s", err, e.log)
+		}
+	}
+	e.Endpoint, e.Port, e.folder = answer.Endpoint, answer.Port, answer.Folder
+	return nil
+}
+
+// Stop ends the emulator and the functions in it, deletes its files, and returns when all that is done: seconds at most.
+// The error says that the emulator had ended by itself before. Calling it again changes nothing.
+func (e *Emulator) Stop() error {
+	e.stop.Do(func() {
+		_ = e.lifeline.Close()
+		if err := e.supervisor.Wait(); err != nil && e.Endpoint != "" {
+			e.stopped = fmt.Errorf("stopping the emulator: %w%s", err, e.log)
+		}
+	})
+	return e.stopped
+}
+
+// Config is what SDK clients need to reach the emulator. Through it nothing else can be reached: see Guard.
+func (e *Emulator) Config() aws.Config {
+	return aws.Config{
+		Region:       Region,
+		BaseEndpoint: aws.String(e.Endpoint),
+		Credentials:  credentials.NewStaticCredentialsProvider(accessKey, accessKey, ""),
+		HTTPClient:   Guard(nil),
+	}
+}
+
+// Environ is this process's environment with all settings of AWS replaced by those of the emulator, for programs started by tests.
+func (e *Emulator) Environ() []string {
+	var environ []string
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "AWS_") {
+			environ = append(environ, variable)
+		}
+	}
+	return append(environ,
+		"AWS_ENDPOINT_URL="+e.Endpoint, "AWS_REGION="+Region, "AWS_DEFAULT_REGION="+Region,
+		"AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+accessKey,
+		// No profile of the user's, and no waiting for an instance's role.
+		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true")
+}
+
+// tail keeps the end of what is written to it, for errors.
+type tail struct {
+	also io.Writer
+
+	mu  sync.Mutex
+	end []byte
+}
+
+// tailSize is how much of the emulator's log an error shows, in bytes: a Python traceback fits.
+const tailSize = 4 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = append(t.end, p...)
+	if len(t.end) > tailSize {
+		t.end = append(t.end[:0], t.end[len(t.end)-tailSize:]...)
+	}
+	if t.also != nil {
+		return t.also.Write(p)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(bytes.TrimSpace(t.end)) == 0 {
+		return ""
+	}
+	return "; the end of its log:\n" + string(t.end)
+}

@@ -1,0 +1,50 @@
+package localstack
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+)
+
+// AllowAWS is the variable that, set to 1, lets tests talk to AWS itself.
+const AllowAWS = "DROVER_TEST_AWS"
+
+// awsDomains are where AWS answers, in all its partitions (https://docs.aws.amazon.com/general/latest/gr/rande.html).
+var awsDomains = []string{"amazonaws.com", "amazonaws.com.cn", "api.aws", "aws.dev", "api.amazonwebservices.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov"}
+
+// Guard is a client, next or the SDK's own if that is nil, that refuses to send a request to AWS itself, so that a test with a wrong
+// setting fails instead of changing somebody's account. DROVER_TEST_AWS=1 lets everything through.
+func Guard(next aws.HTTPClient) aws.HTTPClient {
+	if next == nil {
+		next = awshttp.NewBuildableClient()
+	}
+	if os.Getenv(AllowAWS) == "1" {
+		return next
+	}
+	return guard{next}
+}
+
+type guard struct{ next aws.HTTPClient }
+
+func (g guard) Do(request *http.Request) (*http.Response, error) {
+	host := strings.TrimSuffix(strings.ToLower(request.URL.Hostname()), ".")
+	for _, domain := range awsDomains {
+		if host == domain || strings.HasSuffix(host, "."+domain) {
+			return nil, refusedError{host}
+		}
+	}
+	return g.next.Do(request)
+}
+
+type refusedError struct{ host string }
+
+func (e refusedError) Error() string {
+	return fmt.Sprintf("a test would call AWS itself (%s): set AWS_ENDPOINT_URL to a local AWS, or %s=1 to mean it", e.host, AllowAWS)
+}
+
+// RetryableError tells the SDK that trying again is of no use.
+func (refusedError) RetryableError() bool { return false }
