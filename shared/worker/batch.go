@@ -1,0 +1,61 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// sqsBatch recognises the event of an SQS event source mapping. A task is never taken for one, even if its payload has
+// an attribute "Records": it has "drover" beside it.
+func sqsBatch(event []byte) (events.SQSEvent, bool) {
+	var outline struct {
+		Drover  json.RawMessage
+		Records []struct{ EventSource string }
+	}
+	if json.Unmarshal(event, &outline) != nil || outline.Drover != nil || len(outline.Records) == 0 || outline.Records[0].EventSource != "aws:sqs" {
+		return events.SQSEvent{}, false
+	}
+	var batch events.SQSEvent
+	return batch, json.Unmarshal(event, &batch) == nil
+}
+
+// performBatch does the tasks of a batch in order and names the messages that are to come again: those without a task in
+// them (until they reach the queue's dead letters), those whose end could not be reported, and those that it had no time to
+// begin. A task that failed and was reported is done: its next attempt is Drover's affair.
+func (w *worker) performBatch(ctx context.Context, batch events.SQSEvent) events.SQSEventResponse {
+	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
+	blocked := false
+	for _, message := range batch.Records {
+		if blocked || ctx.Err() != nil || w.performRecord(ctx, message) != nil {
+			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: message.MessageId})
+			// In a FIFO queue, what is behind a message that comes again has to come again behind it.
+			blocked = strings.HasSuffix(message.EventSourceARN, ".fifo")
+		}
+	}
+	return response
+}
+
+func (w *worker) performRecord(ctx context.Context, message events.SQSMessage) error {
+	task, err := ParseTask([]byte(message.Body))
+	if err != nil {
+		w.log.Error("message is no task", "message_id", message.MessageId, "error", err)
+		return err
+	}
+	task.sentAt = sentAt(message.Attributes)
+	_, err = w.performOne(ctx, task)
+	return err
+}
+
+// sentAt reads when a message was put into its queue; zero if it does not say.
+func sentAt(attributes map[string]string) time.Time {
+	milliseconds, err := strconv.ParseInt(attributes["SentTimestamp"], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(milliseconds)
+}

@@ -1,0 +1,173 @@
+package worker
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Version is the version of the `drover` part of a task's event that this package reads, and of the completions it sends.
+const Version = 1
+
+// BadEvent says that what arrived is not a task of Drover's. It carries no task that could be reported as failed, so it
+// is returned to whoever delivered the event: Lambda's on-failure destination or the queue's dead letters.
+type BadEvent struct {
+	Field  string // path of the attribute at fault, "event" for the whole
+	Reason string
+}
+
+func (e *BadEvent) Error() string { return e.Field + ": " + e.Reason }
+
+// envelope is Drover's part of the event, under the key "drover".
+type envelope struct {
+	Version        json.RawMessage `json:"version"`
+	TaskID         string          `json:"task_id"`
+	JobID          string          `json:"job_id"`
+	LabourerID     string          `json:"labourer_id"`
+	Attempt        int             `json:"attempt"`
+	Deadline       string          `json:"deadline"`
+	CompletionsURL string          `json:"completions_url"`
+}
+
+// ParseTask reads the event of one task: a Lambda event, the body of an SQS message or the input of a state machine.
+// Every error is a *BadEvent. Attributes of `drover` that it does not know are ignored, an unknown version is refused.
+func ParseTask(event []byte) (Task, error) {
+	attributes, err := splitEvent(event)
+	if err != nil {
+		return Task{}, err
+	}
+	if attributes.drover == nil {
+		return Task{}, &BadEvent{"drover", "is missing: this is not an event that Drover sent"}
+	}
+	task, err := attributes.drover.task()
+	if err != nil {
+		return Task{}, err
+	}
+	if attributes.taskID != "" && attributes.taskID != task.ID {
+		return Task{}, &BadEvent{"task_id", fmt.Sprintf("is %q, but drover.task_id is %q: both must be the same", attributes.taskID, task.ID)}
+	}
+	task.Payload = attributes.payload
+	return task, nil
+}
+
+// eventParts is an event taken apart: what is Drover's, and the rest, which is the payload.
+type eventParts struct {
+	taskID  string
+	drover  *envelope
+	payload json.RawMessage
+}
+
+// splitEvent walks the top level by tokens instead of decoding into a map: the payload keeps its order and each number
+// its digits, and keys match exactly (decoding into a struct would take "Drover" for "drover").
+func splitEvent(event []byte) (eventParts, error) {
+	var parts eventParts
+	if !json.Valid(event) {
+		return parts, &BadEvent{"event", "is not one JSON document"}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(event))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+		return parts, &BadEvent{"event", "is not a JSON object"}
+	}
+	payload := bytes.NewBufferString("{")
+	for decoder.More() {
+		name, value, err := nextAttribute(decoder)
+		if err != nil {
+			return parts, &BadEvent{"event", err.Error()}
+		}
+		switch name {
+		case "task_id":
+			if json.Unmarshal(value, &parts.taskID) != nil {
+				return parts, &BadEvent{"task_id", "is not a string"}
+			}
+		case "drover":
+			if parts.drover, err = readEnvelope(value); err != nil {
+				return parts, err
+			}
+		default:
+			appendAttribute(payload, name, value)
+		}
+	}
+	payload.WriteByte('}')
+	parts.payload = payload.Bytes()
+	return parts, nil
+}
+
+func nextAttribute(decoder *json.Decoder) (string, json.RawMessage, error) {
+	token, err := decoder.Token()
+	if err != nil {
+		return "", nil, err
+	}
+	name, isString := token.(string)
+	if !isString {
+		return "", nil, errors.New("has a key that is no string")
+	}
+	var value json.RawMessage
+	if err := decoder.Decode(&value); err != nil && !errors.Is(err, io.EOF) {
+		return "", nil, err
+	}
+	return name, value, nil
+}
+
+func appendAttribute(object *bytes.Buffer, name string, value json.RawMessage) {
+	if object.Len() > 1 {
+		object.WriteByte(',')
+	}
+	object.Write(mustEncode(name))
+	object.WriteByte(':')
+	object.Write(value)
+}
+
+func readEnvelope(value json.RawMessage) (*envelope, error) {
+	var version struct {
+		Version json.RawMessage `json:"version"`
+	}
+	if err := json.Unmarshal(value, &version); err != nil {
+		return nil, &BadEvent{"drover", "is not an object"}
+	}
+	// The version comes first: of another version nothing else is known, so nothing else may be judged.
+	if err := checkVersion(version.Version); err != nil {
+		return nil, err
+	}
+	var e envelope
+	if err := json.Unmarshal(value, &e); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			return nil, &BadEvent{"drover." + wrong.Field, fmt.Sprintf("is a JSON %s, should be %s", wrong.Value, wrong.Type)}
+		}
+		return nil, &BadEvent{"drover", err.Error()}
+	}
+	return &e, nil
+}
+
+func checkVersion(version json.RawMessage) error {
+	if len(version) == 0 {
+		return &BadEvent{"drover.version", fmt.Sprintf("is missing; this worker knows version %d", Version)}
+	}
+	if string(version) != fmt.Sprint(Version) {
+		return &BadEvent{"drover.version", fmt.Sprintf("is %s; this worker knows version %d: build it with a newer shared/worker", clip(string(version), 40), Version)}
+	}
+	return nil
+}
+
+func (e *envelope) task() (Task, error) {
+	if e.TaskID == "" {
+		return Task{}, &BadEvent{"drover.task_id", "is missing"}
+	}
+	if e.Attempt < 1 {
+		return Task{}, &BadEvent{"drover.attempt", fmt.Sprintf("is %d; attempts count from 1", e.Attempt)}
+	}
+	if e.CompletionsURL == "" {
+		return Task{}, &BadEvent{"drover.completions_url", "is missing: there is nowhere to report to"}
+	}
+	deadline, err := time.Parse(time.RFC3339Nano, e.Deadline)
+	if err != nil {
+		return Task{}, &BadEvent{"drover.deadline", fmt.Sprintf("is %q, should be a time like 2026-11-22T08:00:00Z", clip(e.Deadline, 40))}
+	}
+	return Task{
+		ID: e.TaskID, JobID: e.JobID, LabourerID: e.LabourerID, Attempt: e.Attempt,
+		Deadline: deadline, completionsURL: e.CompletionsURL,
+	}, nil
+}

@@ -1,0 +1,94 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// countWords is a worker: all that a user writes.
+func countWords(_ context.Context, task worker.Task) (any, error) {
+	var payload struct {
+		Text string `json:"text"`
+	}
+	if err := task.Decode(&payload); err != nil {
+		return nil, err // BadInput, for good
+	}
+	if payload.Text == "" {
+		return nil, worker.Permanent(worker.Errorf("NoText", "text is empty, should be some words"))
+	}
+	words := strings.Fields(payload.Text)
+	task.Stats("bytes", len(payload.Text))
+	return map[string]int{"words": len(words)}, nil
+}
+
+// The main function of a Lambda is one line. (Outside of Lambda there is nobody to start it, so the example hands its
+// handler an event itself, with a client that prints instead of SQS's.)
+func ExampleStart() {
+	main := func() { worker.Start(countWords) }
+	_ = main
+
+	handler := worker.Handler(countWords, worker.WithSender(printer{}), worker.Logger(slog.New(slog.DiscardHandler)))
+	for _, text := range []string{"to be or not to be", ""} {
+		event := fmt.Sprintf(`{"text": %q, "task_id": "abc.7", "drover": {"version": 1, "task_id": "abc.7", "job_id": "hamlet", "labourer_id": "counter",
+			"attempt": 1, "deadline": "2999-01-01T00:00:00Z", "completions_url": "https://sqs.eu-west-1.amazonaws.com/000000000000/completions"}}`, text)
+		if _, err := handler.Invoke(context.Background(), []byte(event)); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// {"version":1,"task_id":"abc.7","attempt":1,"status":"completed","result":{"words":6},"stats":{"bytes":18}}
+	// {"version":1,"task_id":"abc.7","attempt":1,"status":"failed","error":{"type":"NoText","message":"text is empty, should be some words"},"retryable":false}
+}
+
+type printer struct{}
+
+func (printer) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	fmt.Println(*in.MessageBody)
+	return &sqs.SendMessageOutput{}, nil
+}
+
+// A container takes its tasks from a queue until it is told to stop: SIGTERM lets running tasks end first.
+func ExamplePoll() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+
+	queue := newFakeSQS() // instead of the client that Poll makes from the environment
+	queue.put(event("abc.7", 1, time.Now().Add(time.Hour), `"text":"to be or not to be",`))
+	work := func(ctx context.Context, task worker.Task) (any, error) {
+		defer syscall.Kill(os.Getpid(), syscall.SIGTERM) // what ECS does when it replaces the container
+		return countWords(ctx, task)
+	}
+
+	err := worker.Poll(ctx, tasksURL, 10, work, worker.WithQueue(queue), worker.Logger(slog.New(slog.DiscardHandler)))
+
+	fmt.Println("ended with", err)
+	fmt.Println(queue.sent[0].body)
+	// Output:
+	// ended with <nil>
+	// {"version":1,"task_id":"abc.7","attempt":1,"status":"completed","result":{"words":6},"stats":{"bytes":18}}
+}
+
+// A labourer with `heartbeat: 60s` takes a silent worker for lost. Besides the regular ones a worker can send a heartbeat
+// where it knows that something long begins.
+func ExampleTask_Heartbeat() {
+	export := func(ctx context.Context, task worker.Task) (any, error) {
+		for range 3 {
+			if err := task.Heartbeat(ctx); err != nil {
+				return nil, err
+			}
+			// … a long step …
+		}
+		return nil, nil
+	}
+	_ = func() { worker.Start(export, worker.HeartbeatEvery(20*time.Second)) }
+}

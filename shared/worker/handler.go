@@ -1,0 +1,50 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+// Start makes the program a Lambda that does Drover's tasks; it does not return. It is the last call of main.
+//
+// The Lambda may be the target of a labourer itself, or serve (by an event source mapping) the SQS queue that is the
+// target. For the latter, switch on ReportBatchItemFailures and let the queue's visibility timeout be at least six times
+// the function's; the messages of a batch are done one after the other.
+//
+// The function's error is reported to Drover and is none to Lambda, whose own retries would only repeat an attempt that
+// is over. Lambda sees an error when there is no task to report on (*[BadEvent]) or the report could not be sent (*[CompletionError]).
+func Start(function Func, options ...Option) {
+	lambda.StartHandler(Handler(function, options...))
+}
+
+// Handler is what [Start] runs: for tests, and for wrapping in a handler of your own. Its answer to an invocation for one
+// task is the completion message that was sent.
+func Handler(function Func, options ...Option) lambda.Handler {
+	return &handler{newWorker(function, options)}
+}
+
+type handler struct{ *worker }
+
+func (h *handler) Invoke(ctx context.Context, event []byte) ([]byte, error) {
+	if batch, ok := sqsBatch(event); ok {
+		return json.Marshal(h.performBatch(ctx, batch))
+	}
+	task, err := ParseTask(event)
+	if err != nil {
+		return nil, err
+	}
+	return h.performOne(ctx, task)
+}
+
+// performOne runs a task and reports it; the error says that it is not reported.
+func (w *worker) performOne(ctx context.Context, task Task) ([]byte, error) {
+	r := w.newRun(ctx, task)
+	defer r.lease.stop()
+	o := r.perform()
+	if err := r.report(ctx, o); err != nil {
+		return nil, err
+	}
+	return o.text, nil
+}

@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// lease is the context of a run: one whose deadline can be moved later, which the contexts of the standard library
+// cannot. It ends with DeadlineExceeded when its time is over, and as its parent does when that ends first.
+//
+// Contexts made from it before the deadline moved follow it, as they wait for the lease and have no timer of their own.
+type lease struct {
+	context.Context // the parent: values, and the end that comes from outside
+
+	now    func() time.Time
+	latest time.Time // no heartbeat moves the end past it; zero: no such bound
+
+	mu      sync.Mutex
+	end     time.Time // zero: the lease has no deadline of its own
+	timer   *time.Timer
+	err     error
+	done    chan struct{}
+	waiting map[*func()]struct{}
+	detach  func() bool
+}
+
+// newLease makes a lease that ends at end, but never after latest; the zero time is no bound.
+func newLease(parent context.Context, now func() time.Time, end, latest time.Time) *lease {
+	l := &lease{Context: parent, now: now, latest: latest, done: make(chan struct{}), waiting: map[*func()]struct{}{}}
+	l.mu.Lock()
+	l.end = earlier(end, latest)
+	if !l.end.IsZero() {
+		l.timer = time.AfterFunc(l.end.Sub(now()), l.expire)
+	}
+	l.mu.Unlock()
+	l.detach = context.AfterFunc(parent, func() { l.finish(parent.Err()) })
+	return l
+}
+
+// extend moves the end later; an earlier one, and one for a lease that is over, change nothing.
+func (l *lease) extend(end time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end = earlier(end, l.latest)
+	if l.err != nil || l.timer == nil || !end.After(l.end) {
+		return
+	}
+	l.end = end
+	l.timer.Reset(end.Sub(l.now()))
+}
+
+// expire is the timer's. It may have started just before the end was moved, so it looks again.
+func (l *lease) expire() {
+	l.mu.Lock()
+	left := l.end.Sub(l.now())
+	if l.err == nil && left > 0 {
+		l.timer.Reset(left)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	l.finish(context.DeadlineExceeded)
+}
+
+// stop frees what the lease holds, and ends it for all that was started under it.
+func (l *lease) stop() {
+	l.detach()
+	l.finish(context.Canceled)
+}
+
+func (l *lease) finish(err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	close(l.done)
+	waiting := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	for f := range waiting {
+		go (*f)()
+	}
+}
+
+func (l *lease) Deadline() (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.end.IsZero() {
+		return l.Context.Deadline()
+	}
+	return l.end, true
+}
+
+func (l *lease) Done() <-chan struct{} { return l.done }
+
+func (l *lease) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// AfterFunc is what package context looks for in a foreign context: with it, a context made from the lease costs no goroutine.
+func (l *lease) AfterFunc(f func()) (stop func() bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	key := &f
+	l.waiting[key] = struct{}{}
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		_, was := l.waiting[key]
+		delete(l.waiting, key)
+		return was
+	}
+}
+
+// earlier is the earlier of two times, of which zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,56 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+const (
+	// sendTries, with the SDK's own three tries in each, and the waits between them bridge about half a minute of an SQS
+	// that answers at once with errors. sendTime bounds the whole where it does not answer.
+	sendTries = 7
+	sendTime  = 45 * time.Second
+)
+
+// CompletionError says that the run came to its end, but the message about it could not be sent. For Drover the attempt
+// is then still running; the error goes to Lambda's on-failure destination, or the message back into the queue.
+type CompletionError struct {
+	TaskID  string
+	Attempt int
+	Status  string // what would have been reported: "completed" or "failed"
+	Err     error
+}
+
+func (e *CompletionError) Error() string {
+	return fmt.Sprintf("attempt %d of task %s %s, but its completion could not be sent: %v", e.Attempt, e.TaskID, e.Status, e.Err)
+}
+
+func (e *CompletionError) Unwrap() error { return e.Err }
+
+// send puts one message about a task into its completions queue, and tries again what may pass.
+func (w *worker) send(ctx context.Context, task Task, text []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	for try := 1; ; try++ {
+		err := w.sendOnce(ctx, task, text)
+		if err == nil || isFinal(err) || try == sendTries {
+			return err
+		}
+		if !pause(ctx, backoff(try)) {
+			return err
+		}
+	}
+}
+
+func (w *worker) sendOnce(ctx context.Context, task Task, text []byte) error {
+	sender, err := w.sender()
+	if err != nil {
+		return err
+	}
+	body := string(text)
+	_, err = sender.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &task.completionsURL, MessageBody: &body}, inRegionOf(task.completionsURL))
+	return err
+}

@@ -1,0 +1,164 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Func does one task. What it returns is encoded as JSON and kept as the task's result; a [Result] carries figures too.
+// The context ends shortly before the task's time is over, or when the task is no longer this worker's.
+type Func func(ctx context.Context, task Task) (result any, err error)
+
+// reportMargin is kept of the time of a run for reporting its end; a tenth of the run where that is less.
+const reportMargin = 2 * time.Second
+
+// run is one run of one attempt.
+type run struct {
+	worker *worker
+	task   Task
+	lease  *lease
+	// length is what a heartbeat gives: the labourer's max_duration. The event does not name it, but the deadline is that
+	// far from the dispatch, and the task was received (or put into the queue) after the dispatch. So this is never more.
+	length time.Duration
+	margin time.Duration
+
+	mu    sync.Mutex
+	stats map[string]any
+}
+
+// outcome is how a run ended: the completion to send, or the error that ended it without one of its own making.
+type outcome struct {
+	status string
+	text   []byte
+	err    error // nil exactly when the status is completed
+}
+
+// newRun starts the clock of a run; the caller stops its lease.
+func (w *worker) newRun(ctx context.Context, task Task) *run {
+	now := w.now()
+	r := &run{worker: w, length: task.Deadline.Sub(now)}
+	if !task.sentAt.IsZero() {
+		r.length = max(r.length, task.Deadline.Sub(task.sentAt))
+	}
+	latest, bounded := ctx.Deadline()
+	if w.timeout > 0 {
+		latest, bounded = earlier(latest, now.Add(w.timeout)), true
+	}
+	left := task.Deadline.Sub(now)
+	if bounded {
+		left = min(left, latest.Sub(now))
+		r.margin = marginOf(left)
+		latest = latest.Add(-r.margin)
+	} else {
+		r.margin = marginOf(left)
+	}
+	r.lease = newLease(ctx, w.now, task.Deadline.Add(-r.margin), latest)
+	r.task = task
+	r.task.run = r
+	return r
+}
+
+func marginOf(left time.Duration) time.Duration {
+	return max(min(reportMargin, left/10), 0)
+}
+
+// perform calls the function and never panics. It sends nothing.
+func (r *run) perform() outcome {
+	if late := r.worker.now().Sub(r.task.Deadline); late >= 0 {
+		return r.failed(Errorf("Timeout", "deadline %s had passed by %s when the worker got the task", r.task.Deadline.Format(time.RFC3339), late.Round(time.Millisecond)))
+	}
+	stopBeating := r.startBeating()
+	text, err := r.call()
+	stopBeating()
+	if err != nil {
+		return r.failed(err)
+	}
+	return outcome{status: statusCompleted, text: text}
+}
+
+// call runs the function and encodes its result, which may run the user's code (MarshalJSON) as well.
+func (r *run) call() (text []byte, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			stack := debug.Stack()
+			r.worker.log.Error("task panicked", "task_id", r.task.ID, "attempt", r.task.Attempt, "panic", fmt.Sprint(value), "stack", string(stack))
+			err = &panicked{value, stack}
+		}
+	}()
+	result, err := r.worker.function(r.lease, r.task)
+	if err != nil {
+		return nil, err
+	}
+	return completed(r.task, result, r.figures())
+}
+
+func (r *run) failed(err error) outcome {
+	return outcome{status: statusFailed, text: failed(r.task, err, r.figures()), err: err}
+}
+
+func (r *run) stat(name string, value any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stats == nil {
+		r.stats = map[string]any{}
+	}
+	r.stats[name] = value
+}
+
+// figures is a copy: a goroutine that outlives the function may still call Stats.
+func (r *run) figures() map[string]any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.stats)
+}
+
+// heartbeat is tried once: where it fails, the next one is the better try.
+func (r *run) heartbeat(ctx context.Context) error {
+	sent := r.worker.now()
+	if err := r.worker.sendOnce(ctx, r.task, running(r.task)); err != nil {
+		return fmt.Errorf("sending a heartbeat of task %s: %w", r.task.ID, err)
+	}
+	r.lease.extend(sent.Add(r.length - r.margin))
+	return nil
+}
+
+// startBeating sends heartbeats until the function it returns is called, which waits until none is under way.
+func (r *run) startBeating() (stop func()) {
+	if r.worker.beat == nil || *r.worker.beat <= 0 {
+		return func() {}
+	}
+	return repeat(r.lease, *r.worker.beat, func(ctx context.Context) {
+		if err := r.heartbeat(ctx); err != nil && ctx.Err() == nil {
+			r.worker.log.Warn("heartbeat failed", "task_id", r.task.ID, "attempt", r.task.Attempt, "error", err)
+		}
+	})
+}
+
+// report sends the outcome. It has its own time: the end of the lease is when reporting matters most.
+func (r *run) report(ctx context.Context, o outcome) error {
+	err := r.worker.send(ctx, r.task, o.text)
+	r.logEnd(o, err)
+	if err != nil {
+		return &CompletionError{TaskID: r.task.ID, Attempt: r.task.Attempt, Status: o.status, Err: err}
+	}
+	return nil
+}
+
+func (r *run) logEnd(o outcome, reportErr error) {
+	attributes := []any{"task_id", r.task.ID, "job_id", r.task.JobID, "attempt", r.task.Attempt, "status", o.status}
+	level := slog.LevelInfo
+	if o.err != nil {
+		level = slog.LevelWarn
+		attributes = append(attributes, "error_type", kindOf(o.err), "error", clip(o.err.Error(), maxMessageBytes))
+	}
+	if reportErr != nil {
+		level = slog.LevelError
+		attributes = append(attributes, "unreported", reportErr)
+	}
+	r.worker.log.Log(context.Background(), level, "task ended", attributes...)
+}

@@ -1,0 +1,72 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// Sender is the one call of SQS that reporting needs. *sqs.Client is one.
+type Sender interface {
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// Queue is what [Poll] needs of SQS. *sqs.Client is one.
+type Queue interface {
+	Sender
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessage(context.Context, *sqs.DeleteMessageInput, ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
+	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+}
+
+var _ Queue = (*sqs.Client)(nil)
+
+// newClient makes a client from the environment, as every AWS tool does; AWS_ENDPOINT_URL is understood by the SDK itself.
+func newClient() (Queue, error) {
+	settings, err := config.LoadDefaultConfig(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("reading the AWS settings: %w", err)
+	}
+	return sqs.NewFromConfig(settings), nil
+}
+
+var regionalHost = regexp.MustCompile(`^(?:sqs(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|sqs\.([a-z0-9-]+)\.api\.aws)$`)
+
+// inRegionOf sends a call to the region that the queue's URL names: a worker need not live where Drover does. With an
+// endpoint of its own (a local AWS, a proxy) the client goes there, whatever the URL says.
+func inRegionOf(queueURL string) func(*sqs.Options) {
+	return func(options *sqs.Options) {
+		parsed, err := url.Parse(queueURL)
+		if err != nil || options.BaseEndpoint != nil {
+			return
+		}
+		match := regionalHost.FindStringSubmatch(parsed.Hostname())
+		if match != nil {
+			options.Region = match[1] + match[2]
+		}
+	}
+}
+
+// isFinal tells errors that the same call would meet again (no such queue, not allowed, no longer ours) from those that
+// pass (throttles, faults of the service or the network).
+func isFinal(err error) bool {
+	var coded interface{ ErrorCode() string }
+	if errors.As(err, &coded) {
+		if _, throttled := retry.DefaultThrottleErrorCodes[coded.ErrorCode()]; throttled {
+			return false
+		}
+	}
+	var answered interface{ HTTPStatusCode() int }
+	if !errors.As(err, &answered) {
+		return false
+	}
+	status := answered.HTTPStatusCode()
+	return status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
+}
