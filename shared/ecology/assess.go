@@ -1,0 +1,222 @@
+package ecology
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Subject is what there is to know of a labourer for its pace.
+type Subject struct {
+	Cap          float64 // max_simultaneous_invocations; 2.9 is legal
+	Coefficients Coefficients
+	Metrics      map[string]Metric // by name
+}
+
+// Reading is what CloudWatch said to a query, and when it was asked.
+type Reading struct {
+	Value *float64  `json:"value,omitempty"` // nil = it has no data
+	At    time.Time `json:"at"`
+	Error string    `json:"error,omitempty"` // why there is no value, where it could not be asked or refused
+}
+
+// Assessment is how many tasks of a labourer may run, and the numbers that this was decided on.
+type Assessment struct {
+	Status      Status                      `json:"status"`
+	Reason      string                      `json:"reason"` // which metric decided, and how
+	Metrics     map[string]MetricAssessment `json:"metrics"`
+	Cap         float64                     `json:"cap"`
+	Coefficient float64                     `json:"coefficient"`
+	Desired     int                         `json:"desired"`
+	Running     int                         `json:"running"`
+	Free        int                         `json:"free"`
+
+	// History is to be handed to the next assessment.
+	History History `json:"-"`
+}
+
+// MetricAssessment is the status of one metric and what it stands on.
+type MetricAssessment struct {
+	Status  Status
+	Counted bool          // false: it is left out of the labourer's status, which then is High here
+	Value   *float64      // nil = no value that could be used
+	Age     time.Duration // of the value, 0 without one
+	Reason  string
+}
+
+// MarshalJSON gives the age in whole seconds, and only where there is a value.
+func (m MetricAssessment) MarshalJSON() ([]byte, error) {
+	shown := struct {
+		Status     Status   `json:"status"`
+		Counted    bool     `json:"counted"`
+		Value      *float64 `json:"value,omitempty"`
+		AgeSeconds *int64   `json:"age_seconds,omitempty"`
+		Reason     string   `json:"reason"`
+	}{m.Status, m.Counted, finite(m.Value), nil, m.Reason}
+	if m.Value != nil {
+		seconds := int64(m.Age / time.Second)
+		shown.AgeSeconds = &seconds
+	}
+	return json.Marshal(shown)
+}
+
+// Statuses is the status of each metric alone.
+func (a Assessment) Statuses() map[string]Status {
+	statuses := make(map[string]Status, len(a.Metrics))
+	for name, m := range a.Metrics {
+		statuses[name] = m.Status
+	}
+	return statuses
+}
+
+// Assess is the whole rule of a labourer's pace. Its status is the worst of its metrics', High without any;
+//
+//	desired = floor(cap × coefficient[status])
+//	free    = max(desired − running, 0)
+//
+// readings are by metric name; what is not there was never asked. A value counts for as long as Query.Lasts says, after that it
+// is missing. running is what the leases say, previous what the last assessment remembered.
+func Assess(l Subject, readings map[string]Reading, previous History, now time.Time, running int) Assessment {
+	a := Assessment{
+		Status:  High,
+		Reason:  "no metrics",
+		Metrics: make(map[string]MetricAssessment, len(l.Metrics)),
+		Cap:     l.Cap,
+		Running: max(running, 0),
+		History: make(History, len(l.Metrics)),
+	}
+
+	worst := ""
+	for _, name := range slices.Sorted(maps.Keys(l.Metrics)) {
+		metric, past := l.Metrics[name], previous.of(name)
+		assessed, next := metric.assess(readings[name], past, now)
+		a.Metrics[name] = assessed
+		if next != nil {
+			a.History[name] = *next
+		}
+		if worst == "" || assessed.Status < a.Status {
+			worst, a.Status = name, assessed.Status
+			a.Reason = fmt.Sprintf("%s is %s: %s", name, assessed.Status, assessed.Reason)
+		}
+	}
+
+	a.Coefficient = l.Coefficients[a.Status]
+	a.Desired = share(l.Cap, a.Coefficient)
+	a.Free = max(a.Desired-a.Running, 0)
+	return a
+}
+
+func (h History) of(name string) *Past {
+	past, ok := h[name]
+	if !ok {
+		return nil
+	}
+	// What came from outside may be older or newer than this code.
+	past.Status = min(max(past.Status, Bad), High)
+	return &past
+}
+
+// assess is the status of the metric alone, and what is to be remembered of it; nil when nothing is known yet.
+func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssessment, *Past) {
+	value, age, missing := m.usable(reading, now)
+	if value == nil {
+		return m.assessMissing(missing, reading.Error != "", past, now)
+	}
+
+	felt, reason := m.feel(*value)
+	next := past.settle(felt, m.Settle, now)
+	return MetricAssessment{Status: next.Status, Counted: true, Value: value, Age: age, Reason: m.settling(reason, felt, next, now)}, &next
+}
+
+// usable is the value that may be judged and its age, else the reason why there is none.
+func (m Metric) usable(reading Reading, now time.Time) (*float64, time.Duration, string) {
+	// A reading may come from a machine whose clock is ahead of ours.
+	age := max(now.Sub(reading.At), 0)
+	switch {
+	case reading.Value != nil && math.IsNaN(*reading.Value):
+		return nil, 0, "the value is not a number"
+	case reading.Value != nil && age > m.Query.Lasts():
+		return nil, 0, fmt.Sprintf("the last value is %s old, and counts for %s", seconds(age), seconds(m.Query.Lasts()))
+	case reading.Value != nil:
+		return reading.Value, age, ""
+	case reading.Error != "":
+		return nil, 0, reading.Error
+	case reading.At.IsZero():
+		return nil, 0, "no value yet"
+	}
+	return nil, 0, "no data"
+}
+
+// assessMissing applies the policy for a metric without a value.
+func (m Metric) assessMissing(why string, failed bool, past *Past, now time.Time) (MetricAssessment, *Past) {
+	policy := m.Missing
+	if policy == Last && past != nil {
+		// The clocks of what was getting better stand as they are: this neither breaks them nor lets them come to their end.
+		return MetricAssessment{Status: past.Status, Counted: true, Reason: fmt.Sprintf("%s: the last status (missing: last)", why)}, past
+	}
+	if policy == Last || policy == Unsaid {
+		policy = Ignore
+		if failed {
+			policy = MissingIsBad
+		}
+	}
+	if policy == MissingIsBad {
+		next := past.settle(Bad, m.Settle, now)
+		return MetricAssessment{Status: Bad, Counted: true, Reason: fmt.Sprintf("%s: taken as Bad", why)}, &next
+	}
+
+	// Being left out is an improvement like any other: it must not slip past the time to settle.
+	if past == nil {
+		return MetricAssessment{Status: High, Reason: fmt.Sprintf("%s: ignored", why)}, nil
+	}
+	next := past.settle(High, m.Settle, now)
+	counted := next.Status < High
+	return MetricAssessment{Status: next.Status, Counted: counted, Reason: m.settling(why+": ignored", High, next, now)}, &next
+}
+
+// settling adds to the reason what is felt but not yet in force.
+func (m Metric) settling(reason string, felt Status, next Past, now time.Time) string {
+	if felt <= next.Status {
+		return reason
+	}
+	return fmt.Sprintf("%s, which is %s, but better than %s for only %s of %s",
+		reason, felt, next.Status, seconds(now.Sub(next.Since[next.Status+1])), seconds(m.Settle))
+}
+
+// closeness is the relative error that products of decimal fractions have as binary ones, with much to spare:
+// 100 × 0.29 is 28.999999999999996, and means 29.
+const closeness = 1e-9
+
+// share is floor(cap × coefficient) as a person computes it, never negative, at most the greatest int32.
+func share(limit, coefficient float64) int {
+	product := limit * coefficient
+	if near := math.Round(product); math.Abs(product-near) <= closeness*max(near, 1) {
+		product = near
+	}
+	if !(product > 0) {
+		return 0
+	}
+	return int(min(math.Floor(product), math.MaxInt32))
+}
+
+// decimal writes a number in the fewest digits that tell it apart.
+func decimal(f float64) string {
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// seconds writes a duration without what is under a second.
+func seconds(d time.Duration) string {
+	return d.Truncate(time.Second).String()
+}
+
+// finite is the number, or nil where JSON has no way to write it.
+func finite(f *float64) *float64 {
+	if f == nil || math.IsInf(*f, 0) || math.IsNaN(*f) {
+		return nil
+	}
+	return f
+}

@@ -1,0 +1,45 @@
+package ecology
+
+// Operator compares a metric's value (left) with a feeling's target (right).
+type Operator string
+
+const (
+	AtMost  Operator = "<="
+	Under   Operator = "<"
+	AtLeast Operator = ">="
+	Over    Operator = ">"
+)
+
+// operators are the spellings of each: its own and the names in Python's module `operator`, by which sosw called it.
+var operators = map[string]Operator{
+	"<=": AtMost, "le": AtMost, "__le__": AtMost,
+	"<": Under, "lt": Under, "__lt__": Under,
+	">=": AtLeast, "ge": AtLeast, "__ge__": AtLeast,
+	">": Over, "gt": Over, "__gt__": Over,
+}
+
+// ParseOperator reads one of <=, <, >=, >, or Python's le, lt, ge, gt and __le__, __lt__, __ge__, __gt__.
+func ParseOperator(text string) (Operator, bool) {
+	operator, ok := operators[text]
+	return operator, ok
+}
+
+// holds tells whether the value is on the good side of the target. An Operator that is none holds for nothing.
+func (o Operator) holds(value, target float64) bool {
+	switch o {
+	case AtMost:
+		return value <= target
+	case Under:
+		return value < target
+	case AtLeast:
+		return value >= target
+	case Over:
+		return value > target
+	}
+	return false
+}
+
+// lowerIsBetter tells the direction in which a dependency feels better.
+func (o Operator) lowerIsBetter() bool {
+	return o == AtMost || o == Under
+}

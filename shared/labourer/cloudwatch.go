@@ -1,0 +1,23 @@
+package labourer
+
+import "regexp"
+
+// What CloudWatch knows
+// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html,
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html).
+var (
+	statistics = []string{"Average", "Sum", "Minimum", "Maximum", "SampleCount", "IQM"}
+
+	// p99, p99.9, tm90, wm, tc, ts and their ranges TM(10%:90%), PR(:300).
+	percentile = regexp.MustCompile(`^((p|tm|wm|tc|ts)([0-9]{1,2}(\.[0-9]{1,10})?|100)|(TM|WM|TC|TS|PR)\([0-9.]*%?:[0-9.]*%?\))$`)
+
+	// operandID is how metric math may call a metric.
+	operandID = regexp.MustCompile(`^[a-z][A-Za-z0-9_]{0,254}$`)
+
+	units = []string{
+		"Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits",
+		"Megabits", "Gigabits", "Terabits", "Percent", "Count", "Bytes/Second", "Kilobytes/Second", "Megabytes/Second",
+		"Gigabytes/Second", "Terabytes/Second", "Bits/Second", "Kilobits/Second", "Megabits/Second", "Gigabits/Second",
+		"Terabits/Second", "Count/Second", "None",
+	}
+)

@@ -1,0 +1,357 @@
+package labourer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Bounds of a file. Aliases are counted with all that they stand for, so that a small file can not unfold into a large one.
+const (
+	maxFileBytes = 4 << 20
+	maxNodes     = 200_000
+	maxDepth     = 64
+)
+
+// node is a value of a YAML or JSON document, with aliases and merge keys resolved.
+type node struct {
+	kind    kind
+	line    int // from 1
+	text    string
+	number  float64
+	members []member // of a mapping, as written
+	items   []*node  // of a list
+}
+
+type member struct {
+	key   string
+	line  int
+	value *node
+}
+
+type kind int
+
+const (
+	nothing kind = iota
+	text
+	number
+	boolean
+	list
+	mapping
+)
+
+// String names the kind with its article, for messages.
+func (k kind) String() string {
+	return [...]string{nothing: "nothing", text: "a text", number: "a number", boolean: "a boolean", list: "a list", mapping: "a mapping"}[k]
+}
+
+// parse reads one document: JSON where the text is JSON or the file's name says so, else YAML.
+func parse(file string, data []byte) (*node, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if len(data) > maxFileBytes {
+		return nil, Error{Reason: fmt.Sprintf("the file has %d bytes, %d is the most", len(data), maxFileBytes)}
+	}
+	if at := firstInvalidUTF8(data); at >= 0 {
+		return nil, Error{Line: lineOf(data, int64(at)), Reason: "the text is not UTF-8"}
+	}
+	if strings.HasSuffix(strings.ToLower(file), ".json") || json.Valid(data) {
+		return parseJSON(data)
+	}
+	return parseYAML(data)
+}
+
+func firstInvalidUTF8(data []byte) int {
+	for at := 0; at < len(data); {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			return at
+		}
+		at += size
+	}
+	return -1
+}
+
+// lineOf is the line of the byte at the offset.
+func lineOf(data []byte, offset int64) int {
+	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
+}
+
+// budget counts what a document unfolds into.
+type budget struct{ nodes int }
+
+func (b *budget) spend(line, depth int) error {
+	if b.nodes++; b.nodes > maxNodes {
+		return Error{Line: line, Reason: fmt.Sprintf("the file unfolds into more than %d values", maxNodes)}
+	}
+	if depth > maxDepth {
+		return Error{Line: line, Reason: fmt.Sprintf("the file is nested deeper than %d levels", maxDepth)}
+	}
+	return nil
+}
+
+// --- JSON
+
+// parseJSON is apart from YAML, although that is nearly a superset, for the nearly: YAML has no pairs of surrogates ("\ud83d\ude00", as
+// Python writes what is not ASCII) and refuses tabs.
+func parseJSON(data []byte) (*node, error) {
+	if err := checkJSON(data); err != nil {
+		return nil, err
+	}
+	p := &jsonParser{decoder: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
+	p.decoder.UseNumber()
+	return p.value(0)
+}
+
+func checkJSON(data []byte) error {
+	var ignored json.RawMessage
+	err := json.Unmarshal(data, &ignored)
+	if err == nil {
+		return nil
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return Error{Line: lineOf(data, syntax.Offset), Reason: "the text is not JSON: " + syntax.Error()}
+	}
+	return Error{Reason: "the text is not JSON: " + err.Error()}
+}
+
+type jsonParser struct {
+	budget
+	decoder *json.Decoder
+	data    []byte
+	line    int   // of the last token
+	counted int64 // bytes whose newlines are in line
+}
+
+// token is the next one of a text that is known to be valid, so that there is no error to return.
+func (p *jsonParser) token() json.Token {
+	token, _ := p.decoder.Token()
+	offset := p.decoder.InputOffset()
+	p.line += bytes.Count(p.data[p.counted:offset], []byte("\n"))
+	p.counted = offset
+	return token
+}
+
+func (p *jsonParser) value(depth int) (*node, error) {
+	token := p.token()
+	if err := p.spend(p.line, depth); err != nil {
+		return nil, err
+	}
+	n := &node{line: p.line}
+	switch token := token.(type) {
+	case string:
+		n.kind, n.text = text, token
+	case json.Number:
+		n.kind, n.text = number, token.String()
+		n.number, _ = strconv.ParseFloat(n.text, 64) // out of range is infinite, which whoever asks for a number refuses
+	case bool:
+		n.kind, n.text = boolean, strconv.FormatBool(token)
+	case json.Delim:
+		if token == '[' {
+			return n, p.list(n, depth)
+		}
+		return n, p.mapping(n, depth)
+	}
+	return n, nil
+}
+
+func (p *jsonParser) list(n *node, depth int) error {
+	n.kind = list
+	for p.decoder.More() {
+		item, err := p.value(depth + 1)
+		if err != nil {
+			return err
+		}
+		n.items = append(n.items, item)
+	}
+	p.token()
+	return nil
+}
+
+func (p *jsonParser) mapping(n *node, depth int) error {
+	n.kind = mapping
+	for p.decoder.More() {
+		key, _ := p.token().(string)
+		line := p.line
+		value, err := p.value(depth + 1)
+		if err != nil {
+			return err
+		}
+		n.members = append(n.members, member{key, line, value})
+	}
+	p.token()
+	return nil
+}
+
+// --- YAML
+
+func parseYAML(data []byte) (*node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document yaml.Node
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return &node{kind: nothing, line: 1}, nil
+	case err != nil:
+		return nil, yamlError(err)
+	}
+
+	root, err := (&yamlParser{}).value(&document, 0)
+	if err != nil {
+		return nil, err
+	}
+	return root, lastDocument(decoder)
+}
+
+// lastDocument refuses a second document: of two that name the same labourer it would be unclear which one counts.
+func lastDocument(decoder *yaml.Decoder) error {
+	for {
+		var document yaml.Node
+		switch err := decoder.Decode(&document); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return yamlError(err)
+		case !empty(&document):
+			return Error{Line: document.Content[0].Line, Reason: "a second document begins here: one document a file"}
+		}
+	}
+}
+
+func empty(document *yaml.Node) bool {
+	return len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null"
+}
+
+var yamlMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+func yamlError(err error) error {
+	parts := yamlMessage.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return Error{Reason: "the text is not YAML: " + err.Error()}
+	}
+	line, _ := strconv.Atoi(parts[1])
+	return Error{Line: line, Reason: "the text is not YAML: " + parts[2]}
+}
+
+type yamlParser struct{ budget }
+
+func (p *yamlParser) value(y *yaml.Node, depth int) (*node, error) {
+	if err := p.spend(y.Line, depth); err != nil {
+		return nil, err
+	}
+	switch y.Kind {
+	case yaml.DocumentNode:
+		return p.value(y.Content[0], depth+1)
+	case yaml.AliasNode:
+		return p.value(y.Alias, depth+1)
+	case yaml.SequenceNode:
+		return p.list(y, depth)
+	case yaml.MappingNode:
+		return p.mapping(y, depth)
+	}
+	return scalar(y)
+}
+
+func scalar(y *yaml.Node) (*node, error) {
+	n := &node{line: y.Line, text: y.Value}
+	switch tag := y.ShortTag(); tag {
+	case "!!null":
+		n.kind = nothing
+	case "!!bool":
+		n.kind = boolean
+	case "!!int", "!!float":
+		n.kind = number
+		if err := y.Decode(&n.number); err != nil {
+			n.number = math.NaN()
+		}
+	case "!!str", "!!timestamp", "!!merge":
+		n.kind = text
+	default:
+		return nil, Error{Line: y.Line, Reason: fmt.Sprintf("the tag %s is not understood here", shown(tag))}
+	}
+	return n, nil
+}
+
+func (p *yamlParser) list(y *yaml.Node, depth int) (*node, error) {
+	n := &node{kind: list, line: y.Line}
+	for _, content := range y.Content {
+		item, err := p.value(content, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		n.items = append(n.items, item)
+	}
+	return n, nil
+}
+
+// mapping reads the members; those that come in by a merge key ("<<") stand behind, and only where the mapping has none of that name.
+func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
+	n := &node{kind: mapping, line: y.Line}
+	var merged []*node
+	for i := 0; i+1 < len(y.Content); i += 2 {
+		key, content := y.Content[i], y.Content[i+1]
+		value, err := p.value(content, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if key.ShortTag() == "!!merge" {
+			merged = append(merged, value)
+			continue
+		}
+		name, err := p.value(key, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if name.kind == list || name.kind == mapping {
+			return nil, Error{Line: key.Line, Reason: fmt.Sprintf("%s can not be a name", name.kind)}
+		}
+		n.members = append(n.members, member{name.text, key.Line, value})
+	}
+
+	if len(merged) == 0 {
+		return n, nil
+	}
+	has := make(map[string]bool, len(n.members))
+	for _, m := range n.members {
+		has[m.key] = true
+	}
+	for _, from := range merged {
+		if err := n.merge(from, has); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// merge adds what the mapping, or each mapping of the list, has and n has not. What n itself has twice stays, to be refused.
+func (n *node) merge(from *node, has map[string]bool) error {
+	switch from.kind {
+	case list:
+		for _, item := range from.items {
+			if item.kind != mapping {
+				return Error{Line: item.line, Reason: fmt.Sprintf("<< takes a mapping or a list of them, not a list with %s", item.kind)}
+			}
+			if err := n.merge(item, has); err != nil {
+				return err
+			}
+		}
+	case mapping:
+		for _, m := range from.members {
+			if !has[m.key] {
+				has[m.key] = true
+				n.members = append(n.members, m)
+			}
+		}
+	default:
+		return Error{Line: from.line, Reason: fmt.Sprintf("<< takes a mapping or a list of them, not %s", from.kind)}
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package labourer
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// reader collects what is wrong with a document while it is read, instead of stopping at the first.
+type reader struct {
+	file     string
+	errors   Errors
+	warnings []string
+
+	// targetOptional lets a labourer without a target pass, where only its pace or its jobs matter.
+	targetOptional bool
+	// sosw is set while a configuration of sosw's is read.
+	sosw *soswDefaults
+	// unknownIgnored passes over unknown fields: what a later version stored must not stop an earlier one that still runs.
+	unknownIgnored bool
+}
+
+// value is a node and the path to it.
+type value struct {
+	*node
+	path string
+}
+
+func (v value) at(key string) string { return join(v.path, key) }
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_#-]+$`)
+
+// join makes the path of a member; a name that would be misread as more than one stands in brackets.
+func join(path, key string) string {
+	switch {
+	case !plainKey.MatchString(key):
+		return path + "[" + shown(key) + "]"
+	case path == "":
+		return key
+	}
+	return path + "." + key
+}
+
+func (v value) item(i int) value {
+	return value{v.items[i], fmt.Sprintf("%s[%d]", v.path, i)}
+}
+
+// refuse notes what is wrong with the value.
+func (r *reader) refuse(v value, format string, args ...any) {
+	r.errors = append(r.errors, Error{File: r.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)})
+}
+
+// warn notes what is not taken over although nothing is wrong with it.
+func (r *reader) warn(v value, format string, args ...any) {
+	r.warnings = append(r.warnings, Error{File: r.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)}.Error())
+}
+
+// fields is the mapping's members by name. Whatever is no mapping, stands twice, has no value or is not known is refused and left out.
+func (r *reader) fields(v value, known ...string) map[string]value {
+	fields := map[string]value{}
+	for name, member := range r.members(v) {
+		switch {
+		case !slices.Contains(known, name):
+			if !r.unknownIgnored {
+				r.refuse(member, "is not a known field; %s", didYouMean(name, known))
+			}
+		case member.kind != nothing:
+			fields[name] = member
+		case r.sosw == nil: // to sosw null is as good as absent
+			r.refuse(member, "has no value")
+		}
+	}
+	return fields
+}
+
+// members goes through a mapping in the order written. A name that stands twice is refused, and its first value taken.
+func (r *reader) members(v value) func(yield func(string, value) bool) {
+	return func(yield func(string, value) bool) {
+		if v.kind != mapping {
+			r.refuse(v, "must be a mapping, not %s", v.describe())
+			return
+		}
+		lines := map[string]int{}
+		for _, m := range v.node.members {
+			at := value{&node{kind: m.value.kind, line: m.line, text: m.value.text, number: m.value.number, members: m.value.members, items: m.value.items}, v.at(m.key)}
+			if first, twice := lines[m.key]; twice {
+				r.refuse(at, "stands here a second time, first in line %d", first)
+				continue
+			}
+			lines[m.key] = m.line
+			if !yield(m.key, at) {
+				return
+			}
+		}
+	}
+}
+
+// describe is the value as a person would call it.
+func (n *node) describe() string {
+	switch n.kind {
+	case text:
+		return "the text " + shown(n.text)
+	case number, boolean:
+		return shownBare(n.text)
+	}
+	return n.kind.String()
+}
+
+// shown quotes a text, cut where it is too long for a message.
+func shown(s string) string { return strconv.Quote(shownBare(s)) }
+
+const longestShown = 80
+
+func shownBare(s string) string {
+	if len(s) <= longestShown {
+		return s
+	}
+	end := longestShown
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
+// words is a text that is not empty, without control characters and of at most the length in bytes.
+func (r *reader) words(v value, longest int) (string, bool) {
+	switch {
+	case v.kind != text:
+		r.refuse(v, "must be a text, not %s", v.describe())
+	case strings.TrimSpace(v.text) == "":
+		r.refuse(v, "must be a text that is not empty")
+	case len(v.text) > longest:
+		r.refuse(v, "has %d bytes, %d is the most", len(v.text), longest)
+	case strings.ContainsFunc(v.text, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		r.refuse(v, "%s has a control character", shown(v.text))
+	default:
+		return v.text, true
+	}
+	return "", false
+}
+
+// oneOf is one of the words.
+func (r *reader) oneOf(v value, known ...string) (string, bool) {
+	if v.kind == text && slices.Contains(known, v.text) {
+		return v.text, true
+	}
+	if near := nearest(v.text, known); v.kind == text && near != "" {
+		r.refuse(v, "%s is not known; did you mean %s?", shown(v.text), near)
+		return "", false
+	}
+	r.refuse(v, "must be one of %s, not %s", strings.Join(known, ", "), v.describe())
+	return "", false
+}
+
+// decimal is a finite number in [least, most].
+func (r *reader) decimal(v value, least, most float64) (float64, bool) {
+	switch {
+	case v.kind != number:
+		r.refuse(v, "must be a number, not %s", v.describe())
+	case math.IsNaN(v.number) || math.IsInf(v.number, 0):
+		r.refuse(v, "must be a finite number, not %s", shownBare(v.text))
+	case v.number < least || v.number > most:
+		r.refuse(v, "must be %s, not %s", between(least, most), shownBare(v.text))
+	default:
+		return v.number + 0, true // −0 becomes 0, which is stored in one way
+	}
+	return 0, false
+}
+
+func between(least, most float64) string {
+	switch {
+	case most == math.MaxFloat64:
+		return fmt.Sprintf("%v or more", least)
+	default:
+		return fmt.Sprintf("between %v and %v", least, most)
+	}
+}
+
+// whole is a whole number in [least, most].
+func (r *reader) whole(v value, least, most int) (int, bool) {
+	f, ok := r.decimal(v, float64(least), float64(most))
+	if ok && f != math.Trunc(f) {
+		r.refuse(v, "must be a whole number, not %s", shownBare(v.text))
+		return 0, false
+	}
+	return int(f), ok
+}
+
+var wholeSeconds = regexp.MustCompile(`^[0-9]{1,9}$`)
+
+// duration is a Go duration ("90s", "15m") or whole seconds, as a number or as its digits, in [least, MaxSpan].
+func (r *reader) duration(v value, least time.Duration) (time.Duration, bool) {
+	d, ok := r.anyDuration(v)
+	switch {
+	case !ok:
+		return 0, false
+	case d < 0 && least == 0:
+		r.refuse(v, "must not be negative, and is %s", shownBare(v.text))
+	case d < least:
+		r.refuse(v, "must be %s or more, not %s", brief(least), shownBare(v.text))
+	case d > MaxSpan:
+		r.refuse(v, "must be %s or less, not %s", brief(MaxSpan), shownBare(v.text))
+	default:
+		return d, true
+	}
+	return 0, false
+}
+
+func (r *reader) anyDuration(v value) (time.Duration, bool) {
+	const wanted = `must be a duration like "90s" or "15m", or whole seconds, not %s`
+	switch {
+	case v.kind == text && wholeSeconds.MatchString(v.text):
+		n, _ := strconv.Atoi(v.text)
+		return time.Duration(n) * time.Second, true
+	case v.kind == text:
+		if d, err := time.ParseDuration(v.text); err == nil {
+			return d, true
+		}
+	case v.kind == number && v.number == math.Trunc(v.number):
+		// Beyond what a Duration holds it is beyond MaxSpan as well.
+		return time.Duration(max(-1e9, min(v.number, 1e9))) * time.Second, true
+	}
+	r.refuse(v, wanted, v.describe())
+	return 0, false
+}
+
+// brief writes a duration without the parts that are zero: 15m, not 15m0s. time.ParseDuration reads it.
+func brief(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
