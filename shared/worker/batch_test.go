@@ -105,7 +105,7 @@ func TestTasksThatALambdaHasNoTimeLeftForComeAgainUntouched(t *testing.T) {
 		defer cancel()
 
 		answer, err := invoke(ctx, queue, batchOf(standardARN, taskCalled("a"), taskCalled("b")), func(_ context.Context, task worker.Task) (any, error) {
-			time.Sleep(time.Minute) // does not look at its context
+			time.Sleep(time.Minute + time.Second) // does not look at its context
 			return task.ID, nil
 		})
 
