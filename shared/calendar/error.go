@@ -1,0 +1,36 @@
+package calendar
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// Error says why a period, a time or a time zone was refused.
+type Error struct {
+	Field  string // "from" or "to" of a range, "" when it is the whole
+	Reason string // names the value and what would be right
+}
+
+func (e *Error) Error() string {
+	if e.Field == "" {
+		return e.Reason
+	}
+	return e.Field + ": " + e.Reason
+}
+
+func refuse(field, format string, arguments ...any) *Error {
+	return &Error{Field: field, Reason: fmt.Sprintf(format, arguments...)}
+}
+
+// quote shows a value in a message. Values come from outside, so what is long is cut.
+func quote(text string) string {
+	const shown = 60
+	if len(text) <= shown {
+		return fmt.Sprintf("%q", text)
+	}
+	cut := shown
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q… (%d bytes)", text[:cut], len(text))
+}

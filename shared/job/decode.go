@@ -1,0 +1,312 @@
+package job
+
+import (
+	"fmt"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// decode reads one JSON value and nothing after it. It is stricter than encoding/json, which would change a payload in silence: text that
+// is not UTF-8 and halves of surrogate pairs are refused. Of a key that is written twice the last value counts, at the first one's place.
+func decode(data []byte) (value, *Error) {
+	d := decoder{data: data}
+	v, ok := d.document()
+	if !ok {
+		return value{}, d.wrong
+	}
+	return v, nil
+}
+
+type decoder struct {
+	data  []byte
+	at    int
+	depth int
+	root  string // the attribute of the outermost object that is being read
+	wrong *Error
+}
+
+func (d *decoder) document() (value, bool) {
+	v, ok := d.value()
+	if !ok {
+		return v, false
+	}
+	d.space()
+	if d.at < len(d.data) {
+		return v, d.syntax("want nothing after the end of the job")
+	}
+	return v, true
+}
+
+// syntax notes what is wrong at the current position; it returns false so that callers can return it.
+func (d *decoder) syntax(format string, arguments ...any) bool {
+	line, column := 1, 1
+	for _, letter := range d.data[:min(d.at, len(d.data))] {
+		column++
+		if letter == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	found := "the end"
+	if d.at < len(d.data) {
+		r, _ := utf8.DecodeRune(d.data[d.at:])
+		found = strconv.QuoteRune(r)
+	}
+	d.wrong = refuse("job", "is not JSON: line %d, column %d: found %s, %s", line, column, found, fmt.Sprintf(format, arguments...))
+	return false
+}
+
+func (d *decoder) space() {
+	for d.at < len(d.data) {
+		switch d.data[d.at] {
+		case ' ', '\t', '\n', '\r':
+			d.at++
+		default:
+			return
+		}
+	}
+}
+
+// peek is the next byte, 0 at the end: no JSON token begins with it.
+func (d *decoder) peek() byte {
+	if d.at < len(d.data) {
+		return d.data[d.at]
+	}
+	return 0
+}
+
+func (d *decoder) take(letter byte) bool {
+	if d.peek() != letter {
+		return false
+	}
+	d.at++
+	return true
+}
+
+func (d *decoder) value() (value, bool) {
+	d.space()
+	switch letter := d.peek(); {
+	case letter == '{':
+		return d.nested(d.object)
+	case letter == '[':
+		return d.nested(d.list)
+	case letter == '"':
+		content, ok := d.text()
+		return value{kind: kindText, text: content}, ok
+	case letter == '-' || '0' <= letter && letter <= '9':
+		return d.number()
+	default:
+		return d.word()
+	}
+}
+
+func (d *decoder) word() (value, bool) {
+	for _, word := range []string{"null", "true", "false"} {
+		if len(d.data)-d.at >= len(word) && string(d.data[d.at:d.at+len(word)]) == word {
+			d.at += len(word)
+			if word == "null" {
+				return value{kind: kindNull}, true
+			}
+			return value{kind: kindBoolean, text: word}, true
+		}
+	}
+	return value{}, d.syntax("want a JSON value")
+}
+
+func (d *decoder) nested(read func() (value, bool)) (value, bool) {
+	if d.depth == MaxDepth {
+		field := d.root
+		if field == "" {
+			field = "job"
+		}
+		d.wrong = refuse(field, "is nested deeper than %d levels", MaxDepth)
+		return value{}, false
+	}
+	d.depth++
+	d.at++
+	v, ok := read()
+	d.depth--
+	return v, ok
+}
+
+func (d *decoder) list() (value, bool) {
+	v := value{kind: kindList}
+	d.space()
+	if d.take(']') {
+		return v, true
+	}
+	for {
+		element, ok := d.value()
+		if !ok {
+			return v, false
+		}
+		v.children = append(v.children, element)
+		d.space()
+		if d.take(']') {
+			return v, true
+		}
+		if !d.take(',') {
+			return v, d.syntax(`want "," or "]"`)
+		}
+	}
+}
+
+func (d *decoder) object() (value, bool) {
+	v := value{kind: kindObject}
+	var places map[string]int
+	d.space()
+	if d.take('}') {
+		return v, true
+	}
+	for {
+		d.space()
+		if d.peek() != '"' {
+			return v, d.syntax("want a name in double quotes")
+		}
+		name, ok := d.text()
+		if !ok {
+			return v, false
+		}
+		if d.depth == 1 {
+			d.root = join("", name)
+		}
+		d.space()
+		if !d.take(':') {
+			return v, d.syntax(`want ":"`)
+		}
+		child, ok := d.value()
+		if !ok {
+			return v, false
+		}
+		if places == nil {
+			places = map[string]int{}
+		}
+		if place, twice := places[name]; twice {
+			v.children[place] = child
+		} else {
+			places[name] = len(v.names)
+			v.names, v.children = append(v.names, name), append(v.children, child)
+		}
+		d.space()
+		if d.take('}') {
+			return v, true
+		}
+		if !d.take(',') {
+			return v, d.syntax(`want "," or "}"`)
+		}
+	}
+}
+
+// number keeps the literal: -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?
+func (d *decoder) number() (value, bool) {
+	start := d.at
+	d.take('-')
+	if !d.take('0') && !d.digits() {
+		return value{}, d.syntax("want a digit")
+	}
+	if d.take('.') && !d.digits() {
+		return value{}, d.syntax("want a digit")
+	}
+	if d.take('e') || d.take('E') {
+		if !d.take('+') {
+			d.take('-')
+		}
+		if !d.digits() {
+			return value{}, d.syntax("want a digit")
+		}
+	}
+	return value{kind: kindNumber, text: string(d.data[start:d.at])}, true
+}
+
+func (d *decoder) digits() bool {
+	start := d.at
+	for '0' <= d.peek() && d.peek() <= '9' {
+		d.at++
+	}
+	return d.at > start
+}
+
+func (d *decoder) text() (string, bool) {
+	d.at++
+	start := d.at
+	for d.at < len(d.data) && d.data[d.at] != '"' && d.data[d.at] != '\\' && d.data[d.at] >= ' ' && d.data[d.at] < utf8.RuneSelf {
+		d.at++
+	}
+	if d.peek() == '"' { // the common case: nothing to translate
+		d.at++
+		return string(d.data[start : d.at-1]), true
+	}
+	content := append([]byte(nil), d.data[start:d.at]...)
+	for {
+		if d.at >= len(d.data) {
+			return "", d.syntax(`want the closing "`)
+		}
+		switch letter := d.data[d.at]; {
+		case letter == '"':
+			d.at++
+			return string(content), true
+		case letter < ' ':
+			return "", d.syntax(`want control characters in text escaped, such as \n`)
+		case letter == '\\':
+			r, ok := d.escape()
+			if !ok {
+				return "", false
+			}
+			content = utf8.AppendRune(content, r)
+		default:
+			r, size := utf8.DecodeRune(d.data[d.at:])
+			if r == utf8.RuneError && size == 1 {
+				return "", d.syntax("want UTF-8")
+			}
+			content = append(content, d.data[d.at:d.at+size]...)
+			d.at += size
+		}
+	}
+}
+
+func (d *decoder) escape() (rune, bool) {
+	start := d.at
+	d.at++
+	letter := d.peek()
+	d.at++
+	switch letter {
+	case '"', '\\', '/':
+		return rune(letter), true
+	case 'b':
+		return '\b', true
+	case 'f':
+		return '\f', true
+	case 'n':
+		return '\n', true
+	case 'r':
+		return '\r', true
+	case 't':
+		return '\t', true
+	case 'u':
+	default:
+		d.at = start
+		return 0, d.syntax(`want one of \" \\ \/ \b \f \n \r \t \u0000`)
+	}
+	first, ok := d.unit()
+	if ok && utf16.IsSurrogate(first) && d.take('\\') && d.take('u') {
+		var second rune
+		second, ok = d.unit()
+		first = utf16.DecodeRune(first, second)
+		ok = ok && first != utf8.RuneError
+	}
+	if !ok || utf16.IsSurrogate(first) {
+		d.at = start
+		return 0, d.syntax(`want four hexadecimal digits after \u, and both halves of a surrogate pair`)
+	}
+	return first, true
+}
+
+// unit reads the four hexadecimal digits of a UTF-16 code unit.
+func (d *decoder) unit() (rune, bool) {
+	if len(d.data)-d.at < 4 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(d.data[d.at:d.at+4]), 16, 16)
+	d.at += 4
+	return rune(n), err == nil
+}

@@ -1,0 +1,70 @@
+package job
+
+// encoder writes values as compact JSON and notes in each where it stands, so that a part of a job is written once and then only copied.
+// A job is so small that its positions fit in 32 bits, see MaxJobBytes.
+type encoder struct {
+	data []byte
+}
+
+func (e *encoder) value(v *value) {
+	v.from = int32(len(e.data))
+	switch v.kind {
+	case kindNull:
+		e.data = append(e.data, "null"...)
+	case kindText:
+		e.data = appendText(e.data, v.text)
+	case kindList:
+		e.data = append(e.data, '[')
+		for i := range v.children {
+			if i > 0 {
+				e.data = append(e.data, ',')
+			}
+			e.value(&v.children[i])
+		}
+		e.data = append(e.data, ']')
+	case kindObject:
+		e.data = append(e.data, '{')
+		for i := range v.children {
+			if i > 0 {
+				e.data = append(e.data, ',')
+			}
+			v.children[i].member = int32(len(e.data))
+			e.data = append(appendText(e.data, v.names[i]), ':')
+			e.value(&v.children[i])
+		}
+		e.data = append(e.data, '}')
+	default:
+		e.data = append(e.data, v.text...)
+	}
+	v.to = int32(len(e.data))
+}
+
+// appendText writes a JSON string. Only what JSON demands is escaped: "<" and "é" stay what they are, and no text gets longer than its
+// shortest spelling.
+func appendText(data []byte, content string) []byte {
+	const digits = "0123456789abcdef"
+	data = append(data, '"')
+	for i := range len(content) {
+		switch letter := content[i]; letter {
+		case '"', '\\':
+			data = append(data, '\\', letter)
+		case '\b':
+			data = append(data, `\b`...)
+		case '\f':
+			data = append(data, `\f`...)
+		case '\n':
+			data = append(data, `\n`...)
+		case '\r':
+			data = append(data, `\r`...)
+		case '\t':
+			data = append(data, `\t`...)
+		default:
+			if letter < ' ' {
+				data = append(data, '\\', 'u', '0', '0', digits[letter>>4], digits[letter&15])
+				continue
+			}
+			data = append(data, letter)
+		}
+	}
+	return append(data, '"')
+}

@@ -1,0 +1,63 @@
+package job
+
+import (
+	"regexp"
+	"strings"
+)
+
+var (
+	labourerName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
+	qualifier    = regexp.MustCompile(`^(\$LATEST|[A-Za-z0-9_-]{1,128})$`)
+)
+
+const wantedLabourer = `want a labourer's id, a function's "name:alias", or the ARN of a Lambda function, an SQS queue or a state machine`
+
+// labourerOf reads who is to work: an id as it is, the name and the alias or version out of "name:alias", a full or a partial ARN.
+func labourerOf(field, given string) (name, alias string, wrong *Error) {
+	name, alias, ok := split(given)
+	switch {
+	case !ok:
+		return "", "", refuse(field, "%q has no name that could be a labourer's; %s", shorten(given), wantedLabourer)
+	case !labourerName.MatchString(name):
+		return "", "", refuse(field, "%q is no labourer's id, which is 1 to 128 of A-Z a-z 0-9 _ . -; %s", shorten(name), wantedLabourer)
+	case alias != "" && !qualifier.MatchString(alias):
+		return "", "", refuse(field, "%q is no alias or version; %s", shorten(alias), wantedLabourer)
+	}
+	return name, alias, nil
+}
+
+// split takes the name and the qualifier out of
+//
+//	arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>], also without its first parts as the Lambda API allows
+//	arn:<partition>:states:<region>:<account>:stateMachine:<name>[:<qualifier>]
+//	arn:<partition>:sqs:<region>:<account>:<name>
+//	<name>[:<qualifier>]
+func split(given string) (name, alias string, ok bool) {
+	parts := strings.Split(given, ":")
+	if parts[0] == "arn" {
+		if len(parts) < 6 {
+			return "", "", false
+		}
+		service, resource := parts[2], parts[5:]
+		switch {
+		case service == "sqs" && len(resource) == 1:
+			return resource[0], "", true
+		case service == "lambda" && resource[0] == "function", service == "states" && resource[0] == "stateMachine":
+			parts = resource[1:]
+		default:
+			return "", "", false
+		}
+	} else if len(parts) > 2 && parts[1] == "function" { // <account>:function:<name>
+		parts = parts[2:]
+	} else if len(parts) > 1 && parts[0] == "function" {
+		parts = parts[1:]
+	}
+	switch len(parts) {
+	case 1:
+		return parts[0], "", true
+	case 2:
+		return parts[0], parts[1], parts[1] != ""
+	default:
+		return "", "", false
+	}
+}

@@ -1,0 +1,118 @@
+package job
+
+import "slices"
+
+// layer is one level of a job that is taken apart: the attributes that all tasks below it share. A task's payload is its layers, from the
+// outermost to the innermost; of two attributes of one name the inner one is the task's. Layers only point into the job's text.
+type layer struct {
+	above  *layer
+	path   string // of the object that the attributes stand in
+	names  []string
+	texts  [][]byte       // each attribute as it is written: "name":value
+	places map[string]int // where a name is, in a layer of many
+	hides  bool           // one of the names, here or further out, is in a layer above it, too
+	size   int            // bytes of all attributes from here to the top, a comma after each, without those hidden
+	dates  int            // the most bytes that date_list takes, in the layer that has it and nothing else; else 0
+}
+
+// many names are found by a map; below, looking through them is quicker.
+const many = 16
+
+func newLayer(above *layer, path string) *layer {
+	l := &layer{above: above, path: path}
+	if above != nil {
+		l.size, l.hides = above.size, above.hides
+	}
+	return l
+}
+
+func (l *layer) add(name string, attribute []byte) {
+	if hidden := l.above.lookup(name); hidden > 0 {
+		l.hides = true
+		l.size -= hidden + 1
+	}
+	l.names, l.texts = append(l.names, name), append(l.texts, attribute)
+	l.size += len(attribute) + 1
+	if l.places != nil {
+		l.places[name] = len(l.names) - 1
+	} else if len(l.names) > many {
+		l.places = make(map[string]int, 2*many)
+		for i, name := range l.names {
+			l.places[name] = i
+		}
+	}
+}
+
+// withDates puts a layer for date_list, of at most so many bytes, under one that has no attribute of this name.
+func withDates(above *layer, width int) *layer {
+	l := newLayer(above, "")
+	l.names, l.texts, l.dates = []string{dateList}, [][]byte{nil}, width
+	l.size += width + 1
+	return l
+}
+
+func (l *layer) find(name string) int {
+	if l.places == nil {
+		return slices.Index(l.names, name)
+	}
+	if i, ok := l.places[name]; ok {
+		return i
+	}
+	return -1
+}
+
+// lookup is the number of bytes of the attribute that a task below sees under the name, 0 when it sees none.
+func (l *layer) lookup(name string) int {
+	for ; l != nil; l = l.above {
+		if i := l.find(name); i >= 0 {
+			return max(l.dates, len(l.texts[i]))
+		}
+	}
+	return 0
+}
+
+// hidden tells whether a layer from the leaf up to the one below l has an attribute of the name.
+func (l *layer) hidden(name string, leaf *layer) bool {
+	for ; leaf != l; leaf = leaf.above {
+		if leaf.find(name) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// appendTo writes the attributes that a task sees, outermost first, a comma after each. leaf is the innermost layer of the task, cut the
+// name of the attribute of which the task has a batch, which comes after all layers.
+func (l *layer) appendTo(payload []byte, leaf *layer, cut string, dates func([]byte) []byte) []byte {
+	if l == nil {
+		return payload
+	}
+	payload = l.above.appendTo(payload, leaf, cut, dates)
+	for i, text := range l.texts {
+		if leaf.hides && l.hidden(l.names[i], leaf) || l.names[i] == cut {
+			continue
+		}
+		if l.dates > 0 {
+			payload = dates(payload)
+		} else {
+			payload = append(payload, text...)
+		}
+		payload = append(payload, ',')
+	}
+	return payload
+}
+
+// widest is the path and the size of the largest attribute that a task sees.
+func (l *layer) widest() (path string, size int) {
+	for leaf := l; l != nil; l = l.above {
+		for i, name := range l.names {
+			if bytes := max(l.dates, len(l.texts[i])); bytes > size && !l.hidden(name, leaf) {
+				path, size = join(l.path, name), bytes
+				if l.dates > 0 {
+					path = "period"
+				}
+			}
+		}
+	}
+	return path, size
+}

@@ -1,0 +1,278 @@
+package job
+
+// splitter takes a job apart, level by level, into leaves: single tasks and batches.
+type splitter struct {
+	job        *Job
+	attributes []attribute
+	flagNames  map[string]bool // every flag of these attributes; true for one that gives a size
+	leaves     []leaf
+	tasks      int
+	cut        string // path of the outermost attribute that is cut, "" if none
+}
+
+func newSplitter(j *Job, schema Schema) *splitter {
+	s := &splitter{job: j, attributes: schema.attributes(), flagNames: map[string]bool{}}
+	for _, a := range s.attributes {
+		for _, flag := range a.set {
+			s.flagNames[flag] = flag == a.size
+		}
+	}
+	return s
+}
+
+// leaf is a run of tasks which differ in nothing but their part of one list of values, or a single task when there is no such list.
+type leaf struct {
+	before int // tasks in the leaves before this one
+	layer  *layer
+	cut    string   // plural of the attribute whose values are cut, "" for a single task
+	values [][]byte // as they are written
+	size   int      // values in each task; the last may have fewer
+}
+
+func (l leaf) tasks() int {
+	if l.cut == "" {
+		return 1
+	}
+	return (len(l.values) + l.size - 1) / l.size
+}
+
+// level takes apart an object in which the attributes from the depth-th on may be. The inherited flags are those of the levels above, of
+// which the innermost wins.
+func (s *splitter) level(depth int, here *value, above *layer, inherited flags, path string) *Error {
+	if err := checkReserved(here, path); err != nil {
+		return err
+	}
+	if depth == len(s.attributes) {
+		return s.single(s.whole(here, above, path))
+	}
+	a, own := s.attributes[depth], s.flagsOf(here)
+	size, err := s.batchSize(a, own.over(inherited), path)
+	if err != nil {
+		return err
+	}
+	if !s.needsCutting(depth, here, inherited.over(own)) {
+		return s.single(s.uncut(a, here, above, path))
+	}
+	name, v := here.given(a.plural, a.singular)
+	switch {
+	case v == nil:
+		return s.single(s.whole(here, above, path))
+	case name == a.plural && isGiven(here.get(a.singular)):
+		return refuse(join(path, a.singular), "is given beside %s, and both are to be cut; want one of them", a.plural)
+	}
+	if s.cut == "" {
+		s.cut = join(path, name)
+	}
+	rest := newLayer(above, path)
+	for i, name := range here.names {
+		if name != a.plural && name != a.singular {
+			rest.add(name, s.member(&here.children[i]))
+		}
+	}
+	return s.values(depth, v, rest, own.over(inherited), size, join(path, name))
+}
+
+func isGiven(v *value) bool {
+	return v != nil && v.kind != kindNull
+}
+
+// needsCutting tells whether the attribute at this depth is to be cut: because a flag says so, or because something that lies below it is to
+// be. Of the same flag at two levels the outer one decides.
+func (s *splitter) needsCutting(depth int, here *value, effective flags) bool {
+	a := s.attributes[depth]
+	if effective.ask(a) {
+		return true
+	}
+	if depth+1 == len(s.attributes) {
+		return false
+	}
+	_, v := here.given(a.plural, a.singular)
+	for _, object := range objects(v) {
+		for i := range object.children {
+			below := &object.children[i]
+			if below.kind == kindObject && s.needsCutting(depth+1, below, effective.over(s.flagsOf(below))) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// objects are the objects among the values of an attribute, which may be one or a list.
+func objects(v *value) []value {
+	switch {
+	case v == nil:
+		return nil
+	case v.kind == kindList:
+		return v.children
+	default:
+		return []value{*v}
+	}
+}
+
+// values makes leaves of an attribute's values: batches where they are flat, and where an object says more about one of them, what it says.
+func (s *splitter) values(depth int, v *value, rest *layer, inherited flags, size int, path string) *Error {
+	elements := objects(v)
+	if !all(elements, isObject) {
+		return s.flat(depth, elements, rest, size, path)
+	}
+	names := 0
+	for i := range elements {
+		names += len(elements[i].names)
+		at := path
+		if v.kind == kindList {
+			at = index(path, i)
+		}
+		if err := s.keys(depth, &elements[i], rest, inherited, size, at); err != nil {
+			return err
+		}
+	}
+	if names == 0 {
+		return refuse(path, "is to be cut but has no values; want one or more, or leave it out for a single task without it")
+	}
+	return nil
+}
+
+func (s *splitter) flat(depth int, elements []value, rest *layer, size int, path string) *Error {
+	values := make([][]byte, len(elements))
+	for i := range elements {
+		if !elements[i].flat() {
+			return refuse(index(path, i), "is %s; want text, numbers, true or false, or objects alone", s.job.show(&elements[i]))
+		}
+		values[i] = s.job.raw(&elements[i])
+	}
+	return s.batches(s.attributes[depth].plural, values, rest, size, path)
+}
+
+// keys makes leaves of an object whose keys are the values.
+func (s *splitter) keys(depth int, v *value, rest *layer, inherited flags, size int, path string) *Error {
+	plural := s.attributes[depth].plural
+	if all(v.children, isNull) {
+		return s.batches(plural, s.names(v), rest, size, path)
+	}
+	for i, name := range v.names {
+		one := newLayer(rest, rest.path)
+		one.add(plural, listOf(plural, s.name(&v.children[i])))
+		var err *Error
+		switch below := &v.children[i]; below.kind {
+		case kindNull:
+			err = s.single(one)
+		case kindObject:
+			err = s.level(depth+1, below, one, inherited, join(path, name))
+		default:
+			err = refuse(join(path, name), "is %s; want null, or an object with what belongs to this value", s.job.show(below))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole is a level as it is written.
+func (s *splitter) whole(here *value, above *layer, path string) *layer {
+	l := newLayer(above, path)
+	for i, name := range here.names {
+		l.add(name, s.member(&here.children[i]))
+	}
+	return l
+}
+
+// uncut is a level which is not cut: only the shape of its chunkable attribute may change, to a list under the plural.
+func (s *splitter) uncut(a attribute, here *value, above *layer, path string) *layer {
+	name, v := here.given(a.plural, a.singular)
+	var values [][]byte
+	switch {
+	case v == nil || len(v.children) == 0:
+		return s.whole(here, above, path)
+	case v.kind == kindList && all(v.children, isFlat):
+		for i := range v.children {
+			values = append(values, s.job.raw(&v.children[i]))
+		}
+	case v.kind == kindObject && all(v.children, isNull):
+		values = s.names(v)
+	case v.kind == kindObject && len(v.children) == 1:
+		values = [][]byte{s.job.raw(v)}
+	default:
+		return s.whole(here, above, path)
+	}
+	l := newLayer(above, path)
+	for i, other := range here.names {
+		switch {
+		case other == name:
+			l.add(a.plural, listOf(a.plural, values...))
+		case other != a.plural: // else it is null and gives way to the singular
+			l.add(other, s.member(&here.children[i]))
+		}
+	}
+	return l
+}
+
+// single adds a leaf of one task.
+func (s *splitter) single(l *layer) *Error {
+	return s.add(leaf{layer: l}, l.size, "", 0)
+}
+
+// batches adds a leaf of one task for so many values each. An object without keys, beside others in a list, adds none.
+func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int, path string) *Error {
+	if len(values) == 0 {
+		return nil
+	}
+	widest := 0
+	for i := 0; i < len(values); i += size {
+		widest = max(widest, len(listOf(plural, values[i:min(i+size, len(values))]...)))
+	}
+	bytes := rest.size + widest + 1
+	if hidden := rest.lookup(plural); hidden > 0 {
+		bytes -= hidden + 1
+	}
+	return s.add(leaf{layer: rest, cut: plural, values: values, size: size}, bytes, path, widest)
+}
+
+// add adds a leaf whose largest payload has so many bytes but for the brace, of which so many are the values at a path.
+func (s *splitter) add(l leaf, bytes int, path string, values int) *Error {
+	if bytes++; bytes > MaxPayloadBytes {
+		if widest, size := l.layer.widest(); size > values {
+			path = widest
+		}
+		return refuse(path, "makes a task's payload %d bytes long; want at most %d: cut it into more tasks, or name what is large instead of sending it", bytes, MaxPayloadBytes)
+	}
+	l.before = s.tasks
+	s.tasks += l.tasks()
+	s.leaves = append(s.leaves, l)
+	return nil
+}
+
+// member is an attribute as it is written, name and value.
+func (s *splitter) member(v *value) []byte {
+	return s.job.text[v.member:v.to]
+}
+
+// name is the text of a key as it is written: what stands before the colon.
+func (s *splitter) name(v *value) []byte {
+	return s.job.text[v.member : v.from-1]
+}
+
+func (s *splitter) names(v *value) [][]byte {
+	names := make([][]byte, len(v.children))
+	for i := range v.children {
+		names[i] = s.name(&v.children[i])
+	}
+	return names
+}
+
+// listOf is an attribute that is a list of these values.
+func listOf(name string, values ...[]byte) []byte {
+	return appendList(nil, name, values)
+}
+
+func appendList(attribute []byte, name string, values [][]byte) []byte {
+	attribute = append(appendText(attribute, name), ":["...)
+	for i, v := range values {
+		if i > 0 {
+			attribute = append(attribute, ',')
+		}
+		attribute = append(attribute, v...)
+	}
+	return append(attribute, ']')
+}

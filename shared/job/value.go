@@ -1,0 +1,87 @@
+package job
+
+import "strings"
+
+// value is a JSON value that keeps what Go's maps and floats lose: the order of keys, which is the order of tasks, and the literal text of
+// numbers, which the worker gets as it was written.
+type value struct {
+	kind     kind
+	text     string   // a string's content, or a number's literal
+	names    []string // an object's keys, in the order in which each was written first
+	children []value  // a list's values, or an object's, beside names
+
+	// Where the encoder has put the value; member is where its name begins when it is an object's.
+	member, from, to int32
+}
+
+type kind uint8
+
+const (
+	kindNull kind = iota
+	kindBoolean
+	kindNumber
+	kindText
+	kindList
+	kindObject
+)
+
+// String says it as a message does.
+func (k kind) String() string {
+	return [...]string{"null", "true or false", "a number", "text", "a list", "an object"}[k]
+}
+
+// get returns an object's value, nil when it has none of that name.
+func (v *value) get(name string) *value {
+	for i := range v.names {
+		if v.names[i] == name {
+			return &v.children[i]
+		}
+	}
+	return nil
+}
+
+// given returns the first of the names that the object has with a value other than null.
+func (v *value) given(names ...string) (string, *value) {
+	for _, name := range names {
+		if child := v.get(name); child != nil && child.kind != kindNull {
+			return name, child
+		}
+	}
+	return "", nil
+}
+
+// empty is what Python takes for false: false, 0, "", null, and what has nothing in it. The text "False" is not empty.
+// Flags are read so because sosw reads them so.
+func (v *value) empty() bool {
+	switch v.kind {
+	case kindNull:
+		return true
+	case kindBoolean:
+		return v.text == "false"
+	case kindNumber:
+		mantissa, _, _ := strings.Cut(strings.ToLower(v.text), "e")
+		return strings.Trim(mantissa, "-0.") == ""
+	case kindText:
+		return v.text == ""
+	default:
+		return len(v.children) == 0
+	}
+}
+
+// flat is a value that can stand in a list to be cut: text, a number, true or false.
+func (v *value) flat() bool {
+	return v.kind == kindText || v.kind == kindNumber || v.kind == kindBoolean
+}
+
+func all(values []value, holds func(*value) bool) bool {
+	for i := range values {
+		if !holds(&values[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isNull(v *value) bool   { return v.kind == kindNull }
+func isObject(v *value) bool { return v.kind == kindObject }
+func isFlat(v *value) bool   { return v.flat() }
