@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 )
 
@@ -95,20 +94,13 @@ func splitEvent(event []byte) (eventParts, error) {
 	return parts, nil
 }
 
-func nextAttribute(decoder *json.Decoder) (string, json.RawMessage, error) {
+func nextAttribute(decoder *json.Decoder) (name string, value json.RawMessage, err error) {
 	token, err := decoder.Token()
 	if err != nil {
 		return "", nil, err
 	}
-	name, isString := token.(string)
-	if !isString {
-		return "", nil, errors.New("has a key that is no string")
-	}
-	var value json.RawMessage
-	if err := decoder.Decode(&value); err != nil && !errors.Is(err, io.EOF) {
-		return "", nil, err
-	}
-	return name, value, nil
+	name, _ = token.(string) // in an object, the decoder gives nothing else here
+	return name, value, decoder.Decode(&value)
 }
 
 func appendAttribute(object *bytes.Buffer, name string, value json.RawMessage) {
