@@ -1,0 +1,33 @@
+package python
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// interpreter is the Python that the local AWS runs its Python functions with; before it is installed, any python3.
+func interpreter(t *testing.T) string {
+	installed, err := filepath.Abs("../../.local/venv/bin/python")
+	require.NoError(t, err)
+	if _, err := os.Stat(installed); err == nil {
+		return installed
+	}
+	found, err := exec.LookPath("python3")
+	require.NoError(t, err, "python3 is needed, here as for the local AWS")
+	return found
+}
+
+func TestThePythonWorkerPassesItsOwnTests(t *testing.T) {
+	for _, source := range []string{"worker.py", "test_worker.py"} {
+		// go test takes its last answer for as long as what the test opened is unchanged; it does not see what Python opens.
+		_, err := os.ReadFile(source)
+		require.NoError(t, err)
+	}
+	command := exec.CommandContext(t.Context(), interpreter(t), "-B", "-m", "unittest", "-v", "test_worker")
+	report, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", report)
+}
