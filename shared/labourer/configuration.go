@@ -38,7 +38,7 @@ func Read(file string, data []byte, options ...Option) (Configuration, []string,
 		return Configuration{}, nil, r.unreadable(err)
 	}
 	c := r.configuration(value{root, ""})
-	return c, r.warnings, r.errors.inOrder()
+	return c, r.warnings.inOrder().lines(), r.errors.inOrder()
 }
 
 func (r *reader) unreadable(err error) Errors {

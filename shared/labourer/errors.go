@@ -37,12 +37,14 @@ func (e Error) Error() string {
 type Errors []Error
 
 // Error is one line for each.
-func (e Errors) Error() string {
+func (e Errors) Error() string { return strings.Join(e.lines(), "\n") }
+
+func (e Errors) lines() []string {
 	lines := make([]string, len(e))
 	for i, one := range e {
 		lines[i] = one.Error()
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // Err is the errors as one error, nil when there are none.

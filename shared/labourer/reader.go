@@ -15,7 +15,7 @@ import (
 type reader struct {
 	file     string
 	errors   Errors
-	warnings []string
+	warnings Errors
 
 	// targetOptional lets a labourer without a target pass, where only its pace or its jobs matter.
 	targetOptional bool
@@ -57,7 +57,7 @@ func (r *reader) refuse(v value, format string, args ...any) {
 
 // warn notes what is not taken over although nothing is wrong with it.
 func (r *reader) warn(v value, format string, args ...any) {
-	r.warnings = append(r.warnings, Error{File: r.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)}.Error())
+	r.warnings = append(r.warnings, Error{File: r.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)})
 }
 
 // fields is the mapping's members by name. Whatever is no mapping, stands twice, has no value or is not known is refused and left out.
