@@ -1,0 +1,91 @@
+// The orchestrator function: the steps of the orchestrate state machine.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/cloudwatch"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/environment"
+	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/health"
+	targets "github.com/drover-run/drover/shared/lambda"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/outcome"
+	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/stepfunctions"
+)
+
+// input is what the state machine hands to a step.
+type input struct {
+	Step     string                 `json:"step"`
+	Input    orchestrator.PlanInput `json:"input"`
+	Labourer string                 `json:"labourer"`
+	Round    int                    `json:"round"`
+	Leases   []string               `json:"leases"`
+}
+
+func main() {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+	env := environment.Must(environment.Load())
+	cfg := environment.Must(environment.AWS(context.Background()))
+	db, machines := dynamodb.NewFromConfig(cfg), sfn.NewFromConfig(cfg)
+	tasks, control := dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention}, dynamo.Control{API: db, Table: env.Control}
+	registry, store := dynamo.Registry{API: db, Table: env.Control}, dynamo.Health{API: db, Table: env.Control}
+	service := orchestrator.Service{
+		Tasks: tasks, Control: control, Registry: registry, Memory: store,
+		Health: health.Service{Store: store, Source: cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)}, Now: time.Now, Wait: shortly},
+		Settler: outcome.Settler{Tasks: tasks, Control: control, Registry: registry,
+			Waiter: stepfunctions.Backoff{API: machines, Machine: env.Backoff}, Now: time.Now, Random: rand.Float64},
+		Starter: orchestrator.Targets{Lambda: targets.Starter{API: awslambda.NewFromConfig(cfg)},
+			SQS: sqs.Starter{API: awssqs.NewFromConfig(cfg)}, States: stepfunctions.Starter{API: machines}},
+		Bus: eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
+		Now: time.Now, CompletionsURL: env.Completions,
+	}
+	lambda.Start(func(ctx context.Context, in input) (any, error) {
+		out, err := step(ctx, &service, in)
+		slog.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err)
+		return out, err
+	})
+}
+
+func step(ctx context.Context, s *orchestrator.Service, in input) (any, error) {
+	switch in.Step {
+	case "plan":
+		return s.Plan(ctx, in.Input)
+	case "reap":
+		return s.Reap(ctx, in.Labourer)
+	case "assess":
+		return s.Assess(ctx, in.Labourer, in.Round)
+	case "claim":
+		return s.Claim(ctx, in.Labourer)
+	case "dispatch":
+		return s.Dispatch(ctx, in.Labourer, in.Leases)
+	case "give_back":
+		return s.GiveBack(ctx, in.Labourer, in.Leases)
+	}
+	return nil, fmt.Errorf("step is %q; plan, reap, assess, claim, dispatch and give_back are known", in.Step)
+}
+
+// shortly waits for as long as another function may take to ask CloudWatch.
+func shortly(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(150 * time.Millisecond):
+		return nil
+	}
+}

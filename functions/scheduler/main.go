@@ -1,0 +1,55 @@
+// The scheduler function: jobs from the jobs queue to tasks.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/environment"
+	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/stepfunctions"
+)
+
+func main() {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+	env := environment.Must(environment.Load())
+	cfg := environment.Must(environment.AWS(context.Background()))
+	db, queue := dynamodb.NewFromConfig(cfg), awssqs.NewFromConfig(cfg)
+	service := scheduler.Service{
+		Tasks:    dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention},
+		Jobs:     dynamo.Jobs{API: db, Table: env.Jobs, Control: env.Control, Retention: env.Retention},
+		Registry: dynamo.Registry{API: db, Table: env.Control},
+		Bus:      eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
+		Queue:    sqs.Jobs{Graveyard: sqs.Graveyard{API: queue, URL: env.JobsDead}, URL: env.JobsQueue},
+		Alarm:    stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff},
+		Now:      time.Now,
+		MaxTasks: env.MaxTasks,
+	}
+	lambda.Start(func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+		messages := make([]scheduler.Message, len(e.Records))
+		for i, r := range e.Records {
+			receives, _ := strconv.Atoi(r.Attributes["ApproximateReceiveCount"])
+			messages[i] = scheduler.Message{ID: r.MessageId, Body: r.Body, Receives: receives}
+		}
+		failed, summary := service.Handle(ctx, environment.Invocation(ctx), messages)
+		slog.InfoContext(ctx, "scheduled", "summary", summary, "failed", len(failed))
+		var out events.SQSEventResponse
+		for _, id := range failed {
+			out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
+		}
+		return out, nil
+	})
+}

@@ -1,0 +1,71 @@
+// The worker assistant function: what is told of running attempts, by the completions queue or by a sosw Worker's call.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/completion"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/environment"
+	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/sqs"
+)
+
+func main() {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+	env := environment.Must(environment.Load())
+	cfg := environment.Must(environment.AWS(context.Background()))
+	db := dynamodb.NewFromConfig(cfg)
+	service := assistant.Service{
+		Tasks:     dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention},
+		Control:   dynamo.Control{API: db, Table: env.Control},
+		Bus:       eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
+		Graveyard: sqs.Graveyard{API: awssqs.NewFromConfig(cfg), URL: env.CompletionsDead},
+		Now:       time.Now,
+	}
+	lambda.Start(func(ctx context.Context, text json.RawMessage) (any, error) {
+		var batch struct{ Records []events.SQSMessage }
+		if json.Unmarshal(text, &batch) == nil && len(batch.Records) > 0 {
+			return handle(ctx, &service, batch.Records), nil
+		}
+		return call(ctx, &service, text)
+	})
+}
+
+func handle(ctx context.Context, s *assistant.Service, records []events.SQSMessage) events.SQSEventResponse {
+	messages := make([]assistant.Message, len(records))
+	for i, r := range records {
+		messages[i] = assistant.Message{ID: r.MessageId, Body: r.Body}
+	}
+	failed, summary := s.Handle(ctx, environment.Invocation(ctx), messages)
+	slog.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed))
+	var out events.SQSEventResponse
+	for _, id := range failed {
+		out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
+	}
+	return out
+}
+
+// call is a sosw Worker's own.
+func call(ctx context.Context, s *assistant.Service, text json.RawMessage) (any, error) {
+	report, err := completion.ReadCall(text)
+	if err != nil {
+		slog.InfoContext(ctx, "call refused", "error", err)
+		return nil, fmt.Errorf("reading a worker's call, %w", err)
+	}
+	summary, err := s.Mark(ctx, environment.Invocation(ctx), report)
+	slog.InfoContext(ctx, "called", "summary", summary)
+	return nil, err
+}

@@ -1,0 +1,394 @@
+// Package assistant is the worker assistant: it takes what is told of running attempts, closes tasks and frees their slots.
+//
+// The task is closed first, by one conditional write; then its number is added to what its lease has released. What died in between is
+// done again when the message comes again: the task is found closed, and released. An attempt that did not succeed is closed and left
+// in its lease: the scavenger releases it, together with what follows.
+package assistant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/completion"
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Tasks is the tasks that are closed.
+type Tasks interface {
+	Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
+	Save(ctx context.Context, before, after task.Task) error
+}
+
+// Control is the leases that hold them.
+type Control interface {
+	LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error)
+	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
+	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
+	Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error
+	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+}
+
+// Bus is where facts are told.
+type Bus interface {
+	Publish(ctx context.Context, facts ...event.Fact) error
+}
+
+// Graveyard is where messages go that can not be read.
+type Graveyard interface {
+	Bury(ctx context.Context, body, reason string) error
+}
+
+// Service is the worker assistant.
+type Service struct {
+	Tasks     Tasks
+	Control   Control
+	Bus       Bus
+	Graveyard Graveyard
+	Now       func() time.Time
+}
+
+// Message is a message of the completions queue.
+type Message struct{ ID, Body string }
+
+// Summary is what became of a batch, for the log.
+type Summary struct {
+	Completed, Failed, Heard, NeverStarted int
+	Repeated, Stale, Unknown               int // changed nothing
+	Ignored, Buried                        int
+	Errors                                 []string
+}
+
+// Handle works through a batch and is the ids of the messages that have to come again.
+func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
+	b := batch{Service: s, Summary: &summary, invocation: invocation}
+	for _, m := range messages {
+		r, err := completion.Read([]byte(m.Body))
+		switch {
+		case errors.Is(err, completion.Ignored):
+			summary.Ignored++
+		case err != nil:
+			summary.Buried++
+			if err := s.Graveyard.Bury(ctx, m.Body, err.Error()); err != nil {
+				failed = append(failed, m.ID)
+				summary.Errors = append(summary.Errors, err.Error())
+			}
+		default:
+			b.add(m.ID, r)
+		}
+	}
+	b.close(ctx)
+	return append(failed, b.failed...), summary
+}
+
+// Mark does for one report what Handle does for a batch.
+func (s *Service) Mark(ctx context.Context, invocation string, r completion.Report) (Summary, error) {
+	var summary Summary
+	b := batch{Service: s, Summary: &summary, invocation: invocation}
+	b.add("call", r)
+	b.close(ctx)
+	if len(b.failed) > 0 {
+		return summary, fmt.Errorf("closing task %s, %s", r.TaskID, summary.Errors)
+	}
+	return summary, nil
+}
+
+// batch is the reports of one invocation.
+type batch struct {
+	*Service
+	*Summary
+	invocation string
+	reports    []report
+	failed     []string
+}
+
+type report struct {
+	completion.Report
+	id      task.ID
+	message string
+	at      *place
+}
+
+// place is a segment of a labourer, its leases, and what of them is to be released.
+type place struct {
+	labourer string
+	segment  segment.ID
+	leases   []queue.Lease
+	released map[string]segment.Numbers // by the lease's item
+	messages []string                   // after which slots are free; they have to come again when that can not be told
+	err      error
+}
+
+func (b *batch) add(message string, r completion.Report) {
+	id, err := task.ParseID(r.TaskID)
+	if err != nil {
+		b.Unknown++
+		return
+	}
+	b.reports = append(b.reports, report{Report: r, id: id, message: message})
+}
+
+func (b *batch) fail(err error, messages ...string) {
+	b.Errors = append(b.Errors, err.Error())
+	for _, m := range messages {
+		if !slices.Contains(b.failed, m) {
+			b.failed = append(b.failed, m)
+		}
+	}
+}
+
+// closers is how many tasks are closed at the same time.
+const closers = 10
+
+func (b *batch) close(ctx context.Context) {
+	if len(b.reports) == 0 {
+		return
+	}
+	var ids []task.ID
+	var messages []string
+	for _, r := range b.reports {
+		ids, messages = append(ids, r.id), append(messages, r.message)
+	}
+	tasks, err := b.Tasks.Load(ctx, ids)
+	if err != nil {
+		b.fail(err, messages...)
+		return
+	}
+	places := b.places(ctx, tasks)
+
+	// The reports of one task one after the other, tasks side by side.
+	byTask := map[task.ID][]report{}
+	for _, r := range b.reports {
+		t, found := tasks[r.id]
+		if !found {
+			b.Unknown++
+			continue
+		}
+		r.at = places[placeKey{t.Labourer, t.ID.Segment}]
+		byTask[r.id] = append(byTask[r.id], r)
+	}
+	outcomes := make(chan []verdict, len(byTask))
+	var g errgroup.Group
+	g.SetLimit(closers)
+	for id, reports := range byTask {
+		g.Go(func() error {
+			outcomes <- b.judge(ctx, tasks[id], reports)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	close(outcomes)
+	for verdicts := range outcomes {
+		for _, v := range verdicts {
+			b.count(v)
+		}
+	}
+	b.release(ctx, places)
+}
+
+type placeKey struct {
+	labourer string
+	segment  segment.ID
+}
+
+// places reads the leases of every segment that the batch touches.
+func (b *batch) places(ctx context.Context, tasks map[task.ID]task.Task) map[placeKey]*place {
+	out := map[placeKey]*place{}
+	for _, t := range tasks {
+		key := placeKey{t.Labourer, t.ID.Segment}
+		if out[key] == nil {
+			out[key] = &place{labourer: t.Labourer, segment: t.ID.Segment, released: map[string]segment.Numbers{}}
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(closers)
+	for _, p := range out {
+		g.Go(func() error {
+			p.leases, p.err = b.Control.LeasesOn(ctx, p.labourer, p.segment)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return out
+}
+
+// verdict is what was made of a report.
+type verdict struct {
+	report
+	counter func(*Summary) *int
+	err     error
+	release *queue.Lease // the task is to be released from
+}
+
+// judge goes through the reports of one task in the order in which they came.
+func (b *batch) judge(ctx context.Context, t task.Task, reports []report) []verdict {
+	var out []verdict
+	for _, r := range reports {
+		v := verdict{report: r, err: r.at.err}
+		if v.err == nil {
+			t = b.apply(ctx, t, &v)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// apply closes the task because of a report, if it concerns the attempt that is running, and is the task after that.
+func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
+	attempt := v.Attempt
+	if attempt == 0 {
+		// Who names no attempt means the one that is running, or that has just ended and is not released yet.
+		attempt = t.Attempt
+		if _, running := queue.Holding(v.at.leases, t.ID, t.Attempt+1); running && !t.Status.Terminal() {
+			attempt++
+		}
+	}
+	l, held := queue.Holding(v.at.leases, t.ID, attempt)
+	if t.Status.Terminal() || attempt <= t.Attempt {
+		v.counter = func(s *Summary) *int { return &s.Stale }
+		if attempt == t.Attempt && attempt > 0 {
+			v.counter = func(s *Summary) *int { return &s.Repeated }
+		}
+		if held && t.Status.Terminal() {
+			v.release = &l
+		}
+		return t
+	}
+	if !held || attempt != t.Attempt+1 {
+		v.counter = func(s *Summary) *int { return &s.Stale }
+		return t
+	}
+	now := b.Now()
+	switch v.Kind {
+	case completion.Running:
+		v.counter = func(s *Summary) *int { return &s.Heard }
+		if err := b.Control.Hear(ctx, l, t.ID.N, now); err != nil && !errors.Is(err, queue.ErrChanged) {
+			v.err = err
+		}
+		return t
+	case completion.NeverStarted:
+		v.counter = func(s *Summary) *int { return &s.NeverStarted }
+		v.err = b.putBack(ctx, t, l, now)
+		return t
+	}
+	end := task.End{Attempt: attempt, Status: task.Completed, DispatchedAt: l.DispatchedAt, At: now, Result: v.Result, Stats: v.Stats,
+		Error: v.Report.Error, Permanent: v.Permanent, RetryAfter: v.RetryAfter}
+	if end.DispatchedAt.IsZero() { // the worker was faster than its dispatcher
+		end.DispatchedAt = l.ClaimedAt
+	}
+	v.counter = func(s *Summary) *int { return &s.Completed }
+	if v.Kind == completion.Failed {
+		end.Status = task.Failed
+		v.counter = func(s *Summary) *int { return &s.Failed }
+	}
+	closed, err := t.Close(end)
+	if err == nil {
+		err = b.Tasks.Save(ctx, t, closed)
+	}
+	if errors.Is(err, task.ErrStale) {
+		return b.lookAgain(ctx, t, v)
+	}
+	if err != nil {
+		v.err = err
+		return t
+	}
+	if closed.Status.Terminal() {
+		v.release = &l
+	}
+	return closed
+}
+
+// lookAgain is after a close that was refused, as somebody else has closed the attempt in the meantime.
+func (b *batch) lookAgain(ctx context.Context, t task.Task, v *verdict) task.Task {
+	v.counter = func(s *Summary) *int { return &s.Repeated }
+	now, err := b.Tasks.Load(ctx, []task.ID{t.ID})
+	if err != nil {
+		v.err = err
+		return t
+	}
+	t = now[t.ID]
+	if l, held := queue.Holding(v.at.leases, t.ID, t.Attempt); held && t.Status.Terminal() {
+		v.release = &l
+	}
+	return t
+}
+
+// restart is how long a task waits whose function could not be started.
+const restart = 5 * time.Second
+
+// putBack queues a task again for the same attempt, as it has not begun.
+func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease, now time.Time) error {
+	err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: now.Add(restart).UTC().Truncate(time.Millisecond), Segment: t.ID.Segment,
+		First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration})
+	if errors.Is(err, queue.ErrChanged) {
+		return fmt.Errorf("task %s: its lease changed while it was put back", t.ID)
+	}
+	return err
+}
+
+func (b *batch) count(v verdict) {
+	if v.err != nil {
+		b.fail(v.err, v.message)
+		return
+	}
+	counter := v.counter(b.Summary)
+	*counter++
+	if v.release != nil {
+		item := v.release.Item()
+		v.at.released[item] = v.at.released[item].Union(segment.Of(v.id.N))
+	}
+	// What comes again may come because who had it before died, released or not, but before the wake.
+	if v.release != nil || counter == &b.Repeated {
+		v.at.messages = append(v.at.messages, v.message)
+	}
+}
+
+// release frees the slots of what has ended, one write a lease, and wakes the orchestrator where something is due.
+func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
+	var g errgroup.Group
+	g.SetLimit(closers)
+	for _, p := range places {
+		g.Go(func() error {
+			for _, l := range p.leases {
+				if numbers := p.released[l.Item()]; !numbers.Empty() && p.err == nil {
+					p.err = b.Control.Release(ctx, l, numbers)
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	freed := map[string][]string{}
+	for _, p := range places {
+		if len(p.messages) == 0 {
+			continue
+		}
+		if p.err != nil {
+			b.fail(p.err, p.messages...)
+			continue
+		}
+		freed[p.labourer] = append(freed[p.labourer], p.messages...)
+	}
+	for labourer, messages := range freed {
+		if err := b.wake(ctx, labourer); err != nil {
+			b.fail(err, messages...)
+		}
+	}
+}
+
+// wake tells the orchestrator that slots are free, if there is something for them. The look at the queue is strongly consistent: what is
+// put there later has a wake of its own, which then finds the slots free.
+func (b *batch) wake(ctx context.Context, labourer string) error {
+	due, err := b.Control.Due(ctx, labourer, b.Now(), 1)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	return b.Bus.Publish(ctx, event.TasksDue(b.invocation, labourer))
+}

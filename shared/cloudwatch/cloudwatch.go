@@ -1,0 +1,146 @@
+// Package cloudwatch asks CloudWatch for the metrics that labourers depend on.
+package cloudwatch
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+
+	"github.com/drover-run/drover/shared/ecology"
+)
+
+// API is the calls of CloudWatch that Drover makes.
+type API interface {
+	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
+}
+
+// most is how many queries, operands included, one GetMetricData takes.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+const most = 500
+
+// Source answers the queries of labourers' metrics.
+type Source struct{ API API }
+
+// Ask asks all queries in as few calls as AWS allows. A query that CloudWatch refuses has the reason in its reading; one refused query
+// makes CloudWatch refuse the whole call, so the others are asked again without it.
+func (s Source) Ask(ctx context.Context, queries map[string]ecology.Query, now time.Time) (map[string]ecology.Reading, error) {
+	out := map[string]ecology.Reading{}
+	var part []string
+	size := 0
+	for _, key := range slices.Sorted(maps.Keys(queries)) {
+		length := 1 + len(queries[key].Metrics)
+		if size+length > most {
+			s.ask(ctx, queries, part, now, out)
+			part, size = nil, 0
+		}
+		part, size = append(part, key), size+length
+	}
+	s.ask(ctx, queries, part, now, out)
+	return out, ctx.Err()
+}
+
+func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys []string, now time.Time, out map[string]ecology.Reading) {
+	if len(keys) == 0 {
+		return
+	}
+	points, messages, err := s.get(ctx, queries, keys, now)
+	if err != nil && len(keys) > 1 && ctx.Err() == nil {
+		s.ask(ctx, queries, keys[:len(keys)/2], now, out)
+		s.ask(ctx, queries, keys[len(keys)/2:], now, out)
+		return
+	}
+	for i, key := range keys {
+		r := ecology.Reading{At: now.UTC().Truncate(time.Millisecond)}
+		switch {
+		case err != nil:
+			r.Error = fmt.Sprintf("CloudWatch refuses the query: %v", err)
+		case messages[id(i)] != "":
+			r.Error = messages[id(i)]
+		default:
+			r.Value = queries[key].Value(points[id(i)], now)
+		}
+		out[key] = r
+	}
+}
+
+func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys []string, now time.Time) (map[string][]ecology.Point, map[string]string, error) {
+	var asked []types.MetricDataQuery
+	lookback := time.Duration(0)
+	for i, key := range keys {
+		asked = append(asked, queriesOf(id(i), queries[key])...)
+		lookback = max(lookback, queries[key].Lookback())
+	}
+	points, messages := map[string][]ecology.Point{}, map[string]string{}
+	// To the next whole minute, so that the newest datapoint, which has just begun, is within.
+	end := now.Add(time.Minute).Truncate(time.Minute)
+	pages := cloudwatch.NewGetMetricDataPaginator(s.API, &cloudwatch.GetMetricDataInput{MetricDataQueries: asked,
+		StartTime: aws.Time(now.Add(-lookback).Truncate(time.Minute)), EndTime: &end})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, result := range page.MetricDataResults {
+			name := aws.ToString(result.Id)
+			for i, v := range result.Values {
+				if i < len(result.Timestamps) {
+					points[name] = append(points[name], ecology.Point{At: result.Timestamps[i], Value: v})
+				}
+			}
+			if result.StatusCode == types.StatusCodeInternalError || result.StatusCode == types.StatusCodeForbidden {
+				messages[name] = strings.TrimSpace(string(result.StatusCode) + " " + first(result.Messages))
+			}
+		}
+	}
+	return points, messages, nil
+}
+
+func first(messages []types.MessageData) string {
+	if len(messages) == 0 {
+		return ""
+	}
+	return aws.ToString(messages[0].Value)
+}
+
+func id(i int) string { return fmt.Sprintf("q%d", i) }
+
+// queriesOf is a query as CloudWatch takes it, with its operands before it. Ids are unique in a call, and two labourers may call
+// different operands by the same name: so operands get the query's id before theirs, in the expression too.
+func queriesOf(name string, q ecology.Query) []types.MetricDataQuery {
+	if q.Expression == "" {
+		return []types.MetricDataQuery{{Id: &name, MetricStat: stat(q), ReturnData: aws.Bool(true)}}
+	}
+	var out []types.MetricDataQuery
+	expression := q.Expression
+	for _, operand := range q.Metrics {
+		renamed := name + "_" + operand.ID
+		expression = regexp.MustCompile(`\b`+regexp.QuoteMeta(operand.ID)+`\b`).ReplaceAllString(expression, renamed)
+		one := types.MetricDataQuery{Id: &renamed, ReturnData: aws.Bool(false)}
+		if operand.Expression != "" {
+			one.Expression = aws.String(operand.Expression)
+		} else {
+			one.MetricStat = stat(operand.Query)
+		}
+		out = append(out, one)
+	}
+	return append(out, types.MetricDataQuery{Id: &name, Expression: &expression, ReturnData: aws.Bool(true), Period: period(q)})
+}
+
+func stat(q ecology.Query) *types.MetricStat {
+	s := &types.MetricStat{Stat: aws.String(q.Statistic), Period: period(q), Metric: &types.Metric{MetricName: &q.MetricName, Namespace: &q.Namespace},
+		Unit: types.StandardUnit(q.Unit)}
+	for _, d := range q.Dimensions {
+		s.Metric.Dimensions = append(s.Metric.Dimensions, types.Dimension{Name: &d.Name, Value: &d.Value})
+	}
+	return s
+}
+
+func period(q ecology.Query) *int32 { return aws.Int32(int32(q.Period / time.Second)) }

@@ -1,0 +1,436 @@
+package dynamo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+)
+
+// Control is the control table: key (labourer, item). A labourer's state, leases and queue entries share its partition; in the
+// table's order the leases stand before the queue, and the queue is in the order of due times.
+type Control struct {
+	API   API
+	Table string
+}
+
+const stateItem = "state"
+
+func controlKey(labourer, name string) item {
+	return item{"labourer": str(labourer), "item": str(name)}
+}
+
+// State reads a labourer's state, strongly consistent. A labourer that was never claimed for has the zero state.
+func (c Control) State(ctx context.Context, labourer string) (queue.State, error) {
+	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, stateItem), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return queue.State{}, fmt.Errorf("reading the state of labourer %s, %w", labourer, err)
+	}
+	return readState(out.Item)
+}
+
+// Leases reads all leases of a labourer, strongly consistent.
+func (c Control) Leases(ctx context.Context, labourer string) ([]queue.Lease, error) {
+	return c.leases(ctx, labourer, "lease#")
+}
+
+// LeasesOn reads a labourer's leases on one segment, strongly consistent.
+func (c Control) LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error) {
+	return c.leases(ctx, labourer, queue.LeasePrefix(s))
+}
+
+func (c Control) leases(ctx context.Context, labourer, prefix string) ([]queue.Lease, error) {
+	items, err := query(ctx, c.API, dynamodb.QueryInput{
+		TableName: &c.Table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("labourer = :labourer AND begins_with(#item, :prefix)"),
+		ExpressionAttributeNames:  map[string]string{"#item": "item"},
+		ExpressionAttributeValues: item{":labourer": str(labourer), ":prefix": str(prefix)},
+	}, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the leases of labourer %s, %w", labourer, err)
+	}
+	return readAll(items, readLease)
+}
+
+// Lease reads one lease by its sort key, strongly consistent; found is false when it is gone.
+func (c Control) Lease(ctx context.Context, labourer, name string) (lease queue.Lease, found bool, err error) {
+	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, name), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return queue.Lease{}, false, fmt.Errorf("reading %s of labourer %s, %w", name, labourer, err)
+	}
+	if out.Item == nil {
+		return queue.Lease{}, false, nil
+	}
+	lease, err = readLease(out.Item)
+	return lease, err == nil, err
+}
+
+// Due reads the first entries that are due at this time, in the order of handing out, strongly consistent. limit 0: all.
+func (c Control) Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error) {
+	return c.entries(ctx, labourer, "queue#", dueUntil(now), limit)
+}
+
+// Queue reads all entries of a labourer, due or not, strongly consistent.
+func (c Control) Queue(ctx context.Context, labourer string) ([]queue.Entry, error) {
+	return c.entries(ctx, labourer, "queue#", "queue#~", 0)
+}
+
+// dueUntil is behind the last key of an entry that is due now: '~' sorts behind '#'.
+func dueUntil(now time.Time) string { return fmt.Sprintf("queue#%013d~", now.UnixMilli()) }
+
+func (c Control) entries(ctx context.Context, labourer, from, to string, limit int) ([]queue.Entry, error) {
+	items, err := c.between(ctx, labourer, from, to, limit, true)
+	if err != nil {
+		return nil, fmt.Errorf("reading the queue of labourer %s, %w", labourer, err)
+	}
+	return readAll(items, readEntry)
+}
+
+// Look reads leases and due entries with one request, eventually consistent: enough to tell whether there may be something to do.
+// When there are more than limit items, the last ones are left out.
+func (c Control) Look(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error) {
+	items, err := c.between(ctx, labourer, "lease#", dueUntil(now), limit, false)
+	if err != nil {
+		return nil, nil, fmt.Errorf("looking at labourer %s, %w", labourer, err)
+	}
+	var leases []queue.Lease
+	var entries []queue.Entry
+	for _, it := range items {
+		if strings.HasPrefix(it.str("item"), "queue#") {
+			e, err := readEntry(it)
+			if err != nil {
+				return nil, nil, err
+			}
+			entries = append(entries, e)
+		} else {
+			l, err := readLease(it)
+			if err != nil {
+				return nil, nil, err
+			}
+			leases = append(leases, l)
+		}
+	}
+	return leases, entries, nil
+}
+
+func (c Control) between(ctx context.Context, labourer, from, to string, limit int, strong bool) ([]item, error) {
+	return query(ctx, c.API, dynamodb.QueryInput{
+		TableName: &c.Table, ConsistentRead: &strong,
+		KeyConditionExpression:    aws.String("labourer = :labourer AND #item BETWEEN :from AND :to"),
+		ExpressionAttributeNames:  map[string]string{"#item": "item"},
+		ExpressionAttributeValues: item{":labourer": str(labourer), ":from": str(from), ":to": str(to)},
+	}, limit)
+}
+
+// Approach says that somebody is about to claim, so that others give way until then. queue.ErrChanged: somebody is already.
+func (c Control) Approach(ctx context.Context, labourer string, now, until time.Time) error {
+	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(labourer, stateItem),
+		UpdateExpression:          aws.String("SET claiming_until = :until"),
+		ConditionExpression:       aws.String("attribute_not_exists(claiming_until) OR claiming_until <= :now"),
+		ExpressionAttributeValues: item{":until": millis(until), ":now": millis(now)},
+	})
+	return changed(err, "approaching the claims of labourer "+labourer)
+}
+
+// Depart ends an approach that came to no claim.
+func (c Control) Depart(ctx context.Context, labourer string) error {
+	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(labourer, stateItem), UpdateExpression: aws.String("REMOVE claiming_until"),
+	})
+	if err != nil {
+		return fmt.Errorf("ending the approach to labourer %s, %w", labourer, err)
+	}
+	return nil
+}
+
+// Claim moves tasks from entries to leases in one transaction, if nobody claimed, paused or resumed since the state was read, and
+// no entry changed. It ends the approach. queue.ErrChanged: nothing was claimed.
+func (c Control) Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking) error {
+	writes := []types.TransactWriteItem{{Update: &types.Update{
+		TableName: &c.Table, Key: controlKey(labourer, stateItem),
+		UpdateExpression:          aws.String("SET version = :next REMOVE claiming_until"),
+		ConditionExpression:       aws.String(versionCondition(state)),
+		ExpressionAttributeValues: item{":next": num(state.Version + 1), ":version": num(state.Version)},
+	}}}
+	for _, t := range takings {
+		entry := types.TransactWriteItem{Delete: &types.Delete{
+			TableName: &c.Table, Key: controlKey(labourer, t.Entry.Item()), ConditionExpression: aws.String("tasks = :tasks"),
+			ExpressionAttributeValues: item{":tasks": str(t.Entry.Tasks.String())},
+		}}
+		if !t.Rest.Empty() {
+			entry = types.TransactWriteItem{Update: &types.Update{
+				TableName: &c.Table, Key: controlKey(labourer, t.Entry.Item()), ConditionExpression: aws.String("tasks = :tasks"),
+				UpdateExpression:          aws.String("SET tasks = :rest"),
+				ExpressionAttributeValues: item{":tasks": str(t.Entry.Tasks.String()), ":rest": str(t.Rest.String())},
+			}}
+		}
+		writes = append(writes, entry, types.TransactWriteItem{Put: &types.Put{
+			TableName: &c.Table, Item: leaseItem(t.Lease), ConditionExpression: aws.String("attribute_not_exists(labourer)"),
+		}})
+	}
+	_, err := c.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	return changed(err, fmt.Sprintf("claiming from %d entries of labourer %s", len(takings), labourer))
+}
+
+// versionCondition names :version in either case, as DynamoDB refuses values that no expression uses.
+func versionCondition(s queue.State) string {
+	if s.Version == 0 {
+		return "attribute_not_exists(version) OR version = :version"
+	}
+	return "version = :version"
+}
+
+// Dispatched notes that every worker of a lease was started, and when what is not closed is lost.
+// queue.ErrChanged: the lease is gone, as all its tasks have ended already, or was adopted by another dispatcher.
+func (c Control) Dispatched(ctx context.Context, l queue.Lease, at, endsAt time.Time) error {
+	return c.updateLease(ctx, l, "SET dispatched_at = :at, ends_at = :ends", "claimed_at = :claimed",
+		item{":at": millis(at), ":ends": millis(endsAt), ":claimed": millis(l.ClaimedAt)}, "noting the dispatch of")
+}
+
+// Adopt takes over a lease whose dispatcher seems to have died. queue.ErrChanged: another one did, or it is dispatched by now.
+func (c Control) Adopt(ctx context.Context, l queue.Lease, now time.Time) error {
+	return c.updateLease(ctx, l, "SET claimed_at = :now", "claimed_at = :claimed AND attribute_not_exists(dispatched_at)",
+		item{":now": millis(now), ":claimed": millis(l.ClaimedAt)}, "adopting")
+}
+
+func (c Control) updateLease(ctx context.Context, l queue.Lease, update, condition string, values item, doing string) error {
+	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()),
+		UpdateExpression: &update, ConditionExpression: &condition, ExpressionAttributeValues: values,
+	})
+	return changed(err, doing+" "+l.Item()+" of labourer "+l.Labourer)
+}
+
+// Release takes tasks that have reached their end out of a lease, and the lease away with its last one. Doing it again changes
+// nothing.
+func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
+	if l.Held().Minus(numbers).Empty() {
+		err := c.deleteLease(ctx, l)
+		if err == nil || err != queue.ErrChanged {
+			return err
+		}
+	}
+	out, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ReturnValues: types.ReturnValueAllNew,
+		UpdateExpression: aws.String("ADD released :numbers"), ConditionExpression: aws.String("attribute_exists(labourer)"),
+		ExpressionAttributeValues: item{":numbers": numberSet(numbers)},
+	})
+	if refused(err) {
+		return nil // the lease is gone, and with it what it held
+	}
+	if err != nil {
+		return fmt.Errorf("releasing tasks %s from %s of labourer %s, %w", numbers, l.Item(), l.Labourer, err)
+	}
+	now, err := readLease(out.Attributes)
+	if err != nil || !now.Held().Empty() {
+		return err
+	}
+	if err := c.deleteLease(ctx, now); err != nil && err != queue.ErrChanged {
+		return err
+	}
+	return nil
+}
+
+// deleteLease removes a lease that is as it was read. queue.ErrChanged: it is not, or is gone.
+func (c Control) deleteLease(ctx context.Context, l queue.Lease) error {
+	condition, values := unchanged(l)
+	_, err := c.API.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ConditionExpression: &condition, ExpressionAttributeValues: values,
+	})
+	return changed(err, "removing "+l.Item()+" of labourer "+l.Labourer)
+}
+
+// unchanged is the condition that a lease holds what it held when it was read. As `released` only grows, its size tells.
+func unchanged(l queue.Lease) (string, item) {
+	if l.Released.Empty() {
+		return "tasks = :tasks AND attribute_not_exists(released)", item{":tasks": str(l.Tasks.String())}
+	}
+	return "tasks = :tasks AND size(released) = :released", item{":tasks": str(l.Tasks.String()), ":released": num(l.Released.Len())}
+}
+
+// Requeue moves tasks from a lease back into an entry, in one transaction, if the lease is as it was read: so an attempt that
+// ended is followed by one entry, however often its end is told. queue.ErrChanged: it is not; read it again.
+func (c Control) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
+	condition, values := unchanged(l)
+	lease := types.TransactWriteItem{Delete: &types.Delete{
+		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ConditionExpression: &condition, ExpressionAttributeValues: values,
+	}}
+	if !l.Held().Minus(e.Tasks).Empty() {
+		values[":numbers"] = numberSet(e.Tasks)
+		lease = types.TransactWriteItem{Update: &types.Update{
+			TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), UpdateExpression: aws.String("ADD released :numbers"),
+			ConditionExpression: &condition, ExpressionAttributeValues: values,
+		}}
+	}
+	_, err := c.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{lease, putEntry(c.Table, e)}})
+	return changed(err, fmt.Sprintf("queueing tasks %s of segment %s again", e.Tasks, e.Segment))
+}
+
+func putEntry(table string, e queue.Entry) types.TransactWriteItem {
+	return types.TransactWriteItem{Put: &types.Put{
+		TableName: &table, Item: entryItem(e), ConditionExpression: aws.String("attribute_not_exists(labourer)"),
+	}}
+}
+
+// Hear notes the heartbeat of a task that a lease holds. queue.ErrChanged: the lease is gone.
+func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error {
+	// A map must exist before a key of it can be set; setting it when absent is a request of its own, made once a lease.
+	if len(l.Heard) == 0 {
+		err := c.updateLease(ctx, l, "SET heard = :heard", "attribute_exists(labourer) AND attribute_not_exists(heard)",
+			item{":heard": &types.AttributeValueMemberM{Value: item{strconv.Itoa(n): millis(at)}}}, "hearing of")
+		if err != queue.ErrChanged {
+			return err
+		}
+	}
+	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()),
+		UpdateExpression: aws.String("SET heard.#n = :at"), ConditionExpression: aws.String("attribute_exists(heard)"),
+		ExpressionAttributeNames: map[string]string{"#n": strconv.Itoa(n)}, ExpressionAttributeValues: item{":at": millis(at)},
+	})
+	return changed(err, "hearing of "+l.Item()+" of labourer "+l.Labourer)
+}
+
+// SetPaused pauses or resumes a labourer. It moves the version, so a claim that was decided on before does not go through.
+func (c Control) SetPaused(ctx context.Context, labourer string, paused bool) error {
+	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(labourer, stateItem),
+		UpdateExpression:          aws.String("SET paused = :paused ADD version :one"),
+		ExpressionAttributeValues: item{":paused": &types.AttributeValueMemberBOOL{Value: paused}, ":one": num(1)},
+	})
+	if err != nil {
+		return fmt.Errorf("setting paused of labourer %s to %t, %w", labourer, paused, err)
+	}
+	return nil
+}
+
+// SetTrouble notes why the target could not be reached; nil takes the note away.
+func (c Control) SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error {
+	in := &dynamodb.UpdateItemInput{TableName: &c.Table, Key: controlKey(labourer, stateItem), UpdateExpression: aws.String("REMOVE trouble")}
+	if trouble != nil {
+		text, err := json.Marshal(trouble)
+		if err != nil {
+			return err
+		}
+		in.UpdateExpression, in.ExpressionAttributeValues = aws.String("SET trouble = :trouble"), item{":trouble": str(string(text))}
+	}
+	if _, err := c.API.UpdateItem(ctx, in); err != nil {
+		return fmt.Errorf("noting the trouble of labourer %s, %w", labourer, err)
+	}
+	return nil
+}
+
+// changed turns a refused condition into queue.ErrChanged, and says of any other error what was being done.
+func changed(err error, doing string) error {
+	if refused(err) {
+		return queue.ErrChanged
+	}
+	if err != nil {
+		return fmt.Errorf("%s, %w", doing, err)
+	}
+	return nil
+}
+
+func readState(it item) (queue.State, error) {
+	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), ClaimingUntil: it.time("claiming_until")}
+	if text := it.str("trouble"); text != "" {
+		if err := json.Unmarshal([]byte(text), &s.Trouble); err != nil {
+			return s, fmt.Errorf("reading the state of labourer %s, attribute trouble, %w", it.str("labourer"), err)
+		}
+	}
+	return s, nil
+}
+
+func entryItem(e queue.Entry) item {
+	it := controlKey(e.Labourer, e.Item())
+	it["tasks"], it["attempt"] = str(e.Tasks.String()), num(e.Attempt)
+	if e.MaxDuration > 0 {
+		it["max_duration"] = num(e.MaxDuration.Milliseconds())
+	}
+	return it
+}
+
+func readEntry(it item) (queue.Entry, error) {
+	e := queue.Entry{Labourer: it.str("labourer"), Attempt: int(it.num("attempt")), MaxDuration: it.duration("max_duration")}
+	parts := strings.Split(it.str("item"), "#")
+	tasks, err := it.ranges("tasks")
+	if len(parts) != 4 || err != nil {
+		return e, fmt.Errorf("queue entry %q of labourer %s can not be read: %v", it.str("item"), e.Labourer, err)
+	}
+	due, err1 := strconv.ParseInt(parts[1], 10, 64)
+	first, err2 := strconv.Atoi(parts[3])
+	if err1 != nil || err2 != nil {
+		return e, fmt.Errorf("queue entry %q of labourer %s has a key that can not be read", it.str("item"), e.Labourer)
+	}
+	e.Due, e.Segment, e.First, e.Tasks = time.UnixMilli(due).UTC(), segment.ID(parts[2]), first, tasks
+	return e, nil
+}
+
+func leaseItem(l queue.Lease) item {
+	it := controlKey(l.Labourer, l.Item())
+	it["due"] = millis(l.Due)
+	it["tasks"], it["claimed_at"], it["ends_at"] = str(l.Tasks.String()), millis(l.ClaimedAt), millis(l.ExpiresAt)
+	if !l.Released.Empty() {
+		it["released"] = numberSet(l.Released)
+	}
+	if !l.DispatchedAt.IsZero() {
+		it["dispatched_at"] = millis(l.DispatchedAt)
+	}
+	if l.MaxDuration > 0 {
+		it["max_duration"] = num(l.MaxDuration.Milliseconds())
+	}
+	if len(l.Heard) > 0 {
+		heard := item{}
+		for n, at := range l.Heard {
+			heard[strconv.Itoa(n)] = millis(at)
+		}
+		it["heard"] = &types.AttributeValueMemberM{Value: heard}
+	}
+	return it
+}
+
+func readLease(it item) (queue.Lease, error) {
+	l := queue.Lease{Labourer: it.str("labourer"), Released: it.numberSet("released"), Due: it.time("due"), ClaimedAt: it.time("claimed_at"),
+		DispatchedAt: it.time("dispatched_at"), ExpiresAt: it.time("ends_at"), MaxDuration: it.duration("max_duration")}
+	parts := strings.Split(it.str("item"), "#")
+	tasks, err := it.ranges("tasks")
+	if len(parts) != 4 || err != nil {
+		return l, fmt.Errorf("lease %q of labourer %s can not be read: %v", it.str("item"), l.Labourer, err)
+	}
+	attempt, err1 := strconv.Atoi(parts[2])
+	first, err2 := strconv.Atoi(parts[3])
+	if err1 != nil || err2 != nil {
+		return l, fmt.Errorf("lease %q of labourer %s has a key that can not be read", it.str("item"), l.Labourer)
+	}
+	l.Segment, l.Attempt, l.First, l.Tasks = segment.ID(parts[1]), attempt, first, tasks
+	if heard, ok := it["heard"].(*types.AttributeValueMemberM); ok {
+		l.Heard = map[int]time.Time{}
+		for name := range heard.Value {
+			if n, err := strconv.Atoi(name); err == nil {
+				l.Heard[n] = item(heard.Value).time(name)
+			}
+		}
+	}
+	return l, nil
+}
+
+func readAll[T any](items []item, read func(item) (T, error)) ([]T, error) {
+	out := make([]T, 0, len(items))
+	for _, it := range items {
+		one, err := read(it)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}

@@ -1,0 +1,353 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Jobs is the jobs table: key (job_id, item). A job has its record, one item of progress for each segment of which a task has
+// ended, and its text in an item of its own where that is long, as each write of the record is charged by the record's size.
+type Jobs struct {
+	API       API
+	Table     string
+	Control   string        // the control table, in which publishing puts queue entries
+	Retention time.Duration // how long a job is remembered after its end
+}
+
+const (
+	recordItem    = "job"
+	textItem      = "text"
+	segmentPrefix = "segment#"
+	monthIndex    = "by_month"
+	// inlineText is how long a job's packed text may be to lie in its record, which then stays under 1 KB.
+	inlineText = 500
+)
+
+func jobKey(id, name string) item { return item{"job_id": str(id), "item": str(name)} }
+
+// Create stores a new job's record. It replaces the record of a rejected job. ledger.ErrChanged: there is a job under this id.
+func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
+	it := jobItem(job, j.Retention)
+	if text := pack(job.Text); len(text) > inlineText {
+		delete(it, "text")
+		long := jobKey(job.ID, textItem+"#"+job.Fingerprint)
+		long["text"] = &types.AttributeValueMemberB{Value: text}
+		if job.State == ledger.Rejected {
+			long["expires_at"] = num(job.SubmittedAt.Add(j.Retention).Unix())
+		}
+		if _, err := j.API.PutItem(ctx, &dynamodb.PutItemInput{TableName: &j.Table, Item: long}); err != nil {
+			return fmt.Errorf("storing the text of job %s, %w", job.ID, err)
+		}
+	}
+	_, err := j.API.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &j.Table, Item: it,
+		ConditionExpression:       aws.String("attribute_not_exists(job_id) OR #state = :rejected"),
+		ExpressionAttributeNames:  map[string]string{"#state": "state"},
+		ExpressionAttributeValues: item{":rejected": str(string(ledger.Rejected))},
+	})
+	return jobChanged(err, "storing job "+job.ID)
+}
+
+// Get reads a job's record, strongly consistent; found is false when there is none.
+func (j Jobs) Get(ctx context.Context, id string) (job ledger.Job, found bool, err error) {
+	out, err := j.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &j.Table, Key: jobKey(id, recordItem), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return ledger.Job{}, false, fmt.Errorf("reading job %s, %w", id, err)
+	}
+	if out.Item == nil {
+		return ledger.Job{}, false, nil
+	}
+	job, err = readJob(out.Item)
+	return job, err == nil, err
+}
+
+// Text is the job as it was submitted.
+func (j Jobs) Text(ctx context.Context, job ledger.Job) ([]byte, error) {
+	if job.Text != nil {
+		return job.Text, nil
+	}
+	out, err := j.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &j.Table, Key: jobKey(job.ID, textItem+"#"+job.Fingerprint), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fmt.Errorf("reading the text of job %s, %w", job.ID, err)
+	}
+	return unpack(item(out.Item).bytes("text"))
+}
+
+// Own makes somebody the only creator of a job's tasks. ledger.ErrChanged: somebody else is, or creation is through.
+func (j Jobs) Own(ctx context.Context, job ledger.Job, owner string, now, until time.Time) error {
+	_, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
+		UpdateExpression:         aws.String("SET #owner = :owner, owned_until = :until"),
+		ConditionExpression:      aws.String("#state = :scheduling AND (attribute_not_exists(owned_until) OR owned_until <= :now OR #owner = :owner)"),
+		ExpressionAttributeNames: map[string]string{"#state": "state", "#owner": "owner"},
+		ExpressionAttributeValues: item{":owner": str(owner), ":until": millis(until), ":now": millis(now),
+			":scheduling": str(string(ledger.Scheduling))},
+	})
+	return jobChanged(err, "taking over job "+job.ID)
+}
+
+// Disown lets the next creator begin at once. Nothing happens when the job is somebody else's by now.
+func (j Jobs) Disown(ctx context.Context, job ledger.Job) error {
+	_, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
+		UpdateExpression:          aws.String("REMOVE #owner, owned_until"),
+		ConditionExpression:       aws.String("#owner = :owner"),
+		ExpressionAttributeNames:  map[string]string{"#owner": "owner"},
+		ExpressionAttributeValues: item{":owner": str(job.Owner)},
+	})
+	if err = jobChanged(err, "giving up job "+job.ID); err == ledger.ErrChanged {
+		return nil
+	}
+	return err
+}
+
+// Publish puts the entry of a segment whose tasks are stored, and moves the cursors of the jobs that have tasks in it, in one
+// transaction. A job whose last segment it is becomes scheduled. ledger.ErrChanged: a job is at another segment, has another
+// owner, or is being cancelled; nothing was published.
+func (j Jobs) Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry) error {
+	writes := []types.TransactWriteItem{putEntry(j.Control, entry)}
+	for _, job := range jobs {
+		update := "SET #cursor = :next"
+		state := ledger.Scheduling
+		if job.Cursor+1 == job.Segments() {
+			update, state = "SET #cursor = :next, #state = :state REMOVE #owner, owned_until", ledger.Scheduled
+		}
+		values := item{":next": num(job.Cursor + 1), ":cursor": num(job.Cursor), ":owner": str(job.Owner), ":scheduling": str(string(ledger.Scheduling))}
+		if state == ledger.Scheduled {
+			values[":state"] = str(string(state))
+		}
+		writes = append(writes, types.TransactWriteItem{Update: &types.Update{
+			TableName: &j.Table, Key: jobKey(job.ID, recordItem), UpdateExpression: &update,
+			ConditionExpression:      aws.String("#cursor = :cursor AND #owner = :owner AND #state = :scheduling AND attribute_not_exists(cancelling)"),
+			ExpressionAttributeNames: map[string]string{"#cursor": "cursor", "#state": "state", "#owner": "owner"}, ExpressionAttributeValues: values,
+		}})
+	}
+	_, err := j.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	return jobChanged(err, fmt.Sprintf("publishing segment %s of %d jobs", entry.Segment, len(jobs)))
+}
+
+// Record adds ends of tasks to a segment's progress and is what the progress is then. Doing it again changes nothing.
+func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error) {
+	update, values := "", item{}
+	names := map[string]string{}
+	for _, status := range []task.Status{task.Completed, task.Dead, task.Cancelled} {
+		if lives := ends[status]; len(lives) > 0 {
+			update += ", #" + string(status) + " :" + string(status)
+			names["#"+string(status)] = string(status)
+			values[":"+string(status)] = intSet(lives)
+		}
+	}
+	out, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &j.Table, Key: jobKey(jobID, segmentPrefix+string(s)), ReturnValues: types.ReturnValueAllNew,
+		UpdateExpression: aws.String("ADD " + update[2:]), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	})
+	if err != nil {
+		return ledger.Progress{}, fmt.Errorf("recording the ends of tasks of job %s in segment %s, %w", jobID, s, err)
+	}
+	return readProgress(out.Attributes), nil
+}
+
+// Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else.
+func (j Jobs) Roll(ctx context.Context, p ledger.Progress) error {
+	is := p.Counts()
+	change := is.Minus(p.Rolled)
+	condition, values := "attribute_not_exists(rolled)", item{":is": rolled(is)}
+	if p.Rolled != (ledger.Counts{}) {
+		condition, values[":was"] = "rolled = :was", rolled(p.Rolled)
+	}
+	_, err := j.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, segmentPrefix+string(p.Segment)),
+			UpdateExpression: aws.String("SET rolled = :is"), ConditionExpression: &condition, ExpressionAttributeValues: values}},
+		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, recordItem),
+			UpdateExpression:         aws.String("ADD #completed :completed, #dead :dead, #cancelled :cancelled"),
+			ConditionExpression:      aws.String("attribute_exists(job_id)"),
+			ExpressionAttributeNames: map[string]string{"#completed": "completed", "#dead": "dead", "#cancelled": "cancelled"},
+			ExpressionAttributeValues: item{":completed": num(change.Completed), ":dead": num(change.Dead),
+				":cancelled": num(change.Cancelled)}}},
+	}})
+	return jobChanged(err, fmt.Sprintf("entering segment %s in the totals of job %s", p.Segment, p.JobID))
+}
+
+// Finish gives a job its terminal state. ledger.ErrChanged: it has one already, or another generation of it is under way.
+func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error {
+	_, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
+		UpdateExpression:         aws.String("SET #state = :state, finished_at = :at, expires_at = :expires REMOVE cancelling, #owner, owned_until"),
+		ConditionExpression:      aws.String("#state IN (:scheduling, :scheduled) AND generation = :generation"),
+		ExpressionAttributeNames: map[string]string{"#state": "state", "#owner": "owner"},
+		ExpressionAttributeValues: item{":state": str(string(state)), ":at": millis(at), ":expires": num(at.Add(j.Retention).Unix()),
+			":scheduling": str(string(ledger.Scheduling)), ":scheduled": str(string(ledger.Scheduled)), ":generation": num(job.Generation)},
+	})
+	return jobChanged(err, "finishing job "+job.ID)
+}
+
+// Progress reads the progress of all segments of a job of which a task has ended.
+func (j Jobs) Progress(ctx context.Context, jobID string) ([]ledger.Progress, error) {
+	items, err := query(ctx, j.API, dynamodb.QueryInput{
+		TableName: &j.Table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("job_id = :job AND begins_with(#item, :prefix)"),
+		ExpressionAttributeNames:  map[string]string{"#item": "item"},
+		ExpressionAttributeValues: item{":job": str(jobID), ":prefix": str(segmentPrefix)},
+	}, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the progress of job %s, %w", jobID, err)
+	}
+	out := make([]ledger.Progress, len(items))
+	for i, it := range items {
+		out[i] = readProgress(it)
+	}
+	return out, nil
+}
+
+// Month lists the ids of the jobs submitted in a month (UTC), the newest first. It is eventually consistent.
+func (j Jobs) Month(ctx context.Context, month time.Time) ([]string, error) {
+	items, err := query(ctx, j.API, dynamodb.QueryInput{
+		TableName: &j.Table, IndexName: aws.String(monthIndex), ScanIndexForward: aws.Bool(false),
+		KeyConditionExpression:    aws.String("#month = :month"),
+		ExpressionAttributeNames:  map[string]string{"#month": "month"},
+		ExpressionAttributeValues: item{":month": str(month.UTC().Format("2006-01"))},
+	}, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listing the jobs of %s, %w", month.UTC().Format("2006-01"), err)
+	}
+	ids := make([]string, len(items))
+	for i, it := range items {
+		ids[i] = it.str("job_id")
+	}
+	return ids, nil
+}
+
+// GetAll reads the records of these jobs, eventually consistent, in the order asked for; who is gone is left out.
+func (j Jobs) GetAll(ctx context.Context, ids []string) ([]ledger.Job, error) {
+	found := map[string]ledger.Job{}
+	for first := 0; first < len(ids); first += 100 {
+		var keys []map[string]types.AttributeValue
+		for _, id := range ids[first:min(first+100, len(ids))] {
+			keys = append(keys, jobKey(id, recordItem))
+		}
+		for tries := 0; len(keys) > 0; tries++ {
+			if tries > 0 {
+				if err := pause(ctx, tries); err != nil {
+					return nil, fmt.Errorf("reading %d jobs, %w", len(keys), err)
+				}
+			}
+			out, err := j.API.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{j.Table: {Keys: keys}}})
+			if err != nil {
+				return nil, fmt.Errorf("reading %d jobs, %w", len(keys), err)
+			}
+			for _, it := range out.Responses[j.Table] {
+				job, err := readJob(it)
+				if err != nil {
+					return nil, err
+				}
+				found[job.ID] = job
+			}
+			keys = out.UnprocessedKeys[j.Table].Keys
+		}
+	}
+	var jobs []ledger.Job
+	for _, id := range ids {
+		if job, ok := found[id]; ok {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs, nil
+}
+
+func jobChanged(err error, doing string) error {
+	if refused(err) {
+		return ledger.ErrChanged
+	}
+	if err != nil {
+		return fmt.Errorf("%s, %w", doing, err)
+	}
+	return nil
+}
+
+func jobItem(j ledger.Job, retention time.Duration) item {
+	it := jobKey(j.ID, recordItem)
+	maps.Copy(it, item{"state": str(string(j.State)), "fingerprint": str(j.Fingerprint), "submitted_at": millis(j.SubmittedAt),
+		"month": str(j.SubmittedAt.UTC().Format("2006-01")), "total": num(j.Total), "cursor": num(j.Cursor), "generation": num(j.Generation),
+		"text": &types.AttributeValueMemberB{Value: pack(j.Text)}})
+	for name, s := range map[string]string{"labourer": j.Labourer, "segment": string(j.Segment), "owner": j.Owner,
+		"error_field": j.ErrorField, "error_reason": j.ErrorReason} {
+		if s != "" {
+			it[name] = str(s)
+		}
+	}
+	for name, n := range map[string]int{"first": j.First, "completed": j.Counts.Completed, "dead": j.Counts.Dead, "cancelled": j.Counts.Cancelled} {
+		if n != 0 {
+			it[name] = num(n)
+		}
+	}
+	for name, t := range map[string]time.Time{"not_before": j.NotBefore, "owned_until": j.OwnedUntil, "finished_at": j.FinishedAt} {
+		if !t.IsZero() {
+			it[name] = millis(t)
+		}
+	}
+	if !j.FinishedAt.IsZero() {
+		it["expires_at"] = num(j.FinishedAt.Add(retention).Unix())
+	}
+	if j.Cancelling {
+		it["cancelling"] = yes()
+	}
+	if len(j.ChunkableAttrs) > 0 {
+		it["chunkable_attrs"] = str(strings.Join(j.ChunkableAttrs, ","))
+	}
+	return it
+}
+
+func readJob(it item) (ledger.Job, error) {
+	text, err := unpack(it.bytes("text"))
+	if err != nil {
+		return ledger.Job{}, fmt.Errorf("reading job %s, attribute text, %w", it.str("job_id"), err)
+	}
+	var attrs []string
+	if names := it.str("chunkable_attrs"); names != "" {
+		attrs = strings.Split(names, ",")
+	}
+	return ledger.Job{
+		ChunkableAttrs: attrs,
+		ID:             it.str("job_id"), Labourer: it.str("labourer"), State: ledger.State(it.str("state")), Cancelling: it.bool("cancelling"), Text: text,
+		Fingerprint: it.str("fingerprint"), SubmittedAt: it.time("submitted_at"), NotBefore: it.time("not_before"),
+		Total: int(it.num("total")), Cursor: int(it.num("cursor")), Segment: segment.ID(it.str("segment")), First: int(it.num("first")),
+		Owner: it.str("owner"), OwnedUntil: it.time("owned_until"),
+		Counts:     ledger.Counts{Completed: int(it.num("completed")), Dead: int(it.num("dead")), Cancelled: int(it.num("cancelled"))},
+		Generation: int(it.num("generation")), FinishedAt: it.time("finished_at"), ErrorField: it.str("error_field"), ErrorReason: it.str("error_reason"),
+	}, nil
+}
+
+func readProgress(it item) ledger.Progress {
+	p := ledger.Progress{JobID: it.str("job_id"), Segment: segment.ID(it.str("item")[len(segmentPrefix):]),
+		Completed: it.ints("completed"), Dead: it.ints("dead"), Cancelled: it.ints("cancelled"), Replayed: it.ints("replayed")}
+	// Three numbers in one attribute, so that one condition covers them.
+	_, _ = fmt.Sscanf(it.str("rolled"), "%d %d %d", &p.Rolled.Completed, &p.Rolled.Dead, &p.Rolled.Cancelled)
+	return p
+}
+
+func rolled(c ledger.Counts) types.AttributeValue {
+	return str(fmt.Sprintf("%d %d %d", c.Completed, c.Dead, c.Cancelled))
+}
+
+func intSet(numbers []int) types.AttributeValue {
+	seen, out := map[int]bool{}, []string{}
+	for _, n := range numbers {
+		if !seen[n] {
+			seen[n], out = true, append(out, strconv.Itoa(n))
+		}
+	}
+	return &types.AttributeValueMemberNS{Value: out}
+}

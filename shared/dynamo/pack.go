@@ -1,0 +1,51 @@
+package dynamo
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// zstdMagic is what a zstd frame begins with. JSON never does, so stored bytes tell by themselves which of the two they are.
+var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// unpackLimit bounds what one attribute unpacks to: far over any payload or result that is accepted, far under a function's memory.
+const unpackLimit = 8 << 20
+
+var encoder = sync.OnceValue(func() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18), zstd.WithEncoderCRC(false))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return e
+})
+
+var decoder = sync.OnceValue(func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(unpackLimit))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return d
+})
+
+// pack makes JSON text as small as it gets: a write unit is 1 KB, and most payloads fit one when compressed.
+func pack(text []byte) []byte {
+	if small := encoder().EncodeAll(text, nil); len(small) < len(text) {
+		return small
+	}
+	return text
+}
+
+// unpack is the text that pack was given.
+func unpack(stored []byte) ([]byte, error) {
+	if !bytes.HasPrefix(stored, zstdMagic) {
+		return stored, nil
+	}
+	text, err := decoder().DecodeAll(stored, nil)
+	if err != nil {
+		return nil, fmt.Errorf("unpacking %d bytes, %w", len(stored), err)
+	}
+	return text, nil
+}

@@ -1,0 +1,136 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/drover-run/drover/shared/job"
+	"github.com/drover-run/drover/shared/labourer"
+)
+
+// Registry is what owners have applied: partitions of the control table that no labourer can be called by, as an id has no '#'.
+type Registry struct {
+	API   API
+	Table string
+}
+
+const (
+	labourersPartition = "#labourers"
+	schemasPartition   = "#job_schemas"
+)
+
+// Labourer reads one labourer, strongly consistent: a new cap holds from the next claim on.
+func (r Registry) Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error) {
+	text, found, err := r.get(ctx, labourersPartition, id)
+	if err != nil || !found {
+		return labourer.Labourer{}, false, err
+	}
+	l, err := labourer.Decode(id, []byte(text))
+	return l, err == nil, err
+}
+
+// Labourers reads all labourers, eventually consistent. One that can not be read is left out, with the error telling of it: it must
+// not stop the others.
+func (r Registry) Labourers(ctx context.Context) (map[string]labourer.Labourer, error) {
+	stored, err := r.All(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]labourer.Labourer, len(stored.Labourers))
+	for id, s := range stored.Labourers {
+		if l, err := labourer.Decode(id, []byte(s.Text)); err == nil {
+			out[id] = l
+		}
+	}
+	return out, nil
+}
+
+// Schema reads a job schema; the name "" is the default one.
+func (r Registry) Schema(ctx context.Context, name string) (job.Schema, bool, error) {
+	if name == "" {
+		name = "default"
+	}
+	text, found, err := r.get(ctx, schemasPartition, name)
+	if err != nil || !found {
+		return job.Schema{}, false, err
+	}
+	s, err := labourer.DecodeSchema(name, []byte(text))
+	return job.Schema(s), err == nil, err
+}
+
+func (r Registry) get(ctx context.Context, partition, name string) (string, bool, error) {
+	if name == "" {
+		return "", false, nil
+	}
+	out, err := r.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.Table, Key: controlKey(partition, name), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return "", false, fmt.Errorf("reading %s of %s, %w", name, partition[1:], err)
+	}
+	return item(out.Item).str("config"), out.Item != nil, nil
+}
+
+// Stored is a configuration as it was applied, and which application it was.
+type Stored struct {
+	Text     string
+	Revision int
+}
+
+// Applied is everything that was applied.
+type Applied struct{ Labourers, Schemas map[string]Stored }
+
+// All reads everything that was applied.
+func (r Registry) All(ctx context.Context, strong bool) (Applied, error) {
+	out := Applied{Labourers: map[string]Stored{}, Schemas: map[string]Stored{}}
+	for partition, into := range map[string]map[string]Stored{labourersPartition: out.Labourers, schemasPartition: out.Schemas} {
+		items, err := query(ctx, r.API, dynamodb.QueryInput{
+			TableName: &r.Table, ConsistentRead: &strong,
+			KeyConditionExpression:    aws.String("labourer = :partition"),
+			ExpressionAttributeValues: item{":partition": str(partition)},
+		}, 0)
+		if err != nil {
+			return out, fmt.Errorf("reading the %s, %w", partition[1:], err)
+		}
+		for _, it := range items {
+			into[it.str("item")] = Stored{Text: it.str("config"), Revision: int(it.num("revision"))}
+		}
+	}
+	return out, nil
+}
+
+// ApplyLabourer stores a labourer over the revision that was read (0: it was not there). queue.ErrChanged: somebody else applied it in
+// the meantime.
+func (r Registry) ApplyLabourer(ctx context.Context, id, text string, over int) error {
+	return r.apply(ctx, labourersPartition, id, text, over)
+}
+
+// ApplySchema does the same for a job schema.
+func (r Registry) ApplySchema(ctx context.Context, name, text string, over int) error {
+	return r.apply(ctx, schemasPartition, name, text, over)
+}
+
+func (r Registry) apply(ctx context.Context, partition, name, text string, over int) error {
+	it := controlKey(partition, name)
+	it["config"], it["revision"] = str(text), num(over+1)
+	condition, values := "attribute_not_exists(labourer)", item(nil)
+	if over > 0 {
+		condition, values = "revision = :over", item{":over": num(over)}
+	}
+	_, err := r.API.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.Table, Item: it, ConditionExpression: &condition, ExpressionAttributeValues: values})
+	return changed(err, fmt.Sprintf("applying %s to the %s", name, partition[1:]))
+}
+
+// RemoveLabourer takes a labourer away, if it is as it was read. queue.ErrChanged: it is not.
+func (r Registry) RemoveLabourer(ctx context.Context, id string, revision int) error {
+	_, err := r.API.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &r.Table, Key: controlKey(labourersPartition, id), ConditionExpression: aws.String("revision = :revision"),
+		ExpressionAttributeValues: item{":revision": num(revision)},
+	})
+	if err := changed(err, "removing labourer "+id); err != nil {
+		return err
+	}
+	_, err = r.API.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &r.Table, Key: controlKey(id, stateItem)})
+	return err
+}

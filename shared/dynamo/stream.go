@@ -1,0 +1,32 @@
+package dynamo
+
+import (
+	"fmt"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/task"
+)
+
+// StreamImage reads a task from an image in a record of the tasks table's stream.
+func StreamImage(image map[string]events.DynamoDBAttributeValue) (task.Task, error) {
+	it := item{}
+	for name, v := range image {
+		switch v.DataType() {
+		case events.DataTypeString:
+			it[name] = str(v.String())
+		case events.DataTypeNumber:
+			it[name] = &types.AttributeValueMemberN{Value: v.Number()}
+		case events.DataTypeBoolean:
+			it[name] = &types.AttributeValueMemberBOOL{Value: v.Boolean()}
+		case events.DataTypeBinary:
+			it[name] = &types.AttributeValueMemberB{Value: v.Binary()}
+		}
+	}
+	t, err := readTask(it)
+	if err == nil && (!t.ID.Segment.Valid() || t.JobID == "" || t.Labourer == "") {
+		err = fmt.Errorf("the image of task %s lacks its segment, its job or its labourer", t.ID)
+	}
+	return t, err
+}

@@ -1,0 +1,279 @@
+package dynamo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Tasks is the tasks table: key (segment, n), one item a task.
+type Tasks struct {
+	API       API
+	Table     string
+	Retention time.Duration // how long a task is kept after its end
+}
+
+// batchSize is how many items BatchWriteItem takes.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+const batchSize = 25
+
+// writers is how many batches of one segment are under way at once: all of them, as a segment has eleven.
+const writers = 11
+
+// Create writes the tasks as new. It overwrites: it is only for tasks whose queue entry has not been published.
+// It retries what the table leaves unprocessed until ctx ends.
+func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for first := 0; first < len(tasks); first += batchSize {
+		part := tasks[first:min(first+batchSize, len(tasks))]
+		g.Go(func() error { return t.createBatch(ctx, part) })
+	}
+	return g.Wait()
+}
+
+func (t Tasks) createBatch(ctx context.Context, tasks []task.Task) error {
+	requests := make([]types.WriteRequest, len(tasks))
+	for i, one := range tasks {
+		it, err := taskItem(one, 0)
+		if err != nil {
+			return fmt.Errorf("encoding task %s, %w", one.ID, err)
+		}
+		requests[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: it}}
+	}
+	for tries := 0; ; tries++ {
+		out, err := t.API.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{t.Table: requests}})
+		if err != nil {
+			return fmt.Errorf("writing %d tasks, %w", len(requests), err)
+		}
+		if requests = out.UnprocessedItems[t.Table]; len(requests) == 0 {
+			return nil
+		}
+		if err := pause(ctx, tries); err != nil {
+			return fmt.Errorf("writing %d tasks that the table left unprocessed, %w", len(requests), err)
+		}
+	}
+}
+
+// pause waits between two tries of what a table left unprocessed: full jitter under 50 ms × 2^tries, at most 5 s.
+func pause(ctx context.Context, tries int) error {
+	limit := min(5*time.Second, 50*time.Millisecond<<min(tries, 10))
+	timer := time.NewTimer(rand.N(limit))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Load reads tasks by id, strongly consistent. What does not exist is missing in the answer.
+func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
+	const most = 100 // keys in a BatchGetItem
+	out := make(map[task.ID]task.Task, len(ids))
+	for first := 0; first < len(ids); first += most {
+		asked := map[task.ID]bool{}
+		var keys []map[string]types.AttributeValue
+		for _, id := range ids[first:min(first+most, len(ids))] {
+			if !asked[id] {
+				asked[id] = true
+				keys = append(keys, taskKey(id))
+			}
+		}
+		for tries := 0; len(keys) > 0; tries++ {
+			got, err := t.API.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+				t.Table: {Keys: keys, ConsistentRead: aws.Bool(true)},
+			}})
+			if err != nil {
+				return nil, fmt.Errorf("reading %d tasks, %w", len(keys), err)
+			}
+			for _, it := range got.Responses[t.Table] {
+				one, err := readTask(it)
+				if err != nil {
+					return nil, err
+				}
+				out[one.ID] = one
+			}
+			keys = got.UnprocessedKeys[t.Table].Keys
+			if len(keys) > 0 {
+				if err := pause(ctx, tries); err != nil {
+					return nil, fmt.Errorf("reading %d tasks that the table left unprocessed, %w", len(keys), err)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// Range reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers.
+func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
+	if numbers.Empty() {
+		return nil, nil
+	}
+	items, err := query(ctx, t.API, dynamodb.QueryInput{
+		TableName: &t.Table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("segment = :segment AND n BETWEEN :first AND :last"),
+		ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
+	}, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err)
+	}
+	var out []task.Task
+	for _, it := range items {
+		one, err := readTask(it)
+		if err != nil {
+			return nil, err
+		}
+		if numbers.Contains(one.ID.N) {
+			out = append(out, one)
+		}
+	}
+	return out, nil
+}
+
+// Save writes what became of a task, if it still is as `before` says: same number of ended attempts, same status, same life.
+// task.ErrStale: it is not.
+func (t Tasks) Save(ctx context.Context, before, after task.Task) error {
+	in, err := t.saving(before, after)
+	if err != nil {
+		return err
+	}
+	_, err = t.API.UpdateItem(ctx, in)
+	if refused(err) {
+		return task.ErrStale
+	}
+	if err != nil {
+		return fmt.Errorf("closing task %s as %s, %w", after.ID, after.Status, err)
+	}
+	return nil
+}
+
+func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error) {
+	was, err := taskItem(before, 0)
+	if err != nil {
+		return nil, fmt.Errorf("encoding task %s, %w", before.ID, err)
+	}
+	is, err := taskItem(after, t.Retention)
+	if err != nil {
+		return nil, fmt.Errorf("encoding task %s, %w", after.ID, err)
+	}
+	names, values := map[string]string{}, item{}
+	var set, remove string
+	for _, name := range closingAttributes {
+		value, keep := is[name]
+		if _, had := was[name]; !keep && !had && name != "expires_at" {
+			continue
+		}
+		names["#"+name] = name
+		if keep {
+			set += ", #" + name + " = :" + name
+			values[":"+name] = value
+		} else {
+			remove += ", #" + name
+		}
+	}
+	expression := ""
+	if set != "" {
+		expression = "SET " + set[2:]
+	}
+	if remove != "" {
+		expression += " REMOVE " + remove[2:]
+	}
+	condition := "attribute_exists(segment)"
+	for _, name := range []string{"status", "attempt", "life"} {
+		names["#"+name] = name
+		if value, had := was[name]; had {
+			condition += " AND #" + name + " = :was_" + name
+			values[":was_"+name] = value
+		} else {
+			condition += " AND attribute_not_exists(#" + name + ")"
+		}
+	}
+	return &dynamodb.UpdateItemInput{
+		TableName: &t.Table, Key: taskKey(after.ID), UpdateExpression: &expression, ConditionExpression: &condition,
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	}, nil
+}
+
+// closingAttributes are those that change after a task's creation.
+var closingAttributes = []string{"status", "attempt", "closed_at", "attempts", "result", "stats", "permanent", "retry_after", "life", "life_attempt", "expires_at"}
+
+func taskKey(id task.ID) item {
+	return item{"segment": str(string(id.Segment)), "n": num(id.N)}
+}
+
+// taskItem is the stored form. retention > 0 dates the end of a task that has reached it; DynamoDB deletes it some time after.
+func taskItem(t task.Task, retention time.Duration) (item, error) {
+	it := taskKey(t.ID)
+	maps.Copy(it, item{"labourer": str(t.Labourer), "job": str(t.JobID), "created_at": millis(t.CreatedAt),
+		"payload": &types.AttributeValueMemberB{Value: pack(t.Payload)}})
+	for name, n := range map[string]int64{
+		"max_attempts": int64(t.MaxAttempts), "max_duration": t.MaxDuration.Milliseconds(), "attempt": int64(t.Attempt),
+		"retry_after": t.RetryAfter.Milliseconds(), "life": int64(t.Life), "life_attempt": int64(t.LifeAttempt),
+	} {
+		if n != 0 {
+			it[name] = num(n)
+		}
+	}
+	for name, s := range map[string]string{"qualifier": t.Qualifier, "status": string(t.Status)} {
+		if s != "" {
+			it[name] = str(s)
+		}
+	}
+	for name, text := range map[string]json.RawMessage{"result": t.Result, "stats": t.Stats} {
+		if len(text) > 0 {
+			it[name] = &types.AttributeValueMemberB{Value: pack(text)}
+		}
+	}
+	if t.Permanent {
+		it["permanent"] = yes()
+	}
+	if !t.ClosedAt.IsZero() {
+		it["closed_at"] = millis(t.ClosedAt)
+		if t.Status.Terminal() && retention > 0 {
+			it["expires_at"] = num(t.ClosedAt.Add(retention).Unix())
+		}
+	}
+	if len(t.Attempts) > 0 {
+		attempts, err := packed(t.Attempts)
+		if err != nil {
+			return nil, err
+		}
+		it["attempts"] = attempts
+	}
+	return it, nil
+}
+
+func readTask(it item) (task.Task, error) {
+	t := task.Task{
+		ID:       task.ID{Segment: segment.ID(it.str("segment")), N: int(it.num("n"))},
+		Labourer: it.str("labourer"), JobID: it.str("job"), CreatedAt: it.time("created_at"),
+		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"),
+		Status: task.Status(it.str("status")), Attempt: int(it.num("attempt")), ClosedAt: it.time("closed_at"),
+		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
+		Life: int(it.num("life")), LifeAttempt: int(it.num("life_attempt")),
+	}
+	for name, into := range map[string]*json.RawMessage{"payload": &t.Payload, "result": &t.Result, "stats": &t.Stats} {
+		text, err := unpack(it.bytes(name))
+		if err != nil {
+			return t, fmt.Errorf("reading task %s, attribute %s, %w", t.ID, name, err)
+		}
+		*into = text
+	}
+	if err := it.json("attempts", &t.Attempts); err != nil {
+		return t, fmt.Errorf("reading task %s, %w", t.ID, err)
+	}
+	return t, nil
+}

@@ -1,0 +1,152 @@
+// Package ledger is the record of a job: what was asked for, how far its tasks are created, and what has become of them.
+//
+// Everything in it grows and nothing is counted twice: how far creation has come is a cursor that one transaction moves with each
+// queue entry; what became of the tasks is kept as sets of numbers, one item a segment, and a segment's sums enter the job's totals
+// by a transaction that remembers what it has entered.
+package ledger
+
+import (
+	"errors"
+	"time"
+
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// ErrChanged says that what a write was conditioned on is no longer so. Read again and decide anew.
+var ErrChanged = errors.New("the job was changed by somebody else in the meantime")
+
+// State is where a job stands.
+type State string
+
+// A job goes scheduling → scheduled → completed; cancelled from either of the first two; rejected is a beginning and an end, and
+// its id may be used again. A replay takes a finished job back to scheduled.
+const (
+	Scheduling State = "scheduling"
+	Scheduled  State = "scheduled"
+	Completed  State = "completed"
+	Rejected   State = "rejected"
+	Cancelled  State = "cancelled"
+)
+
+// Counts is how many tasks have reached which end.
+type Counts struct{ Completed, Dead, Cancelled int }
+
+// Sum is how many tasks have reached an end.
+func (c Counts) Sum() int { return c.Completed + c.Dead + c.Cancelled }
+
+// Minus is the difference of each count.
+func (c Counts) Minus(o Counts) Counts {
+	return Counts{c.Completed - o.Completed, c.Dead - o.Dead, c.Cancelled - o.Cancelled}
+}
+
+// Plus is the sum of each count.
+func (c Counts) Plus(o Counts) Counts {
+	return Counts{c.Completed + o.Completed, c.Dead + o.Dead, c.Cancelled + o.Cancelled}
+}
+
+// Job is a job's record.
+type Job struct {
+	ID          string
+	Labourer    string
+	State       State
+	Cancelling  bool   // a cancellation has begun and is not through with all segments
+	Text        []byte // the SubmitJob as it came
+	Fingerprint string // tells the same job from another one under the same id
+	SubmittedAt time.Time
+	NotBefore   time.Time // when the tasks become due; zero: at once
+
+	// ChunkableAttrs is the schema by which the job was planned: it may be applied anew while the job is being created.
+	ChunkableAttrs []string
+
+	Total  int
+	Cursor int // how many segments are published: their tasks exist, and are never created again
+
+	// A small job may share the first segment of another one: then its tasks lie there, from this number on.
+	Segment segment.ID
+	First   int
+
+	// Who is creating the tasks, and until when nobody else will: creation overwrites, so there must be one creator at a time.
+	Owner      string
+	OwnedUntil time.Time
+
+	Counts     Counts
+	Generation int // 1, and one more with every replay
+	FinishedAt time.Time
+
+	ErrorField, ErrorReason string // why it was rejected
+}
+
+// Open is how many tasks have not reached an end.
+func (j Job) Open() int {
+	if j.State == Rejected {
+		return 0
+	}
+	return j.Total - j.Counts.Sum()
+}
+
+// Totals is how a finished job ended, as its event tells it.
+func (j Job) Totals() event.Totals {
+	return event.Totals{JobID: j.ID, Labourer: j.Labourer, Total: j.Total, Completed: j.Counts.Completed, Dead: j.Counts.Dead,
+		Cancelled: j.Counts.Cancelled, StartedAt: j.SubmittedAt, FinishedAt: j.FinishedAt, Generation: j.Generation}
+}
+
+// Segments is how many segments the job's tasks take.
+func (j Job) Segments() int { return (j.Total + segment.Size - 1) / segment.Size }
+
+// SegmentAt is the ordinal-th segment, and which numbers of it are the job's.
+func (j Job) SegmentAt(ordinal int) (segment.ID, segment.Numbers) {
+	size := min(segment.Size, j.Total-ordinal*segment.Size)
+	if ordinal == 0 && j.Segment != "" {
+		return j.Segment, segment.Range(j.First, j.First+size-1)
+	}
+	return segment.IDOf(j.ID, ordinal), segment.Range(0, size-1)
+}
+
+// SizeOf is how many of the job's tasks lie in one of its segments.
+func (j Job) SizeOf(s segment.ID) int {
+	last := j.Segments() - 1
+	if last <= 0 {
+		return j.Total
+	}
+	if id, numbers := j.SegmentAt(last); id == s {
+		return numbers.Len()
+	}
+	return segment.Size
+}
+
+// TaskAt is where the k-th task of the job lies.
+func (j Job) TaskAt(k int) task.ID {
+	id, numbers := j.SegmentAt(k / segment.Size)
+	return task.ID{Segment: id, N: numbers.Min() + k%segment.Size}
+}
+
+// Progress is what has become of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. They only grow, so
+// a record of the stream that comes twice, or a day late, changes nothing.
+type Progress struct {
+	JobID                                string
+	Segment                              segment.ID
+	Completed, Dead, Cancelled, Replayed []int
+	Rolled                               Counts // what of it is in the job's totals
+}
+
+// Life names a life of a task within its segment: a task that was replayed can end again.
+func Life(n, life int) int { return life*segment.Size + n }
+
+// Counts is how many tasks of the segment have reached an end that still holds: who was replayed is dead no more.
+func (p Progress) Counts() Counts {
+	return Counts{len(p.Completed), len(p.Dead) - len(p.Replayed), len(p.Cancelled)}
+}
+
+// Numbers is the task numbers behind these lives.
+func Numbers(lives []int) segment.Numbers {
+	var s segment.Numbers
+	for _, l := range lives {
+		s = s.Union(segment.Of(l % segment.Size))
+	}
+	return s
+}
+
+// Ends is which lives of a segment have reached which end.
+type Ends map[task.Status][]int

@@ -1,0 +1,546 @@
+// Package orchestrator decides how many tasks of each labourer may run now, and hands them out.
+//
+// Its methods are the steps of the orchestrate state machine, in this order for each labourer:
+//
+//	Plan      who may have something to do
+//	Reap      tasks whose worker is lost; dispatches that nobody finished
+//	Assess    health, cap, what runs, what is due: may anything start?
+//	Claim     from queue entries to leases, in one transaction
+//	Dispatch  start the workers; then Assess again
+//
+// Any step may run twice, or at the same time as the same step of another execution, or die at any point. The claim transaction alone
+// keeps the cap: it goes through only if nobody claimed since the state was read, and the state is read before the leases, so that
+// in between others can only have lowered the count.
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/outcome"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Control is the labourers' states, leases and queues.
+type Control interface {
+	State(ctx context.Context, labourer string) (queue.State, error)
+	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
+	Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error)
+	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+	Look(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error)
+
+	Approach(ctx context.Context, labourer string, now, until time.Time) error
+	Depart(ctx context.Context, labourer string) error
+	Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking) error
+	Dispatched(ctx context.Context, l queue.Lease, at, endsAt time.Time) error
+	Adopt(ctx context.Context, l queue.Lease, now time.Time) error
+	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
+	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
+	SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error
+}
+
+// Tasks is the tasks that are handed out.
+type Tasks interface {
+	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+	Save(ctx context.Context, before, after task.Task) error
+}
+
+// Registry is what owners have applied.
+type Registry interface {
+	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
+	Labourers(ctx context.Context) (map[string]labourer.Labourer, error)
+}
+
+// Health is what the labourers' metrics say, and what was made of it before.
+type Health interface {
+	Readings(ctx context.Context, metrics map[string]ecology.Metric) (map[string]ecology.Reading, error)
+}
+
+// Memory is what assessments remember of a labourer from one to the next.
+type Memory interface {
+	Recall(ctx context.Context, labourer string) (Remembered, error)
+	Remember(ctx context.Context, labourer string, before, after Remembered) error
+}
+
+// Remembered is a labourer's last assessment, as far as the next one needs it.
+type Remembered struct {
+	Status  ecology.Status  `json:"status"`
+	Known   bool            `json:"known"` // false: it was never assessed
+	History ecology.History `json:"history,omitempty"`
+	At      time.Time       `json:"at"` // when the status last changed
+}
+
+// Settler settles attempts that ended without success.
+type Settler interface {
+	Settle(ctx context.Context, ended []task.Task) (outcome.Settled, error)
+}
+
+// Bus is where facts are told.
+type Bus interface {
+	Publish(ctx context.Context, facts ...event.Fact) error
+}
+
+// Service is the orchestrator.
+type Service struct {
+	Control  Control
+	Tasks    Tasks
+	Registry Registry
+	Health   Health
+	Memory   Memory
+	Settler  Settler
+	Starter  Starter
+	Bus      Bus
+	Now      func() time.Time
+
+	CompletionsURL string // where workers send what became of their tasks
+}
+
+const (
+	// dispatchTerm is after how long a lease that nobody has noted as dispatched is dispatched by somebody else. It is longer than a
+	// dispatcher lives.
+	dispatchTerm = 45 * time.Second
+	// claimTerm is how long others give way to one who is about to claim.
+	claimTerm = 10 * time.Second
+	// lookLimit is how many leases and entries are looked at to tell whether a labourer may have something to do.
+	lookLimit = 50
+	// dueLimit is how many entries one claim takes tasks from at most: 2 × 30 + 1 items in a transaction that takes 100.
+	dueLimit = 30
+	// claimLimit is how many tasks are claimed at once: as many as a dispatcher can start in its time.
+	claimLimit = 500
+)
+
+// PlanInput is what an execution was started with: nothing for the tick, labourers for a wake.
+type PlanInput struct {
+	Labourers []string `json:"labourers"`
+}
+
+// Planned is who may have something to do.
+type Planned struct {
+	Labourers []Turn `json:"labourers"`
+	Idle      int    `json:"idle"`              // how many have nothing to do
+	Unknown   int    `json:"unknown,omitempty"` // how many were named and are no labourers
+}
+
+// Turn is one labourer's part of an execution.
+type Turn struct {
+	Labourer string `json:"labourer"`
+	Round    int    `json:"round"`
+	Reap     bool   `json:"reap"` // there are leases past their end, or without a dispatcher
+}
+
+// Plan finds the labourers that may have something to do, with one cheap read of each, and has the metrics of all of them asked for
+// together.
+func (s *Service) Plan(ctx context.Context, in PlanInput) (Planned, error) {
+	all, err := s.Registry.Labourers(ctx)
+	if err != nil {
+		return Planned{}, err
+	}
+	out := Planned{Labourers: []Turn{}}
+	asked := slices.Sorted(maps.Keys(all))
+	if len(in.Labourers) > 0 {
+		asked = nil
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(in.Labourers))) {
+			if _, known := all[id]; known {
+				asked = append(asked, id)
+			} else {
+				out.Unknown++
+			}
+		}
+	}
+	turns := make([]*Turn, len(asked))
+	g, looking := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for i, id := range asked {
+		g.Go(func() (err error) {
+			turns[i], err = s.turn(looking, all[id], len(in.Labourers) > 0)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return Planned{}, err
+	}
+	metrics := map[string]ecology.Metric{}
+	for i, t := range turns {
+		if t == nil {
+			out.Idle++
+			continue
+		}
+		out.Labourers = append(out.Labourers, *t)
+		for name, m := range all[asked[i]].HealthMetrics {
+			metrics[asked[i]+"/"+name] = m
+		}
+	}
+	_, err = s.Health.Readings(ctx, metrics)
+	return out, err
+}
+
+// turn is what a labourer may have to do; nil: nothing.
+func (s *Service) turn(ctx context.Context, l labourer.Labourer, woken bool) (*Turn, error) {
+	now := s.Now()
+	leases, entries, err := s.Control.Look(ctx, l.ID, now, lookLimit)
+	if err != nil {
+		return nil, err
+	}
+	t := Turn{Labourer: l.ID}
+	for _, lease := range leases {
+		t.Reap = t.Reap || overdue(lease, losing(l), now)
+	}
+	// A wake says that something has become due or free just now, which an eventually consistent look may not show yet. And with
+	// more items than were looked at, some may be behind.
+	if woken || t.Reap || len(entries) > 0 || len(leases)+len(entries) >= lookLimit {
+		return &t, nil
+	}
+	return nil, nil
+}
+
+// overdue tells whether a lease needs a reaper: tasks of it are lost, nothing of it is held, or nobody finished its dispatch.
+func overdue(l queue.Lease, by queue.Losing, now time.Time) bool {
+	return l.Held().Empty() || !l.Lost(by, now).Empty() || undispatched(l, now)
+}
+
+func undispatched(l queue.Lease, now time.Time) bool {
+	return l.DispatchedAt.IsZero() && now.Sub(l.ClaimedAt) > dispatchTerm
+}
+
+func losing(l labourer.Labourer) queue.Losing {
+	return queue.Losing{MaxDuration: l.MaxDuration, Cooldown: l.Cooldown, Heartbeat: l.Heartbeat}
+}
+
+// Reaped is what a reaper did.
+type Reaped struct {
+	Expired           int      `json:"expired"`  // attempts closed as lost
+	Released          int      `json:"released"` // tasks that had ended and were still held
+	Settled           int      `json:"settled"`  // failed tasks that nobody had settled
+	Undispatched      []string `json:"undispatched"`
+	UndispatchedCount int      `json:"undispatched_count"`
+}
+
+// Reap closes lost attempts, puts right what others died in the middle of, and is the leases whose dispatch is to be done again.
+func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
+	out := Reaped{Undispatched: []string{}}
+	l, err := s.labourer(ctx, id)
+	if err != nil {
+		return out, err
+	}
+	leases, err := s.Control.Leases(ctx, id)
+	if err != nil {
+		return out, err
+	}
+	for _, lease := range leases {
+		now := s.Now()
+		if !overdue(lease, losing(l), now) {
+			continue
+		}
+		if lost := lease.Lost(losing(l), now); !lost.Empty() || lease.Held().Empty() {
+			if err := s.reap(ctx, lease, lost, &out); err != nil {
+				return out, err
+			}
+			continue
+		}
+		err := s.Control.Adopt(ctx, lease, now)
+		if errors.Is(err, queue.ErrChanged) {
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		out.Undispatched = append(out.Undispatched, lease.Item())
+	}
+	out.UndispatchedCount = len(out.Undispatched)
+	return out, nil
+}
+
+// reap ends the lost tasks of a lease. What it closes as expired, the scavenger settles; what was closed before and is still held was
+// closed by somebody who died, so it is released or settled here.
+func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers, out *Reaped) error {
+	if l.Held().Empty() {
+		return s.Control.Release(ctx, l, l.Tasks)
+	}
+	tasks, err := s.Tasks.Range(ctx, l.Segment, lost)
+	if err != nil {
+		return err
+	}
+	now := s.Now()
+	found := segment.Numbers{}
+	for _, t := range tasks {
+		found = found.Union(segment.Of(t.ID.N))
+		if t.Status.Terminal() || t.Attempt >= l.Attempt {
+			continue
+		}
+		closed, err := t.Close(task.End{Attempt: l.Attempt, Status: task.Expired, DispatchedAt: l.DispatchedAt, At: now,
+			Error: &task.Error{Type: "Expired", Message: fmt.Sprintf("nothing was heard of it until %s", now.UTC().Format(time.RFC3339))}})
+		if err != nil {
+			continue
+		}
+		if err := s.Tasks.Save(ctx, t, closed); err != nil && !errors.Is(err, task.ErrStale) {
+			return err
+		} else if err == nil {
+			out.Expired++
+		}
+	}
+	released, settled, err := s.putRight(ctx, l, tasks)
+	out.Released += released
+	out.Settled += settled
+	if err != nil {
+		return err
+	}
+	// Numbers without a task can only come of a damaged table; they must not hold a slot for ever.
+	if ghosts := lost.Minus(found); !ghosts.Empty() {
+		return s.Control.Release(ctx, l, ghosts)
+	}
+	return nil
+}
+
+// putRight releases those of a lease's tasks that have reached their end, and settles those whose attempt failed before.
+func (s *Service) putRight(ctx context.Context, l queue.Lease, tasks []task.Task) (released, settled int, err error) {
+	var ended segment.Numbers
+	var failed []task.Task
+	for _, t := range tasks {
+		switch {
+		case t.Status.Terminal():
+			ended = ended.Union(segment.Of(t.ID.N))
+		case t.Attempt >= l.Attempt:
+			failed = append(failed, t)
+		}
+	}
+	if !ended.Empty() {
+		if err := s.Control.Release(ctx, l, ended); err != nil {
+			return 0, 0, err
+		}
+	}
+	if len(failed) > 0 {
+		if _, err := s.Settler.Settle(ctx, failed); err != nil {
+			return ended.Len(), 0, err
+		}
+	}
+	return ended.Len(), len(failed), nil
+}
+
+// Assessed is how many tasks of a labourer may start, and every number that this stands on.
+type Assessed struct {
+	Labourer string `json:"labourer"`
+	Round    int    `json:"round"`
+	Start    bool   `json:"start"`
+	Reason   string `json:"reason"`
+	Paused   bool   `json:"paused"`
+	Due      int    `json:"due"`      // of those looked at
+	DueMore  bool   `json:"due_more"` // more are due than were looked at
+	ecology.Assessment
+	Trouble *queue.Trouble `json:"trouble,omitempty"`
+}
+
+// Assess tells whether tasks of a labourer may start now. It writes only what it has to remember of the labourer's health, when that
+// has changed.
+func (s *Service) Assess(ctx context.Context, id string, round int) (Assessed, error) {
+	l, err := s.labourer(ctx, id)
+	if err != nil {
+		return Assessed{}, err
+	}
+	look, err := s.look(ctx, l)
+	if err != nil {
+		return Assessed{}, err
+	}
+	out := Assessed{Labourer: id, Round: round + 1, Assessment: look.assessment, Paused: look.state.Paused, Due: look.due, DueMore: look.more, Trouble: look.state.Trouble}
+	out.Start, out.Reason = look.decide(s.Now())
+	return out, nil
+}
+
+// look is what a decision about a labourer stands on, read in the order that keeps the cap: the state before the leases.
+type look struct {
+	labourer   labourer.Labourer
+	state      queue.State
+	leases     []queue.Lease
+	entries    []queue.Entry
+	due        int
+	more       bool
+	assessment ecology.Assessment
+}
+
+func (s *Service) look(ctx context.Context, l labourer.Labourer) (look, error) {
+	out := look{labourer: l}
+	var err error
+	if out.state, err = s.Control.State(ctx, l.ID); err != nil {
+		return out, err
+	}
+	if out.leases, err = s.Control.Leases(ctx, l.ID); err != nil {
+		return out, err
+	}
+	if out.entries, err = s.Control.Due(ctx, l.ID, s.Now(), dueLimit); err != nil {
+		return out, err
+	}
+	out.more = len(out.entries) == dueLimit
+	for _, e := range out.entries {
+		out.due += e.Tasks.Len()
+	}
+	out.assessment, err = s.assess(ctx, l, queue.Running(out.leases))
+	return out, err
+}
+
+// assess applies the ecology, remembers what the next assessment needs, and tells when the status has changed.
+func (s *Service) assess(ctx context.Context, l labourer.Labourer, running int) (ecology.Assessment, error) {
+	if len(l.HealthMetrics) == 0 {
+		return ecology.Assess(l.Subject(), nil, nil, s.Now(), running), nil
+	}
+	readings, err := s.Health.Readings(ctx, l.HealthMetrics)
+	if err != nil {
+		return ecology.Assessment{}, err
+	}
+	before, err := s.Memory.Recall(ctx, l.ID)
+	if err != nil {
+		return ecology.Assessment{}, err
+	}
+	now := s.Now()
+	a := ecology.Assess(l.Subject(), readings, before.History, now, running)
+	after := Remembered{Status: a.Status, Known: true, History: a.History, At: before.At}
+	changed := !before.Known || before.Status != a.Status
+	if changed {
+		after.At = now.UTC().Truncate(time.Millisecond)
+	}
+	if !changed && sameHistory(before.History, after.History) {
+		return a, nil
+	}
+	// Told first: were it remembered first, a crash in between would leave the change untold for ever.
+	if changed && before.Known {
+		if err := s.Bus.Publish(ctx, event.LabourerHealthChanged(l.ID, int(before.Status), int(a.Status), a.Metrics, before.At)); err != nil {
+			return a, err
+		}
+	}
+	err = s.Memory.Remember(ctx, l.ID, before, after)
+	if errors.Is(err, queue.ErrChanged) { // somebody else has assessed it just now, and told what changed
+		err = nil
+	}
+	return a, err
+}
+
+func sameHistory(a, b ecology.History) bool {
+	return maps.EqualFunc(a, b, func(x, y ecology.Past) bool {
+		return x.Status == y.Status && maps.EqualFunc(x.Since, y.Since, time.Time.Equal)
+	})
+}
+
+// decide tells whether a claim is worth trying, and why.
+func (k look) decide(now time.Time) (bool, string) {
+	due := fmt.Sprintf("%d", k.due)
+	if k.more {
+		due = "more than " + due
+	}
+	a := k.assessment
+	switch {
+	case k.state.Paused:
+		return false, "the labourer is paused"
+	case k.due == 0:
+		return false, "nothing is due"
+	case a.Desired == 0 && a.Cap == 0:
+		return false, "the cap is 0"
+	case a.Desired == 0:
+		return false, fmt.Sprintf("health is %s: %s", a.Status, a.Reason)
+	case a.Free == 0:
+		return false, fmt.Sprintf("no slot is free: %d of %d are taken, %s tasks are due", a.Running, a.Desired, due)
+	case k.state.Trouble != nil && k.state.Trouble.Until.After(now):
+		return false, fmt.Sprintf("the target could not be reached, it is tried again at %s: %s", k.state.Trouble.Until.Format(time.RFC3339), k.state.Trouble.Error)
+	case k.state.ClaimingUntil.After(now):
+		return false, fmt.Sprintf("somebody else is claiming: %d of %d are free, %s tasks are due", a.Free, a.Desired, due)
+	}
+	return true, fmt.Sprintf("%d of %d are free, %s tasks are due", a.Free, a.Desired, due)
+}
+
+// Claimed is what a claim took.
+type Claimed struct {
+	Claimed int      `json:"claimed"`
+	Leases  []string `json:"leases"`
+	Reason  string   `json:"reason"`
+}
+
+// looks is how often a claimer looks again before it leaves the rest to the next wake.
+const looks = 3
+
+// Claim moves as many due tasks to leases as may start. Only one at a time gets as far as the transaction: the others give way, and
+// no wake is missed by it, as who was claiming always looks again after: here when it took nothing, else when it has dispatched.
+func (s *Service) Claim(ctx context.Context, id string) (Claimed, error) {
+	out := Claimed{Leases: []string{}}
+	l, err := s.labourer(ctx, id)
+	if err != nil {
+		return out, err
+	}
+	for range looks {
+		now := s.Now()
+		err := s.Control.Approach(ctx, id, now, now.Add(claimTerm))
+		if errors.Is(err, queue.ErrChanged) {
+			out.Reason = "somebody else is claiming"
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		taken, reason, err := s.claim(ctx, l)
+		out.Reason = reason
+		if err != nil {
+			return out, errors.Join(err, s.Control.Depart(ctx, id))
+		}
+		for _, t := range taken {
+			out.Claimed += t.Lease.Tasks.Len()
+			out.Leases = append(out.Leases, t.Lease.Item())
+		}
+		if out.Claimed > 0 {
+			return out, nil
+		}
+		if err := s.Control.Depart(ctx, id); err != nil {
+			return out, err
+		}
+		k, err := s.look(ctx, l)
+		if err != nil {
+			return out, err
+		}
+		start, reason := k.decide(s.Now())
+		if out.Reason = reason; !start {
+			return out, nil
+		}
+	}
+	return out, nil
+}
+
+// claim takes what may start, while others give way to it.
+func (s *Service) claim(ctx context.Context, l labourer.Labourer) ([]queue.Taking, string, error) {
+	k, err := s.look(ctx, l)
+	if err != nil {
+		return nil, "", err
+	}
+	k.state.ClaimingUntil = time.Time{} // it is us
+	now := s.Now()
+	start, reason := k.decide(now)
+	if !start {
+		return nil, reason, nil
+	}
+	takings := queue.Take(k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return term(l, own) })
+	err = s.Control.Claim(ctx, l.ID, k.state, takings)
+	if errors.Is(err, queue.ErrChanged) {
+		return nil, "the labourer was claimed for, paused or resumed in the meantime", nil
+	}
+	return takings, reason, err
+}
+
+func term(l labourer.Labourer, own time.Duration) time.Duration {
+	if own > 0 {
+		return own + l.Cooldown
+	}
+	return l.Lease()
+}
+
+func (s *Service) labourer(ctx context.Context, id string) (labourer.Labourer, error) {
+	l, found, err := s.Registry.Labourer(ctx, id)
+	if err == nil && !found {
+		err = fmt.Errorf("labourer %s is not applied", id)
+	}
+	return l, err
+}

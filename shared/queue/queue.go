@@ -1,0 +1,167 @@
+// Package queue is where a task is while it waits and while it runs: in exactly one queue entry, or in exactly one lease.
+//
+// An entry says "these tasks of this segment are due from then on"; a lease says "these were handed out, until then". The leases
+// are the count of running tasks: running = Σ (tasks − released). Nothing is counted up or down, so no count can drift, and
+// releasing a task twice is releasing it once.
+//
+//	entry ──claim──► lease ──released, completed──► (gone)
+//	  ▲                 │
+//	  └─────settle──────┘   failed or expired with attempts left: released and queued again in one transaction
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// ErrChanged says that what a write was conditioned on is no longer so: somebody else was first. Read again and decide anew.
+var ErrChanged = errors.New("changed by somebody else in the meantime")
+
+// Entry is the tasks of one segment that may be handed out from a time on.
+type Entry struct {
+	Labourer    string
+	Due         time.Time // to the millisecond
+	Segment     segment.ID
+	First       int // the lowest number when the entry was put: part of its key, though the tasks may have become fewer
+	Tasks       segment.Numbers
+	Attempt     int           // the attempt that handing out these tasks starts
+	MaxDuration time.Duration // the job's own; 0: the labourer's
+}
+
+// Item is the entry's sort key: by due time, then by segment and number, which is the order of handing out (G6).
+func (e Entry) Item() string {
+	return fmt.Sprintf("queue#%013d#%s#%03d", e.Due.UnixMilli(), e.Segment, e.First)
+}
+
+// Lease is the tasks of one segment that were handed out together.
+type Lease struct {
+	Labourer string
+	Segment  segment.ID
+	Attempt  int
+	First    int // as in Entry: part of the key
+	Tasks    segment.Numbers
+	Released segment.Numbers
+
+	Due          time.Time // of the entry: where the tasks stand in line, should they have to go back
+	ClaimedAt    time.Time
+	DispatchedAt time.Time // zero until every worker was started
+	ExpiresAt    time.Time // what is not closed by then is lost
+	MaxDuration  time.Duration
+	Heard        map[int]time.Time // the last heartbeat of a task, where one came
+}
+
+// Item is the lease's sort key.
+func (l Lease) Item() string {
+	return LeasePrefix(l.Segment) + fmt.Sprintf("%d#%03d", l.Attempt, l.First)
+}
+
+// LeasePrefix is what the keys of all leases on a segment begin with.
+func LeasePrefix(s segment.ID) string { return "lease#" + string(s) + "#" }
+
+// Held is what of the lease still counts as running.
+func (l Lease) Held() segment.Numbers { return l.Tasks.Minus(l.Released) }
+
+// Running is how many tasks the leases hold.
+func Running(leases []Lease) int {
+	n := 0
+	for _, l := range leases {
+		n += l.Held().Len()
+	}
+	return n
+}
+
+// Holding is the lease that holds this attempt at a task, if there is one.
+func Holding(leases []Lease, id task.ID, attempt int) (Lease, bool) {
+	for _, l := range leases {
+		if l.Segment == id.Segment && l.Attempt == attempt && l.Held().Contains(id.N) {
+			return l, true
+		}
+	}
+	return Lease{}, false
+}
+
+// State is what fences the claims of a labourer, and what its owner has said of it.
+type State struct {
+	Version       int // 0: no state has been written yet
+	Paused        bool
+	ClaimingUntil time.Time // somebody is about to claim; others give way until then
+	Trouble       *Trouble
+}
+
+// Trouble is why the last dispatch could not reach the target.
+type Trouble struct {
+	Error string    `json:"error"`
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until"` // when it is tried again
+}
+
+// Taking is a part, or the whole, of an entry, and the lease that takes its place.
+type Taking struct {
+	Entry Entry
+	Rest  segment.Numbers // what stays in the entry; empty: the entry goes
+	Lease Lease
+}
+
+// Term is how long a lease on tasks with this limit of their own lasts from the moment of its claim.
+type Term func(maxDuration time.Duration) time.Duration
+
+// Take decides which of the due entries are taken for the free slots, in the entries' order.
+func Take(entries []Entry, free int, now time.Time, term Term) []Taking {
+	var out []Taking
+	for _, e := range entries {
+		if free <= 0 {
+			break
+		}
+		if e.Due.After(now) || e.Tasks.Empty() {
+			continue
+		}
+		taken := e.Tasks.First(free)
+		free -= taken.Len()
+		out = append(out, Taking{Entry: e, Rest: e.Tasks.Minus(taken), Lease: Lease{
+			Labourer: e.Labourer, Segment: e.Segment, Attempt: e.Attempt, First: taken.Min(), Tasks: taken, Due: e.Due,
+			ClaimedAt: now, ExpiresAt: now.Add(term(e.MaxDuration)), MaxDuration: e.MaxDuration,
+		}})
+	}
+	return out
+}
+
+// Losing is what makes a running task a lost one.
+type Losing struct {
+	MaxDuration time.Duration
+	Cooldown    time.Duration
+	Heartbeat   time.Duration // longest silence; 0: silence means nothing
+}
+
+// Lost is the tasks of a lease that count as lost now: whose time is over, or, where heartbeats are asked for, who were silent for too
+// long. A heartbeat gives a task its whole time anew. Tasks whose dispatch is not known to have happened are lost only with the lease.
+func (l Lease) Lost(by Losing, now time.Time) segment.Numbers {
+	limit := by.MaxDuration
+	if l.MaxDuration > 0 {
+		limit = l.MaxDuration
+	}
+	var lost segment.Numbers
+	for n := range l.Held().All() {
+		end := l.ExpiresAt
+		heard, spoke := l.Heard[n]
+		if spoke && heard.Add(limit+by.Cooldown).After(end) {
+			end = heard.Add(limit + by.Cooldown)
+		}
+		if by.Heartbeat > 0 && !l.DispatchedAt.IsZero() {
+			last := l.DispatchedAt
+			if spoke && heard.After(last) {
+				last = heard
+			}
+			if silent := last.Add(by.Heartbeat); silent.Before(end) {
+				end = silent
+			}
+		}
+		if now.After(end) {
+			lost = lost.Union(segment.Of(n))
+		}
+	}
+	return lost
+}

@@ -1,0 +1,258 @@
+// Package scavenger goes on from where attempts and tasks have ended, as the stream of the tasks table tells it.
+//
+// What failed gets another attempt or dies (package outcome); what reached its end is archived, entered in its job's progress, and
+// told. All of it may be done again at any time: a batch of records that fails comes again as a whole, and a record may come twice or a
+// day late.
+package scavenger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/outcome"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Jobs is the jobs' records and progress.
+type Jobs interface {
+	Get(ctx context.Context, id string) (ledger.Job, bool, error)
+	Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error)
+	Roll(ctx context.Context, p ledger.Progress) error
+	Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error
+}
+
+// Settler settles attempts that ended without success.
+type Settler interface {
+	Settle(ctx context.Context, ended []task.Task) (outcome.Settled, error)
+}
+
+// Store keeps archived files.
+type Store interface {
+	Put(ctx context.Context, o archive.Object) error
+}
+
+// Queue tells whether a labourer has something to start.
+type Queue interface {
+	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+}
+
+// Bus is where facts are told.
+type Bus interface {
+	Publish(ctx context.Context, facts ...event.Fact) error
+}
+
+// Alarm tells a person of tasks that died.
+type Alarm interface {
+	Died(ctx context.Context, labourer string, tasks []task.Task) error
+}
+
+// Service is the scavenger.
+type Service struct {
+	Settler Settler
+	Jobs    Jobs
+	Archive Store
+	Queue   Queue
+	Bus     Bus
+	Alarm   Alarm
+	Now     func() time.Time
+}
+
+// Summary is what became of a batch, for the log.
+type Summary struct {
+	Retried, Died, Archived, Finished int
+}
+
+// Handle works through a batch of tasks as they were after a write, in the order of the stream. An error means that all of it is to come
+// again.
+func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Task) (Summary, error) {
+	var out Summary
+	var failed, ended []task.Task
+	for _, t := range tasks {
+		switch {
+		case t.Status.Terminal():
+			ended = append(ended, t)
+		case t.Status == task.Failed || t.Status == task.Expired:
+			failed = append(failed, t)
+		}
+	}
+	settled, err := s.Settler.Settle(ctx, failed)
+	out.Retried, out.Died = settled.Retried, settled.Dead
+	// Slots that are free are told of even when something else went wrong: the next try would not find that it freed them.
+	if err := errors.Join(err, s.wake(ctx, invocation, settled.Freed)); err != nil {
+		return out, err
+	}
+	if len(ended) == 0 {
+		return out, nil
+	}
+	if err := s.archive(ctx, ended); err != nil {
+		return out, err
+	}
+	out.Archived = len(ended)
+	if err := s.mourn(ctx, ended); err != nil {
+		return out, err
+	}
+	out.Finished, err = s.enter(ctx, ended)
+	return out, err
+}
+
+// wake tells the orchestrator of freed slots, where something is due for them.
+func (s *Service) wake(ctx context.Context, invocation string, labourers []string) error {
+	var due []string
+	for _, l := range labourers {
+		entries, err := s.Queue.Due(ctx, l, s.Now(), 1)
+		if err != nil {
+			return err
+		}
+		if len(entries) > 0 {
+			due = append(due, l)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	return s.Bus.Publish(ctx, event.TasksDue(invocation, due...))
+}
+
+// parallel is how many files or jobs are written at the same time.
+const parallel = 8
+
+func (s *Service) archive(ctx context.Context, ended []task.Task) error {
+	objects, err := archive.Objects(ended)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, o := range objects {
+		g.Go(func() error { return s.Archive.Put(ctx, o) })
+	}
+	return g.Wait()
+}
+
+// mourn tells of the dead, the bus of each and people of each labourer's.
+func (s *Service) mourn(ctx context.Context, ended []task.Task) error {
+	dead := map[string][]task.Task{}
+	var facts []event.Fact
+	for _, t := range ended {
+		if t.Status != task.Dead {
+			continue
+		}
+		dead[t.Labourer] = append(dead[t.Labourer], t)
+		var why event.TaskError
+		if e := t.LastError(); e != nil {
+			why = event.TaskError{Type: e.Type, Message: e.Message}
+		}
+		facts = append(facts, event.TaskDead(t.ID.String(), t.Life, t.JobID, t.Labourer, t.Attempt, why))
+	}
+	if err := s.Bus.Publish(ctx, facts...); err != nil {
+		return err
+	}
+	for labourer, tasks := range dead {
+		if err := s.Alarm.Died(ctx, labourer, tasks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enter puts ends in their jobs' progress, and finishes the jobs of which these were the last. It is how many it finished.
+func (s *Service) enter(ctx context.Context, ended []task.Task) (int, error) {
+	jobs := map[string]map[segment.ID]ledger.Ends{}
+	for _, t := range ended {
+		if jobs[t.JobID] == nil {
+			jobs[t.JobID] = map[segment.ID]ledger.Ends{}
+		}
+		ends := jobs[t.JobID][t.ID.Segment]
+		if ends == nil {
+			ends = ledger.Ends{}
+			jobs[t.JobID][t.ID.Segment] = ends
+		}
+		ends[t.Status] = append(ends[t.Status], ledger.Life(t.ID.N, t.Life))
+	}
+	finished := make(chan bool, len(jobs))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for id, segments := range jobs {
+		g.Go(func() error {
+			done, err := s.enterJob(ctx, id, segments)
+			finished <- done
+			return err
+		})
+	}
+	err := g.Wait()
+	close(finished)
+	n := 0
+	for done := range finished {
+		if done {
+			n++
+		}
+	}
+	return n, err
+}
+
+func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.ID]ledger.Ends) (bool, error) {
+	job, found, err := s.Jobs.Get(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if !found { // its record has outlived its retention: nobody can ask for its progress any more
+		return false, nil
+	}
+	full := false
+	for at, ends := range segments {
+		p, err := s.Jobs.Record(ctx, id, at, ends)
+		if err != nil {
+			return false, err
+		}
+		if p.Counts().Sum() < job.SizeOf(at) {
+			continue
+		}
+		full = true
+		if p.Counts() == p.Rolled {
+			continue
+		}
+		if err := s.Jobs.Roll(ctx, p); err != nil && !errors.Is(err, ledger.ErrChanged) {
+			return false, err
+		}
+	}
+	if !full {
+		return false, nil
+	}
+	return s.Finish(ctx, id)
+}
+
+// Finish gives a job its end when every task of it has reached one, and tells of it. Whoever finds the job ended tells of it again under
+// the same id: who ended it may have died before.
+func (s *Service) Finish(ctx context.Context, id string) (bool, error) {
+	job, found, err := s.Jobs.Get(ctx, id)
+	if err != nil || !found || job.Open() > 0 || job.State == ledger.Rejected {
+		return false, err
+	}
+	if job.FinishedAt.IsZero() || job.State == ledger.Scheduled || job.State == ledger.Scheduling {
+		job.FinishedAt = s.Now().UTC().Truncate(time.Millisecond)
+		state := ledger.Completed
+		if job.Cancelling {
+			state = ledger.Cancelled
+		}
+		err := s.Jobs.Finish(ctx, job, state, job.FinishedAt)
+		if errors.Is(err, ledger.ErrChanged) {
+			if job, found, err = s.Jobs.Get(ctx, id); err != nil || !found || job.Open() > 0 {
+				return false, err
+			}
+			state = job.State
+		} else if err != nil {
+			return false, fmt.Errorf("finishing job %s, %w", id, err)
+		}
+		job.State = state
+	}
+	return true, s.Bus.Publish(ctx, event.JobEnded(job.Totals(), job.State == ledger.Cancelled))
+}

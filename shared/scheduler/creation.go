@@ -1,0 +1,354 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/job"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// creation is a job whose tasks are to be created, from its cursor on.
+type creation struct {
+	record  ledger.Job
+	asked   job.Job
+	plan    *job.Plan
+	limit   int // how many bytes the target takes as a payload; 0: unknown
+	message Message
+	fresh   bool // it has no record yet
+}
+
+const (
+	// envelopeBytes is room for what a worker gets beside the payload.
+	envelopeBytes = 2 << 10
+	// statesLimit is the largest input of an execution.
+	// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+	statesLimit = 256 << 10
+	// invocationLimit is the largest event of an asynchronous invocation, and the largest message of a queue: 1 MiB.
+	// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+	invocationLimit = 1 << 20
+)
+
+func payloadLimit(t labourer.Target) int {
+	if t.States != "" {
+		return statesLimit - envelopeBytes
+	}
+	return invocationLimit - envelopeBytes
+}
+
+// together groups fresh jobs that can share a segment: few tasks, the same labourer, due at the same time.
+func together(fresh []*creation) [][]*creation {
+	type sameness struct {
+		labourer    string
+		notBefore   time.Time
+		maxDuration time.Duration
+	}
+	var groups [][]*creation
+	open := map[sameness]int{} // the group that still has room
+	room := map[int]int{}
+	for _, c := range fresh {
+		key := sameness{c.record.Labourer, c.record.NotBefore, c.asked.MaxDuration}
+		if g, ok := open[key]; ok && c.record.Total > 0 && c.record.Total <= room[g] && !has(groups[g], c.record.ID) {
+			groups[g], room[g] = append(groups[g], c), room[g]-c.record.Total
+			continue
+		}
+		groups = append(groups, []*creation{c})
+		if c.record.Total > 0 && c.record.Total < segment.Size {
+			g := len(groups) - 1
+			open[key], room[g] = g, segment.Size-c.record.Total
+		}
+	}
+	return groups
+}
+
+func has(group []*creation, id string) bool {
+	for _, c := range group {
+		if c.record.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func ids(group []*creation) []string {
+	out := make([]string, len(group))
+	for i, c := range group {
+		out[i] = c.message.ID
+	}
+	return out
+}
+
+// begin creates the records of fresh jobs that share a segment, and then their tasks.
+//
+// Only who has created the record of the first job may place others in that job's segment: so a number of a segment is never given
+// to two jobs. A job whose record somebody else created in the meantime is left to him.
+func (r *run) begin(ctx context.Context, group []*creation) error {
+	first := group[0]
+	shared, _ := first.record.SegmentAt(0)
+	next, owned := 0, []*creation{}
+	for i, c := range group {
+		if i > 0 {
+			c.record.Segment, c.record.First = shared, next
+		}
+		if c.record.Total == 0 {
+			c.record.State, c.record.FinishedAt, c.record.Owner, c.record.OwnedUntil = ledger.Completed, r.Now(), "", time.Time{}
+		}
+		err := r.Jobs.Create(ctx, c.record)
+		if errors.Is(err, ledger.ErrChanged) {
+			if i == 0 {
+				return r.beginLater(ctx, group)
+			}
+			if err := r.beginLater(ctx, []*creation{c}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		next += c.record.Total
+		owned = append(owned, c)
+	}
+	if len(owned) == 1 {
+		return r.create(ctx, first)
+	}
+	return r.createTogether(ctx, owned)
+}
+
+// beginLater looks again at a job whose record appeared since it was looked for, and begins with the rest of its group.
+func (r *run) beginLater(ctx context.Context, group []*creation) error {
+	c := group[0]
+	known, found, err := r.Jobs.Get(ctx, c.record.ID)
+	if err != nil {
+		return err
+	}
+	if found && known.Fingerprint == c.record.Fingerprint {
+		left, err := r.resume(ctx, known, c.message)
+		if err != nil {
+			return err
+		}
+		if left != nil {
+			if err := r.create(ctx, left); err != nil {
+				return err
+			}
+		}
+	} else {
+		return fmt.Errorf("job %s appeared under the same id while it was being read", c.record.ID)
+	}
+	if len(group) > 1 {
+		return r.begin(ctx, group[1:])
+	}
+	return nil
+}
+
+// createTogether creates the tasks of several small jobs as one segment with one entry.
+func (r *run) createTogether(ctx context.Context, group []*creation) error {
+	var tasks []task.Task
+	var records []ledger.Job
+	var numbers segment.Numbers
+	for _, c := range group {
+		part, err := c.segment(0)
+		if err != nil {
+			return err
+		}
+		_, own := c.record.SegmentAt(0)
+		tasks, records, numbers = append(tasks, part...), append(records, c.record), numbers.Union(own)
+	}
+	if err := r.Tasks.Create(ctx, tasks); err != nil {
+		return err
+	}
+	at, _ := group[0].record.SegmentAt(0)
+	if err := r.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers)); err != nil {
+		return fmt.Errorf("publishing %d jobs together, %w", len(group), err)
+	}
+	var told []event.Fact
+	for _, c := range group {
+		r.Scheduled++
+		told = append(told, facts(c.record)...)
+	}
+	r.Created += len(tasks)
+	return r.wake(ctx, group[0].record, told)
+}
+
+// ahead is how many segments are written while an earlier one is being published.
+const ahead = 3
+
+// rewake is how often the orchestrator is told of more work while a large job is being created.
+const rewake = time.Second
+
+var (
+	errLate  = errors.New("the time is over")
+	errTaken = errors.New("the publication was refused")
+)
+
+// create creates the job's tasks from its cursor on, until it is through or the time is over.
+func (r *run) create(ctx context.Context, c *creation) error {
+	err := r.segments(ctx, c)
+	switch {
+	case errors.Is(err, errLate):
+		return r.handOn(ctx, c)
+	case errors.Is(err, errTaken):
+		return r.lookAgain(ctx, c)
+	case err != nil:
+		return r.giveUp(c, err)
+	}
+	return r.finish(ctx, c)
+}
+
+// segments writes and publishes the segments in order. When it returns no write is under way: creation overwrites, and somebody else
+// may take the job from then on.
+func (r *run) segments(ctx context.Context, c *creation) error {
+	written := map[int]chan error{}
+	defer func() {
+		for _, done := range written {
+			<-done
+		}
+	}()
+	write := func(ordinal int) {
+		if ordinal >= c.record.Segments() || written[ordinal] != nil {
+			return
+		}
+		done := make(chan error, 1)
+		written[ordinal] = done
+		go func() {
+			tasks, err := c.segment(ordinal)
+			if err == nil {
+				err = r.Tasks.Create(ctx, tasks)
+			}
+			done <- err
+		}()
+	}
+	var woken time.Time
+	for c.record.Cursor < c.record.Segments() {
+		if r.late() {
+			return errLate
+		}
+		ordinal := c.record.Cursor
+		write(ordinal)
+		if ordinal > 0 { // the first segment is published without waiting for others
+			for next := range ahead {
+				write(ordinal + 1 + next)
+			}
+		}
+		err := <-written[ordinal]
+		delete(written, ordinal)
+		if err != nil {
+			return err
+		}
+		at, numbers := c.record.SegmentAt(ordinal)
+		err = r.Jobs.Publish(ctx, []ledger.Job{c.record}, r.entry(c, at, numbers))
+		if errors.Is(err, ledger.ErrChanged) {
+			return errTaken
+		}
+		if err != nil {
+			return err
+		}
+		c.record.Cursor++
+		r.Created += numbers.Len()
+		if now := r.Now(); c.record.Cursor < c.record.Segments() && now.Sub(woken) >= rewake {
+			woken = now
+			if err := r.wake(ctx, c.record, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lookAgain is after a publication that was refused. When it had happened, and only its answer was lost, the job goes on; when the
+// job is being cancelled or is somebody else's, there is nothing left to do here.
+func (r *run) lookAgain(ctx context.Context, c *creation) error {
+	known, found, err := r.Jobs.Get(ctx, c.record.ID)
+	if err != nil {
+		return r.giveUp(c, err)
+	}
+	switch {
+	case !found || known.Cancelling || known.State == ledger.Cancelled:
+		return nil
+	case known.State != ledger.Scheduling:
+		return r.tell(ctx, known)
+	case known.Owner == r.owner && known.Cursor > c.record.Cursor:
+		return r.handOn(ctx, c)
+	}
+	return fmt.Errorf("job %s was taken over by somebody else at segment %d", c.record.ID, known.Cursor)
+}
+
+// giveUp lets the next who gets the message begin at once.
+func (r *run) giveUp(c *creation, why error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), spare/4)
+	defer cancel()
+	return errors.Join(why, r.Jobs.Disown(ctx, c.record))
+}
+
+// handOn leaves the rest of the job to another invocation. The job is given up first: were it the other way round, the next one could
+// find it still held.
+func (r *run) handOn(ctx context.Context, c *creation) error {
+	if err := r.Jobs.Disown(ctx, c.record); err != nil {
+		return err
+	}
+	return r.Queue.Continue(ctx, c.record.ID)
+}
+
+// finish tells that all tasks of the job are created, and wakes the orchestrator for them.
+func (r *run) finish(ctx context.Context, c *creation) error {
+	r.Scheduled++
+	if c.record.Total == 0 {
+		return r.tell(ctx, c.record)
+	}
+	c.record.State = ledger.Scheduled
+	return r.wake(ctx, c.record, facts(c.record))
+}
+
+// wake tells the orchestrator of a job's tasks, now or when they are due, and these facts with it.
+func (r *run) wake(ctx context.Context, j ledger.Job, told []event.Fact) error {
+	if j.NotBefore.After(r.Now()) {
+		return errors.Join(r.Bus.Publish(ctx, told...), r.Alarm.WakeAt(ctx, j.NotBefore, j.Labourer))
+	}
+	return r.Bus.Publish(ctx, append([]event.Fact{event.TasksDue(r.owner, j.Labourer)}, told...)...)
+}
+
+// entry is the queue entry of a segment. Entries of one job are due in the order of its tasks, at least a millisecond apart.
+func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.Entry {
+	due := r.Now().UTC().Truncate(time.Millisecond)
+	if nb := c.record.NotBefore.Add(time.Duration(c.record.Cursor) * time.Millisecond); nb.After(due) {
+		due = nb
+	}
+	if last := r.last[c.record.Labourer]; !due.After(last) && !c.record.NotBefore.After(r.Now()) {
+		due = last.Add(time.Millisecond)
+	}
+	r.last[c.record.Labourer] = due
+	return queue.Entry{Labourer: c.record.Labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1, MaxDuration: c.asked.MaxDuration}
+}
+
+// segment is the tasks of one segment of the job.
+func (c *creation) segment(ordinal int) ([]task.Task, error) {
+	first := ordinal * segment.Size
+	tasks := make([]task.Task, 0, min(segment.Size, c.record.Total-first))
+	for k := first; k < min(first+segment.Size, c.record.Total); k++ {
+		payload, err := c.plan.Payload(k)
+		if err != nil {
+			return nil, fmt.Errorf("task %d of job %s, %w", k, c.record.ID, err)
+		}
+		tasks = append(tasks, task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload,
+			CreatedAt: c.record.SubmittedAt, MaxAttempts: c.asked.MaxAttempts, MaxDuration: c.asked.MaxDuration, Qualifier: c.asked.Qualifier})
+	}
+	return tasks, nil
+}
+
+func continued(e event.Envelope) (string, error) {
+	var detail struct {
+		JobID string `json:"job_id"`
+	}
+	if err := json.Unmarshal(e.Detail, &detail); err != nil || detail.JobID == "" {
+		return "", fmt.Errorf("a %s without job_id", e.DetailType)
+	}
+	return detail.JobID, nil
+}

@@ -1,0 +1,64 @@
+// Package sqs sends messages: jobs that go on, messages that nobody can read, and tasks to workers that read a queue.
+package sqs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/drover-run/drover/shared/event"
+)
+
+// API is the calls of SQS that Drover makes.
+type API interface {
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+}
+
+// Graveyard is a dead letter queue, for messages of which it is known that nobody will ever read them.
+type Graveyard struct {
+	API API
+	URL string
+}
+
+// reasonLimit keeps the reason within a message attribute that people can read.
+const reasonLimit = 1000
+
+// Bury puts a message there as it came, with the reason as its attribute "reason".
+func (g Graveyard) Bury(ctx context.Context, body, reason string) error {
+	if len(reason) > reasonLimit {
+		reason = reason[:reasonLimit]
+	}
+	_, err := g.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &g.URL, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{
+		"reason": {DataType: aws.String("String"), StringValue: &reason}}})
+	if err != nil {
+		return fmt.Errorf("sending a message that can not be read to the dead letters, %w", err)
+	}
+	return nil
+}
+
+// Jobs is the jobs queue, with its dead letters.
+type Jobs struct {
+	Graveyard
+	URL string
+}
+
+// Continue sends a job on to the next scheduler.
+func (j Jobs) Continue(ctx context.Context, jobID string) error {
+	detail, err := json.Marshal(map[string]string{"job_id": jobID})
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(event.Envelope{ID: "continue/" + jobID, Source: event.Source, DetailType: event.ContinueJob, Detail: detail})
+	if err != nil {
+		return err
+	}
+	if _, err := j.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &j.URL, MessageBody: aws.String(string(body))}); err != nil {
+		return fmt.Errorf("handing job %s on, %w", jobID, err)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+// Package stepfunctions starts executions: of workers that are state machines, and of the backoff machine, in which failed tasks wait.
+package stepfunctions
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/completion"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/outcome"
+)
+
+// API is the calls of Step Functions that Drover makes.
+type API interface {
+	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
+}
+
+// inputLimit is the largest input of an execution.
+// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+const inputLimit = 256 << 10
+
+// starters is how many executions are started at the same time.
+const starters = 16
+
+// Starter starts executions of labourers whose target is a state machine.
+type Starter struct{ API API }
+
+// Start starts an execution for each task, named for the task and the attempt: starting it again starts nothing.
+func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
+	errs := make([]error, len(starts))
+	var g errgroup.Group
+	g.SetLimit(starters)
+	for i, one := range starts {
+		g.Go(func() error {
+			errs[i] = s.start(ctx, l, one)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errs
+}
+
+func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrator.Start) error {
+	if len(one.Event) > inputLimit {
+		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the input would have %d bytes; an execution takes %d", len(one.Event), inputLimit)}
+	}
+	err := start(ctx, s.API, l.Target.States, completion.ExecutionName(one.Task.ID, one.Attempt), one.Event)
+	var input *types.InvalidExecutionInput
+	var limit *types.ExecutionLimitExceeded
+	switch {
+	case errors.As(err, &input):
+		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: err.Error()}
+	case errors.As(err, &limit):
+		return &orchestrator.Throttled{Err: err}
+	}
+	return err
+}
+
+// start starts an execution; that one of this name was started before is the same as having started it.
+func start(ctx context.Context, api API, machine, name string, input []byte) error {
+	_, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
+	var exists *types.ExecutionAlreadyExists
+	if errors.As(err, &exists) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("starting execution %s of %s, %w", name, machine, err)
+	}
+	return nil
+}
+
+// Backoff is the machine in which tasks wait until they are due again.
+type Backoff struct {
+	API     API
+	Machine string
+}
+
+type waiting struct {
+	Labourers []string    `json:"labourers"`
+	DueAt     time.Time   `json:"due_at"`
+	Attempt   int         `json:"attempt,omitempty"`
+	Count     int         `json:"count,omitempty"`
+	Tasks     []waitingOn `json:"tasks,omitempty"`
+}
+
+type waitingOn struct {
+	TaskID string `json:"task_id"`
+	Error  string `json:"error,omitempty"`
+}
+
+// shown is how many tasks an execution's input names; the count tells of all.
+const shown = 100
+
+// Backoff starts one execution for failed tasks that are due at the same time.
+func (b Backoff) Backoff(ctx context.Context, w outcome.Backoff) error {
+	in := waiting{Labourers: []string{w.Labourer}, DueAt: w.Due, Attempt: w.Attempt, Count: len(w.Tasks)}
+	name := sha256.New()
+	fmt.Fprintln(name, w.Labourer, w.Attempt, w.Due.UnixMilli())
+	for i, t := range w.Tasks {
+		fmt.Fprintln(name, t.ID)
+		if i < shown {
+			one := waitingOn{TaskID: t.ID.String()}
+			if e := t.LastError(); e != nil {
+				one.Error = e.Type
+			}
+			in.Tasks = append(in.Tasks, one)
+		}
+	}
+	return b.start(ctx, "backoff-"+hex.EncodeToString(name.Sum(nil)[:16]), in)
+}
+
+// WakeAt starts an execution that wakes the orchestrator for labourers at a time.
+func (b Backoff) WakeAt(ctx context.Context, at time.Time, labourers ...string) error {
+	name := sha256.Sum256(fmt.Appendln(nil, labourers, at.UnixMilli()))
+	return b.start(ctx, "wake-"+hex.EncodeToString(name[:16]), waiting{Labourers: labourers, DueAt: at.UTC()})
+}
+
+func (b Backoff) start(ctx context.Context, name string, in waiting) error {
+	input, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encoding the input of execution %s, %w", name, err)
+	}
+	return start(ctx, b.API, b.Machine, name, input)
+}
