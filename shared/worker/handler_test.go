@@ -97,7 +97,7 @@ func TestAPanicIsAFailureThatMayBeTriedAgain(t *testing.T) {
 	require.NoError(t, err)
 	failed := queue.completions("failed")[0]
 	require.Equal(t, "Panic", failed.Error.Type)
-	require.True(t, strings.HasPrefix(failed.Error.Message, "index out of luck\n\n"), failed.Error.Message)
+	require.True(t, strings.HasPrefix(failed.Error.Message, "index out of luck\n\npanic("), failed.Error.Message)
 	require.Contains(t, failed.Error.Message, "handler_test.go", "the place of the panic is in the part of the stack that is sent")
 	require.LessOrEqual(t, len(failed.Error.Message), 2048)
 	require.True(t, *failed.Retryable)

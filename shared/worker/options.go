@@ -28,7 +28,8 @@ func HeartbeatEvery(d time.Duration) Option {
 	return func(w *worker) { w.beat = &d }
 }
 
-// Timeout is the longest that one run may take, however many heartbeats it sends; its context ends then. Default: no such bound.
+// Timeout is the longest that one run may take, however many heartbeats it sends; its context ends shortly
+// before. Default: no such bound.
 func Timeout(d time.Duration) Option {
 	return func(w *worker) { w.timeout = d }
 }

@@ -342,6 +342,29 @@ func TestPollWaitsOutFaultsOfSQS(t *testing.T) {
 	})
 }
 
+func TestAMessageThatCannotBeDeletedOrReturnedHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.deleteErrors = repeated(1, errNotOurs)
+		queue.hideErrors = repeated(1, errUnavailable)
+		putTask(queue, "t.1", time.Hour)
+		p := startPolling(t, queue, 1, func(ctx context.Context, task worker.Task) (any, error) {
+			if task.ID == "t.1" {
+				return nil, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, worker.Drain(time.Second))
+		time.Sleep(time.Second)
+		putTask(queue, "t.2", time.Hour)
+		time.Sleep(time.Second)
+
+		require.NoError(t, p.stopAndWait())
+		require.Len(t, queue.completions("completed"), 1)
+		require.Equal(t, 2, queue.left())
+	})
+}
+
 func TestPollEndsWhenItsQueueIsGoneButNotBeforeItsTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, start := newFakeSQS(), time.Now()

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -87,7 +88,7 @@ func (r *run) call() (text []byte, err error) {
 		if value := recover(); value != nil {
 			stack := debug.Stack()
 			r.worker.log.Error("task panicked", "task_id", r.task.ID, "attempt", r.task.Attempt, "panic", fmt.Sprint(value), "stack", string(stack))
-			err = &panicked{value, stack}
+			err = &panicked{value, fromPanic(stack)}
 		}
 	}()
 	result, err := r.worker.function(r.lease, r.task)
@@ -95,6 +96,14 @@ func (r *run) call() (text []byte, err error) {
 		return nil, err
 	}
 	return completed(r.task, result, r.figures())
+}
+
+// fromPanic leaves out the frames of the recovering itself: what is sent is cut, and the place of the panic is what matters.
+func fromPanic(stack []byte) []byte {
+	if start := bytes.Index(stack, []byte("\npanic(")); start >= 0 {
+		return stack[start+1:]
+	}
+	return stack
 }
 
 func (r *run) failed(err error) outcome {
