@@ -44,7 +44,7 @@ type MetricAssessment struct {
 	Status  Status
 	Counted bool          // false: it is left out of the labourer's status, which then is High here
 	Value   *float64      // nil = no value that could be used
-	Age     time.Duration // of the value, 0 without one
+	Age     time.Duration // since CloudWatch was asked for the value, 0 without one
 	Reason  string
 }
 
