@@ -64,6 +64,40 @@ demo: python build ## a job over real data on a local AWS of its own, from the e
 	@go build -trimpath -buildvcs=false -o .local/demo ./examples/demo
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/demo
 
+# Go's cache of results does not see what the programs that tests start depend on, so it is not used. Whatever points to an
+# account of the user's is out of reach, unless DROVER_TEST_AWS=1 says that it is meant.
+NO_AWS = env -u AWS_PROFILE -u AWS_SESSION_TOKEN AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true
+TEST_ENV = $(if $(filter 1,$(DROVER_TEST_AWS)),,$(NO_AWS)) PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: test
+test: build ## all tests, also the whole on a local AWS of its own (TESTFLAGS="-race -run Name")
+	@$(PYTHON) localstack/environment.py $(notdir $(wildcard localstack/requirements*.txt)) >/dev/null
+	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: bench
+bench: python build ## the benchmarks (BENCH=pattern), those that need a local AWS included
+	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \
+	[ -z "$$packages" ] || $(TEST_ENV) go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
+
+# Tools of Go, built once: a folder for each version, so that another version is built anew. Two minutes for the first on two cores.
+GOLANGCI_LINT := .local/tools/golangci-lint@v2.15.0/golangci-lint
+GOVULNCHECK := .local/tools/govulncheck@v1.8.0/govulncheck
+$(GOLANGCI_LINT): package := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(GOVULNCHECK): package := golang.org/x/vuln/cmd/govulncheck
+.local/tools/%:
+	@echo "Building $(*D)" >&2
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install $(package)@$(lastword $(subst @, ,$(*D)))
+
+.PHONY: lint
+lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## formatting, linters, the template, known vulnerabilities
+	@$(GOLANGCI_LINT) run --allow-parallel-runners
+	@$(VENV)/bin/cfn-lint infra/template.yaml
+	@report=$$($(GOVULNCHECK) ./... 2>&1) || { code=$$?; echo "$$report" >&2; \
+	case "$$report" in \
+	*"fetching vulnerabilities: "*"dial tcp: "*) echo "known vulnerabilities are NOT checked: their database is out of reach from here" >&2 ;; \
+	*) exit $$code ;; \
+	esac; }
+
 .PHONY: clean
 clean: down ## deletes all that was generated, and ends what make up started
 	@rm -rf bin .local

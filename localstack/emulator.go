@@ -74,7 +74,8 @@ func Start(ctx context.Context, options Options) (*Emulator, error) {
 	}
 
 	e := &Emulator{log: &tail{also: options.Log}}
-	e.supervisor = exec.Command(python, append([]string{filepath.Join(checkout, "localstack", "emulator.py"), "run"}, options.arguments()...)...)
+	command := append([]string{filepath.Join(checkout, "localstack", "emulator.py"), "run"}, options.arguments()...)
+	e.supervisor = exec.Command(python, command...) //nolint:noctx // it outlives ctx, which is for the start
 	e.supervisor.Stderr = e.log
 	// A group of its own: an interrupt from the terminal is for this process, which may still have to talk to the emulator.
 	e.supervisor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

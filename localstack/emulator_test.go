@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{"port": e.Port, "folder": e.folder})
+	fmt.Printf("{\"port\": %d, \"folder\": %q}\n", e.Port, e.folder)
 	select {}
 }
 
@@ -59,7 +59,7 @@ func TestATakenPortIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	t.Cleanup(func() { require.NoError(t, taken.Close()) })
 	port := taken.Addr().(*net.TCPAddr).Port
 
 	_, err = Start(t.Context(), Options{Port: port})
@@ -180,9 +180,5 @@ func function(t *testing.T, e *Emulator, name, source string) {
 
 func listening(port int) bool {
 	connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return false
-	}
-	connection.Close()
-	return true
+	return err == nil && connection.Close() == nil
 }

@@ -13,8 +13,11 @@ import (
 // AllowAWS is the variable that, set to 1, lets tests talk to AWS itself.
 const AllowAWS = "DROVER_TEST_AWS"
 
-// awsDomains are where AWS answers, in all its partitions (https://docs.aws.amazon.com/general/latest/gr/rande.html).
-var awsDomains = []string{"amazonaws.com", "amazonaws.com.cn", "api.aws", "aws.dev", "api.amazonwebservices.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov"}
+// awsDomains are where AWS answers: the suffixes of all partitions that the SDK knows (its internal/endpoints/awsrulesfn/partitions.json).
+var awsDomains = []string{
+	"amazonaws.com", "api.aws", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "amazonaws.eu", "api.amazonwebservices.eu", "c2s.ic.gov",
+	"api.aws.ic.gov", "sc2s.sgov.gov", "api.aws.scloud", "csp.hci.ic.gov", "api.aws.hci.ic.gov", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk",
+}
 
 // Guard is a client, next or the SDK's own if that is nil, that refuses to send a request to AWS itself, so that a test with a wrong
 // setting fails instead of changing somebody's account. DROVER_TEST_AWS=1 lets everything through.

@@ -2,7 +2,6 @@ package localstack
 
 import (
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -55,7 +54,7 @@ func TestAClientWithTheGuardGivesUpOnAWSAtOnce(t *testing.T) {
 	_, err := client.ListQueues(t.Context(), &sqs.ListQueuesInput{})
 
 	require.ErrorContains(t, err, "a test would call AWS itself")
-	require.False(t, strings.Contains(err.Error(), "exceeded maximum number of attempts"), "it was tried again: %v", err)
+	require.NotContains(t, err.Error(), "exceeded maximum number of attempts", "it was tried again")
 }
 
 func TestTheGuardLetsEverythingThroughWhenAskedTo(t *testing.T) {
