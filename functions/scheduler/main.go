@@ -46,10 +46,6 @@ func main() {
 		}
 		failed, summary := service.Handle(ctx, environment.Invocation(ctx), messages)
 		slog.InfoContext(ctx, "scheduled", "summary", summary, "failed", len(failed))
-		var out events.SQSEventResponse
-		for _, id := range failed {
-			out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
-		}
-		return out, nil
+		return sqs.Failures(failed), nil
 	})
 }

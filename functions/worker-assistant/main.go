@@ -51,11 +51,7 @@ func handle(ctx context.Context, s *assistant.Service, records []events.SQSMessa
 	}
 	failed, summary := s.Handle(ctx, environment.Invocation(ctx), messages)
 	slog.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed))
-	var out events.SQSEventResponse
-	for _, id := range failed {
-		out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
-	}
-	return out
+	return sqs.Failures(failed)
 }
 
 // call is a sosw Worker's own.

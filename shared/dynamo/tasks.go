@@ -124,7 +124,8 @@ func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers)
 	}
 	items, err := query(ctx, t.API, dynamodb.QueryInput{
 		TableName: &t.Table, ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("segment = :segment AND n BETWEEN :first AND :last"),
+		KeyConditionExpression:    aws.String("#segment = :segment AND n BETWEEN :first AND :last"),
+		ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
 		ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
 	}, 0)
 	if err != nil {
@@ -191,7 +192,7 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 	if remove != "" {
 		expression += " REMOVE " + remove[2:]
 	}
-	condition := "attribute_exists(segment)"
+	condition := "attribute_exists(n)"
 	for _, name := range []string{"status", "attempt", "life"} {
 		names["#"+name] = name
 		if value, had := was[name]; had {
