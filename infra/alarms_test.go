@@ -1,0 +1,113 @@
+package infra_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatLiesDeadIsToldOf(t *testing.T) {
+	watched := map[string]bool{}
+	for _, properties := range read(t).of("AWS::CloudWatch::Alarm") {
+		if properties["MetricName"] == "ApproximateNumberOfMessagesVisible" && properties["Threshold"] == 0 {
+			watched[mentioned(properties["Dimensions"])[0]] = true
+		}
+	}
+	require.Equal(t, keys(deadEnds), keys(watched))
+}
+
+func TestEveryFunctionsErrorsAreToldOf(t *testing.T) {
+	s := read(t)
+	watched := map[string]bool{}
+	for _, properties := range s.of("AWS::CloudWatch::Alarm") {
+		if properties["Namespace"] == "AWS/Lambda" && properties["MetricName"] == "Errors" {
+			watched[mentioned(properties["Dimensions"])[0]] = true
+		}
+	}
+	require.Equal(t, keys(s.of("AWS::Serverless::Function")), keys(watched))
+}
+
+// Each says what happened in words, looks at one plain metric of one resource (math rolls the stack back on a local AWS), and tells the
+// topic of the beginning and the end.
+func TestAlarmsSayWhatHappenedToWhomItConcerns(t *testing.T) {
+	alarms := read(t).of("AWS::CloudWatch::Alarm")
+	require.NotEmpty(t, alarms)
+	for id, properties := range alarms {
+		require.NotEmpty(t, properties["AlarmDescription"], id)
+		require.NotEmpty(t, properties["MetricName"], id)
+		require.NotContains(t, properties, "Metrics", id)
+		require.Len(t, properties["Dimensions"], 1, id)
+		require.Len(t, mentioned(properties["Dimensions"]), 1, id)
+		require.Equal(t, []any{ref("AlarmTopic")}, properties["AlarmActions"], id)
+		require.Equal(t, []any{ref("AlarmTopic")}, properties["OKActions"], id)
+	}
+}
+
+// CloudWatch may not use the key that AWS keeps for SNS: alarms to a topic under it are lost without a word
+// (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+func TestTheAlarmTopicIsEncryptedWithAKeyThatAlarmsMayUse(t *testing.T) {
+	s := read(t)
+	require.Equal(t, ref("AlarmKey"), at[any](s.resources["AlarmTopic"], "Properties", "KmsMasterKeyId"))
+	require.Equal(t, true, at[any](s.resources["AlarmKey"], "Properties", "EnableKeyRotation"))
+	var allowed []string
+	for _, one := range statements("AlarmKey", at[any](s.resources["AlarmKey"], "Properties", "KeyPolicy")) {
+		if at[string](one.whole, "Principal", "Service") == "cloudwatch.amazonaws.com" {
+			allowed = append(allowed, one.actions...)
+			require.Equal(t, ref("AWS::AccountId"), at[any](one.whole, "Condition", "StringEquals", "aws:SourceAccount"))
+		}
+	}
+	require.Equal(t, []string{"kms:Decrypt", "kms:GenerateDataKey*"}, allowed)
+}
+
+// Whoever publishes to it may use its key; a right to the one without the other is no right.
+func TestWhoPublishesToTheAlarmTopicMayUseItsKey(t *testing.T) {
+	publishers := 0
+	for role, rights := range read(t).rights() {
+		publishes, encrypts := false, false
+		for _, right := range rights {
+			for _, id := range mentioned(right.resources) {
+				publishes = publishes || id == "AlarmTopic"
+				encrypts = encrypts || id == "AlarmKey"
+			}
+		}
+		require.Equal(t, publishes, encrypts, role)
+		if publishes {
+			publishers++
+		}
+	}
+	require.Equal(t, 1, publishers, "the scavenger tells of the dead")
+}
+
+func TestTheDashboardShowsEveryQueueFunctionMachineAndTable(t *testing.T) {
+	s := read(t)
+	body := at[any](s.resources["Dashboard"], "Properties", "DashboardBody")
+	var dashboard struct {
+		Widgets []struct {
+			X, Y, Width, Height int
+			Properties          struct {
+				Title, Region, Stat string
+				Metrics             [][]any
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(at[string](body, "Fn::Sub")), &dashboard))
+	taken := map[[2]int]string{}
+	for _, widget := range dashboard.Widgets {
+		title := widget.Properties.Title
+		require.NotEmpty(t, title)
+		require.Equal(t, "${AWS::Region}", widget.Properties.Region, title)
+		require.NotEmpty(t, widget.Properties.Metrics, title)
+		require.LessOrEqual(t, widget.X+widget.Width, 24, title)
+		for x := widget.X; x < widget.X+widget.Width; x++ {
+			for y := widget.Y; y < widget.Y+widget.Height; y++ {
+				require.Empty(t, taken[[2]int{x, y}], "%s lies over %s", title, taken[[2]int{x, y}])
+				taken[[2]int{x, y}] = title
+			}
+		}
+	}
+	shown := mentioned(body)
+	for _, id := range keys(s.of("AWS::SQS::Queue", "AWS::Serverless::Function", "AWS::Serverless::StateMachine", "AWS::DynamoDB::Table")) {
+		require.Contains(t, shown, id)
+	}
+}

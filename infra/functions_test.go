@@ -1,0 +1,131 @@
+package infra_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// folders are the functions' folders, below functions/ as source and below .local/functions/ as built.
+var folders = map[string]string{
+	"SchedulerFunction":       "scheduler",
+	"OrchestratorFunction":    "orchestrator",
+	"WorkerAssistantFunction": "worker-assistant",
+	"ScavengerFunction":       "scavenger",
+}
+
+// The code's place stands at each function: the AWS CLI does not look for it among the globals.
+func TestFunctionsAreBuiltFromTheFoldersOfTheirNames(t *testing.T) {
+	s := read(t)
+	functions := s.of("AWS::Serverless::Function")
+	require.Equal(t, keys(folders), keys(functions))
+	for id, properties := range functions {
+		require.Equal(t, "../.local/functions/"+folders[id], properties["CodeUri"], id)
+		require.DirExists(t, "../functions/"+folders[id])
+	}
+	globals := at[object](s.whole, "Globals", "Function")
+	require.Equal(t, "provided.al2023", globals["Runtime"])
+	require.Equal(t, "bootstrap", globals["Handler"])
+	require.Equal(t, []any{ref("Architecture")}, globals["Architectures"])
+}
+
+func TestFunctionsAreToldWhereEverythingIs(t *testing.T) {
+	s := read(t)
+	require.Equal(t, object{
+		"TASKS_TABLE":                       ref("TasksTable"),
+		"CONTROL_TABLE":                     ref("ControlTable"),
+		"JOBS_TABLE":                        ref("JobsTable"),
+		"EVENT_BUS":                         ref("EventBus"),
+		"JOBS_QUEUE_URL":                    ref("JobsQueue"),
+		"JOBS_DEAD_LETTER_QUEUE_URL":        ref("JobsDeadLetterQueue"),
+		"COMPLETIONS_QUEUE_URL":             ref("CompletionsQueue"),
+		"COMPLETIONS_DEAD_LETTER_QUEUE_URL": ref("CompletionsDeadLetterQueue"),
+		"STREAM_FAILURES_QUEUE_URL":         ref("StreamFailuresQueue"),
+		"ALARM_TOPIC":                       ref("AlarmTopic"),
+		"ARCHIVE_BUCKET":                    ref("ArchiveBucket"),
+		"BACKOFF_STATE_MACHINE":             ref("BackoffStateMachine"),
+		"MAX_TASKS_PER_JOB":                 ref("MaxTasksPerJob"),
+		"RETENTION_DAYS":                    ref("RetentionDays"),
+	}, at[object](s.whole, "Globals", "Function", "Environment", "Variables"))
+}
+
+// Lambda ends what looks like an endless loop after 16 rounds. Ours are loops, except for the scavenger's way, which begins anew at
+// the stream: there the guard stays.
+func TestLoopsAreAllowedKnowingly(t *testing.T) {
+	for id, properties := range read(t).of("AWS::Serverless::Function") {
+		if id == "ScavengerFunction" {
+			require.NotContains(t, properties, "RecursiveLoop", id)
+			continue
+		}
+		require.Equal(t, "Allow", properties["RecursiveLoop"], id)
+	}
+}
+
+func TestEveryLogIsKeptForAsLongAsAskedInAGroupOfItsOwn(t *testing.T) {
+	s := read(t)
+	users := map[string]string{}
+	for id, properties := range s.of("AWS::Serverless::Function") {
+		users[at[string](properties, "LoggingConfig", "LogGroup", "Ref")] = id
+	}
+	for id, properties := range s.of("AWS::Serverless::StateMachine") {
+		for _, destination := range at[[]any](properties, "Logging", "Destinations") {
+			users[mentioned(destination)[0]] = id
+		}
+	}
+	groups := s.of("AWS::Logs::LogGroup")
+	require.Equal(t, keys(groups), keys(users))
+	for id, properties := range groups {
+		require.Equal(t, ref("LogRetentionDays"), properties["RetentionInDays"], id)
+	}
+	for role, rights := range s.rights() {
+		for _, right := range rights {
+			if right.sid == "Log" {
+				require.Equal(t, []string{role[:len(role)-len("Role")] + "Logs"}, mentioned(right.resources), "%s writes to its own group", role)
+			}
+		}
+	}
+}
+
+// How many batches are worked on at once is a literal: a parameter arrives as text, which a local AWS can not compare.
+func TestQueueMappingsReportWhatFailedAndAreBounded(t *testing.T) {
+	mappings := 0
+	for id, function := range read(t).of("AWS::Serverless::Function") {
+		for _, event := range objects(function["Events"]) {
+			if event["Type"] != "SQS" {
+				continue
+			}
+			mappings++
+			properties := at[object](event, "Properties")
+			require.Equal(t, []any{"ReportBatchItemFailures"}, properties["FunctionResponseTypes"], id)
+			require.Equal(t, 10, properties["BatchSize"], id)
+			require.IsType(t, 0, at[any](properties, "ScalingConfig", "MaximumConcurrency"), id)
+		}
+	}
+	require.Equal(t, 2, mappings)
+}
+
+func TestTheStreamMappingLosesNothing(t *testing.T) {
+	s := read(t)
+	mapping := at[object](s.resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties")
+	require.Equal(t, getAtt("TasksTable", "StreamArn"), mapping["Stream"])
+	require.Equal(t, "TRIM_HORIZON", mapping["StartingPosition"])
+	require.Equal(t, getAtt("StreamFailuresQueue", "Arn"), at[any](mapping, "DestinationConfig", "OnFailure", "Destination"))
+	require.Equal(t, true, mapping["BisectBatchOnFunctionError"])
+	require.Greater(t, mapping["MaximumRetryAttempts"], 0)
+	require.Less(t, mapping["MaximumRecordAgeInSeconds"], 24*3600, "the stream forgets after a day; what is given up has to be told before")
+	require.NotContains(t, mapping, "FunctionResponseTypes", "a local AWS takes what is reported so for done")
+}
+
+// The filter lets through what ends an attempt or a task, and nothing that the scavenger itself writes when it opens one again. REMOVE
+// is left out: items leave by their time to live.
+func TestTheStreamMappingLetsOnlyClosingsThrough(t *testing.T) {
+	filters := at[[]any](read(t).resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties", "FilterCriteria", "Filters")
+	require.Len(t, filters, 1)
+	var pattern any
+	require.NoError(t, json.Unmarshal([]byte(at[string](filters[0], "Pattern")), &pattern))
+	require.Equal(t, object{
+		"eventName": []any{"INSERT", "MODIFY"},
+		"dynamodb":  object{"NewImage": object{"status": object{"S": []any{"completed", "failed", "expired", "dead", "cancelled"}}}},
+	}, pattern)
+}

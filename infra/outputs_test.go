@@ -1,0 +1,42 @@
+package infra_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The command line, tests and users find everything by these, and by nothing else.
+func TestTheStackTellsItsPartsByItsOutputs(t *testing.T) {
+	s := read(t)
+	want := map[string]any{
+		"EventBusName":                  ref("EventBus"),
+		"JobsQueueUrl":                  ref("JobsQueue"),
+		"JobsDeadLetterQueueUrl":        ref("JobsDeadLetterQueue"),
+		"CompletionsQueueUrl":           ref("CompletionsQueue"),
+		"CompletionsQueueArn":           getAtt("CompletionsQueue", "Arn"),
+		"CompletionsDeadLetterQueueUrl": ref("CompletionsDeadLetterQueue"),
+		"StreamFailuresQueueUrl":        ref("StreamFailuresQueue"),
+		"EventFailuresQueueUrl":         ref("EventFailuresQueue"),
+		"TasksTableName":                ref("TasksTable"),
+		"ControlTableName":              ref("ControlTable"),
+		"JobsTableName":                 ref("JobsTable"),
+		"ArchiveBucketName":             ref("ArchiveBucket"),
+		"OrchestrateStateMachineArn":    ref("OrchestrateStateMachine"),
+		"BackoffStateMachineArn":        ref("BackoffStateMachine"),
+		"SchedulerFunctionName":         ref("SchedulerFunction"),
+		"OrchestratorFunctionName":      ref("OrchestratorFunction"),
+		"WorkerAssistantFunctionName":   ref("WorkerAssistantFunction"),
+		"ScavengerFunctionName":         ref("ScavengerFunction"),
+		"AlarmTopicArn":                 ref("AlarmTopic"),
+	}
+	for name, value := range want {
+		require.Equal(t, value, s.outputs[name]["Value"], name)
+	}
+	require.Equal(t, []string{"AWS::Region", "Dashboard"}, mentioned(s.outputs["DashboardUrl"]))
+	for name, output := range s.outputs {
+		require.NotEmpty(t, at[string](output, "Description"), name)
+		require.NotContains(t, output, "Condition", "%s: an output that may be missing can not be relied on", name)
+		require.NotContains(t, output, "Export", "%s: an exported name is taken for the whole region", name)
+	}
+}

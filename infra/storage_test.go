@@ -1,0 +1,101 @@
+package infra_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The keys and attributes by which everything is stored. A change of a key replaces the table.
+func TestTablesHaveTheKeysTheyAreReadBy(t *testing.T) {
+	got := map[string][]string{}
+	for id, properties := range read(t).of("AWS::DynamoDB::Table") {
+		types := map[string]string{}
+		for _, attribute := range list(properties["AttributeDefinitions"]) {
+			types[at[string](attribute, "AttributeName")] = at[string](attribute, "AttributeType")
+		}
+		key := func(of any) []string {
+			var names []string
+			for _, part := range at[[]any](of, "KeySchema") {
+				name := at[string](part, "AttributeName")
+				names = append(names, name+" "+types[name]+" "+at[string](part, "KeyType"))
+			}
+			return names
+		}
+		got[id] = key(properties)
+		for _, index := range list(properties["GlobalSecondaryIndexes"]) {
+			got[id+"/"+at[string](index, "IndexName")] = key(index)
+			require.Equal(t, object{"ProjectionType": "INCLUDE", "NonKeyAttributes": []any{"labourer"}}, at[object](index, "Projection"))
+		}
+	}
+	require.Equal(t, map[string][]string{
+		"TasksTable":         {"segment S HASH", "n N RANGE"},
+		"ControlTable":       {"labourer S HASH", "item S RANGE"},
+		"JobsTable":          {"job_id S HASH", "item S RANGE"},
+		"JobsTable/by_month": {"month S HASH", "submitted_at N RANGE"},
+	}, got)
+}
+
+func TestTablesAreOnDemandEncryptedRecoverableAndKept(t *testing.T) {
+	s := read(t)
+	for id, properties := range s.of("AWS::DynamoDB::Table") {
+		require.Equal(t, "PAY_PER_REQUEST", properties["BillingMode"], id)
+		require.Equal(t, object{"SSEEnabled": true}, properties["SSESpecification"], id)
+		require.Equal(t, object{"PointInTimeRecoveryEnabled": true}, properties["PointInTimeRecoverySpecification"], id)
+		requireKept(t, s, id)
+	}
+}
+
+func requireKept(t *testing.T, s stack, id string) {
+	t.Helper()
+	require.Equal(t, "Retain", s.resources[id]["DeletionPolicy"], id)
+	require.Equal(t, "Retain", s.resources[id]["UpdateReplacePolicy"], id)
+}
+
+// Only the tasks are followed, and what is over leaves tasks and jobs by itself; the control table is emptied by what happens.
+func TestTasksHaveAStreamAndWhatIsOverLeaves(t *testing.T) {
+	streams, leaving := []string{}, []string{}
+	tables := read(t).of("AWS::DynamoDB::Table")
+	for _, id := range keys(tables) {
+		if stream := tables[id]["StreamSpecification"]; stream != nil {
+			require.Equal(t, object{"StreamViewType": "NEW_IMAGE"}, stream, id)
+			streams = append(streams, id)
+		}
+		if ttl := tables[id]["TimeToLiveSpecification"]; ttl != nil {
+			require.Equal(t, object{"AttributeName": "expires_at", "Enabled": true}, ttl, id)
+			leaving = append(leaving, id)
+		}
+	}
+	require.Equal(t, []string{"TasksTable"}, streams)
+	require.Equal(t, []string{"JobsTable", "TasksTable"}, leaving)
+}
+
+func TestTheArchiveIsEncryptedPrivateVersionedAndKept(t *testing.T) {
+	s := read(t)
+	buckets := s.of("AWS::S3::Bucket")
+	require.Equal(t, []string{"ArchiveBucket"}, keys(buckets))
+	bucket := buckets["ArchiveBucket"]
+	require.NotNil(t, bucket["BucketEncryption"])
+	require.Equal(t, object{"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true},
+		bucket["PublicAccessBlockConfiguration"])
+	require.Equal(t, object{"Status": "Enabled"}, bucket["VersioningConfiguration"])
+	requireKept(t, s, "ArchiveBucket")
+}
+
+// Days of 0 keep the archive for ever: the rule is then left out, as S3 takes no rule of 0 days.
+func TestTheArchiveExpiresOnlyWhenAskedTo(t *testing.T) {
+	s := read(t)
+	require.Equal(t, 0, s.parameters["ArchiveRetentionDays"]["Default"])
+	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("ArchiveRetentionDays"), 0}}}}, s.conditions["ArchiveExpires"])
+	rules := at[[]any](s.resources["ArchiveBucket"], "Properties", "LifecycleConfiguration", "Rules")
+	for _, rule := range rules {
+		choice := at[[]any](rule, "Fn::If")
+		if choice == nil {
+			require.NotContains(t, rule, "ExpirationInDays")
+			continue
+		}
+		require.Equal(t, "ArchiveExpires", choice[0])
+		require.Equal(t, ref("ArchiveRetentionDays"), at[object](choice[1], "ExpirationInDays"))
+		require.Equal(t, ref("AWS::NoValue"), choice[2])
+	}
+}

@@ -1,0 +1,248 @@
+package infra_test
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// object is a mapping of the template. What is written as !Ref x is {"Ref": x}, !GetAtt a.b is {"Fn::GetAtt": [a, b]}, !Sub is
+// {"Fn::Sub": …}, and so on: the long forms.
+type object = map[string]any
+
+// stack is the template, read.
+type stack struct {
+	whole      object
+	parameters map[string]object
+	conditions object
+	resources  map[string]object
+	outputs    map[string]object
+}
+
+func read(t *testing.T) stack {
+	t.Helper()
+	text, err := os.ReadFile("template.yaml")
+	require.NoError(t, err)
+	whole, err := parse(text)
+	require.NoError(t, err)
+	return stack{
+		whole: whole, conditions: at[object](whole, "Conditions"),
+		parameters: objects(whole["Parameters"]), resources: objects(whole["Resources"]), outputs: objects(whole["Outputs"]),
+	}
+}
+
+func parse(text []byte) (object, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		return nil, err
+	}
+	value, err := valueOf(document.Content[0])
+	if err != nil {
+		return nil, err
+	}
+	return value.(object), nil
+}
+
+func valueOf(node *yaml.Node) (any, error) {
+	if node.Kind == yaml.AliasNode || node.Anchor != "" {
+		return nil, fmt.Errorf("line %d: CloudFormation knows no anchors", node.Line)
+	}
+	value, err := plainValueOf(node)
+	if err != nil || !strings.HasPrefix(node.Tag, "!") || strings.HasPrefix(node.Tag, "!!") {
+		return value, err
+	}
+	switch name := strings.TrimPrefix(node.Tag, "!"); name {
+	case "Ref", "Condition":
+		return object{name: value}, nil
+	case "GetAtt":
+		resource, attribute, _ := strings.Cut(value.(string), ".")
+		return object{"Fn::GetAtt": []any{resource, attribute}}, nil
+	default:
+		return object{"Fn::" + name: value}, nil
+	}
+}
+
+func plainValueOf(node *yaml.Node) (any, error) {
+	switch node.Kind {
+	case yaml.MappingNode:
+		found := object{}
+		for i := 0; i < len(node.Content); i += 2 {
+			key := node.Content[i].Value
+			if _, twice := found[key]; twice {
+				return nil, fmt.Errorf("line %d: %s stands twice in one mapping", node.Content[i].Line, key)
+			}
+			value, err := valueOf(node.Content[i+1])
+			if err != nil {
+				return nil, err
+			}
+			found[key] = value
+		}
+		return found, nil
+	case yaml.SequenceNode:
+		found := make([]any, len(node.Content))
+		for i, item := range node.Content {
+			value, err := valueOf(item)
+			if err != nil {
+				return nil, err
+			}
+			found[i] = value
+		}
+		return found, nil
+	default:
+		if strings.HasPrefix(node.Tag, "!") && !strings.HasPrefix(node.Tag, "!!") {
+			return node.Value, nil
+		}
+		var value any
+		err := node.Decode(&value)
+		return value, err
+	}
+}
+
+// of returns the properties of the resources of these types, by their logical ids.
+func (s stack) of(types ...string) map[string]object {
+	found := map[string]object{}
+	for id, resource := range s.resources {
+		if slices.Contains(types, at[string](resource, "Type")) {
+			found[id] = at[object](resource, "Properties")
+		}
+	}
+	return found
+}
+
+// at is the value below a path of keys, or nothing of its kind.
+func at[T any](value any, path ...string) T {
+	for _, key := range path {
+		mapping, _ := value.(object)
+		value = mapping[key]
+	}
+	found, _ := value.(T)
+	return found
+}
+
+func objects(value any) map[string]object {
+	found := map[string]object{}
+	mapping, _ := value.(object)
+	for key, v := range mapping {
+		found[key], _ = v.(object)
+	}
+	return found
+}
+
+// list is a value that may be written alone or as a list.
+func list(value any) []any {
+	switch value := value.(type) {
+	case nil:
+		return nil
+	case []any:
+		return value
+	default:
+		return []any{value}
+	}
+}
+
+func ref(id string) object { return object{"Ref": id} }
+
+func getAtt(id, attribute string) object { return object{"Fn::GetAtt": []any{id, attribute}} }
+
+var placeholder = regexp.MustCompile(`\$\{([A-Za-z0-9:.]+)\}`)
+
+// mentioned returns the logical ids, parameters and pseudo parameters that a value refers to, sorted.
+func mentioned(value any) []string {
+	found := map[string]bool{}
+	var look func(value any)
+	look = func(value any) {
+		switch value := value.(type) {
+		case object:
+			for key, v := range value {
+				switch key {
+				case "Ref":
+					found[fmt.Sprint(v)] = true
+				case "Fn::GetAtt":
+					found[fmt.Sprint(list(v)[0])] = true
+				case "Fn::Sub":
+					for _, name := range placeholder.FindAllStringSubmatch(fmt.Sprint(list(v)[0]), -1) {
+						found[strings.Split(name[1], ".")[0]] = true
+					}
+				}
+				look(v)
+			}
+		case []any:
+			for _, v := range value {
+				look(v)
+			}
+		}
+	}
+	look(value)
+	return keys(found)
+}
+
+func keys[V any](m map[string]V) []string {
+	found := make([]string, 0, len(m))
+	for key := range m {
+		found = append(found, key)
+	}
+	sort.Strings(found)
+	return found
+}
+
+func TestTheTemplateRefersToNothingThatIsNotThere(t *testing.T) {
+	s := read(t)
+	for _, name := range mentioned(s.whole) {
+		if strings.HasPrefix(name, "AWS::") {
+			continue
+		}
+		require.True(t, s.resources[name] != nil || s.parameters[name] != nil, "%s is neither a resource nor a parameter", name)
+	}
+	for id, resource := range s.resources {
+		if condition := at[string](resource, "Condition"); condition != "" {
+			require.Contains(t, s.conditions, condition, id)
+		}
+	}
+}
+
+// A resource under a condition may not be there: what refers to it would break the stack without it.
+func TestNothingRefersToAResourceThatMayBeMissing(t *testing.T) {
+	s := read(t)
+	optional := map[string]bool{}
+	for id, resource := range s.resources {
+		if at[string](resource, "Condition") != "" {
+			optional[id] = true
+		}
+	}
+	for _, name := range mentioned(s.whole) {
+		require.False(t, optional[name], "%s is under a condition and referred to", name)
+	}
+}
+
+func TestAKeyMayNotStandTwice(t *testing.T) {
+	_, err := parse([]byte("Resources:\n  A: {Type: x}\n  A: {Type: y}\n"))
+	require.EqualError(t, err, "line 3: A stands twice in one mapping")
+}
+
+func TestEveryParameterIsDescribedGroupedAndUsed(t *testing.T) {
+	s := read(t)
+	labels := at[object](s.whole, "Metadata", "AWS::CloudFormation::Interface", "ParameterLabels")
+	var grouped []string
+	for _, group := range at[[]any](s.whole, "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups") {
+		for _, name := range at[[]any](group, "Parameters") {
+			grouped = append(grouped, name.(string))
+		}
+	}
+	slices.Sort(grouped)
+	require.Equal(t, keys(s.parameters), grouped, "each parameter stands in one group")
+
+	used := mentioned(s.whole)
+	for name, parameter := range s.parameters {
+		require.NotEmpty(t, at[string](parameter, "Description"), name)
+		require.Contains(t, parameter, "Default", "%s: a stack is deployed without answering questions", name)
+		require.NotEmpty(t, at[string](labels, name, "default"), name)
+		require.Contains(t, used, name)
+	}
+}
