@@ -32,7 +32,8 @@
 // Days, and the hour that is current, are those of the time zone handed in. A day begins at the first instant that bears its date,
 // whatever the clock shows then, and ends where the next begins; so it has 23 or 25 hours when the clocks change, and 0 where a
 // zone crossed the date line. Hours are 3600 seconds each, counted from the first, and are named by the instant at which they begin.
-// In zones that shift by half an hour the last hour of a run may reach into the next day.
+// Where a zone shifts by other than whole hours (Lord Howe's half, or the local mean time of the 19th century) the hours after the shift
+// begin within those of the clock, and the last hour of a run may reach into the next day.
 //
 // # Size
 //

@@ -124,7 +124,13 @@ func unknown(text, template, digits string) error {
 	if template == "" {
 		template = text
 	}
-	if nearest, ok := spelling.Nearest(template, templates); ok {
+	nearest, ok := spelling.Nearest(template, templates)
+	for _, beginning := range templates { // todayXYZ, which sosw took for today
+		if !ok && strings.HasPrefix(template, beginning) {
+			nearest, ok = beginning, true
+		}
+	}
+	if ok {
 		if digits != "" {
 			nearest = strings.Replace(nearest, "N", digits, 1)
 		}

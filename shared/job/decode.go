@@ -178,14 +178,11 @@ func (d *decoder) object() (value, bool) {
 		if !ok {
 			return v, false
 		}
-		if places == nil {
-			places = map[string]int{}
-		}
-		if place, twice := places[name]; twice {
+		if place, twice := find(v.names, places, name); twice {
 			v.children[place] = child
 		} else {
-			places[name] = len(v.names)
 			v.names, v.children = append(v.names, name), append(v.children, child)
+			places = note(v.names, places)
 		}
 		d.space()
 		if d.take('}') {

@@ -48,8 +48,10 @@
 //     each key is a task (or more). The singular max_<singular>_per_batch cuts, but into single values.
 //   - A level that is cut takes its attributes apart from the values into each of its tasks; an inner attribute wins over an outer
 //     one of the same name. Below the last chunkable attribute whatever lies under a key is the task's.
-//   - A level that is not cut stays as it is, but for its chunkable attribute: an object whose values are all null becomes the list
-//     of its keys, an object with one key a list of that object, and the name becomes the plural with them.
+//   - A job in which nothing is cut is one task, or one for each part of its period, with all attributes as they are written.
+//   - Where an outer attribute is cut but not the next one, that one's values stay together: a list as it is, an object whose values
+//     are all null as the list of its keys, an object with a single key as a list of that object, all under the plural; anything else
+//     as it is written.
 //   - An attribute that lies beside one further out instead of under its values is payload.
 //   - Days are the outer loop, values the inner one, both in the order written.
 //   - isolate_x and max_xs_per_batch of an x that is not chunkable are payload.

@@ -8,12 +8,13 @@ import (
 // flags are the isolate_… and max_…_per_batch attributes of chunkable attributes that hold at some level. A nil map has none.
 type flags map[string]*value
 
-// flagsOf are those that stand at one level. A size of null says nothing, while an isolate of null is a flag that is not set.
-func (s splitter) flagsOf(level *value) flags {
+// flagsOf are those that stand at one level. A size of null or false says nothing, while an isolate of null or false is a flag that is not
+// set, and may so overrule another level's.
+func (s *splitter) flagsOf(level *value) flags {
 	var own flags
 	for i, name := range level.names {
 		v := &level.children[i]
-		if isSize, known := s.flagNames[name]; !known || isSize && v.kind == kindNull {
+		if isSize, known := s.flagNames[name]; !known || isSize && (v.kind == kindNull || v.text == "false" && v.kind == kindBoolean) {
 			continue
 		}
 		if own == nil {
@@ -53,7 +54,7 @@ func (f flags) ask(a attribute) bool {
 }
 
 // batchSize is the most values that one task may get: 1 when nobody said.
-func (s splitter) batchSize(a attribute, effective flags, path string) (int, *Error) {
+func (s *splitter) batchSize(a attribute, effective flags, path string) (int, *Error) {
 	v := effective[a.size]
 	if v == nil {
 		return 1, nil

@@ -16,8 +16,8 @@ const (
 	// MaxPayloadBytes bounds the payload of one task: more does not fit into the input of a state machine
 	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
 	MaxPayloadBytes = 256 << 10
-	// MaxDepth bounds the nesting of lists and objects. A level of chunkable attributes takes two. Python's parser, which most workers read
-	// their payload with, gives up near a thousand.
+	// MaxDepth bounds the nesting of lists and objects; a level of chunkable attributes takes two. Python's parser, with which most
+	// workers read their payload, gives up near a thousand.
 	MaxDepth = 256
 
 	maxAttempts = 1000
@@ -247,7 +247,7 @@ func ends(j *Job, period *value) (from, to string, err error) {
 		v := &period.children[i]
 		switch {
 		case name != "from" && name != "to":
-			return "", "", &calendar.Error{Field: name, Reason: "is not known here; want from and to, nothing else"}
+			return "", "", &calendar.Error{Field: name, Reason: "is not known here; want from and to, and nothing else"}
 		case v.kind != kindText:
 			return "", "", &calendar.Error{Field: name, Reason: "is " + j.show(v) + "; want the text of a date or time"}
 		case name == "from":

@@ -1,7 +1,5 @@
 package job
 
-import "slices"
-
 // layer is one level of a job that is taken apart: the attributes that all tasks below it share. A task's payload is its layers, from the
 // outermost to the innermost; of two attributes of one name the inner one is the task's. Layers only point into the job's text.
 type layer struct {
@@ -9,14 +7,11 @@ type layer struct {
 	path   string // of the object that the attributes stand in
 	names  []string
 	texts  [][]byte       // each attribute as it is written: "name":value
-	places map[string]int // where a name is, in a layer of many
+	places map[string]int // where a name is, when they are many
 	hides  bool           // one of the names, here or further out, is in a layer above it, too
 	size   int            // bytes of all attributes from here to the top, a comma after each, without those hidden
 	dates  int            // the most bytes that date_list takes, in the layer that has it and nothing else; else 0
 }
-
-// many names are found by a map; below, looking through them is quicker.
-const many = 16
 
 func newLayer(above *layer, path string) *layer {
 	l := &layer{above: above, path: path}
@@ -33,14 +28,7 @@ func (l *layer) add(name string, attribute []byte) {
 	}
 	l.names, l.texts = append(l.names, name), append(l.texts, attribute)
 	l.size += len(attribute) + 1
-	if l.places != nil {
-		l.places[name] = len(l.names) - 1
-	} else if len(l.names) > many {
-		l.places = make(map[string]int, 2*many)
-		for i, name := range l.names {
-			l.places[name] = i
-		}
-	}
+	l.places = note(l.names, l.places)
 }
 
 // withDates puts a layer for date_list, of at most so many bytes, under one that has no attribute of this name.
@@ -51,20 +39,10 @@ func withDates(above *layer, width int) *layer {
 	return l
 }
 
-func (l *layer) find(name string) int {
-	if l.places == nil {
-		return slices.Index(l.names, name)
-	}
-	if i, ok := l.places[name]; ok {
-		return i
-	}
-	return -1
-}
-
 // lookup is the number of bytes of the attribute that a task below sees under the name, 0 when it sees none.
 func (l *layer) lookup(name string) int {
 	for ; l != nil; l = l.above {
-		if i := l.find(name); i >= 0 {
+		if i, ok := find(l.names, l.places, name); ok {
 			return max(l.dates, len(l.texts[i]))
 		}
 	}
@@ -74,7 +52,7 @@ func (l *layer) lookup(name string) int {
 // hidden tells whether a layer from the leaf up to the one below l has an attribute of the name.
 func (l *layer) hidden(name string, leaf *layer) bool {
 	for ; leaf != l; leaf = leaf.above {
-		if leaf.find(name) >= 0 {
+		if _, ok := find(leaf.names, leaf.places, name); ok {
 			return true
 		}
 	}

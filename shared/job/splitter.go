@@ -51,6 +51,9 @@ func (s *splitter) level(depth int, here *value, above *layer, inherited flags, 
 		return err
 	}
 	if !s.needsCutting(depth, here, inherited.over(own)) {
+		if depth == 0 {
+			return s.single(s.whole(here, above, path))
+		}
 		return s.single(s.uncut(a, here, above, path))
 	}
 	name, v := here.given(a.plural, a.singular)
@@ -178,7 +181,7 @@ func (s *splitter) whole(here *value, above *layer, path string) *layer {
 	return l
 }
 
-// uncut is a level which is not cut: only the shape of its chunkable attribute may change, to a list under the plural.
+// uncut is a level which is not cut below one that is: only the shape of its chunkable attribute may change, to a list under the plural.
 func (s *splitter) uncut(a attribute, here *value, above *layer, path string) *layer {
 	name, v := here.given(a.plural, a.singular)
 	var values [][]byte

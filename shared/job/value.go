@@ -1,6 +1,9 @@
 package job
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // value is a JSON value that keeps what Go's maps and floats lose: the order of keys, which is the order of tasks, and the literal text of
 // numbers, which the worker gets as it was written.
@@ -28,6 +31,34 @@ const (
 // String says it as a message does.
 func (k kind) String() string {
 	return [...]string{"null", "true or false", "a number", "text", "a list", "an object"}[k]
+}
+
+// many names are found by a map of their places; below, looking through them is quicker.
+const many = 16
+
+// note adds the last of the names to their places, a map that begins to exist when the names are many.
+func note(names []string, places map[string]int) map[string]int {
+	switch {
+	case len(names) <= many:
+		return nil
+	case places == nil:
+		places = make(map[string]int, 2*many)
+		for i, name := range names {
+			places[name] = i
+		}
+	default:
+		places[names[len(names)-1]] = len(names) - 1
+	}
+	return places
+}
+
+func find(names []string, places map[string]int, name string) (int, bool) {
+	if places == nil {
+		i := slices.Index(names, name)
+		return i, i >= 0
+	}
+	i, ok := places[name]
+	return i, ok
 }
 
 // get returns an object's value, nil when it has none of that name.
