@@ -112,7 +112,7 @@ func TestTheStreamMappingLosesNothing(t *testing.T) {
 	require.Equal(t, "TRIM_HORIZON", mapping["StartingPosition"])
 	require.Equal(t, getAtt("StreamFailuresQueue", "Arn"), at[any](mapping, "DestinationConfig", "OnFailure", "Destination"))
 	require.Equal(t, true, mapping["BisectBatchOnFunctionError"])
-	require.Greater(t, mapping["MaximumRetryAttempts"], 0)
+	require.Positive(t, mapping["MaximumRetryAttempts"])
 	require.Less(t, mapping["MaximumRecordAgeInSeconds"], 24*3600, "the stream forgets after a day; what is given up has to be told before")
 	require.NotContains(t, mapping, "FunctionResponseTypes", "a local AWS takes what is reported so for done")
 }

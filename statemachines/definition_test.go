@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -133,9 +134,7 @@ func scopes(where string, machine object) []scope {
 func allStates(machine object) map[string]object {
 	all := map[string]object{}
 	for _, s := range scopes("", machine) {
-		for name, state := range s.states {
-			all[name] = state
-		}
+		maps.Copy(all, s.states)
 	}
 	return all
 }
