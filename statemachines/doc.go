@@ -4,7 +4,8 @@
 // # Orchestrate
 //
 // What a person opens to see why something did or did not start. Each state is one decision; what it was taken on is added to
-// the labourer's branch under the name of the step, so that an execution's output shows the last of each.
+// the labourer's branch under the name of the step, so that an execution's output shows the last of each:
+// {labourers: [{labourer, reap, assessed, claimed, dispatched, …}], idle}.
 //
 //	Plan                    {labourers: [{labourer, round, reap}], idle}
 //	EachLabourer            up to ten at once; one that fails leaves the others alone

@@ -104,12 +104,12 @@ func TestOrchestrateGivesBackWhatItCouldNotDispatch(t *testing.T) {
 // A labourer's branch shows the outcome of each step under a name of its own; only a fresh assessment takes the place of the last.
 func TestOrchestrateKeepsWhatEachDecisionWasTakenOn(t *testing.T) {
 	want := map[string]string{
-		"Plan": "", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.assessed", "Claim": "$.claimed",
+		"Plan": "", "EachLabourer": "$.labourers", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.assessed", "Claim": "$.claimed",
 		"Dispatch": "$.dispatched", "GiveBack": "$.given_back", "GiveBackUndispatched": "$.given_back", "HandOver": "$.handed_over",
 	}
 	got := map[string]string{}
 	for name, state := range allStates(read(t, "orchestrate.asl.json")) {
-		if state["Type"] == "Task" {
+		if state["Type"] == "Task" || state["Type"] == "Map" {
 			got[name] = text(state["ResultPath"])
 		}
 	}
