@@ -57,7 +57,7 @@ down: ## ends what make up started
 
 .PHONY: deploy
 deploy: python build ## builds and deploys to where the AWS settings point, as stack DROVER_STACK (drover), with PARAMETERS="Name=value ..."
-	@infra/deploy
+	@$(VENV)/bin/python3 infra/deploy
 
 .PHONY: demo
 demo: python build ## a job over real data on a local AWS of its own, from the event to the answer

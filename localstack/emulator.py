@@ -51,9 +51,8 @@ def run(port, settings, tied):
     with Folder() as folder:
         emulator = start(port, settings, folder, stop)
         try:
-            if not stop.asked:
-                answer(endpoint=emulator.endpoint, port=emulator.port, folder=str(folder))
-            while not stop.asked:
+            heard = stop.asked or answer(endpoint=emulator.endpoint, port=emulator.port, folder=str(folder))
+            while heard and not stop.asked:
                 emulator.refuse_if_ended()
                 stop.wait()
         finally:
@@ -226,10 +225,12 @@ def free_port():
 
 
 def answer(**fields):
+    """Tells whoever started the supervisor; false when they are gone."""
     try:
-        print(json.dumps(fields), flush=True)
+        os.write(sys.stdout.fileno(), json.dumps(fields).encode() + b"\n")
+        return True
     except BrokenPipeError:
-        raise Refused("whoever started the emulator is gone")
+        return False
 
 
 # --- up and down: one emulator in the background
@@ -324,7 +325,7 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("run", "up"):
         command = commands.add_parser(name)
-        command.add_argument("--port", type=port_number, default=0 if name == "run" else 4566)
+        command.add_argument("--port", **({"type": port_number, "default": 0} if name == "run" else {"type": fixed_port, "default": 4566}))
         command.add_argument("--set", type=setting, action="append", default=[], metavar="NAME=VALUE")
     commands.choices["run"].add_argument("--untied", action="store_true", help="do not end when standard input closes")
     commands.add_parser("down")
@@ -343,8 +344,14 @@ def main():
 
 
 def port_number(text):
-    if not text.isdigit() or not 0 <= int(text) <= 65535:
+    if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number up to 65535")
+    return int(text)
+
+
+def fixed_port(text):
+    if port_number(text) == 0:
+        raise argparse.ArgumentTypeError("0 is not a port that can be told to others")
     return int(text)
 
 

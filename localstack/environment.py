@@ -23,9 +23,6 @@ OLDEST = (3, 11)
 
 
 def main(names):
-    if sys.version_info < OLDEST:
-        sys.exit(f"python3 is {sys.version.split()[0]} ({sys.executable}), Drover needs {'.'.join(map(str, OLDEST))} or later: "
-                 "name another with PYTHON=/path/to/python3")
     with one_at_a_time():
         installed = read_stamp()
         if installed is None:
@@ -48,17 +45,24 @@ def one_at_a_time():
 
 
 def interpreter():
-    """What an environment is bound to: it breaks when its folder moves or the Python below it is another."""
-    return {"venv": str(VENV), "python": sys.version, "base": sys.base_prefix}
+    """What an environment is bound to: it breaks when its folder moves, or when the Python below it is replaced by another version.
+
+    Whoever calls this script may be yet another Python; that changes nothing.
+    """
+    try:
+        said = subprocess.run([VENV / "bin/python3", "-c", "import sys; print(sys.version)"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except OSError:
+        return None
+    return {"venv": str(VENV), "python": said.stdout.strip()} if said.returncode == 0 else None
 
 
 def read_stamp():
-    """What is installed, or None when there is no environment, one that was not finished, or one of another Python."""
+    """What is installed, or None when there is no environment, one that was not finished, or one that is broken."""
     try:
         stamp = json.loads(STAMP.read_text())
     except (OSError, ValueError):
         return None
-    return stamp if stamp.get("interpreter") == interpreter() and (VENV / "bin/python3").exists() else None
+    return stamp if stamp.get("interpreter") == interpreter() is not None else None
 
 
 def write_stamp(stamp):
@@ -68,6 +72,9 @@ def write_stamp(stamp):
 
 
 def create():
+    if sys.version_info < OLDEST:
+        sys.exit(f"python3 is {sys.version.split()[0]} ({sys.executable}), Drover's tools need {'.'.join(map(str, OLDEST))} or later: "
+                 "name another with PYTHON=/path/to/python3")
     say(f"creating {VENV.relative_to(HERE.parent)} with Python {sys.version.split()[0]}")
     shutil.rmtree(VENV, ignore_errors=True)
     run([sys.executable, "-m", "venv", str(VENV)], "python3 cannot create virtual environments (on Debian and Ubuntu: apt install python3-venv)")
