@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/drover-run/drover/shared/cancellation"
 	"github.com/drover-run/drover/shared/cloudwatch"
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/environment"
@@ -31,11 +32,12 @@ import (
 
 // input is what the state machine hands to a step.
 type input struct {
-	Step     string                 `json:"step"`
-	Input    orchestrator.PlanInput `json:"input"`
-	Labourer string                 `json:"labourer"`
-	Round    int                    `json:"round"`
-	Leases   []string               `json:"leases"`
+	Step      string                 `json:"step"`
+	Execution string                 `json:"execution"`
+	Input     orchestrator.PlanInput `json:"input"`
+	Labourer  string                 `json:"labourer"`
+	Round     int                    `json:"round"`
+	Leases    []string               `json:"leases"`
 }
 
 func main() {
@@ -49,7 +51,8 @@ func main() {
 		Tasks: tasks, Control: control, Registry: registry, Memory: store,
 		Health: health.Service{Store: store, Source: cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)}, Now: time.Now, Wait: shortly},
 		Settler: outcome.Settler{Tasks: tasks, Control: control, Registry: registry,
-			Waiter: stepfunctions.Backoff{API: machines, Machine: env.Backoff}, Now: time.Now, Random: rand.Float64},
+			Waiter: stepfunctions.Backoff{API: machines, Machine: env.Backoff}, Now: time.Now, Random: rand.Float64,
+			Sweeper: cancellation.Service{Jobs: dynamo.Jobs{API: db, Table: env.Jobs}, Control: control, Tasks: tasks, Now: time.Now}},
 		Starter: orchestrator.Targets{Lambda: targets.Starter{API: awslambda.NewFromConfig(cfg)},
 			SQS: sqs.Starter{API: awssqs.NewFromConfig(cfg)}, States: stepfunctions.Starter{API: machines}},
 		Bus: eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
@@ -65,7 +68,7 @@ func main() {
 func step(ctx context.Context, s *orchestrator.Service, in input) (any, error) {
 	switch in.Step {
 	case "plan":
-		return s.Plan(ctx, in.Input)
+		return s.Plan(ctx, in.Execution, in.Input)
 	case "reap":
 		return s.Reap(ctx, in.Labourer)
 	case "assess":

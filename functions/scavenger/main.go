@@ -17,9 +17,11 @@ import (
 	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/drover-run/drover/shared/cancellation"
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/finish"
 	"github.com/drover-run/drover/shared/outcome"
 	"github.com/drover-run/drover/shared/s3"
 	"github.com/drover-run/drover/shared/scavenger"
@@ -35,13 +37,16 @@ func main() {
 	cfg := environment.Must(environment.AWS(context.Background()))
 	db := dynamodb.NewFromConfig(cfg)
 	tasks, control := dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention}, dynamo.Control{API: db, Table: env.Control}
+	jobs := dynamo.Jobs{API: db, Table: env.Jobs, Control: env.Control, Retention: env.Retention}
+	bus := eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus}
 	service := scavenger.Service{
 		Settler: outcome.Settler{Tasks: tasks, Control: control, Registry: dynamo.Registry{API: db, Table: env.Control},
-			Waiter: stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff}, Now: time.Now, Random: rand.Float64},
-		Jobs:    dynamo.Jobs{API: db, Table: env.Jobs, Control: env.Control, Retention: env.Retention},
+			Waiter: stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff}, Now: time.Now, Random: rand.Float64,
+			Sweeper: cancellation.Service{Jobs: jobs, Control: control, Tasks: tasks, Now: time.Now}},
+		Jobs: jobs, Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: time.Now},
 		Archive: s3.Bucket{API: s3.NewClient(cfg), Name: env.Archive},
 		Queue:   control,
-		Bus:     eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
+		Bus:     bus,
 		Alarm:   sns.Topic{API: awssns.NewFromConfig(cfg), ARN: env.AlarmTopic},
 		Now:     time.Now,
 	}

@@ -15,9 +15,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/drover-run/drover/shared/cancellation"
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/finish"
+	"github.com/drover-run/drover/shared/replay"
 	"github.com/drover-run/drover/shared/scheduler"
 	"github.com/drover-run/drover/shared/sqs"
 	"github.com/drover-run/drover/shared/stepfunctions"
@@ -28,13 +31,18 @@ func main() {
 	env := environment.Must(environment.Load())
 	cfg := environment.Must(environment.AWS(context.Background()))
 	db, queue := dynamodb.NewFromConfig(cfg), awssqs.NewFromConfig(cfg)
+	tasks := dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention}
+	jobs := dynamo.Jobs{API: db, Table: env.Jobs, Control: env.Control, Retention: env.Retention}
+	bus := eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus}
 	service := scheduler.Service{
-		Tasks:    dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention},
-		Jobs:     dynamo.Jobs{API: db, Table: env.Jobs, Control: env.Control, Retention: env.Retention},
+		Tasks: tasks, Jobs: jobs, Bus: bus,
 		Registry: dynamo.Registry{API: db, Table: env.Control},
-		Bus:      eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
 		Queue:    sqs.Jobs{Graveyard: sqs.Graveyard{API: queue, URL: env.JobsDead}, URL: env.JobsQueue},
 		Alarm:    stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff},
+		Canceller: cancellation.Service{Jobs: jobs, Control: dynamo.Control{API: db, Table: env.Control}, Tasks: tasks,
+			Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: time.Now}, Now: time.Now},
+		Replayer: replay.Service{Jobs: jobs, Tasks: tasks, Store: dynamo.Replays{API: db, Tasks: env.Tasks, Control: env.Control, Jobs: env.Jobs,
+			Retention: env.Retention}, Bus: bus, Now: time.Now, Retention: env.Retention},
 		Now:      time.Now,
 		MaxTasks: env.MaxTasks,
 	}

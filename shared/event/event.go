@@ -51,6 +51,11 @@ func Read(text []byte) (Envelope, error) {
 	return e, nil
 }
 
+// Refused says that a command can never be carried out, and why: its field, and what would be right.
+type Refused struct{ Reason string }
+
+func (r *Refused) Error() string { return r.Reason }
+
 // Fact is something that happened. Its detail has an id that is the same whenever the same fact is told again.
 type Fact struct {
 	Type   string

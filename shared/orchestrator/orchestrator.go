@@ -15,6 +15,7 @@ package orchestrator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -116,6 +117,8 @@ const (
 	lookLimit = 50
 	// dueLimit is how many entries one claim takes tasks from at most: 2 × 30 + 1 items in a transaction that takes 100.
 	dueLimit = 30
+	// planLimit is how many labourers one execution takes: their branches' outputs share the 256 KB of a state's output.
+	planLimit = 40
 	// claimLimit is how many tasks are claimed at once: as many as a dispatcher can start in its time.
 	claimLimit = 500
 )
@@ -125,11 +128,25 @@ type PlanInput struct {
 	Labourers []string `json:"labourers"`
 }
 
+// UnmarshalJSON takes anything: whoever may put events on the bus may start an execution, and what can not be read as labourers
+// means what the tick means.
+func (p *PlanInput) UnmarshalJSON(text []byte) error {
+	var in struct {
+		Labourers json.RawMessage `json:"labourers"`
+	}
+	_ = json.Unmarshal(text, &in)
+	if json.Unmarshal(in.Labourers, &p.Labourers) != nil {
+		p.Labourers = nil
+	}
+	return nil
+}
+
 // Planned is who may have something to do.
 type Planned struct {
 	Labourers []Turn `json:"labourers"`
 	Idle      int    `json:"idle"`              // how many have nothing to do
 	Unknown   int    `json:"unknown,omitempty"` // how many were named and are no labourers
+	Others    int    `json:"others,omitempty"`  // how many were left to another execution
 }
 
 // Turn is one labourer's part of an execution.
@@ -141,7 +158,7 @@ type Turn struct {
 
 // Plan finds the labourers that may have something to do, with one cheap read of each, and has the metrics of all of them asked for
 // together.
-func (s *Service) Plan(ctx context.Context, in PlanInput) (Planned, error) {
+func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Planned, error) {
 	all, err := s.Registry.Labourers(ctx)
 	if err != nil {
 		return Planned{}, err
@@ -171,9 +188,14 @@ func (s *Service) Plan(ctx context.Context, in PlanInput) (Planned, error) {
 		return Planned{}, err
 	}
 	metrics := map[string]ecology.Metric{}
+	var others []string
 	for i, t := range turns {
 		if t == nil {
 			out.Idle++
+			continue
+		}
+		if len(out.Labourers) == planLimit {
+			others = append(others, asked[i])
 			continue
 		}
 		out.Labourers = append(out.Labourers, *t)
@@ -181,8 +203,13 @@ func (s *Service) Plan(ctx context.Context, in PlanInput) (Planned, error) {
 			metrics[asked[i]+"/"+name] = m
 		}
 	}
-	_, err = s.Health.Readings(ctx, metrics)
-	return out, err
+	if _, err := s.Health.Readings(ctx, metrics); err != nil {
+		return out, err
+	}
+	if out.Others = len(others); out.Others == 0 {
+		return out, nil
+	}
+	return out, s.Bus.Publish(ctx, event.TasksDue(execution, others...))
 }
 
 // turn is what a labourer may have to do; nil: nothing.

@@ -35,6 +35,11 @@ type Registry interface {
 	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
 }
 
+// Sweeper takes back what is queued of jobs that are being cancelled.
+type Sweeper interface {
+	Sweep(ctx context.Context, jobIDs []string) error
+}
+
 // Waiter lets tasks wait, where a person can watch them do so, and wakes the orchestrator when they are due.
 type Waiter interface {
 	Backoff(ctx context.Context, b Backoff) error
@@ -54,6 +59,7 @@ type Settler struct {
 	Control  Control
 	Registry Registry
 	Waiter   Waiter
+	Sweeper  Sweeper
 	Now      func() time.Time
 	Random   func() float64 // uniform in [0,1)
 }
@@ -133,6 +139,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		retries[key] = append(retries[key], t)
 	}
 
+	var jobs []string
 	due := map[waiting]time.Time{}
 	backoffs := map[waiting]*Backoff{}
 	for _, key := range order {
@@ -145,6 +152,11 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		}
 		requeued, err := s.requeue(ctx, key, retries[key], due[w])
 		backoffs[w].Tasks = append(backoffs[w].Tasks, requeued...)
+		for _, t := range retries[key] {
+			if !slices.Contains(jobs, t.JobID) {
+				jobs = append(jobs, t.JobID)
+			}
+		}
 		if err != nil {
 			return out, err
 		}
@@ -152,6 +164,11 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 			out.Retried += len(requeued)
 			out.free(key.labourer)
 		}
+	}
+	// A job that was cancelled while its tasks were being queued again: whoever cancelled it has not seen them. One of the two sees the
+	// other, as the cancellation marks the job before it looks at the queue, and this looks at the job after it has queued.
+	if err := s.Sweeper.Sweep(ctx, jobs); err != nil {
+		return out, err
 	}
 	for _, b := range backoffs {
 		if len(b.Tasks) == 0 {

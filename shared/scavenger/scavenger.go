@@ -8,7 +8,6 @@ package scavenger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,7 +26,11 @@ type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error)
 	Roll(ctx context.Context, p ledger.Progress) error
-	Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error
+}
+
+// Finisher gives jobs their end.
+type Finisher interface {
+	Finish(ctx context.Context, id string) (bool, error)
 }
 
 // Settler settles attempts that ended without success.
@@ -57,13 +60,14 @@ type Alarm interface {
 
 // Service is the scavenger.
 type Service struct {
-	Settler Settler
-	Jobs    Jobs
-	Archive Store
-	Queue   Queue
-	Bus     Bus
-	Alarm   Alarm
-	Now     func() time.Time
+	Settler  Settler
+	Jobs     Jobs
+	Finisher Finisher
+	Archive  Store
+	Queue    Queue
+	Bus      Bus
+	Alarm    Alarm
+	Now      func() time.Time
 }
 
 // Summary is what became of a batch, for the log.
@@ -227,32 +231,5 @@ func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.
 	if !full {
 		return false, nil
 	}
-	return s.Finish(ctx, id)
-}
-
-// Finish gives a job its end when every task of it has reached one, and tells of it. Whoever finds the job ended tells of it again under
-// the same id: who ended it may have died before.
-func (s *Service) Finish(ctx context.Context, id string) (bool, error) {
-	job, found, err := s.Jobs.Get(ctx, id)
-	if err != nil || !found || job.Open() > 0 || job.State == ledger.Rejected {
-		return false, err
-	}
-	if job.FinishedAt.IsZero() || job.State == ledger.Scheduled || job.State == ledger.Scheduling {
-		job.FinishedAt = s.Now().UTC().Truncate(time.Millisecond)
-		state := ledger.Completed
-		if job.Cancelling {
-			state = ledger.Cancelled
-		}
-		err := s.Jobs.Finish(ctx, job, state, job.FinishedAt)
-		if errors.Is(err, ledger.ErrChanged) {
-			if job, found, err = s.Jobs.Get(ctx, id); err != nil || !found || job.Open() > 0 {
-				return false, err
-			}
-			state = job.State
-		} else if err != nil {
-			return false, fmt.Errorf("finishing job %s, %w", id, err)
-		}
-		job.State = state
-	}
-	return true, s.Bus.Publish(ctx, event.JobEnded(job.Totals(), job.State == ledger.Cancelled))
+	return s.Finisher.Finish(ctx, id)
 }

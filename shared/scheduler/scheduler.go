@@ -62,23 +62,28 @@ type Alarm interface {
 	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
 }
 
-// Commands carries out the commands that do not create tasks.
-type Commands interface {
+// Canceller takes jobs back.
+type Canceller interface {
 	Cancel(ctx context.Context, e event.Envelope) error
+}
+
+// Replayer brings dead tasks back.
+type Replayer interface {
 	Replay(ctx context.Context, e event.Envelope) error
 }
 
 // Service is the scheduler.
 type Service struct {
-	Tasks    Tasks
-	Jobs     Jobs
-	Registry Registry
-	Bus      Bus
-	Queue    Queue
-	Alarm    Alarm
-	Commands Commands
-	Now      func() time.Time
-	MaxTasks int // how many tasks a job may make
+	Tasks     Tasks
+	Jobs      Jobs
+	Registry  Registry
+	Bus       Bus
+	Queue     Queue
+	Alarm     Alarm
+	Canceller Canceller
+	Replayer  Replayer
+	Now       func() time.Time
+	MaxTasks  int // how many tasks a job may make
 }
 
 // Message is a message of the jobs queue.
@@ -165,12 +170,22 @@ func (r *run) read(ctx context.Context, m Message) (*creation, error) {
 	case event.ContinueJob:
 		return r.proceed(ctx, e, m)
 	case event.CancelJob:
-		return nil, r.Commands.Cancel(ctx, e)
+		return nil, r.orBury(ctx, m, r.Canceller.Cancel(ctx, e))
 	case event.ReplayTasks:
-		return nil, r.Commands.Replay(ctx, e)
+		return nil, r.orBury(ctx, m, r.Replayer.Replay(ctx, e))
 	}
 	r.Buried++
 	return nil, r.Queue.Bury(ctx, m.Body, fmt.Sprintf("the scheduler knows no %s", e.DetailType))
+}
+
+// orBury buries the message of a command that can never be carried out.
+func (r *run) orBury(ctx context.Context, m Message, err error) error {
+	var refused *event.Refused
+	if errors.As(err, &refused) {
+		r.Buried++
+		return r.Queue.Bury(ctx, m.Body, refused.Reason)
+	}
+	return err
 }
 
 // submit reads a job, and refuses it or finds out what of it is left to do.

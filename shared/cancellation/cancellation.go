@@ -1,0 +1,229 @@
+// Package cancellation takes back jobs: what waits or is queued of them is cancelled, what runs may end.
+//
+// The job's record is marked first, which stops its creation. Then entries are withdrawn from the queue, so that nobody claims them, their
+// tasks are cancelled, and what was withdrawn is forgotten: whoever takes up a cancellation that was interrupted finds it in the one place
+// or in the other. An attempt that fails later is not tried again: who queues it looks at its job afterwards and sweeps it.
+package cancellation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Jobs is the jobs' records.
+type Jobs interface {
+	Get(ctx context.Context, id string) (ledger.Job, bool, error)
+	Cancel(ctx context.Context, job ledger.Job) error
+}
+
+// Control is the queue that tasks are withdrawn from.
+type Control interface {
+	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
+	Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers) (queue.Entry, error)
+	Withdrawn(ctx context.Context, labourer string) ([]queue.Entry, error)
+	Forget(ctx context.Context, aside queue.Entry) error
+	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
+	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
+}
+
+// Tasks is the tasks that are cancelled.
+type Tasks interface {
+	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+	Save(ctx context.Context, before, after task.Task) error
+}
+
+// Finisher gives jobs their end.
+type Finisher interface {
+	Finish(ctx context.Context, id string) (bool, error)
+}
+
+// Service cancels jobs.
+type Service struct {
+	Jobs     Jobs
+	Control  Control
+	Tasks    Tasks
+	Finisher Finisher
+	Now      func() time.Time
+}
+
+// tries is how often a lost race is run again.
+const tries = 10
+
+// Cancel carries out a CancelJob. *event.Refused: it names no job that there is.
+func (s Service) Cancel(ctx context.Context, e event.Envelope) error {
+	var detail struct {
+		JobID string `json:"job_id"`
+		Force bool   `json:"force"`
+	}
+	if err := json.Unmarshal(e.Detail, &detail); err != nil || detail.JobID == "" {
+		return &event.Refused{Reason: "job_id: it is missing; the id of the job that is to be cancelled would be right"}
+	}
+	for range tries {
+		job, found, err := s.Jobs.Get(ctx, detail.JobID)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %q", detail.JobID)}
+		}
+		if job.State == ledger.Completed || job.State == ledger.Rejected {
+			return nil // it has ended before: there is nothing to take back
+		}
+		if !job.Cancelling && job.State != ledger.Cancelled {
+			err := s.Jobs.Cancel(ctx, job)
+			if errors.Is(err, ledger.ErrChanged) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return s.carryOut(ctx, job, detail.Force)
+	}
+	return fmt.Errorf("cancelling job %s: it changed %d times in between", detail.JobID, tries)
+}
+
+func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool) error {
+	if err := s.sweep(ctx, job); err != nil {
+		return err
+	}
+	if force {
+		if err := s.force(ctx, job); err != nil {
+			return err
+		}
+	}
+	_, err := s.Finisher.Finish(ctx, job.ID)
+	return err
+}
+
+// Sweep cancels what is queued of those of these jobs that are being cancelled.
+func (s Service) Sweep(ctx context.Context, jobIDs []string) error {
+	for _, id := range jobIDs {
+		job, found, err := s.Jobs.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if found && job.Cancelling {
+			if err := s.sweep(ctx, job); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s Service) sweep(ctx context.Context, job ledger.Job) error {
+	mine := numbersOf(job)
+	for range tries {
+		entries, err := s.Control.Queue(ctx, job.Labourer)
+		if err != nil {
+			return err
+		}
+		raced := false
+		for _, e := range entries {
+			numbers := e.Tasks.Intersect(mine[e.Segment])
+			if numbers.Empty() {
+				continue
+			}
+			_, err := s.Control.Withdraw(ctx, e, numbers)
+			if errors.Is(err, queue.ErrChanged) {
+				raced = true
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if !raced {
+			return s.cancelWithdrawn(ctx, job.Labourer, mine)
+		}
+	}
+	return fmt.Errorf("withdrawing job %s from the queue: the queue changed %d times in between", job.ID, tries)
+}
+
+// numbersOf is which numbers of which segments are the job's. Segments that are not published hold nothing that could be queued.
+func numbersOf(job ledger.Job) map[segment.ID]segment.Numbers {
+	out := make(map[segment.ID]segment.Numbers, job.Segments())
+	for ordinal := range job.Segments() {
+		id, numbers := job.SegmentAt(ordinal)
+		out[id] = numbers
+	}
+	return out
+}
+
+func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[segment.ID]segment.Numbers) error {
+	aside, err := s.Control.Withdrawn(ctx, labourer)
+	if err != nil {
+		return err
+	}
+	for _, e := range aside {
+		if e.Tasks.Intersect(mine[e.Segment]).Empty() {
+			continue
+		}
+		if err := s.cancel(ctx, e.Segment, e.Tasks); err != nil {
+			return err
+		}
+		if err := s.Control.Forget(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writers is how many tasks are cancelled at the same time.
+const writers = 16
+
+func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numbers) error {
+	tasks, err := s.Tasks.Range(ctx, at, numbers)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for _, before := range tasks {
+		after, err := before.Cancel(s.Now())
+		if err != nil {
+			continue // it has reached its end already
+		}
+		g.Go(func() error {
+			if err := s.Tasks.Save(ctx, before, after); err != nil && !errors.Is(err, task.ErrStale) {
+				return err
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// force cancels what runs as well, and frees its slots: what the workers tell later changes nothing.
+func (s Service) force(ctx context.Context, job ledger.Job) error {
+	leases, err := s.Control.Leases(ctx, job.Labourer)
+	if err != nil {
+		return err
+	}
+	mine := numbersOf(job)
+	for _, l := range leases {
+		numbers := l.Held().Intersect(mine[l.Segment])
+		if numbers.Empty() {
+			continue
+		}
+		if err := s.cancel(ctx, l.Segment, numbers); err != nil {
+			return err
+		}
+		if err := s.Control.Release(ctx, l, numbers); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Replays brings the dead back: it writes to all three tables at once.
+type Replays struct {
+	API                  API
+	Tasks, Control, Jobs string
+	Retention            time.Duration // how long a replay is remembered
+}
+
+// Begin is when a replay began: now, unless it is known already.
+func (r Replays) Begin(ctx context.Context, id string, now time.Time) (time.Time, error) {
+	key := jobKey("#replay/"+id, "replay")
+	it := jobKey("#replay/"+id, "replay")
+	it["began_at"], it["expires_at"] = millis(now), num(now.Add(r.Retention).Unix())
+	_, err := r.API.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.Jobs, Item: it, ConditionExpression: aws.String("attribute_not_exists(job_id)")})
+	if err == nil {
+		return time.UnixMilli(now.UnixMilli()).UTC(), nil
+	}
+	if !refused(err) {
+		return time.Time{}, fmt.Errorf("beginning replay %s, %w", id, err)
+	}
+	out, err := r.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.Jobs, Key: key, ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading replay %s, %w", id, err)
+	}
+	return item(out.Item).time("began_at"), nil
+}
+
+// Revive begins the next life of dead tasks of one job and segment, queues them, and takes them out of the job's totals, in one
+// transaction of up to 97 tasks. ledger.ErrChanged: one of them, or the job, is not as it was read; nothing was done.
+func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, dead []task.Task, entry queue.Entry) error {
+	var writes []types.TransactWriteItem
+	lives := make([]int, len(dead))
+	for i, before := range dead {
+		after, err := before.Revive()
+		if err != nil {
+			return ledger.ErrChanged
+		}
+		u, err := Tasks{API: r.API, Table: r.Tasks, Retention: r.Retention}.saving(before, after)
+		if err != nil {
+			return err
+		}
+		lives[i] = ledger.Life(before.ID.N, before.Life)
+		writes = append(writes, types.TransactWriteItem{Update: &types.Update{TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression,
+			ConditionExpression: u.ConditionExpression, ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues}})
+	}
+	progress := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, segmentPrefix+string(p.Segment)),
+		UpdateExpression: aws.String("ADD replayed :lives"), ConditionExpression: aws.String("attribute_not_exists(rolled)"),
+		ExpressionAttributeValues: item{":lives": intSet(lives)}}
+	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
+		UpdateExpression: aws.String("SET #state = :scheduled"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
+		ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled))}}
+	if job.State == ledger.Completed {
+		record.UpdateExpression = aws.String("SET #state = :scheduled REMOVE finished_at, expires_at ADD generation :one")
+		record.ConditionExpression = aws.String("#state = :completed AND generation = :generation")
+		record.ExpressionAttributeValues[":completed"] = str(string(ledger.Completed))
+		record.ExpressionAttributeValues[":generation"] = num(job.Generation)
+		record.ExpressionAttributeValues[":one"] = num(1)
+	}
+	if p.Rolled != (ledger.Counts{}) {
+		is := p.Rolled.Minus(ledger.Counts{Dead: len(dead)})
+		progress.UpdateExpression = aws.String("SET rolled = :is ADD replayed :lives")
+		progress.ConditionExpression = aws.String("rolled = :was")
+		progress.ExpressionAttributeValues[":is"], progress.ExpressionAttributeValues[":was"] = rolled(is), rolled(p.Rolled)
+		update := *record.UpdateExpression
+		if job.State == ledger.Completed {
+			update += ", dead :fewer"
+		} else {
+			update += " ADD dead :fewer"
+		}
+		record.UpdateExpression = &update
+		record.ExpressionAttributeValues[":fewer"] = num(-len(dead))
+	}
+	writes = append(writes, types.TransactWriteItem{Update: progress}, types.TransactWriteItem{Update: record}, putEntry(r.Control, entry))
+	_, err := r.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	return jobChanged(err, fmt.Sprintf("reviving %d tasks of job %s", len(dead), job.ID))
+}
