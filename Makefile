@@ -30,12 +30,12 @@ BOOTSTRAPS := $(patsubst %/main.go,.local/%/bootstrap,$(wildcard functions/*/mai
 .PHONY: build
 build: ## bin/drover, and below .local/ the functions for ARCH (amd64 or arm64, this machine's by default)
 	@case "$(ARCH)" in amd64 | arm64) ;; *) echo 'ARCH is "$(ARCH)": Lambda runs on amd64 and arm64' >&2; exit 2 ;; esac
-	@mkdir -p $(GO_WORK)
+	@mkdir -p "$(GO_WORK)"
 	@$(MAKE) -j2 bin/drover $(BOOTSTRAPS)
 
 # Go decides itself what is up to date. It replaces a file in one step when it builds on the same file system: others may be using it.
 GO_WORK := $(CURDIR)/.local/go
-GO_BUILD = GOTMPDIR=$(GO_WORK) go build -trimpath -buildvcs=false
+GO_BUILD = GOTMPDIR="$(GO_WORK)" go build -trimpath -buildvcs=false
 
 .PHONY: always
 bin/drover: always
@@ -86,7 +86,7 @@ $(GOLANGCI_LINT): package := github.com/golangci/golangci-lint/v2/cmd/golangci-l
 $(GOVULNCHECK): package := golang.org/x/vuln/cmd/govulncheck
 .local/tools/%:
 	@echo "Building $(*D)" >&2
-	@CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install $(package)@$(lastword $(subst @, ,$(*D)))
+	@CGO_ENABLED=0 GOBIN="$(CURDIR)/$(@D)" go install $(package)@$(lastword $(subst @, ,$(*D)))
 
 .PHONY: lint
 lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## formatting, linters, the template, known vulnerabilities
