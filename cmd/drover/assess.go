@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/job/spelling"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/view"
+)
+
+func newAssess(s *shell) *cobra.Command {
+	var paths, metrics []string
+	var running int
+	c := &cobra.Command{
+		Use:   "assess -f FILE... LABOURER [--metric NAME=VALUE]... [--running N]",
+		Short: "show how many tasks of a labourer may run at given metrics, without AWS",
+		Long: `Shows how many tasks of a labourer would be let run if its health metrics had these values.
+
+A metric that is not given has no value, and its policy for that ("missing") holds. It is the orchestrator's own code.`,
+		Example: `  drover assess -f labourers.yaml shop --metric DatabaseCPU=62.5 --running 3`,
+		Args:    exactly("LABOURER"),
+	}
+	files(c, &paths, false)
+	c.Flags().StringArrayVar(&metrics, "metric", nil, "a metric and its value, `NAME=VALUE`; may be repeated")
+	c.Flags().IntVar(&running, "running", 0, "how many tasks run already")
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if len(paths) == 0 {
+			return fmt.Errorf("-f FILE is missing")
+		}
+		if running < 0 {
+			return fmt.Errorf("--running is %d; it can not be less than 0", running)
+		}
+		return nil
+	}
+	c.RunE = func(_ *cobra.Command, arguments []string) error {
+		known, warnings, err := s.configuration(paths, labourer.TargetOptional())
+		if err != nil {
+			return err
+		}
+		s.warn(warnings...)
+		id := arguments[0]
+		l, found := known.Labourers[id]
+		if !found {
+			return fmt.Errorf("there is no labourer %q in these files%s", id, suggestion(id, slices.Sorted(maps.Keys(known.Labourers))))
+		}
+		now := s.now()
+		readings, err := readingsOf(l, metrics, now)
+		if err != nil {
+			return err
+		}
+		a := ecology.Assess(l.Subject(), readings, nil, now, running)
+		if s.json {
+			return s.document(view.PaceOf(id, a))
+		}
+		fmt.Fprintf(s.out, "%s is %s: %d tasks may run, %d run, %d are free\n", id, a.Status, a.Desired, a.Running, a.Free)
+		return s.metrics(a)
+	}
+	return c
+}
+
+// metrics prints what an assessment stands on.
+func (s *shell) metrics(a ecology.Assessment) error {
+	if len(a.Metrics) == 0 {
+		return nil
+	}
+	t := newTable(s.out, "METRIC", "STATUS", "WHY")
+	for _, name := range slices.Sorted(maps.Keys(a.Metrics)) {
+		m := a.Metrics[name]
+		t.row(name, m.Status.String(), m.Reason)
+	}
+	return t.end()
+}
+
+// readingsOf is the values that were given, as if they had been asked for just now.
+func readingsOf(l labourer.Labourer, given []string, now time.Time) (map[string]ecology.Reading, error) {
+	readings := map[string]ecology.Reading{}
+	for _, one := range given {
+		cut := strings.LastIndex(one, "=")
+		if cut < 0 {
+			return nil, badInput("--metric %q is not of the form NAME=VALUE", one)
+		}
+		name, text := one[:cut], one[cut+1:]
+		if _, known := l.HealthMetrics[name]; !known {
+			return nil, badInput("--metric %s: labourer %s has no such metric%s", name, l.ID, suggestion(name, slices.Sorted(maps.Keys(l.HealthMetrics))))
+		}
+		value, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(value) || math.IsInf(value, 0) {
+			return nil, badInput("--metric %s: the value is %q; a number would be right", name, text)
+		}
+		readings[name] = ecology.Reading{Value: &value, At: now}
+	}
+	return readings, nil
+}
+
+// suggestion names what somebody probably meant, or all there is, where that is not much.
+func suggestion(name string, known []string) string {
+	if nearest, ok := spelling.Nearest(name, known); ok {
+		return fmt.Sprintf("; did you mean %s?", nearest)
+	}
+	if len(known) == 0 || len(known) > 10 {
+		return ""
+	}
+	return "; there are " + strings.Join(known, ", ")
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/labourer"
+)
+
+// changeSet is what files would change of what is applied.
+type changeSet struct {
+	changes   []change
+	unchanged []string // ids
+	warnings  []string
+}
+
+// change is one labourer or job schema that is new or different.
+type change struct {
+	name   string
+	schema bool
+	text   string // its stored form
+	over   int    // the revision it was compared with; 0: it is new
+	diff   []labourer.Change
+}
+
+// id is the name under which it is listed: labourers go by their own.
+func (c change) id() string {
+	if c.schema {
+		return schemaID(c.name)
+	}
+	return c.name
+}
+
+func schemaID(name string) string { return "job_schemas." + name }
+
+func (c changeSet) empty() bool { return len(c.changes) == 0 }
+
+func (c changeSet) ids() []string {
+	ids := make([]string, len(c.changes))
+	for i, one := range c.changes {
+		ids[i] = one.id()
+	}
+	return ids
+}
+
+// compare finds what is new or different in the configuration. What only the stack has is left as it is.
+func (s *stack) compare(ctx context.Context, given labourer.Configuration) (changeSet, error) {
+	applied, err := s.registry.All(ctx, true)
+	if err != nil {
+		return changeSet{}, err
+	}
+	warnings := s.takeTimeouts(ctx, given.Labourers, applied)
+	c := difference(given, applied)
+	c.warnings = append(warnings, c.warnings...)
+	return c, nil
+}
+
+// difference is compare without its reading. Schemas come first, as labourers' jobs name them.
+func difference(given labourer.Configuration, applied dynamo.Applied) changeSet {
+	var c changeSet
+	for _, name := range slices.Sorted(maps.Keys(given.JobSchemas)) {
+		is, was := given.JobSchemas[name], applied.Schemas[name]
+		if text := string(is.Stored()); text != was.Text {
+			before := labourer.Configuration{JobSchemas: map[string]labourer.Schema{}}
+			if old, err := labourer.DecodeSchema(name, []byte(was.Text)); err == nil && was.Revision > 0 {
+				before.JobSchemas[name] = old
+			}
+			c.changes = append(c.changes, change{name, true, text, was.Revision,
+				labourer.Diff(before, labourer.Configuration{JobSchemas: map[string]labourer.Schema{name: is}})})
+		} else {
+			c.unchanged = append(c.unchanged, schemaID(name))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(given.Labourers)) {
+		is, was := given.Labourers[id], applied.Labourers[id]
+		if text := string(is.Stored()); text != was.Text {
+			var before labourer.Labourer
+			if was.Revision > 0 {
+				old, err := labourer.Decode(id, []byte(was.Text))
+				if err != nil {
+					c.warnings = append(c.warnings, fmt.Sprintf("labourers.%s: what is applied can not be read, and is replaced: %v", id, err))
+				} else {
+					before = old
+				}
+			}
+			c.changes = append(c.changes, change{id, false, text, was.Revision, is.Diff(before)})
+		} else {
+			c.unchanged = append(c.unchanged, id)
+		}
+	}
+	return c
+}

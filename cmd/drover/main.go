@@ -1,0 +1,17 @@
+// Drover is the command line of Drover: it checks configurations and jobs, applies and submits them, and shows what becomes of them.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, &shell{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now, environment: os.Getenv, open: openStack}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}

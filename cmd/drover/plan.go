@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/drover-run/drover/shared/calendar"
+	"github.com/drover-run/drover/shared/job"
+	"github.com/drover-run/drover/shared/labourer"
+)
+
+// defaultMaxTasks is what the stack's parameter MaxTasksPerJob is where nothing is said.
+const defaultMaxTasks = 1_000_000
+
+func newPlan(s *shell) *cobra.Command {
+	var paths []string
+	var today string
+	var count bool
+	var most int
+	c := &cobra.Command{
+		Use:   "plan [-f FILE...] [--today DATE] JOB.json|-",
+		Short: "show the tasks that a job would become, without AWS",
+		Long: `Prints the tasks that a job would become, one payload a line, in the order in which they would be created.
+
+It is the scheduler's own code, and refuses what the scheduler refuses: with the field at fault, and exit code 2. Without -f the job's
+labourer is taken as known, and the default schema has nothing to chunk by but the period.`,
+		Example: `  drover plan -f labourers.yaml nightly.json
+  drover plan -f labourers.yaml --today 2026-01-31 --count nightly.json
+  echo '{"labourer": "shop", "period": "last_3_days", "isolate_days": true}' | drover plan -`,
+		Args: exactly("JOB.json"),
+	}
+	files(c, &paths, false)
+	c.Flags().StringVar(&today, "today", "", "the `date`, or date and time, at which the job is submitted; now by default")
+	c.Flags().BoolVar(&count, "count", false, "print only how many tasks there would be")
+	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "how many tasks a job may make: the stack's MaxTasksPerJob")
+	c.RunE = func(c *cobra.Command, arguments []string) error {
+		known, warnings, err := s.configuration(paths, labourer.TargetOptional())
+		if err != nil {
+			return err
+		}
+		s.warn(warnings...)
+		_, text, err := s.read(arguments[0])
+		if err != nil {
+			return err
+		}
+		asked, err := job.Parse(text)
+		if err != nil {
+			return inputError{err}
+		}
+		at, err := submission(today, asked, s.now)
+		if err != nil {
+			return err
+		}
+		schema, err := resolve(known, len(paths) > 0, asked)
+		if err != nil {
+			return inputError{err}
+		}
+		plan, err := asked.Plan(schema, at)
+		if err == nil {
+			err = plan.Within(most)
+		}
+		if err != nil {
+			return inputError{err}
+		}
+		if count {
+			fmt.Fprintln(s.out, plan.Len())
+			return nil
+		}
+		return s.payloads(c.Context(), plan)
+	}
+	return c
+}
+
+// submission is when the job is taken to be submitted. A date is its beginning where the job is at home.
+func submission(today string, asked job.Job, now func() time.Time) (time.Time, error) {
+	if today == "" {
+		return now(), nil
+	}
+	at, err := calendar.Instant(today, asked.Zone())
+	if err != nil {
+		return at, badInput("--today: %w", err)
+	}
+	return at, nil
+}
+
+// resolve finds the job's labourer and schema among those given, as the scheduler finds them among those applied. Where nothing was given
+// nothing is known of labourers, and all but the default schema is missing.
+func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schema, error) {
+	_, plain := known.Labourers[asked.Labourer]
+	_, qualified := known.Labourers[asked.Labourer+":"+asked.Qualifier]
+	if given && !plain && !qualified {
+		return job.Schema{}, &job.Error{Field: "labourer", Reason: fmt.Sprintf("%q is no labourer of these files", asked.Labourer)}
+	}
+	name := asked.Schema
+	if name == "" {
+		name = "default"
+	}
+	schema, found := known.JobSchemas[name]
+	if !found && name != "default" {
+		return job.Schema{}, asked.UnknownSchema(slices.Sorted(maps.Keys(known.JobSchemas)))
+	}
+	return job.Schema(schema), nil
+}
+
+// heed is after how many lines a long output looks whether it was interrupted.
+const heed = 1024
+
+func (s *shell) payloads(ctx context.Context, plan *job.Plan) error {
+	out := bufio.NewWriterSize(s.out, 64<<10)
+	for k := range plan.Len() {
+		payload, err := plan.Payload(k)
+		if err != nil {
+			return inputError{err}
+		}
+		if _, err := out.Write(append(payload, '\n')); err != nil {
+			return err
+		}
+		if k == 0 { // who looks at a long plan sees at once that it has begun
+			if err := out.Flush(); err != nil {
+				return err
+			}
+		}
+		if k%heed == 0 && ctx.Err() != nil {
+			return errors.Join(ctx.Err(), out.Flush())
+		}
+	}
+	return out.Flush()
+}

@@ -1,0 +1,12 @@
+package main
+
+import (
+	"context"
+
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// queues is the calls of SQS that the command line makes.
+type queues interface {
+	GetQueueAttributes(context.Context, *awssqs.GetQueueAttributesInput, ...func(*awssqs.Options)) (*awssqs.GetQueueAttributesOutput, error)
+}

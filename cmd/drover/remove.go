@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/queue"
+)
+
+// leaver is a labourer that is to be taken away.
+type leaver struct {
+	id     string
+	stored dynamo.Stored
+}
+
+// leaving finds the labourers that are to be taken away.
+func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	applied, err := s.registry.All(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	var out []leaver
+	for _, id := range ids {
+		stored, found := applied.Labourers[id]
+		if !found {
+			return nil, noLabourer(id)
+		}
+		out = append(out, leaver{id, stored})
+	}
+	return out, nil
+}
+
+func noLabourer(id string) error { return fmt.Errorf("there is no labourer %q in this stack", id) }
+
+// drainLook is how often a labourer that is being drained is looked at.
+const drainLook = time.Second
+
+// removeLabourer takes a labourer away that has no work left; with drain it waits until that is so.
+func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain bool) error {
+	said := ""
+	for {
+		running, queued, err := st.workLeft(ctx, l.id)
+		if err != nil {
+			return err
+		}
+		if running+queued == 0 {
+			break
+		}
+		if !drain {
+			return fmt.Errorf("labourer %s has work left: %d tasks run, %d are queued; cancel their jobs, or wait for them with --drain", l.id, running, queued)
+		}
+		if now := fmt.Sprintf("waiting for labourer %s: %d tasks run, %d are queued", l.id, running, queued); now != said {
+			s.say("%s", now)
+			said = now
+		}
+		if err := wait(ctx, drainLook); err != nil {
+			return err
+		}
+	}
+	err := st.registry.RemoveLabourer(ctx, l.id, l.stored.Revision)
+	if errors.Is(err, queue.ErrChanged) {
+		return fmt.Errorf("labourer %s was applied by somebody else in the meantime, and stays", l.id)
+	}
+	if err != nil {
+		return err
+	}
+	// A job that the scheduler had read before may have put tasks in the queue just now.
+	running, queued, err := st.workLeft(ctx, l.id)
+	if err != nil || running+queued == 0 {
+		return err
+	}
+	if err := st.registry.ApplyLabourer(ctx, l.id, l.stored.Text, 0); err != nil && !errors.Is(err, queue.ErrChanged) {
+		return fmt.Errorf("labourer %s got %d tasks while it was being removed, and could not be put back, %w", l.id, running+queued, err)
+	}
+	return errors.Join(fmt.Errorf("labourer %s got %d tasks while it was being removed, and stays", l.id, running+queued), st.wake(ctx, []string{l.id}))
+}
+
+// workLeft is how many tasks of a labourer run, or hold a slot still, and how many are in its queue.
+func (s *stack) workLeft(ctx context.Context, id string) (running, queued int, err error) {
+	entries, err := s.control.Queue(ctx, id)
+	if err != nil {
+		return 0, 0, err
+	}
+	leases, err := s.control.Leases(ctx, id)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, e := range entries {
+		queued += e.Tasks.Len()
+	}
+	return queue.Running(leases), queued, nil
+}
+
+// wait waits for a time, or until the command is interrupted: then it is the context's error.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/cloudformation"
+	"github.com/drover-run/drover/shared/cloudwatch"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/environment"
+	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/s3"
+)
+
+// stack is a deployed stack with all that the commands read and write of it.
+type stack struct {
+	cloudformation.Stack
+	tasks    dynamo.Tasks
+	control  dynamo.Control
+	jobs     dynamo.Jobs
+	registry dynamo.Registry
+	health   dynamo.Health
+	bus      eventbridge.Bus
+	metrics  cloudwatch.Source
+	archive  s3.Bucket
+
+	functions  functions
+	queues     queues
+	rules      rules
+	machines   machines
+	formations cloudformation.API
+}
+
+// needed are the outputs without which nothing can be done.
+var needed = []string{"EventBusName", "TasksTableName", "ControlTableName", "JobsTableName", "ArchiveBucketName"}
+
+// patience is how long a stack is waited for that does not answer at all.
+const patience = 20 * time.Second
+
+// openStack finds a stack by its name. A *cloudformation.MissingError: there is none.
+func openStack(ctx context.Context, name string) (*stack, error) {
+	cfg, err := environment.AWS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	formations := awscloudformation.NewFromConfig(cfg)
+	finding, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	found, err := cloudformation.Describe(finding, formations, name)
+	if err != nil {
+		return nil, err
+	}
+	db, out := dynamodb.NewFromConfig(cfg), found.Outputs
+	s := &stack{
+		Stack:    found,
+		tasks:    dynamo.Tasks{API: db, Table: out["TasksTableName"]},
+		control:  dynamo.Control{API: db, Table: out["ControlTableName"]},
+		jobs:     dynamo.Jobs{API: db, Table: out["JobsTableName"], Control: out["ControlTableName"]},
+		registry: dynamo.Registry{API: db, Table: out["ControlTableName"]},
+		health:   dynamo.Health{API: db, Table: out["ControlTableName"]},
+		bus:      eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: out["EventBusName"]},
+		metrics:  cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)},
+		archive:  s3.Bucket{API: s3.NewClient(cfg), Name: out["ArchiveBucketName"]},
+
+		functions:  awslambda.NewFromConfig(cfg),
+		queues:     awssqs.NewFromConfig(cfg),
+		rules:      awseventbridge.NewFromConfig(cfg),
+		machines:   sfn.NewFromConfig(cfg),
+		formations: formations,
+	}
+	return s, nil
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/job"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/view"
+)
+
+// source is by which the events of the command line are known on the bus.
+const source = "drover.cli"
+
+func newSubmit(s *shell) *cobra.Command {
+	var follow bool
+	c := &cobra.Command{
+		Use:   "submit FILE|- [--wait]",
+		Short: "submit a job",
+		Long: `Puts a job on the stack's bus, and prints its id: that in the file, else the event's.
+
+With --wait it follows the job until every task has reached its end, and prints the job's line; the exit code is 1 when a task died, or
+when the job was rejected or cancelled. Interrupting it leaves the job alone.`,
+		Example: `  drover submit nightly.json --wait
+  echo '{"labourer": "shop", "period": "yesterday"}' | drover submit -`,
+		Args: exactly("FILE"),
+	}
+	c.Flags().BoolVar(&follow, "wait", false, "follow the job to its end")
+	c.RunE = func(c *cobra.Command, arguments []string) error {
+		_, text, err := s.read(arguments[0])
+		if err != nil {
+			return err
+		}
+		asked, err := job.Parse(text)
+		if err != nil {
+			return inputError{err}
+		}
+		detail, err := detailOf(text)
+		if err != nil {
+			return inputError{err}
+		}
+		st, err := s.stack(c.Context())
+		if err != nil {
+			return err
+		}
+		return s.submit(c.Context(), st, asked, detail, follow)
+	}
+	return c
+}
+
+// detailOf is the job as the detail of an event, which has to be a JSON object: the text of a job is put into one.
+func detailOf(text []byte) ([]byte, error) {
+	text = bytes.TrimSpace(text)
+	if len(text) > 0 && text[0] == '"' {
+		return append(append([]byte(`{"job":`), text...), '}'), nil
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		return nil, fmt.Errorf("job: %w", err)
+	}
+	return compact.Bytes(), nil
+}
+
+func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []byte, follow bool) error {
+	var before ledger.Job
+	if asked.ID != "" && follow {
+		var err error
+		if before, _, err = st.jobs.Get(ctx, asked.ID); err != nil {
+			return err
+		}
+	}
+	id, err := st.bus.Send(ctx, source, event.SubmitJob, detail)
+	if err != nil {
+		return err
+	}
+	if asked.ID != "" {
+		id = asked.ID
+	}
+	if !follow {
+		if s.json {
+			return s.document(map[string]string{"job_id": id})
+		}
+		fmt.Fprintln(s.out, id)
+		return nil
+	}
+	line, err := s.follow(ctx, st, id, asked, before)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		err = s.document(line)
+	} else {
+		err = printJob(s.out, line)
+	}
+	return errors.Join(err, verdict(line))
+}
+
+// verdict is what of a finished job makes the command fail.
+func verdict(line view.Job) error {
+	switch {
+	case line.State == ledger.Rejected:
+		return fmt.Errorf("job %s was rejected: %s: %s", line.JobID, line.Error.Field, line.Error.Reason)
+	case line.State == ledger.Cancelled:
+		return fmt.Errorf("job %s was cancelled", line.JobID)
+	case line.Dead > 0:
+		return fmt.Errorf("%d of %d tasks of job %s died; see drover dead --job %s", line.Dead, line.Total, line.JobID, line.JobID)
+	}
+	return nil
+}
+
+const (
+	// followLook is how often a job that is followed is looked at.
+	followLook = 500 * time.Millisecond
+	// silence is after how long without a record of the job people are told that there should be one.
+	silence = 30 * time.Second
+)
+
+// follow looks at a job until it is finished. before is the record that there was under its id.
+func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job, before ledger.Job) (view.Job, error) {
+	bar := newProgress(s.err, s.now)
+	defer bar.end()
+	began, told, known := s.now(), false, false
+	for {
+		record, found, err := st.jobs.Get(ctx, id)
+		if err != nil {
+			return view.Job{}, s.leave(ctx, id, err)
+		}
+		if found && !known && record.State != ledger.Rejected {
+			if known, err = st.same(ctx, record, asked); err != nil {
+				return view.Job{}, s.leave(ctx, id, err)
+			}
+			if !known {
+				return view.Job{}, fmt.Errorf("job_id: %q is the id of another job, submitted at %s", id, record.SubmittedAt.Format(time.RFC3339))
+			}
+		}
+		if !found || stale(record, before) {
+			if !told && s.now().Sub(began) > silence {
+				told = true
+				s.say("job %s is not known yet; drover doctor may tell why", id)
+			}
+		} else {
+			line, err := st.line(ctx, record, exactSegments)
+			if err != nil {
+				return view.Job{}, s.leave(ctx, id, err)
+			}
+			if line.Finished() {
+				return line, nil
+			}
+			bar.show(line)
+		}
+		if err := wait(ctx, followLook); err != nil {
+			return view.Job{}, s.leave(ctx, id, err)
+		}
+	}
+}
+
+// leave tells, when it was interrupted, that the job goes on.
+func (s *shell) leave(ctx context.Context, id string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted; job %s goes on, see drover job %s", id, id)
+	}
+	return err
+}
+
+// stale tells whether a record is that of an earlier try which was rejected, so that the answer to this one is still to come.
+func stale(record, before ledger.Job) bool {
+	return record.State == ledger.Rejected && before.State == ledger.Rejected &&
+		record.SubmittedAt.Equal(before.SubmittedAt) && record.FinishedAt.Equal(before.FinishedAt)
+}
+
+// same tells whether a record is of this job, and not of another one under its id.
+func (s *stack) same(ctx context.Context, record ledger.Job, asked job.Job) (bool, error) {
+	text, err := s.jobs.Text(ctx, record)
+	if err != nil {
+		return false, err
+	}
+	stored, err := job.Parse(text)
+	return err == nil && bytes.Equal(stored.Canonical(), asked.Canonical()), nil
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+func newValidate(s *shell) *cobra.Command {
+	var paths []string
+	c := &cobra.Command{
+		Use:   "validate -f FILE...",
+		Short: "check labourers and job schemas, without AWS",
+		Long: `Checks files of labourers and job schemas, Drover's own or sosw's, without AWS.
+
+All that is wrong is listed at once, with file, line and field, and the exit code is 2.`,
+		Example: `  drover validate -f labourers.yaml
+  drover validate -f labourers.yaml -f schemas.json`,
+	}
+	files(c, &paths, true)
+	c.RunE = func(*cobra.Command, []string) error {
+		read, warnings, err := s.configuration(paths)
+		if err != nil {
+			return err
+		}
+		labourers, schemas := slices.Sorted(maps.Keys(read.Labourers)), slices.Sorted(maps.Keys(read.JobSchemas))
+		if s.json {
+			return s.document(struct {
+				Valid     bool     `json:"valid"`
+				Labourers []string `json:"labourers"`
+				Schemas   []string `json:"job_schemas"`
+				Warnings  []string `json:"warnings"`
+			}{true, list(labourers), list(schemas), list(warnings)})
+		}
+		s.warn(warnings...)
+		fmt.Fprintf(s.out, "valid: %d labourers, %d job schemas\n", len(labourers), len(schemas))
+		return nil
+	}
+	return c
+}
+
+// list is a list that JSON writes as one also when it is empty.
+func list(texts []string) []string {
+	if texts == nil {
+		return []string{}
+	}
+	return texts
+}

@@ -1,0 +1,98 @@
+// Package cloudformation finds a deployed stack and its parts.
+//
+// Nothing in a stack has a name that is known beforehand: whoever works with it reads what it is called from the stack's outputs.
+package cloudformation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/smithy-go"
+)
+
+// API is the calls of CloudFormation that Drover makes.
+type API interface {
+	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
+	ListStackResources(context.Context, *cloudformation.ListStackResourcesInput, ...func(*cloudformation.Options)) (*cloudformation.ListStackResourcesOutput, error)
+}
+
+// Stack is a deployed stack.
+type Stack struct {
+	Name       string
+	Status     string // CREATE_COMPLETE, UPDATE_IN_PROGRESS, …
+	CreatedAt  time.Time
+	Outputs    map[string]string
+	Parameters map[string]string
+}
+
+// MissingError says that there is no such stack in the account and region that were asked.
+type MissingError struct{ Stack string }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("there is no stack %q in this account and region; name another one, or deploy it", e.Stack)
+}
+
+// Describe reads a stack. A *MissingError: there is none of this name.
+func Describe(ctx context.Context, api API, name string) (Stack, error) {
+	out, err := api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	if missing(err) || err == nil && len(out.Stacks) == 0 {
+		return Stack{}, &MissingError{name}
+	}
+	if err != nil {
+		return Stack{}, fmt.Errorf("reading stack %q, %w", name, err)
+	}
+	found := out.Stacks[0]
+	s := Stack{Name: name, Status: string(found.StackStatus), CreatedAt: aws.ToTime(found.CreationTime),
+		Outputs: map[string]string{}, Parameters: map[string]string{}}
+	for _, o := range found.Outputs {
+		s.Outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+	}
+	for _, p := range found.Parameters {
+		s.Parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
+	}
+	return s, nil
+}
+
+// missing tells whether an answer means that there is no such stack: CloudFormation has no code of its own for it.
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+func missing(err error) bool {
+	var refused smithy.APIError
+	return errors.As(err, &refused) && refused.ErrorCode() == "ValidationError" && strings.Contains(refused.ErrorMessage(), "not exist")
+}
+
+// Require tells which of these outputs the stack lacks; nil when it has them all.
+func (s Stack) Require(outputs ...string) error {
+	var lacks []string
+	for _, name := range outputs {
+		if s.Outputs[name] == "" {
+			lacks = append(lacks, name)
+		}
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	slices.Sort(lacks)
+	return fmt.Errorf("stack %q is %s and lacks the outputs %s: it is not Drover's, of another version, or not deployed to its end",
+		s.Name, s.Status, strings.Join(lacks, ", "))
+}
+
+// Resources is the physical ids of a stack's resources, by their logical ids in the template.
+func Resources(ctx context.Context, api API, name string) (map[string]string, error) {
+	out := map[string]string{}
+	for pages := cloudformation.NewListStackResourcesPaginator(api, &cloudformation.ListStackResourcesInput{StackName: &name}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("listing the resources of stack %q, %w", name, err)
+		}
+		for _, r := range page.StackResourceSummaries {
+			out[aws.ToString(r.LogicalResourceId)] = aws.ToString(r.PhysicalResourceId)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,105 @@
+package view
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/queue"
+)
+
+// Labourer is the line of a labourer: how it is, how much of it may run, does, and waits to.
+type Labourer struct {
+	Labourer string                    `json:"labourer_id"`
+	Paused   bool                      `json:"paused"`
+	Status   ecology.Status            `json:"status"`
+	Metrics  map[string]ecology.Status `json:"metrics"`
+	Cap      float64                   `json:"cap"`
+	Desired  int                       `json:"desired"`
+	Running  int                       `json:"running"`
+	Free     int                       `json:"free"`
+	Due      int                       `json:"due"`   // tasks that could be handed out now
+	Later    int                       `json:"later"` // tasks that wait for their time
+	Reason   string                    `json:"reason"`
+	Trouble  *queue.Trouble            `json:"trouble,omitempty"` // why the target could not be reached the last time
+}
+
+// Pace is what an assessment says in a few numbers.
+type Pace struct {
+	Labourer string                    `json:"labourer_id"`
+	Status   ecology.Status            `json:"status"`
+	Metrics  map[string]ecology.Status `json:"metrics"`
+	Desired  int                       `json:"desired"`
+	Running  int                       `json:"running"`
+	Free     int                       `json:"free"`
+}
+
+// PaceOf is the pace of a labourer by its assessment.
+func PaceOf(id string, a ecology.Assessment) Pace {
+	return Pace{Labourer: id, Status: a.Status, Metrics: a.Statuses(), Desired: a.Desired, Running: a.Running, Free: a.Free}
+}
+
+// LabourerOf is the line of a labourer at a time, by its assessment, its state and what waits in its queue.
+func LabourerOf(id string, a ecology.Assessment, s queue.State, entries []queue.Entry, now time.Time) Labourer {
+	l := Labourer{Labourer: id, Paused: s.Paused, Status: a.Status, Metrics: a.Statuses(), Cap: a.Cap, Desired: a.Desired, Running: a.Running,
+		Free: a.Free, Trouble: s.Trouble}
+	for _, e := range entries {
+		if e.Due.After(now) {
+			l.Later += e.Tasks.Len()
+		} else {
+			l.Due += e.Tasks.Len()
+		}
+	}
+	l.Reason = l.reason(a, now)
+	return l
+}
+
+// reason is why no more tasks are handed out than are, in the order in which the orchestrator asks; "nothing is due" is the best of all.
+func (l Labourer) reason(a ecology.Assessment, now time.Time) string {
+	switch {
+	case l.Paused:
+		return "the labourer is paused"
+	case l.Desired == 0 && l.Cap == 0:
+		return "the cap is 0"
+	case l.Desired == 0:
+		return fmt.Sprintf("health is %s: %s", l.Status, a.Reason)
+	case l.Trouble != nil && l.Trouble.Until.After(now):
+		return fmt.Sprintf("the target could not be reached, it is tried again at %s: %s", l.Trouble.Until.UTC().Format(time.RFC3339), l.Trouble.Error)
+	case l.Due == 0:
+		return "nothing is due"
+	case l.Free == 0 && l.Status < ecology.High:
+		return fmt.Sprintf("no slot is free: %d of %d are taken; health is %s: %s", l.Running, l.Desired, l.Status, a.Reason)
+	case l.Free == 0:
+		return fmt.Sprintf("no slot is free: %d of %d are taken", l.Running, l.Desired)
+	}
+	return "tasks are being handed out"
+}
+
+// Blocked tells whether due tasks stay where they are until somebody or something changes.
+func (l Labourer) Blocked() bool { return l.Paused || l.Desired == 0 }
+
+// WaitingFor says what has to happen before a task gets further; "" for one that has reached its end. l is its labourer's line; nil where
+// the labourer is not applied any more.
+func WaitingFor(status Status, p Place, l *Labourer, now time.Time) string {
+	switch {
+	case status.Ended():
+		return ""
+	case status == Running && p.Lease.DispatchedAt.IsZero():
+		return "its worker is being started"
+	case status == Running:
+		return fmt.Sprintf("its worker, until %s; then the attempt counts as lost", p.Lease.ExpiresAt.UTC().Format(time.RFC3339))
+	case p.Lease != nil:
+		return "the last attempt failed just now; what follows is being decided"
+	case p.Entry != nil && p.Entry.Due.After(now):
+		return fmt.Sprintf("its time, %s: attempt %d", p.Entry.Due.UTC().Format(time.RFC3339), p.Entry.Attempt)
+	case l == nil:
+		return "its labourer, which is not applied"
+	case p.Entry == nil:
+		return "its place in the queue"
+	case l.Blocked() || l.Trouble != nil && l.Trouble.Until.After(now):
+		return l.Reason
+	case l.Free == 0:
+		return fmt.Sprintf("%s, and %d tasks are due", l.Reason, l.Due)
+	}
+	return fmt.Sprintf("being handed out: %d slots are free, %d tasks are due", l.Free, l.Due)
+}

@@ -1,0 +1,104 @@
+package view
+
+import (
+	"time"
+
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Status is where a task stands.
+type Status string
+
+// A task is queued until it is handed out, running until its attempt ends, and waiting between a failure and the next attempt.
+const (
+	Queued    Status = "queued"
+	Waiting   Status = "waiting"
+	Running   Status = "running"
+	Completed Status = "completed"
+	Dead      Status = "dead"
+	Cancelled Status = "cancelled"
+)
+
+// Statuses are all there are, in the order of a task's life.
+var Statuses = []Status{Queued, Waiting, Running, Completed, Dead, Cancelled}
+
+// Ended tells whether it is the status of a task that has reached its end.
+func (s Status) Ended() bool { return s == Completed || s == Dead || s == Cancelled }
+
+// Places is where the tasks of labourers are, by segment.
+type Places struct {
+	leases  map[segment.ID][]queue.Lease
+	entries map[segment.ID][]queue.Entry
+}
+
+// PlacesOf arranges leases and entries, of one labourer or several.
+func PlacesOf(leases []queue.Lease, entries []queue.Entry) Places {
+	p := Places{map[segment.ID][]queue.Lease{}, map[segment.ID][]queue.Entry{}}
+	for _, l := range leases {
+		p.leases[l.Segment] = append(p.leases[l.Segment], l)
+	}
+	for _, e := range entries {
+		p.entries[e.Segment] = append(p.entries[e.Segment], e)
+	}
+	return p
+}
+
+// Segments is which tasks of which segments are queued, waiting or running.
+func (p Places) Segments() map[segment.ID]segment.Numbers {
+	out := map[segment.ID]segment.Numbers{}
+	for id, leases := range p.leases {
+		for _, l := range leases {
+			out[id] = out[id].Union(l.Held())
+		}
+	}
+	for id, entries := range p.entries {
+		for _, e := range entries {
+			out[id] = out[id].Union(e.Tasks)
+		}
+	}
+	return out
+}
+
+// Place is what holds a task: a lease or an entry, or nothing that was seen.
+type Place struct {
+	Lease *queue.Lease
+	Entry *queue.Entry
+}
+
+// Of is what holds the next attempt at a task, or the last one where nobody has settled yet what follows it. A lease and an entry that were
+// read at different times may both name the task; the later attempt is the newer one, and of the same attempt the lease.
+func (p Places) Of(t task.Task) Place {
+	var place Place
+	if t.Status.Terminal() {
+		return place
+	}
+	newest := 0
+	for _, e := range p.entries[t.ID.Segment] {
+		if e.Tasks.Contains(t.ID.N) && e.Attempt > t.Attempt && e.Attempt > newest {
+			place, newest = Place{Entry: &e}, e.Attempt
+		}
+	}
+	for _, l := range p.leases[t.ID.Segment] {
+		if l.Held().Contains(t.ID.N) && l.Attempt >= t.Attempt && l.Attempt >= newest {
+			place, newest = Place{Lease: &l}, l.Attempt
+		}
+	}
+	return place
+}
+
+// StatusOf is where a task stands at a time, by its item and what holds it.
+func StatusOf(t task.Task, p Place, now time.Time) Status {
+	switch {
+	case t.Status.Terminal():
+		return Status(t.Status)
+	case p.Lease != nil && p.Lease.Attempt > t.Attempt:
+		return Running
+	case p.Entry != nil && (t.Status == task.Open || !p.Entry.Due.After(now)):
+		return Queued
+	case t.Status == task.Open:
+		return Queued // its entry is just being published, or on its way between two readings
+	}
+	return Waiting
+}
