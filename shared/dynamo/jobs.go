@@ -45,9 +45,7 @@ func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
 		delete(it, "text")
 		long := jobKey(job.ID, textItem+"#"+job.Fingerprint)
 		long["text"] = &types.AttributeValueMemberB{Value: text}
-		if job.State == ledger.Rejected {
-			long["expires_at"] = num(job.SubmittedAt.Add(j.Retention).Unix())
-		}
+		long["expires_at"] = num(job.SubmittedAt.Add(2 * j.Retention).Unix())
 		if _, err := j.API.PutItem(ctx, &dynamodb.PutItemInput{TableName: &j.Table, Item: long}); err != nil {
 			return fmt.Errorf("storing the text of job %s, %w", job.ID, err)
 		}
@@ -160,17 +158,18 @@ func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledge
 	return readProgress(out.Attributes), nil
 }
 
-// Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else.
-func (j Jobs) Roll(ctx context.Context, p ledger.Progress) error {
+// Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else. From then on the progress
+// is kept for twice the retention, so that it outlives the records of the stream and, most likely, its job.
+func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	is := p.Counts()
 	change := is.Minus(p.Rolled)
-	condition, values := "attribute_not_exists(rolled)", item{":is": rolled(is)}
+	condition, values := "attribute_not_exists(rolled)", item{":is": rolled(is), ":expires": num(at.Add(2 * j.Retention).Unix())}
 	if p.Rolled != (ledger.Counts{}) {
 		condition, values[":was"] = "rolled = :was", rolled(p.Rolled)
 	}
 	_, err := j.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, segmentPrefix+string(p.Segment)),
-			UpdateExpression: aws.String("SET rolled = :is"), ConditionExpression: &condition, ExpressionAttributeValues: values}},
+			UpdateExpression: aws.String("SET rolled = :is, expires_at = :expires"), ConditionExpression: &condition, ExpressionAttributeValues: values}},
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, recordItem),
 			UpdateExpression:         aws.String("ADD #completed :completed, #dead :dead, #cancelled :cancelled"),
 			ConditionExpression:      aws.String("attribute_exists(job_id)"),

@@ -3,6 +3,8 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -59,6 +61,12 @@ func (r Registry) Schema(ctx context.Context, name string) (job.Schema, bool, er
 	}
 	s, err := labourer.DecodeSchema(name, []byte(text))
 	return job.Schema(s), err == nil, err
+}
+
+// Names is what is applied, eventually consistent.
+func (r Registry) Names(ctx context.Context) (labourers, schemas []string, err error) {
+	all, err := r.All(ctx, false)
+	return slices.Sorted(maps.Keys(all.Labourers)), slices.Sorted(maps.Keys(all.Schemas)), err
 }
 
 func (r Registry) get(ctx context.Context, partition, name string) (string, bool, error) {

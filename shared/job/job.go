@@ -64,7 +64,7 @@ type Job struct {
 }
 
 // Parse reads a job: the detail of a SubmitJob event, or the text of a file. Any error is an [*Error]; its field is "job" for what can not be
-// read as a job at all.
+// read as a job at all. Beside an error the job has its id, where that could be read, and nothing else.
 func Parse(detail []byte) (Job, error) {
 	root, err := unwrap(detail)
 	if err != nil {
@@ -75,11 +75,11 @@ func Parse(detail []byte) (Job, error) {
 	j := Job{root: root, text: e.data}
 	for _, read := range []func() *Error{j.readID, j.readLabourer, j.readSchema, j.readZone, j.readPeriod, j.readNotBefore, j.readAttempts, j.readDuration} {
 		if err := read(); err != nil {
-			return Job{}, err
+			return Job{ID: j.ID}, err
 		}
 	}
 	if err := checkReserved(root, ""); err != nil {
-		return Job{}, err
+		return Job{ID: j.ID}, err
 	}
 	return j, nil
 }

@@ -93,6 +93,9 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 	reports := make([]dispatchReport, len(items))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
+	if l.Target.SQS != "" {
+		g.SetLimit(1) // a queue has an order, and so have the leases
+	}
 	for i, item := range items {
 		g.Go(func() (err error) {
 			reports[i], err = s.dispatch(ctx, l, item)
@@ -146,8 +149,8 @@ type dispatchReport struct {
 func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string) (dispatchReport, error) {
 	var out dispatchReport
 	lease, found, err := s.Control.Lease(ctx, l.ID, item)
-	if err != nil || !found || !lease.DispatchedAt.IsZero() {
-		return out, err
+	if err != nil || !found || !lease.DispatchedAt.IsZero() || undispatched(lease, s.Now().Add(adoptionMargin)) {
+		return out, err // gone, done, or about to be adopted by another one: starting workers now would start them twice
 	}
 	tasks, err := s.Tasks.Range(ctx, lease.Segment, lease.Held())
 	if err != nil {

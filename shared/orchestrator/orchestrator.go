@@ -111,6 +111,8 @@ const (
 	// dispatchTerm is after how long a lease that nobody has noted as dispatched is dispatched by somebody else. It is longer than a
 	// dispatcher lives.
 	dispatchTerm = 45 * time.Second
+	// adoptionMargin is how long before that its first dispatcher keeps off, should he still be at it.
+	adoptionMargin = 10 * time.Second
 	// claimTerm is how long others give way to one who is about to claim.
 	claimTerm = 10 * time.Second
 	// lookLimit is how many leases and entries are looked at to tell whether a labourer may have something to do.

@@ -25,7 +25,7 @@ import (
 type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error)
-	Roll(ctx context.Context, p ledger.Progress) error
+	Roll(ctx context.Context, p ledger.Progress, at time.Time) error
 }
 
 // Finisher gives jobs their end.
@@ -73,6 +73,7 @@ type Service struct {
 // Summary is what became of a batch, for the log.
 type Summary struct {
 	Retried, Died, Archived, Finished int
+	Alarm                             string // why people could not be told of the dead
 }
 
 // Handle works through a batch of tasks as they were after a write, in the order of the stream. An error means that all of it is to come
@@ -101,7 +102,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 		return out, err
 	}
 	out.Archived = len(ended)
-	if err := s.mourn(ctx, ended); err != nil {
+	if out.Alarm, err = s.mourn(ctx, ended); err != nil {
 		return out, err
 	}
 	out.Finished, err = s.enter(ctx, ended)
@@ -142,8 +143,9 @@ func (s *Service) archive(ctx context.Context, ended []task.Task) error {
 	return g.Wait()
 }
 
-// mourn tells of the dead, the bus of each and people of each labourer's.
-func (s *Service) mourn(ctx context.Context, ended []task.Task) error {
+// mourn tells of the dead, the bus of each and people of each labourer's. That people can not be told holds nothing up: it is not worth
+// a batch that comes again and again, and the event has been told.
+func (s *Service) mourn(ctx context.Context, ended []task.Task) (alarm string, err error) {
 	dead := map[string][]task.Task{}
 	var facts []event.Fact
 	for _, t := range ended {
@@ -158,14 +160,14 @@ func (s *Service) mourn(ctx context.Context, ended []task.Task) error {
 		facts = append(facts, event.TaskDead(t.ID.String(), t.Life, t.JobID, t.Labourer, t.Attempt, why))
 	}
 	if err := s.Bus.Publish(ctx, facts...); err != nil {
-		return err
+		return "", err
 	}
 	for labourer, tasks := range dead {
 		if err := s.Alarm.Died(ctx, labourer, tasks); err != nil {
-			return err
+			alarm = err.Error()
 		}
 	}
-	return nil
+	return alarm, nil
 }
 
 // enter puts ends in their jobs' progress, and finishes the jobs of which these were the last. It is how many it finished.
@@ -224,7 +226,7 @@ func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.
 		if p.Counts() == p.Rolled {
 			continue
 		}
-		if err := s.Jobs.Roll(ctx, p); err != nil && !errors.Is(err, ledger.ErrChanged) {
+		if err := s.Jobs.Roll(ctx, p, s.Now()); err != nil && !errors.Is(err, ledger.ErrChanged) {
 			return false, err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
@@ -21,27 +20,8 @@ type creation struct {
 	record  ledger.Job
 	asked   job.Job
 	plan    *job.Plan
-	limit   int // how many bytes the target takes as a payload; 0: unknown
 	message Message
 	fresh   bool // it has no record yet
-}
-
-const (
-	// envelopeBytes is room for what a worker gets beside the payload.
-	envelopeBytes = 2 << 10
-	// statesLimit is the largest input of an execution.
-	// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-	statesLimit = 256 << 10
-	// invocationLimit is the largest event of an asynchronous invocation, and the largest message of a queue: 1 MiB.
-	// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-	invocationLimit = 1 << 20
-)
-
-func payloadLimit(t labourer.Target) int {
-	if t.States != "" {
-		return statesLimit - envelopeBytes
-	}
-	return invocationLimit - envelopeBytes
 }
 
 // together groups fresh jobs that can share a segment: few tasks, the same labourer, due at the same time.

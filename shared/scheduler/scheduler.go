@@ -17,6 +17,7 @@ import (
 
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/job"
+	"github.com/drover-run/drover/shared/job/spelling"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
@@ -42,6 +43,8 @@ type Jobs interface {
 type Registry interface {
 	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
 	Schema(ctx context.Context, name string) (schema job.Schema, found bool, err error)
+	// Names is what there is, for the error that a job gets that names something else.
+	Names(ctx context.Context) (labourers, schemas []string, err error)
 }
 
 // Bus is where facts are told.
@@ -237,25 +240,41 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 		return nil, err
 	}
 	if !found {
-		return nil, &job.Error{Field: "labourer", Reason: fmt.Sprintf("%q is no labourer of this stack; apply it first", asked.Labourer)}
+		known, _, err := r.Registry.Names(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, UnknownLabourer(asked.Labourer, known)
 	}
 	schema, found, err := r.Registry.Schema(ctx, asked.Schema)
 	if err != nil {
 		return nil, err
 	}
 	if !found && asked.Schema != "" && asked.Schema != DefaultSchema {
-		return nil, &job.Error{Field: "job_schema_name", Reason: fmt.Sprintf("%q is no job schema of this stack; apply it first", asked.Schema)}
+		_, known, err := r.Registry.Names(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, asked.UnknownSchema(known)
 	}
 	plan, err := asked.Plan(schema, record.SubmittedAt)
+	if err == nil {
+		err = plan.Within(r.MaxTasks)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if total := plan.Len(); total > r.MaxTasks {
-		return nil, &job.Error{Field: "job", Reason: fmt.Sprintf("it would make %d tasks, more than the %d that a job may make", total, r.MaxTasks)}
-	}
 	record.Labourer, record.Total, record.NotBefore = l.ID, plan.Len(), asked.NotBefore
 	record.ChunkableAttrs, record.Owner, record.OwnedUntil = schema.ChunkableAttrs, r.owner, r.ownedUntil
-	return &creation{record: record, asked: asked, plan: plan, limit: payloadLimit(l.Target), message: m}, nil
+	return &creation{record: record, asked: asked, plan: plan, message: m}, nil
+}
+
+// UnknownLabourer is the error for a job whose labourer is none of those known.
+func UnknownLabourer(name string, known []string) error {
+	if nearest, ok := spelling.Nearest(name, known); ok {
+		return &job.Error{Field: "labourer", Reason: fmt.Sprintf("there is no labourer %.140q; did you mean %q?", name, nearest)}
+	}
+	return &job.Error{Field: "labourer", Reason: fmt.Sprintf("there is no labourer %.140q; apply it first", name)}
 }
 
 // DefaultSchema is the schema of jobs that name none. A stack without one chunks by dates alone.
@@ -300,19 +319,14 @@ func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creatio
 	if err != nil {
 		return nil, fmt.Errorf("job %s was accepted and is now refused: %w", known.ID, err)
 	}
-	l, found, err := r.labourer(ctx, &asked)
-	if err != nil {
+	if _, _, err := r.labourer(ctx, &asked); err != nil { // what was a part of the labourer's name is no qualifier
 		return nil, err
 	}
 	plan, err := asked.Plan(job.Schema{ChunkableAttrs: known.ChunkableAttrs}, known.SubmittedAt)
 	if err != nil || plan.Len() != known.Total {
 		return nil, fmt.Errorf("job %s was accepted with %d tasks and can not be planned again: %v", known.ID, known.Total, err)
 	}
-	c := &creation{record: known, asked: asked, plan: plan, message: m}
-	if found {
-		c.limit = payloadLimit(l.Target)
-	}
-	return c, nil
+	return &creation{record: known, asked: asked, plan: plan, message: m}, nil
 }
 
 // proceed takes up a job that another invocation handed on.

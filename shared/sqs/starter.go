@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
@@ -26,28 +25,17 @@ const (
 	batchMost    = 10
 )
 
-// senders is how many batches are sent at the same time.
-const senders = 8
-
 // Starter hands tasks to workers that read a queue.
 type Starter struct{ API API }
 
-// Start sends each task as a message, in batches.
+// Start sends each task as a message, in batches, one after the other: tasks are handed out in their order.
 func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
 	errs := make([]error, len(starts))
-	var g errgroup.Group
-	g.SetLimit(senders)
-	if l.Target.FIFO() {
-		g.SetLimit(1) // in order
-	}
 	var batch []int
 	size := 0
 	send := func() {
-		if part := batch; len(part) > 0 {
-			g.Go(func() error {
-				s.send(ctx, l, starts, part, errs)
-				return nil
-			})
+		if len(batch) > 0 {
+			s.send(ctx, l, starts, batch, errs)
 		}
 		batch, size = nil, 0
 	}
@@ -63,7 +51,6 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orches
 		batch, size = append(batch, i), size+length
 	}
 	send()
-	_ = g.Wait()
 	return errs
 }
 
