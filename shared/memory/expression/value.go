@@ -1,0 +1,235 @@
+package expression
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// Kind is a value's type as DynamoDB's own form names it: S, N, B, SS, NS, BS, M, L, BOOL, NULL; "" for what is none.
+func Kind(v types.AttributeValue) string {
+	switch v.(type) {
+	case *types.AttributeValueMemberS:
+		return "S"
+	case *types.AttributeValueMemberN:
+		return "N"
+	case *types.AttributeValueMemberB:
+		return "B"
+	case *types.AttributeValueMemberSS:
+		return "SS"
+	case *types.AttributeValueMemberNS:
+		return "NS"
+	case *types.AttributeValueMemberBS:
+		return "BS"
+	case *types.AttributeValueMemberM:
+		return "M"
+	case *types.AttributeValueMemberL:
+		return "L"
+	case *types.AttributeValueMemberBOOL:
+		return "BOOL"
+	case *types.AttributeValueMemberNULL:
+		return "NULL"
+	}
+	return ""
+}
+
+// Check refuses values that no item can have: empty sets, sets with the same element twice, what is no number.
+func Check(v types.AttributeValue) error {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberN:
+		_, err := Canonical(v.Value)
+		return err
+	case *types.AttributeValueMemberSS:
+		return checkSet("string", slices.Clone(v.Value))
+	case *types.AttributeValueMemberNS:
+		numbers := make([]string, len(v.Value))
+		for i, text := range v.Value {
+			n, err := Canonical(text)
+			if err != nil {
+				return err
+			}
+			numbers[i] = n
+		}
+		return checkSet("number", numbers)
+	case *types.AttributeValueMemberBS:
+		texts := make([]string, len(v.Value))
+		for i, b := range v.Value {
+			texts[i] = string(b)
+		}
+		return checkSet("binary", texts)
+	case *types.AttributeValueMemberM:
+		for _, one := range v.Value {
+			if err := Check(one); err != nil {
+				return err
+			}
+		}
+	case *types.AttributeValueMemberL:
+		for _, one := range v.Value {
+			if err := Check(one); err != nil {
+				return err
+			}
+		}
+	case *types.AttributeValueMemberNULL:
+		if !v.Value {
+			return refuse("One or more parameter values were invalid: Null attribute value types must have the value of true")
+		}
+	default:
+		if Kind(v) == "" {
+			return refuse("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+		}
+	}
+	return nil
+}
+
+func checkSet(of string, elements []string) error {
+	if len(elements) == 0 {
+		return refuse("One or more parameter values were invalid: An %s set  may not be empty", of)
+	}
+	slices.Sort(elements)
+	if len(slices.Compact(elements)) < len(elements) {
+		return refuse("One or more parameter values were invalid: Input collection contains duplicates.")
+	}
+	return nil
+}
+
+// Clone is a deep copy, with numbers in their canonical form. Sets come in falling order: DynamoDB promises none, and who relies on
+// one shall not find his here by chance.
+func Clone(v types.AttributeValue) types.AttributeValue {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return &types.AttributeValueMemberS{Value: v.Value}
+	case *types.AttributeValueMemberN:
+		return &types.AttributeValueMemberN{Value: canonical(v.Value)}
+	case *types.AttributeValueMemberB:
+		return &types.AttributeValueMemberB{Value: append([]byte{}, v.Value...)}
+	case *types.AttributeValueMemberSS:
+		return stringSet(slices.Clone(v.Value))
+	case *types.AttributeValueMemberNS:
+		numbers := make([]string, len(v.Value))
+		for i, n := range v.Value {
+			numbers[i] = canonical(n)
+		}
+		return numberSet(numbers)
+	case *types.AttributeValueMemberBS:
+		elements := make([][]byte, len(v.Value))
+		for i, b := range v.Value {
+			elements[i] = slices.Clone(b)
+		}
+		return binarySet(elements)
+	case *types.AttributeValueMemberM:
+		return &types.AttributeValueMemberM{Value: CloneItem(v.Value)}
+	case *types.AttributeValueMemberL:
+		list := make([]types.AttributeValue, len(v.Value))
+		for i, one := range v.Value {
+			list[i] = Clone(one)
+		}
+		return &types.AttributeValueMemberL{Value: list}
+	case *types.AttributeValueMemberBOOL:
+		return &types.AttributeValueMemberBOOL{Value: v.Value}
+	case *types.AttributeValueMemberNULL:
+		return &types.AttributeValueMemberNULL{Value: v.Value}
+	}
+	return v
+}
+
+// CloneItem is a deep copy; nil of nil.
+func CloneItem(it Item) Item {
+	if it == nil {
+		return nil
+	}
+	out := make(Item, len(it))
+	for name, v := range it {
+		out[name] = Clone(v)
+	}
+	return out
+}
+
+func canonical(text string) string {
+	n, err := Canonical(text)
+	if err != nil {
+		return text
+	}
+	return n
+}
+
+func stringSet(elements []string) types.AttributeValue {
+	slices.SortFunc(elements, func(a, b string) int { return strings.Compare(b, a) })
+	return &types.AttributeValueMemberSS{Value: elements}
+}
+
+func numberSet(elements []string) types.AttributeValue {
+	slices.SortFunc(elements, func(a, b string) int { return compareNumbers(b, a) })
+	return &types.AttributeValueMemberNS{Value: elements}
+}
+
+func binarySet(elements [][]byte) types.AttributeValue {
+	slices.SortFunc(elements, func(a, b []byte) int { return bytes.Compare(b, a) })
+	return &types.AttributeValueMemberBS{Value: elements}
+}
+
+// Equal tells whether two values are of one type and the same.
+func Equal(a, b types.AttributeValue) bool {
+	if Kind(a) != Kind(b) {
+		return false
+	}
+	switch a := a.(type) {
+	case *types.AttributeValueMemberSS:
+		return sameSet(a.Value, b.(*types.AttributeValueMemberSS).Value)
+	case *types.AttributeValueMemberNS:
+		x, y := Clone(a).(*types.AttributeValueMemberNS), Clone(b).(*types.AttributeValueMemberNS)
+		return slices.Equal(x.Value, y.Value)
+	case *types.AttributeValueMemberBS:
+		x, y := Clone(a).(*types.AttributeValueMemberBS), Clone(b).(*types.AttributeValueMemberBS)
+		return slices.EqualFunc(x.Value, y.Value, bytes.Equal)
+	case *types.AttributeValueMemberM:
+		return EqualItems(a.Value, b.(*types.AttributeValueMemberM).Value)
+	case *types.AttributeValueMemberL:
+		return slices.EqualFunc(a.Value, b.(*types.AttributeValueMemberL).Value, Equal)
+	case *types.AttributeValueMemberBOOL:
+		return a.Value == b.(*types.AttributeValueMemberBOOL).Value
+	case *types.AttributeValueMemberNULL:
+		return true
+	}
+	order, comparable := Compare(a, b)
+	return comparable && order == 0
+}
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// EqualItems tells whether two items have the same attributes.
+func EqualItems(a, b Item) bool {
+	if len(a) != len(b) || (a == nil) != (b == nil) {
+		return false
+	}
+	for name, v := range a {
+		w, there := b[name]
+		if !there || !Equal(v, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// Compare orders two strings by their bytes, two numbers or two binary values. Others, and values of two types, have no order.
+func Compare(a, b types.AttributeValue) (order int, comparable bool) {
+	switch a := a.(type) {
+	case *types.AttributeValueMemberS:
+		if b, ok := b.(*types.AttributeValueMemberS); ok {
+			return cmp.Compare(a.Value, b.Value), true
+		}
+	case *types.AttributeValueMemberN:
+		if b, ok := b.(*types.AttributeValueMemberN); ok {
+			return compareNumbers(a.Value, b.Value), true
+		}
+	case *types.AttributeValueMemberB:
+		if b, ok := b.(*types.AttributeValueMemberB); ok {
+			return bytes.Compare(a.Value, b.Value), true
+		}
+	}
+	return 0, false
+}
