@@ -34,8 +34,8 @@
 //
 // becomes
 //
-//	{"isolate_stores": true, "note": 1, "sections": ["a"], "stores": ["x"]}
-//	{"isolate_stores": true, "note": 1, "sections": ["a"], "stores": ["y"]}
+//	{"isolate_stores": true, "sections": ["a"], "note": 1, "stores": ["x"]}
+//	{"isolate_stores": true, "sections": ["a"], "note": 1, "stores": ["y"]}
 //	{"isolate_stores": true, "sections": ["b"]}
 //
 // These are the rules, which are sosw's:

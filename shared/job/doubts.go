@@ -2,27 +2,36 @@ package job
 
 import "github.com/drover-run/drover/shared/job/spelling"
 
-// Doubts are attributes that are payload, because nothing else is known by their name, but look like a misspelt word of the job language:
-// isolate_sectoins. They are no errors, for a payload may have any names; whoever checks a job before it is submitted wants to see them.
+// Doubts are attributes of the job itself, not of what lies deeper, whose author probably meant something else: they look like a misspelt word
+// of the job language (isolate_sectoins) and so are payload, or like the size of a batch without being it (max_section_per_batch). They are
+// no errors, for a payload may have any names; whoever checks a job before it is submitted wants to see them.
 func (j Job) Doubts(schema Schema) []Error {
-	known := append([]string{"job_schema_name"}, steering...)
+	words := append([]string{"job_schema_name"}, steering...)
 	for _, unit := range isolations {
-		known = append(known, "isolate_"+unit.String())
+		words = append(words, "isolate_"+unit.String())
 	}
+	known, noSizes := map[string]bool{}, map[string]string{}
 	for _, a := range schema.attributes() {
-		known = append(append(known, a.plural, a.singular), a.set...)
+		words = append(words, a.plural, "isolate_"+a.plural, a.size)
+		known[a.singular] = true
+		for _, flag := range a.set {
+			known[flag] = true
+		}
+		noSizes["max_"+a.singular+"_per_batch"] = a.size
 	}
-	exact := make(map[string]bool, len(known))
-	for _, name := range known {
-		exact[name] = true
+	for _, word := range words {
+		known[word] = true
 	}
 	var doubts []Error
 	for _, name := range j.root.names {
 		const shortest = 5 // of shorter words too many are near each other
-		if exact[name] || len(name) < shortest {
+		if size, ok := noSizes[name]; ok {
+			doubts = append(doubts, Error{name, "cuts into single values, whatever its number; " + size + " is the size of a batch"})
+		}
+		if known[name] || len(name) < shortest {
 			continue
 		}
-		if nearest, ok := spelling.Nearest(name, known); ok {
+		if nearest, ok := spelling.Nearest(name, words); ok {
 			doubts = append(doubts, Error{join("", name), "is not known and goes to the worker as payload; did you mean " + nearest + "?"})
 		}
 	}

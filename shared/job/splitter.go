@@ -223,7 +223,11 @@ func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int
 	}
 	widest := 0
 	for i := 0; i < len(values); i += size {
-		widest = max(widest, len(listOf(plural, values[i:min(i+size, len(values))]...)))
+		batch := len(listOf(plural))
+		for _, v := range values[i:min(i+size, len(values))] {
+			batch += len(v) + 1 // a comma, or for the last one nothing
+		}
+		widest = max(widest, batch-1)
 	}
 	bytes := rest.size + widest + 1
 	if hidden := rest.lookup(plural); hidden > 0 {
