@@ -1,7 +1,6 @@
 package job
 
 import (
-	"fmt"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -39,7 +38,7 @@ func (d *decoder) document() (value, bool) {
 }
 
 // syntax notes what is wrong at the current position; it returns false so that callers can return it.
-func (d *decoder) syntax(format string, arguments ...any) bool {
+func (d *decoder) syntax(want string) bool {
 	line, column := 1, 1
 	for _, letter := range d.data[:min(d.at, len(d.data))] {
 		column++
@@ -52,7 +51,7 @@ func (d *decoder) syntax(format string, arguments ...any) bool {
 		r, _ := utf8.DecodeRune(d.data[d.at:])
 		found = strconv.QuoteRune(r)
 	}
-	d.wrong = refuse("job", "is not JSON: line %d, column %d: found %s, %s", line, column, found, fmt.Sprintf(format, arguments...))
+	d.wrong = refuse("job", "is not JSON: line %d, column %d: found %s, %s", line, column, found, want)
 	return false
 }
 

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -33,13 +34,8 @@ func (f flags) over(others flags) flags {
 	if len(others) == 0 {
 		return f
 	}
-	merged := make(flags, len(f)+len(others))
-	for name, v := range others {
-		merged[name] = v
-	}
-	for name, v := range f {
-		merged[name] = v
-	}
+	merged := maps.Clone(others)
+	maps.Copy(merged, f)
 	return merged
 }
 

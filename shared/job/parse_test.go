@@ -1,7 +1,6 @@
 package job_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,7 +21,7 @@ var (
 func refusal(t require.TestingT, text string, schema job.Schema) *job.Error {
 	_, err := expand([]byte(text), schema, noon)
 	var wrong *job.Error
-	require.True(t, errors.As(err, &wrong), "%s is not refused with a *job.Error: %v", text, err)
+	require.ErrorAs(t, err, &wrong, text)
 	return wrong
 }
 
