@@ -74,7 +74,7 @@ func read(ctx context.Context, g sqs.Graveyard, e events.DynamoDBEvent) ([]task.
 			out = append(out, t)
 			continue
 		}
-		keys, _ := json.Marshal(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber})
+		keys, _ := json.Marshal(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber}) //nolint:errchkjson // strings and numbers
 		if err := g.Bury(ctx, string(keys), err.Error()); err != nil {
 			return nil, err
 		}

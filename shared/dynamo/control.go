@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -216,7 +217,7 @@ func (c Control) updateLease(ctx context.Context, l queue.Lease, update, conditi
 func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
 	if l.Held().Minus(numbers).Empty() {
 		err := c.deleteLease(ctx, l)
-		if err == nil || err != queue.ErrChanged {
+		if err == nil || !errors.Is(err, queue.ErrChanged) {
 			return err
 		}
 	}
@@ -235,7 +236,7 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 	if err != nil || !now.Held().Empty() {
 		return err
 	}
-	if err := c.deleteLease(ctx, now); err != nil && err != queue.ErrChanged {
+	if err := c.deleteLease(ctx, now); err != nil && !errors.Is(err, queue.ErrChanged) {
 		return err
 	}
 	return nil
@@ -288,7 +289,7 @@ func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) e
 	if len(l.Heard) == 0 {
 		err := c.updateLease(ctx, l, "SET heard = :heard", "attribute_exists(labourer) AND attribute_not_exists(heard)",
 			item{":heard": &types.AttributeValueMemberM{Value: item{strconv.Itoa(n): millis(at)}}}, "hearing of")
-		if err != queue.ErrChanged {
+		if !errors.Is(err, queue.ErrChanged) {
 			return err
 		}
 	}

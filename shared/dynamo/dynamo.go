@@ -30,9 +30,8 @@ type API interface {
 // items: whatever it is, nothing was written, and the writer has to read again.
 func refused(err error) bool {
 	var condition *types.ConditionalCheckFailedException
-	var cancelled *types.TransactionCanceledException
 	var conflict *types.TransactionConflictException
-	if errors.As(err, &cancelled) {
+	if cancelled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
 		return slices.ContainsFunc(cancelled.CancellationReasons, func(r types.CancellationReason) bool {
 			code := aws.ToString(r.Code)
 			return code == "ConditionalCheckFailed" || code == "TransactionConflict"

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -106,7 +107,7 @@ func (j Jobs) Disown(ctx context.Context, job ledger.Job) error {
 		ExpressionAttributeNames:  map[string]string{"#owner": "owner"},
 		ExpressionAttributeValues: item{":owner": str(job.Owner)},
 	})
-	if err = jobChanged(err, "giving up job "+job.ID); err == ledger.ErrChanged {
+	if err = jobChanged(err, "giving up job "+job.ID); errors.Is(err, ledger.ErrChanged) {
 		return nil
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/drover-run/drover/shared/ecology"
@@ -102,9 +103,7 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 			if err := s.Store.Keep(ctx, answers); err != nil {
 				return nil, err
 			}
-			for key, r := range answers {
-				known[key] = r
-			}
+			maps.Copy(known, answers)
 		}
 		if !others {
 			break

@@ -2,6 +2,7 @@ package labourer_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -44,9 +45,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 	attrs := s{"job_schemas", "default", "chunkable_attrs"}
 	details := func(more m) m {
 		d := m{"MetricName": "M", "Namespace": "N"}
-		for k, v := range more {
-			d[k] = v
-		}
+		maps.Copy(d, more)
 		return d
 	}
 	many := make(s, 101)

@@ -77,7 +77,7 @@ func (r *reader) whereTo(v value, fields map[string]value) Target {
 		r.refuse(arn, "is sosw's word for target.lambda, and there is a target already")
 	case hasARN:
 		t := Target{}
-		t.Lambda, _ = r.function(arn)
+		t.Lambda = r.function(arn)
 		return t
 	case hasTarget:
 		return r.target(target)
@@ -99,7 +99,7 @@ func (r *reader) target(v value) Target {
 		return t
 	}
 	if f, ok := fields["lambda"]; ok {
-		t.Lambda, _ = r.function(f)
+		t.Lambda = r.function(f)
 	}
 	if f, ok := fields["sqs"]; ok {
 		t.SQS, _ = r.queue(f)
@@ -110,13 +110,13 @@ func (r *reader) target(v value) Target {
 	return t
 }
 
-func (r *reader) function(v value) (string, bool) {
+func (r *reader) function(v value) string {
 	arn, ok := r.words(v, 512)
 	if ok && !lambdaPattern.MatchString(arn) {
 		r.refuse(v, "%s is neither a function's ARN (arn:aws:lambda:<region>:<account>:function:<name>, with :<alias> or :<version> or without) nor its name", shown(arn))
-		return "", false
+		return ""
 	}
-	return arn, ok
+	return arn
 }
 
 func (r *reader) stateMachine(v value) (string, bool) {

@@ -117,8 +117,7 @@ func checkJSON(data []byte) error {
 	if err == nil {
 		return nil
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return Error{Line: lineOf(data, syntax.Offset), Reason: "the text is not JSON: " + syntax.Error()}
 	}
 	return Error{Reason: "the text is not JSON: " + err.Error()}

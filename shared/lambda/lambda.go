@@ -53,7 +53,9 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	case err == nil:
 		return nil
 	case errors.As(err, &large):
-		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("function %s refuses an event of %d bytes: %s", l.Target.Lambda, len(start.Event), large.ErrorMessage())}
+		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
+			"function %s refuses an event of %d bytes: %s", l.Target.Lambda, len(start.Event), large.ErrorMessage()),
+		}
 	case errors.As(err, &many):
 		return &orchestrator.Throttled{Err: fmt.Errorf("invoking function %s, %w", l.Target.Lambda, err)}
 	}

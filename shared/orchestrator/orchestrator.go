@@ -34,7 +34,7 @@ import (
 )
 
 // Control is the labourers' states, leases and queues.
-type Control interface {
+type Control interface { //nolint:interfacebloat // one table, all of whose writes the orchestrator makes
 	State(ctx context.Context, labourer string) (queue.State, error)
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error)

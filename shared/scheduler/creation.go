@@ -189,7 +189,7 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 	written := map[int]chan error{}
 	defer func() {
 		for _, done := range written {
-			<-done
+			<-done //nolint:errcheck // the first error is what matters
 		}
 	}()
 	write := func(ordinal int) {

@@ -70,8 +70,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrato
 // start starts an execution; that one of this name was started before is the same as having started it.
 func start(ctx context.Context, api API, machine, name string, input []byte) error {
 	_, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
-	var exists *types.ExecutionAlreadyExists
-	if errors.As(err, &exists) {
+	if _, ok := errors.AsType[*types.ExecutionAlreadyExists](err); ok {
 		return nil
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,7 +125,7 @@ func (t Task) Close(end End) (Task, error) {
 		return t, ErrStale
 	}
 	t.Status, t.Attempt, t.ClosedAt = end.Status, end.Attempt, end.At
-	t.Attempts = append(t.Attempts[:len(t.Attempts):len(t.Attempts)], Attempt{
+	t.Attempts = append(slices.Clip(t.Attempts), Attempt{
 		Attempt: end.Attempt, DispatchedAt: moment(end.DispatchedAt), ClosedAt: moment(end.At), Status: end.Status, Error: end.Error,
 	})
 	t.Result, t.Stats, t.Permanent, t.RetryAfter = end.Result, end.Stats, end.Permanent, end.RetryAfter

@@ -125,8 +125,7 @@ func readEnvelope(value json.RawMessage) (*envelope, error) {
 	}
 	var e envelope
 	if err := json.Unmarshal(value, &e); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return nil, &BadEvent{"drover." + wrong.Field, fmt.Sprintf("is a JSON %s, should be %s", wrong.Value, wrong.Type)}
 		}
 		return nil, &BadEvent{"drover", err.Error()}

@@ -65,7 +65,7 @@ func ExamplePoll() {
 	queue := newFakeSQS() // instead of the client that Poll makes from the environment
 	queue.put(event("abc.7", 1, time.Now().Add(time.Hour), `"text":"to be or not to be",`))
 	work := func(ctx context.Context, task worker.Task) (any, error) {
-		defer syscall.Kill(os.Getpid(), syscall.SIGTERM) // what ECS does when it replaces the container
+		defer func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) }() // what ECS does when it replaces the container
 		return countWords(ctx, task)
 	}
 

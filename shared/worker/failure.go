@@ -95,8 +95,7 @@ func kindOf(err error) string {
 	if errors.As(err, &named) && named.kind != "" {
 		return named.kind
 	}
-	var panicked *panicked
-	if errors.As(err, &panicked) {
+	if _, ok := errors.AsType[*panicked](err); ok {
 		return "Panic"
 	}
 	// What aws-sdk-go-v2 returns: the type would be OperationError for all of AWS, the code says what happened.

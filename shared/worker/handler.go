@@ -16,7 +16,7 @@ import (
 // The function's error is reported to Drover and is none to Lambda, whose own retries would only repeat an attempt that
 // is over. Lambda sees an error when there is no task to report on (*[BadEvent]) or the report could not be sent (*[CompletionError]).
 func Start(function Func, options ...Option) {
-	lambda.StartHandler(Handler(function, options...))
+	lambda.Start(Handler(function, options...))
 }
 
 // Handler is what [Start] runs: for tests, and for wrapping in a handler of your own. Its answer to an invocation for one
