@@ -295,3 +295,14 @@ func TestASizeThatIsNoneIsDoubted(t *testing.T) {
 	require.Len(t, doubts, 1)
 	require.Equal(t, "max_section_per_batch: cuts into single values, whatever its number; max_sections_per_batch is the size of a batch", doubts[0].Error())
 }
+
+func TestARefusedJobKeepsItsIDAndNothingElse(t *testing.T) {
+	for _, text := range []string{`{"job_id": "1"}`, `{"period": "sometimes", "labourer": "w", "job_id": "1"}`, `{"job_id": "1", "labourer": "w", "drover": 1}`} {
+		j, err := job.Parse([]byte(text))
+		require.Error(t, err)
+		require.Equal(t, job.Job{ID: "1"}, j, text)
+	}
+	j, err := job.Parse([]byte(`{"job_id": "a b", "labourer": "w"}`))
+	require.Error(t, err)
+	require.Empty(t, j.ID, "a bad id is none")
+}
