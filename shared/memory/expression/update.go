@@ -199,6 +199,9 @@ func (u *BoundUpdate) Attributes(each func(name string)) {
 	}
 }
 
+// Empty tells whether the update changes nothing but that there is an item.
+func (u *BoundUpdate) Empty() bool { return len(u.actions) == 0 }
+
 // Creates tells whether the update makes an item where there is none: one that only takes away does not.
 func (u *BoundUpdate) Creates() bool {
 	return slices.ContainsFunc(u.actions, func(a action) bool { return a.clause == "SET" || a.clause == "ADD" })

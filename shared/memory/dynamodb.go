@@ -1,0 +1,295 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/memory/expression"
+)
+
+// Item is an item's attributes, or its key, by name.
+type Item = expression.Item
+
+// DynamoDB is tables in memory that take, refuse and answer requests as DynamoDB does: conditions, transactions and their reasons,
+// limits, pages, the two kinds of reads, streams, and what it all costs. It is safe for concurrent use; each request is one step.
+//
+// What DynamoDB may do at any time, it does when a hook says so: fail, throttle, leave parts of a batch unprocessed, answer an eventually
+// consistent read with the past. Parameters from before there were expressions (Expected, AttributeUpdates, …) are refused.
+type DynamoDB struct {
+	Hooks
+	// Unprocessed leaves this part of a batch undone, or unread, so that it comes back in UnprocessedItems or UnprocessedKeys.
+	Unprocessed func(table string, key Item) bool
+	// Stale is how old the state of an item is that an eventually consistent read, or any read of an index, finds: from nought, the
+	// present, to MostStale. It is asked for each item. Nil: always the present.
+	Stale func(table string, key Item) time.Duration
+
+	now func() time.Time
+
+	mu     sync.Mutex
+	tables map[string]*table
+	tokens map[string]done
+	usage  map[Use]Cost
+	parsed parsed
+}
+
+// MostStale bounds how far behind an eventually consistent read can be here. DynamoDB says "usually within a second" and promises nothing.
+const MostStale = 10 * time.Second
+
+// NewDynamoDB is a DynamoDB with these tables, empty. A table's keys, indexes and stream are heeded, everything else of it is not.
+// It panics on definitions that make no table.
+func NewDynamoDB(now func() time.Time, tables ...*dynamodb.CreateTableInput) *DynamoDB {
+	d := &DynamoDB{now: now, tables: map[string]*table{}, tokens: map[string]done{}, usage: map[Use]Cost{}, parsed: newParsed()}
+	for _, definition := range tables {
+		t := newTable(definition)
+		d.tables[t.name] = t
+	}
+	return d
+}
+
+var _ dynamo.API = (*DynamoDB)(nil)
+
+func (d *DynamoDB) serve(operation string, in any) Request {
+	return Request{Service: dynamodb.ServiceID, Operation: operation, Input: in}
+}
+
+// GetItem is DynamoDB's.
+func (d *DynamoDB) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("GetItem", in), func() (*dynamodb.GetItemOutput, error) { return d.getItem(in) })
+}
+
+// Query is DynamoDB's.
+func (d *DynamoDB) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("Query", in), func() (*dynamodb.QueryOutput, error) { return d.query(in) })
+}
+
+// BatchGetItem is DynamoDB's.
+func (d *DynamoDB) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("BatchGetItem", in), func() (*dynamodb.BatchGetItemOutput, error) { return d.batchGetItem(in) })
+}
+
+// PutItem is DynamoDB's.
+func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("PutItem", in), func() (*dynamodb.PutItemOutput, error) { return d.putItem(in) })
+}
+
+// UpdateItem is DynamoDB's.
+func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("UpdateItem", in), func() (*dynamodb.UpdateItemOutput, error) { return d.updateItem(in) })
+}
+
+// DeleteItem is DynamoDB's.
+func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("DeleteItem", in), func() (*dynamodb.DeleteItemOutput, error) { return d.deleteItem(in) })
+}
+
+// BatchWriteItem is DynamoDB's.
+func (d *DynamoDB) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("BatchWriteItem", in), func() (*dynamodb.BatchWriteItemOutput, error) { return d.batchWriteItem(in) })
+}
+
+// TransactWriteItems is DynamoDB's.
+func (d *DynamoDB) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	return serve(ctx, &d.Hooks, d.serve("TransactWriteItems", in), func() (*dynamodb.TransactWriteItemsOutput, error) { return d.transact(in) })
+}
+
+// Items is a copy of all items of a table in the order of their keys, for tests to look at. It costs nothing and asks no hook.
+func (d *DynamoDB) Items(table string) []Item {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []Item
+	if t := d.tables[table]; t != nil {
+		for _, hash := range t.hashes() {
+			for _, r := range t.partitions[hash].records {
+				if r.item != nil {
+					out = append(out, expression.CloneItem(r.item))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Put stores an item as it is, whatever was there: for tests that need one which no adapter would write. It costs nothing, asks no
+// hook, and is told on the table's stream.
+func (d *DynamoDB) Put(table string, it Item) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, err := d.table(&table)
+	if err != nil {
+		return err
+	}
+	key, err := t.keyOf(it)
+	if err != nil {
+		return err
+	}
+	if err := t.checkItem(it); err != nil {
+		return err
+	}
+	d.store(t, key, expression.CloneItem(it), nil)
+	return nil
+}
+
+// Expire deletes the items of a table whose attribute is a time, in seconds since 1970, before now: what DynamoDB's time to live does
+// within days. It is how many went. The stream tells of them as deletions by DynamoDB itself.
+func (d *DynamoDB) Expire(table, attribute string, now time.Time) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.tables[table]
+	if t == nil {
+		return 0
+	}
+	gone := 0
+	for _, hash := range t.hashes() {
+		for _, r := range slices.Clone(t.partitions[hash].records) {
+			ends, isNumber := r.item[attribute].(*types.AttributeValueMemberN)
+			if !isNumber {
+				continue
+			}
+			at := time.Unix(epoch(ends.Value), 0)
+			// What lies more than five years back is taken for no time at all.
+			if at.Before(now) && at.After(now.AddDate(-5, 0, 0)) {
+				d.store(t, r.key, nil, &events.DynamoDBUserIdentity{Type: "Service", PrincipalID: "dynamodb.amazonaws.com"})
+				gone++
+			}
+		}
+	}
+	return gone
+}
+
+// Stream is the records of a table's stream from the number-th on, 0 the first, as a function gets them. There is one for every
+// write that changed something, in order; images are as the table's definition says. Nothing is ever trimmed.
+func (d *DynamoDB) Stream(table string, number int) []events.DynamoDBEventRecord {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.tables[table]
+	if t == nil || number >= len(t.stream) {
+		return nil
+	}
+	out := make([]events.DynamoDBEventRecord, 0, len(t.stream)-number)
+	for i := max(number, 0); i < len(t.stream); i++ {
+		out = append(out, t.record(i))
+	}
+	return out
+}
+
+func (d *DynamoDB) table(name *string) (*table, error) {
+	if t := d.tables[tableName(name)]; t != nil {
+		return t, nil
+	}
+	return nil, &types.ResourceNotFoundException{Message: aws.String("Requested resource not found")}
+}
+
+// tableName is the table's name, also where it is given as an ARN.
+func tableName(name *string) string {
+	text := aws.ToString(name)
+	if _, after, found := strings.Cut(text, ":table/"); found {
+		return after
+	}
+	return text
+}
+
+// invalid is how DynamoDB refuses a request that is wrong in itself.
+func invalid(format string, args ...any) error {
+	return &smithy.GenericAPIError{Code: "ValidationException", Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
+}
+
+// refusedAs says which of a request's expressions is refused.
+func refusedAs(what string, err error) error {
+	var refused *expression.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	if what == "" {
+		return invalid("%s", refused.Reason)
+	}
+	return invalid("Invalid %s: %s", what, refused.Reason)
+}
+
+// legacy refuses parameters from before there were expressions.
+func legacy(used map[string]bool) error {
+	for name, is := range used {
+		if is {
+			return invalid("%s is a parameter from before there were expressions, which this DynamoDB does not take", name)
+		}
+	}
+	return nil
+}
+
+// parsed keeps expressions that were read before: the adapters use a few dozen.
+type parsed struct {
+	conditions  map[string]*expression.Condition
+	updates     map[string]*expression.Update
+	projections map[string]*expression.Projection
+}
+
+func newParsed() parsed {
+	return parsed{map[string]*expression.Condition{}, map[string]*expression.Update{}, map[string]*expression.Projection{}}
+}
+
+// mostParsed bounds what is kept of each kind.
+const mostParsed = 1000
+
+func remembered[T any](known map[string]T, text string, parse func(string) (T, error)) (T, error) {
+	if one, ok := known[text]; ok {
+		return one, nil
+	}
+	one, err := parse(text)
+	if err == nil && len(known) < mostParsed {
+		known[text] = one
+	}
+	return one, err
+}
+
+// condition is a request's condition, nil when it has none.
+func (d *DynamoDB) condition(what string, text *string, scope *expression.Scope) (*expression.Bound, error) {
+	if text == nil {
+		return nil, nil
+	}
+	c, err := remembered(d.parsed.conditions, *text, expression.ParseCondition)
+	if err != nil {
+		return nil, refusedAs(what, err)
+	}
+	bound, err := c.Bind(scope)
+	return bound, refusedAs(what, err)
+}
+
+func (d *DynamoDB) update(text *string, scope *expression.Scope) (*expression.BoundUpdate, error) {
+	if text == nil {
+		return &expression.BoundUpdate{}, nil
+	}
+	u, err := remembered(d.parsed.updates, *text, expression.ParseUpdate)
+	if err != nil {
+		return nil, refusedAs("UpdateExpression", err)
+	}
+	bound, err := u.Bind(scope)
+	return bound, refusedAs("UpdateExpression", err)
+}
+
+func (d *DynamoDB) projection(text *string, scope *expression.Scope) (*expression.Projection, error) {
+	if text == nil {
+		return nil, nil
+	}
+	p, err := remembered(d.parsed.projections, *text, expression.ParseProjection)
+	if err != nil {
+		return nil, refusedAs("ProjectionExpression", err)
+	}
+	bound, err := p.Bind(scope)
+	return bound, refusedAs("ProjectionExpression", err)
+}
+
+func scopeOf(names map[string]string, values Item) (*expression.Scope, error) {
+	s, err := expression.NewScope(names, values)
+	return s, refusedAs("", err)
+}

@@ -1,0 +1,167 @@
+package memory
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/memory/expression"
+)
+
+// Limits of transactions, and how long a request's token makes it one and the same.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+const (
+	mostTransactWrites = 100
+	mostTransactBytes  = 4 << 20
+	tokenTerm          = 10 * time.Minute
+)
+
+// done is a transaction that went through under a token.
+type done struct {
+	items []types.TransactWriteItem
+	at    time.Time
+}
+
+func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case len(in.TransactItems) == 0:
+		return nil, invalid("1 validation error detected: Value '[]' at 'transactItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
+	case len(in.TransactItems) > mostTransactWrites:
+		return nil, invalid("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to %d", mostTransactWrites)
+	}
+	token := aws.ToString(in.ClientRequestToken)
+	if before, known := d.tokens[token]; known && token != "" && d.now().Sub(before.at) < tokenTerm {
+		if !reflect.DeepEqual(before.items, in.TransactItems) {
+			return nil, &types.IdempotentParameterMismatchException{Message: aws.String("Request with the same token but different parameters")}
+		}
+		return d.again(in)
+	}
+	writes, err := d.writes(in.TransactItems)
+	if err != nil {
+		return nil, err
+	}
+	bytes, seen := 0, map[string]bool{}
+	for _, w := range writes {
+		if place := w.place(); seen[place] {
+			return nil, invalid("Transaction request cannot include multiple operations on one item")
+		} else {
+			seen[place] = true
+		}
+		bytes += Size(w.put) + Size(w.key)
+	}
+	if bytes > mostTransactBytes {
+		return nil, invalid("Transaction request size exceeded: Member must have a total size of less than or equal to 4 MB")
+	}
+
+	befores, afters := make([]Item, len(writes)), make([]Item, len(writes))
+	reasons := make([]types.CancellationReason, len(writes))
+	cancelled := false
+	for i, w := range writes {
+		before, after, holds, err := w.outcome()
+		befores[i], afters[i], reasons[i] = before, after, types.CancellationReason{Code: aws.String("None")}
+		switch {
+		case err != nil:
+			reasons[i] = types.CancellationReason{Code: aws.String("ValidationError"), Message: aws.String(err.Error())}
+			cancelled = true
+		case !holds:
+			reasons[i] = types.CancellationReason{Code: aws.String("ConditionalCheckFailed"), Message: aws.String("The conditional request failed")}
+			if w.shows == types.ReturnValuesOnConditionCheckFailureAllOld {
+				reasons[i].Item = expression.CloneItem(before)
+			}
+			cancelled = true
+		}
+	}
+	spent := map[string]float64{}
+	for i, w := range writes {
+		if _, begun := spent[w.table.name]; !begun {
+			d.spend("TransactWriteItems", w.table.name, "", Cost{Calls: 1})
+		}
+		// A transaction writes twice, once to prepare and once to commit; one that is cancelled is charged as well.
+		d.writeCost("TransactWriteItems", w.table, befores[i], afters[i], 2, !cancelled)
+		spent[w.table.name] += 2 * units(max(Size(befores[i]), Size(afters[i])), writeUnit)
+	}
+	if cancelled {
+		codes := ""
+		for i, r := range reasons {
+			if i > 0 {
+				codes += ", "
+			}
+			codes += aws.ToString(r.Code)
+		}
+		return nil, &types.TransactionCanceledException{CancellationReasons: reasons,
+			Message: aws.String("Transaction cancelled, please refer cancellation reasons for specific reasons [" + codes + "]")}
+	}
+	for i, w := range writes {
+		if w.put != nil || w.update != nil || w.remove {
+			d.store(w.table, w.key, afters[i], nil)
+		}
+	}
+	if token != "" {
+		d.tokens[token] = done{in.TransactItems, d.now()}
+	}
+	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: consumedByAll(in.ReturnConsumedCapacity, spent)}, nil
+}
+
+// again answers a transaction that went through before, under the same token: it is charged as a read.
+func (d *DynamoDB) again(in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
+	writes, err := d.writes(in.TransactItems)
+	if err != nil {
+		return nil, err
+	}
+	spent := map[string]float64{}
+	for _, w := range writes {
+		if _, begun := spent[w.table.name]; !begun {
+			d.spend("TransactWriteItems", w.table.name, "", Cost{Calls: 1})
+		}
+		cost := 2 * units(Size(w.table.item(w.key)), readUnit)
+		spent[w.table.name] += cost
+		d.spend("TransactWriteItems", w.table.name, "", Cost{ReadUnits: cost})
+	}
+	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: consumedByAll(in.ReturnConsumedCapacity, spent)}, nil
+}
+
+func (d *DynamoDB) writes(items []types.TransactWriteItem) ([]write, error) {
+	out := make([]write, len(items))
+	for i, it := range items {
+		given := 0
+		var err error
+		if p := it.Put; p != nil {
+			given++
+			out[i], err = d.put(parts{table: p.TableName, condition: p.ConditionExpression, names: p.ExpressionAttributeNames,
+				values: p.ExpressionAttributeValues, shows: p.ReturnValuesOnConditionCheckFailure}, p.Item)
+		}
+		if u := it.Update; u != nil && err == nil {
+			given++
+			if u.UpdateExpression == nil {
+				return nil, invalid("1 validation error detected: Value null at 'transactItems.%d.member.update.updateExpression' failed to satisfy constraint: Member must not be null", i+1)
+			}
+			out[i], err = d.change(parts{table: u.TableName, condition: u.ConditionExpression, update: u.UpdateExpression, names: u.ExpressionAttributeNames,
+				values: u.ExpressionAttributeValues, shows: u.ReturnValuesOnConditionCheckFailure}, u.Key)
+		}
+		if r := it.Delete; r != nil && err == nil {
+			given++
+			out[i], err = d.remove(parts{table: r.TableName, condition: r.ConditionExpression, names: r.ExpressionAttributeNames,
+				values: r.ExpressionAttributeValues, shows: r.ReturnValuesOnConditionCheckFailure}, r.Key)
+		}
+		if c := it.ConditionCheck; c != nil && err == nil {
+			given++
+			if c.ConditionExpression == nil {
+				return nil, invalid("1 validation error detected: Value null at 'transactItems.%d.member.conditionCheck.conditionExpression' failed to satisfy constraint: Member must not be null", i+1)
+			}
+			out[i], err = d.check(parts{table: c.TableName, condition: c.ConditionExpression, names: c.ExpressionAttributeNames,
+				values: c.ExpressionAttributeValues, shows: c.ReturnValuesOnConditionCheckFailure}, c.Key)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if given != 1 {
+			return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,264 @@
+package memory
+
+import (
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/memory/expression"
+)
+
+// write is one item's part of a request: everything checked that needs no look at the item.
+type write struct {
+	table     *table
+	key       Item
+	condition *expression.Bound
+	put       Item                    // the new item, of a put
+	update    *expression.BoundUpdate // of an update
+	remove    bool                    // of a deletion
+	shows     types.ReturnValuesOnConditionCheckFailure
+}
+
+// parts is what the requests that write one item have in common.
+type parts struct {
+	table     *string
+	condition *string
+	update    *string
+	names     map[string]string
+	values    Item
+	shows     types.ReturnValuesOnConditionCheckFailure
+}
+
+func (d *DynamoDB) prepare(p parts) (write, *expression.Scope, error) {
+	w := write{shows: p.shows}
+	var err error
+	if w.table, err = d.table(p.table); err != nil {
+		return w, nil, err
+	}
+	scope, err := scopeOf(p.names, p.values)
+	if err != nil {
+		return w, nil, err
+	}
+	if w.condition, err = d.condition("ConditionExpression", p.condition, scope); err != nil {
+		return w, nil, err
+	}
+	return w, scope, nil
+}
+
+func (p parts) unused(s *expression.Scope) error {
+	return refusedAs("", s.Unused(p.condition != nil || p.update != nil))
+}
+
+func (d *DynamoDB) put(p parts, it Item) (write, error) {
+	w, scope, err := d.prepare(p)
+	if err != nil {
+		return w, err
+	}
+	if err := p.unused(scope); err != nil {
+		return w, err
+	}
+	if w.key, err = w.table.keyOf(it); err != nil {
+		return w, err
+	}
+	w.put = expression.CloneItem(it)
+	return w, w.table.checkItem(it)
+}
+
+func (d *DynamoDB) change(p parts, key Item) (write, error) {
+	w, scope, err := d.prepare(p)
+	if err != nil {
+		return w, err
+	}
+	if w.update, err = d.update(p.update, scope); err != nil {
+		return w, err
+	}
+	if err := p.unused(scope); err != nil {
+		return w, err
+	}
+	if w.key, err = w.table.exactKey(key); err != nil {
+		return w, err
+	}
+	w.update.Attributes(func(name string) {
+		if slices.Contains(w.table.names(), name) {
+			err = invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", name)
+		}
+	})
+	return w, err
+}
+
+func (d *DynamoDB) remove(p parts, key Item) (write, error) {
+	w, err := d.check(p, key)
+	w.remove = true
+	return w, err
+}
+
+// check is a deletion or a condition check, which differ in what they do alone.
+func (d *DynamoDB) check(p parts, key Item) (write, error) {
+	w, scope, err := d.prepare(p)
+	if err != nil {
+		return w, err
+	}
+	if err := p.unused(scope); err != nil {
+		return w, err
+	}
+	w.key, err = w.table.exactKey(key)
+	return w, err
+}
+
+// outcome is what a write comes to: the item before and after, and whether its condition holds. It changes nothing.
+func (w write) outcome() (before, after Item, holds bool, err error) {
+	before = w.table.item(w.key)
+	if w.condition != nil && !w.condition.Holds(before) {
+		return before, w.put, false, nil
+	}
+	switch {
+	case w.put != nil:
+		after = w.put
+	case w.remove:
+		after = nil
+	case w.update != nil:
+		after, err = w.updated(before)
+	default:
+		after = before
+	}
+	return before, after, true, err
+}
+
+func (w write) updated(before Item) (Item, error) {
+	if before == nil && !w.update.Creates() && !w.update.Empty() {
+		return nil, nil
+	}
+	after, err := w.update.Apply(before)
+	if err != nil {
+		return nil, refusedAs("", err)
+	}
+	for name, v := range w.key {
+		after[name] = v
+	}
+	return after, w.table.checkItem(after)
+}
+
+// run carries out a single write, and is the item before and after it.
+func (d *DynamoDB) run(operation string, w write) (before, after Item, err error) {
+	before, after, holds, err := w.outcome()
+	if err != nil {
+		return nil, nil, err
+	}
+	d.spend(operation, w.table.name, "", Cost{Calls: 1})
+	d.writeCost(operation, w.table, before, after, 1, holds)
+	if !holds {
+		refused := &types.ConditionalCheckFailedException{Message: aws.String("The conditional request failed")}
+		if w.shows == types.ReturnValuesOnConditionCheckFailureAllOld {
+			refused.Item = expression.CloneItem(before)
+		}
+		return nil, nil, refused
+	}
+	d.store(w.table, w.key, after, nil)
+	return before, after, nil
+}
+
+func consumed(asked types.ReturnConsumedCapacity, table string, units float64) *types.ConsumedCapacity {
+	if asked == "" || asked == types.ReturnConsumedCapacityNone {
+		return nil
+	}
+	return &types.ConsumedCapacity{TableName: &table, CapacityUnits: &units}
+}
+
+func onlyOld(asked types.ReturnValue) error {
+	if asked == "" || asked == types.ReturnValueNone || asked == types.ReturnValueAllOld {
+		return nil
+	}
+	return invalid("ReturnValues can only be ALL_OLD or NONE")
+}
+
+func (d *DynamoDB) putItem(in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := legacy(map[string]bool{"Expected": in.Expected != nil, "ConditionalOperator": in.ConditionalOperator != ""}); err != nil {
+		return nil, err
+	}
+	if err := onlyOld(in.ReturnValues); err != nil {
+		return nil, err
+	}
+	w, err := d.put(parts{table: in.TableName, condition: in.ConditionExpression, names: in.ExpressionAttributeNames,
+		values: in.ExpressionAttributeValues, shows: in.ReturnValuesOnConditionCheckFailure}, in.Item)
+	if err != nil {
+		return nil, err
+	}
+	before, after, err := d.run("PutItem", w)
+	if err != nil {
+		return nil, err
+	}
+	out := &dynamodb.PutItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(max(Size(before), Size(after)), writeUnit))}
+	if in.ReturnValues == types.ReturnValueAllOld {
+		out.Attributes = expression.CloneItem(before)
+	}
+	return out, nil
+}
+
+func (d *DynamoDB) deleteItem(in *dynamodb.DeleteItemInput) (*dynamodb.DeleteItemOutput, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := legacy(map[string]bool{"Expected": in.Expected != nil, "ConditionalOperator": in.ConditionalOperator != ""}); err != nil {
+		return nil, err
+	}
+	if err := onlyOld(in.ReturnValues); err != nil {
+		return nil, err
+	}
+	w, err := d.remove(parts{table: in.TableName, condition: in.ConditionExpression, names: in.ExpressionAttributeNames,
+		values: in.ExpressionAttributeValues, shows: in.ReturnValuesOnConditionCheckFailure}, in.Key)
+	if err != nil {
+		return nil, err
+	}
+	before, _, err := d.run("DeleteItem", w)
+	if err != nil {
+		return nil, err
+	}
+	out := &dynamodb.DeleteItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(Size(before), writeUnit))}
+	if in.ReturnValues == types.ReturnValueAllOld {
+		out.Attributes = expression.CloneItem(before)
+	}
+	return out, nil
+}
+
+func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := legacy(map[string]bool{"Expected": in.Expected != nil, "ConditionalOperator": in.ConditionalOperator != "", "AttributeUpdates": in.AttributeUpdates != nil}); err != nil {
+		return nil, err
+	}
+	w, err := d.change(parts{table: in.TableName, condition: in.ConditionExpression, update: in.UpdateExpression, names: in.ExpressionAttributeNames,
+		values: in.ExpressionAttributeValues, shows: in.ReturnValuesOnConditionCheckFailure}, in.Key)
+	if err != nil {
+		return nil, err
+	}
+	before, after, err := d.run("UpdateItem", w)
+	if err != nil {
+		return nil, err
+	}
+	out := &dynamodb.UpdateItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(max(Size(before), Size(after)), writeUnit))}
+	switch in.ReturnValues {
+	case types.ReturnValueAllOld:
+		out.Attributes = expression.CloneItem(before)
+	case types.ReturnValueAllNew:
+		out.Attributes = expression.CloneItem(after)
+	case types.ReturnValueUpdatedOld:
+		out.Attributes = touched(w.update, before)
+	case types.ReturnValueUpdatedNew:
+		out.Attributes = touched(w.update, after)
+	}
+	return out, nil
+}
+
+// touched is the attributes that an update named, whole.
+func touched(u *expression.BoundUpdate, it Item) Item {
+	out := Item{}
+	u.Attributes(func(name string) {
+		if v, there := it[name]; there {
+			out[name] = expression.Clone(v)
+		}
+	})
+	return out
+}
