@@ -44,9 +44,10 @@ func TestWhatSoswCrashedOnLostOrDoubled(t *testing.T) {
 		{"no task for an absent attribute", two, `{"isolate_sections": true, "x": 1}`, []string{`{"isolate_sections":true,"x":1}`}, ""},
 		{"no task for a null attribute", two, `{"isolate_sections": true, "sections": null}`, []string{`{"isolate_sections":true,"sections":null}`}, ""},
 		{"no task for the value 0", two, `{"isolate_sections": true, "sections": 0}`, []string{`{"isolate_sections":true,"sections":[0]}`}, ""},
-		{"no task for an empty list", two, `{"isolate_sections": true, "sections": []}`, nil, "sections"},
-		{"no task for an empty object", two, `{"isolate_sections": true, "sections": {}}`, nil, "sections"},
-		{"no task for empty objects", two, `{"isolate_sections": true, "section": [{}, {}]}`, nil, "section"},
+		{"no task for an empty list", two, `{"isolate_sections": true, "sections": []}`, []string{}, ""},
+		{"no task for an empty object", two, `{"isolate_sections": true, "sections": {}}`, []string{}, ""},
+		{"no task for empty objects", two, `{"isolate_sections": true, "section": [{}, {}]}`, []string{}, ""},
+		{"no task for an empty list on any day", two, `{"isolate_sections": true, "sections": [], "period": "last_2_days", "isolate_days": true}`, []string{}, ""},
 		{"a branch without the attribute was dropped", two, `{"isolate_stores": true, "sections": {"a": {"stores": ["x"]}, "b": {"k": 1}, "c": {}}}`, []string{
 			`{"isolate_stores":true,"sections":["a"],"stores":["x"]}`, `{"isolate_stores":true,"sections":["b"],"k":1}`, `{"isolate_stores":true,"sections":["c"]}`}, ""},
 		{"a branch with an empty attribute was dropped", two, `{"isolate_stores": true, "sections": {"a": {"stores": ["x"]}, "b": {"stores": []}}}`, nil, "sections.b.stores"},

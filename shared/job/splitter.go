@@ -130,7 +130,9 @@ func (s *splitter) values(depth int, v *value, rest *layer, inherited flags, siz
 			return err
 		}
 	}
-	if names == 0 {
+	// A job over no values is a job without tasks: whoever computed the list found nothing to do. In a branch it is more likely a slip, as
+	// the other branches have values.
+	if names == 0 && depth > 0 {
 		return refuse(path, "is to be cut but has no values; want one or more, or leave it out for a single task without it")
 	}
 	return nil
