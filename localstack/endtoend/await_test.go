@@ -1,0 +1,47 @@
+package endtoend
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	// patience is how long something may take that takes a second on an idle machine: test machines are slow, and busy with other tests.
+	patience = 2 * time.Minute
+	// glance is how long a test looks away between two looks.
+	glance = 50 * time.Millisecond
+)
+
+// await looks until it sees what is waited for, and is what it saw then. It fails with what it saw last.
+func await[T any](t *testing.T, what string, look func() (seen T, there bool)) T {
+	t.Helper()
+	for until := time.Now().Add(patience); ; {
+		seen, there := look()
+		if there {
+			return seen
+		}
+		if time.Now().After(until) {
+			require.FailNow(t, fmt.Sprintf("waited %s in vain for %s", patience, what), "seen last: %s", shown(seen))
+		}
+		select {
+		case <-t.Context().Done():
+			require.FailNow(t, "the test ended while waiting for "+what)
+		case <-time.After(glance):
+		}
+	}
+}
+
+func shown(seen any) string {
+	if text, is := seen.(string); is {
+		return text
+	}
+	text, err := json.MarshalIndent(seen, "", "  ")
+	if err != nil {
+		return fmt.Sprintf("%+v", seen)
+	}
+	return string(text)
+}

@@ -1,0 +1,117 @@
+package endtoend
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/localstack"
+)
+
+// checkout is the project's top folder: go test runs in the package's.
+const checkout = "../.."
+
+// together is how many tests run side by side. They mostly wait; what they wait for shares two cores on a small machine.
+const together = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !given("test.parallel") {
+		if err := flag.Set("test.parallel", together); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	if err := world.end(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func given(name string) bool {
+	found := false
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+// world is what all tests share. It comes to be when the first test asks for it, and ends with the last, or with this process: the
+// emulator does not outlive it.
+var world surroundings
+
+type surroundings struct {
+	once     sync.Once
+	err      error
+	emulator *localstack.Emulator
+	meter    *meter
+	stack    *stack
+	workers  map[string]string // the outputs of the stack of workers
+}
+
+// begin is how long it may take to build, start and deploy everything.
+const begin = 10 * time.Minute
+
+// shared is the stack that all tests share.
+func shared(t *testing.T) *stack {
+	t.Helper()
+	world.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), begin)
+		defer cancel()
+		world.err = world.begin(ctx)
+	})
+	require.NoError(t, world.err, "the tests have no stack to run on")
+	return world.stack
+}
+
+func (w *surroundings) begin(ctx context.Context) (err error) {
+	if _, err := os.Stat(filepath.Join(checkout, ".local", "venv", "bin", "python3")); err != nil {
+		return errors.New("the local AWS is not installed: run the tests by make test, which sets it up, or make up once")
+	}
+	if err := build(ctx); err != nil {
+		return err
+	}
+	if w.meter, err = startMeter(); err != nil {
+		return err
+	}
+	w.emulator, err = localstack.Start(ctx, localstack.Options{Auth: true, FunctionEndpoint: w.meter.endpoint})
+	if err != nil {
+		return err
+	}
+	target, err := url.Parse(w.emulator.Endpoint)
+	if err != nil {
+		return err
+	}
+	w.meter.target.Store(target)
+	if w.stack, err = newStack(ctx, w.emulator, "drover"); err != nil {
+		return err
+	}
+	if err := w.stack.schema(ctx, "sections", "section", "store"); err != nil {
+		return err
+	}
+	w.workers, err = deploy(ctx, w.emulator, "workers", "localstack/endtoend/testdata/workers.yaml", "CompletionsQueueArn="+w.stack.out["CompletionsQueueArn"])
+	return err
+}
+
+// end stops what was started, and tells what was wrong all along: a fact that is not as its schema says, an emulator that ended by itself.
+func (w *surroundings) end() error {
+	var errs []error
+	if w.stack != nil {
+		errs = append(errs, w.stack.bus.close()...)
+	}
+	if w.emulator != nil {
+		errs = append(errs, w.emulator.Stop())
+	}
+	if w.meter != nil {
+		errs = append(errs, w.meter.server.Close())
+	}
+	return errors.Join(errs...)
+}

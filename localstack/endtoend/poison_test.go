@@ -1,0 +1,123 @@
+package endtoend
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/ledger"
+)
+
+// requireWellBeing submits a job and wants it done: whatever came before stops nobody.
+func (s *stack) requireWellBeing(t *testing.T) {
+	t.Helper()
+	s.apply(t, onLambda("Worker", 2, nil))
+	s.submit(t, tasks(3, nil))
+	require.Equal(t, ledger.Counts{Completed: 3}, s.ended(t, named(t)).Counts)
+}
+
+func TestACommandThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	for name, c := range map[string]struct{ message, reason string }{
+		"no JSON":            {`{"poison": "no JSON`, "not an event"},
+		"no event":           {`{"poison": "no event"}`, "not an event"},
+		"an unknown command": {`{"id": "poison", "source": "x", "detail-type": "DoTheDishes", "detail": {"poison": "an unknown command"}}`, "DoTheDishes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.send(t, s.out["JobsQueueUrl"], c.message)
+
+			s.requireWellBeing(t)
+			body, reason := s.lies(t, s.out["JobsDeadLetterQueueUrl"], name)
+			require.Equal(t, c.message, body)
+			require.Contains(t, reason, c.reason)
+		})
+	}
+}
+
+func TestACompletionThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	for name, c := range map[string]struct{ message, reason string }{
+		"no JSON":              {`{"poison": "no JSON`, "no JSON"},
+		"no task":              {`{"version": 1, "status": "completed", "poison": "no task"}`, "task_id"},
+		"a version to come":    {`{"version": 2, "task_id": "aaaaaaaaaaaaaaaa.0", "status": "completed", "poison": "a version to come"}`, "version"},
+		"a status of its own":  {`{"version": 1, "task_id": "aaaaaaaaaaaaaaaa.0", "status": "a status of its own"}`, "status"},
+		"an attempt before it": {`{"version": 1, "task_id": "aaaaaaaaaaaaaaaa.0", "attempt": 0, "status": "completed", "poison": "an attempt before it"}`, "attempt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.send(t, s.out["CompletionsQueueUrl"], c.message)
+
+			s.requireWellBeing(t)
+			body, reason := s.lies(t, s.out["CompletionsDeadLetterQueueUrl"], name)
+			require.Equal(t, c.message, body)
+			require.Contains(t, reason, c.reason)
+		})
+	}
+}
+
+func TestARecordThatNobodyCanReadEndsAmongTheStreamsFailuresAndStopsNobody(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	_, err := s.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(s.out["TasksTableName"]), Item: map[string]types.AttributeValue{
+		"segment": &types.AttributeValueMemberS{Value: "poisonpoisonpois"}, "n": &types.AttributeValueMemberN{Value: "0"},
+		"status": &types.AttributeValueMemberS{Value: "completed"}, "payload": &types.AttributeValueMemberS{Value: "neither labourer nor job"}}})
+	require.NoError(t, err)
+
+	s.requireWellBeing(t)
+	body, reason := s.lies(t, s.out["StreamFailuresQueueUrl"], "poisonpoisonpois")
+	require.Contains(t, body, `"keys"`)
+	require.NotEmpty(t, reason)
+}
+
+func TestCompletionsOfTasksThatDoNotExistChangeNothing(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+
+	s.report(t, object{"version": 1, "task_id": "aaaaaaaaaaaaaaaa.0", "status": "completed"},
+		object{"version": 1, "task_id": "no id of Drover's", "status": "failed"})
+
+	s.settled(t, "CompletionsQueueUrl")
+	s.requireWellBeing(t)
+	require.GreaterOrEqual(t, s.counted(t, "Unknown"), 2, "they are counted")
+}
+
+// A target that is not there is shown with the labourer, burns no attempt, and stops no other labourer (G8).
+func TestALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	for name, target := range map[string]object{
+		"function": {"lambda": "arn:aws:lambda:us-east-1:000000000000:function:that-was-never-deployed"},
+		"queue":    {"sqs": s.emulator.Endpoint + "/000000000000/that-was-never-made"},
+		"machine":  {"states": "arn:aws:states:us-east-1:000000000000:stateMachine:that-was-never-deployed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := s.desk(t)
+			s.apply(t, object{"target": target, "max_simultaneous_invocations": 2})
+			s.submit(t, tasks(3, nil))
+
+			seen := await(t, "the trouble to be shown", func() (*orchestrated, bool) {
+				seen := s.orchestrate(t, wake(t))
+				return seen, seen.Assessed.Trouble != nil
+			})
+			require.Contains(t, seen.Assessed.Reason, "could not be reached")
+			require.Zero(t, s.running(t), "what could not be started was given back")
+
+			// Its owner mends it, and all is as if nothing had been: no attempt was burnt.
+			s.apply(t, d.labourer(3, nil))
+			require.NoError(t, s.control.SetTrouble(t.Context(), named(t), nil))
+			s.orchestrate(t, wake(t))
+			for _, one := range d.take(t, 3) {
+				require.Equal(t, 1, one.attempt)
+				s.complete(t, one)
+			}
+			s.ended(t, named(t))
+		})
+	}
+}

@@ -1,0 +1,368 @@
+package endtoend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/localstack"
+	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/queue"
+)
+
+// stack is a deployed Drover, and what tests need to talk to it.
+type stack struct {
+	emulator *localstack.Emulator
+	name     string
+	out      map[string]string // its outputs
+	bus      *bus
+
+	db       *dynamodb.Client
+	sqs      *sqs.Client
+	sns      *sns.Client
+	events   *eventbridge.Client
+	machines *sfn.Client
+	lambda   *lambda.Client
+	metrics  *cloudwatch.Client
+	logs     *cloudwatchlogs.Client
+	s3       *s3.Client
+
+	jobs     dynamo.Jobs
+	control  dynamo.Control
+	registry dynamo.Registry
+}
+
+// build brings up to date what is deployed: Go knows what there is to do.
+func build(ctx context.Context) error {
+	return run(ctx, cleanEnviron(os.Environ()), nil, "make", "build", ".local/localstack/endtoend/testdata/worker/bootstrap")
+}
+
+// cleanEnviron is an environment without the settings of a make that may run these tests.
+func cleanEnviron(environ []string) []string {
+	var out []string
+	for _, variable := range environ {
+		if !strings.HasPrefix(variable, "MAKE") && !strings.HasPrefix(variable, "MFLAGS") && !strings.HasPrefix(variable, "PARAMETERS=") {
+			out = append(out, variable)
+		}
+	}
+	return append(out, "ARCH="+runtime.GOARCH)
+}
+
+// run runs a command in the checkout; its error has what the command said.
+func run(ctx context.Context, environ []string, stdout *bytes.Buffer, name string, arguments ...string) error {
+	command := exec.CommandContext(ctx, name, arguments...)
+	command.Dir, command.Env = checkout, environ
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	if stdout != nil {
+		command.Stdout = stdout
+	}
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(arguments, " "), err, said.String())
+	}
+	return nil
+}
+
+// deploy deploys a template as make deploy does, and is the stack's outputs.
+func deploy(ctx context.Context, e *localstack.Emulator, name, template string, parameters ...string) (map[string]string, error) {
+	environ := append(cleanEnviron(e.Environ()), "DROVER_STACK="+name, "PARAMETERS="+strings.Join(parameters, " "))
+	var printed bytes.Buffer
+	if err := run(ctx, environ, &printed, ".local/venv/bin/python3", "infra/deploy", template); err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for line := range strings.Lines(printed.String()) {
+		if field, value, found := strings.Cut(strings.TrimSpace(line), " "); found {
+			out[field] = strings.TrimSpace(value)
+		}
+	}
+	return out, nil
+}
+
+// newStack deploys Drover without its tick.
+func newStack(ctx context.Context, e *localstack.Emulator, name string) (*stack, error) {
+	out, err := deploy(ctx, e, name, "infra/template.yaml", "TickState=DISABLED")
+	if err != nil {
+		return nil, err
+	}
+	cfg := e.Config()
+	s := &stack{emulator: e, name: name, out: out,
+		db: dynamodb.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
+		machines: sfn.NewFromConfig(cfg), lambda: lambda.NewFromConfig(cfg), metrics: cloudwatch.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
+		s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })}
+	s.jobs = dynamo.Jobs{API: s.db, Table: out["JobsTableName"], Control: out["ControlTableName"]}
+	s.control = dynamo.Control{API: s.db, Table: out["ControlTableName"]}
+	s.registry = dynamo.Registry{API: s.db, Table: out["ControlTableName"]}
+	s.bus, err = watch(ctx, s)
+	return s, err
+}
+
+// cli runs bin/drover on the stack and is what it printed as JSON, in lines.
+func (s *stack) cli(t *testing.T, arguments ...string) string {
+	t.Helper()
+	program, err := filepath.Abs(filepath.Join(checkout, "bin", "drover"))
+	require.NoError(t, err)
+	var printed bytes.Buffer
+	environ := append(s.emulator.Environ(), "DROVER_STACK="+s.name)
+	require.NoError(t, run(t.Context(), environ, &printed, program, append([]string{"--json"}, arguments...)...))
+	return printed.String()
+}
+
+// named is the test's own name for its labourer, its job, its queue.
+func named(t *testing.T) string {
+	return strings.NewReplacer("/", ".").Replace(strings.TrimPrefix(t.Name(), "Test"))
+}
+
+// object is a JSON object.
+type object = map[string]any
+
+// apply applies a labourer under the test's name, over whatever was applied before.
+func (s *stack) apply(t *testing.T, definition object) {
+	t.Helper()
+	s.configure(t, object{"labourers": object{named(t): definition}})
+}
+
+// schema applies a job schema that tests share.
+func (s *stack) schema(ctx context.Context, name string, attributes ...string) error {
+	return s.registry.ApplySchema(ctx, name, string(labourer.Schema{ChunkableAttrs: attributes}.Stored()), 0)
+}
+
+// configure applies what a file of labourers and job schemas says.
+func (s *stack) configure(t *testing.T, file object) {
+	t.Helper()
+	text, err := json.Marshal(file)
+	require.NoError(t, err)
+	c, _, problems := labourer.Read("labourers.json", text)
+	require.Empty(t, problems)
+	applied, err := s.registry.All(t.Context(), true)
+	require.NoError(t, err)
+	for id, l := range c.Labourers {
+		require.NoError(t, s.registry.ApplyLabourer(t.Context(), id, string(l.Stored()), applied.Labourers[id].Revision))
+	}
+	for name, schema := range c.JobSchemas {
+		require.NoError(t, s.registry.ApplySchema(t.Context(), name, string(schema.Stored()), applied.Schemas[name].Revision))
+	}
+}
+
+// impatient is a policy of retries that tests can wait for.
+var impatient = object{"min": "1s", "initial": "1s", "max": "2s"}
+
+// put puts an event on the bus, and is its id.
+func (s *stack) put(t *testing.T, detailType string, detail any) string {
+	t.Helper()
+	text, err := json.Marshal(detail)
+	require.NoError(t, err)
+	out, err := s.events.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+		EventBusName: aws.String(s.out["EventBusName"]), Source: aws.String("the.tests"), DetailType: &detailType, Detail: aws.String(string(text))}}})
+	require.NoError(t, err)
+	require.Zero(t, out.FailedEntryCount, "the bus refuses %s", text)
+	return aws.ToString(out.Entries[0].EventId)
+}
+
+// submit submits a job for the test's labourer under the test's name, and is its id.
+func (s *stack) submit(t *testing.T, attributes object) string {
+	t.Helper()
+	detail := object{"job_id": named(t), "labourer": named(t)}
+	for name, value := range attributes {
+		detail[name] = value
+	}
+	s.put(t, "SubmitJob", detail)
+	return detail["job_id"].(string)
+}
+
+// tasks is the attributes of a job of n tasks, by the schema that all tests share.
+func tasks(n int, attributes object) object {
+	sections := make([]int, n)
+	for i := range sections {
+		sections[i] = i
+	}
+	out := object{"job_schema_name": "sections", "isolate_sections": true, "sections": sections}
+	for name, value := range attributes {
+		out[name] = value
+	}
+	return out
+}
+
+// ended waits until a job has come to its end, and is its record.
+func (s *stack) ended(t *testing.T, jobID string) ledger.Job {
+	t.Helper()
+	s.fact(t, "JobCompleted", object{"job_id": jobID})
+	job, found, err := s.jobs.Get(t.Context(), jobID)
+	require.NoError(t, err)
+	require.True(t, found, "job %s has no record", jobID)
+	require.Equal(t, ledger.Completed, job.State)
+	return job
+}
+
+// archived is what the archive has of a labourer's tasks.
+func (s *stack) archived(t *testing.T, labourerID string) []archive.Record {
+	t.Helper()
+	var out []archive.Record
+	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: aws.String(s.out["ArchiveBucketName"]), Prefix: aws.String("labourer=" + labourerID + "/")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, o := range page.Contents {
+			out = append(out, s.file(t, aws.ToString(o.Key))...)
+		}
+	}
+	return out
+}
+
+func (s *stack) file(t *testing.T, key string) []archive.Record {
+	t.Helper()
+	got, err := s.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(s.out["ArchiveBucketName"]), Key: &key})
+	require.NoError(t, err)
+	defer got.Body.Close()
+	var body bytes.Buffer
+	_, err = body.ReadFrom(got.Body)
+	require.NoError(t, err)
+	records, err := archive.Read(body.Bytes())
+	require.NoError(t, err)
+	return records
+}
+
+// running is how many tasks of the test's labourer are handed out.
+func (s *stack) running(t *testing.T) int {
+	t.Helper()
+	leases, err := s.control.Leases(t.Context(), named(t))
+	require.NoError(t, err)
+	return queue.Running(leases)
+}
+
+// idle waits until the test's labourer has neither leases nor queue entries: nothing of its work is left behind.
+func (s *stack) idle(t *testing.T) {
+	t.Helper()
+	await(t, "the labourer to have nothing left", func() ([]string, bool) {
+		var left []string
+		leases, err := s.control.Leases(t.Context(), named(t))
+		require.NoError(t, err)
+		for _, l := range leases {
+			left = append(left, l.Item())
+		}
+		entries, err := s.control.Due(t.Context(), named(t), time.Now().AddDate(1, 0, 0), 100)
+		require.NoError(t, err)
+		for _, e := range entries {
+			left = append(left, e.Item())
+		}
+		return left, len(left) == 0
+	})
+}
+
+// orchestrate starts the orchestrate machine as a person or the tick does, waits for its end, and is what it shows of the test's labourer:
+// nil where that was not looked at.
+func (s *stack) orchestrate(t *testing.T, input object) *orchestrated {
+	t.Helper()
+	return s.outcome(t, s.start(t, input))
+}
+
+// wake is the input for which the machine looks at the test's labourer alone.
+func wake(t *testing.T) object { return object{"labourers": []string{named(t)}} }
+
+func (s *stack) start(t *testing.T, input object) string {
+	t.Helper()
+	text, err := json.Marshal(input)
+	require.NoError(t, err)
+	out, err := s.machines.StartExecution(t.Context(), &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(s.out["OrchestrateStateMachineArn"]), Input: aws.String(string(text))})
+	require.NoError(t, err)
+	return aws.ToString(out.ExecutionArn)
+}
+
+// orchestrated is what an execution of the orchestrate machine shows of a labourer.
+type orchestrated struct {
+	Labourer string
+	Assessed struct {
+		Start                       bool
+		Reason                      string
+		Status                      int
+		Desired, Running, Free, Due int
+		Metrics                     map[string]object
+		Trouble                     object
+	}
+	Reaped  struct{ Expired int }
+	Claimed struct{ Claimed int }
+	Failed  object // the error that ended the labourer's part
+}
+
+// outcome waits for the end of an execution. (The local AWS keeps Express executions to be looked at; AWS has them in their log.)
+func (s *stack) outcome(t *testing.T, execution string) *orchestrated {
+	t.Helper()
+	out := await(t, "the end of an orchestration", func() (*sfn.DescribeExecutionOutput, bool) {
+		out, err := s.machines.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &execution})
+		require.NoError(t, err)
+		return out, out.Status != "RUNNING"
+	})
+	require.EqualValues(t, "SUCCEEDED", out.Status, "%s: %s", aws.ToString(out.Error), aws.ToString(out.Cause))
+	var all struct{ Labourers []orchestrated }
+	require.NoError(t, json.Unmarshal([]byte(aws.ToString(out.Output)), &all), "%s", aws.ToString(out.Output))
+	for _, one := range all.Labourers {
+		if one.Labourer == named(t) {
+			return &one
+		}
+	}
+	return nil
+}
+
+// situation is where the test's labourer and its job stand, for messages of what was waited for in vain.
+func (s *stack) situation(t *testing.T) string {
+	t.Helper()
+	items, err := s.db.Query(t.Context(), &dynamodb.QueryInput{TableName: aws.String(s.out["ControlTableName"]), KeyConditionExpression: aws.String("labourer = :l"),
+		ExpressionAttributeValues: map[string]dbtypes.AttributeValue{":l": &dbtypes.AttributeValueMemberS{Value: named(t)}}})
+	require.NoError(t, err)
+	var found []string
+	for _, item := range items.Items {
+		if name, is := item["item"].(*dbtypes.AttributeValueMemberS); is {
+			found = append(found, name.Value)
+		}
+	}
+	job, _, err := s.jobs.Get(t.Context(), named(t))
+	require.NoError(t, err)
+	return fmt.Sprintf("the job is %q with %+v of %d, the labourer has %v", job.State, job.Counts, job.Total, found)
+}
+
+// counted is how many reports the worker assistant's log has counted under this name, in all.
+func (s *stack) counted(t *testing.T, name string) int {
+	t.Helper()
+	function, err := s.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String(s.out["WorkerAssistantFunctionName"])})
+	require.NoError(t, err)
+	n := 0
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(s.logs, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: function.LoggingConfig.LogGroup})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, line := range page.Events {
+			var logged struct{ Summary map[string]any }
+			if json.Unmarshal([]byte(aws.ToString(line.Message)), &logged) == nil {
+				times, _ := logged.Summary[name].(float64)
+				n += int(times)
+			}
+		}
+	}
+	return n
+}

@@ -1,0 +1,141 @@
+// The worker of the end-to-end tests: a Lambda whose tasks say what is to become of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// order is what a task asks of its worker.
+type order struct {
+	// Do is how an attempt ends: complete (the default), meet, or one of the failures fail, permanent, panic, crash, exit, hang.
+	Do string `json:"do"`
+	// Until is the last attempt that ends in the failure; those after it complete. 0: all of them fail.
+	Until int `json:"until"`
+	// Meet is how many workers have to be at work at the same time before one that meets goes on.
+	Meet int `json:"meet"`
+}
+
+func main() { worker.Start(work) }
+
+func work(ctx context.Context, task worker.Task) (any, error) {
+	var o order
+	if err := task.Decode(&o); err != nil {
+		return nil, err
+	}
+	task.Stats("rows", 1)
+	if o.Until > 0 && task.Attempt > o.Until {
+		o.Do = "complete"
+	}
+	switch o.Do {
+	case "", "complete":
+		return map[string]int{"attempt": task.Attempt}, nil
+	case "meet":
+		return meet(ctx, task.LabourerID, o.Meet)
+	case "fail":
+		return nil, worker.Errorf("Boom", "attempt %d was told to fail", task.Attempt)
+	case "permanent":
+		return nil, worker.Permanent(worker.Errorf("Hopeless", "attempt %d was told that there is no hope", task.Attempt))
+	case "panic":
+		panic("told to panic")
+	case "crash":
+		go func() { panic("told to crash where nobody recovers") }()
+		select {}
+	case "exit":
+		os.Exit(3)
+	case "hang":
+		time.Sleep(time.Hour) // whatever the context says
+	}
+	return nil, worker.Permanent(fmt.Errorf("do is %q, which this worker does not know", o.Do))
+}
+
+// labour is how long a worker that meets is at work, so that those who come after it can be seen to overlap.
+const labour = 100 * time.Millisecond
+
+// meet counts the workers of a labourer that are at work at the same time, and is how many there were with this one.
+func meet(ctx context.Context, labourer string, enough int) (any, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := counter{dynamodb.NewFromConfig(cfg), os.Getenv("COUNTERS_TABLE"), labourer}
+	running, err := c.add(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	err = c.await(ctx, running, enough)
+	time.Sleep(labour)
+	_, left := c.add(ctx, -1)
+	return map[string]int{"running": running}, errors.Join(err, left)
+}
+
+// counter is one labourer's item in the table of counters.
+type counter struct {
+	api      *dynamodb.Client
+	table    string
+	labourer string
+}
+
+func (c counter) add(ctx context.Context, n int) (int, error) {
+	out, err := c.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.table, Key: c.key(), UpdateExpression: aws.String("ADD running :n"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":n": number(n)}, ReturnValues: types.ReturnValueUpdatedNew,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return whole(out.Attributes["running"]), nil
+}
+
+// await notes the greatest number of workers seen, and waits until that is enough.
+func (c counter) await(ctx context.Context, running, enough int) error {
+	_, err := c.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &c.table, Key: c.key(), UpdateExpression: aws.String("SET peak = :n"),
+		ConditionExpression:       aws.String("attribute_not_exists(peak) OR peak < :n"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":n": number(running)},
+	})
+	var lower *types.ConditionalCheckFailedException
+	if err != nil && !errors.As(err, &lower) {
+		return err
+	}
+	for {
+		out, err := c.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.table, Key: c.key(), ConsistentRead: aws.Bool(true)})
+		if err != nil {
+			return err
+		}
+		if whole(out.Item["peak"]) >= enough {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d workers did not meet: %w", enough, ctx.Err())
+		case <-time.After(labour):
+		}
+	}
+}
+
+func (c counter) key() map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"labourer": &types.AttributeValueMemberS{Value: c.labourer}}
+}
+
+func number(n int) types.AttributeValue { return &types.AttributeValueMemberN{Value: strconv.Itoa(n)} }
+
+func whole(v types.AttributeValue) int {
+	n, ok := v.(*types.AttributeValueMemberN)
+	if !ok {
+		return 0
+	}
+	i, _ := strconv.Atoi(n.Value)
+	return i
+}
