@@ -34,6 +34,9 @@ type DynamoDB struct {
 	// Stale is how old the state of an item is that an eventually consistent read, or any read of an index, finds: from nought, the
 	// present, to MostStale. It is asked for each item. Nil: always the present.
 	Stale func(table string, key Item) time.Duration
+	// Watch is told of every change of an item, nil standing for no item, as part of the request that makes it. It may call nothing of
+	// the DynamoDB, and change nothing that it is given.
+	Watch func(table string, before, after Item)
 
 	now func() time.Time
 
@@ -47,9 +50,12 @@ type DynamoDB struct {
 // MostStale bounds how far behind an eventually consistent read can be here. DynamoDB says "usually within a second" and promises nothing.
 const MostStale = 10 * time.Second
 
-// NewDynamoDB is a DynamoDB with these tables, empty. A table's keys, indexes and stream are heeded, everything else of it is not.
-// It panics on definitions that make no table.
+// NewDynamoDB is a DynamoDB with these tables, or where none is given with those of the stack, all empty. A table's keys, indexes and
+// stream are heeded, everything else of it is not. It panics on definitions that make no table.
 func NewDynamoDB(now func() time.Time, tables ...*dynamodb.CreateTableInput) *DynamoDB {
+	if len(tables) == 0 {
+		tables = StackTables("")
+	}
 	d := &DynamoDB{now: now, tables: map[string]*table{}, tokens: map[string]done{}, usage: map[Use]Cost{}, parsed: newParsed()}
 	for _, definition := range tables {
 		t := newTable(definition)
