@@ -36,7 +36,11 @@ func newJobs(s *shell) *cobra.Command {
 		want := func(j ledger.Job) bool {
 			return (labourer == "" || j.Labourer == labourer) && (state == "" || string(j.State) == state)
 		}
-		return s.listJobs(c.Context(), st, want, s.limit(limit))
+		listed, err := s.listJobs(c.Context(), st, want, s.limit(limit))
+		if err == nil && listed == 0 && labourer != "" {
+			err = st.known(c.Context(), labourer)
+		}
+		return err
 	}
 	return c
 }
@@ -73,13 +77,14 @@ func oneOf(flag, given string, words ...string) error {
 	return fmt.Errorf("%s is %q%s", flag, given, suggestion(given, words))
 }
 
-func (s *shell) listJobs(ctx context.Context, st *stack, want func(ledger.Job) bool, limit int) error {
+// listJobs prints the jobs that are wanted and is how many there were.
+func (s *shell) listJobs(ctx context.Context, st *stack, want func(ledger.Job) bool, limit int) (listed int, err error) {
 	t := table{}
 	if !s.json {
 		t = newTable(s.out, "JOB", "LABOURER", "STATE", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "OPEN", "SUBMITTED", "")
 	}
-	listed, more := 0, false
-	err := st.eachJob(ctx, s.now(), func(records []ledger.Job) (bool, error) {
+	more := false
+	err = st.eachJob(ctx, s.now(), func(records []ledger.Job) (bool, error) {
 		var wanted []ledger.Job
 		for _, r := range records {
 			if want(r) {
@@ -106,15 +111,15 @@ func (s *shell) listJobs(ctx context.Context, st *stack, want func(ledger.Job) b
 		return !more, nil
 	})
 	if err != nil || s.json {
-		return err
+		return listed, err
 	}
 	if err := t.end(); err != nil {
-		return err
+		return listed, err
 	}
 	if more {
-		fmt.Fprintf(s.out, "… and more: --limit 0 lists all\n")
+		fmt.Fprintln(s.out, "… and more: --limit 0 lists all")
 	}
-	return nil
+	return listed, nil
 }
 
 func jobCells(j view.Job) []string {

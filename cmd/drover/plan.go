@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/calendar"
 	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/scheduler"
 )
 
 // defaultMaxTasks is what the stack's parameter MaxTasksPerJob is where nothing is said.
@@ -62,6 +64,9 @@ labourer is taken as known, and the default schema has nothing to chunk by but t
 		if err != nil {
 			return inputError{err}
 		}
+		for _, doubt := range asked.Doubts(schema) {
+			s.warn(doubt.Error())
+		}
 		plan, err := asked.Plan(schema, at)
 		if err == nil {
 			err = plan.Within(most)
@@ -96,14 +101,11 @@ func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schem
 	_, plain := known.Labourers[asked.Labourer]
 	_, qualified := known.Labourers[asked.Labourer+":"+asked.Qualifier]
 	if given && !plain && !qualified {
-		return job.Schema{}, &job.Error{Field: "labourer", Reason: fmt.Sprintf("%q is no labourer of these files", asked.Labourer)}
+		return job.Schema{}, scheduler.UnknownLabourer(asked.Labourer, slices.Sorted(maps.Keys(known.Labourers)))
 	}
-	name := asked.Schema
-	if name == "" {
-		name = "default"
-	}
+	name := cmp.Or(asked.Schema, scheduler.DefaultSchema)
 	schema, found := known.JobSchemas[name]
-	if !found && name != "default" {
+	if !found && name != scheduler.DefaultSchema {
 		return job.Schema{}, asked.UnknownSchema(slices.Sorted(maps.Keys(known.JobSchemas)))
 	}
 	return job.Schema(schema), nil

@@ -92,7 +92,6 @@ Exit codes: 0 done, 1 it failed, 2 bad usage or bad input.`,
 		&cobra.Group{ID: "pure", Title: "Before anything is deployed:"},
 		&cobra.Group{ID: "work", Title: "Work:"},
 		&cobra.Group{ID: "look", Title: "What is going on:"},
-		&cobra.Group{ID: "care", Title: "Care:"},
 	)
 	add := func(group string, commands ...func(*shell) *cobra.Command) {
 		for _, make := range commands {
@@ -102,8 +101,8 @@ Exit codes: 0 done, 1 it failed, 2 bad usage or bad input.`,
 		}
 	}
 	add("pure", newValidate, newPlan, newAssess)
-	add("work", newApply, newDiff, newSubmit)
-	add("look", newJob, newJobs)
+	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newPause, newResume)
+	add("look", newJob, newJobs, newTask, newTasks, newDead, newLabourer, newLabourers, newWatch, newDoctor)
 	return root
 }
 

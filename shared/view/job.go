@@ -5,6 +5,7 @@ import (
 
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/segment"
 )
 
 // Job is the line of a job.
@@ -30,6 +31,9 @@ func JobOf(j ledger.Job, progress []ledger.Progress) Job {
 	counts := j.Counts
 	if progress != nil {
 		counts = ledger.Counts{}
+		if j.Cancelling { // what was not published by then never will be, and has no segment in which it could be counted
+			counts.Cancelled = j.Total - min(j.Total, j.Cursor*segment.Size)
+		}
 		for _, p := range progress {
 			counts = counts.Plus(p.Counts())
 		}

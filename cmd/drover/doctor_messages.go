@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strconv"
+	"time"
+
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/drover-run/drover/shared/ecology"
+)
+
+// deadLetters are the queues that should be empty, and what to do about what is in them.
+var deadLetters = []struct{ name, output, holds, fix string }{
+	{"jobs' dead letters", "JobsDeadLetterQueueUrl", "commands that could not be read or carried out",
+		"read them (the attribute reason says why), put what was meant on the bus again, then delete them"},
+	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or taken in",
+		"read them (the attribute reason says why) and mend the workers that sent them; their tasks are tried again when their leases end"},
+	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger could not take in",
+		"read them: they name the shard and the sequence numbers, and the scavenger's log says why it failed"},
+	{"events' failures", "EventFailuresQueueUrl", "events that a rule could not deliver",
+		"read them: each says which rule and target failed, and why; commands among them have to be put on the bus again"},
+}
+
+// messages looks at the queues.
+func (d *doctor) messages(ctx context.Context) []check {
+	var checks []check
+	for _, q := range []struct{ name, output string }{{"jobs queue", "JobsQueueUrl"}, {"completions queue", "CompletionsQueueUrl"}} {
+		if url := d.Outputs[q.output]; url != "" {
+			checks = append(checks, d.backlog(ctx, q.name, url))
+		}
+	}
+	for _, q := range deadLetters {
+		url := d.Outputs[q.output]
+		if url == "" {
+			continue
+		}
+		n, err := d.depth(ctx, url)
+		switch {
+		case err != nil:
+			checks = append(checks, wrong(q.name, allow, "queue %s can not be read: %v", path.Base(url), err))
+		case n > 0:
+			checks = append(checks, wrong(q.name, q.fix+": aws sqs receive-message --message-attribute-names All --queue-url "+url, "%d messages: %s", n, q.holds))
+		default:
+			checks = append(checks, fine(q.name, "none"))
+		}
+	}
+	return checks
+}
+
+// depth is how many messages a queue has, in flight and delayed ones included.
+func (d *doctor) depth(ctx context.Context, url string) (int, error) {
+	counts := []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages,
+		sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible, sqstypes.QueueAttributeNameApproximateNumberOfMessagesDelayed}
+	out, err := d.queues.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: counts})
+	if err != nil {
+		return 0, err
+	}
+	sum := 0
+	for _, name := range counts {
+		n, err := strconv.Atoi(out.Attributes[string(name)])
+		if err != nil {
+			return 0, fmt.Errorf("its attribute %s is %q", name, out.Attributes[string(name)])
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// late is from when on a message, or a record of the stream, has waited for too long.
+const late = 5 * time.Minute
+
+// backlog looks whether a queue is being worked on. How long its oldest message has waited is what CloudWatch knows.
+func (d *doctor) backlog(ctx context.Context, name, url string) check {
+	n, err := d.depth(ctx, url)
+	if err != nil {
+		return wrong(name, allow, "queue %s can not be read: %v", path.Base(url), err)
+	}
+	age, err := d.metric(ctx, "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", path.Base(url))
+	switch {
+	case err != nil:
+		return wrong(name, allow, "%d messages; how old they are can not be told: %v", n, err)
+	case n > 0 && age != nil && *age > late.Seconds():
+		return wrong(name, "see the log of the function that reads it", "%d messages, the oldest waits for %s", n, time.Duration(*age)*time.Second)
+	}
+	return fine(name, "%d messages", n)
+}
+
+// metric is the highest value of a metric in the last minutes; nil when there is none.
+func (d *doctor) metric(ctx context.Context, namespace, name, dimension, value string) (*float64, error) {
+	const key = "doctor"
+	answers, err := d.metrics.Ask(ctx, map[string]ecology.Query{key: {Namespace: namespace, MetricName: name, Statistic: "Maximum", Period: time.Minute,
+		Dimensions: []ecology.Dimension{{Name: dimension, Value: value}}}}, d.now())
+	if err != nil {
+		return nil, err
+	}
+	if why := answers[key].Error; why != "" {
+		return nil, fmt.Errorf("%s", why)
+	}
+	return answers[key].Value, nil
+}
+
+// stream looks how far the scavenger is behind.
+func (d *doctor) stream(ctx context.Context) check {
+	age, err := d.metric(ctx, "AWS/Lambda", "IteratorAge", "FunctionName", d.Outputs["ScavengerFunctionName"])
+	switch {
+	case err != nil:
+		return wrong("stream", allow, "how far the scavenger is behind can not be told: %v", err)
+	case age == nil:
+		return fine("stream", "nothing has passed in the last minutes")
+	}
+	behind := time.Duration(*age) * time.Millisecond
+	if behind > late {
+		return wrong("stream", "see the scavenger's log: retries, deaths and the archive wait for it", "the scavenger is %s behind", behind)
+	}
+	return fine("stream", "the scavenger is %s behind", behind)
+}

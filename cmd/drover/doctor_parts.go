@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/cloudformation"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// doctor examines a stack.
+type doctor struct {
+	*stack
+	now func() time.Time
+}
+
+// outputs are those that a whole stack has.
+var outputs = slices.Concat(needed, []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsQueueArn",
+	"CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "OrchestrateStateMachineArn", "BackoffStateMachineArn",
+	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "AlarmTopicArn", "DashboardUrl"})
+
+const (
+	allow  = "allow this to the credentials that drover runs with"
+	deploy = "make deploy"
+)
+
+// parts looks at what the stack is made of.
+func (d *doctor) parts(ctx context.Context) []check {
+	checks := []check{d.status()}
+	if err := d.Require(outputs...); err != nil {
+		checks = append(checks, wrong("outputs", deploy, "%v", err))
+	} else {
+		checks = append(checks, fine("outputs", "all %d are there", len(outputs)))
+	}
+	if d.Require(needed...) != nil {
+		return checks
+	}
+	checks = append(checks, d.tables(ctx), d.bucket(ctx))
+	for _, name := range []string{"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName"} {
+		if d.Outputs[name] != "" {
+			checks = append(checks, d.function(ctx, title(name, "FunctionName"), d.Outputs[name], name != "OrchestratorFunctionName"))
+		}
+	}
+	for _, name := range []string{"OrchestrateStateMachineArn", "BackoffStateMachineArn"} {
+		if d.Outputs[name] != "" {
+			checks = append(checks, d.machine(ctx, title(name, "StateMachineArn"), d.Outputs[name]))
+		}
+	}
+	return append(checks, d.tick(ctx))
+}
+
+// title makes "worker assistant" of "WorkerAssistantFunctionName".
+func title(output, suffix string) string {
+	var words strings.Builder
+	for i, r := range strings.TrimSuffix(output, suffix) {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			words.WriteByte(' ')
+		}
+		words.WriteRune(r)
+	}
+	return strings.ToLower(words.String())
+}
+
+func (d *doctor) status() check {
+	switch d.Status {
+	case "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE":
+		return fine("stack", "%s is %s", d.Name, d.Status)
+	case "CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS":
+		return wrong("stack", "wait until the deployment has ended", "%s is %s", d.Name, d.Status)
+	}
+	return wrong("stack", "see its events in CloudFormation, then "+deploy, "%s is %s", d.Name, d.Status)
+}
+
+// tables reads something of each table: it need not be there.
+func (d *doctor) tables(ctx context.Context) check {
+	const nobody = "#doctor"
+	_, err := d.tasks.Load(ctx, []task.ID{{Segment: segment.IDOf(nobody, 0)}})
+	if err == nil {
+		_, err = d.control.State(ctx, nobody)
+	}
+	if err == nil {
+		_, _, err = d.jobs.Get(ctx, nobody)
+	}
+	if err == nil {
+		_, err = d.jobs.Recent(ctx, d.now(), 1)
+	}
+	if err != nil {
+		return wrong("tables", allow, "%v", err)
+	}
+	return fine("tables", "tasks, control and jobs can be read")
+}
+
+func (d *doctor) bucket(ctx context.Context) check {
+	if _, err := d.archive.List(ctx, archive.Prefix("#doctor", d.now())); err != nil {
+		return wrong("archive", allow, "%v", err)
+	}
+	return fine("archive", "bucket %s can be read", d.archive.Name)
+}
+
+// function looks at one of the stack's functions, and at the mappings that feed it.
+func (d *doctor) function(ctx context.Context, name, id string, fed bool) check {
+	is, err := d.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &id})
+	if err != nil {
+		return wrong(name, deploy+", if it is gone", "function %s can not be read: %v", id, err)
+	}
+	if is.State != "" && is.State != lambdatypes.StateActive && is.State != lambdatypes.StateInactive {
+		return wrong(name, deploy, "function %s is %s: %s", id, is.State, aws.ToString(is.StateReason))
+	}
+	if is.LastUpdateStatus == lambdatypes.LastUpdateStatusFailed {
+		return wrong(name, deploy, "the last update of function %s failed: %s", id, aws.ToString(is.LastUpdateStatusReason))
+	}
+	if !fed {
+		return fine(name, "function %s is active", id)
+	}
+	mappings, err := d.functions.ListEventSourceMappings(ctx, &awslambda.ListEventSourceMappingsInput{FunctionName: &id})
+	switch {
+	case err != nil:
+		return wrong(name, allow, "the mappings of function %s can not be listed: %v", id, err)
+	case len(mappings.EventSourceMappings) == 0:
+		return wrong(name, deploy, "nothing feeds function %s: its event source mapping is gone", id)
+	}
+	for _, m := range mappings.EventSourceMappings {
+		switch state := aws.ToString(m.State); state {
+		case "Enabled", "Enabling", "Updating", "Creating":
+		default:
+			return wrong(name, "aws lambda update-event-source-mapping --enabled --uuid "+aws.ToString(m.UUID), "the mapping that feeds function %s is %s: %s",
+				id, state, aws.ToString(m.StateTransitionReason))
+		}
+		if last := aws.ToString(m.LastProcessingResult); strings.HasPrefix(last, "PROBLEM") {
+			return wrong(name, "see the function's log, and what it is allowed to do", "the mapping that feeds function %s says %s", id, last)
+		}
+	}
+	return fine(name, "function %s is active and fed", id)
+}
+
+func (d *doctor) machine(ctx context.Context, name, arn string) check {
+	is, err := d.machines.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: &arn})
+	if err != nil {
+		return wrong(name, deploy+", if it is gone", "state machine %s can not be read: %v", arn, err)
+	}
+	if is.Status != "" && is.Status != sfntypes.StateMachineStatusActive {
+		return wrong(name, deploy, "state machine %s is %s", arn, is.Status)
+	}
+	return fine(name, "state machine %s is active", aws.ToString(is.Name))
+}
+
+// tick looks at the rule that is the net below the wakes.
+func (d *doctor) tick(ctx context.Context) check {
+	resources, err := cloudformation.Resources(ctx, d.formations, d.Name)
+	if err != nil {
+		return wrong("tick", allow, "%v", err)
+	}
+	rule := resources["TickRule"]
+	if rule == "" {
+		return wrong("tick", deploy, "the stack has no TickRule")
+	}
+	is, err := d.rules.DescribeRule(ctx, &awseventbridge.DescribeRuleInput{Name: &rule})
+	if err != nil {
+		return wrong("tick", deploy+", if it is gone", "rule %s can not be read: %v", rule, err)
+	}
+	if is.State == eventbridgetypes.RuleStateDisabled {
+		return wrong("tick", fmt.Sprintf("aws events enable-rule --name %s, or deploy with TickState=ENABLED", rule),
+			"rule %s is disabled: a wake that is lost is not made good", rule)
+	}
+	return fine("tick", "rule %s is enabled", rule)
+}

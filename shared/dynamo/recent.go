@@ -1,0 +1,28 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// Recent lists the ids of the last jobs submitted in a month (UTC), at most so many, the newest first. It is eventually consistent.
+func (j Jobs) Recent(ctx context.Context, month time.Time, limit int) ([]string, error) {
+	items, err := query(ctx, j.API, dynamodb.QueryInput{
+		TableName: &j.Table, IndexName: aws.String(monthIndex), ScanIndexForward: aws.Bool(false),
+		KeyConditionExpression:    aws.String("#month = :month"),
+		ExpressionAttributeNames:  map[string]string{"#month": "month"},
+		ExpressionAttributeValues: item{":month": str(month.UTC().Format("2006-01"))},
+	}, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing the last jobs of %s, %w", month.UTC().Format("2006-01"), err)
+	}
+	ids := make([]string, len(items))
+	for i, it := range items {
+		ids[i] = it.str("job_id")
+	}
+	return ids, nil
+}
