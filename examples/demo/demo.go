@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/queue"
+
+	"github.com/drover-run/drover/localstack"
+)
+
+// demo is one run, from an empty machine to an answer.
+type demo struct {
+	screen  *screen
+	calls   bool
+	started time.Time
+
+	meter    *localstack.Meter
+	emulator *localstack.Emulator
+	stack    *stack
+}
+
+func (d *demo) run(ctx context.Context) error {
+	for _, built := range []string{commandLine, goWorker} {
+		if _, err := os.Stat(built); err != nil {
+			return fmt.Errorf("%w; make demo builds it, in the project's own folder", err)
+		}
+	}
+	weather, err := planned("examples/weather")
+	if err != nil {
+		return err
+	}
+	kinds, err := planned("examples/python")
+	if err != nil {
+		return err
+	}
+
+	d.screen.say("Drover on a local AWS: what was the weather of Seattle, 2012 to 2015?\n")
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"Starting a local AWS", d.start},
+		{"Deploying infra/template.yaml as stack " + stackName, d.deploy},
+		{"Uploading the data, creating two workers (Go, Python)", d.createWorkers},
+	} {
+		if err := d.screen.step(step.what, func() error { return step.do(ctx) }); err != nil {
+			return err
+		}
+	}
+	if err := d.apply(ctx, "examples/weather/labourers.yaml", "examples/python/labourers.yaml"); err != nil {
+		return err
+	}
+
+	// One after the other, so that what is counted is one job's.
+	first, err := d.perform(ctx, "examples/weather/job.json", weather)
+	if err != nil {
+		return err
+	}
+	second, err := d.perform(ctx, "examples/python/job.json", kinds)
+	if err != nil {
+		return err
+	}
+
+	d.screen.say("")
+	answer, wrong := checkWeather(weather, first.records)
+	d.screen.say("%s", answer)
+	counted, wrongKinds := checkKinds(second.records)
+	d.screen.say("%s", counted)
+	d.screen.say("%s", costs(first, d.calls))
+	if err := errors.Join(wrong, wrongKinds, weather.check(first), kinds.check(second)); err != nil {
+		return err
+	}
+	return d.next(ctx, first)
+}
+
+// end stops what was started.
+func (d *demo) end() error {
+	var errs []error
+	if d.emulator != nil {
+		errs = append(errs, d.emulator.Stop())
+	}
+	if d.meter != nil {
+		errs = append(errs, d.meter.Stop())
+	}
+	d.screen.settle()
+	return errors.Join(errs...)
+}
+
+func (d *demo) start(ctx context.Context) (err error) {
+	if d.meter, err = localstack.StartMeter(); err != nil {
+		return err
+	}
+	if d.emulator, err = localstack.Start(ctx, localstack.Options{FunctionEndpoint: d.meter.Endpoint}); err != nil {
+		return err
+	}
+	return d.meter.Forward(d.emulator.Endpoint)
+}
+
+func (d *demo) deploy(ctx context.Context) (err error) {
+	if d.stack, err = deploy(ctx, d.emulator); err != nil {
+		return err
+	}
+	return d.stack.nameCallers(ctx, d.emulator)
+}
+
+func (d *demo) createWorkers(ctx context.Context) error {
+	return d.stack.createWorkers(ctx, d.emulator)
+}
+
+// drover shows a command, runs it, and is what it says.
+func (d *demo) drover(ctx context.Context, arguments ...string) (string, error) {
+	d.screen.say("\n$ drover %s", strings.Join(arguments, " "))
+	command := exec.CommandContext(ctx, commandLine, arguments...)
+	command.Env = append(d.emulator.Environ(), "DROVER_STACK="+stackName)
+	return output(command)
+}
+
+// apply has the stack know the labourers, and Lambda tell of workers that crash.
+func (d *demo) apply(ctx context.Context, files ...string) error {
+	arguments := []string{"apply", "--wire"}
+	for _, file := range files {
+		arguments = append(arguments, "-f", file)
+	}
+	said, err := d.drover(ctx, arguments...)
+	if err != nil {
+		return err
+	}
+	// Where nothing was, everything changes: the last line says it shortly.
+	d.screen.say("%s", said[strings.LastIndexByte(said, '\n')+1:])
+	return nil
+}
+
+// performance is a job that was done.
+type performance struct {
+	job     ledger.Job
+	records []archive.Record // of its tasks, as they are archived
+	spent   spent
+}
+
+// perform submits a job, shows how it goes on, and reads its records when it has ended.
+func (d *demo) perform(ctx context.Context, file string, of plan) (performance, error) {
+	before, err := d.atRest(ctx)
+	if err != nil {
+		return performance{}, err
+	}
+	id, err := d.drover(ctx, "submit", file)
+	if err != nil {
+		return performance{}, err
+	}
+	d.screen.say("%s", id)
+	job, err := d.follow(ctx, id, of)
+	if err != nil {
+		return performance{}, err
+	}
+	after, err := d.atRest(ctx)
+	if err != nil {
+		return performance{}, err
+	}
+	records, err := d.stack.records(ctx, job)
+	if err != nil {
+		return performance{}, err
+	}
+	return performance{job, records, after.since(before)}, nil
+}
+
+const (
+	// look is how often the demo looks at the tables. It asks the emulator itself, so that it does not count.
+	look = 200 * time.Millisecond
+	// stuck is after how long without any change the demo gives up.
+	stuck = 90 * time.Second
+)
+
+// follow shows where the tasks of a job are until all have reached their end.
+func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, error) {
+	var last counts
+	changed := time.Now()
+	for {
+		job, found, err := d.stack.jobs.Get(ctx, id)
+		if err != nil {
+			return job, err
+		}
+		if found && job.State == ledger.Rejected {
+			return job, fmt.Errorf("job %s was rejected: %s: %s", id, job.ErrorField, job.ErrorReason)
+		}
+		c, err := d.stack.count(ctx, id, of)
+		if err != nil {
+			return job, err
+		}
+		finished := found && job.State == ledger.Completed
+		d.screen.progress(c, time.Now(), finished)
+		if finished {
+			return job, nil
+		}
+		if c != last {
+			last, changed = c, time.Now()
+		} else if time.Since(changed) > stuck {
+			return job, fmt.Errorf("job %s has not moved for %s: %s", id, stuck, c)
+		}
+		if err := pause(ctx, look); err != nil {
+			return job, err
+		}
+	}
+}
+
+// count is where the tasks of a job are. The job is the only one of its labourer.
+func (s *stack) count(ctx context.Context, id string, of plan) (counts, error) {
+	c := counts{total: of.tasks}
+	progress, err := s.jobs.Progress(ctx, id)
+	if err != nil {
+		return c, err
+	}
+	for _, p := range progress {
+		c.completed, c.dead = c.completed+p.Counts().Completed, c.dead+p.Counts().Dead
+	}
+	entries, err := s.control.Queue(ctx, of.labourer)
+	if err != nil {
+		return c, err
+	}
+	for _, e := range entries {
+		if e.Attempt > 1 {
+			c.waiting += e.Tasks.Len()
+		}
+	}
+	leases, err := s.control.Leases(ctx, of.labourer)
+	if err != nil {
+		return c, err
+	}
+	// What has ended in between the two looks was counted already.
+	c.running = min(queue.Running(leases), c.queued())
+	return c, nil
+}
+
+// records reads the archive for the records of a job's tasks, each once.
+func (s *stack) records(ctx context.Context, job ledger.Job) ([]archive.Record, error) {
+	keys, err := s.archive.List(ctx, "labourer="+job.Labourer+"/")
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]archive.Record{}
+	for _, key := range keys {
+		body, err := s.archive.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		records, err := archive.Read(body)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		for _, r := range records {
+			if r.JobID == job.ID {
+				found[r.TaskID] = r
+			}
+		}
+	}
+	records := make([]archive.Record, 0, len(found))
+	for _, r := range found {
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// next shows what one would do about the dead.
+func (d *demo) next(ctx context.Context, p performance) error {
+	dead, err := d.drover(ctx, "dead", "--job", p.job.ID)
+	if err != nil {
+		return err
+	}
+	d.screen.say("%s", dead)
+	d.screen.say(`
+That task was poisoned by the job itself. What one does about the dead, once their cause is mended:
+  drover task TASK       its payload, and the errors of its attempts
+  drover replay TASK     another try; or all of a job: drover replay --job JOB
+To have a stack that stays: eval "$(make -s up)", make deploy, and the same commands; make down ends it.
+
+All is as it should be, after %s. The local AWS ends here, and all of it.`, seconds(time.Since(d.started)))
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

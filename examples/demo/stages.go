@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"github.com/drover-run/drover/localstack"
+)
+
+// stage is what one function does to a task.
+type stage struct {
+	name     string
+	caller   string // what the function's calls are counted under
+	function string // what it is called; of Drover's, the stack's output that says so
+}
+
+// stages are in the order in which a task meets them.
+var stages = []stage{
+	{"create the tasks", "scheduler", "SchedulerFunctionName"},
+	{"claim and dispatch", "orchestrator", "OrchestratorFunctionName"},
+	{"work", worker, worker},
+	{"close", "worker-assistant", "WorkerAssistantFunctionName"},
+	{"scavenge, retry, archive", "scavenger", "ScavengerFunctionName"},
+}
+
+// worker is the function whose job is counted. Its own template has it say who it is.
+const worker = "weather"
+
+func (s *stack) functionOf(of stage) string {
+	if name, ok := s.Outputs[of.function]; ok {
+		return name
+	}
+	return of.function
+}
+
+// nameCallers has the stack's functions say in their calls who they are, so that the meter can tell them apart.
+func (s *stack) nameCallers(ctx context.Context, e *localstack.Emulator) error {
+	api := lambda.NewFromConfig(e.Config())
+	for _, of := range stages {
+		if of.caller == worker {
+			continue
+		}
+		if err := s.Require(of.function); err != nil {
+			return err
+		}
+		if err := localstack.NameFunction(ctx, api, s.functionOf(of), of.caller); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spent is what was used, by caller, and how often each was invoked.
+type spent struct {
+	usage       map[string]localstack.Usage
+	invocations map[string]int
+}
+
+func (s spent) since(earlier spent) spent {
+	later := spent{map[string]localstack.Usage{}, map[string]int{}}
+	for caller, u := range s.usage {
+		later.usage[caller] = u.Since(earlier.usage[caller])
+	}
+	for caller, n := range s.invocations {
+		later.invocations[caller] = n - earlier.invocations[caller]
+	}
+	return later
+}
+
+// all is what all callers used together.
+func (s spent) all() (localstack.Usage, int) {
+	var sum localstack.Usage
+	for _, u := range s.usage {
+		sum = sum.Plus(u)
+	}
+	invocations := 0
+	for _, n := range s.invocations {
+		invocations += n
+	}
+	return sum, invocations
+}
+
+// atRest is what was spent so far, when nobody spends any more.
+func (d *demo) atRest(ctx context.Context) (spent, error) {
+	const silence, atMost = 700 * time.Millisecond, 15 * time.Second
+	for began := time.Now(); ; {
+		before, _ := spent{usage: d.meter.Usage()}.all()
+		if err := pause(ctx, silence); err != nil {
+			return spent{}, err
+		}
+		usage := d.meter.Usage()
+		if after, _ := (spent{usage: usage}).all(); after.Total() > before.Total() && time.Since(began) < atMost {
+			continue
+		}
+		invocations, err := d.stack.invocations(ctx, d.emulator)
+		return spent{usage, invocations}, err
+	}
+}
+
+// invocations is how often each function was invoked, by its log.
+func (s *stack) invocations(ctx context.Context, e *localstack.Emulator) (map[string]int, error) {
+	functions, logs := lambda.NewFromConfig(e.Config()), cloudwatchlogs.NewFromConfig(e.Config())
+	counted := map[string]int{}
+	for _, of := range stages {
+		name := s.functionOf(of)
+		is, err := functions.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})
+		if err != nil {
+			return nil, fmt.Errorf("looking for the log of function %s: %w", name, err)
+		}
+		begun := cloudwatchlogs.NewFilterLogEventsPaginator(logs, &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: is.LoggingConfig.LogGroup, FilterPattern: aws.String(`"START RequestId"`)})
+		for begun.HasMorePages() {
+			page, err := begun.NextPage(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("reading the log of function %s: %w", name, err)
+			}
+			counted[of.caller] += len(page.Events)
+		}
+	}
+	return counted, nil
+}

@@ -1,0 +1,258 @@
+package localstack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// Meter stands between an emulator and those who call it, and counts what each of them costs: calls, and DynamoDB's units. It starts
+// before the emulator, whose functions get its Endpoint as theirs (Options.FunctionEndpoint):
+//
+//	meter, err := localstack.StartMeter()
+//	emulator, err := localstack.Start(ctx, localstack.Options{FunctionEndpoint: meter.Endpoint})
+//	err = meter.Forward(emulator.Endpoint)
+//
+// What services do among themselves (a queue that calls its function, a state machine its steps) does not pass it: on AWS too these are no
+// calls of the account's. As it adds to requests, their signatures do not hold: it is not for an emulator that enforces roles.
+type Meter struct {
+	// Endpoint is the URL to reach it at, http://localhost:<port>.
+	Endpoint string
+
+	server *http.Server
+	target atomic.Pointer[url.URL]
+
+	mu    sync.Mutex
+	usage map[string]*Usage
+}
+
+// Usage is what a caller has cost.
+type Usage struct {
+	// Calls are requests, repeated ones included, by service and operation: "dynamodb UpdateItem". Where a service has no names for its
+	// operations on the wire, the method stands for it: "s3 GET".
+	Calls map[string]int
+	// WriteUnits and ReadUnits are capacity units of DynamoDB, indexes included; see units for how they come about.
+	WriteUnits, ReadUnits float64
+	// Refused is how many writes did not come about as a condition did not hold. They are in WriteUnits with the least that each costs.
+	Refused int
+}
+
+// Total is the number of all calls.
+func (u Usage) Total() int {
+	total := 0
+	for _, n := range u.Calls {
+		total += n
+	}
+	return total
+}
+
+// Since is the usage after an earlier one of the same caller.
+func (u Usage) Since(earlier Usage) Usage {
+	calls := map[string]int{}
+	for name, n := range u.Calls {
+		if n -= earlier.Calls[name]; n != 0 {
+			calls[name] = n
+		}
+	}
+	return Usage{calls, u.WriteUnits - earlier.WriteUnits, u.ReadUnits - earlier.ReadUnits, u.Refused - earlier.Refused}
+}
+
+// Plus is the usage of two callers together.
+func (u Usage) Plus(other Usage) Usage {
+	calls := map[string]int{}
+	for _, one := range []Usage{u, other} {
+		for name, n := range one.Calls {
+			calls[name] += n
+		}
+	}
+	return Usage{calls, u.WriteUnits + other.WriteUnits, u.ReadUnits + other.ReadUnits, u.Refused + other.Refused}
+}
+
+// StartMeter starts a meter on a free port. Until it knows where to forward to, it refuses what comes.
+func StartMeter() (*Meter, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time that a context could bound
+	if err != nil {
+		return nil, fmt.Errorf("starting the meter: %w", err)
+	}
+	m := &Meter{Endpoint: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), usage: map[string]*Usage{}} //nolint:forcetypeassert // it is "tcp"
+	// A function keeps its connections as long as it lives, and each call of one waits for its answer.
+	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		ErrorLog:  log.New(io.Discard, "", 0), // whoever called is told
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(m.target.Load())
+			r.Out.Host = r.In.Host
+		},
+		ModifyResponse: m.read,
+	}
+	m.server = &http.Server{ //nolint:gosec // only this machine can reach it
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if m.target.Load() == nil {
+				http.Error(w, "the meter does not know yet where to forward to", http.StatusServiceUnavailable)
+				return
+			}
+			r, err := m.enter(r)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			proxy.ServeHTTP(w, r)
+		}),
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	m.server.RegisterOnShutdown(transport.CloseIdleConnections)
+	go func() { _ = m.server.Serve(listener) }()
+	return m, nil
+}
+
+// Forward tells the meter where the emulator is.
+func (m *Meter) Forward(endpoint string) error {
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		return fmt.Errorf("the meter cannot forward to %q: %w", endpoint, err)
+	}
+	m.target.Store(target)
+	return nil
+}
+
+// Stop ends the meter, calls that are under way included.
+func (m *Meter) Stop() error { return m.server.Close() }
+
+// Usage is what each caller has cost so far, by the name that NameFunction gave it; "" are all that have none.
+func (m *Meter) Usage() map[string]Usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	usage := make(map[string]Usage, len(m.usage))
+	for caller, u := range m.usage {
+		usage[caller] = Usage{maps.Clone(u.Calls), u.WriteUnits, u.ReadUnits, u.Refused}
+	}
+	return usage
+}
+
+// AppID is the variable by which the SDKs learn what their requests are to call the application that makes them.
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-appid.html
+const AppID = "AWS_SDK_UA_APP_ID"
+
+// NameFunction has a function say in its requests who it is: letters, digits and dashes, 50 at most. It updates the function's configuration.
+func NameFunction(ctx context.Context, api *lambda.Client, function, caller string) error {
+	is, err := api.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &function})
+	if err != nil {
+		return fmt.Errorf("naming the function %s: %w", function, err)
+	}
+	variables := map[string]string{}
+	if is.Environment != nil {
+		maps.Copy(variables, is.Environment.Variables)
+	}
+	variables[AppID] = caller
+	_, err = api.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &function,
+		Environment: &types.Environment{Variables: variables}})
+	if err != nil {
+		return fmt.Errorf("naming the function %s: %w", function, err)
+	}
+	return nil
+}
+
+// call is a request on its way.
+type call struct {
+	caller, service, operation string
+	body                       []byte // DynamoDB's alone
+}
+
+type callKey struct{}
+
+// enter notes a request, and has DynamoDB tell what it consumes.
+func (m *Meter) enter(r *http.Request) (*http.Request, error) {
+	c := call{callerOf(r), serviceOf(r), operationOf(r), nil}
+	if c.service == "dynamodb" {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, errors.New("the meter cannot read the request")
+		}
+		c.body = body
+		body = askForCapacity(c.operation, body)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	m.count(c, 0, 0, 0, 1)
+	return r.WithContext(context.WithValue(r.Context(), callKey{}, c)), nil
+}
+
+// read notes what an answer of DynamoDB says of the units that it cost.
+func (m *Meter) read(r *http.Response) error {
+	c, ok := r.Request.Context().Value(callKey{}).(call)
+	if !ok || c.service != "dynamodb" || r.StatusCode != http.StatusOK && !slices.Contains(writes, c.operation) {
+		return nil
+	}
+	answer, err := io.ReadAll(r.Body)
+	_ = r.Body.Close()
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(answer))
+	write, read, refused, err := units(c.operation, c.body, answer)
+	if err != nil {
+		return err
+	}
+	m.count(c, write, read, refused, 0)
+	return nil
+}
+
+func (m *Meter) count(c call, write, read float64, refused, calls int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := m.usage[c.caller]
+	if u == nil {
+		u = &Usage{Calls: map[string]int{}}
+		m.usage[c.caller] = u
+	}
+	u.Calls[c.service+" "+c.operation] += calls
+	u.WriteUnits += write
+	u.ReadUnits += read
+	u.Refused += refused
+}
+
+var (
+	application = regexp.MustCompile(`(?:^| )app/([A-Za-z0-9-]+)`)
+	credential  = regexp.MustCompile(`Credential=[^/]*/[^/]*/[^/]*/([^/]+)/aws4_request`)
+)
+
+func callerOf(r *http.Request) string {
+	if found := application.FindStringSubmatch(r.UserAgent()); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// serviceOf is the service that the request was signed for.
+func serviceOf(r *http.Request) string {
+	if found := credential.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
+		return found[1]
+	}
+	return "unsigned"
+}
+
+func operationOf(r *http.Request) string {
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
+		return target[strings.LastIndexByte(target, '.')+1:]
+	}
+	if _, operation, found := strings.Cut(r.URL.Path, "/operation/"); found { // https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
+		return operation
+	}
+	return r.Method
+}
