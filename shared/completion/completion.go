@@ -132,14 +132,14 @@ func present(text json.RawMessage) json.RawMessage {
 	return text
 }
 
-// wait reads a Go duration or whole seconds.
+// wait reads a Go duration or seconds. What is too long is brought down to maxWait: to refuse it would lose the end of the attempt.
 func wait(text json.RawMessage) (time.Duration, error) {
 	if present(text) == nil || len(text) == 0 {
 		return 0, nil
 	}
 	var seconds float64
-	if json.Unmarshal(text, &seconds) == nil && seconds >= 0 && seconds <= maxWait.Seconds() {
-		return time.Duration(seconds * float64(time.Second)), nil
+	if json.Unmarshal(text, &seconds) == nil && seconds >= 0 {
+		return time.Duration(min(seconds, maxWait.Seconds()) * float64(time.Second)), nil
 	}
 	var words string
 	if json.Unmarshal(text, &words) == nil {

@@ -1,0 +1,330 @@
+package completion_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/drover-run/drover/shared/completion"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+const taskID = "abcdefghijklmnop.7"
+
+// forms is what each message in testdata/forms means. Those of AWS are as its documentation, or a local AWS, shows them.
+var forms = map[string]completion.Report{
+	"message-completed":          report(completion.Completed, with(2, `{"rows": 10}`, `{"ms": 3}`)),
+	"message-completed-in-short": report(completion.Completed, with(0, ``, ``)),
+	"message-failed": report(completion.Failed, with(2, ``, `{"ms": 3}`), failed("Timeout", "the database took too long"),
+		func(r *completion.Report) { r.RetryAfter = 90 * time.Second }),
+	"message-failed-for-good": report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store"), func(r *completion.Report) { r.Permanent = true }),
+	"message-failed-in-short": report(completion.Failed, with(0, ``, ``), failed("Failed", "")),
+	"message-failed-in-words": report(completion.Failed, with(0, ``, ``), failed("Failed", "it went wrong"), func(r *completion.Report) { r.RetryAfter = 90 * time.Second }),
+	"message-heartbeat":       report(completion.Running, with(2, ``, ``)),
+
+	"lambda-success":                 report(completion.Completed, with(2, `{"rows": 10}`, ``)),
+	"lambda-success-without-answer":  report(completion.Completed, with(2, ``, ``)),
+	"lambda-failure":                 report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store")),
+	"lambda-failure-without-retries": report(completion.Failed, with(2, ``, ``), failed("RetriesExhausted", "no such store")),
+	"lambda-timeout": report(completion.Failed, with(2, ``, ``),
+		failed("Sandbox.Timedout", "RequestId: e4b46cbf-b738-xmpl-8880-a18cdf61200e Error: Task timed out after 3.00 seconds")),
+	"lambda-timeout-in-words": report(completion.Failed, with(2, ``, ``),
+		failed("RetriesExhausted", "2026-11-22T12:03:07.915Z e4b46cbf-b738-xmpl-8880-a18cdf61200e Task timed out after 3.00 seconds")),
+	"lambda-exit": report(completion.Failed, with(2, ``, ``),
+		failed("Runtime.ExitError", "RequestId: e4b46cbf-b738-xmpl-8880-a18cdf61200e Error: Runtime exited with error: signal: killed")),
+	"lambda-answers-text":            report(completion.Failed, with(2, ``, ``), failed("RetriesExhausted", "")),
+	"lambda-too-old":                 report(completion.NeverStarted, with(2, ``, ``), failed("Throttled", "the function could not be started in time")),
+	"lambda-too-old-after-a-failure": report(completion.Failed, with(2, ``, ``), failed("Boom", "")),
+	"lambda-throttled":               report(completion.NeverStarted, with(2, ``, ``), failed("Throttled", "the function could not be started in time")),
+
+	"states-succeeded":                report(completion.Completed, with(2, `{"rows": 10}`, ``)),
+	"states-succeeded-without-output": report(completion.Completed, with(2, ``, ``)),
+	"states-failed":                   report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store")),
+	"states-failed-without-error":     report(completion.Failed, with(2, ``, ``), failed("Failed", "")),
+	"states-timed-out":                report(completion.Failed, with(2, ``, ``), failed("TimedOut", "")),
+	"states-aborted":                  report(completion.Failed, with(2, ``, ``), failed("Stopped", "by hand")),
+
+	"sosw-completed":            report(completion.Completed, with(0, `{"rows": 10}`, `{"time_run": 3, "kill_count": 0}`)),
+	"sosw-completed-as-text":    report(completion.Completed, with(0, `{"rows": 10}`, `{"time_run": 3, "kill_count": 0}`)),
+	"sosw-completed-in-short":   report(completion.Completed, with(0, ``, ``)),
+	"sosw-completed-with-words": report(completion.Completed, with(0, `"all is well"`, ``)),
+	"sosw-failed":               report(completion.Failed, with(0, `{"error": "no such store"}`, `{"time_run": 3}`), failed("Failed", "marked as failed by its worker")),
+}
+
+// others is what can be read and is nothing that concerns a task.
+var others = []string{
+	"lambda-of-somebody-else", "states-of-somebody-else", "states-running", "states-from-a-stranger", "states-named-for-no-attempt",
+	"states-named-for-an-attempt-before-the-first",
+}
+
+func report(kind completion.Kind, options ...func(*completion.Report)) completion.Report {
+	r := completion.Report{TaskID: taskID, Kind: kind}
+	for _, set := range options {
+		set(&r)
+	}
+	return r
+}
+
+func with(attempt int, result, stats string) func(*completion.Report) {
+	return func(r *completion.Report) {
+		r.Attempt = attempt
+		if result != "" {
+			r.Result = json.RawMessage(result)
+		}
+		if stats != "" {
+			r.Stats = json.RawMessage(stats)
+		}
+	}
+}
+
+func failed(kind, message string) func(*completion.Report) {
+	return func(r *completion.Report) { r.Error = &task.Error{Type: kind, Message: message} }
+}
+
+func form(t testing.TB, name string) []byte {
+	text, err := os.ReadFile(filepath.Join("testdata", "forms", name+".json"))
+	require.NoError(t, err)
+	return text
+}
+
+func TestEachFormInWhichAnEndIsTold(t *testing.T) {
+	for name, want := range forms {
+		t.Run(name, func(t *testing.T) {
+			got, err := completion.Read(form(t, name))
+
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+func TestWhatConcernsNoTaskIsIgnored(t *testing.T) {
+	for _, name := range others {
+		t.Run(name, func(t *testing.T) {
+			_, err := completion.Read(form(t, name))
+
+			require.ErrorIs(t, err, completion.Ignored)
+		})
+	}
+}
+
+func TestEveryFormIsTested(t *testing.T) {
+	files, err := filepath.Glob("testdata/forms/*.json")
+	require.NoError(t, err)
+
+	require.Len(t, files, len(forms)+len(others))
+}
+
+func TestACallOfASoswWorkerReadsTheSameByEitherWay(t *testing.T) {
+	for name, want := range forms {
+		if strings.HasPrefix(name, "sosw-") {
+			got, err := completion.ReadCall(form(t, name))
+
+			require.NoError(t, err, name)
+			require.Equal(t, want, got, name)
+		}
+	}
+}
+
+func TestG9WhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
+	for name, c := range map[string]struct{ text, reason string }{
+		"empty":                     {``, "no JSON object"},
+		"no JSON":                   {`completed`, "no JSON object"},
+		"cut off":                   {`{"version": 1, "task_id": "abc`, "no JSON object"},
+		"a list":                    {`[{"version": 1}]`, "no JSON object"},
+		"null":                      {`null`, "no task_id"},
+		"nothing":                   {`{}`, "no task_id"},
+		"no task":                   {`{"version": 1, "status": "completed"}`, "no task_id"},
+		"a task of null":            {`{"version": 1, "task_id": null, "status": "completed"}`, "no task_id"},
+		"a task that is a number":   {`{"version": 1, "task_id": 7, "status": "completed"}`, "no JSON object"},
+		"no version":                {`{"task_id": "abcdefghijklmnop.7", "status": "completed"}`, `version is ""; 1 is known`},
+		"a version to come":         {`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`, `version is "2"; 1 is known`},
+		"a version in words":        {`{"version": "1", "task_id": "abcdefghijklmnop.7", "status": "completed"}`, `1 is known`},
+		"no status":                 {`{"version": 1, "task_id": "abcdefghijklmnop.7"}`, `status is ""; completed, failed and running are known`},
+		"a status nobody knows":     {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`, `status is "done"`},
+		"a status of Drover's own":  {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "never started"}`, `status is "never started"`},
+		"an attempt before all":     {`{"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 0, "status": "completed"}`, "attempt is 0; the first one is 1"},
+		"half an attempt":           {`{"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 1.5, "status": "completed"}`, "can not be read"},
+		"an error of a number":      {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "error": 7}`, "can not be read"},
+		"a wait in words":           {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": "soon"}`, `retry_after is "soon"; a duration as "90s", or seconds`},
+		"a wait into the past":      {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": -1}`, "retry_after is -1"},
+		"a wait back by a duration": {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": "-1s"}`, `retry_after is "-1s"`},
+		"a wait of an object":       {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": {}}`, "retry_after is {}"},
+		"an action nobody knows":    {`{"action": "mark_task_as_done", "task_id": "abcdefghijklmnop.7"}`, `action is "mark_task_as_done"`},
+		"a call without a task":     {`{"action": "mark_task_as_completed"}`, "task_id is"},
+		"a call with a number":      {`{"action": "mark_task_as_completed", "task_id": 7}`, "task_id"},
+		"a call with an empty text": {`{"action": "mark_task_as_completed", "task_id": ""}`, "task_id is"},
+		"a call with odd stats":     {`{"action": 7}`, "no JSON object"},
+		"a record of numbers":       {`{"requestContext": 7}`, "record of an invocation can not be read"},
+		"an event of numbers":       {`{"detail-type": "Step Functions Execution Status Change", "detail": 7}`, "status change of an execution can not be read"},
+		"too long a result":         {message("result", completion.MaxResult+1), fmt.Sprintf("result has %d bytes; %d are kept at most", completion.MaxResult+1, completion.MaxResult)},
+		"too long stats":            {message("stats", completion.MaxStats+1), fmt.Sprintf("stats has %d bytes; %d are kept at most", completion.MaxStats+1, completion.MaxStats)},
+		"too long a call's result":  {`{"action": "mark_task_as_completed", "task_id": "abcdefghijklmnop.7", "result": ` + long(completion.MaxResult+1) + `}`, "result has"},
+		"too long a function's answer": {`{"requestContext": {"condition": "Success"}, "requestPayload": {"drover": {"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 1}},
+			"responsePayload": ` + long(completion.MaxResult+1) + `}`, "result has"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := completion.Read([]byte(c.text))
+
+			require.ErrorContains(t, err, c.reason)
+			require.NotErrorIs(t, err, completion.Ignored)
+			require.Less(t, len(err.Error()), 400, "the reason does not repeat what was sent")
+		})
+	}
+}
+
+func TestACallThatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
+	for _, text := range []string{``, `7`, `[]`, `{"action": 7, "task_id": "abcdefghijklmnop.7"}`} {
+		_, err := completion.ReadCall([]byte(text))
+		require.ErrorContains(t, err, "the call can not be read", text)
+	}
+	_, err := completion.ReadCall([]byte(`{}`))
+	require.ErrorContains(t, err, "task_id is")
+}
+
+func long(size int) string { return `"` + strings.Repeat("x", size-2) + `"` }
+
+func message(field string, size int) string {
+	return `{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed", "` + field + `": ` + long(size) + `}`
+}
+
+func TestResultsAndStatsOfTheLargestSizeAreTaken(t *testing.T) {
+	r, err := completion.Read([]byte(message("result", completion.MaxResult)))
+	require.NoError(t, err)
+	require.Len(t, r.Result, completion.MaxResult)
+
+	r, err = completion.Read([]byte(message("stats", completion.MaxStats)))
+	require.NoError(t, err)
+	require.Len(t, r.Stats, completion.MaxStats)
+}
+
+// What a worker wishes for is brought within bounds, not refused: a refused message would lose the end of the attempt.
+func TestG10AWaitThatAWorkerAsksFor(t *testing.T) {
+	const most = 14 * 24 * time.Hour
+	for text, want := range map[string]time.Duration{
+		`null`:           0,
+		`0`:              0,
+		`90`:             90 * time.Second,
+		`0.5`:            500 * time.Millisecond,
+		`1e3`:            1000 * time.Second,
+		`1209600`:        most,
+		`1209601`:        most,
+		`1e300`:          most,
+		`"0s"`:           0,
+		`"1.5s"`:         1500 * time.Millisecond,
+		`"90s"`:          90 * time.Second,
+		`"1h30m"`:        90 * time.Minute,
+		`"9999h"`:        most,
+		`"2562047h47m"`:  most,
+		`  "90s"  `:      90 * time.Second,
+		"\n\t90\n":       90 * time.Second,
+		`"1000000000ns"`: time.Second,
+	} {
+		r, err := completion.Read([]byte(`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": ` + text + `}`))
+
+		require.NoError(t, err, text)
+		require.Equal(t, want, r.RetryAfter, text)
+	}
+}
+
+func TestLongErrorsAreCut(t *testing.T) {
+	kind, words := strings.Repeat("T", 300), strings.Repeat("ä", 3000) // two bytes each: a cut in the middle of one must not leave half of it
+	text, err := json.Marshal(map[string]any{"version": 1, "task_id": taskID, "status": "failed", "error": map[string]string{"type": kind, "message": "x" + words}})
+	require.NoError(t, err)
+
+	r, err := completion.Read(text)
+
+	require.NoError(t, err)
+	require.Equal(t, kind[:256]+"…", r.Error.Type)
+	require.True(t, utf8.ValidString(r.Error.Message))
+	require.True(t, strings.HasSuffix(r.Error.Message, "ä…"))
+	require.LessOrEqual(t, len(r.Error.Message), 4<<10+len("…"))
+}
+
+func TestAnOutputThatIsNoJSONIsLeftOut(t *testing.T) {
+	text := strings.Replace(string(form(t, "states-succeeded")), `"{\"rows\": 10}"`, `"{cut off"`, 1)
+
+	r, err := completion.Read([]byte(text))
+
+	require.NoError(t, err)
+	require.Equal(t, completion.Completed, r.Kind)
+	require.Nil(t, r.Result)
+}
+
+// TestG4AnExecutionIsNamedForItsAttempt: so that starting it again starts nothing, and its end is told of the right attempt.
+func TestG4AnExecutionIsNamedForItsAttempt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := task.ID{Segment: segment.IDOf(rapid.String().Draw(t, "job"), 0), N: rapid.IntRange(0, segment.Size-1).Draw(t, "n")}
+		attempt := rapid.IntRange(1, 100_000).Draw(t, "attempt")
+
+		name := completion.ExecutionName(id, attempt)
+
+		require.True(t, strings.HasPrefix(name, "drover-"))
+		require.Regexp(t, `^[A-Za-z0-9_-]{1,80}$`, name)
+		r, err := completion.Read(fmt.Appendf(nil, `{"detail-type": "Step Functions Execution Status Change", "source": "aws.states", "detail": {"name": %q, "status": "FAILED"}}`, name))
+		require.NoError(t, err)
+		require.Equal(t, id.String(), r.TaskID)
+		require.Equal(t, attempt, r.Attempt)
+	})
+}
+
+func seeds(f *testing.F) {
+	files, err := filepath.Glob("testdata/forms/*.json")
+	require.NoError(f, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(f, err)
+		f.Add(text)
+	}
+}
+
+// sound is what everybody relies on of a report that could be read, whoever sent it.
+func sound(t *testing.T, r completion.Report) {
+	require.Contains(t, []completion.Kind{completion.Completed, completion.Failed, completion.Running, completion.NeverStarted}, r.Kind)
+	require.Equal(t, r.Kind == completion.Failed || r.Kind == completion.NeverStarted, r.Error != nil, "an error where it failed, and only there")
+	if r.Error != nil {
+		require.NotEmpty(t, r.Error.Type)
+		require.LessOrEqual(t, len(r.Error.Type), 260)
+		require.LessOrEqual(t, len(r.Error.Message), 5<<10)
+	}
+	for _, text := range []json.RawMessage{r.Result, r.Stats} {
+		require.True(t, text == nil || json.Valid(text))
+	}
+	require.LessOrEqual(t, len(r.Result), completion.MaxResult)
+	require.LessOrEqual(t, len(r.Stats), completion.MaxStats)
+	require.GreaterOrEqual(t, r.RetryAfter, time.Duration(0))
+}
+
+func FuzzRead(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := completion.Read(text)
+		if err == nil {
+			sound(t, r)
+			return
+		}
+		if !errors.Is(err, completion.Ignored) {
+			require.Less(t, len(err.Error()), 1000)
+		}
+	})
+}
+
+func FuzzReadCall(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if r, err := completion.ReadCall(text); err == nil {
+			sound(t, r)
+			require.NotEmpty(t, r.TaskID)
+		}
+	})
+}
