@@ -264,6 +264,9 @@ func (d *DynamoDB) store(t *table, key, it Item, by *events.DynamoDBUserIdentity
 		return
 	}
 	r.item = it
+	if d.Watch != nil {
+		d.Watch(t.name, before, it)
+	}
 	if d.Stale != nil {
 		r.past = append(r.past, version{before, now})
 		r.past = slices.DeleteFunc(r.past, func(v version) bool { return v.until.Before(now.Add(-MostStale)) })

@@ -1,0 +1,114 @@
+package memory
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// Mapping hands the records of a table's stream to a function, as the stack's template maps the tasks table to the scavenger: in lanes,
+// in order within a lane, each batch again until it is taken in or was tried too often.
+type Mapping struct {
+	world *World
+	lanes [streamLanes]lane
+	// Take works on a batch and then calls done, once. about tells what is in it.
+	take func(about string, batch []events.DynamoDBEventRecord, done func(error))
+	// lose gets what was tried too often.
+	lose func(batch []events.DynamoDBEventRecord)
+	log  []events.DynamoDBEventRecord
+}
+
+type lane struct {
+	waiting []events.DynamoDBEventRecord
+	busy    bool
+}
+
+// As the stack's template has them.
+const (
+	streamLanes   = 4
+	streamBatch   = 100
+	streamWindow  = time.Second
+	streamRetries = 50
+	streamLongest = 30 * time.Second // between two tries
+)
+
+var closings = []string{"completed", "failed", "expired", "dead", "cancelled"}
+
+// append takes new records of the stream, and leaves out what the mapping's filter does.
+func (m *Mapping) append(records ...events.DynamoDBEventRecord) {
+	for _, r := range records {
+		status, isText := r.Change.NewImage["status"]
+		if r.EventName == string(events.DynamoDBOperationTypeRemove) || !isText || status.DataType() != events.DataTypeString || !slices.Contains(closings, status.String()) {
+			continue
+		}
+		m.log = append(m.log, r)
+		m.put(r)
+	}
+}
+
+// put puts a record at the end of its lane.
+func (m *Mapping) put(r events.DynamoDBEventRecord) {
+	key := fnv.New32a()
+	_, _ = key.Write([]byte(r.Change.Keys["segment"].String()))
+	i := int(key.Sum32() % streamLanes)
+	m.lanes[i].waiting = append(m.lanes[i].waiting, r)
+	m.wake(i)
+}
+
+// Log is all records that were ever handed on, in order.
+func (m *Mapping) Log() []events.DynamoDBEventRecord { return m.log }
+
+// Waiting is how many records have not been taken in.
+func (m *Mapping) Waiting() int {
+	n := 0
+	for _, l := range m.lanes {
+		n += len(l.waiting)
+	}
+	return n
+}
+
+// Replay hands records on once more, as a function gets them whose answer was lost.
+func (m *Mapping) Replay(records []events.DynamoDBEventRecord) {
+	for batch := range slices.Chunk(records, streamBatch) {
+		m.world.At(m.world.Now(), Stream, fmt.Sprintf("again, %d records from %s", len(batch), batch[0].Change.SequenceNumber), func() {
+			m.take(fmt.Sprintf("%d records again", len(batch)), batch, func(error) {})
+		})
+	}
+}
+
+func (m *Mapping) wake(i int) {
+	l := &m.lanes[i]
+	if l.busy || len(l.waiting) == 0 {
+		return
+	}
+	l.busy = true
+	m.world.send(streamWindow, Stream, fmt.Sprintf("lane %d", i), func() {
+		if !l.busy || len(l.waiting) == 0 {
+			return // a copy of this delivery was faster
+		}
+		n := min(len(l.waiting), streamBatch)
+		m.work(i, n, 0)
+	})
+}
+
+// work hands the first n records of a lane to the function, until it takes them in: after an error each half by itself.
+func (m *Mapping) work(i, n, tries int) {
+	l := &m.lanes[i]
+	batch := slices.Clone(l.waiting[:n])
+	m.take(fmt.Sprintf("%d records of lane %d", n, i), batch, func(err error) {
+		switch {
+		case err != nil && tries >= streamRetries:
+			m.lose(batch)
+		case err != nil:
+			wait := min(streamLongest, time.Second<<min(tries, 5))
+			m.world.At(m.world.Now().Add(wait), Stream, fmt.Sprintf("lane %d again", i), func() { m.work(i, (n+1)/2, tries+1) })
+			return
+		}
+		l.waiting = l.waiting[n:]
+		l.busy = false
+		m.wake(i)
+	})
+}

@@ -1,0 +1,179 @@
+package memory
+
+import (
+	"container/heap"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// World is virtual time and what is under way in it: messages, wakes, waits, runs of functions. Nothing happens by itself: whoever
+// drives the world takes what is next with [World.Step], or picks another one of what is under way.
+//
+// What is due at the same time happens in the order of kinds and labels, so that a world goes the same way each time although the
+// services do some of their work side by side.
+type World struct {
+	// Course decides when what is put under way arrives, after the delay that it has by itself: once, several times (an at-least-once
+	// delivery that shows) or never. nil: once, without more delay. It is asked before the world is changed, and may not change it.
+	Course func(kind Kind, label string) []time.Duration
+
+	mu     sync.Mutex
+	now    time.Time
+	put    int
+	coming timetable
+}
+
+// Kind is what sort of thing is under way.
+type Kind string
+
+// The kinds, in the order in which those happen that are due at once. What is marked durable is never lost by AWS, though it may
+// come late or twice.
+const (
+	Transition Kind = "1 transition" // of a state machine's execution, durable
+	Delivery   Kind = "2 delivery"   // of an event to a rule's target
+	Message    Kind = "3 message"    // of a queue to its function, durable
+	Stream     Kind = "4 stream"     // of a table to its function, durable
+	Run        Kind = "5 run"        // of a worker, durable
+	Timer      Kind = "6 timer"      // a time that somebody waits for, durable
+	Tick       Kind = "7 tick"       // of a schedule
+)
+
+// String is the kind's name.
+func (k Kind) String() string { return string(k)[2:] }
+
+// Coming is something that is under way.
+type Coming struct {
+	At    time.Time
+	Kind  Kind
+	Label string
+
+	order int
+	index int // in the timetable; -1 when it is no longer in it
+	do    func()
+}
+
+// NewWorld is a world that begins at this time.
+func NewWorld(start time.Time) *World {
+	return &World{now: start.UTC()}
+}
+
+// Now is the world's time.
+func (w *World) Now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+// Advance lets time pass up to this moment, if it is not past, and nothing else happen.
+func (w *World) Advance(to time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if to.After(w.now) {
+		w.now = to
+	}
+}
+
+// At puts something under way that happens at this time, exactly once.
+func (w *World) At(at time.Time, kind Kind, label string, do func()) *Coming {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at.Before(w.now) {
+		at = w.now
+	}
+	w.put++
+	c := &Coming{At: at, Kind: kind, Label: label, order: w.put, do: do}
+	heap.Push(&w.coming, c)
+	return c
+}
+
+// send puts something under way that takes the course that the world gives it.
+func (w *World) send(after time.Duration, kind Kind, label string, do func()) {
+	arrivals := []time.Duration{0}
+	if w.Course != nil {
+		arrivals = w.Course(kind, label)
+	}
+	for _, more := range arrivals {
+		w.At(w.Now().Add(after+more), kind, label, do)
+	}
+}
+
+// Cancel takes back what is under way; what has happened stays.
+func (w *World) Cancel(c *Coming) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c != nil && c.index >= 0 {
+		heap.Remove(&w.coming, c.index)
+	}
+}
+
+// Next is what is due next; nil when nothing is under way.
+func (w *World) Next() *Coming {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.coming) == 0 {
+		return nil
+	}
+	return w.coming[0]
+}
+
+// Coming is all that is under way, in no particular order.
+func (w *World) Coming() []*Coming {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]*Coming(nil), w.coming...)
+}
+
+// Step lets what is due next happen, at its time; it is what that was, nil when nothing is under way.
+func (w *World) Step() *Coming {
+	w.mu.Lock()
+	if len(w.coming) == 0 {
+		w.mu.Unlock()
+		return nil
+	}
+	c := heap.Pop(&w.coming).(*Coming)
+	if c.At.After(w.now) {
+		w.now = c.At
+	}
+	w.mu.Unlock()
+	c.do()
+	return c
+}
+
+// String is what is under way, for messages.
+func (c *Coming) String() string {
+	return fmt.Sprintf("%s %s at %s", c.Kind, c.Label, c.At.Format("15:04:05.000"))
+}
+
+// timetable is a heap of what is under way.
+type timetable []*Coming
+
+func (t timetable) Len() int { return len(t) }
+func (t timetable) Less(i, j int) bool {
+	a, b := t[i], t[j]
+	switch {
+	case !a.At.Equal(b.At):
+		return a.At.Before(b.At)
+	case a.Kind != b.Kind:
+		return a.Kind < b.Kind
+	case a.Label != b.Label:
+		return a.Label < b.Label
+	}
+	return a.order < b.order
+}
+func (t timetable) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].index, t[j].index = i, j
+}
+func (t *timetable) Push(x any) {
+	c := x.(*Coming)
+	c.index = len(*t)
+	*t = append(*t, c)
+}
+func (t *timetable) Pop() any {
+	old := *t
+	c := old[len(old)-1]
+	old[len(old)-1] = nil
+	*t = old[:len(old)-1]
+	c.index = -1
+	return c
+}
