@@ -83,9 +83,13 @@ func TasksDue(id string, labourers ...string) Fact {
 	}{heading("TasksDue", id), labourers}}
 }
 
-// rejectedLimit is how much of a rejected job is told; EventBridge takes events of 256 KB.
+// How much of a rejected job is told, in bytes as they are sent: EventBridge takes events of 256 KB, and JSON writes some bytes as six.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
-const rejectedLimit = 128 << 10
+const (
+	rejectedJob    = 128 << 10
+	rejectedField  = 1 << 10
+	rejectedReason = 4 << 10
+)
 
 // JobRejected tells that a job was refused, why, and what it was. jobID may be empty.
 func JobRejected(jobID, fingerprint string, err FieldError, job []byte) Fact {
@@ -94,23 +98,37 @@ func JobRejected(jobID, fingerprint string, err FieldError, job []byte) Fact {
 		JobID string     `json:"job_id,omitempty"`
 		Error FieldError `json:"error"`
 		Job   any        `json:"job"`
-	}{heading("JobRejected", jobID, fingerprint), jobID, err, asItCame(job)}}
+	}{heading("JobRejected", jobID, fingerprint), jobID, FieldError{shorten(err.Field, rejectedField), shorten(err.Reason, rejectedReason)}, asItCame(job)}}
 }
 
 // asItCame is the job itself where it is JSON and short enough, else the beginning of its text.
 func asItCame(job []byte) any {
-	if len(job) <= rejectedLimit && json.Valid(job) {
+	if json.Valid(job) && sent(json.RawMessage(job)) <= rejectedJob {
 		return json.RawMessage(job)
 	}
-	text := strings.ToValidUTF8(string(job), "�")
-	if len(text) > rejectedLimit {
-		cut := rejectedLimit
-		for !utf8.RuneStart(text[cut]) {
-			cut--
+	return shorten(strings.ToValidUTF8(string(job), "�"), rejectedJob)
+}
+
+// shorten is the text where it takes no more than so many bytes as JSON, else a beginning of it that does.
+func shorten(text string, most int) string {
+	short := text
+	for cut := most; sent(short) > most; cut /= 2 {
+		short = text
+		if cut < len(text) {
+			end := cut
+			for !utf8.RuneStart(text[end]) {
+				end--
+			}
+			short = text[:end] + "…"
 		}
-		text = text[:cut] + "…"
 	}
-	return text
+	return short
+}
+
+// sent is how many bytes a value takes as JSON.
+func sent(value any) int {
+	text, _ := json.Marshal(value) //nolint:errchkjson // texts, and JSON that is valid
+	return len(text)
 }
 
 // JobScheduled tells that all tasks of a job are created.
