@@ -30,7 +30,7 @@ import (
 func (d *doctor) labourers(ctx context.Context) []check {
 	applied, err := d.registry.All(ctx, true)
 	if err != nil {
-		return []check{wrong("labourers", allow, "%v", err)}
+		return []check{wrong("labourers", allow, "%s", reason(err))}
 	}
 	ids := slices.Sorted(maps.Keys(applied.Labourers))
 	found := make([][]check, len(ids))
@@ -41,7 +41,7 @@ func (d *doctor) labourers(ctx context.Context) []check {
 			name := "labourer " + id
 			l, err := labourer.Decode(id, []byte(applied.Labourers[id].Text))
 			if err != nil {
-				found[i] = []check{wrong(name, "apply it again with this version of drover", "%v", err)}
+				found[i] = []check{wrong(name, "apply it again with this version of drover", "%s", reason(err))}
 				return nil
 			}
 			found[i] = append(d.target(ctx, name, l), d.work(ctx, name, l))
@@ -85,7 +85,7 @@ func (d *doctor) target(ctx context.Context, name string, l labourer.Labourer) [
 
 // unreachable is the finding that a target is not there, or can not be asked.
 func unreachable(name, address string, err error) check {
-	return wrong(name, "create it, or apply the labourer with the right target; its tasks wait meanwhile", "%s can not be reached: %v", address, err)
+	return wrong(name, "create it, or apply the labourer with the right target; its tasks wait meanwhile", "%s can not be reached: %s", address, reason(err))
 }
 
 func (d *doctor) functionTarget(ctx context.Context, name string, l labourer.Labourer) (arn string, timeout time.Duration, found check) {
@@ -149,7 +149,7 @@ func matches(pattern, arn string) bool {
 func (d *doctor) wire(ctx context.Context, name string, l labourer.Labourer) check {
 	is, err := d.wired(ctx, functionOf(l.Target.Lambda))
 	if err != nil {
-		return wrong(name, allow, "%v", err)
+		return wrong(name, allow, "%s", reason(err))
 	}
 	if lacks := is.lacks(d.Outputs["CompletionsQueueArn"]); lacks != "" {
 		return wrong(name, "drover apply --wire with the labourer's file", "%s", lacks)
@@ -167,14 +167,14 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 		b, err = p.look(ctx, l)
 	}
 	if err != nil {
-		return wrong(name, allow, "%v", err)
+		return wrong(name, allow, "%s", reason(err))
 	}
 	now := d.now()
 	if s := stuck(l, b.leases, now); s != "" {
 		return wrong(name, "see the executions of the orchestrate machine: the tick should have reaped them", "%s", s)
 	}
 	if unsettled, err := d.unsettled(ctx, b.leases, now); err != nil {
-		return wrong(name, allow, "%v", err)
+		return wrong(name, allow, "%s", reason(err))
 	} else if unsettled > 0 {
 		return wrong(name, "see the scavenger's log, and the check of the stream", "%d tasks ended more than %s ago and still hold their slots", unsettled, overdue)
 	}

@@ -41,7 +41,7 @@ func (d *doctor) messages(ctx context.Context) []check {
 		n, err := d.depth(ctx, url)
 		switch {
 		case err != nil:
-			checks = append(checks, wrong(q.name, allow, "queue %s can not be read: %v", path.Base(url), err))
+			checks = append(checks, wrong(q.name, allow, "queue %s can not be read: %s", path.Base(url), reason(err)))
 		case n > 0:
 			checks = append(checks, wrong(q.name, q.fix+": aws sqs receive-message --message-attribute-names All --queue-url "+url, "%d messages: %s", n, q.holds))
 		default:
@@ -77,12 +77,12 @@ const late = 5 * time.Minute
 func (d *doctor) backlog(ctx context.Context, name, url string) check {
 	n, err := d.depth(ctx, url)
 	if err != nil {
-		return wrong(name, allow, "queue %s can not be read: %v", path.Base(url), err)
+		return wrong(name, allow, "queue %s can not be read: %s", path.Base(url), reason(err))
 	}
 	age, err := d.metric(ctx, "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", path.Base(url))
 	switch {
 	case err != nil:
-		return wrong(name, allow, "%d messages; how old they are can not be told: %v", n, err)
+		return wrong(name, allow, "%d messages; how old they are can not be told: %s", n, reason(err))
 	case n > 0 && age != nil && *age > late.Seconds():
 		return wrong(name, "see the log of the function that reads it", "%d messages, the oldest waits for %s", n, time.Duration(*age)*time.Second)
 	}
@@ -108,7 +108,7 @@ func (d *doctor) stream(ctx context.Context) check {
 	age, err := d.metric(ctx, "AWS/Lambda", "IteratorAge", "FunctionName", d.Outputs["ScavengerFunctionName"])
 	switch {
 	case err != nil:
-		return wrong("stream", allow, "how far the scavenger is behind can not be told: %v", err)
+		return wrong("stream", allow, "how far the scavenger is behind can not be told: %s", reason(err))
 	case age == nil:
 		return fine("stream", "nothing has passed in the last minutes")
 	}

@@ -41,7 +41,7 @@ const (
 func (d *doctor) parts(ctx context.Context) []check {
 	checks := []check{d.status()}
 	if err := d.Require(outputs...); err != nil {
-		checks = append(checks, wrong("outputs", deploy, "%v", err))
+		checks = append(checks, wrong("outputs", deploy, "%s", reason(err)))
 	} else {
 		checks = append(checks, fine("outputs", "all %d are there", len(outputs)))
 	}
@@ -114,7 +114,7 @@ func (d *doctor) bucket(ctx context.Context) check {
 func (d *doctor) function(ctx context.Context, name, id string, fed bool) check {
 	is, err := d.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &id})
 	if err != nil {
-		return wrong(name, deploy+", if it is gone", "function %s can not be read: %v", id, err)
+		return wrong(name, deploy+", if it is gone", "function %s can not be read: %s", id, reason(err))
 	}
 	if is.State != "" && is.State != lambdatypes.StateActive && is.State != lambdatypes.StateInactive {
 		return wrong(name, deploy, "function %s is %s: %s", id, is.State, aws.ToString(is.StateReason))
@@ -128,7 +128,7 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 	mappings, err := d.functions.ListEventSourceMappings(ctx, &awslambda.ListEventSourceMappingsInput{FunctionName: &id})
 	switch {
 	case err != nil:
-		return wrong(name, allow, "the mappings of function %s can not be listed: %v", id, err)
+		return wrong(name, allow, "the mappings of function %s can not be listed: %s", id, reason(err))
 	case len(mappings.EventSourceMappings) == 0:
 		return wrong(name, deploy, "nothing feeds function %s: its event source mapping is gone", id)
 	}
@@ -149,7 +149,7 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 func (d *doctor) machine(ctx context.Context, name, arn string) check {
 	is, err := d.machines.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: &arn})
 	if err != nil {
-		return wrong(name, deploy+", if it is gone", "state machine %s can not be read: %v", arn, err)
+		return wrong(name, deploy+", if it is gone", "state machine %s can not be read: %s", arn, reason(err))
 	}
 	if is.Status != "" && is.Status != sfntypes.StateMachineStatusActive {
 		return wrong(name, deploy, "state machine %s is %s", arn, is.Status)
@@ -161,7 +161,7 @@ func (d *doctor) machine(ctx context.Context, name, arn string) check {
 func (d *doctor) tick(ctx context.Context) check {
 	resources, err := cloudformation.Resources(ctx, d.formations, d.Name)
 	if err != nil {
-		return wrong("tick", allow, "%v", err)
+		return wrong("tick", allow, "%s", reason(err))
 	}
 	rule := resources["TickRule"]
 	if rule == "" {
@@ -169,7 +169,7 @@ func (d *doctor) tick(ctx context.Context) check {
 	}
 	is, err := d.rules.DescribeRule(ctx, &awseventbridge.DescribeRuleInput{Name: &rule})
 	if err != nil {
-		return wrong("tick", deploy+", if it is gone", "rule %s can not be read: %v", rule, err)
+		return wrong("tick", deploy+", if it is gone", "rule %s can not be read: %s", rule, reason(err))
 	}
 	if is.State == eventbridgetypes.RuleStateDisabled {
 		return wrong("tick", fmt.Sprintf("aws events enable-rule --name %s, or deploy with TickState=ENABLED", rule),

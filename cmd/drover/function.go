@@ -63,7 +63,7 @@ func (s *stack) takeTimeouts(ctx context.Context, labourers map[string]labourer.
 			if unread == nil && was.MaxDurationGiven && was.Target == l.Target {
 				l.MaxDuration, l.MaxDurationGiven = was.MaxDuration, true
 			}
-			warnings = append(warnings, fmt.Sprintf("labourers.%s: the function's timeout can not be read, so max_duration is %s: %v", id, l.MaxDuration, err))
+			warnings = append(warnings, fmt.Sprintf("labourers.%s: the function's timeout can not be read, so max_duration is %s: %s", id, l.MaxDuration, reason(err)))
 		}
 		labourers[id] = l
 	}
@@ -102,9 +102,9 @@ func (s *stack) wiring(ctx context.Context, labourers map[string]labourer.Labour
 		case err == nil:
 			warnings = append(warnings, fmt.Sprintf("labourers.%s: %s; apply --wire puts that right", id, lacks))
 		case wire:
-			errs = append(errs, fmt.Errorf("wiring labourer %s, %w", id, err))
+			errs = append(errs, fmt.Errorf("wiring labourer %s: its function can not be read: %s", id, reason(err)))
 		default:
-			warnings = append(warnings, fmt.Sprintf("labourers.%s: whether the function is wired to the completions queue can not be told: %v", id, err))
+			warnings = append(warnings, fmt.Sprintf("labourers.%s: whether the function is wired to the completions queue can not be told: %s", id, reason(err)))
 		}
 	}
 	return warnings, errors.Join(errs...)

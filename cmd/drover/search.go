@@ -99,7 +99,8 @@ func (s *stack) filesOf(ctx context.Context, labourers []string, day time.Time) 
 			return err
 		})
 	}
-	return slices.Concat(lists...), g.Wait()
+	err := g.Wait()
+	return slices.Concat(lists...), err
 }
 
 // among reads files, and is the last life of the task that is in one of them.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -11,6 +10,7 @@ import (
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/drover-run/drover/shared/cloudformation"
 	"github.com/drover-run/drover/shared/cloudwatch"
@@ -42,8 +42,7 @@ type stack struct {
 // needed are the outputs without which nothing can be done.
 var needed = []string{"EventBusName", "TasksTableName", "ControlTableName", "JobsTableName", "ArchiveBucketName"}
 
-// patience is how long a stack is waited for that does not answer at all.
-const patience = 20 * time.Second
+func impatient(o *awscloudformation.Options) { o.RetryMaxAttempts = 2 }
 
 // openStack finds a stack by its name. A *cloudformation.MissingError: there is none.
 func openStack(ctx context.Context, name string) (*stack, error) {
@@ -51,10 +50,10 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Logger = logging.Nop{} // what the SDK warns of, it also handles: people have no use for it
 	formations := awscloudformation.NewFromConfig(cfg)
-	finding, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	found, err := cloudformation.Describe(finding, formations, name)
+	// The first call: where nobody answers it should not take the patience that the others have.
+	found, err := cloudformation.Describe(ctx, awscloudformation.NewFromConfig(cfg, impatient), name)
 	if err != nil {
 		return nil, err
 	}
