@@ -22,7 +22,7 @@ var adapters = []string{
 }
 
 // testing packages run the rest, and are imported by nothing that is deployed.
-var testingPackages = []string{"conformance", "memory", "sim"}
+var testingPackages = []string{"conformance", "faults", "memory", "sim"}
 
 type listed struct {
 	ImportPath, Dir string

@@ -64,7 +64,7 @@ func AWS(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("loading the AWS settings, %w", err)
 	}
-	return cfg, nil
+	return withFaults(cfg)
 }
 
 // Invocation is an id that no other invocation has.

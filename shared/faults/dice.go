@@ -1,0 +1,43 @@
+package faults
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+)
+
+// dice decides by seed which calls go wrong. Each operation has throws of its own, so that what one goroutine meets does not depend on
+// what others do at the same time, as far as they call something else.
+type dice struct {
+	plan     Plan
+	instance string
+
+	mu     sync.Mutex
+	throws map[string]uint64 // so far, by service and operation
+}
+
+// throw is the randomness of the next try of an operation.
+func (d *dice) throw(service, operation, what string) *rand.Rand {
+	name := service + "." + operation + "." + what
+	d.mu.Lock()
+	d.throws[name]++
+	n := d.throws[name]
+	d.mu.Unlock()
+	h := fnv.New64a()
+	fmt.Fprint(h, d.instance, "\x00", name, "\x00", n)
+	return rand.New(rand.NewPCG(d.plan.Seed, h.Sum64()))
+}
+
+// pick is what becomes of a try, "" for nothing, among the kinds that can befall it.
+func (d *dice) pick(r *rand.Rand, service, operation string, possible ...Kind) Kind {
+	u := r.Float64()
+	for _, k := range possible {
+		c := d.plan.chance(k, service, operation)
+		if u < c {
+			return k
+		}
+		u -= c
+	}
+	return ""
+}

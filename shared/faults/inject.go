@@ -1,0 +1,113 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Into is the settings with the plan's faults in every call of the clients made with them. instance tells processes with the same plan
+// apart, so that not all of them stumble at the same steps.
+func (p Plan) Into(cfg aws.Config, instance string) aws.Config {
+	d := &dice{plan: p, instance: instance, throws: map[string]uint64{}}
+	cfg.APIOptions = append(append([]func(*middleware.Stack) error{}, cfg.APIOptions...), d.addTo)
+	return cfg
+}
+
+// addTo has each call pass the dice three times: where it is still a value, to leave a part of it out; where each try of it begins, to let
+// that fail; and where its request would leave, to answer in place of the service.
+func (d *dice) addTo(stack *middleware.Stack) error {
+	if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("FaultsInParts", d.part), middleware.After); err != nil {
+		return fmt.Errorf("adding faults, %w", err)
+	}
+	if err := stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("FaultsInTries", d.try), "Retry", middleware.After); err != nil {
+		return fmt.Errorf("adding faults, %w", err)
+	}
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("FaultsInAnswers", answer), middleware.After)
+}
+
+// try lets a try of a call pass, or fail.
+func (d *dice) try(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	service, operation := awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)
+	r := d.throw(service, operation, "try")
+	possible := []Kind{Before, After, Throttle, Slow}
+	if conflicting(service, operation) {
+		possible = append(possible, Conflict)
+	}
+	kind := d.pick(r, service, operation, possible...)
+	through := r.Float64() < d.plan.Through
+	fault := &Fault{Kind: kind, Service: service, Operation: operation, Through: through}
+	switch kind {
+	case Before:
+		return middleware.FinalizeOutput{}, middleware.Metadata{}, fault
+	case After:
+		_, metadata, _ := next.HandleFinalize(ctx, in) //nolint:errcheck // whatever came of it, nobody hears of it
+		return middleware.FinalizeOutput{}, metadata, fault
+	case Throttle, Conflict:
+		ctx = middleware.WithStackValue(ctx, verdictKey{}, verdict{kind, r})
+		out, metadata, err := next.HandleFinalize(ctx, in)
+		if err != nil && through {
+			err = final{err}
+		}
+		return out, metadata, err
+	case Slow:
+		return d.slow(ctx, r, in, next)
+	}
+	return next.HandleFinalize(ctx, in)
+}
+
+func (d *dice) slow(ctx context.Context, r *rand.Rand, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	delay, before := time.Duration(r.Int64N(int64(d.plan.Delay)))+1, r.IntN(2) == 0
+	if before {
+		if err := wait(ctx, delay); err != nil {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+		}
+		return next.HandleFinalize(ctx, in)
+	}
+	out, metadata, err := next.HandleFinalize(ctx, in)
+	if late := wait(ctx, delay); late != nil {
+		return middleware.FinalizeOutput{}, metadata, late
+	}
+	return out, metadata, err
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return &smithy.CanceledError{Err: ctx.Err()}
+	case <-timer.C:
+		return nil
+	}
+}
+
+// verdict is what was decided on a try, for where its request would leave.
+type verdict struct {
+	kind   Kind
+	random *rand.Rand
+}
+
+type (
+	verdictKey struct{}
+	writesKey  struct{} // how many writes a transaction has
+)
+
+// answer answers in place of the service, in its own words, so that the SDK makes its own error of it.
+func answer(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+	v, decided := middleware.GetStackValue(ctx, verdictKey{}).(verdict)
+	request, is := in.Request.(*smithyhttp.Request)
+	if !decided || !is {
+		return next.HandleDeserialize(ctx, in)
+	}
+	writes, _ := middleware.GetStackValue(ctx, writesKey{}).(int)
+	said := refusal(v, awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx), writes)
+	return middleware.DeserializeOutput{RawResponse: said.response(request)}, middleware.Metadata{}, nil
+}

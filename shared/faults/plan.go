@@ -1,0 +1,131 @@
+package faults
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is a way in which a call goes wrong.
+type Kind string
+
+// See the package's comment for what each does.
+const (
+	Before   Kind = "before"
+	After    Kind = "after"
+	Throttle Kind = "throttle"
+	Conflict Kind = "conflict"
+	Slow     Kind = "slow"
+	Partial  Kind = "partial"
+)
+
+// kinds is in the order in which one number out of [0,1) picks among them.
+var kinds = []Kind{Before, After, Throttle, Conflict, Slow, Partial}
+
+// Plan is how often which calls go wrong. The zero value lets everything pass.
+type Plan struct {
+	// Seed decides which calls these are: the same instance making the same calls meets the same faults.
+	Seed uint64
+	// Through is the share of failures that the SDK does not try again, 0 to 1.
+	Through float64
+	// Delay is the longest that a slow call waits.
+	Delay time.Duration
+
+	chances map[string]float64 // by setting, lower-case: "after", "sqs.after", "sqs.sendmessage.after"
+}
+
+// What a text that does not name them means.
+const (
+	defaultThrough = 0.5
+	defaultDelay   = time.Second
+)
+
+// Parse reads a plan: settings name=value with commas between, such as
+//
+//	seed=7,before=0.03,after=0.03,throttle=0.03,slow=0.02,partial=0.05,delay=500ms,through=0.3,lambda.after=0,sqs.SendMessageBatch.partial=0.5
+//
+// A chance is that of each try of a call, 0 to 1. Before it may stand the id of a service, as the SDK has it, and an operation of that: the
+// nearest one counts. The error names the setting.
+func Parse(text string) (Plan, error) {
+	p := Plan{Through: defaultThrough, Delay: defaultDelay, chances: map[string]float64{}}
+	for setting := range strings.SplitSeq(text, ",") {
+		if setting = strings.TrimSpace(setting); setting == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(setting, "=")
+		if err := p.set(strings.ToLower(name), value); err != nil {
+			return Plan{}, fmt.Errorf("fault setting %q: %w", setting, err)
+		}
+	}
+	// Whatever the scope: the chances that meet there are these at most.
+	for scope := range maps.Keys(p.scopes()) {
+		service, operation, _ := strings.Cut(scope, ".")
+		sum := 0.0
+		for _, k := range kinds {
+			sum += p.chance(k, service, operation)
+		}
+		if sum > 1 {
+			return Plan{}, fmt.Errorf("the chances of %q are %g together: 1 is the most that can go wrong", scope, sum)
+		}
+	}
+	return p, nil
+}
+
+func (p *Plan) set(name, value string) (err error) {
+	switch name {
+	case "seed":
+		p.Seed, err = strconv.ParseUint(value, 10, 64)
+		return err
+	case "delay":
+		p.Delay, err = time.ParseDuration(value)
+		if err == nil && p.Delay <= 0 {
+			err = fmt.Errorf("a time above 0 would be right")
+		}
+		return err
+	}
+	chance, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(chance >= 0 && chance <= 1) {
+		return fmt.Errorf("a number from 0 to 1 would be right")
+	}
+	if name == "through" {
+		p.Through = chance
+		return nil
+	}
+	parts := strings.Split(name, ".")
+	if kind := Kind(parts[len(parts)-1]); len(parts) > 3 || !slices.Contains(kinds, kind) {
+		return fmt.Errorf("seed, through, delay and [service.[operation.]]kind are known, where kind is one of %v", kinds)
+	}
+	p.chances[name] = chance
+	return nil
+}
+
+// scopes is what chances were given for: "", a service, or a service and an operation.
+func (p Plan) scopes() map[string]bool {
+	out := map[string]bool{"": true}
+	for name := range p.chances {
+		scope, _, _ := cutLast(name)
+		out[scope] = true
+	}
+	return out
+}
+
+func cutLast(name string) (scope, kind string, found bool) {
+	if i := strings.LastIndex(name, "."); i >= 0 {
+		return name[:i], name[i+1:], true
+	}
+	return "", name, false
+}
+
+// chance is that of a fault of this kind in a try of an operation of a service.
+func (p Plan) chance(k Kind, service, operation string) float64 {
+	service, operation = strings.ToLower(strings.ReplaceAll(service, " ", "")), strings.ToLower(operation)
+	for _, name := range []string{service + "." + operation + "." + string(k), service + "." + string(k), string(k)} {
+		if c, given := p.chances[name]; given {
+			return c
+		}
+	}
+	return 0
+}
