@@ -74,7 +74,7 @@ func (d *demo) run(ctx context.Context) error {
 	d.screen.say("%s", answer)
 	counted, wrongKinds := checkKinds(second.records)
 	d.screen.say("%s", counted)
-	d.screen.say("%s", costs(first, d.calls))
+	d.screen.say("%s", strings.TrimSuffix(costs(first, d.calls), "\n"))
 	if err := errors.Join(wrong, wrongKinds, weather.check(first), kinds.check(second)); err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ const (
 	// look is how often the demo looks at the tables. It asks the emulator itself, so that it does not count.
 	look = 200 * time.Millisecond
 	// stuck is after how long without any change the demo gives up.
-	stuck = 90 * time.Second
+	stuck = 60 * time.Second
 )
 
 // follow shows where the tasks of a job are until all have reached their end.
@@ -202,7 +202,7 @@ func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, erro
 		if c != last {
 			last, changed = c, time.Now()
 		} else if time.Since(changed) > stuck {
-			return job, fmt.Errorf("job %s has not moved for %s: %s", id, stuck, c)
+			return job, fmt.Errorf("job %s has not moved for %s: %s%s", id, stuck, c, d.stack.troubles(ctx, d.emulator))
 		}
 		if err := pause(ctx, look); err != nil {
 			return job, err

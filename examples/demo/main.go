@@ -36,13 +36,17 @@ func main() {
 
 func run(ctx context.Context, calls bool) int {
 	d := demo{screen: newScreen(os.Stdout), calls: calls, started: time.Now()}
-	err := errors.Join(d.run(ctx), d.end())
+	err := d.run(ctx)
+	ended := d.end()
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && ended == nil:
 		fmt.Fprintln(os.Stderr, "demo: interrupted; nothing is left behind")
 		return exitInterrupted
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "demo:", err)
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "demo: interrupted;", ended)
+		return exitInterrupted
+	case err != nil || ended != nil:
+		fmt.Fprintln(os.Stderr, "demo:", errors.Join(err, ended))
 		return exitFailed
 	}
 	return 0

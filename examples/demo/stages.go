@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -104,23 +106,61 @@ func (d *demo) atRest(ctx context.Context) (spent, error) {
 
 // invocations is how often each function was invoked, by its log.
 func (s *stack) invocations(ctx context.Context, e *localstack.Emulator) (map[string]int, error) {
-	functions, logs := lambda.NewFromConfig(e.Config()), cloudwatchlogs.NewFromConfig(e.Config())
 	counted := map[string]int{}
 	for _, of := range stages {
-		name := s.functionOf(of)
-		is, err := functions.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})
+		begun, err := s.log(ctx, e, of, `"START RequestId"`)
 		if err != nil {
-			return nil, fmt.Errorf("looking for the log of function %s: %w", name, err)
+			return nil, err
 		}
-		begun := cloudwatchlogs.NewFilterLogEventsPaginator(logs, &cloudwatchlogs.FilterLogEventsInput{
-			LogGroupName: is.LoggingConfig.LogGroup, FilterPattern: aws.String(`"START RequestId"`)})
-		for begun.HasMorePages() {
-			page, err := begun.NextPage(ctx)
-			if err != nil {
-				return nil, fmt.Errorf("reading the log of function %s: %w", name, err)
-			}
-			counted[of.caller] += len(page.Events)
-		}
+		counted[of.caller] = len(begun)
 	}
 	return counted, nil
+}
+
+// mostTroubles is how many lines of a function's log are shown where something is wrong.
+const mostTroubles = 3
+
+// troubles is what the functions logged last of what went wrong: for a job that does not end.
+func (s *stack) troubles(ctx context.Context, e *localstack.Emulator) string {
+	text := ""
+	for _, of := range stages {
+		lines, err := s.log(ctx, e, of, "")
+		if err != nil {
+			return text + "\n" + err.Error()
+		}
+		lines = slices.DeleteFunc(lines, func(line string) bool {
+			return !strings.Contains(line, "rror") || strings.Contains(line, `"error":null`)
+		})
+		for _, line := range lines[max(0, len(lines)-mostTroubles):] {
+			text += fmt.Sprintf("\n%s: %s", s.functionOf(of), strings.TrimSpace(line))
+		}
+	}
+	return text
+}
+
+// log is the lines of a function's log that have what the pattern says.
+func (s *stack) log(ctx context.Context, e *localstack.Emulator, of stage, pattern string) ([]string, error) {
+	name := s.functionOf(of)
+	is, err := lambda.NewFromConfig(e.Config()).GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the log of function %s: %w", name, err)
+	}
+	if is.LoggingConfig == nil {
+		return nil, fmt.Errorf("function %s has no log group of its own", name)
+	}
+	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: is.LoggingConfig.LogGroup}
+	if pattern != "" {
+		in.FilterPattern = &pattern
+	}
+	var lines []string
+	for pages := cloudwatchlogs.NewFilterLogEventsPaginator(cloudwatchlogs.NewFromConfig(e.Config()), in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("reading the log of function %s: %w", name, err)
+		}
+		for _, event := range page.Events {
+			lines = append(lines, aws.ToString(event.Message))
+		}
+	}
+	return lines, nil
 }
