@@ -11,7 +11,19 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, &shell{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now, environment: os.Getenv, open: openStack}, os.Args[1:])
+	code := run(ctx, &shell{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now, wait: wait, environment: os.Getenv, open: openStack}, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// wait waits for a time, or until the command is interrupted: then it is the context's error.
+func wait(ctx context.Context, span time.Duration) error {
+	timer := time.NewTimer(span)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

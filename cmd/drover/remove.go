@@ -59,7 +59,7 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 			s.say("%s", now)
 			said = now
 		}
-		if err := wait(ctx, drainLook); err != nil {
+		if err := s.wait(ctx, drainLook); err != nil {
 			return err
 		}
 	}
@@ -95,16 +95,4 @@ func (s *stack) workLeft(ctx context.Context, id string) (running, queued int, e
 		queued += e.Tasks.Len()
 	}
 	return queue.Running(leases), queued, nil
-}
-
-// wait waits for a time, or until the command is interrupted: then it is the context's error.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -131,7 +131,7 @@ func (s *shell) replayable(ctx context.Context, st *stack, dead []task.Task) err
 			if !slices.ContainsFunc(tasks, func(t task.Task) bool { return !counted[t.ID.Segment].Contains(t.ID.N) }) || look > countLooks {
 				break
 			}
-			if err := wait(ctx, followLook); err != nil {
+			if err := s.wait(ctx, followLook); err != nil {
 				return err
 			}
 		}
@@ -246,7 +246,7 @@ func (s *shell) awaitRevival(ctx context.Context, st *stack, dead []task.Task) e
 		case s.now().Sub(last) > revivalPatience:
 			return fmt.Errorf("the replay was sent, but %d of %d tasks are still dead, %s the first; drover doctor may tell why", len(left), len(dead), left[0].ID)
 		}
-		if err := wait(ctx, followLook/2); err != nil {
+		if err := s.wait(ctx, followLook/2); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ type shell struct {
 	in          io.Reader
 	out, err    io.Writer
 	now         func() time.Time
+	wait        func(ctx context.Context, span time.Duration) error // the context's error when it ends before the span does
 	environment func(string) string
 	open        func(ctx context.Context, name string) (*stack, error)
 

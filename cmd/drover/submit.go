@@ -155,7 +155,7 @@ func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job,
 			}
 			bar.show(line)
 		}
-		if err := wait(ctx, followLook); err != nil {
+		if err := s.wait(ctx, followLook); err != nil {
 			return view.Job{}, s.leave(ctx, id, err)
 		}
 	}

@@ -88,7 +88,7 @@ func (s *shell) task(ctx context.Context, st *stack, id task.ID) (view.Detail, b
 		}
 		place := view.PlacesOf(leases, entries).Of(t)
 		if place == (view.Place{}) && look < looks {
-			if err := wait(ctx, 100*time.Millisecond); err != nil {
+			if err := s.wait(ctx, 100*time.Millisecond); err != nil {
 				return view.Detail{}, false, err
 			}
 			continue

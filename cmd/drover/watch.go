@@ -52,9 +52,7 @@ func (s *shell) watch(ctx context.Context, st *stack) error {
 	if err := w.begin(ctx); err != nil {
 		return err
 	}
-	ticker := time.NewTicker(watchTick)
-	defer ticker.Stop()
-	for {
+	for next := s.now(); ; {
 		shot, err := w.look(ctx)
 		if err != nil {
 			return err
@@ -67,10 +65,12 @@ func (s *shell) watch(ctx context.Context, st *stack) error {
 		if err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
+		// A look that took longer than a tick is followed by the next one at once, and none is made up for.
+		if next = next.Add(watchTick); next.Before(s.now()) {
+			next = s.now()
+		}
+		if err := s.wait(ctx, next.Sub(s.now())); err != nil {
+			return err
 		}
 	}
 }
