@@ -35,7 +35,7 @@ func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Nu
 		from = types.TransactWriteItem{Update: &types.Update{TableName: &c.Table, Key: controlKey(e.Labourer, e.Item()),
 			UpdateExpression: aws.String("SET tasks = :rest"), ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: values}}
 	}
-	_, err := c.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		from, {Put: &types.Put{TableName: &c.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(labourer)")}}}})
 	return aside, changed(err, fmt.Sprintf("withdrawing tasks %s of segment %s", aside.Tasks, e.Segment))
 }
@@ -51,7 +51,7 @@ func (c Control) Withdrawn(ctx context.Context, labourer string) ([]queue.Entry,
 
 // Forget removes what lay aside, when it is cancelled.
 func (c Control) Forget(ctx context.Context, aside queue.Entry) error {
-	_, err := c.API.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &c.Table, Key: controlKey(aside.Labourer, withdrawnItem(aside))})
+	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{TableName: &c.Table, Key: controlKey(aside.Labourer, withdrawnItem(aside))})
 	if err != nil {
 		return fmt.Errorf("removing withdrawn tasks of segment %s, %w", aside.Segment, err)
 	}
@@ -62,7 +62,7 @@ func (c Control) Forget(ctx context.Context, aside queue.Entry) error {
 // cancelled without having been created, and counted by the same write. ledger.ErrChanged: the job has moved; read it again.
 func (j Jobs) Cancel(ctx context.Context, job ledger.Job) error {
 	never := job.Total - min(job.Total, job.Cursor*segment.Size)
-	_, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
 		UpdateExpression:         aws.String("SET cancelling = :yes ADD cancelled :never"),
 		ConditionExpression:      aws.String("attribute_not_exists(cancelling) AND #state IN (:scheduling, :scheduled) AND #cursor = :cursor"),

@@ -134,7 +134,7 @@ func (c Control) between(ctx context.Context, labourer, from, to string, limit i
 
 // Approach says that somebody is about to claim, so that others give way until then. queue.ErrChanged: somebody is already.
 func (c Control) Approach(ctx context.Context, labourer string, now, until time.Time) error {
-	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
 		UpdateExpression:          aws.String("SET claiming_until = :until"),
 		ConditionExpression:       aws.String("attribute_not_exists(claiming_until) OR claiming_until <= :now"),
@@ -145,7 +145,7 @@ func (c Control) Approach(ctx context.Context, labourer string, now, until time.
 
 // Depart ends an approach that came to no claim.
 func (c Control) Depart(ctx context.Context, labourer string) error {
-	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem), UpdateExpression: aws.String("REMOVE claiming_until"),
 	})
 	if err != nil {
@@ -179,7 +179,7 @@ func (c Control) Claim(ctx context.Context, labourer string, state queue.State, 
 			TableName: &c.Table, Item: leaseItem(t.Lease), ConditionExpression: aws.String("attribute_not_exists(labourer)"),
 		}})
 	}
-	_, err := c.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	return changed(err, fmt.Sprintf("claiming from %d entries of labourer %s", len(takings), labourer))
 }
 
@@ -205,7 +205,7 @@ func (c Control) Adopt(ctx context.Context, l queue.Lease, now time.Time) error 
 }
 
 func (c Control) updateLease(ctx context.Context, l queue.Lease, update, condition string, values item, doing string) error {
-	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()),
 		UpdateExpression: &update, ConditionExpression: &condition, ExpressionAttributeValues: values,
 	})
@@ -215,13 +215,16 @@ func (c Control) updateLease(ctx context.Context, l queue.Lease, update, conditi
 // Release takes tasks that have reached their end out of a lease, and the lease away with its last one. Doing it again changes
 // nothing.
 func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
+	if numbers.Empty() {
+		return nil
+	}
 	if l.Held().Minus(numbers).Empty() {
 		err := c.deleteLease(ctx, l)
 		if err == nil || !errors.Is(err, queue.ErrChanged) {
 			return err
 		}
 	}
-	out, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ReturnValues: types.ReturnValueAllNew,
 		UpdateExpression: aws.String("ADD released :numbers"), ConditionExpression: aws.String("attribute_exists(labourer)"),
 		ExpressionAttributeValues: item{":numbers": numberSet(numbers)},
@@ -245,7 +248,7 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 // deleteLease removes a lease that is as it was read. queue.ErrChanged: it is not, or is gone.
 func (c Control) deleteLease(ctx context.Context, l queue.Lease) error {
 	condition, values := unchanged(l)
-	_, err := c.API.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ConditionExpression: &condition, ExpressionAttributeValues: values,
 	})
 	return changed(err, "removing "+l.Item()+" of labourer "+l.Labourer)
@@ -273,7 +276,7 @@ func (c Control) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) erro
 			ConditionExpression: &condition, ExpressionAttributeValues: values,
 		}}
 	}
-	_, err := c.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{lease, putEntry(c.Table, e)}})
+	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{lease, putEntry(c.Table, e)}})
 	return changed(err, fmt.Sprintf("queueing tasks %s of segment %s again", e.Tasks, e.Segment))
 }
 
@@ -293,7 +296,7 @@ func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) e
 			return err
 		}
 	}
-	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()),
 		UpdateExpression: aws.String("SET heard.#n = :at"), ConditionExpression: aws.String("attribute_exists(heard)"),
 		ExpressionAttributeNames: map[string]string{"#n": strconv.Itoa(n)}, ExpressionAttributeValues: item{":at": millis(at)},
@@ -303,7 +306,7 @@ func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) e
 
 // SetPaused pauses or resumes a labourer. It moves the version, so a claim that was decided on before does not go through.
 func (c Control) SetPaused(ctx context.Context, labourer string, paused bool) error {
-	_, err := c.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
 		UpdateExpression:          aws.String("SET paused = :paused ADD version :one"),
 		ExpressionAttributeValues: item{":paused": &types.AttributeValueMemberBOOL{Value: paused}, ":one": num(1)},
@@ -324,7 +327,7 @@ func (c Control) SetTrouble(ctx context.Context, labourer string, trouble *queue
 		}
 		in.UpdateExpression, in.ExpressionAttributeValues = aws.String("SET trouble = :trouble"), item{":trouble": str(string(text))}
 	}
-	if _, err := c.API.UpdateItem(ctx, in); err != nil {
+	if _, err := updateItem(ctx, c.API, in); err != nil {
 		return fmt.Errorf("noting the trouble of labourer %s, %w", labourer, err)
 	}
 	return nil

@@ -7,7 +7,9 @@ package dynamo
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -26,18 +28,77 @@ type API interface {
 	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
 }
 
-// refused tells whether a write's own condition, or one in its transaction, did not hold, or another transaction was at the same
-// items: whatever it is, nothing was written, and the writer has to read again.
+// refused tells whether a write's own condition, or one in its transaction, did not hold: nothing was written, and the writer has to read
+// again.
 func refused(err error) bool {
 	var condition *types.ConditionalCheckFailedException
+	return errors.As(err, &condition) || cancelledFor(err, "ConditionalCheckFailed")
+}
+
+// met tells whether a write was turned away because of others that were at the same items, or of too many: not because of what they
+// wrote. It says nothing of the write's conditions.
+func met(err error) bool {
 	var conflict *types.TransactionConflictException
-	if cancelled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
-		return slices.ContainsFunc(cancelled.CancellationReasons, func(r types.CancellationReason) bool {
-			code := aws.ToString(r.Code)
-			return code == "ConditionalCheckFailed" || code == "TransactionConflict"
-		})
+	return errors.As(err, &conflict) ||
+		!refused(err) && cancelledFor(err, "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded")
+}
+
+func cancelledFor(err error, codes ...string) bool {
+	var cancelled *types.TransactionCanceledException
+	return errors.As(err, &cancelled) && slices.ContainsFunc(cancelled.CancellationReasons, func(r types.CancellationReason) bool {
+		return slices.Contains(codes, aws.ToString(r.Code))
+	})
+}
+
+// writeTries is how often a write is tried that meets others: up to three seconds in all. The SDK does not try these again by itself.
+const writeTries = 6
+
+// write carries out a write until it does not meet others, so that only conditions are left to decide on: a job's record is in the
+// transactions of all its segments, and two of them that meet must not be taken for two that do the same.
+func write[O any](ctx context.Context, api API, call func() (O, error)) (O, error) {
+	for tries := 1; ; tries++ {
+		out, err := call()
+		if !met(err) || tries == writeTries || pause(ctx, api, tries) != nil {
+			return out, err
+		}
 	}
-	return errors.As(err, &condition) || errors.As(err, &conflict)
+}
+
+func updateItem(ctx context.Context, api API, in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
+	return write(ctx, api, func() (*dynamodb.UpdateItemOutput, error) { return api.UpdateItem(ctx, in) })
+}
+
+func putItem(ctx context.Context, api API, in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, error) {
+	return write(ctx, api, func() (*dynamodb.PutItemOutput, error) { return api.PutItem(ctx, in) })
+}
+
+func deleteItem(ctx context.Context, api API, in *dynamodb.DeleteItemInput) (*dynamodb.DeleteItemOutput, error) {
+	return write(ctx, api, func() (*dynamodb.DeleteItemOutput, error) { return api.DeleteItem(ctx, in) })
+}
+
+func transactWriteItems(ctx context.Context, api API, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
+	return write(ctx, api, func() (*dynamodb.TransactWriteItemsOutput, error) { return api.TransactWriteItems(ctx, in) })
+}
+
+// Pacer is an API that lives in a time of its own, and so waits itself between two tries of a request.
+type Pacer interface {
+	Pause(ctx context.Context, wait time.Duration) error
+}
+
+// pause waits between two tries: full jitter under 50 ms × 2^tries, at most 5 s.
+func pause(ctx context.Context, api API, tries int) error {
+	wait := rand.N(min(5*time.Second, 50*time.Millisecond<<min(tries, 10)))
+	if pacer, ok := api.(Pacer); ok {
+		return pacer.Pause(ctx, wait)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // query reads all pages of a query, up to limit items (0: all).

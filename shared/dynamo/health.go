@@ -37,7 +37,7 @@ func (h Health) Readings(ctx context.Context, keys []string) (map[string]ecology
 		}
 		for tries := 0; len(asked) > 0; tries++ {
 			if tries > 0 {
-				if err := pause(ctx, tries); err != nil {
+				if err := pause(ctx, h.API, tries); err != nil {
 					return nil, fmt.Errorf("reading %d metrics, %w", len(asked), err)
 				}
 			}
@@ -63,7 +63,7 @@ func (h Health) Readings(ctx context.Context, keys []string) (map[string]ecology
 
 // Ask notes that a query is being asked. queue.ErrChanged: somebody asked it after `since`.
 func (h Health) Ask(ctx context.Context, key string, now, since time.Time) error {
-	_, err := h.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, h.API, &dynamodb.UpdateItemInput{
 		TableName: &h.Table, Key: controlKey(metricsPartition, key), UpdateExpression: aws.String("SET asked_at = :now"),
 		ConditionExpression:       aws.String("attribute_not_exists(asked_at) OR asked_at <= :since"),
 		ExpressionAttributeValues: item{":now": millis(now), ":since": millis(since)},
@@ -78,7 +78,7 @@ func (h Health) Keep(ctx context.Context, readings map[string]ecology.Reading) e
 		if err != nil {
 			return fmt.Errorf("encoding metric %s, %w", key, err)
 		}
-		_, err = h.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		_, err = updateItem(ctx, h.API, &dynamodb.UpdateItemInput{
 			TableName: &h.Table, Key: controlKey(metricsPartition, key), UpdateExpression: aws.String("SET reading = :reading"),
 			ExpressionAttributeValues: item{":reading": str(string(text))},
 		})
@@ -120,7 +120,7 @@ func (h Health) Remember(ctx context.Context, labourer string, before, after orc
 		in.ConditionExpression = aws.String("remembered = :was")
 		in.ExpressionAttributeValues[":was"] = str(string(was))
 	}
-	_, err := h.API.UpdateItem(ctx, in)
+	_, err := updateItem(ctx, h.API, in)
 	if errors.Is(changed(err, ""), queue.ErrChanged) {
 		return queue.ErrChanged
 	}

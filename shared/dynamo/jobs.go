@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,11 +48,11 @@ func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
 		long := jobKey(job.ID, textItem+"#"+job.Fingerprint)
 		long["text"] = &types.AttributeValueMemberB{Value: text}
 		long["expires_at"] = num(job.SubmittedAt.Add(2 * j.Retention).Unix())
-		if _, err := j.API.PutItem(ctx, &dynamodb.PutItemInput{TableName: &j.Table, Item: long}); err != nil {
+		if _, err := putItem(ctx, j.API, &dynamodb.PutItemInput{TableName: &j.Table, Item: long}); err != nil {
 			return fmt.Errorf("storing the text of job %s, %w", job.ID, err)
 		}
 	}
-	_, err := j.API.PutItem(ctx, &dynamodb.PutItemInput{
+	_, err := putItem(ctx, j.API, &dynamodb.PutItemInput{
 		TableName: &j.Table, Item: it,
 		ConditionExpression:       aws.String("attribute_not_exists(job_id) OR #state = :rejected"),
 		ExpressionAttributeNames:  map[string]string{"#state": "state"},
@@ -87,7 +88,7 @@ func (j Jobs) Text(ctx context.Context, job ledger.Job) ([]byte, error) {
 
 // Own makes somebody the only creator of a job's tasks. ledger.ErrChanged: somebody else is, or creation is through.
 func (j Jobs) Own(ctx context.Context, job ledger.Job, owner string, now, until time.Time) error {
-	_, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
 		UpdateExpression:         aws.String("SET #owner = :owner, owned_until = :until"),
 		ConditionExpression:      aws.String("#state = :scheduling AND (attribute_not_exists(owned_until) OR owned_until <= :now OR #owner = :owner)"),
@@ -100,7 +101,7 @@ func (j Jobs) Own(ctx context.Context, job ledger.Job, owner string, now, until 
 
 // Disown lets the next creator begin at once. Nothing happens when the job is somebody else's by now.
 func (j Jobs) Disown(ctx context.Context, job ledger.Job) error {
-	_, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
 		UpdateExpression:          aws.String("REMOVE #owner, owned_until"),
 		ConditionExpression:       aws.String("#owner = :owner"),
@@ -134,14 +135,13 @@ func (j Jobs) Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry)
 			ExpressionAttributeNames: map[string]string{"#cursor": "cursor", "#state": "state", "#owner": "owner"}, ExpressionAttributeValues: values,
 		}})
 	}
-	_, err := j.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	_, err := transactWriteItems(ctx, j.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	return jobChanged(err, fmt.Sprintf("publishing segment %s of %d jobs", entry.Segment, len(jobs)))
 }
 
 // Record adds ends of tasks to a segment's progress and is what the progress is then. Doing it again changes nothing.
 func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error) {
-	update, values := "", item{}
-	names := map[string]string{}
+	update, values, names := "", item{}, map[string]string{}
 	for _, status := range []task.Status{task.Completed, task.Dead, task.Cancelled} {
 		if lives := ends[status]; len(lives) > 0 {
 			update += ", #" + string(status) + " :" + string(status)
@@ -149,7 +149,10 @@ func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledge
 			values[":"+string(status)] = intSet(lives)
 		}
 	}
-	out, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	if update == "" {
+		return j.progress(ctx, jobID, s)
+	}
+	out, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(jobID, segmentPrefix+string(s)), ReturnValues: types.ReturnValueAllNew,
 		UpdateExpression: aws.String("ADD " + update[2:]), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 	})
@@ -157,6 +160,18 @@ func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledge
 		return ledger.Progress{}, fmt.Errorf("recording the ends of tasks of job %s in segment %s, %w", jobID, s, err)
 	}
 	return readProgress(out.Attributes), nil
+}
+
+// progress reads the progress of one segment, strongly consistent.
+func (j Jobs) progress(ctx context.Context, jobID string, s segment.ID) (ledger.Progress, error) {
+	out, err := j.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &j.Table, Key: jobKey(jobID, segmentPrefix+string(s)), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return ledger.Progress{}, fmt.Errorf("reading the progress of job %s in segment %s, %w", jobID, s, err)
+	}
+	if out.Item == nil {
+		return ledger.Progress{JobID: jobID, Segment: s}, nil
+	}
+	return readProgress(out.Item), nil
 }
 
 // Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else. From then on the progress
@@ -168,7 +183,7 @@ func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	if p.Rolled != (ledger.Counts{}) {
 		condition, values[":was"] = "rolled = :was", rolled(p.Rolled)
 	}
-	_, err := j.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+	_, err := transactWriteItems(ctx, j.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, segmentPrefix+string(p.Segment)),
 			UpdateExpression: aws.String("SET rolled = :is, expires_at = :expires"), ConditionExpression: &condition, ExpressionAttributeValues: values}},
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, recordItem),
@@ -183,7 +198,7 @@ func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 
 // Finish gives a job its terminal state. ledger.ErrChanged: it has one already, or another generation of it is under way.
 func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error {
-	_, err := j.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
 		UpdateExpression:         aws.String("SET #state = :state, finished_at = :at, expires_at = :expires REMOVE cancelling, #owner, owned_until"),
 		ConditionExpression:      aws.String("#state IN (:scheduling, :scheduled) AND generation = :generation"),
@@ -232,15 +247,17 @@ func (j Jobs) Month(ctx context.Context, month time.Time) ([]string, error) {
 
 // GetAll reads the records of these jobs, eventually consistent, in the order asked for; who is gone is left out.
 func (j Jobs) GetAll(ctx context.Context, ids []string) ([]ledger.Job, error) {
+	const most = 100 // keys in a BatchGetItem, none of them twice
 	found := map[string]ledger.Job{}
-	for first := 0; first < len(ids); first += 100 {
+	each := slices.Compact(slices.Sorted(slices.Values(ids)))
+	for first := 0; first < len(each); first += most {
 		var keys []map[string]types.AttributeValue
-		for _, id := range ids[first:min(first+100, len(ids))] {
+		for _, id := range each[first:min(first+most, len(each))] {
 			keys = append(keys, jobKey(id, recordItem))
 		}
 		for tries := 0; len(keys) > 0; tries++ {
 			if tries > 0 {
-				if err := pause(ctx, tries); err != nil {
+				if err := pause(ctx, j.API, tries); err != nil {
 					return nil, fmt.Errorf("reading %d jobs, %w", len(keys), err)
 				}
 			}

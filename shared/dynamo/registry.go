@@ -126,19 +126,19 @@ func (r Registry) apply(ctx context.Context, partition, name, text string, over 
 	if over > 0 {
 		condition, values = "revision = :over", item{":over": num(over)}
 	}
-	_, err := r.API.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.Table, Item: it, ConditionExpression: &condition, ExpressionAttributeValues: values})
+	_, err := putItem(ctx, r.API, &dynamodb.PutItemInput{TableName: &r.Table, Item: it, ConditionExpression: &condition, ExpressionAttributeValues: values})
 	return changed(err, fmt.Sprintf("applying %s to the %s", name, partition[1:]))
 }
 
 // RemoveLabourer takes a labourer away, if it is as it was read. queue.ErrChanged: it is not.
 func (r Registry) RemoveLabourer(ctx context.Context, id string, revision int) error {
-	_, err := r.API.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	_, err := deleteItem(ctx, r.API, &dynamodb.DeleteItemInput{
 		TableName: &r.Table, Key: controlKey(labourersPartition, id), ConditionExpression: aws.String("revision = :revision"),
 		ExpressionAttributeValues: item{":revision": num(revision)},
 	})
 	if err := changed(err, "removing labourer "+id); err != nil {
 		return err
 	}
-	_, err = r.API.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &r.Table, Key: controlKey(id, stateItem)})
+	_, err = deleteItem(ctx, r.API, &dynamodb.DeleteItemInput{TableName: &r.Table, Key: controlKey(id, stateItem)})
 	return err
 }

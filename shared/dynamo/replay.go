@@ -26,7 +26,7 @@ func (r Replays) Begin(ctx context.Context, id string, now time.Time) (time.Time
 	key := jobKey("#replay/"+id, "replay")
 	it := jobKey("#replay/"+id, "replay")
 	it["began_at"], it["expires_at"] = millis(now), num(now.Add(r.Retention).Unix())
-	_, err := r.API.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.Jobs, Item: it, ConditionExpression: aws.String("attribute_not_exists(job_id)")})
+	_, err := putItem(ctx, r.API, &dynamodb.PutItemInput{TableName: &r.Jobs, Item: it, ConditionExpression: aws.String("attribute_not_exists(job_id)")})
 	if err == nil {
 		return time.UnixMilli(now.UnixMilli()).UTC(), nil
 	}
@@ -86,6 +86,6 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 		record.ExpressionAttributeValues[":fewer"] = num(-len(dead))
 	}
 	writes = append(writes, types.TransactWriteItem{Update: progress}, types.TransactWriteItem{Update: record}, putEntry(r.Control, entry))
-	_, err := r.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	_, err := transactWriteItems(ctx, r.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	return jobChanged(err, fmt.Sprintf("reviving %d tasks of job %s", len(dead), job.ID))
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -60,22 +59,9 @@ func (t Tasks) createBatch(ctx context.Context, tasks []task.Task) error {
 		if requests = out.UnprocessedItems[t.Table]; len(requests) == 0 {
 			return nil
 		}
-		if err := pause(ctx, tries); err != nil {
+		if err := pause(ctx, t.API, tries); err != nil {
 			return fmt.Errorf("writing %d tasks that the table left unprocessed, %w", len(requests), err)
 		}
-	}
-}
-
-// pause waits between two tries of what a table left unprocessed: full jitter under 50 ms × 2^tries, at most 5 s.
-func pause(ctx context.Context, tries int) error {
-	limit := min(5*time.Second, 50*time.Millisecond<<min(tries, 10))
-	timer := time.NewTimer(rand.N(limit))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 
@@ -108,7 +94,7 @@ func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, 
 			}
 			keys = got.UnprocessedKeys[t.Table].Keys
 			if len(keys) > 0 {
-				if err := pause(ctx, tries); err != nil {
+				if err := pause(ctx, t.API, tries); err != nil {
 					return nil, fmt.Errorf("reading %d tasks that the table left unprocessed, %w", len(keys), err)
 				}
 			}
@@ -151,7 +137,7 @@ func (t Tasks) Save(ctx context.Context, before, after task.Task) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.API.UpdateItem(ctx, in)
+	_, err = updateItem(ctx, t.API, in)
 	if refused(err) {
 		return task.ErrStale
 	}

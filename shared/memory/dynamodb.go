@@ -64,7 +64,13 @@ func NewDynamoDB(now func() time.Time, tables ...*dynamodb.CreateTableInput) *Dy
 	return d
 }
 
-var _ dynamo.API = (*DynamoDB)(nil)
+var (
+	_ dynamo.API   = (*DynamoDB)(nil)
+	_ dynamo.Pacer = (*DynamoDB)(nil)
+)
+
+// Pause is how the adapters wait between two tries: not at all, as no time passes here by itself.
+func (d *DynamoDB) Pause(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
 func (d *DynamoDB) serve(operation string, in any) Request {
 	return Request{Service: dynamodb.ServiceID, Operation: operation, Input: in}
