@@ -1,0 +1,13 @@
+package conformance_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/drover-run/drover/shared/conformance"
+	"github.com/drover-run/drover/shared/memory"
+)
+
+func TestMemory(t *testing.T) {
+	conformance.Run(t, func(*testing.T) conformance.Stores { return conformance.On(memory.NewDynamoDB(time.Now), "") })
+}

@@ -1,0 +1,155 @@
+package conformance
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/cancellation"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/finish"
+	"github.com/drover-run/drover/shared/health"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/outcome"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/replay"
+	"github.com/drover-run/drover/shared/scavenger"
+	"github.com/drover-run/drover/shared/scheduler"
+)
+
+// Stores is everything that Drover keeps, by port.
+type Stores struct {
+	Tasks    Tasks
+	Control  Control
+	Jobs     Jobs
+	Registry Registry
+	Health   Health
+	Replays  Replays
+}
+
+// Tasks is all that the services ask of the store of tasks.
+type Tasks interface {
+	scheduler.Tasks
+	orchestrator.Tasks
+	assistant.Tasks
+	cancellation.Tasks
+	replay.Tasks
+}
+
+// Control is all that the services, and people by the command line, ask of states, leases and queues.
+type Control interface {
+	orchestrator.Control
+	outcome.Control
+	assistant.Control
+	cancellation.Control
+	scavenger.Queue
+	SetPaused(ctx context.Context, labourer string, paused bool) error
+}
+
+// Jobs is all that the services ask of jobs' records.
+type Jobs interface {
+	scheduler.Jobs
+	scavenger.Jobs
+	finish.Jobs
+	cancellation.Jobs
+	replay.Jobs
+}
+
+// Registry is all that is asked of what owners have applied.
+type Registry interface {
+	scheduler.Registry
+	orchestrator.Registry
+	outcome.Registry
+	All(ctx context.Context, strong bool) (dynamo.Applied, error)
+	Names(ctx context.Context) (labourers, schemas []string, err error)
+	ApplyLabourer(ctx context.Context, id, text string, over int) error
+	ApplySchema(ctx context.Context, name, text string, over int) error
+	RemoveLabourer(ctx context.Context, id string, revision int) error
+}
+
+// Health is what is kept of metrics, and of what was made of them.
+type Health interface {
+	health.Store
+	orchestrator.Memory
+}
+
+// Replays is what brings the dead back.
+type Replays interface{ replay.Store }
+
+// Retention is for how long the stores of [On] keep what has ended.
+const Retention = 30 * 24 * time.Hour
+
+// On is the stores on tables that a DynamoDB has under the names of [memory.StackTables] with this before them.
+func On(api dynamo.API, before string) Stores {
+	tasks, control, jobs := before+memory.TasksTable, before+memory.ControlTable, before+memory.JobsTable
+	return Stores{
+		Tasks: dynamo.Tasks{API: api, Table: tasks, Retention: Retention}, Control: dynamo.Control{API: api, Table: control},
+		Jobs:     dynamo.Jobs{API: api, Table: jobs, Control: control, Retention: Retention},
+		Registry: dynamo.Registry{API: api, Table: control}, Health: dynamo.Health{API: api, Table: control},
+		Replays: dynamo.Replays{API: api, Tasks: tasks, Control: control, Jobs: jobs, Retention: Retention},
+	}
+}
+
+// Run runs every suite. open is called for each test; what it opens may be shared.
+func Run(t *testing.T, open func(*testing.T) Stores) {
+	for name, suite := range map[string]func(*testing.T, func(*testing.T) Stores){
+		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs,
+	} {
+		t.Run(name, func(t *testing.T) { suite(t, open) })
+	}
+}
+
+// each runs a suite's tests, all at once: they are independent of each other, and on a backend far away they wait most of the time.
+func each(t *testing.T, open func(*testing.T) Stores, tests map[string]func(*testing.T, Stores)) {
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+// noon is a time to count from: what the tests store depends on no clock.
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// unique is a name that no other test has.
+func unique(before string) string { return before + "-" + strings.ToLower(rand.Text()) }
+
+// race runs these at once and is how many of them succeeded. The others must have failed with lost, or with lost's kin.
+func race(t *testing.T, lost error, racers ...func() error) (won int) {
+	t.Helper()
+	start, results := make(chan struct{}), make(chan error, len(racers))
+	for _, run := range racers {
+		go func() {
+			<-start
+			results <- run()
+		}()
+	}
+	close(start)
+	for range racers {
+		if err := <-results; err == nil {
+			won++
+		} else {
+			require.ErrorIs(t, err, lost)
+		}
+	}
+	return won
+}
+
+// shortly waits until a condition holds: for what is promised to be seen eventually.
+func shortly(t *testing.T, holds func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, holds, 30*time.Second, 20*time.Millisecond, what)
+}
+
+var (
+	errQueue = queue.ErrChanged
+	errJob   = ledger.ErrChanged
+)
