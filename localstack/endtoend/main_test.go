@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -73,8 +74,9 @@ func shared(t *testing.T) *stack {
 }
 
 func (w *surroundings) begin(ctx context.Context) (err error) {
-	if _, err := os.Stat(filepath.Join(checkout, ".local", "venv", "bin", "python3")); err != nil {
-		return errors.New("the local AWS is not installed: run the tests by make test, which sets it up, or make up once")
+	installed, err := os.ReadFile(filepath.Join(checkout, ".local", "venv", "installed.json"))
+	if err != nil || !bytes.Contains(installed, []byte("requirements-tests.txt")) {
+		return errors.New("the local AWS, or what its tests need besides, is not installed in .local/venv: make test sets it up")
 	}
 	if err := build(ctx); err != nil {
 		return err

@@ -1,0 +1,24 @@
+"""A worker as sosw's users have them: nothing in it knows of Drover.
+
+It counts the words of its section's text. A section without a text fails, as any Lambda does: by an exception.
+"""
+
+from sosw.app import LambdaGlobals, get_lambda_handler
+from sosw.worker import Worker
+
+
+class WordCounter(Worker):
+    DEFAULT_CONFIG = {
+        "init_clients": ["lambda"],
+    }
+
+    def __call__(self, event):
+        words = event["text"].split()
+        self.stats["texts"] += 1
+        self.result["words"] = len(words)
+        self.result["days"] = len(event["date_list"])
+        super().__call__(event)  # tells the worker assistant that the task is completed
+
+
+global_vars = LambdaGlobals()
+lambda_handler = get_lambda_handler(WordCounter, global_vars)

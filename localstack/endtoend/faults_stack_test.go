@@ -1,0 +1,147 @@
+package endtoend
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/localstack"
+)
+
+// functions is Drover's own, and the outputs with their names.
+var functions = map[string]string{
+	"scheduler": "SchedulerFunctionName", "orchestrator": "OrchestratorFunctionName",
+	"worker-assistant": "WorkerAssistantFunctionName", "scavenger": "ScavengerFunctionName",
+}
+
+// faulty is where the functions are that were built to make calls go wrong: nothing deploys them but these tests.
+const faulty = ".local/localstack/endtoend/faults"
+
+var buildFaulty = sync.OnceValue(func() error {
+	ctx, cancel := context.WithTimeout(context.Background(), begin)
+	defer cancel()
+	for _, name := range slices.Sorted(maps.Keys(functions)) {
+		environ := append(cleanEnviron(os.Environ()), "CGO_ENABLED=0", "GOOS=linux")
+		err := run(ctx, environ, nil, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc faults", "-ldflags", "-s -w",
+			"-o", filepath.Join(faulty, name, "bootstrap"), "./functions/"+name)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+// ordeal is a stack on a local AWS of its own, where things go wrong that would disturb other tests, and the work that it is given.
+type ordeal struct {
+	*stack
+	workers map[string]string
+	seed    uint64
+	mark    string // of the functions' processes
+
+	labourers []string
+	jobs      map[string]int // how many tasks each has
+	desk      *clerk
+}
+
+// What is left of an attempt's time where it is to be over soon.
+const (
+	ordealDuration = 5 * time.Second
+	ordealCooldown = 3 * time.Second
+)
+
+// newOrdeal deploys a stack whose functions meet the faults of this plan; with an empty one they are those that everybody deploys. What takes
+// minutes in life, so that nothing is taken for lost too soon, takes seconds here.
+func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
+	t.Helper()
+	shared(t) // what is deployed is built
+	o := &ordeal{seed: seed, jobs: map[string]int{}, mark: fmt.Sprintf("%d-%d-%d", os.Getpid(), seed, time.Now().UnixNano())}
+	ctx, cancel := context.WithTimeout(t.Context(), begin)
+	defer cancel()
+	emulator, err := localstack.Start(ctx, localstack.Options{Auth: true, Settings: map[string]string{"DROVER_FAULTS": plan, "DROVER_ORDEAL": o.mark}})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.Empty(t, o.bus.close())
+		require.NoError(t, emulator.Stop())
+	})
+	o.stack, err = newStack(ctx, emulator, "drover")
+	require.NoError(t, err)
+	require.NoError(t, o.schema(ctx, "sections", "section"))
+	o.workers, err = deploy(ctx, emulator, "workers", "localstack/endtoend/testdata/workers.yaml", "CompletionsQueueArn="+o.out["CompletionsQueueArn"])
+	require.NoError(t, err)
+	if plan != "" {
+		require.NoError(t, buildFaulty())
+		for name, output := range functions {
+			code := zipped(t, filepath.Join(checkout, faulty, name, "bootstrap"))
+			_, err := o.lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: aws.String(o.out[output]), ZipFile: code})
+			require.NoError(t, err)
+		}
+	}
+	// A job whose scheduler dies is its for the function's time and a minute: the message has to come five times over that.
+	_, err = o.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+		FunctionName: aws.String(o.out["SchedulerFunctionName"]), Timeout: aws.Int32(10)})
+	require.NoError(t, err)
+	for output, seconds := range map[string]string{"JobsQueueUrl": "20", "CompletionsQueueUrl": "5"} {
+		_, err := o.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: aws.String(o.out[output]),
+			Attributes: map[string]string{"VisibilityTimeout": seconds}})
+		require.NoError(t, err)
+	}
+	return o
+}
+
+func zipped(t *testing.T, program string) []byte {
+	t.Helper()
+	code, err := os.ReadFile(program)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Store}
+	header.SetMode(0o755)
+	file, err := z.CreateHeader(header)
+	require.NoError(t, err)
+	_, err = file.Write(code)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	return out.Bytes()
+}
+
+// complaints is the last lines in which the functions told of errors, for messages of what was waited for in vain.
+func (o *ordeal) complaints(t *testing.T) string {
+	t.Helper()
+	var out strings.Builder
+	for name, output := range functions {
+		function, err := o.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String(o.out[output])})
+		require.NoError(t, err)
+		var lines []string
+		pages := cloudwatchlogs.NewFilterLogEventsPaginator(o.logs, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: function.LoggingConfig.LogGroup})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			require.NoError(t, err)
+			for _, line := range page.Events {
+				text := aws.ToString(line.Message)
+				if strings.HasPrefix(text, "{") && !strings.Contains(text, `"error":null`) && !strings.Contains(text, `"Errors":null`) {
+					lines = append(lines, strings.TrimSpace(text))
+				}
+			}
+		}
+		fmt.Fprintf(&out, "%s has told of %d errors, the last of them:\n", name, len(lines))
+		for _, line := range lines[max(0, len(lines)-8):] {
+			fmt.Fprintf(&out, "  %s\n", line)
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,352 @@
+package endtoend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// calamities is what calls of the functions meet: about one in eight goes wrong, and of those that fail the SDK tries every other one again.
+const calamities = "before=0.02,after=0.02,throttle=0.02,conflict=0.03,slow=0.02,partial=0.1,delay=500ms,through=0.5"
+
+// Jobs of all sorts come to all their ends, each task once, while calls fail, happen and are reported as failed, are throttled, conflict, are
+// slow, and are done in part (G1, G2, G3, G4, G5).
+func TestTheGuaranteesHoldWhileCallsGoWrong(t *testing.T) {
+	t.Parallel()
+	for _, seed := range seeds(t, "1") {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			o := newOrdeal(t, seed, fmt.Sprintf("seed=%d,%s", seed, calamities))
+			o.undergo(t, func(context.Context) {})
+		})
+	}
+}
+
+// seeds is those of DROVER_SEEDS, with commas between, or else these.
+func seeds(t *testing.T, otherwise string) []uint64 {
+	t.Helper()
+	text := os.Getenv("DROVER_SEEDS")
+	if text == "" {
+		text = otherwise
+	}
+	var out []uint64
+	for one := range strings.SplitSeq(text, ",") {
+		seed, err := strconv.ParseUint(one, 10, 64)
+		require.NoError(t, err, "DROVER_SEEDS")
+		out = append(out, seed)
+	}
+	return out
+}
+
+// How many tasks the jobs of an ordeal have. The large one takes two segments.
+const (
+	large = 280
+	small = 4
+)
+
+// undergo has the stack do jobs while mischief does its own, and wants the guarantees to hold in the end.
+func (o *ordeal) undergo(t *testing.T, mischief func(ctx context.Context)) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	o.open(t, ctx)
+	defer o.desk.work.Wait()
+	defer stop()
+	o.desk.work.Go(func() { o.tick(ctx) })
+	o.desk.work.Go(func() { mischief(ctx) })
+
+	patient := object{"max_attempts": 8, "max_duration": ordealDuration.String(), "cooldown": ordealCooldown.String(),
+		"retry": object{"min": "500ms", "initial": "500ms", "max": "1s"}}
+	o.hire(t, "desk", object{"target": object{"sqs": o.desk.url}, "max_simultaneous_invocations": 6}, patient)
+	o.hire(t, "functions", object{"target": object{"lambda": o.workers["Worker"]}, "max_simultaneous_invocations": 4}, patient)
+	o.hire(t, "machines", object{"target": object{"states": o.workers["Machine"]}, "max_simultaneous_invocations": 2}, patient)
+	o.begin(t, "large", "desk", large, nil)
+	for i := range 5 {
+		o.begin(t, fmt.Sprintf("small-%d", i), "desk", small, nil)
+	}
+	o.begin(t, "cancelled", "desk", 40, nil)
+	o.begin(t, "lambdas", "functions", 12, object{"do": "fail", "until": 1})
+	o.begin(t, "hopeless", "functions", 3, object{"do": "permanent"})
+	o.begin(t, "executions", "machines", 5, object{"refuse": true})
+
+	o.await(t, "some of the large job's tasks to be done", func() bool { return len(o.bus.told("JobScheduled", object{"job_id": "cancelled"})) > 0 })
+	o.put(t, "CancelJob", object{"job_id": "cancelled"})
+	o.rest(t)
+	o.check(t, 1)
+
+	o.desk.revived.Store(true)
+	o.put(t, "ReplayTasks", object{"job_id": "large", "replay_id": "once"})
+	o.put(t, "ReplayTasks", object{"job_id": "large", "replay_id": "once"})
+	o.await(t, "the second end of the large job", func() bool {
+		return len(o.bus.told("JobCompleted", object{"job_id": "large", "generation": 2.})) > 0
+	})
+	o.rest(t)
+	o.check(t, 2)
+}
+
+func (o *ordeal) hire(t *testing.T, id string, definitions ...object) {
+	t.Helper()
+	all := object{}
+	for _, d := range definitions {
+		for name, value := range d {
+			all[name] = value
+		}
+	}
+	o.configure(t, object{"labourers": object{id: all}})
+	o.labourers = append(o.labourers, id)
+}
+
+// begin submits a job, and submits it again.
+func (o *ordeal) begin(t *testing.T, id, labourer string, n int, more object) {
+	t.Helper()
+	o.jobs[id] = n
+	detail := tasks(n, more)
+	detail["job_id"], detail["labourer"] = id, labourer
+	for range 2 {
+		o.put(t, "SubmitJob", detail)
+	}
+}
+
+// tick is the minute's, quicker.
+func (o *ordeal) tick(ctx context.Context) {
+	for ctx.Err() == nil {
+		_, err := o.machines.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: aws.String(o.out["OrchestrateStateMachineArn"]), Input: aws.String("{}")})
+		if ctx.Err() == nil {
+			o.desk.note(err)
+		}
+		pause(ctx, 2*time.Second)
+	}
+}
+
+// endurance is how long an ordeal may last: a job whose scheduler was killed waits for more than a minute.
+const endurance = 4 * time.Minute
+
+// await waits for something, and fails with all there is to be seen.
+func (o *ordeal) await(t *testing.T, what string, there func() bool) {
+	t.Helper()
+	for until := time.Now().Add(endurance); !there(); pause(t.Context(), 10*glance) {
+		if time.Now().After(until) || t.Context().Err() != nil {
+			require.FailNow(t, fmt.Sprintf("waited %s in vain for %s", endurance, what), "%s\n%s", strings.Join(o.unfinished(t), "\n"), o.complaints(t))
+		}
+	}
+}
+
+// rest waits until nothing is left to do.
+func (o *ordeal) rest(t *testing.T) {
+	t.Helper()
+	o.await(t, "everything to come to rest", func() bool { return len(o.unfinished(t)) == 0 })
+}
+
+// unfinished is what is not at rest.
+func (o *ordeal) unfinished(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for id := range o.jobs {
+		job, found, err := o.stack.jobs.Get(t.Context(), id)
+		require.NoError(t, err)
+		if !found || job.FinishedAt.IsZero() {
+			out = append(out, fmt.Sprintf("job %s is %q with %+v of %d", id, job.State, job.Counts, o.jobs[id]))
+		}
+	}
+	for _, it := range o.scan(t, "ControlTableName") {
+		name := text(it["item"])
+		for _, kind := range []string{"lease#", "queue#", "cancel#"} {
+			if strings.HasPrefix(name, kind) {
+				out = append(out, fmt.Sprintf("%s has %s: %s", text(it["labourer"]), name, shown(plain(it))))
+			}
+		}
+	}
+	for _, output := range []string{"JobsQueueUrl", "CompletionsQueueUrl"} {
+		if n := o.depth(t, o.out[output]); n > 0 {
+			out = append(out, fmt.Sprintf("%s has %d messages", output, n))
+		}
+	}
+	return out
+}
+
+// check wants the guarantees to have been kept, in the life-th life of those who died.
+func (o *ordeal) check(t *testing.T, life int) {
+	t.Helper()
+	o.desk.mu.Lock()
+	defer o.desk.mu.Unlock()
+	require.Empty(t, o.desk.wrong, "what the worker met")
+	require.LessOrEqual(t, o.desk.most, 6, "tasks in the worker's hands at once")
+	for _, output := range []string{"JobsDeadLetterQueueUrl", "CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl"} {
+		require.Zero(t, o.depth(t, o.out[output]), "messages in %s", output)
+	}
+
+	stored := map[string]map[string]task.Task{} // by job and id
+	for _, one := range o.tasks(t) {
+		if stored[one.JobID] == nil {
+			stored[one.JobID] = map[string]task.Task{}
+		}
+		stored[one.JobID][one.ID.String()] = one
+	}
+	records := map[string]archive.Record{}
+	for _, labourer := range o.labourers {
+		for _, r := range o.archived(t, labourer) {
+			key := fmt.Sprintf("%s/%d", r.TaskID, r.Life)
+			if before, twice := records[key]; twice {
+				require.Equal(t, before, r, "the archive's two records of %s", key)
+			}
+			records[key] = r
+		}
+	}
+	require.Len(t, stored, len(o.jobs))
+	lives := 0
+	for id, n := range o.jobs {
+		job, found, err := o.stack.jobs.Get(t.Context(), id)
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Len(t, stored[id], n, "tasks of job %s", id)
+		counts := ledger.Counts{}
+		for k := range n {
+			one, there := stored[id][job.TaskAt(k).String()]
+			require.True(t, there, "task %d of job %s is not where it belongs", k, id)
+			lives += one.Life + 1
+			o.checkTask(t, one, k, records)
+			switch one.Status {
+			case task.Completed:
+				counts.Completed++
+			case task.Dead:
+				counts.Dead++
+			case task.Cancelled:
+				counts.Cancelled++
+			}
+		}
+		require.Equal(t, counts, job.Counts, "counts of job %s", id)
+		require.Equal(t, o.expected(id, n, life, counts), counts, "ends of job %s", id)
+		kind := "JobCompleted"
+		if id == "cancelled" {
+			kind = "JobCancelled"
+		}
+		for generation := 1; generation <= job.Generation; generation++ {
+			ended := o.fact(t, kind, object{"job_id": id, "generation": float64(generation)})
+			if generation == job.Generation {
+				require.EqualValues(t, []any{float64(n), float64(counts.Completed), float64(counts.Dead), float64(counts.Cancelled)},
+					[]any{ended["total"], ended["completed"], ended["dead"], ended["cancelled"]}, "what was told of job %s", id)
+			}
+		}
+		if id != "cancelled" { // it may have been cancelled before all of it was scheduled
+			require.EqualValues(t, n, o.fact(t, "JobScheduled", object{"job_id": id})["tasks"])
+		}
+	}
+	require.Len(t, records, lives, "lives in the archive")
+	for _, it := range o.scan(t, "JobsTableName") {
+		if strings.HasPrefix(text(it["item"]), "segment#") {
+			require.NotNil(t, it["rolled"], "progress that is not in its job's totals: %s", shown(plain(it)))
+		}
+	}
+}
+
+// expected is how a job has to end. What of a cancelled one was done before is anyone's guess.
+func (o *ordeal) expected(id string, n, life int, counts ledger.Counts) ledger.Counts {
+	dead := 0
+	switch {
+	case id == "cancelled":
+		return ledger.Counts{Completed: counts.Completed, Dead: counts.Dead, Cancelled: n - counts.Completed - counts.Dead}
+	case id == "hopeless":
+		dead = n
+	case id == "large" && life == 1, strings.HasPrefix(id, "small"):
+		for i := range n {
+			if o.habitOf(id, i) == hopeless {
+				dead++
+			}
+		}
+	}
+	return ledger.Counts{Completed: n - dead, Dead: dead}
+}
+
+// checkTask wants a task to have ended once in each of its lives, after no more attempts than it may have.
+func (o *ordeal) checkTask(t *testing.T, one task.Task, section int, records map[string]archive.Record) {
+	t.Helper()
+	require.True(t, one.Status.Terminal(), "task %s of job %s is %q", one.ID, one.JobID, one.Status)
+	var payload struct{ Sections []int }
+	require.NoError(t, json.Unmarshal(one.Payload, &payload))
+	require.Equal(t, []int{section}, payload.Sections, "task %s of job %s", one.ID, one.JobID)
+	require.LessOrEqual(t, one.Failures(), 8, "attempts at task %s", one.ID)
+	require.Len(t, one.Attempts, one.Attempt)
+	for i, a := range one.Attempts {
+		require.Equal(t, i+1, a.Attempt)
+	}
+	require.LessOrEqual(t, o.desk.starts[one.ID.String()], one.Attempt, "the worker saw a later attempt at %s than the task", one.ID)
+	for life := range one.Life + 1 {
+		r, there := records[fmt.Sprintf("%s/%d", one.ID, life)]
+		require.True(t, there, "life %d of task %s of job %s is not in the archive", life, one.ID, one.JobID)
+		if life == one.Life {
+			require.Equal(t, []any{one.Status, one.Attempt, one.JobID, len(one.Attempts)}, []any{r.Status, r.Attempt, r.JobID, len(r.Attempts)})
+		}
+		if life == one.Life && r.Status == task.Dead || life < one.Life {
+			told := o.bus.told("TaskDead", object{"task_id": one.ID.String()})
+			require.GreaterOrEqual(t, len(told), 1, "deaths told of task %s", one.ID)
+			require.LessOrEqual(t, len(told), one.Life+1, "deaths told of task %s", one.ID)
+		}
+	}
+}
+
+// scan is all items of one of the stack's tables.
+func (o *ordeal) scan(t *testing.T, output string) []map[string]dbtypes.AttributeValue {
+	t.Helper()
+	var out []map[string]dbtypes.AttributeValue
+	pages := dynamodb.NewScanPaginator(o.db, &dynamodb.ScanInput{TableName: aws.String(o.out[output]), ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		out = append(out, page.Items...)
+	}
+	return out
+}
+
+// tasks is all that the tasks table has.
+func (o *ordeal) tasks(t *testing.T) map[task.ID]task.Task {
+	t.Helper()
+	var ids []task.ID
+	for _, it := range o.scan(t, "TasksTableName") {
+		id, err := task.ParseID(text(it["segment"]) + "." + plain(it)["n"])
+		require.NoError(t, err)
+		ids = append(ids, id)
+	}
+	all, err := dynamo.Tasks{API: o.db, Table: o.out["TasksTableName"]}.Load(t.Context(), ids)
+	require.NoError(t, err)
+	return all
+}
+
+func text(v dbtypes.AttributeValue) string {
+	s, _ := v.(*dbtypes.AttributeValueMemberS)
+	if s == nil {
+		return ""
+	}
+	return s.Value
+}
+
+// plain is an item as people read it.
+func plain(it map[string]dbtypes.AttributeValue) map[string]string {
+	out := map[string]string{}
+	for name, value := range it {
+		switch v := value.(type) {
+		case *dbtypes.AttributeValueMemberS:
+			out[name] = v.Value
+		case *dbtypes.AttributeValueMemberN:
+			out[name] = v.Value
+		case *dbtypes.AttributeValueMemberNS:
+			out[name] = strings.Join(v.Value, ",")
+		default:
+			out[name] = fmt.Sprintf("%T", v)
+		}
+	}
+	return out
+}

@@ -1,0 +1,191 @@
+package endtoend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+)
+
+// clerk is the worker of a queue, in the test's own process: it does what workers do, good ones and bad ones, and sees how many tasks it
+// has in hand.
+type clerk struct {
+	*ordeal
+	url string
+	// revived: what was hopeless no longer is.
+	revived atomic.Bool
+	work    sync.WaitGroup
+
+	mu     sync.Mutex
+	hand   map[string]int // deliveries in hand, by task
+	most   int            // tasks in hand at once
+	told   map[string]bool
+	starts map[string]int // by task: the greatest number of an attempt
+	again  int            // deliveries of an attempt that had been told the end of
+	wrong  []error
+}
+
+// habit is what a worker does with a task; see clerk.attend.
+type habit int
+
+const (
+	completes habit = iota
+	failsOnce
+	failsTwice
+	hopeless
+	vanishesOnce
+	isLateOnce
+	tellsTwice
+	namesNoAttempt
+	sendsHeartbeats
+	changesItsMind
+	habits
+)
+
+// habitOf is by the seed; half of all tasks are simply done.
+func (o *ordeal) habitOf(job string, section int) habit {
+	h := fnv.New32a()
+	fmt.Fprint(h, o.seed, job, section)
+	if n := habit(h.Sum32() % uint32(2*habits)); n < habits {
+		return n
+	}
+	return completes
+}
+
+// open begins to work through the queue until ctx ends.
+func (o *ordeal) open(t *testing.T, ctx context.Context) {
+	t.Helper()
+	q, err := o.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("desk"), Attributes: map[string]string{"VisibilityTimeout": "3600"}})
+	require.NoError(t, err)
+	c := &clerk{ordeal: o, url: aws.ToString(q.QueueUrl), hand: map[string]int{}, told: map[string]bool{}, starts: map[string]int{}}
+	o.desk = c
+	c.work.Go(func() {
+		for ctx.Err() == nil {
+			got, err := o.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &c.url, MaxNumberOfMessages: 10, WaitTimeSeconds: 5})
+			if err != nil {
+				continue
+			}
+			for _, m := range got.Messages {
+				_, err := o.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &c.url, ReceiptHandle: m.ReceiptHandle})
+				c.note(err)
+				c.work.Go(func() { c.attend(ctx, aws.ToString(m.Body)) })
+			}
+		}
+	})
+}
+
+// handed is a task as the clerk reads it.
+type handed struct {
+	TaskID   string `json:"task_id"`
+	Sections []int  `json:"sections"`
+	Drover   struct {
+		JobID    string    `json:"job_id"`
+		Attempt  int       `json:"attempt"`
+		Deadline time.Time `json:"deadline"`
+	} `json:"drover"`
+}
+
+// attend does with a task what its habit is.
+func (c *clerk) attend(ctx context.Context, body string) {
+	var h handed
+	if err := json.Unmarshal([]byte(body), &h); err != nil || len(h.Sections) != 1 {
+		c.note(fmt.Errorf("a task that no worker can read: %w: %s", err, body))
+		return
+	}
+	if time.Now().After(h.Drover.Deadline) {
+		return // it lay in the queue for too long: it is lost to Drover, and so it is not worked on
+	}
+	d := delivery{taskID: h.TaskID, attempt: h.Drover.Attempt}
+	if !c.take(d) {
+		c.tell(ctx, d.completed()) // a second start of what is done
+		return
+	}
+	pause(ctx, 20*time.Millisecond)
+	done := d.completed()
+	habit := c.habitOf(h.Drover.JobID, h.Sections[0])
+	switch {
+	case habit == failsOnce && d.attempt == 1, habit == failsTwice && d.attempt <= 2:
+		done = d.failed(nil)
+	case habit == hopeless && !c.revived.Load():
+		done = d.failed(object{"retryable": false})
+	case habit == vanishesOnce && d.attempt == 1:
+		c.put(d)
+		return
+	case habit == isLateOnce && d.attempt == 1:
+		pause(ctx, time.Until(h.Drover.Deadline))
+		c.put(d)
+		pause(ctx, 2*ordealCooldown)
+	case habit == tellsTwice:
+		c.put(d)
+		c.tell(ctx, done)
+		pause(ctx, 50*time.Millisecond)
+	case habit == namesNoAttempt:
+		delete(done, "attempt")
+	case habit == sendsHeartbeats:
+		c.tell(ctx, d.running())
+		pause(ctx, 200*time.Millisecond)
+	case habit == changesItsMind:
+		c.put(d)
+		c.tell(ctx, done)
+		done = d.failed(nil)
+	}
+	c.put(d)
+	c.tell(ctx, done)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// take takes a task in hand; false: the end of this attempt has been told before.
+func (c *clerk) take(d delivery) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.starts[d.taskID] = max(c.starts[d.taskID], d.attempt)
+	if c.told[fmt.Sprint(d.taskID, d.attempt)] {
+		c.again++
+		return false
+	}
+	c.hand[d.taskID]++
+	c.most = max(c.most, len(c.hand))
+	return true
+}
+
+// put puts a task out of hand, before its end is told.
+func (c *clerk) put(d delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told[fmt.Sprint(d.taskID, d.attempt)] = true
+	if c.hand[d.taskID]--; c.hand[d.taskID] <= 0 {
+		delete(c.hand, d.taskID)
+	}
+}
+
+func (c *clerk) tell(ctx context.Context, message object) {
+	text, err := json.Marshal(message)
+	c.note(err)
+	_, err = c.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(c.out["CompletionsQueueUrl"]), MessageBody: aws.String(string(text))})
+	if ctx.Err() == nil {
+		c.note(err)
+	}
+}
+
+func (c *clerk) note(err error) {
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = append(c.wrong, err)
+}

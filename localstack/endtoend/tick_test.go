@@ -1,0 +1,67 @@
+package endtoend
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/stretchr/testify/require"
+)
+
+// A stack of its own in which no wake reaches anyone: what the minute tick does, a person does by hand.
+func TestTheTickAloneIsEnough(t *testing.T) {
+	t.Parallel()
+	shared(t)
+	s := deaf(t)
+	d := s.desk(t)
+	s.apply(t, d.labourer(2, nil))
+	s.submit(t, tasks(5, nil))
+	s.fact(t, "JobScheduled", object{"job_id": named(t)})
+	s.fact(t, "TasksDue", object{"labourers": []any{named(t)}})
+	require.Zero(t, d.waiting(t), "a wake was heard")
+
+	failed := false
+	for left := 5; left > 0; {
+		s.orchestrate(t, object{}) // all labourers, as the tick
+		for range min(d.waiting(t), 2) {
+			work := d.take(t, 1)[0]
+			if !failed {
+				failed = true
+				s.report(t, work.failed(nil)) // due again in a second: an orchestration by then finds it
+				continue
+			}
+			s.complete(t, work)
+			left--
+		}
+		s.settled(t, "CompletionsQueueUrl")
+	}
+
+	require.Equal(t, 5, s.ended(t, named(t)).Counts.Completed)
+	s.idle(t)
+}
+
+// deaf deploys a second stack beside the shared one, and takes away the rule by which wakes arrive.
+func deaf(t *testing.T) *stack {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), begin)
+	defer cancel()
+	s, err := newStack(ctx, world.emulator, "deaf")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.Empty(t, s.bus.close()) })
+	require.NoError(t, s.schema(ctx, "sections", "section", "store"))
+	bus := aws.String(s.out["EventBusName"])
+	rules, err := s.events.ListRules(ctx, &eventbridge.ListRulesInput{EventBusName: bus})
+	require.NoError(t, err)
+	deafened := 0
+	for _, rule := range rules.Rules {
+		if strings.Contains(aws.ToString(rule.EventPattern), "TasksDue") {
+			_, err := s.events.DisableRule(ctx, &eventbridge.DisableRuleInput{Name: rule.Name, EventBusName: bus})
+			require.NoError(t, err)
+			deafened++
+		}
+	}
+	require.Equal(t, 1, deafened, "rules that wakes arrive by")
+	return s
+}

@@ -1,0 +1,130 @@
+package endtoend
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The tick of the stack is off: whatever starts here was woken. That new work wakes, and an elapsed backoff, is what nearly every other
+// test stands on.
+
+func TestAFreedSlotWakes(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	d := s.desk(t)
+	s.apply(t, d.labourer(1, nil))
+	s.submit(t, tasks(3, nil))
+
+	for range 3 {
+		work := d.take(t, 1)
+		require.Zero(t, d.waiting(t), "the cap is 1")
+		s.complete(t, work...)
+	}
+
+	s.ended(t, named(t))
+}
+
+func TestASlotThatAFailureFreedWakesAndWhoWaitsHoldsNone(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	d := s.desk(t)
+	s.apply(t, d.labourer(1, object{"retry": object{"min": "1h", "initial": "1h", "max": "1h"}}))
+	s.submit(t, tasks(2, nil))
+	first := d.take(t, 1)[0]
+
+	s.report(t, first.failed(nil))
+
+	require.NotEqual(t, first.taskID, d.take(t, 1)[0].taskID)
+}
+
+func TestResumingWakes(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	d := s.desk(t)
+	s.apply(t, d.labourer(2, nil))
+	s.cli(t, "pause", named(t))
+	s.submit(t, tasks(2, nil))
+	s.fact(t, "JobScheduled", object{"job_id": named(t)})
+
+	require.Equal(t, "the labourer is paused", s.orchestrate(t, wake(t)).Assessed.Reason)
+	require.Zero(t, d.waiting(t))
+	s.cli(t, "resume", named(t))
+
+	s.complete(t, d.take(t, 2)...)
+	s.ended(t, named(t))
+}
+
+func TestARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	d := s.desk(t)
+	s.applyByHand(t, d.labourer(1, nil))
+	s.submit(t, tasks(8, nil))
+	work := d.take(t, 1)
+
+	s.applyByHand(t, d.labourer(4, nil))
+
+	work = append(work, d.take(t, 3)...)
+	require.Zero(t, d.waiting(t), "the cap is 4")
+
+	s.applyByHand(t, d.labourer(2, nil))
+	s.complete(t, work[:2]...) // two run on, which is what the cap allows now
+	s.settled(t, "CompletionsQueueUrl")
+	require.Equal(t, "no slot is free: 2 of 2 are taken, 4 tasks are due", s.orchestrate(t, wake(t)).Assessed.Reason)
+	require.Zero(t, d.waiting(t), "nobody is started while more run than may")
+
+	s.applyByHand(t, d.labourer(0, nil))
+	s.complete(t, work[2:]...)
+	s.settled(t, "CompletionsQueueUrl")
+	require.Equal(t, "the cap is 0", s.orchestrate(t, wake(t)).Assessed.Reason)
+	require.Zero(t, d.waiting(t))
+
+	s.applyByHand(t, d.labourer(4, nil))
+	s.complete(t, d.take(t, 4)...)
+	s.ended(t, named(t))
+}
+
+// applyByHand applies a labourer under the test's name by the command line.
+func (s *stack) applyByHand(t *testing.T, definition object) {
+	t.Helper()
+	text, err := json.Marshal(object{"labourers": object{named(t): definition}})
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "labourers.json")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	s.cli(t, "apply", "-f", file)
+}
+
+func TestAStormOfWakesCostsLittle(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	d := s.desk(t)
+	s.apply(t, d.labourer(1, nil))
+	require.NoError(t, s.control.SetPaused(t.Context(), named(t), true))
+	s.submit(t, tasks(5, nil))
+	s.fact(t, "JobScheduled", object{"job_id": named(t)})
+	s.orchestrate(t, wake(t))
+	require.NoError(t, s.control.SetPaused(t.Context(), named(t), false))
+	before := s.claims(t)
+
+	executions := make([]string, 20)
+	for i := range executions {
+		executions[i] = s.start(t, wake(t))
+	}
+	for _, execution := range executions {
+		s.outcome(t, execution)
+	}
+
+	d.take(t, 1)
+	require.Zero(t, d.waiting(t), "the cap is 1")
+	require.LessOrEqual(t, s.claims(t)-before, 3, "claim transactions of 20 wakes at once for one free slot")
+}
+
+// claims is how many transactions have tried to put a lease of the test's labourer.
+func (s *stack) claims(t *testing.T) int {
+	t.Helper()
+	return world.meter.count("TransactWriteItems", `"`+named(t)+`"`, "lease#")
+}
