@@ -1,0 +1,112 @@
+package localstack
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+)
+
+func metered(t *testing.T) (*Meter, *Emulator) {
+	m, err := StartMeter()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Stop()) })
+	e := start(t, Options{FunctionEndpoint: m.Endpoint})
+	require.NoError(t, m.Forward(e.Endpoint))
+	return m, e
+}
+
+// through is the settings of a caller of that name that goes through the meter.
+func through(m *Meter, e *Emulator, caller string) aws.Config {
+	cfg := e.Config()
+	cfg.BaseEndpoint, cfg.AppID = aws.String(m.Endpoint), caller
+	return cfg
+}
+
+func TestTheMeterCountsWhatEachCallerUses(t *testing.T) {
+	t.Parallel()
+	m, e := metered(t)
+	table := aws.String("shelf")
+	_, err := dynamodb.NewFromConfig(e.Config()).CreateTable(t.Context(), &dynamodb.CreateTableInput{TableName: table,
+		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: dynamodbtypes.KeyTypeHash}},
+		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: dynamodbtypes.ScalarAttributeTypeS}},
+		BillingMode:          dynamodbtypes.BillingModePayPerRequest})
+	require.NoError(t, err)
+	id := func(id string) map[string]dynamodbtypes.AttributeValue {
+		return map[string]dynamodbtypes.AttributeValue{"id": &dynamodbtypes.AttributeValueMemberS{Value: id}}
+	}
+	large := id("a")
+	large["text"] = &dynamodbtypes.AttributeValueMemberS{Value: strings.Repeat("x", 5<<10)}
+
+	writer := dynamodb.NewFromConfig(through(m, e, "writer"))
+	_, err = writer.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: table, Item: large}) // 6
+	require.NoError(t, err)
+	_, err = writer.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: table, Key: id("a"), UpdateExpression: aws.String("SET n = :n"),
+		ExpressionAttributeValues: map[string]dynamodbtypes.AttributeValue{":n": &dynamodbtypes.AttributeValueMemberN{Value: "1"}}}) // 6
+	require.NoError(t, err)
+	_, err = writer.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []dynamodbtypes.TransactWriteItem{
+		{Put: &dynamodbtypes.Put{TableName: table, Item: id("b")}}, {Put: &dynamodbtypes.Put{TableName: table, Item: id("c")}}}}) // 4
+	require.NoError(t, err)
+	_, err = writer.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: table, Item: id("b"), ConditionExpression: aws.String("attribute_not_exists(id)")}) // 1
+	var refused *dynamodbtypes.ConditionalCheckFailedException
+	require.ErrorAs(t, err, &refused, "the meter hands on what the emulator says")
+	reader := dynamodb.NewFromConfig(through(m, e, "reader"))
+	got, err := reader.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: table, Key: id("a"), ConsistentRead: aws.Bool(true)}) // 2
+	require.NoError(t, err)
+	require.Len(t, got.Item, 3)
+
+	usage := m.Usage()
+
+	require.Equal(t, Usage{Calls: map[string]int{"dynamodb PutItem": 2, "dynamodb UpdateItem": 1, "dynamodb TransactWriteItems": 1},
+		WriteUnits: 6 + 6 + 4 + 1, Refused: 1}, usage["writer"])
+	require.Equal(t, Usage{Calls: map[string]int{"dynamodb GetItem": 1}, ReadUnits: 2}, usage["reader"])
+	require.Len(t, usage, 2, "the table was created without the meter")
+	require.Equal(t, 4, usage["writer"].Total())
+}
+
+func TestAFunctionIsCountedByTheNameThatItWasGiven(t *testing.T) {
+	t.Parallel()
+	m, e := metered(t)
+	_, err := s3.NewFromConfig(through(m, e, ""), func(o *s3.Options) { o.UsePathStyle = true }).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("shelf")})
+	require.NoError(t, err)
+	function(t, e, "reads", `
+import boto3
+def handler(event, context): return len(boto3.client("s3").list_objects_v2(Bucket="shelf").get("Contents", []))
+`)
+	functions := lambda.NewFromConfig(e.Config())
+	require.NoError(t, NameFunction(t.Context(), functions, "reads", "the-reader"))
+
+	answer, err := functions.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("reads")})
+
+	require.NoError(t, err)
+	require.Equal(t, "0", string(answer.Payload))
+	require.Equal(t, map[string]int{"s3 GET": 1}, m.Usage()["the-reader"].Calls)
+	require.Equal(t, map[string]int{"s3 PUT": 1}, m.Usage()[""].Calls)
+}
+
+func TestTheMeterRefusesWhatComesBeforeItKnowsWhereTo(t *testing.T) {
+	t.Parallel()
+	m, err := StartMeter()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Stop()) })
+
+	answer, err := http.Get(m.Endpoint)
+
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+}
+
+func TestUsageIsAddedAndSubtracted(t *testing.T) {
+	a := Usage{map[string]int{"s3 GET": 2, "s3 PUT": 1}, 3, 1.5, 1}
+	b := Usage{map[string]int{"s3 GET": 1, "sqs SendMessage": 4}, 1, .5, 0}
+
+	require.Equal(t, Usage{map[string]int{"s3 GET": 3, "s3 PUT": 1, "sqs SendMessage": 4}, 4, 2, 1}, a.Plus(b))
+	require.Equal(t, b, a.Plus(b).Since(a))
+}
