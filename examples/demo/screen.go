@@ -84,7 +84,7 @@ type counts struct {
 func (c counts) queued() int { return max(0, c.total-c.completed-c.dead-c.running-c.waiting) }
 
 // barWidth keeps the whole line under 80 characters.
-const barWidth = 18
+const barWidth = 10
 
 // bar is a line for a terminal: a sign for each part of the tasks that has ended, another for what is with a worker.
 func (c counts) bar() string {
