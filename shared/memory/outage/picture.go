@@ -1,0 +1,139 @@
+package outage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/memory"
+	buckets "github.com/drover-run/drover/shared/s3"
+	"github.com/drover-run/drover/shared/segment"
+)
+
+// Picture is everything in a stack that its guarantees speak of, as sorted lines of text: each task with where it waits or runs, jobs and
+// their progress, facts by their ids, archived records and letters to the dead. Times and versions, which depend on how often something was
+// tried, are left out, and so are wakes, which may be told at any time and number.
+func Picture(s *memory.Stack) string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, it := range s.DynamoDB.Items(memory.TasksTable) {
+		add("task %s.%s of %s status=%s attempt=%s life=%s attempts=%t", text(it, "segment"), text(it, "n"), text(it, "job"), text(it, "status"), text(it, "attempt"), text(it, "life"), it["attempts"] != nil)
+	}
+	for _, it := range s.DynamoDB.Items(memory.ControlTable) {
+		lines = append(lines, places(it)...)
+	}
+	for _, it := range s.DynamoDB.Items(memory.JobsTable) {
+		switch item := text(it, "item"); {
+		case item == "job":
+			add("job %s %s of %s total=%s cursor=%s completed=%s dead=%s cancelled=%s generation=%s cancelling=%t error=%s", text(it, "job_id"), text(it, "state"),
+				text(it, "labourer"), text(it, "total"), text(it, "cursor"), count(it, "completed"), count(it, "dead"), count(it, "cancelled"), text(it, "generation"),
+				it["cancelling"] != nil, text(it, "error_field"))
+		case strings.HasPrefix(item, "segment#"):
+			add("progress of %s in %s completed=%s dead=%s cancelled=%s replayed=%s rolled=%s", text(it, "job_id"), item, text(it, "completed"), text(it, "dead"),
+				text(it, "cancelled"), text(it, "replayed"), text(it, "rolled"))
+		}
+	}
+	for _, e := range s.EventBridge.Told() {
+		var detail struct{ ID string }
+		if err := json.Unmarshal(e.Detail, &detail); err == nil && e.DetailType != "TasksDue" && e.Source == "drover" {
+			add("fact %s", detail.ID)
+		}
+	}
+	lines = append(lines, archived(s)...)
+	for _, url := range []string{memory.JobsDeadLetters, memory.CompletionsDead, memory.StreamFailures} {
+		for _, l := range s.SQS.Letters(url) {
+			add("dead letter %s: %s", l.Reason, l.Body)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(slices.Compact(lines), "\n")
+}
+
+// places is where the tasks of an entry, a lease or what is withdrawn are. A task that is in two places has two lines.
+func places(it memory.Item) []string {
+	var out []string
+	parts := strings.Split(text(it, "item"), "#")
+	numbers, err := segment.ParseNumbers(text(it, "tasks"))
+	if err != nil {
+		return []string{"tasks that can not be read: " + err.Error()}
+	}
+	var where string
+	switch parts[0] {
+	case "queue":
+		where = fmt.Sprintf("%s.%%d is queued for attempt %s", parts[2], text(it, "attempt"))
+	case "cancel":
+		where = fmt.Sprintf("%s.%%d is withdrawn", parts[2])
+	case "lease":
+		where = fmt.Sprintf("%s.%%d is held for attempt %s", parts[1], parts[2])
+		if released, ok := it["released"].(*types.AttributeValueMemberNS); ok {
+			for _, n := range released.Value {
+				one, _ := segment.ParseNumbers(n)
+				numbers = numbers.Minus(one)
+			}
+		}
+		if numbers.Empty() {
+			return []string{"lease " + text(it, "item") + " holds nothing"}
+		}
+	default:
+		return nil
+	}
+	for n := range numbers.All() {
+		out = append(out, text(it, "labourer")+": "+fmt.Sprintf(where, n))
+	}
+	return out
+}
+
+func archived(s *memory.Stack) []string {
+	bucket := buckets.Bucket{API: s.S3, Name: memory.ArchiveBucket}
+	keys, err := bucket.List(context.Background(), "")
+	if err != nil {
+		return []string{"archive that can not be listed: " + err.Error()}
+	}
+	var out []string
+	for _, key := range keys {
+		body, err := bucket.Get(context.Background(), key)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		records, err := archive.Read(body)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		for _, r := range records {
+			out = append(out, fmt.Sprintf("archived %s of %s %s life=%d attempt=%d", r.TaskID, r.Labourer, r.Status, r.Life, r.Attempt))
+		}
+	}
+	return out
+}
+
+// text is an attribute as text, "" where there is none; sets are in order.
+func text(it memory.Item, name string) string {
+	switch v := it[name].(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return v.Value
+	case *types.AttributeValueMemberNS:
+		numbers := make([]int, len(v.Value))
+		for i, n := range v.Value {
+			numbers[i], _ = strconv.Atoi(n)
+		}
+		slices.Sort(numbers)
+		return fmt.Sprint(numbers)
+	}
+	return ""
+}
+
+// count is a count, of which none is the same as nought.
+func count(it memory.Item, name string) string {
+	if n := text(it, name); n != "" {
+		return n
+	}
+	return "0"
+}

@@ -1,0 +1,276 @@
+package scheduler_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/scheduler"
+)
+
+// visibility is after how long a message of the jobs queue comes again.
+const visibility = 2 * time.Minute
+
+// TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsCutOff: a job of two segments, with each request failed, unheard of, or the scheduler's last.
+func TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		d := stage(t)
+		guard(t, d)
+		before := len(d.EventBridge.Told())
+		cut.On(d.Stack)
+
+		cut.Redeliver(t, d.World, visibility, func(delivery int) error {
+			_, err := handle(d, fmt.Sprintf("invocation-%d", delivery), messages(delivery, submitted(stores("nightly", "f", 300))))
+			return err
+		})
+
+		cut.Off()
+		require.True(t, woken(d, before, "f"), "the orchestrator is not woken")
+		return outage.Picture(d.Stack) + fmt.Sprint(created(t, d))
+	})
+}
+
+// TestG2AJobThatMakesNoTaskIsCompletedOnce, wherever its scheduler is cut off.
+func TestG2AJobThatMakesNoTaskIsCompletedOnce(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		d := stage(t)
+		cut.On(d.Stack)
+
+		cut.Redeliver(t, d.World, visibility, func(delivery int) error {
+			_, err := handle(d, fmt.Sprintf("invocation-%d", delivery), messages(delivery, submitted(`{"job_id": "empty", "labourer": "f", "stores": [], "isolate_stores": true}`)))
+			return err
+		})
+
+		cut.Off()
+		require.Equal(t, []string{"JobCompleted/empty/1", "JobScheduled/empty"}, facts(d))
+		return outage.Picture(d.Stack)
+	})
+}
+
+// TestG9ARejectedJobIsKeptAndToldOnce, wherever its scheduler is cut off.
+func TestG9ARejectedJobIsKeptAndToldOnce(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		d := stage(t)
+		cut.On(d.Stack)
+
+		cut.Redeliver(t, d.World, visibility, func(delivery int) error {
+			_, err := handle(d, fmt.Sprintf("invocation-%d", delivery), messages(delivery, submitted(`{"job_id": "wrong", "labourer": "nobody"}`)))
+			return err
+		})
+
+		cut.Off()
+		return outage.Picture(d.Stack)
+	})
+}
+
+// TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff: they share a segment, and come again in other company.
+func TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff(t *testing.T) {
+	jobs := []string{stores("a", "f", 3), stores("b", "f", 2), stores("empty", "f", 0), stores("c", "g", 4), stores("d", "f", 250), stores("e", "f", 1)}
+	var bodies []string
+	for _, j := range jobs {
+		bodies = append(bodies, submitted(j))
+	}
+	companies := map[string]func([]scheduler.Message) [][]scheduler.Message{
+		"all together": func(all []scheduler.Message) [][]scheduler.Message { return [][]scheduler.Message{all} },
+		"one by one, last first": func(all []scheduler.Message) [][]scheduler.Message {
+			var out [][]scheduler.Message
+			for _, m := range slices.Backward(all) {
+				out = append(out, []scheduler.Message{m})
+			}
+			return out
+		},
+		"in other pairs": func(all []scheduler.Message) [][]scheduler.Message {
+			return [][]scheduler.Message{{all[5], all[0]}, {all[1], all[4]}, {all[3], all[2]}}
+		},
+	}
+	for name, company := range companies {
+		t.Run(name, func(t *testing.T) {
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				d := stage(t)
+				guard(t, d)
+				before := len(d.EventBridge.Told())
+				cut.On(d.Stack)
+
+				cut.Redeliver(t, d.World, visibility, func(delivery int) error {
+					all := messages(delivery, bodies...)
+					if delivery == 1 {
+						_, err := handle(d, "invocation-1", all)
+						return err
+					}
+					var errs []error
+					for i, part := range company(all) {
+						_, err := handle(d, fmt.Sprintf("invocation-%d-%d", delivery, i), part)
+						errs = append(errs, err)
+					}
+					return errors.Join(errs...)
+				})
+
+				cut.Off()
+				require.True(t, woken(d, before, "f") && woken(d, before, "g"), "the orchestrator is not woken")
+				var states []string
+				for _, it := range d.DynamoDB.Items(memory.JobsTable) {
+					states = append(states, fmt.Sprintln(text(it, "job_id"), text(it, "state"), text(it, "total"), text(it, "cursor")))
+				}
+				// Where they lie depends on the company, what they are does not.
+				return fmt.Sprint(created(t, d), states, facts(d))
+			})
+		})
+	}
+}
+
+// TestG2TwoSchedulersOnOneJob: the second one has a copy of the message and does all that it can at some request of the first one.
+func TestG2TwoSchedulersOnOneJob(t *testing.T) {
+	for name, second := range map[string]struct {
+		receives int
+		id       string
+		passes   time.Duration // before the second one begins
+	}{
+		"a copy of the message":                  {1, "second", 0},
+		"the message again":                      {2, "second", 0},
+		"the message again, in one invocation":   {2, "first", 0},
+		"the message again, when it is his turn": {2, "second", time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := ""
+			for at := 0; ; at++ {
+				d := stage(t)
+				guard(t, d)
+				batch := []string{submitted(stores("nightly", "f", 300)), submitted(stores("small", "f", 3))}
+				var requests atomic.Int64
+				var again error
+				inside := false
+				d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+					if int(requests.Add(1)) != at || inside {
+						return nil
+					}
+					inside = true
+					d.World.Advance(d.World.Now().Add(second.passes))
+					_, again = handle(d, second.id, messages(second.receives, batch...))
+					return nil
+				}
+
+				_, err := handle(d, "first", messages(1, batch...))
+
+				happened := int(requests.Load()) >= at
+				for delivery := 2; err != nil || again != nil; delivery++ {
+					require.Less(t, delivery, 10, "at request %d: %v", at, errors.Join(err, again))
+					d.World.Advance(d.World.Now().Add(visibility))
+					if err != nil {
+						_, err = handle(d, fmt.Sprintf("first-%d", delivery), messages(delivery, batch...))
+					}
+					if again != nil {
+						_, again = handle(d, fmt.Sprintf("second-%d", delivery), messages(delivery, batch...))
+					}
+				}
+				got := fmt.Sprint(created(t, d), facts(d))
+				if at == 0 {
+					want = got
+				}
+				require.Equal(t, want, got, "the second scheduler came at request %d", at)
+				if !happened {
+					require.Greater(t, at, 20, "the scheduler makes fewer requests than it has work")
+					return
+				}
+			}
+		})
+	}
+}
+
+// TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain.
+func TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain(t *testing.T) {
+	d := stage(t)
+	guard(t, d)
+	var asked atomic.Int64
+	d.DynamoDB.Unprocessed = func(table string, _ memory.Item) bool { return table == memory.TasksTable && asked.Add(1)%3 == 0 }
+
+	summary, err := handle(d, "only", messages(1, submitted(stores("nightly", "f", 300))))
+
+	require.NoError(t, err)
+	require.Equal(t, 300, summary.Created)
+	require.Len(t, created(t, d)["nightly"], 300)
+	require.Greater(t, int(asked.Load()), 300)
+}
+
+// deadlined is a context whose end the stage's clock comes to, not the machine's.
+func deadlined(d *memory.Drover, left time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(context.Background(), d.World.Now().Add(left))
+}
+
+// continued has schedulers go on until none is needed any more: each message, and each one that hands a job on, is delivered until it is taken.
+func continued(t *testing.T, d *memory.Drover, cut *outage.Cut, left time.Duration, bodies ...string) int {
+	invocations := 0
+	deliver := func(bodies ...string) {
+		cut.Redeliver(t, d.World, visibility, func(delivery int) error {
+			invocations++
+			ctx, cancel := deadlined(d, left)
+			defer cancel()
+			failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), messages(delivery, bodies...))
+			if len(failed) > 0 {
+				return errors.New(strings.Join(summary.Errors, "; "))
+			}
+			return nil
+		})
+	}
+	deliver(bodies...)
+	for {
+		next := d.SQS.Take(memory.JobsQueue, func(memory.Letter) bool { return true })
+		if len(next) == 0 {
+			return invocations
+		}
+		for _, l := range next {
+			deliver(l.Body)
+		}
+	}
+}
+
+// TestG1G2AJobIsHandedOnNearTheDeadline, and continued at its cursor, wherever one of its schedulers is cut off.
+func TestG1G2AJobIsHandedOnNearTheDeadline(t *testing.T) {
+	most := 0
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		d := stage(t)
+		guard(t, d)
+		cut.On(d.Stack)
+		// Each batch of tasks takes a second, so that an invocation of 20 s comes through a segment or two of eleven batches.
+		before := d.DynamoDB.Hooks.Before
+		d.DynamoDB.Hooks.Before = func(ctx context.Context, r memory.Request) error {
+			if r.Operation == "BatchWriteItem" {
+				d.World.Advance(d.World.Now().Add(time.Second))
+			}
+			return before(ctx, r)
+		}
+
+		most = max(most, continued(t, d, cut, 20*time.Second, submitted(stores("nightly", "f", 700))))
+
+		cut.Off()
+		require.Len(t, created(t, d)["nightly"], 700)
+		return outage.Picture(d.Stack)
+	})
+	require.Greater(t, most, 2, "no job was handed on")
+}
+
+func TestASchedulerWhoseTimeIsOverCreatesNothingAndHandsTheJobOn(t *testing.T) {
+	d := stage(t)
+	ctx, cancel := deadlined(d, 3*time.Second) // less than a scheduler keeps in reserve
+	defer cancel()
+
+	failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, "late", messages(1, submitted(stores("nightly", "f", 300))))
+
+	require.Empty(t, failed)
+	require.Zero(t, summary.Created)
+	require.Empty(t, d.DynamoDB.Items(memory.TasksTable))
+	letters := d.SQS.Letters(memory.JobsQueue)
+	require.Len(t, letters, 1)
+	require.Contains(t, letters[0].Body, `"detail-type":"ContinueJob"`)
+	_, err := handle(d, "next", messages(1, letters[0].Body))
+	require.NoError(t, err)
+	require.Len(t, created(t, d)["nightly"], 300)
+}

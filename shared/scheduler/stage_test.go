@@ -1,0 +1,162 @@
+package scheduler_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// start is when the stage's time begins: beyond the machine's own, as the deadlines of contexts are compared with that one.
+var start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// stage is a stack with labourers f and g, and the schema that cuts by stores.
+func stage(t require.TestingT) *memory.Drover {
+	stack, err := memory.NewStack(start, func() float64 { return 0.5 })
+	require.NoError(t, err)
+	d := memory.Over(stack)
+	d.SQS.Create(memory.JobsQueue, memory.Queue{}) // what is sent there stays there
+	require.NoError(t, d.Apply(`
+labourers:
+  f: {target: {sqs: "https://sqs.us-west-2.amazonaws.com/000000000000/f"}}
+  g: {target: {sqs: "https://sqs.us-west-2.amazonaws.com/000000000000/g"}}
+  f:prod: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:f:prod"}}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`))
+	return d
+}
+
+// stores is a job that makes so many tasks.
+func stores(id, labourer string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("s%03d", i)
+	}
+	text, err := json.Marshal(map[string]any{"job_id": id, "labourer": labourer, "stores": names, "isolate_stores": true})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// submitted is a SubmitJob in the jobs queue.
+func submitted(job string) string { return command("SubmitJob", job) }
+
+func command(kind, detail string) string {
+	return fmt.Sprintf(`{"version": "0", "id": "event-of-%08x", "detail-type": %q, "source": "shop", "time": "2150-01-01T00:00:00Z", "detail": %s}`, len(detail), kind, detail)
+}
+
+func messages(receives int, bodies ...string) []scheduler.Message {
+	out := make([]scheduler.Message, len(bodies))
+	for i, body := range bodies {
+		out[i] = scheduler.Message{ID: fmt.Sprintf("message-%d", i), Body: body, Receives: receives}
+	}
+	return out
+}
+
+// handle has a new scheduler work through messages; the error says what has to come again.
+func handle(d *memory.Drover, invocation string, batch []scheduler.Message) (scheduler.Summary, error) {
+	failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(context.Background(), invocation, batch)
+	if len(failed) > 0 {
+		return summary, fmt.Errorf("%d messages have to come again: %s", len(failed), summary.Errors)
+	}
+	return summary, nil
+}
+
+// created is the payloads of each job's tasks, in order, wherever they lie; that each is in one queue entry, once, is required.
+func created(t require.TestingT, d *memory.Drover) map[string][]string {
+	queued := map[task.ID]int{}
+	control := dynamo.Control{API: d.DynamoDB, Table: memory.ControlTable}
+	for _, labourer := range []string{"f", "g", "f:prod"} {
+		entries, err := control.Queue(context.Background(), labourer)
+		require.NoError(t, err)
+		for _, e := range entries {
+			for n := range e.Tasks.All() {
+				queued[task.ID{Segment: e.Segment, N: n}]++
+			}
+		}
+	}
+	tasks := dynamo.Tasks{API: d.DynamoDB, Table: memory.TasksTable}
+	out := map[string][]string{}
+	for id, times := range queued {
+		require.Equal(t, 1, times, "task %s is queued so often", id)
+		found, err := tasks.Range(context.Background(), id.Segment, segment.Of(id.N))
+		require.NoError(t, err)
+		require.Len(t, found, 1, "task %s is queued and does not exist", id)
+		require.Equal(t, task.Open, found[0].Status)
+		out[found[0].JobID] = append(out[found[0].JobID], string(found[0].Payload))
+	}
+	for _, payloads := range out {
+		slices.Sort(payloads)
+	}
+	return out
+}
+
+// facts is what was told, by kind and id; wakes are left out.
+func facts(d *memory.Drover) []string {
+	var out []string
+	for _, e := range d.EventBridge.Told() {
+		var detail struct{ ID string }
+		if json.Unmarshal(e.Detail, &detail) == nil && e.DetailType != "TasksDue" {
+			out = append(out, detail.ID)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// woken tells whether the orchestrator was told of work for a labourer since the number-th event.
+func woken(d *memory.Drover, since int, labourer string) bool {
+	return slices.ContainsFunc(d.EventBridge.Told()[since:], func(e event.Envelope) bool {
+		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), fmt.Sprintf("%q", labourer))
+	})
+}
+
+// guard lets a test fail when a task is written again whose segment is in the queue, or was: creation overwrites.
+func guard(t *testing.T, d *memory.Drover) {
+	published := map[string]bool{}
+	d.DynamoDB.Watch = func(table string, before, after memory.Item) {
+		switch {
+		case table == memory.ControlTable && before == nil:
+			name := text(after, "item")
+			if parts := strings.Split(name, "#"); parts[0] == "queue" {
+				numbers, err := segment.ParseNumbers(text(after, "tasks"))
+				if err != nil {
+					t.Error(err)
+				}
+				for n := range numbers.All() {
+					published[fmt.Sprintf("%s.%d", parts[2], n)] = true
+				}
+			}
+		case table == memory.TasksTable:
+			if id := text(after, "segment") + "." + text(after, "n"); published[id] {
+				t.Errorf("task %s is written again after its segment was published", id)
+			}
+		}
+	}
+}
+
+// text is an attribute of an item as text.
+func text(it memory.Item, name string) string {
+	switch v := it[name].(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return v.Value
+	}
+	return ""
+}
