@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/drover-run/drover/shared/task"
@@ -77,6 +78,9 @@ func Prefix(labourer string, day time.Time) string {
 	return fmt.Sprintf("labourer=%s/date=%s/", labourer, day.UTC().Format(time.DateOnly))
 }
 
+// writers keeps what compresses: a fresh one allocates 800 KB.
+var writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
 func object(prefix string, tasks []task.Task) (Object, error) {
 	lines := make(map[string]task.Task, len(tasks))
 	for _, t := range tasks {
@@ -84,7 +88,9 @@ func object(prefix string, tasks []task.Task) (Object, error) {
 	}
 	name := sha256.New()
 	var body bytes.Buffer
-	z := gzip.NewWriter(&body)
+	z := writers.Get().(*gzip.Writer)
+	defer writers.Put(z)
+	z.Reset(&body)
 	text := json.NewEncoder(z)
 	text.SetEscapeHTML(false)
 	for _, key := range slices.Sorted(maps.Keys(lines)) {

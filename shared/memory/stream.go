@@ -85,10 +85,12 @@ func (m *Mapping) wake(i int) {
 		return
 	}
 	l.busy = true
+	begun := false
 	m.world.send(streamWindow, Stream, fmt.Sprintf("lane %d", i), func() {
-		if !l.busy || len(l.waiting) == 0 {
-			return // a copy of this delivery was faster
+		if begun {
+			return // a copy of this delivery was faster: a lane has one batch at a time
 		}
+		begun = true
 		n := min(len(l.waiting), streamBatch)
 		m.work(i, n, 0)
 	})

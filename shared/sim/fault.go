@@ -1,0 +1,67 @@
+package sim
+
+import "slices"
+
+// Fault is a kind of thing that goes wrong, or of thing that is allowed and that nobody likes to think of.
+type Fault string
+
+// The kinds of faults. Each world has some of them.
+const (
+	CrashBefore       Fault = "crash before an effect"
+	CrashAfter        Fault = "crash after an effect"
+	Refused           Fault = "service error before an effect"
+	Unreported        Fault = "effect done but reported as failed"
+	Repeated          Fault = "effect done twice by a client's retry"
+	Storm             Fault = "throttle storm"
+	Partial           Fault = "partial batch"
+	StaleRead         Fault = "stale read"
+	Slow              Fault = "slow function, or dispatcher"
+	TimedOut          Fault = "function ran out of time"
+	Skew              Fault = "clock skew"
+	Duplicate         Fault = "duplicate delivery"
+	Late              Fault = "late delivery, out of order"
+	LostWake          Fault = "wake lost"
+	LostTick          Fault = "tick lost"
+	StreamAgain       Fault = "stream delivered again"
+	DayOldStream      Fault = "stream delivered again a day later"
+	TwoOrchestrations Fault = "orchestrations at once"
+	PoisonJob         Fault = "poison in the jobs queue"
+	PoisonCompletion  Fault = "poison in the completions queue"
+	PoisonRecord      Fault = "poison in the stream"
+	UnknownVersion    Fault = "message of an unknown version"
+	BadJob            Fault = "job that has to be refused"
+	CapLowered        Fault = "cap lowered"
+	CapRaised         Fault = "cap raised"
+	Paused            Fault = "pause racing claims"
+	CancelledJob      Fault = "cancellation racing claims"
+	ReplayedJob       Fault = "replay"
+	SubmittedAgain    Fault = "job submitted again"
+	OtherJob          Fault = "another job under the same id"
+	GiantPayload      Fault = "giant payload"
+	Flood             Fault = "labourer flooded with tasks"
+	Redriven          Fault = "dead letters redriven"
+	LateTTL           Fault = "time to live, late"
+	WorkerFails       Fault = "worker fails"
+	WorkerGivesUp     Fault = "worker fails for good"
+	WorkerDies        Fault = "worker dies"
+	WorkerThrottled   Fault = "worker never started"
+	WorkerHangs       Fault = "worker hangs"
+	WorkerLate        Fault = "worker ends after its lease"
+	WorkerTwice       Fault = "worker reports twice"
+	WorkerContradicts Fault = "worker reports both ends"
+	WorkerVague       Fault = "worker reports no attempt"
+	WorkerStale       Fault = "worker reports another attempt"
+	WorkerCalls       Fault = "worker calls as sosw's do"
+)
+
+// Faults is all kinds, in the order in which they are told of.
+var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Storm, Partial, StaleRead, Slow, TimedOut, Skew, Duplicate, Late, LostWake,
+	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Paused,
+	CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
+	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls}
+
+// inOperations are the faults that are operations of a plan; the others happen on the way.
+var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Paused, CancelledJob,
+	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain}
+
+func isOperation(f Fault) bool { return slices.Contains(inOperations, f) }

@@ -1,0 +1,561 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/memory"
+)
+
+// Options change a simulation.
+type Options struct {
+	// Tamper puts something between the functions and the services, as planted mutations do.
+	Tamper func(memory.Clients) memory.Clients
+	// Rewire changes the services themselves.
+	Rewire func(*memory.Services)
+	// Trace keeps all steps; the last ones come with a violation anyway when it is shrunk.
+	Trace bool
+}
+
+// Violation is a guarantee that did not hold.
+type Violation struct {
+	Guarantee string // "G1" … "G10"
+	Reason    string
+	At        time.Duration // since the start
+}
+
+func (v *Violation) String() string {
+	return fmt.Sprintf("%s at %s: %s", v.Guarantee, v.At, v.Reason)
+}
+
+// Report is what a simulation saw.
+type Report struct {
+	Seed      uint64
+	Violation *Violation
+	Faults    map[Fault]int
+	States    map[string]int // how often a state of a task, a job or an execution was reached
+	Steps     int
+	Virtual   time.Duration
+	Trace     []string
+	Hash      uint64 // of all steps: the same seed has the same
+	plan      plan
+	reduced   bool
+}
+
+// run is one simulation.
+type run struct {
+	plan    plan
+	options Options
+	stack   *memory.Stack
+	world   *memory.World
+	drover  *memory.Drover
+	start   time.Time
+	check   *checker
+	tokens  atomic.Int64
+
+	randoms map[string]*rand.Rand
+	stormy  time.Time // until when a throttle storm lasts
+	noTicks time.Time // until when no tick comes
+	calm    bool
+
+	mu        sync.Mutex
+	fresh     []*call // that have come since the last step
+	active    []*invocation
+	current   *invocation
+	step      int
+	spent     int // faults
+	violation *Violation
+	faults    map[Fault]int
+	states    map[string]int
+	lines     []string
+	hash      uint64
+	sqs       map[string]bool
+}
+
+// start of virtual time.
+var epoch = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+
+const (
+	// settleLimit is how long, in virtual time, a world may take to come to rest when nothing goes wrong any more.
+	settleLimit = 24 * time.Hour
+	// stepLimit keeps a world that never rests from taking for ever.
+	stepLimit = 400_000
+)
+
+// simulate runs a plan. It has to be called in a bubble of testing/synctest, which tells when all goroutines wait.
+func simulate(p plan, o Options) Report {
+	r := &run{plan: p, options: o, start: epoch, randoms: map[string]*rand.Rand{}, faults: map[Fault]int{}, states: map[string]int{}, hash: 14695981039346656037}
+	stack, err := memory.NewStack(epoch, r.random("machines").Float64)
+	if err != nil {
+		panic(err)
+	}
+	r.stack, r.world, r.drover = stack, stack.World, memory.Over(stack)
+	r.check = newChecker(r)
+	stack.Invoke = r.invoke
+	stack.World.Course = r.course
+	own := stack.DynamoDB.Watch
+	stack.DynamoDB.Watch = func(table string, before, after memory.Item) {
+		own(table, before, after)
+		r.check.watch(table, before, after)
+	}
+	if rate := p.rates[StaleRead]; rate > 0 {
+		stale := r.random("stale")
+		stack.DynamoDB.Stale = func(string, memory.Item) time.Duration {
+			if r.calm || !chance(stale, rate) {
+				return 0
+			}
+			r.count(StaleRead)
+			return between(stale, 0, memory.MostStale)
+		}
+	}
+	stack.DynamoDB.Unprocessed = func(string, memory.Item) bool { return r.partial() }
+	r.employ()
+	r.prepare()
+	r.loop()
+	return Report{Seed: p.seed, Violation: r.violation, Faults: r.faults, States: r.states, Steps: r.step, Virtual: r.world.Now().Sub(epoch), Trace: r.lines, Hash: r.hash, plan: p}
+}
+
+func (r *run) random(purpose string) *rand.Rand {
+	if r.randoms[purpose] == nil {
+		r.randoms[purpose] = random(r.plan.seed, purpose)
+	}
+	return r.randoms[purpose]
+}
+
+// prepare applies the configuration and puts the operations under way.
+func (r *run) prepare() {
+	for _, l := range r.plan.labourers {
+		r.apply(l)
+	}
+	registry := dynamo.Registry{API: r.stack.DynamoDB, Table: memory.ControlTable}
+	schema := labourer.Schema{ChunkableAttrs: []string{"thing"}}
+	if err := registry.ApplySchema(context.Background(), "default", string(schema.Stored()), 0); err != nil {
+		panic(err)
+	}
+	for i, o := range r.plan.operations {
+		r.world.At(r.start.Add(o.at), memory.Timer, fmt.Sprintf("operation %03d", i), func() { r.operate(o) })
+	}
+	r.world.At(r.start.Add(r.plan.faulty), memory.Timer, "calm", r.becalm)
+}
+
+func (r *run) apply(l labourer.Labourer) {
+	registry := dynamo.Registry{API: r.stack.DynamoDB, Table: memory.ControlTable}
+	revision := r.check.applied(l)
+	if err := registry.ApplyLabourer(context.Background(), l.ID, string(l.Stored()), revision); err != nil {
+		panic(err)
+	}
+}
+
+// loop runs the world to its rest, or to the first violation.
+func (r *run) loop() {
+	for r.violation == nil {
+		if r.calm && r.atRest() {
+			r.check.atRest()
+			break
+		}
+		if r.step++; r.step > stepLimit || r.world.Now().Sub(r.start) > r.plan.faulty+settleLimit {
+			r.violate("G1", "the world does not come to rest: %s", r.check.unfinished())
+			break
+		}
+		c := r.world.Step()
+		if c == nil {
+			r.violate("G1", "nothing is under way any more, and the world is not at rest: %s", r.check.unfinished())
+			break
+		}
+		r.note(c)
+		r.settle()
+		r.check.verify(nil)
+	}
+	for _, v := range slices.Clone(r.active) {
+		v.die("Runtime.ExitError", "the simulation is over")
+	}
+	r.settle()
+}
+
+func (r *run) note(c *memory.Coming) {
+	for _, text := range []string{string(c.Kind), c.Label} {
+		for i := range len(text) {
+			r.hash = (r.hash ^ uint64(text[i])) * 1099511628211
+		}
+	}
+	r.hash = (r.hash ^ uint64(c.At.UnixNano())) * 1099511628211
+	if r.options.Trace && !strings.HasPrefix(c.Label, "call ") {
+		r.trace("%s %s", c.Kind, clip(c.Label))
+	}
+}
+
+// settle waits until every goroutine waits, and goes on with what has come of it.
+func (r *run) settle() {
+	for {
+		synctest.Wait()
+		r.mu.Lock()
+		fresh := r.fresh
+		r.fresh = nil
+		r.mu.Unlock()
+		slices.SortFunc(fresh, func(a, b *call) int {
+			return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.operation, b.operation), cmp.Compare(a.label, b.label))
+		})
+		for _, c := range fresh {
+			r.schedule(c)
+		}
+		asleep, moved := false, false
+		for _, v := range slices.Clone(r.active) {
+			switch {
+			case v.gone && !v.over:
+				v.die("Runtime.ExitError", "its process crashed")
+				moved = true
+			case v.ended && !v.over:
+				v.finish(v.out, v.err)
+				moved = true
+			case v.ended:
+				r.active = slices.DeleteFunc(r.active, func(o *invocation) bool { return o == v })
+			case len(v.blocked) == 0:
+				asleep = true
+			}
+		}
+		if asleep {
+			time.Sleep(10 * time.Second) // of the bubble: the pauses between tries of what a table left undone
+			continue
+		}
+		if !moved && len(fresh) == 0 {
+			return
+		}
+	}
+}
+
+// invoke begins an invocation.
+func (r *run) invoke(i memory.Invocation) {
+	v := &invocation{Invocation: i, run: r, real: r.stack.Clients(), began: r.step}
+	dice := r.random("invocation")
+	if r.plan.rates[Skew] > 0 && !r.calm && r.may(Skew) {
+		v.skew = between(dice, -30*time.Second, 30*time.Second)
+		r.count(Skew)
+	}
+	if !r.calm && chance(dice, r.plan.rates[Slow]) && r.may(Slow) {
+		v.slow = between(dice, 500*time.Millisecond, 12*time.Second)
+		r.count(Slow)
+	}
+	r.active = append(r.active, v)
+	r.trace("%s begins: %s", v.ID, v.About)
+	v.begin()
+}
+
+// wait has a call wait for its turn; false: the process has died.
+func (r *run) wait(c *call) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.gone {
+		return false
+	}
+	r.fresh = append(r.fresh, c)
+	c.blocked = append(c.blocked, c)
+	return true
+}
+
+// schedule decides when a call happens, and what becomes of it.
+func (r *run) schedule(c *call) {
+	if c.gone {
+		return
+	}
+	dice := r.random("call")
+	after := between(dice, time.Millisecond, 12*time.Millisecond)
+	if c.slow > 0 {
+		after = between(dice, 0, c.slow)
+	}
+	c.fate = r.fate(c, dice)
+	c.lets = r.world.At(r.world.Now().Add(after), memory.Transition, "call "+c.ID+" "+c.operation+" "+c.label, func() {
+		r.mu.Lock()
+		c.blocked = slices.DeleteFunc(c.blocked, func(o *call) bool { return o == c })
+		r.mu.Unlock()
+		r.current = c.invocation
+		if r.options.Trace {
+			r.trace("%s %s %s %s", c.ID, c.operation, c.label, c.fate)
+		}
+		close(c.proceed)
+	})
+}
+
+func (r *run) fate(c *call, dice *rand.Rand) Fault {
+	u, now := dice.Float64(), r.world.Now()
+	if r.calm {
+		return ""
+	}
+	if now.Before(r.stormy) {
+		if u < 0.5 && r.may(Storm) {
+			r.count(Storm)
+			return Storm
+		}
+		return ""
+	}
+	if chance(dice, r.plan.rates[Storm]) && r.may(Storm) {
+		r.stormy = now.Add(between(dice, time.Second, 20*time.Second))
+	}
+	for _, f := range []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated} {
+		if u -= r.plan.rates[f]; u >= 0 {
+			continue
+		}
+		if !writes(c.operation) && (f == CrashAfter || f == Unreported || f == Repeated) || !r.may(f) {
+			return ""
+		}
+		r.count(f)
+		return f
+	}
+	return ""
+}
+
+// partial tells whether a part of a batch is left out.
+func (r *run) partial() bool {
+	if r.calm || !chance(r.random("partial"), r.plan.rates[Partial]) || !r.may(Partial) {
+		return false
+	}
+	r.count(Partial)
+	return true
+}
+
+// course decides when what is under way arrives.
+func (r *run) course(kind memory.Kind, label string) []time.Duration {
+	dice := r.random("course")
+	first := between(dice, time.Millisecond, 40*time.Millisecond)
+	u, v := dice.Float64(), dice.Float64()
+	if r.calm {
+		return []time.Duration{first}
+	}
+	now := r.world.Now()
+	switch {
+	case kind == memory.Tick && now.Before(r.noTicks), kind == memory.Tick && u < r.plan.rates[LostTick] && r.may(LostTick):
+		if !now.Before(r.noTicks) {
+			r.noTicks = now.Add(time.Duration(v * float64(4*time.Minute)))
+		}
+		r.count(LostTick)
+		return nil
+	case kind == memory.Delivery && strings.HasPrefix(label, "tasks due") && u < r.plan.rates[LostWake] && r.may(LostWake):
+		r.count(LostWake)
+		return nil
+	}
+	arrivals := []time.Duration{first}
+	if u < r.plan.rates[Late] && r.may(Late) {
+		r.count(Late)
+		arrivals[0] += time.Duration(v * v * float64(90*time.Second))
+	}
+	if v < r.plan.rates[Duplicate] && r.may(Duplicate) {
+		r.count(Duplicate)
+		arrivals = append(arrivals, arrivals[0]+time.Duration(u*u*float64(2*time.Minute)))
+	}
+	return arrivals
+}
+
+// may tells whether one more fault is within the plan's bound.
+func (r *run) may(f Fault) bool {
+	return r.plan.most < 0 || r.spent < r.plan.most
+}
+
+func (r *run) count(f Fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults[f]++
+	if !isOperation(f) {
+		r.spent++
+	}
+	if r.options.Trace {
+		r.lines = append(r.lines, fmt.Sprintf("%12s   FAULT %s", r.world.Now().Sub(r.start), f))
+	}
+}
+
+func (r *run) reach(state string) { r.states[state]++ }
+
+func (r *run) trace(format string, arguments ...any) {
+	if !r.options.Trace {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, fmt.Sprintf("%12s "+format, append([]any{r.world.Now().Sub(r.start)}, arguments...)...))
+}
+
+func (r *run) violate(guarantee, format string, arguments ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.violation == nil {
+		r.violation = &Violation{Guarantee: guarantee, Reason: fmt.Sprintf(format, arguments...), At: r.world.Now().Sub(r.start)}
+	}
+}
+
+// operate carries out an operation.
+func (r *run) operate(o operation) {
+	if o.fault != "" {
+		r.count(o.fault)
+	}
+	r.trace("OPERATION %s", o)
+	switch o.kind {
+	case "submit", "submit again":
+		j := r.job(o.on)
+		r.check.submitted(j)
+		r.drover.Put(event.SubmitJob, j.text(r.start))
+	case "other job":
+		j := r.job(o.on)
+		j.tasks++
+		r.drover.Put(event.SubmitJob, j.text(r.start))
+	case "bad job":
+		r.check.refused = append(r.check.refused, o.value)
+		r.drover.Put(event.SubmitJob, badJobs[o.value].text)
+	case "wake":
+		for i := range o.value {
+			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"spare-%d","version":1,"labourers":[%q,"nobody"]}`, i, o.on))
+		}
+	case "cap":
+		l := r.check.labourers[o.on].Labourer
+		if float64(o.value) > l.MaxSimultaneousInvocations {
+			r.faults[CapLowered]--
+			r.count(CapRaised)
+		}
+		l.MaxSimultaneousInvocations = float64(o.value)
+		r.apply(l)
+	case "pause":
+		_ = r.drover.Pause(o.on)
+	case "resume":
+		_ = r.drover.Resume(o.on)
+	case "cancel":
+		r.check.cancelled[o.on] = true
+		r.drover.Put(event.CancelJob, map[string]any{"job_id": o.on, "force": o.value == 0})
+	case "replay":
+		r.replay(o)
+	case "poison jobs":
+		r.check.poison[memory.JobsDeadLetters]++
+		r.stack.Deliver(memory.JobsQueue, o.text)
+	case "poison completions":
+		r.check.poison[memory.CompletionsDead]++
+		r.stack.Deliver(memory.CompletionsQueue, o.text)
+	case "poison record":
+		r.check.poison[memory.StreamFailures]++
+		r.poisonRecord(o.value)
+	case "stream again":
+		r.streamAgain()
+	}
+}
+
+func (r *run) job(id string) jobPlan {
+	for _, j := range r.plan.jobs {
+		if j.id == id {
+			return j
+		}
+	}
+	panic("no job " + id)
+}
+
+func (r *run) replay(o operation) {
+	detail := map[string]any{"replay_id": o.text + "-" + o.on}
+	switch o.value {
+	case 0:
+		detail["job_id"] = o.on
+	case 1:
+		detail["labourer"] = r.job(o.on).labourer
+	default:
+		detail["tasks"] = r.check.someTasks(o.on, r.random("replay"))
+	}
+	r.check.replayed = true
+	r.drover.Put(event.ReplayTasks, detail)
+}
+
+// poisonRecord writes a task that no adapter would write: one that names nobody, or one whose payload is damaged.
+func (r *run) poisonRecord(kind int) {
+	it := memory.Item{"segment": &types.AttributeValueMemberS{Value: "poisonpoisonpoi" + string(rune('a'+r.check.poison[memory.StreamFailures]))}, "n": &types.AttributeValueMemberN{Value: "1"},
+		"status": &types.AttributeValueMemberS{Value: "failed"}}
+	if kind == 1 {
+		it["labourer"], it["job"] = &types.AttributeValueMemberS{Value: "l0"}, &types.AttributeValueMemberS{Value: "job-0"}
+		it["payload"] = &types.AttributeValueMemberB{Value: []byte{0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3}}
+	}
+	if err := r.stack.DynamoDB.Put(memory.TasksTable, it); err != nil {
+		panic(err)
+	}
+}
+
+// streamAgain delivers a part of the stream once more.
+func (r *run) streamAgain() {
+	log, dice := r.stack.Stream.Log(), r.random("stream")
+	if len(log) == 0 {
+		return
+	}
+	from := dice.IntN(len(log))
+	r.stack.Stream.Replay(log[from:min(len(log), from+1+dice.IntN(150))])
+}
+
+// becalm ends all that goes wrong: from here on the world has to come to rest.
+func (r *run) becalm() {
+	r.trace("CALM")
+	r.calm = true
+	for _, id := range r.check.ids() {
+		l := r.check.labourers[id].Labourer
+		if l.MaxSimultaneousInvocations < 1 {
+			l.MaxSimultaneousInvocations = 2
+			r.apply(l)
+		}
+		_ = r.drover.Resume(l.ID)
+	}
+	r.redrive()
+}
+
+// redrive puts dead letters back that somebody had bad luck with, as people do.
+func (r *run) redrive() {
+	for dead, live := range map[string]string{memory.JobsDeadLetters: memory.JobsQueue, memory.CompletionsDead: memory.CompletionsQueue} {
+		for _, letter := range r.stack.SQS.Take(dead, func(l memory.Letter) bool { return l.Reason == "" }) {
+			r.faults[Redriven]++
+			r.stack.Deliver(live, letter.Body)
+		}
+	}
+	for _, letter := range r.stack.SQS.Take(memory.StreamFailures, func(l memory.Letter) bool { return strings.HasPrefix(l.Body, `{"records"`) }) {
+		r.faults[Redriven]++
+		_ = letter
+		r.stack.Stream.Replay(r.stack.Stream.Log())
+	}
+}
+
+// atRest tells whether nothing happens any more but ticks.
+func (r *run) atRest() bool {
+	if len(r.active) > 0 || !r.check.empty() {
+		return false
+	}
+	for _, c := range r.world.Coming() {
+		if c.Label != "tick" {
+			return false
+		}
+	}
+	if r.lettersOfBadLuck() {
+		r.redrive()
+		return false
+	}
+	if r.check.late(r) {
+		return false
+	}
+	return true
+}
+
+func (r *run) lettersOfBadLuck() bool {
+	for _, dead := range []string{memory.JobsDeadLetters, memory.CompletionsDead, memory.StreamFailures} {
+		for _, l := range r.stack.SQS.Letters(dead) {
+			if l.Reason == "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func object(text []byte) map[string]any {
+	var out map[string]any
+	_ = json.Unmarshal(text, &out)
+	return out
+}

@@ -1,0 +1,89 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	seed  = flag.Uint64("seed", 0, "simulate this seed alone, and print all its steps")
+	seeds = flag.Uint64("seeds", 0, "how many seeds TestSeeds simulates; 0: a fixed set")
+	from  = flag.Uint64("from", 1, "the first seed of TestSeeds")
+)
+
+// fixed is how many seeds are simulated when nobody asks for a number.
+const fixed = 300
+
+// TestSeed simulates the world of one seed, step by step.
+func TestSeed(t *testing.T) {
+	if *seed == 0 {
+		*seed = 1
+	}
+	report := inBubble(t, newPlan(*seed), Options{Trace: true})
+	if testing.Verbose() {
+		for _, line := range report.Trace {
+			fmt.Println(line)
+		}
+	}
+	require.Nil(t, report.Violation)
+}
+
+// TestSeeds simulates many worlds, side by side.
+func TestSeeds(t *testing.T) {
+	n := *seeds
+	if n == 0 {
+		n = fixed
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	var next atomic.Uint64
+	var mu sync.Mutex
+	var failed []Report
+	sum := Report{Faults: map[Fault]int{}, States: map[string]int{}}
+	began := time.Now()
+	t.Run("worlds", func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("some", func(t *testing.T) {
+				t.Parallel()
+				for i := next.Add(1); i <= n; i = next.Add(1) {
+					r := inBubble(t, newPlan(*from+i-1), Options{})
+					mu.Lock()
+					for f, count := range r.Faults {
+						sum.Faults[f] += count
+					}
+					for s, count := range r.States {
+						sum.States[s] += count
+					}
+					sum.Steps, sum.Virtual = sum.Steps+r.Steps, sum.Virtual+r.Virtual
+					if r.Violation != nil {
+						failed = append(failed, r)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	took := time.Since(began)
+	if testing.Verbose() {
+		fmt.Printf("%d seeds in %s: %.1f seeds/s, %d steps, %s of virtual time\n", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), sum.Steps, sum.Virtual.Round(time.Second))
+		for _, f := range Faults {
+			fmt.Printf("%9d %s\n", sum.Faults[f], f)
+		}
+		for _, s := range slices.Sorted(maps.Keys(sum.States)) {
+			fmt.Printf("%9d reached: %s\n", sum.States[s], s)
+		}
+	}
+	slices.SortFunc(failed, func(a, b Report) int { return int(a.Seed) - int(b.Seed) })
+	for _, r := range failed {
+		t.Errorf("seed %d: %s", r.Seed, r.Violation)
+	}
+}

@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/memory"
+)
+
+// job is one start of a worker.
+type start struct {
+	TaskID  string `json:"task_id"`
+	JobID   string `json:"job_id"`
+	Attempt int    `json:"attempt"`
+
+	labourer labourer.Labourer
+	end      func(output []byte, failure *memory.Failure) // of what runs the worker
+	execution
+}
+
+// execution tells whether the worker is a state machine, whose end is its report.
+type execution bool
+
+// employ puts workers behind the labourers' targets.
+func (r *run) employ() {
+	for _, l := range r.plan.labourers {
+		switch l.Target.Kind() {
+		case "lambda":
+			r.stack.Lambda.Handle(l.Target.Lambda, func(event []byte, done func(*memory.Failure)) {
+				r.work(l, event, false, func(_ []byte, failure *memory.Failure) { done(failure) })
+			})
+		case "sqs":
+			dead := l.Target.SQS + "-dead"
+			r.stack.SQS.Create(dead, memory.Queue{})
+			r.stack.SQS.Create(l.Target.SQS, memory.Queue{Visibility: l.Lease() + time.Minute, MaxReceives: 3, DeadLetters: dead})
+			r.stack.SQS.Map(l.Target.SQS, memory.Consumer{Batch: 1, Most: 1000, Take: func(batch []memory.Received, done func([]string, error)) {
+				r.work(l, []byte(batch[0].Body), false, func(_ []byte, failure *memory.Failure) {
+					if failure == nil {
+						done(nil, nil)
+					}
+				})
+			}})
+		case "states":
+			r.stack.StepFunctions.Handle(l.Target.States, func(_ string, input []byte, done func([]byte, *memory.Failure)) {
+				r.work(l, input, true, done)
+			})
+		}
+	}
+}
+
+// work is what a worker does with a task.
+func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]byte, *memory.Failure)) {
+	var e struct{ Drover start }
+	if err := json.Unmarshal(event, &e); err != nil || e.Drover.TaskID == "" {
+		r.violate("G4", "a worker of %s was started with %s", l.ID, clip(string(event)))
+		return
+	}
+	s := e.Drover
+	s.labourer, s.end, s.execution = l, end, execution(machine)
+	nth := r.check.started(s)
+	dice := random(r.plan.seed, fmt.Sprintf("worker %s %d %d", s.TaskID, s.Attempt, nth))
+	does := func(f Fault) bool {
+		if r.calm || !chance(dice, r.plan.behaviours[f]) || !r.may(f) {
+			return false
+		}
+		r.count(f)
+		return true
+	}
+	share := dice.Float64()
+	takes := 5*time.Millisecond + time.Duration(share*share*share*0.8*float64(l.MaxDuration))
+	switch {
+	case does(WorkerThrottled) && l.Target.Lambda != "":
+		end(nil, &memory.Failure{Throttled: true})
+		return
+	case does(WorkerHangs) && !machine:
+		return
+	case does(WorkerDies):
+		r.later(takes, s, func() { s.end(nil, &memory.Failure{Type: "Runtime.ExitError", Message: "exit status 1"}) })
+		return
+	case does(WorkerLate):
+		takes = l.Lease() + time.Duration(share*float64(time.Minute))
+	}
+	if l.Heartbeat > 0 && !machine {
+		for at := l.Heartbeat / 3; at < takes; at += l.Heartbeat / 3 {
+			r.later(at, s, func() {
+				r.report(s, map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt, "status": "running"})
+			})
+		}
+	}
+	message := r.outcome(s, does)
+	r.later(takes, s, func() {
+		if s.execution {
+			r.endExecution(s, message)
+			return
+		}
+		if does(WorkerStale) {
+			stale := map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt + 1 - 2*(dice.IntN(2)&boolean(s.Attempt > 1)), "status": "completed",
+				"result": map[string]any{"stale": true}}
+			r.report(s, stale)
+		}
+		switch {
+		case does(WorkerCalls):
+			action := "mark_task_as_completed"
+			if message["status"] == "failed" {
+				action = "mark_task_as_failed"
+			}
+			r.stack.Mark(encode(map[string]any{"action": action, "task_id": s.TaskID}), nil)
+		case does(WorkerVague):
+			delete(message, "attempt")
+			delete(message, "result")
+			r.report(s, message)
+		default:
+			r.report(s, message)
+		}
+		if does(WorkerTwice) {
+			r.later(time.Duration(share*float64(time.Minute)), s, func() { r.report(s, message) })
+		}
+		if does(WorkerContradicts) {
+			r.report(s, map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt, "status": "failed", "error": map[string]any{"type": "SecondThoughts"}})
+		}
+		s.end(nil, nil)
+	})
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (r *run) later(after time.Duration, s start, do func()) {
+	r.world.At(r.world.Now().Add(after), memory.Run, fmt.Sprintf("worker of %s attempt %d", s.TaskID, s.Attempt), do)
+}
+
+// outcome is the completion message of a worker.
+func (r *run) outcome(s start, does func(Fault) bool) map[string]any {
+	message := map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt, "status": "completed", "result": map[string]any{"attempt": s.Attempt}}
+	switch {
+	case does(WorkerGivesUp):
+		message["status"], message["retryable"], message["error"] = "failed", false, map[string]any{"type": "Hopeless"}
+	case does(WorkerFails):
+		message["status"], message["error"] = "failed", map[string]any{"type": pick(r.random("error"), "Timeout", "BadInput"), "message": "no"}
+	}
+	if message["status"] == "failed" {
+		delete(message, "result")
+	}
+	return message
+}
+
+func (r *run) endExecution(s start, message map[string]any) {
+	if message["status"] == "failed" {
+		kind, _ := message["error"].(map[string]any)["type"].(string)
+		s.end(nil, &memory.Failure{Type: kind, Message: "no"})
+		return
+	}
+	s.end(encode(message["result"]), nil)
+}
+
+// report sends a completion message, on the way of which all can happen that happens to messages.
+func (r *run) report(s start, message map[string]any) {
+	r.trace("worker of %s attempt %d reports %v %v", s.TaskID, s.Attempt, message["status"], message["attempt"])
+	r.stack.Deliver(memory.CompletionsQueue, string(encode(message)))
+}
+
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+func shortID(id string) string {
+	segment, n, _ := strings.Cut(id, ".")
+	return segment[:min(4, len(segment))] + "…." + n
+}
