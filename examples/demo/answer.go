@@ -45,12 +45,13 @@ func checkWeather(p plan, records []archive.Record) (string, error) {
 		rows = append(rows, []string{measure, strconv.Itoa(is.Days), fmt.Sprintf("%s %s on %s", is.Min, unit, is.MinOn),
 			fmt.Sprintf("%s %s on %s", is.Max, unit, is.MaxOn), fmt.Sprintf("%.3f %s", is.Mean, unit), verdict})
 	}
-	text := fmt.Sprintf("What the %d completed tasks of weather found, put together from the archive:\n\n%s", ends(records).completed, table(rows))
+	var text strings.Builder
+	fmt.Fprintf(&text, "What the %d completed tasks of weather found, put together from the archive:\n\n%s", ends(records).completed, table(rows))
 	for _, request := range p.poisoned {
-		text += fmt.Sprintf("Without the %s of %s to %s: that task was poisoned, and is dead.\n", strings.Join(request.Measures, ", "),
+		fmt.Fprintf(&text, "Without the %s of %s to %s: that task was poisoned, and is dead.\n", strings.Join(request.Measures, ", "),
 			request.Dates[0], request.Dates[len(request.Dates)-1])
 	}
-	return text, errors.Join(wrong...)
+	return text.String(), errors.Join(wrong...)
 }
 
 // combined is the answers of all completed tasks as one.

@@ -95,14 +95,15 @@ func (c counts) bar() string {
 }
 
 func (c counts) String() string {
-	text := fmt.Sprintf("%*d/%d completed", len(fmt.Sprint(c.total)), c.completed, c.total)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%*d/%d completed", len(fmt.Sprint(c.total)), c.completed, c.total)
 	for _, of := range []struct {
 		n    int
 		what string
 	}{{c.running, "running"}, {c.queued(), "queued"}, {c.waiting, "waiting"}, {c.dead, "dead"}} {
 		if of.n > 0 {
-			text += fmt.Sprintf(", %d %s", of.n, of.what)
+			fmt.Fprintf(&text, ", %d %s", of.n, of.what)
 		}
 	}
-	return text
+	return text.String()
 }

@@ -122,20 +122,20 @@ const mostTroubles = 3
 
 // troubles is what the functions logged last of what went wrong: for a job that does not end.
 func (s *stack) troubles(ctx context.Context, e *localstack.Emulator) string {
-	text := ""
+	var text strings.Builder
 	for _, of := range stages {
 		lines, err := s.log(ctx, e, of, "")
 		if err != nil {
-			return text + "\n" + err.Error()
+			lines = []string{err.Error()}
 		}
 		lines = slices.DeleteFunc(lines, func(line string) bool {
 			return !strings.Contains(line, "rror") || strings.Contains(line, `"error":null`)
 		})
 		for _, line := range lines[max(0, len(lines)-mostTroubles):] {
-			text += fmt.Sprintf("\n%s: %s", s.functionOf(of), strings.TrimSpace(line))
+			fmt.Fprintf(&text, "\n%s: %s", s.functionOf(of), strings.TrimSpace(line))
 		}
 	}
-	return text
+	return text.String()
 }
 
 // log is the lines of a function's log that have what the pattern says.
