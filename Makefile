@@ -79,6 +79,16 @@ bench: python build ## the benchmarks (BENCH=pattern), those that need a local A
 	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \
 	[ -z "$$packages" ] || $(TEST_ENV) go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
 
+# One target after the other, as each uses all processors. What is found is kept by Go as a case of its own, to be committed.
+FUZZTIME ?= 1m
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (1m), or those that FUZZ=pattern matches
+	@failed=; while IFS=: read -r file target; do \
+		echo "$$(dirname $$file) $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null || failed="$$failed $$target"; \
+	done < <(grep -roE --include='*_test.go' --exclude-dir=.local '^func Fuzz\w+' . | sed 's/func //' | grep -E '$(or $(FUZZ),.)' | sort); \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
 # Tools of Go, built once: a folder for each version, so that another version is built anew. Two minutes for the first on two cores.
 GOLANGCI_LINT := .local/tools/golangci-lint@v2.15.0/golangci-lint
 GOVULNCHECK := .local/tools/govulncheck@v1.8.0/govulncheck
@@ -89,14 +99,26 @@ $(GOVULNCHECK): package := golang.org/x/vuln/cmd/govulncheck
 	@CGO_ENABLED=0 GOBIN="$(CURDIR)/$(@D)" go install $(package)@$(lastword $(subst @, ,$(*D)))
 
 .PHONY: lint
-lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## formatting, linters, the template, known vulnerabilities
+lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## formatting, linters, the template, the state machines, known vulnerabilities
 	@$(GOLANGCI_LINT) run --allow-parallel-runners
-	@$(VENV)/bin/cfn-lint infra/template.yaml
+	@$(VENV)/bin/python3 infra/lint
 	@report=$$($(GOVULNCHECK) ./... 2>&1) || { code=$$?; echo "$$report" >&2; \
 	case "$$report" in \
 	*"fetching vulnerabilities: "*"dial tcp: "*) echo "known vulnerabilities are NOT checked: their database is out of reach from here" >&2 ;; \
 	*) exit $$code ;; \
 	esac; }
+
+# checkov in a Python environment of its own: it needs another boto3 than the local AWS. 300 MB, once.
+AUDIT := .local/audit
+$(AUDIT)/installed: infra/requirements-audit.txt
+	@echo "Installing checkov" >&2
+	@mkdir -p .local && $(PYTHON) -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python3 -m pip --disable-pip-version-check install --quiet --no-deps --requirement $<
+	@touch $@
+
+.PHONY: audit
+audit: $(AUDIT)/installed ## checkov's reading of the template; what it is told to leave out has its reason in infra/checkov.yaml
+	@$(AUDIT)/bin/checkov --config-file infra/checkov.yaml
 
 .PHONY: clean
 clean: down ## deletes all that was generated, and ends what make up started

@@ -3,6 +3,7 @@ package infra_test
 import (
 	"go/types"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -178,4 +179,21 @@ func TestEachMachineMayDoWhatItsDefinitionDoes(t *testing.T) {
 		}
 		require.ElementsMatch(t, wanted, allowed, role)
 	}
+}
+
+// What checkov is told to leave out is a decision: each has its reason beside it.
+func TestEveryFindingThatIsLeftOutHasItsReason(t *testing.T) {
+	text, err := os.ReadFile("checkov.yaml")
+	require.NoError(t, err)
+	leftOut := 0
+	for line := range strings.Lines(string(text)) {
+		check, is := strings.CutPrefix(strings.TrimSpace(line), "- CKV")
+		if !is {
+			continue
+		}
+		leftOut++
+		_, reason, _ := strings.Cut(check, " # ")
+		require.Greater(t, len(strings.Fields(reason)), 3, "CKV%s has no reason beside it", check)
+	}
+	require.Positive(t, leftOut)
 }
