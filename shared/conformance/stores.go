@@ -100,7 +100,7 @@ func On(api dynamo.API, before string) Stores {
 // Run runs every suite. open is called for each test; what it opens may be shared.
 func Run(t *testing.T, open func(*testing.T) Stores) {
 	for name, suite := range map[string]func(*testing.T, func(*testing.T) Stores){
-		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs,
+		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "replays": RunReplays,
 	} {
 		t.Run(name, func(t *testing.T) { suite(t, open) })
 	}
