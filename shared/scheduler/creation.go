@@ -295,16 +295,20 @@ func (r *run) wake(ctx context.Context, j ledger.Job, told []event.Fact) error {
 	return r.Bus.Publish(ctx, append([]event.Fact{event.TasksDue(r.owner, j.Labourer)}, told...)...)
 }
 
-// entry is the queue entry of a segment. Entries of one job are due in the order of its tasks, at least a millisecond apart.
+// entry is the queue entry of a segment. Entries of one job are due in the order of its tasks, at least a millisecond apart, and so are
+// those of jobs that came one after the other.
 func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.Entry {
-	due := r.Now().UTC().Truncate(time.Millisecond)
+	now := r.Now()
+	due := now.UTC().Truncate(time.Millisecond)
 	if nb := c.record.NotBefore.Add(time.Duration(c.record.Cursor) * time.Millisecond); nb.After(due) {
 		due = nb
 	}
-	if last := r.last[c.record.Labourer]; !due.After(last) && !c.record.NotBefore.After(r.Now()) {
-		due = last.Add(time.Millisecond)
+	if !c.record.NotBefore.After(now) { // what is due at a time of its own neither waits for others nor lets others wait
+		if last := r.last[c.record.Labourer]; !due.After(last) {
+			due = last.Add(time.Millisecond)
+		}
+		r.last[c.record.Labourer] = due
 	}
-	r.last[c.record.Labourer] = due
 	return queue.Entry{Labourer: c.record.Labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1, MaxDuration: c.asked.MaxDuration}
 }
 
