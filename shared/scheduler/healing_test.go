@@ -74,7 +74,7 @@ func TestG9ARejectedJobIsKeptAndToldOnce(t *testing.T) {
 
 // TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff: they share a segment, and come again in other company.
 func TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff(t *testing.T) {
-	jobs := []string{stores("a", "f", 3), stores("b", "f", 2), stores("empty", "f", 0), stores("c", "g", 4), stores("d", "f", 250), stores("e", "f", 1)}
+	jobs := []string{stores("a", "f", 3), stores("b", "f", 2), stores("empty", "f", 0), stores("c", "g", 4), stores("d", "f", 20), stores("e", "f", 1)}
 	var bodies []string
 	for _, j := range jobs {
 		bodies = append(bodies, submitted(j))
@@ -248,10 +248,10 @@ func TestG1G2AJobIsHandedOnNearTheDeadline(t *testing.T) {
 			return before(ctx, r)
 		}
 
-		most = max(most, continued(t, d, cut, 20*time.Second, submitted(stores("nightly", "f", 700))))
+		most = max(most, continued(t, d, cut, 20*time.Second, submitted(stores("nightly", "f", 600))))
 
 		cut.Off()
-		require.Len(t, created(t, d)["nightly"], 700)
+		require.Len(t, created(t, d)["nightly"], 600)
 		return outage.Picture(d.Stack)
 	})
 	require.Greater(t, most, 2, "no job was handed on")

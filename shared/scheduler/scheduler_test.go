@@ -1,0 +1,357 @@
+package scheduler_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/scheduler"
+)
+
+func record(t *testing.T, d *memory.Drover, id string) ledger.Job {
+	job, found, err := dynamo.Jobs{API: d.DynamoDB, Table: memory.JobsTable}.Get(context.Background(), id)
+	require.NoError(t, err)
+	require.True(t, found, "there is no job %s", id)
+	return job
+}
+
+func entries(t *testing.T, d *memory.Drover, labourer string) []queue.Entry {
+	out, err := dynamo.Control{API: d.DynamoDB, Table: memory.ControlTable}.Queue(context.Background(), labourer)
+	require.NoError(t, err)
+	return out
+}
+
+// rejected is what the last JobRejected says.
+func rejected(t *testing.T, d *memory.Drover) (field, reason string) {
+	var detail struct {
+		Error struct{ Field, Reason string }
+	}
+	for _, e := range d.EventBridge.Told() {
+		if e.DetailType == "JobRejected" {
+			require.NoError(t, json.Unmarshal(e.Detail, &detail))
+		}
+	}
+	return detail.Error.Field, detail.Error.Reason
+}
+
+func TestAJobBecomesTasks(t *testing.T) {
+	d := stage(t)
+
+	summary, err := handle(d, "only", messages(1, submitted(stores("nightly", "f", 3))))
+
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Summary{Scheduled: 1, Created: 3}, summary)
+	require.Equal(t, map[string][]string{"nightly": {
+		`{"isolate_stores":true,"stores":["s000"]}`, `{"isolate_stores":true,"stores":["s001"]}`, `{"isolate_stores":true,"stores":["s002"]}`,
+	}}, created(t, d))
+	job := record(t, d, "nightly")
+	require.Equal(t, ledger.Scheduled, job.State)
+	require.Equal(t, start, job.SubmittedAt)
+	require.Empty(t, job.Owner)
+	require.Equal(t, []string{"JobScheduled/nightly"}, facts(d))
+}
+
+func TestAJobWithoutIDIsCalledAsItsEvent(t *testing.T) {
+	d := stage(t)
+
+	_, err := handle(d, "only", messages(1, `{"id": "6a7e8feb", "detail-type": "SubmitJob", "source": "shop", "time": "2150-01-01T00:00:00Z", "detail": {"labourer": "f"}}`))
+
+	require.NoError(t, err)
+	require.Equal(t, 1, record(t, d, "6a7e8feb").Total)
+}
+
+// TestG2AJobDeliveredAgainDaysLaterIsTheSameJob.
+func TestG2AJobDeliveredAgainDaysLaterIsTheSameJob(t *testing.T) {
+	d := stage(t)
+	guard(t, d)
+	body := submitted(stores("nightly", "f", 3))
+	_, err := handle(d, "first", messages(1, body))
+	require.NoError(t, err)
+	before, told := created(t, d), len(d.EventBridge.Told())
+	d.World.Advance(start.Add(72 * time.Hour))
+
+	summary, err := handle(d, "second", messages(1, body, body))
+
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Summary{Repeated: 2}, summary)
+	require.Equal(t, before, created(t, d))
+	require.Equal(t, []string{"JobScheduled/nightly"}, facts(d))
+	require.True(t, woken(d, told, "f"), "whoever scheduled it may have died before the wake")
+}
+
+// TestG2AnIDIsNotGivenToAnotherJob, in the same batch, later, or spelt otherwise.
+func TestG2AnIDIsNotGivenToAnotherJob(t *testing.T) {
+	d := stage(t)
+	_, err := handle(d, "first", messages(1, submitted(`{"job_id": "nightly", "labourer": "f", "a": 1}`)))
+	require.NoError(t, err)
+
+	summary, err := handle(d, "second", messages(1, submitted(`{"job_id": "nightly", "labourer": "f", "a": 2}`)))
+
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Summary{Rejected: 1}, summary)
+	field, reason := rejected(t, d)
+	require.Equal(t, "job_id", field)
+	require.Equal(t, `"nightly" is the id of another job, submitted at 2150-01-01T00:00:00Z; an id is remembered as long as its job is kept`, reason)
+	require.Equal(t, map[string][]string{"nightly": {`{"a":1}`}}, created(t, d))
+	require.Equal(t, ledger.Scheduled, record(t, d, "nightly").State, "the job that has the id is as it was")
+
+	summary, err = handle(d, "third", messages(1, submitted("{\n \"labourer\": \"f\", \"a\": 1,\t\"job_id\": \"nightly\"}")))
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Summary{Repeated: 1}, summary, "the same job in another spelling")
+}
+
+func TestG2OfTwoJobsUnderOneIDInABatchOneIsCreatedAndOneRefused(t *testing.T) {
+	d := stage(t)
+	batch := []string{submitted(`{"job_id": "nightly", "labourer": "f", "a": 1}`), submitted(`{"job_id": "nightly", "labourer": "f", "a": 2}`)}
+
+	_, err := handle(d, "first", messages(1, batch...))
+	require.ErrorContains(t, err, "1 messages have to come again")
+	summary, err := handle(d, "second", messages(2, batch[1]))
+
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Summary{Rejected: 1}, summary)
+	require.Equal(t, map[string][]string{"nightly": {`{"a":1}`}}, created(t, d))
+}
+
+func TestTheIDOfARejectedJobMayBeUsedAgain(t *testing.T) {
+	d := stage(t)
+	_, err := handle(d, "first", messages(1, submitted(`{"job_id": "nightly", "labourer": "nobody"}`)))
+	require.NoError(t, err)
+	require.Equal(t, ledger.Rejected, record(t, d, "nightly").State)
+
+	summary, err := handle(d, "second", messages(1, submitted(stores("nightly", "f", 2))))
+
+	require.NoError(t, err)
+	require.Equal(t, 1, summary.Scheduled)
+	require.Len(t, created(t, d)["nightly"], 2)
+	require.Empty(t, record(t, d, "nightly").ErrorField)
+}
+
+func TestG9AJobThatIsWrongIsRefusedByFieldAndKept(t *testing.T) {
+	for name, c := range map[string]struct{ job, field, reason string }{
+		"a labourer that is not there": {`{"job_id": "x", "labourer": "nobody_at_all"}`, "labourer", `there is no labourer "nobody_at_all"; apply it first`},
+		"no labourer":                  {`{"job_id": "x"}`, "labourer", ""},
+		"a schema that is not there":   {`{"job_id": "x", "labourer": "f", "job_schema_name": "defalt"}`, "job_schema_name", "default"},
+		"a period that is none":        {`{"job_id": "x", "labourer": "f", "period": "todayXYZ"}`, "period", "todayXYZ"},
+		"a worker's attribute":         {`{"job_id": "x", "labourer": "f", "drover": {}}`, "drover", ""},
+		"too many tasks": {
+			`{"job_id": "x", "labourer": "f", "period": {"from": "1900-01-01", "to": "2100-01-01"}, "isolate_hours": true}`, "period", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+
+			summary, err := handle(d, "only", messages(1, submitted(c.job)))
+
+			require.NoError(t, err)
+			require.Equal(t, scheduler.Summary{Rejected: 1}, summary)
+			field, reason := rejected(t, d)
+			require.Equal(t, c.field, field)
+			require.Contains(t, reason, c.reason)
+			require.Empty(t, d.DynamoDB.Items(memory.TasksTable), "before anything of it is stored")
+			kept := record(t, d, "x")
+			require.Equal(t, ledger.Rejected, kept.State)
+			require.Equal(t, c.field, kept.ErrorField)
+			require.Equal(t, reason, kept.ErrorReason)
+			require.JSONEq(t, c.job, string(kept.Text))
+		})
+	}
+}
+
+// TestG8PoisonDoesNotStopTheRestOfItsBatch: what can not be read goes to the dead letters as it came, with the reason.
+func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
+	for body, reason := range map[string]string{
+		`nonsense`:                                       "not an event",
+		`{"detail-type": "X"}`:                           "it has no id",
+		command("Dance", `{}`):                           "the scheduler knows no Dance",
+		command("CancelJob", `{}`):                       "job_id: it is missing",
+		command("CancelJob", `{"job_id": "nobody's"}`):   `job_id: there is no job "nobody's"`,
+		command("ReplayTasks", `{}`):                     "tasks, job_id or labourer would be right",
+		command("ReplayTasks", `{"tasks": ["x"]}`):       "is not of the form <segment>.<number>",
+		command("ReplayTasks", `{"job_id": "nobody's"}`): `there is no job "nobody's"`,
+		command("ReplayTasks", `[]`):                     "the replay can not be read",
+		command("ContinueJob", `{}`):                     "a ContinueJob without job_id",
+	} {
+		t.Run(body, func(t *testing.T) {
+			d := stage(t)
+
+			summary, err := handle(d, "only", messages(1, submitted(stores("a", "f", 1)), body, submitted(`{"job_id": "wrong"}`), submitted(stores("b", "g", 1))))
+
+			require.NoError(t, err)
+			require.Equal(t, scheduler.Summary{Scheduled: 2, Created: 2, Rejected: 1, Buried: 1}, summary)
+			require.Len(t, created(t, d), 2)
+			letters := d.SQS.Letters(memory.JobsDeadLetters)
+			require.Len(t, letters, 1)
+			require.Equal(t, body, letters[0].Body)
+			require.Contains(t, letters[0].Reason, reason)
+		})
+	}
+}
+
+func TestAContinuationOfAJobThatIsGoneIsNothing(t *testing.T) {
+	d := stage(t)
+
+	summary, err := handle(d, "only", messages(1, command("ContinueJob", `{"job_id": "gone"}`)))
+
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Summary{}, summary)
+	require.Empty(t, d.SQS.Letters(memory.JobsDeadLetters))
+}
+
+func TestSmallJobsOfALabourerShareASegmentAndATransaction(t *testing.T) {
+	d := stage(t)
+	d.DynamoDB.ResetUsage()
+
+	_, err := handle(d, "only", messages(1, submitted(stores("a", "f", 100)), submitted(stores("b", "f", 100)), submitted(stores("c", "f", 100)), submitted(stores("d", "f", 56)), submitted(stores("e", "g", 1))))
+
+	require.NoError(t, err)
+	queued := entries(t, d, "f")
+	require.Len(t, queued, 2)
+	require.Equal(t, 200, queued[0].Tasks.Len(), "a and b")
+	require.Equal(t, 156, queued[1].Tasks.Len(), "c, which has no room beside them, and d beside it")
+	require.Equal(t, 3, d.DynamoDB.Usage()[memory.Use{Operation: "TransactWriteItems", Table: memory.ControlTable}].Calls)
+}
+
+func TestJobsThatAreDueAtOtherTimesOrTakeOtherTimesShareNothing(t *testing.T) {
+	d := stage(t)
+
+	_, err := handle(d, "only", messages(1,
+		submitted(`{"job_id": "a", "labourer": "f"}`),
+		submitted(`{"job_id": "b", "labourer": "f", "not_before": "2150-01-01T01:00:00Z"}`),
+		submitted(`{"job_id": "c", "labourer": "f", "max_duration": "1h"}`),
+		submitted(`{"job_id": "d", "labourer": "f", "max_attempts": 9}`)))
+
+	require.NoError(t, err)
+	queued := entries(t, d, "f")
+	require.Len(t, queued, 3, "how often a task is tried is its own matter")
+	require.Equal(t, start, queued[0].Due)
+	require.Equal(t, start.Add(time.Millisecond), queued[1].Due, "a job that is due now does not wait for one that came before and is due later")
+	require.Equal(t, start.Add(time.Hour), queued[2].Due)
+}
+
+func TestAJobForLaterWakesTheOrchestratorThen(t *testing.T) {
+	d := stage(t)
+	before := len(d.EventBridge.Told())
+
+	_, err := handle(d, "only", messages(1, submitted(`{"job_id": "later", "labourer": "f", "not_before": "2150-01-01T01:00:00Z"}`)))
+
+	require.NoError(t, err)
+	require.Equal(t, []string{"JobScheduled/later"}, facts(d))
+	require.False(t, woken(d, before, "f"))
+	require.Equal(t, 1, d.StepFunctions.Running(memory.BackoffMachine), "an execution waits until then")
+}
+
+// TestG6EntriesOfAJobAreDueInTheOrderOfItsTasks.
+func TestG6EntriesOfAJobAreDueInTheOrderOfItsTasks(t *testing.T) {
+	for name, more := range map[string]string{"now": ``, "later": `, "not_before": "2150-01-01T01:00:00Z"`} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+
+			_, err := handle(d, "only", messages(1, submitted(strings.TrimSuffix(stores("nightly", "f", 600), "}")+more+"}")))
+
+			require.NoError(t, err)
+			queued, job := entries(t, d, "f"), record(t, d, "nightly")
+			require.Len(t, queued, 3)
+			for i, e := range queued {
+				at, numbers := job.SegmentAt(i)
+				require.Equal(t, at, e.Segment)
+				require.Equal(t, numbers, e.Tasks)
+				require.Equal(t, 1, e.Attempt)
+				if i > 0 {
+					require.True(t, e.Due.After(queued[i-1].Due))
+				}
+			}
+		})
+	}
+}
+
+func TestTheFirstSegmentIsPublishedBeforeTheOthersAreWritten(t *testing.T) {
+	d := stage(t)
+	written, atFirst := 0, 0
+	d.DynamoDB.Watch = func(table string, before, after memory.Item) {
+		if table == memory.TasksTable {
+			written++
+		}
+		if table == memory.ControlTable && strings.HasPrefix(text(after, "item"), "queue#") && atFirst == 0 {
+			atFirst = written
+		}
+	}
+
+	_, err := handle(d, "only", messages(1, submitted(stores("nightly", "f", 1000))))
+
+	require.NoError(t, err)
+	require.Equal(t, 256, atFirst)
+	require.Equal(t, 1000, written)
+}
+
+func TestAQualifierIsKeptUnlessItIsPartOfALabourersName(t *testing.T) {
+	d := stage(t)
+
+	_, err := handle(d, "only", messages(1, submitted(`{"job_id": "a", "lambda_name": "f:prod"}`), submitted(`{"job_id": "b", "lambda_name": "arn:aws:lambda:us-west-2:000000000000:function:f:42"}`)))
+
+	require.NoError(t, err)
+	require.Equal(t, "f:prod", record(t, d, "a").Labourer)
+	require.Equal(t, "f", record(t, d, "b").Labourer)
+	qualifiers := map[string]string{}
+	for _, it := range d.DynamoDB.Items(memory.TasksTable) {
+		qualifiers[text(it, "job")] = text(it, "qualifier")
+	}
+	require.Equal(t, map[string]string{"a": "", "b": "42"}, qualifiers)
+}
+
+func TestAJobIsPlannedToItsEndByTheSchemaThatItWasAcceptedWith(t *testing.T) {
+	d := stage(t)
+	// The scheduler dies after the job is accepted, and the schema is applied anew before it comes again.
+	dies := true
+	d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+		if dies && r.Operation == "BatchWriteItem" {
+			return fmt.Errorf("the table is away")
+		}
+		return nil
+	}
+	_, err := handle(d, "first", messages(1, submitted(stores("nightly", "f", 3))))
+	require.Error(t, err)
+	dies = false
+	require.NoError(t, d.Apply("job_schemas: {default: {chunkable_attrs: [[section, {}]]}}\nlabourers: {}\n"))
+
+	_, err = handle(d, "second", messages(2, submitted(stores("nightly", "f", 3))))
+
+	require.NoError(t, err)
+	require.Len(t, created(t, d)["nightly"], 3)
+}
+
+func TestALateSchedulerDoesNotWaitForOneThatIsAtWork(t *testing.T) {
+	d := stage(t)
+	stopped := true
+	d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+		if stopped && (r.Operation == "BatchWriteItem" || r.Operation == "UpdateItem") {
+			return fmt.Errorf("the table is away")
+		}
+		return nil
+	}
+	body := submitted(stores("nightly", "f", 3))
+	_, err := handle(d, "dead", messages(1, body)) // it could not even give the job up
+	require.Error(t, err)
+	stopped = false
+
+	summary, err := handle(d, "copy", messages(1, body))
+	require.NoError(t, err, "the one at work has a message of its own")
+	require.Equal(t, scheduler.Summary{Repeated: 1}, summary)
+
+	_, err = handle(d, "again", messages(2, body))
+	require.ErrorContains(t, err, "job nightly is being scheduled by somebody else")
+
+	d.World.Advance(start.Add(10 * time.Minute))
+	_, err = handle(d, "third", messages(3, body))
+	require.NoError(t, err)
+	require.Len(t, created(t, d)["nightly"], 3)
+}
