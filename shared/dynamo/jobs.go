@@ -179,10 +179,8 @@ func (j Jobs) progress(ctx context.Context, jobID string, s segment.ID) (ledger.
 func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	is := p.Counts()
 	change := is.Minus(p.Rolled)
-	condition, values := "attribute_not_exists(rolled)", item{":is": rolled(is), ":expires": num(at.Add(2 * j.Retention).Unix())}
-	if p.Rolled != (ledger.Counts{}) {
-		condition, values[":was"] = "rolled = :was", rolled(p.Rolled)
-	}
+	condition := rolledCondition(p.Rolled)
+	values := item{":is": rolled(is), ":was": rolled(p.Rolled), ":expires": num(at.Add(2 * j.Retention).Unix())}
 	_, err := transactWriteItems(ctx, j.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, segmentPrefix+string(p.Segment)),
 			UpdateExpression: aws.String("SET rolled = :is, expires_at = :expires"), ConditionExpression: &condition, ExpressionAttributeValues: values}},
@@ -353,6 +351,15 @@ func readProgress(it item) ledger.Progress {
 	// Three numbers in one attribute, so that one condition covers them.
 	_, _ = fmt.Sscanf(it.str("rolled"), "%d %d %d", &p.Rolled.Completed, &p.Rolled.Dead, &p.Rolled.Cancelled)
 	return p
+}
+
+// rolledCondition is that a segment's sums are entered as :was says. Nothing is entered where there is no attribute, and where a replay
+// has taken out all that was.
+func rolledCondition(was ledger.Counts) string {
+	if was == (ledger.Counts{}) {
+		return "attribute_not_exists(rolled) OR rolled = :was"
+	}
+	return "rolled = :was"
 }
 
 func rolled(c ledger.Counts) types.AttributeValue {

@@ -59,8 +59,8 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 			ConditionExpression: u.ConditionExpression, ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues}})
 	}
 	progress := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, segmentPrefix+string(p.Segment)),
-		UpdateExpression: aws.String("ADD replayed :lives"), ConditionExpression: aws.String("attribute_not_exists(rolled)"),
-		ExpressionAttributeValues: item{":lives": intSet(lives)}}
+		UpdateExpression: aws.String("ADD replayed :lives"), ConditionExpression: aws.String(rolledCondition(p.Rolled)),
+		ExpressionAttributeValues: item{":lives": intSet(lives), ":was": rolled(p.Rolled)}}
 	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
 		UpdateExpression: aws.String("SET #state = :scheduled"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
 		ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled))}}
@@ -74,8 +74,7 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 	if p.Rolled != (ledger.Counts{}) {
 		is := p.Rolled.Minus(ledger.Counts{Dead: len(dead)})
 		progress.UpdateExpression = aws.String("SET rolled = :is ADD replayed :lives")
-		progress.ConditionExpression = aws.String("rolled = :was")
-		progress.ExpressionAttributeValues[":is"], progress.ExpressionAttributeValues[":was"] = rolled(is), rolled(p.Rolled)
+		progress.ExpressionAttributeValues[":is"] = rolled(is)
 		update := *record.UpdateExpression
 		if job.State == ledger.Completed {
 			update += ", dead :fewer"

@@ -192,5 +192,5 @@ func LabourerHealthChanged(labourer string, from, to int, metrics any, at time.T
 		From     int    `json:"from"`
 		To       int    `json:"to"`
 		Metrics  any    `json:"metrics"`
-	}{heading("LabourerHealthChanged", labourer, strconv.FormatInt(at.UnixMilli(), 10)), labourer, from, to, metrics}}
+	}{heading("LabourerHealthChanged", labourer, strconv.FormatInt(at.UnixMilli(), 10), strconv.Itoa(to)), labourer, from, to, metrics}}
 }

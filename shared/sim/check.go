@@ -28,7 +28,7 @@ type checker struct {
 	holders   map[string]*holder // by labourer and sort key
 	starts    map[string]int     // by task and attempt
 	cancelled map[string]bool
-	replayed  bool
+	loads     map[string]int // of the labourers that depend on one
 	refused   []int          // bad jobs that were submitted
 	poison    map[string]int // letters that belong in a dead letter queue
 
@@ -46,14 +46,18 @@ type labourerSeen struct {
 	labourer.Labourer
 	revision int
 	caps     []capSeen
+	healths  []capSeen
 	most     int // the highest max_attempts that was ever in force
 	paused   bool
 	entries  map[string]*holder
 }
 
+// capSeen is a cap, or a status of what a labourer depends on, from a step on.
 type capSeen struct {
-	step int
-	cap  int
+	step  int
+	at    time.Time
+	cap   int
+	share float64
 }
 
 type taskSeen struct {
@@ -86,7 +90,7 @@ type holder struct {
 
 func newChecker(r *run) *checker {
 	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
-		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{}, poison: map[string]int{}}
+		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{}, loads: map[string]int{}, poison: map[string]int{}}
 }
 
 // applied notes a labourer that is about to be applied, and is the revision it is applied over.
@@ -97,10 +101,29 @@ func (k *checker) applied(l labourer.Labourer) int {
 		k.labourers[l.ID] = seen
 	}
 	seen.Labourer, seen.most = l, max(seen.most, l.MaxAttempts)
-	seen.caps = append(seen.caps, capSeen{k.step, int(l.MaxSimultaneousInvocations)})
+	seen.caps = append(seen.caps, capSeen{step: k.step, cap: int(l.MaxSimultaneousInvocations)})
 	seen.revision++
 	return seen.revision - 1
 }
+
+// measured notes what a labourer depends on.
+func (k *checker) measured(id string, load int) {
+	l := k.labourers[id]
+	if l == nil || l.HealthMetrics == nil {
+		return
+	}
+	k.loads[id] = load
+	share := 0.0
+	for status, most := range l.HealthMetrics["load"].Feelings {
+		if float64(load) <= most {
+			share = max(share, l.Coefficients[status])
+		}
+	}
+	l.healths = append(l.healths, capSeen{at: k.world.Now(), share: share})
+}
+
+// acquaintance is how old what Drover knows of a metric may be: a minute for the datapoint, one for the answer, and two clocks.
+const acquaintance = 4 * time.Minute
 
 func (k *checker) ids() []string { return slices.Sorted(maps.Keys(k.labourers)) }
 
@@ -448,6 +471,18 @@ func (k *checker) verifyClaim(c *call) {
 	for i, one := range l.caps { // those in force since the invocation began
 		if i+1 == len(l.caps) || l.caps[i+1].step >= c.began {
 			allowed = max(allowed, one.cap)
+		}
+	}
+	if len(l.healths) > 0 {
+		share := 0.0
+		for i, one := range l.healths {
+			if i+1 == len(l.healths) || l.healths[i+1].at.After(k.world.Now().Add(-acquaintance)) {
+				share = max(share, one.share)
+			}
+		}
+		allowed = int(float64(allowed) * share)
+		if allowed == 0 {
+			k.violate("G7", "%s claimed for labourer %s, which has felt bad for minutes", c.ID, id)
 		}
 	}
 	if running > allowed {

@@ -13,6 +13,7 @@ const (
 	Unreported        Fault = "effect done but reported as failed"
 	Repeated          Fault = "effect done twice by a client's retry"
 	Storm             Fault = "throttle storm"
+	Conflict          Fault = "write meets a transaction"
 	Partial           Fault = "partial batch"
 	StaleRead         Fault = "stale read"
 	Slow              Fault = "slow function, or dispatcher"
@@ -32,6 +33,7 @@ const (
 	BadJob            Fault = "job that has to be refused"
 	CapLowered        Fault = "cap lowered"
 	CapRaised         Fault = "cap raised"
+	Unhealthy         Fault = "metric changes"
 	Paused            Fault = "pause racing claims"
 	CancelledJob      Fault = "cancellation racing claims"
 	ReplayedJob       Fault = "replay"
@@ -55,13 +57,13 @@ const (
 )
 
 // Faults is all kinds, in the order in which they are told of.
-var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Storm, Partial, StaleRead, Slow, TimedOut, Skew, Duplicate, Late, LostWake,
-	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Paused,
+var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Storm, Conflict, Partial, StaleRead, Slow, TimedOut, Skew, Duplicate, Late, LostWake,
+	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused,
 	CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
 	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls}
 
 // inOperations are the faults that are operations of a plan; the others happen on the way.
-var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Paused, CancelledJob,
+var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,
 	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain}
 
 func isOperation(f Fault) bool { return slices.Contains(inOperations, f) }

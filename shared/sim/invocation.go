@@ -140,7 +140,7 @@ func carryOut[I, O any](c *call, in I, do func(context.Context, I) (O, error)) (
 	case CrashBefore:
 		c.gone = true
 		return none, errGone
-	case Refused, Storm:
+	case Refused, Storm, Conflict:
 		return none, serviceError(c.operation, c.fate)
 	case CrashAfter:
 		_, _ = do(ctx, in)
@@ -156,6 +156,13 @@ func carryOut[I, O any](c *call, in I, do func(context.Context, I) (O, error)) (
 }
 
 func serviceError(operation string, f Fault) error {
+	if f == Conflict {
+		if operation == "TransactWriteItems" {
+			return &dynamotypes.TransactionCanceledException{Message: aws.String("Transaction cancelled"),
+				CancellationReasons: []dynamotypes.CancellationReason{{Code: aws.String("TransactionConflict")}, {Code: aws.String("None")}}}
+		}
+		return &dynamotypes.TransactionConflictException{Message: aws.String("Transaction is ongoing for the item")}
+	}
 	if f == Storm {
 		switch operation {
 		case "Invoke":
@@ -171,10 +178,15 @@ func serviceError(operation string, f Fault) error {
 // writes tells whether an operation has an effect.
 func writes(operation string) bool {
 	switch operation {
-	case "GetItem", "Query", "BatchGetItem", "GetObject", "ListObjectsV2", "GetMetricData":
+	case "GetItem", "Query", "BatchGetItem", "GetObject", "ListObjectsV2", "GetMetricData", "Pause":
 		return false
 	}
 	return true
+}
+
+// conflicts tells whether a transaction that is under way can turn an operation away.
+func conflicts(operation string) bool {
+	return operation == "TransactWriteItems" || operation == "UpdateItem" || operation == "PutItem" || operation == "DeleteItem"
 }
 
 // keyLabel is a key for people, and for telling calls of one invocation apart.
@@ -280,6 +292,12 @@ func transactionLabel(in *dynamodb.TransactWriteItemsInput) string {
 	return strings.Join(parts, ", ")
 }
 
+// Pause waits between two tries, in the world's time. How long does not depend on how long the adapter would: that is left to chance.
+func (v *invocation) Pause(context.Context, time.Duration) error {
+	_, err := through(v, "Pause", "", 0, func(context.Context, int) (int, error) { return 0, nil })
+	return err
+}
+
 // The calls of the other services.
 
 func (v *invocation) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
@@ -377,6 +395,7 @@ func (v *invocation) Publish(_ context.Context, in *sns.PublishInput, _ ...func(
 }
 
 func (v *invocation) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
+	v.run.measure(v.now())
 	return through(v, "GetMetricData", fmt.Sprintf("%d queries", len(in.MetricDataQueries)), in, func(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
 		return v.real.CloudWatch.GetMetricData(ctx, in)
 	})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-run/drover/shared/ecology"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/retry"
 )
@@ -22,6 +23,7 @@ type plan struct {
 	behaviours map[Fault]float64 // of workers
 	faulty     time.Duration     // for how long faults happen; then the world comes to rest
 	most       int               // how many faults happen at most; -1: no bound
+	wakesOnly  bool              // there is no tick, and nothing that only a tick would mend: every wake has to come by itself
 }
 
 // jobPlan is a job that is submitted.
@@ -68,6 +70,7 @@ func between(r *rand.Rand, a, b time.Duration) time.Duration {
 func newPlan(seed uint64) plan {
 	r := random(seed, "plan")
 	p := plan{seed: seed, rates: map[Fault]float64{}, behaviours: map[Fault]float64{}, faulty: between(r, 2*time.Minute, 10*time.Minute), most: -1}
+	p.wakesOnly = chance(r, 0.15)
 	p.planLabourers(r)
 	p.planJobs(r)
 	p.planFaults(r)
@@ -91,7 +94,11 @@ func (p *plan) planLabourers(r *rand.Rand) {
 		l.MaxAttempts = 1 + r.IntN(3)
 		l.MaxDuration, l.MaxDurationGiven = pick(r, 5*time.Second, 30*time.Second, 2*time.Minute), true
 		l.Cooldown = pick(r, 0, 5*time.Second, 30*time.Second)
-		if chance(r, 0.25) {
+		if chance(r, 0.15) {
+			l.HealthMetrics = map[string]ecology.Metric{"load": {Query: ecology.Query{Namespace: "sim", MetricName: "load", Statistic: "Maximum", Period: time.Minute,
+				Dimensions: []ecology.Dimension{{Name: "labourer", Value: l.ID}}}, Operator: ecology.AtMost, Feelings: ecology.Feelings{ecology.High: 10, ecology.Good: 50, ecology.Moderate: 90}}}
+		}
+		if chance(r, 0.25) && !p.wakesOnly {
 			l.Heartbeat = pick(r, 3*time.Second, 20*time.Second)
 		}
 		if chance(r, 0.3) {
@@ -148,12 +155,21 @@ func (p *plan) planFaults(r *rand.Rand) {
 			p.rates[f] = low + (high-low)*r.Float64()
 		}
 	}
+	if p.wakesOnly {
+		rate(Duplicate, 0.5, 0.01, 0.15)
+		rate(Late, 0.7, 0.01, 0.3)
+		rate(StaleRead, 0.4, 0.1, 0.6)
+		p.rates[LostTick] = 1
+		p.planBehaviours(r, 0)
+		return
+	}
 	rate(CrashBefore, 0.4, 0.002, 0.02)
 	rate(CrashAfter, 0.4, 0.002, 0.02)
 	rate(Refused, 0.4, 0.002, 0.03)
 	rate(Unreported, 0.4, 0.002, 0.03)
 	rate(Repeated, 0.4, 0.002, 0.03)
 	rate(Storm, 0.2, 0.001, 0.004)
+	rate(Conflict, 0.3, 0.005, 0.1)
 	rate(Partial, 0.3, 0.01, 0.1)
 	rate(StaleRead, 0.4, 0.1, 0.6)
 	rate(Slow, 0.4, 0.01, 0.1)
@@ -166,6 +182,11 @@ func (p *plan) planFaults(r *rand.Rand) {
 	rate(LateTTL, 0.15, 1, 1)
 	rate(DayOldStream, 0.2, 1, 1)
 
+	p.planBehaviours(r, 1)
+}
+
+// planBehaviours chooses what workers do. lost scales how many of them end without a word, which a tick has to find out.
+func (p *plan) planBehaviours(r *rand.Rand, lost float64) {
 	behave := func(f Fault, share, low, high float64) {
 		if chance(r, share) {
 			p.behaviours[f] = low + (high-low)*r.Float64()
@@ -173,10 +194,10 @@ func (p *plan) planFaults(r *rand.Rand) {
 	}
 	behave(WorkerFails, 0.5, 0.05, 0.4)
 	behave(WorkerGivesUp, 0.3, 0.02, 0.2)
-	behave(WorkerDies, 0.3, 0.02, 0.2)
 	behave(WorkerThrottled, 0.2, 0.02, 0.1)
-	behave(WorkerHangs, 0.3, 0.02, 0.15)
-	behave(WorkerLate, 0.3, 0.02, 0.15)
+	behave(WorkerDies, 0.3*lost, 0.02, 0.2)
+	behave(WorkerHangs, 0.3*lost, 0.02, 0.15)
+	behave(WorkerLate, 0.3*lost, 0.02, 0.15)
 	behave(WorkerTwice, 0.3, 0.05, 0.4)
 	behave(WorkerContradicts, 0.2, 0.02, 0.2)
 	behave(WorkerVague, 0.3, 0.05, 0.4)
@@ -205,6 +226,14 @@ func (p *plan) planOperations(r *rand.Rand) {
 	some(0.5, 3, func(at time.Duration) {
 		add(operation{at: at, kind: "cap", on: someone(), value: pick(r, 0, 1, 2, 5), fault: CapLowered})
 	})
+	for _, l := range p.labourers {
+		if l.HealthMetrics == nil || p.wakesOnly { // nobody is woken when a metric gets better
+			continue
+		}
+		some(1, 4, func(at time.Duration) {
+			add(operation{at: at, kind: "metric", on: l.ID, value: pick(r, 0, 30, 80, 100, 100), fault: Unhealthy})
+		})
+	}
 	some(0.4, 2, func(at time.Duration) {
 		on := someone()
 		add(operation{at: at, kind: "pause", on: on, fault: Paused})
@@ -223,6 +252,9 @@ func (p *plan) planOperations(r *rand.Rand) {
 	some(0.3, 2, func(at time.Duration) {
 		add(operation{at: at, kind: "bad job", value: r.IntN(len(badJobs)), fault: BadJob})
 	})
+	if p.wakesOnly {
+		return
+	}
 	some(0.3, 2, func(at time.Duration) {
 		add(operation{at: at, kind: "poison jobs", text: pick(r, "not json", `{"detail-type":"SubmitJob"}`, `[]`, `{"id":"x","detail-type":"Unheard","detail":{}}`), fault: PoisonJob})
 	})

@@ -86,10 +86,14 @@ func (k *checker) toldOnce() {
 			k.violate("G5", "a %s without id: %s", e.DetailType, clip(string(e.Detail)))
 			continue
 		}
-		if before, told := said[head.ID]; told && before != string(e.Detail) {
-			k.violate("G5", "%s was told as %s, and later as %s", head.ID, before, e.Detail)
+		text := string(e.Detail)
+		if e.DetailType == "LabourerHealthChanged" { // two assessments may have seen the same change at different times
+			text = fmt.Sprint(object(e.Detail)["from"], object(e.Detail)["to"])
+		}
+		if before, told := said[head.ID]; told && before != text {
+			k.violate("G5", "%s was told as %s, and later as %s", head.ID, before, text)
 		} else if !told {
-			said[head.ID] = string(e.Detail)
+			said[head.ID] = text
 			if e.DetailType == "JobCompleted" || e.DetailType == "JobCancelled" {
 				ends[object(e.Detail)["job_id"].(string)]++
 			}

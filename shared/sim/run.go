@@ -140,6 +140,9 @@ func (r *run) random(purpose string) *rand.Rand {
 func (r *run) prepare() {
 	for _, l := range r.plan.labourers {
 		r.apply(l)
+		if l.HealthMetrics != nil {
+			r.check.measured(l.ID, 0)
+		}
 	}
 	registry := dynamo.Registry{API: r.stack.DynamoDB, Table: memory.ControlTable}
 	schema := labourer.Schema{ChunkableAttrs: []string{"thing"}}
@@ -304,11 +307,11 @@ func (r *run) fate(c *call, dice *rand.Rand) Fault {
 	if chance(dice, r.plan.rates[Storm]) && r.may(Storm) {
 		r.stormy = now.Add(between(dice, time.Second, 20*time.Second))
 	}
-	for _, f := range []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated} {
+	for _, f := range []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Conflict} {
 		if u -= r.plan.rates[f]; u >= 0 {
 			continue
 		}
-		if !writes(c.operation) && (f == CrashAfter || f == Unreported || f == Repeated) || !r.may(f) {
+		if !writes(c.operation) && (f == CrashAfter || f == Unreported || f == Repeated) || f == Conflict && !conflicts(c.operation) || !r.may(f) {
 			return ""
 		}
 		r.count(f)
@@ -332,10 +335,15 @@ func (r *run) course(kind memory.Kind, label string) []time.Duration {
 	first := between(dice, time.Millisecond, 40*time.Millisecond)
 	u, v := dice.Float64(), dice.Float64()
 	if r.calm {
+		if kind == memory.Tick && r.plan.wakesOnly {
+			return nil
+		}
 		return []time.Duration{first}
 	}
 	now := r.world.Now()
 	switch {
+	case kind == memory.Tick && r.plan.wakesOnly:
+		return nil
 	case kind == memory.Tick && now.Before(r.noTicks), kind == memory.Tick && u < r.plan.rates[LostTick] && r.may(LostTick):
 		if !now.Before(r.noTicks) {
 			r.noTicks = now.Add(time.Duration(v * float64(4*time.Minute)))
@@ -424,6 +432,11 @@ func (r *run) operate(o operation) {
 		}
 		l.MaxSimultaneousInvocations = float64(o.value)
 		r.apply(l)
+		if r.plan.wakesOnly { // who applies a labourer wakes the orchestrator for it
+			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, o.on))
+		}
+	case "metric":
+		r.check.measured(o.on, o.value)
 	case "pause":
 		_ = r.drover.Pause(o.on)
 	case "resume":
@@ -466,7 +479,6 @@ func (r *run) replay(o operation) {
 	default:
 		detail["tasks"] = r.check.someTasks(o.on, r.random("replay"))
 	}
-	r.check.replayed = true
 	r.drover.Put(event.ReplayTasks, detail)
 }
 
@@ -503,6 +515,7 @@ func (r *run) becalm() {
 			l.MaxSimultaneousInvocations = 2
 			r.apply(l)
 		}
+		r.check.measured(id, 0)
 		_ = r.drover.Resume(l.ID)
 	}
 	r.redrive()
@@ -552,6 +565,13 @@ func (r *run) lettersOfBadLuck() bool {
 		}
 	}
 	return false
+}
+
+// measure has CloudWatch know what the labourers depend on, as of now.
+func (r *run) measure(now time.Time) {
+	for id, value := range r.check.loads {
+		r.stack.CloudWatch.Put("sim", "load", map[string]string{"labourer": id}, now, float64(value))
+	}
 }
 
 func object(text []byte) map[string]any {
