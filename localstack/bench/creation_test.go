@@ -1,0 +1,209 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/segment"
+)
+
+// days is over how many days the job of this benchmark goes; values is how many values it has for each.
+const days = 1000
+
+// values makes a million tasks of a job, or about as many as DROVER_BENCH_TASKS says, for a quick look.
+func values(b *testing.B) int {
+	b.Helper()
+	text := os.Getenv("DROVER_BENCH_TASKS")
+	if text == "" {
+		return 1000
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(b, err, "DROVER_BENCH_TASKS")
+	return max(1, n/days)
+}
+
+const (
+	// sequential is how many items are put one after the other to learn how fast that goes, and flood how many as fast as possible.
+	sequential = 3000
+	flood      = 30_000
+	// clients is how many write batches at once, in the flood: more do not make the local AWS faster.
+	clients = 4
+)
+
+// BenchmarkCreation has a job of a million tasks created: from the event on the bus, by the bus's rule, the jobs queue and the real
+// scheduler in as many invocations as it takes, to a million items in the table.
+func BenchmarkCreation(b *testing.B) {
+	n := values(b)
+	s := start(b)
+	// No slot: what is measured is the creation, with nobody taking tasks at the same time.
+	require.NoError(b, apply(b.Context(), s.registry, `
+labourers: {harvest: {target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/harvest"}, max_simultaneous_invocations: 0}}
+job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
+`))
+	for b.Loop() {
+		s.create(b, n)
+	}
+}
+
+// job is a job of n × days tasks, with what a report would be told besides: each task's payload is as long as the wheat is tall.
+func job(n int) string {
+	sections := make([]string, n)
+	for i := range sections {
+		sections[i] = fmt.Sprintf(`"section-%04d"`, i)
+	}
+	return fmt.Sprintf(`{"job_id": "million", "labourer": "harvest", "period": {"from": "2023-01-01", "to": %q}, "isolate_days": true,
+"sections": [%s], "isolate_sections": true, "report": {"columns": ["area_ha", "yield_t", "moisture_percent", "protein_percent", "price_eur"],
+"source": "s3://harvest-measurements/combines/raw/", "destination": "s3://harvest-reports/sections/by-day/", "format": "parquet"}}`,
+		time.Date(2023, 1, days, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), strings.Join(sections, ","))
+}
+
+func (s *stack) create(b *testing.B, n int) {
+	b.Helper()
+	total := n * days
+	one, many := s.rates(b)
+
+	following, stop := context.WithCancel(b.Context())
+	defer stop()
+	memory := s.peaks(following, s.Outputs["SchedulerFunctionName"])
+	before := s.meter.Usage()[scheduler]
+	submitted := time.Now()
+	require.NoError(b, s.submit(b.Context(), job(n)))
+	await(b, "the first segment", 2*time.Millisecond, time.Minute, func() (bool, error) {
+		entries, err := s.control.Due(b.Context(), "harvest", time.Now(), 1)
+		return len(entries) > 0, err
+	})
+	first := time.Since(submitted)
+	await(b, "the job to be scheduled", 250*time.Millisecond, 30*time.Minute, func() (bool, error) {
+		record, found, err := s.jobs.Get(b.Context(), "million")
+		return found && record.State == ledger.Scheduled, err
+	})
+	took := time.Since(submitted)
+	stop()
+
+	s.requireWhole(b, total)
+	used := s.meter.Usage()[scheduler].Since(before)
+	rate, peak, units := float64(total)/took.Seconds(), <-memory, used.WriteUnits/float64(total)
+	b.ReportMetric(rate, "tasks/s")
+	b.ReportMetric(one, "sequential/s")
+	b.ReportMetric(many, "ceiling/s")
+	b.ReportMetric(rate/one, "×sequential")
+	b.ReportMetric(float64(peak)/(1<<20), "MB")
+	b.ReportMetric(units, "write-units/task")
+	b.ReportMetric(first.Seconds(), "s-to-first-segment")
+	b.Logf(`%d tasks from one event, in %s:
+  created by the scheduler, a meter in between     %8.0f a second
+  one PutItem after the other, of the same size    %8.0f a second, the scheduler is %.1f times as fast (%.1f would be the most here)
+  the local AWS, %d clients that write batches     %8.0f a second, the scheduler comes to %.0f %% of it
+  the largest process of the scheduler             %8.1f MB
+  write units                                      %8.4f a task, in %d calls of DynamoDB, %.4f a task
+  from the event to the first segment in the queue %8.0f ms`,
+		total, took.Round(time.Second), rate, one, rate/one, many/one, clients, many, 100*rate/many, float64(peak)/(1<<20),
+		units, databaseCalls(used.Calls), float64(databaseCalls(used.Calls))/float64(total), float64(first.Milliseconds()))
+}
+
+func databaseCalls(calls map[string]int) int {
+	n := 0
+	for call, times := range calls {
+		if strings.HasPrefix(call, "dynamodb ") {
+			n += times
+		}
+	}
+	return n
+}
+
+// requireWhole wants every task of the job in the queue, and in the table: its items are counted, by their numbers in the segments.
+func (s *stack) requireWhole(b *testing.B, total int) {
+	b.Helper()
+	entries, err := s.control.Queue(b.Context(), "harvest")
+	require.NoError(b, err)
+	require.Len(b, entries, (total+segment.Size-1)/segment.Size)
+	queued := 0
+	for _, e := range entries {
+		queued += e.Tasks.Len()
+	}
+	require.Equal(b, total, queued)
+	var stored int64
+	g, ctx := errgroup.WithContext(b.Context())
+	g.SetLimit(clients)
+	counts := make([]int64, len(entries))
+	for i, e := range entries {
+		g.Go(func() error {
+			out, err := s.db.Query(ctx, &dynamodb.QueryInput{TableName: aws.String(s.Outputs["TasksTableName"]), Select: types.SelectCount,
+				KeyConditionExpression: aws.String("#segment = :s"), ExpressionAttributeNames: map[string]string{"#segment": "segment"},
+				ExpressionAttributeValues: map[string]types.AttributeValue{":s": &types.AttributeValueMemberS{Value: string(e.Segment)}}})
+			if err == nil {
+				counts[i] = int64(out.Count)
+			}
+			return err
+		})
+	}
+	require.NoError(b, g.Wait())
+	for _, n := range counts {
+		stored += n
+	}
+	require.EqualValues(b, total, stored)
+}
+
+// rates are what the local AWS takes from others than Drover, in items a second: one after the other, of the size of a task, and as fast
+// as possible, the smallest there are. They go into a table of the same make as the tasks', without the meter: all this is in favour of
+// what the scheduler is compared with.
+func (s *stack) rates(b *testing.B) (one, many float64) {
+	b.Helper()
+	const name = "rates"
+	_, err := s.db.CreateTable(b.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String(name), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("segment"), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String("n"), AttributeType: types.ScalarAttributeTypeN}},
+		KeySchema:           []types.KeySchemaElement{{AttributeName: aws.String("segment"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("n"), KeyType: types.KeyTypeRange}},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
+	})
+	require.NoError(b, err)
+	defer func() {
+		_, err := s.db.DeleteTable(b.Context(), &dynamodb.DeleteTableInput{TableName: aws.String(name)})
+		require.NoError(b, err)
+	}()
+
+	began := time.Now()
+	for i := range sequential {
+		it := key(i)
+		it["labourer"], it["job"] = &types.AttributeValueMemberS{Value: "harvest"}, &types.AttributeValueMemberS{Value: "million"}
+		it["created_at"] = &types.AttributeValueMemberN{Value: "1764000000000"}
+		it["payload"] = &types.AttributeValueMemberB{Value: make([]byte, 300)} // as the payload of this job is when it is packed
+		_, err := s.db.PutItem(b.Context(), &dynamodb.PutItemInput{TableName: aws.String(name), Item: it})
+		require.NoError(b, err)
+	}
+	one = sequential / time.Since(began).Seconds()
+
+	began = time.Now()
+	g, ctx := errgroup.WithContext(b.Context())
+	g.SetLimit(clients)
+	for first := sequential; first < sequential+flood; first += 25 {
+		g.Go(func() error {
+			requests := make([]types.WriteRequest, 25)
+			for i := range requests {
+				requests[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: key(first + i)}}
+			}
+			_, err := s.db.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{name: requests}})
+			return err
+		})
+	}
+	require.NoError(b, g.Wait())
+	return one, flood / time.Since(began).Seconds()
+}
+
+func key(i int) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"segment": &types.AttributeValueMemberS{Value: string(segment.IDOf("rates", i/segment.Size))},
+		"n": &types.AttributeValueMemberN{Value: strconv.Itoa(i % segment.Size)}}
+}

@@ -1,0 +1,163 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/localstack"
+	stacks "github.com/drover-run/drover/shared/cloudformation"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/labourer"
+)
+
+// checkout is the project's top folder: go test runs in the package's.
+const checkout = "../.."
+
+// stack is Drover as deployed on an emulator of its own, with a meter between the functions and it.
+type stack struct {
+	stacks.Stack
+
+	meter    *localstack.Meter
+	db       *dynamodb.Client
+	bus      *eventbridge.Client
+	lambda   *lambda.Client
+	registry dynamo.Registry
+	jobs     dynamo.Jobs
+	control  dynamo.Control
+}
+
+// start deploys what make build has built.
+func start(b *testing.B) *stack {
+	b.Helper()
+	meter, err := localstack.StartMeter()
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, meter.Stop()) })
+	emulator, err := localstack.Start(b.Context(), localstack.Options{FunctionEndpoint: meter.Endpoint})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, emulator.Stop()) })
+	require.NoError(b, meter.Forward(emulator.Endpoint))
+
+	const name = "bench"
+	deploy := exec.CommandContext(b.Context(), ".local/venv/bin/python3", "infra/deploy")
+	deploy.Dir = checkout
+	deploy.Env = append(emulator.Environ(), "DROVER_STACK="+name, "PARAMETERS=TickState=DISABLED", "DROVER_ARTIFACTS_BUCKET=")
+	var said bytes.Buffer
+	deploy.Stdout, deploy.Stderr = &said, &said
+	require.NoError(b, deploy.Run(), &said)
+
+	cfg := emulator.Config()
+	described, err := stacks.Describe(b.Context(), cloudformation.NewFromConfig(cfg), name)
+	require.NoError(b, err)
+	s := &stack{Stack: described, meter: meter, db: dynamodb.NewFromConfig(cfg), bus: eventbridge.NewFromConfig(cfg), lambda: lambda.NewFromConfig(cfg)}
+	s.registry = dynamo.Registry{API: s.db, Table: s.Outputs["ControlTableName"]}
+	s.jobs = dynamo.Jobs{API: s.db, Table: s.Outputs["JobsTableName"]}
+	s.control = dynamo.Control{API: s.db, Table: s.Outputs["ControlTableName"]}
+	require.NoError(b, localstack.NameFunction(b.Context(), s.lambda, s.Outputs["SchedulerFunctionName"], scheduler))
+	return s
+}
+
+// scheduler is how the meter knows the scheduler.
+const scheduler = "scheduler"
+
+// apply applies labourers and job schemas that were not there before.
+func apply(ctx context.Context, registry dynamo.Registry, configuration string) error {
+	c, _, problems := labourer.Read("labourers.yaml", []byte(configuration))
+	if len(problems) > 0 {
+		return fmt.Errorf("the configuration is wrong: %v", problems)
+	}
+	for id, l := range c.Labourers {
+		if err := registry.ApplyLabourer(ctx, id, string(l.Stored()), 0); err != nil {
+			return err
+		}
+	}
+	for name, schema := range c.JobSchemas {
+		if err := registry.ApplySchema(ctx, name, string(schema.Stored()), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stack) submit(ctx context.Context, job string) error {
+	out, err := s.bus.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{EventBusName: aws.String(s.Outputs["EventBusName"]),
+		Source: aws.String("bench"), DetailType: aws.String("SubmitJob"), Detail: &job}}})
+	if err == nil && out.FailedEntryCount > 0 {
+		err = fmt.Errorf("the bus refuses the job: %s", aws.ToString(out.Entries[0].ErrorMessage))
+	}
+	return err
+}
+
+// await looks, now and then, until it sees what is waited for.
+func await(b *testing.B, what string, each, atMost time.Duration, look func() (bool, error)) {
+	b.Helper()
+	for until := time.Now().Add(atMost); ; time.Sleep(each) {
+		seen, err := look()
+		require.NoError(b, err)
+		if seen {
+			return
+		}
+		require.True(b, time.Now().Before(until), "waited %s in vain for %s", atMost, what)
+	}
+}
+
+// peaks follows the memory of a function's processes, until the context ends, and is then the largest that one of them had, in bytes.
+func (s *stack) peaks(ctx context.Context, function string) <-chan int {
+	largest := make(chan int, 1)
+	go func() {
+		most := 0
+		for ctx.Err() == nil {
+			most = max(most, s.peak(function))
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		largest <- most
+	}()
+	return largest
+}
+
+// peak is the most memory that one of the processes that run a function now has had.
+func (s *stack) peak(function string) int {
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	most := 0
+	for _, p := range processes {
+		environ, err := os.ReadFile("/proc/" + p.Name() + "/environ")
+		if err != nil || !hasSetting(environ, "AWS_LAMBDA_FUNCTION_NAME="+function) || !hasSetting(environ, "AWS_ENDPOINT_URL="+s.meter.Endpoint) {
+			continue
+		}
+		status, err := os.ReadFile("/proc/" + p.Name() + "/status")
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(status)) {
+			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+				kilobytes, _ := strconv.Atoi(fields[1])
+				most = max(most, kilobytes<<10)
+			}
+		}
+	}
+	return most
+}
+
+func hasSetting(environ []byte, setting string) bool {
+	return bytes.HasPrefix(environ, append([]byte(setting), 0)) || bytes.Contains(environ, append([]byte("\x00"+setting), 0))
+}
