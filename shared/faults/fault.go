@@ -6,17 +6,16 @@ import "fmt"
 type Fault struct {
 	Kind               Kind // Before or After
 	Service, Operation string
-	Through            bool
 }
 
 func (f *Fault) Error() string {
 	return fmt.Sprintf("connection reset by a fault %s %s %s", f.Kind, f.Service, f.Operation)
 }
 
-// RetryableError tells the SDK whether to try again.
-func (f *Fault) RetryableError() bool { return !f.Through }
+// RetryableError tells the SDK to try again.
+func (*Fault) RetryableError() bool { return true }
 
-// final is a service's own error that the SDK does not try again, as after the last of many tries.
+// final is an error that the SDK is not to try again, as it is after the last of many tries.
 type final struct{ error }
 
 func (f final) Unwrap() error      { return f.error }

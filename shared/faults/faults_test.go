@@ -85,7 +85,7 @@ func TestACallThatFailsBeforeItIsSentNeverReachesItsService(t *testing.T) {
 
 	var fault *Fault
 	require.ErrorAs(t, err, &fault)
-	require.Equal(t, Fault{Kind: Before, Service: "DynamoDB", Operation: "GetItem", Through: true}, *fault)
+	require.Equal(t, Fault{Kind: Before, Service: "DynamoDB", Operation: "GetItem"}, *fault)
 	require.Empty(t, s.bodies)
 }
 

@@ -2,12 +2,14 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -30,7 +32,20 @@ func (d *dice) addTo(stack *middleware.Stack) error {
 	if err := stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("FaultsInTries", d.try), "Retry", middleware.After); err != nil {
 		return fmt.Errorf("adding faults, %w", err)
 	}
+	if err := stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("FaultsThatGetThrough", exhausted), "Retry", middleware.Before); err != nil {
+		return fmt.Errorf("adding faults, %w", err)
+	}
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("FaultsInAnswers", answer), middleware.After)
+}
+
+// exhausted makes of what is not tried again what the SDK makes of the last of many tries.
+func exhausted(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	out, metadata, err := next.HandleFinalize(ctx, in)
+	var last final
+	if errors.As(err, &last) {
+		err = &retry.MaxAttemptsError{Attempt: 1, Err: last.error}
+	}
+	return out, metadata, err
 }
 
 // try lets a try of a call pass, or fail.
@@ -43,20 +58,22 @@ func (d *dice) try(ctx context.Context, in middleware.FinalizeInput, next middle
 	}
 	kind := d.pick(r, service, operation, possible...)
 	through := r.Float64() < d.plan.Through
-	fault := &Fault{Kind: kind, Service: service, Operation: operation, Through: through}
-	switch kind {
-	case Before:
-		return middleware.FinalizeOutput{}, middleware.Metadata{}, fault
-	case After:
-		_, metadata, _ := next.HandleFinalize(ctx, in) //nolint:errcheck // whatever came of it, nobody hears of it
-		return middleware.FinalizeOutput{}, metadata, fault
-	case Throttle, Conflict:
-		ctx = middleware.WithStackValue(ctx, verdictKey{}, verdict{kind, r})
-		out, metadata, err := next.HandleFinalize(ctx, in)
-		if err != nil && through {
+	failed := func(metadata middleware.Metadata, err error) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		if through {
 			err = final{err}
 		}
-		return out, metadata, err
+		return middleware.FinalizeOutput{}, metadata, err
+	}
+	switch kind {
+	case Before:
+		return failed(middleware.Metadata{}, &Fault{kind, service, operation})
+	case After:
+		_, metadata, _ := next.HandleFinalize(ctx, in) //nolint:errcheck // whatever came of it, nobody hears of it
+		return failed(metadata, &Fault{kind, service, operation})
+	case Throttle, Conflict:
+		ctx = middleware.WithStackValue(ctx, verdictKey{}, verdict{kind, r})
+		_, metadata, err := next.HandleFinalize(ctx, in)
+		return failed(metadata, err)
 	case Slow:
 		return d.slow(ctx, r, in, next)
 	}
