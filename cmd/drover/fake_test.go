@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cloudformationtypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// fakeFunction is a function as Lambda shows it.
+type fakeFunction struct {
+	timeout int32
+	wire    *awslambda.PutFunctionEventInvokeConfigInput // nil: none was ever set
+	mapping *lambdatypes.EventSourceMappingConfiguration
+}
+
+// fakeFunctions is a Lambda of functions by name, with ":" and the qualifier where one was asked for.
+type fakeFunctions struct {
+	all    map[string]*fakeFunction
+	refuse error // of every write
+	puts   int
+}
+
+func (f *fakeFunctions) add(name string, timeout int32) *fakeFunction {
+	if f.all == nil {
+		f.all = map[string]*fakeFunction{}
+	}
+	f.all[name] = &fakeFunction{timeout: timeout}
+	return f.all[name]
+}
+
+func (f *fakeFunctions) get(name, qualifier *string) (*fakeFunction, error) {
+	key := aws.ToString(name)
+	if qualifier != nil {
+		key += ":" + *qualifier
+	}
+	if one := f.all[key]; one != nil {
+		return one, nil
+	}
+	return nil, &lambdatypes.ResourceNotFoundException{Message: aws.String("Function not found: " + key)}
+}
+
+func (f *fakeFunctions) GetFunctionConfiguration(_ context.Context, in *awslambda.GetFunctionConfigurationInput, _ ...func(*awslambda.Options)) (*awslambda.GetFunctionConfigurationOutput, error) {
+	one, err := f.get(in.FunctionName, in.Qualifier)
+	if err != nil {
+		return nil, err
+	}
+	return &awslambda.GetFunctionConfigurationOutput{FunctionName: in.FunctionName, FunctionArn: in.FunctionName, Timeout: &one.timeout, State: lambdatypes.StateActive}, nil
+}
+
+func (f *fakeFunctions) GetFunctionEventInvokeConfig(_ context.Context, in *awslambda.GetFunctionEventInvokeConfigInput, _ ...func(*awslambda.Options)) (*awslambda.GetFunctionEventInvokeConfigOutput, error) {
+	one, err := f.get(in.FunctionName, in.Qualifier)
+	if err != nil {
+		return nil, err
+	}
+	if one.wire == nil {
+		return nil, &lambdatypes.ResourceNotFoundException{Message: aws.String("The function doesn't have an EventInvokeConfig")}
+	}
+	return &awslambda.GetFunctionEventInvokeConfigOutput{MaximumRetryAttempts: one.wire.MaximumRetryAttempts, MaximumEventAgeInSeconds: one.wire.MaximumEventAgeInSeconds,
+		DestinationConfig: one.wire.DestinationConfig}, nil
+}
+
+func (f *fakeFunctions) PutFunctionEventInvokeConfig(_ context.Context, in *awslambda.PutFunctionEventInvokeConfigInput, _ ...func(*awslambda.Options)) (*awslambda.PutFunctionEventInvokeConfigOutput, error) {
+	f.puts++
+	if f.refuse != nil {
+		return nil, f.refuse
+	}
+	one, err := f.get(in.FunctionName, in.Qualifier)
+	if err != nil {
+		return nil, err
+	}
+	one.wire = in
+	return &awslambda.PutFunctionEventInvokeConfigOutput{}, nil
+}
+
+func (f *fakeFunctions) ListEventSourceMappings(_ context.Context, in *awslambda.ListEventSourceMappingsInput, _ ...func(*awslambda.Options)) (*awslambda.ListEventSourceMappingsOutput, error) {
+	one, err := f.get(in.FunctionName, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := &awslambda.ListEventSourceMappingsOutput{}
+	if one.mapping != nil {
+		out.EventSourceMappings = append(out.EventSourceMappings, *one.mapping)
+	}
+	return out, nil
+}
+
+// fakeAccount is the rest of what the doctor looks at. Queues and machines are by URL and ARN.
+type fakeAccount struct {
+	queues   map[string]map[string]string // attributes
+	machines map[string]sfntypes.StateMachineType
+	rules    map[string]eventbridgetypes.RuleState
+	parts    map[string]string // physical ids by logical ones
+}
+
+func newFakeAccount() *fakeAccount {
+	return &fakeAccount{queues: map[string]map[string]string{}, machines: map[string]sfntypes.StateMachineType{}, rules: map[string]eventbridgetypes.RuleState{},
+		parts: map[string]string{}}
+}
+
+// queue makes a queue with messages in it.
+func (a *fakeAccount) queue(url, messages string) {
+	a.queues[url] = map[string]string{"ApproximateNumberOfMessages": messages, "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0",
+		"QueueArn": "arn:aws:sqs:us-east-1:000000000000:" + url[strings.LastIndexByte(url, '/')+1:]}
+}
+
+func (a *fakeAccount) GetQueueAttributes(_ context.Context, in *awssqs.GetQueueAttributesInput, _ ...func(*awssqs.Options)) (*awssqs.GetQueueAttributesOutput, error) {
+	q, found := a.queues[aws.ToString(in.QueueUrl)]
+	if !found {
+		return nil, errors.New("the specified queue does not exist")
+	}
+	return &awssqs.GetQueueAttributesOutput{Attributes: q}, nil
+}
+
+func (a *fakeAccount) DescribeStateMachine(_ context.Context, in *sfn.DescribeStateMachineInput, _ ...func(*sfn.Options)) (*sfn.DescribeStateMachineOutput, error) {
+	kind, found := a.machines[aws.ToString(in.StateMachineArn)]
+	if !found {
+		return nil, errors.New("state machine does not exist")
+	}
+	return &sfn.DescribeStateMachineOutput{Name: in.StateMachineArn, Type: kind, Status: sfntypes.StateMachineStatusActive}, nil
+}
+
+func (a *fakeAccount) DescribeRule(_ context.Context, in *awseventbridge.DescribeRuleInput, _ ...func(*awseventbridge.Options)) (*awseventbridge.DescribeRuleOutput, error) {
+	state, found := a.rules[aws.ToString(in.Name)]
+	if !found {
+		return nil, errors.New("rule does not exist")
+	}
+	return &awseventbridge.DescribeRuleOutput{State: state}, nil
+}
+
+func (a *fakeAccount) DescribeStacks(context.Context, *awscloudformation.DescribeStacksInput, ...func(*awscloudformation.Options)) (*awscloudformation.DescribeStacksOutput, error) {
+	return nil, errors.New("the stack is known already")
+}
+
+func (a *fakeAccount) ListStackResources(context.Context, *awscloudformation.ListStackResourcesInput, ...func(*awscloudformation.Options)) (*awscloudformation.ListStackResourcesOutput, error) {
+	out := &awscloudformation.ListStackResourcesOutput{}
+	for logical, physical := range a.parts {
+		out.StackResourceSummaries = append(out.StackResourceSummaries, cloudformationtypes.StackResourceSummary{LogicalResourceId: &logical, PhysicalResourceId: &physical})
+	}
+	return out, nil
+}

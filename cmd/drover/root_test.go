@@ -1,0 +1,126 @@
+package main
+
+import (
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var commands = strings.Fields("plan assess validate apply diff submit job jobs tasks task labourers labourer watch pause resume cancel dead replay doctor")
+
+func TestTheHelpKnowsEveryCommandAndEachHasAnExample(t *testing.T) {
+	for _, text := range []string{pure(t, "--help").ok(), pure(t).ok()} {
+		for _, c := range commands {
+			require.Regexp(t, `(?m)^  `+c+`\s`, text)
+		}
+	}
+	for _, c := range commands {
+		help := pure(t, c, "--help").ok()
+		require.Contains(t, help, "Examples:", c)
+		require.Regexp(t, `(?m)^.*\bdrover (--json )?`+regexp.QuoteMeta(c)+`\b`, help)
+	}
+}
+
+func TestBadUsageEndsWithTwoAndAMessageOnStandardErrorAlone(t *testing.T) {
+	for line, word := range map[string]string{
+		"frobnicate":                        "frobnicate",
+		"jobs --frobnicate":                 "--frobnicate",
+		"jobs nightly":                      "nightly",
+		"job":                               "ID is missing",
+		"job a b":                           "b",
+		"task":                              "ID is missing",
+		"task x --date yesterday":           "--date",
+		"tasks --status sleeping":           "--status",
+		"jobs --state scheduledd":           "did you mean scheduled?",
+		"pause":                             "LABOURER is missing",
+		"submit":                            "FILE is missing",
+		"apply":                             "-f FILE is missing",
+		"apply x.yaml":                      "-f FILE is missing",
+		"apply --drain -f x.yaml":           "--remove",
+		"diff":                              "-f FILE is missing",
+		"validate":                          "-f FILE is missing",
+		"validate -f /nowhere.yaml":         "/nowhere.yaml",
+		"plan":                              "JOB.json is missing",
+		"plan /nowhere.json":                "/nowhere.json",
+		"assess shop":                       "-f FILE is missing",
+		"assess -f x.yaml shop --running=x": "running",
+		"replay":                            "exactly one",
+		"replay x.1 --job nightly":          "exactly one",
+		"watch now":                         "now",
+		"--stack":                           "stack",
+	} {
+		t.Run(line, func(t *testing.T) {
+			pure(t, strings.Fields(line)...).fails(misuse, word)
+			pure(t, append([]string{"--json"}, strings.Fields(line)...)...).fails(misuse, word)
+		})
+	}
+}
+
+func TestAStackThatDoesNotExistIsNamed(t *testing.T) {
+	g := newGround(t)
+	configuration := file(t, "shop.yaml", shop)
+	for _, line := range []string{"jobs", "tasks", "dead", "job x", "labourers", "labourer x", "watch", "pause x", "resume x", "cancel x", "replay x.1 --stack nope", "apply -f " + configuration} {
+		if strings.HasPrefix(line, "replay") {
+			line = "replay --job x"
+		}
+		g.drover(append([]string{"--stack", "no-such-stack"}, strings.Fields(line)...)...).fails(failed, "no-such-stack")
+	}
+}
+
+func TestAStackThatIsNotDroversIsRefused(t *testing.T) {
+	g := newGround(t)
+	delete(g.stack.Outputs, "JobsTableName")
+	g.drover("jobs").fails(failed, "JobsTableName")
+}
+
+func TestWhatStacksLackIsNamed(t *testing.T) {
+	g := newGround(t)
+	for line, words := range map[string][]string{
+		"job unknown": {"job", "unknown"}, "task unknown.1": {"unknown.1"}, "task aaaaaaaaaaaaaaaa.1": {"aaaaaaaaaaaaaaaa.1"},
+		"labourer unknown": {"labourer", "unknown"}, "pause unknown": {"unknown"}, "resume unknown": {"unknown"}, "cancel unknown": {"unknown"},
+		"tasks --job unknown": {"unknown"}, "tasks --labourer unknown": {"unknown"}, "jobs --labourer unknown": {"unknown"}, "dead --job unknown": {"unknown"},
+		"tasks --labourer unknown --status running": {"unknown"}, "tasks --job unknown --status running": {"unknown"},
+		"replay --job unknown": {"unknown"}, "replay unknown.1": {"unknown.1"}, "replay aaaaaaaaaaaaaaaa.1": {"aaaaaaaaaaaaaaaa.1"}, "replay --labourer unknown": {"unknown"},
+		"apply --remove unknown": {"unknown"},
+	} {
+		t.Run(line, func(t *testing.T) {
+			g.drover(append([]string{"--json"}, strings.Fields(line)...)...).fails(failed, words...)
+		})
+	}
+}
+
+func TestTheStackComesFromTheEnvironment(t *testing.T) {
+	s := &shell{environment: func(name string) string { return map[string]string{"DROVER_STACK": "mine"}[name] }}
+	newRoot(s)
+	require.Equal(t, "mine", s.stackName)
+	s.environment = func(string) string { return "" }
+	newRoot(s)
+	require.Equal(t, "drover", s.stackName)
+}
+
+func TestNobodySitsAtAFileAPipeOrTheNullDevice(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer null.Close()
+	plainFile, err := os.Open(file(t, "x", ""))
+	require.NoError(t, err)
+	defer plainFile.Close()
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	defer read.Close()
+	defer write.Close()
+	for _, stream := range []any{null, plainFile, read, io.Discard} {
+		require.False(t, terminal(stream))
+	}
+}
+
+func TestWhatSteersATerminalIsNotPrinted(t *testing.T) {
+	require.Equal(t, "a b c [31mred", plain("a\tb\nc\x1b[31mred"))
+	require.Equal(t, "grün … 作業", plain("grün … 作業"))
+	require.Equal(t, "abc…", short("abcdefg", 4))
+	require.Equal(t, "abcd", short("abcd", 4))
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/cloudformation"
+	"github.com/drover-run/drover/shared/cloudwatch"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/s3"
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// ground is a Drover in memory and in virtual time, and the command line before it: while a command waits, the world goes on.
+type ground struct {
+	*memory.Drover
+	t         *testing.T
+	functions *fakeFunctions
+	account   *fakeAccount
+	stack     cloudformation.Stack
+	// interrupt ends the next command's context when it first waits; before, what happens then.
+	interrupt bool
+	before    func()
+}
+
+func newGround(t *testing.T) *ground {
+	t.Helper()
+	g := &ground{Drover: memory.New(), t: t, functions: &fakeFunctions{}, account: newFakeAccount()}
+	g.stack = cloudformation.Stack{Name: "drover", Status: "CREATE_COMPLETE", CreatedAt: memory.Start.AddDate(0, -5, 0),
+		Parameters: map[string]string{"RetentionDays": "30"}, Outputs: map[string]string{
+			"EventBusName": memory.BusName, "TasksTableName": memory.TasksTable, "ControlTableName": memory.ControlTable, "JobsTableName": memory.JobsTable,
+			"ArchiveBucketName": memory.ArchiveBucket, "CompletionsQueueArn": completionsARN}}
+	return g
+}
+
+const completionsARN = "arn:aws:sqs:us-east-1:000000000000:completions"
+
+// said is what a command left behind.
+type said struct {
+	t        *testing.T
+	code     int
+	out, err string
+}
+
+func (g *ground) open(_ context.Context, name string) (*stack, error) {
+	if name != g.stack.Name {
+		return nil, &cloudformation.MissingError{Stack: name}
+	}
+	db := g.DynamoDB
+	return &stack{
+		Stack:    g.stack,
+		tasks:    dynamo.Tasks{API: db, Table: memory.TasksTable},
+		control:  dynamo.Control{API: db, Table: memory.ControlTable},
+		jobs:     dynamo.Jobs{API: db, Table: memory.JobsTable, Control: memory.ControlTable},
+		registry: dynamo.Registry{API: db, Table: memory.ControlTable},
+		health:   dynamo.Health{API: db, Table: memory.ControlTable},
+		bus:      eventbridge.Bus{API: g.EventBridge, Name: memory.BusName},
+		metrics:  cloudwatch.Source{API: g.CloudWatch},
+		archive:  s3.Bucket{API: g.S3, Name: memory.ArchiveBucket},
+
+		functions: g.functions, queues: g.account, rules: g.account, machines: g.account, formations: g.account,
+	}, nil
+}
+
+// drover runs a command line; what comes after "<" is its standard input.
+func (g *ground) drover(arguments ...string) said {
+	g.t.Helper()
+	input := ""
+	if n := len(arguments); n > 1 && arguments[n-2] == "<" {
+		arguments, input = arguments[:n-2], arguments[n-1]
+	}
+	ctx, cancel := context.WithCancel(g.t.Context())
+	defer cancel()
+	var out, err bytes.Buffer
+	code := run(ctx, &shell{in: strings.NewReader(input), out: &out, err: &err, now: g.World.Now, open: g.open,
+		environment: func(string) string { return "" },
+		wait: func(ctx context.Context, span time.Duration) error {
+			if g.before != nil {
+				g.before()
+				g.before = nil
+			}
+			if g.interrupt {
+				cancel()
+			}
+			g.RunFor(span)
+			return ctx.Err()
+		}}, arguments)
+	return said{g.t, code, out.String(), err.String()}
+}
+
+// drover without a stack: the pure commands.
+func pure(t *testing.T, arguments ...string) said {
+	t.Helper()
+	g := &ground{Drover: memory.New(), t: t}
+	g.stack.Name = "none"
+	return g.drover(arguments...)
+}
+
+// ok is the standard output of a command that has to have gone well.
+func (s said) ok() string {
+	s.t.Helper()
+	require.Equal(s.t, done, s.code, s.err)
+	return s.out
+}
+
+// fails asks for an exit code, and words in the message, and nothing on standard output.
+func (s said) fails(code int, words ...string) {
+	s.t.Helper()
+	require.Equal(s.t, code, s.code, "%s%s", s.out, s.err)
+	for _, w := range words {
+		require.Contains(s.t, s.err, w)
+	}
+	require.Empty(s.t, s.out, "errors go to standard error")
+}
+
+// lines are the JSON lines on standard output.
+func (s said) lines() []map[string]any {
+	s.t.Helper()
+	var out []map[string]any
+	for d := json.NewDecoder(strings.NewReader(s.out)); d.More(); {
+		var line map[string]any
+		require.NoError(s.t, d.Decode(&line), s.out)
+		out = append(out, line)
+	}
+	return out
+}
+
+// one is the one JSON document on standard output of a command that went well.
+func (s said) one() map[string]any {
+	s.t.Helper()
+	s.ok()
+	lines := s.lines()
+	require.Len(s.t, lines, 1, s.out)
+	return lines[0]
+}
+
+// file writes a file and is its path.
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+const shop = `
+labourers:
+  shop:
+    target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/shop"}
+    max_simultaneous_invocations: 3
+    retry: {min: 10s, initial: 10s, rate: 1, max: 10s}
+job_schemas:
+  default: {chunkable_attrs: [[section, {}]]}
+`
+
+// open has the shop applied and its workers at work.
+func (g *ground) openShop(takes time.Duration, work worker.Func) {
+	g.t.Helper()
+	require.NoError(g.t, g.Apply(shop))
+	require.NoError(g.t, g.Worker("shop", takes, work))
+}
+
+func well(context.Context, worker.Task) (any, error) { return map[string]bool{"ok": true}, nil }
