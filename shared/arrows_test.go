@@ -18,7 +18,8 @@ const module = "github.com/drover-run/drover/"
 
 // adapters are the packages that may import the AWS SDK; worker is what users' workers import, and memory stands in for AWS.
 var adapters = []string{
-	"cloudformation", "cloudwatch", "dynamo", "environment", "eventbridge", "lambda", "memory", "s3", "sns", "sqs", "stepfunctions", "worker",
+	"cloudformation", "cloudwatch", "dynamo", "environment", "eventbridge", "lambda", "memory", "s3", "sns", "sqs", "stepfunctions", "throttling",
+	"worker",
 }
 
 // testing packages run the rest, and are imported by nothing that is deployed.

@@ -28,6 +28,7 @@ import (
 	"github.com/drover-run/drover/shared/outcome"
 	"github.com/drover-run/drover/shared/sqs"
 	"github.com/drover-run/drover/shared/stepfunctions"
+	"github.com/drover-run/drover/shared/throttling"
 )
 
 // input is what the state machine hands to a step.
@@ -61,7 +62,7 @@ func main() {
 	lambda.Start(func(ctx context.Context, in input) (any, error) {
 		out, err := step(ctx, &service, in)
 		slog.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err)
-		return out, err
+		return out, throttling.Named(err)
 	})
 }
 
