@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+)
+
+// claimed is how many slots of the labourer are free, and so how many tasks a claim takes.
+const claimed = 10
+
+// BenchmarkClaim has ten tasks claimed from queues of three lengths, on tables in memory that count as DynamoDB does: what a claim costs
+// must not depend on how much is queued. (The time does: the tables in memory sort a partition's items for each query.) A pass is what an execution of the orchestrate machine does for a labourer until its workers are
+// started: plan, assess, claim.
+func BenchmarkClaim(b *testing.B) {
+	for _, queued := range []int{100, 10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("queued=%d", queued), func(b *testing.B) {
+			f := newField(b, queued)
+			b.Run("claim", func(b *testing.B) { f.measure(b, f.claim) })
+			b.Run("pass", func(b *testing.B) { f.measure(b, f.pass) })
+		})
+	}
+}
+
+// field is a labourer with a queue.
+type field struct {
+	db      *memory.DynamoDB
+	service orchestrator.Service
+	first   memory.Item // the entry that is taken from, as it lies in the table
+}
+
+func newField(b *testing.B, queued int) *field {
+	b.Helper()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	db := memory.NewDynamoDB(clock)
+	registry, control := dynamo.Registry{API: db, Table: memory.ControlTable}, dynamo.Control{API: db, Table: memory.ControlTable}
+	require.NoError(b, apply(b.Context(), registry, fmt.Sprintf(
+		`labourers: {harvest: {target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/harvest"}, max_simultaneous_invocations: %d}}`, claimed)))
+	for first := 0; first < queued; first += segment.Size {
+		e := queue.Entry{Labourer: "harvest", Due: now.Add(-time.Hour + time.Duration(first)*time.Microsecond), Segment: segment.IDOf("million", first/segment.Size),
+			Tasks: segment.Range(0, min(segment.Size, queued-first)-1), Attempt: 1}
+		require.NoError(b, db.Put(memory.ControlTable, memory.Item{"labourer": text("harvest"), "item": text(e.Item()), "tasks": text(e.Tasks.String()),
+			"attempt": &types.AttributeValueMemberN{Value: "1"}}))
+	}
+	f := &field{db: db, service: orchestrator.Service{Control: control, Registry: registry, Health: healthy{}, Now: clock}}
+	for _, it := range db.Items(memory.ControlTable) {
+		if f.first == nil && strings.HasPrefix(it["item"].(*types.AttributeValueMemberS).Value, "queue#") {
+			f.first = maps.Clone(it)
+		}
+	}
+	return f
+}
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+// healthy is a world in which nobody asks for metrics.
+type healthy struct{}
+
+func (healthy) Readings(context.Context, map[string]ecology.Metric) (map[string]ecology.Reading, error) {
+	return nil, nil
+}
+
+// measure counts what each turn costs, and puts everything back in between, which counts for nothing.
+func (f *field) measure(b *testing.B, turn func(*testing.B) []string) {
+	b.Helper()
+	var sum memory.Cost
+	n := 0.0
+	for b.Loop() {
+		f.db.ResetUsage()
+		leases := turn(b)
+		for _, cost := range f.db.Usage() {
+			sum.Calls += cost.Calls
+			sum.ReadUnits += cost.ReadUnits
+			sum.WriteUnits += cost.WriteUnits
+		}
+		n++
+		f.putBack(b, leases)
+	}
+	b.ReportMetric(float64(sum.Calls)/n, "calls/op")
+	b.ReportMetric(sum.ReadUnits/n, "read-units/op")
+	b.ReportMetric(sum.WriteUnits/n, "write-units/op")
+}
+
+func (f *field) putBack(b *testing.B, leases []string) {
+	b.Helper()
+	require.Len(b, leases, 1)
+	_, err := f.db.DeleteItem(b.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(memory.ControlTable),
+		Key: memory.Item{"labourer": text("harvest"), "item": text(leases[0])}})
+	require.NoError(b, err)
+	require.NoError(b, f.db.Put(memory.ControlTable, maps.Clone(f.first)))
+}
+
+func (f *field) claim(b *testing.B) []string {
+	b.Helper()
+	out, err := f.service.Claim(b.Context(), "harvest")
+	require.NoError(b, err)
+	require.Equal(b, claimed, out.Claimed)
+	return out.Leases
+}
+
+func (f *field) pass(b *testing.B) []string {
+	b.Helper()
+	planned, err := f.service.Plan(b.Context(), "execution", orchestrator.PlanInput{Labourers: []string{"harvest"}})
+	require.NoError(b, err)
+	require.Len(b, planned.Labourers, 1)
+	assessed, err := f.service.Assess(b.Context(), "harvest", 0)
+	require.NoError(b, err)
+	require.True(b, assessed.Start, assessed.Reason)
+	return f.claim(b)
+}
