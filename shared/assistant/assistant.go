@@ -323,14 +323,29 @@ func (b *batch) lookAgain(ctx context.Context, t task.Task, v *verdict) task.Tas
 // restart is how long a task waits whose function could not be started.
 const restart = 5 * time.Second
 
-// putBack queues a task again for the same attempt, as it has not begun.
+// tries is how often a lost race for a lease is run again. Each one that is lost means that somebody else has moved tasks of it.
+const tries = 2 * closers
+
+// putBack queues a task again for the same attempt, as it has not begun. Others of the same lease are put back at the same time: a function
+// that is throttled is so for many.
 func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease, now time.Time) error {
-	err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: now.Add(restart).UTC().Truncate(time.Millisecond), Segment: t.ID.Segment,
-		First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration})
-	if errors.Is(err, queue.ErrChanged) {
-		return fmt.Errorf("task %s: its lease changed while it was put back", t.ID)
+	for range tries {
+		err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: now.Add(restart).UTC().Truncate(time.Millisecond), Segment: t.ID.Segment,
+			First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration})
+		if !errors.Is(err, queue.ErrChanged) {
+			return err
+		}
+		leases, err := b.Control.LeasesOn(ctx, t.Labourer, t.ID.Segment)
+		if err != nil {
+			return err
+		}
+		again, held := queue.Holding(leases, t.ID, l.Attempt)
+		if !held {
+			return nil // it was put back, or has come to an end
+		}
+		l = again
 	}
-	return err
+	return fmt.Errorf("putting task %s back: its lease changed %d times in between", t.ID, tries)
 }
 
 func (b *batch) count(v verdict) {
