@@ -1,0 +1,127 @@
+package outage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Stage is a stack on which nothing happens by itself: a test sets a scene step by step, with the real services.
+type Stage struct {
+	*memory.Drover
+	Tasks   dynamo.Tasks
+	Control dynamo.Control
+	Jobs    dynamo.Jobs
+
+	told int // how many records of the stream were scavenged
+}
+
+// Start is when the stage's time begins: beyond the machine's own, as the deadlines of contexts are compared with that one.
+var Start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Worker is the URL of the queue of a labourer's workers. What is sent there stays there.
+func Worker(labourer string) string {
+	return "https://sqs.us-west-2.amazonaws.com/000000000000/workers-" + labourer
+}
+
+// NewStage is a stage with a configuration, and a queue of workers for each of these labourers.
+func NewStage(t require.TestingT, configuration string, labourers ...string) *Stage {
+	stack, err := memory.NewStack(Start, func() float64 { return 0.5 })
+	require.NoError(t, err)
+	d := memory.Over(stack)
+	d.SQS.Create(memory.JobsQueue, memory.Queue{}) // nobody reads it
+	for _, l := range labourers {
+		d.SQS.Create(Worker(l), memory.Queue{})
+	}
+	s := &Stage{Drover: d, Tasks: dynamo.Tasks{API: d.DynamoDB, Table: memory.TasksTable, Retention: time.Hour},
+		Control: dynamo.Control{API: d.DynamoDB, Table: memory.ControlTable},
+		Jobs:    dynamo.Jobs{API: d.DynamoDB, Table: memory.JobsTable, Control: memory.ControlTable, Retention: time.Hour}}
+	require.NoError(t, d.Apply(configuration))
+	return s
+}
+
+// Services is the services as functions have them that begin now.
+func (s *Stage) Services() *memory.Services { return memory.Wire(s.Clients()) }
+
+// Pass lets time pass.
+func (s *Stage) Pass(d time.Duration) { s.World.Advance(s.World.Now().Add(d)) }
+
+// Command is an event of an application as the jobs queue has it.
+func Command(id, kind, detail string) scheduler.Message {
+	return scheduler.Message{ID: id, Receives: 1, Body: fmt.Sprintf(`{"version": "0", "id": %q, "detail-type": %q, "source": "shop", "time": %q, "detail": %s}`,
+		id, kind, Start.Format(time.RFC3339), detail)}
+}
+
+// Schedule has jobs scheduled.
+func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
+	for i, job := range jobs {
+		failed, summary := s.Services().Scheduler.Handle(context.Background(), fmt.Sprintf("schedule-%d", i), []scheduler.Message{Command(fmt.Sprintf("job-%d", i), "SubmitJob", job)})
+		require.Empty(t, failed, "%v", summary.Errors)
+		require.Zero(t, summary.Rejected, "job %s is rejected", job)
+	}
+}
+
+// HandOut claims and dispatches as many tasks of a labourer as may start, and is how many.
+func (s *Stage) HandOut(t require.TestingT, labourer string) int {
+	all := 0
+	for {
+		o := s.Services().Orchestrator
+		claimed, err := o.Claim(context.Background(), labourer)
+		require.NoError(t, err)
+		if claimed.Claimed == 0 {
+			return all
+		}
+		dispatched, err := o.Dispatch(context.Background(), labourer, claimed.Leases)
+		require.NoError(t, err)
+		all += dispatched.Dispatched
+	}
+}
+
+// Handed is the events that the workers of a labourer were started with, in order.
+func (s *Stage) Handed(t require.TestingT, labourer string) []Handed {
+	var out []Handed
+	for _, l := range s.SQS.Letters(Worker(labourer)) {
+		var event struct{ Drover Handed }
+		require.NoError(t, json.Unmarshal([]byte(l.Body), &event))
+		out = append(out, event.Drover)
+	}
+	return out
+}
+
+// Handed is one attempt that a worker was started for.
+type Handed struct {
+	TaskID   string    `json:"task_id"`
+	Attempt  int       `json:"attempt"`
+	Deadline time.Time `json:"deadline"`
+}
+
+// Ended is what the stream of the tasks table tells that was not taken from it before: the tasks of which an attempt has ended, in order.
+func (s *Stage) Ended(t require.TestingT) []task.Task {
+	var out []task.Task
+	for _, r := range s.DynamoDB.Stream(memory.TasksTable, s.told) {
+		s.told++
+		if _, has := r.Change.NewImage["status"]; !has {
+			continue
+		}
+		one, err := dynamo.StreamImage(r.Change.NewImage)
+		require.NoError(t, err)
+		out = append(out, one)
+	}
+	return out
+}
+
+// Scavenge has the scavenger go on from all that has ended, and from what it ends itself.
+func (s *Stage) Scavenge(t require.TestingT) {
+	for ended := s.Ended(t); len(ended) > 0; ended = s.Ended(t) {
+		_, err := s.Services().Scavenger.Handle(context.Background(), "scavenge", ended)
+		require.NoError(t, err)
+	}
+}
