@@ -317,16 +317,24 @@ func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creatio
 	}
 	asked, err := job.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("job %s was accepted and is now refused: %w", known.ID, err)
+		return nil, fmt.Errorf("job %s was accepted and is now refused%s", known.ID, inField(err))
 	}
 	if _, _, err := r.labourer(ctx, &asked); err != nil { // what was a part of the labourer's name is no qualifier
 		return nil, err
 	}
 	plan, err := asked.Plan(job.Schema{ChunkableAttrs: known.ChunkableAttrs}, known.SubmittedAt)
 	if err != nil || plan.Len() != known.Total {
-		return nil, fmt.Errorf("job %s was accepted with %d tasks and can not be planned again: %v", known.ID, known.Total, err)
+		return nil, fmt.Errorf("job %s was accepted with %d tasks and can not be planned again%s", known.ID, known.Total, inField(err))
 	}
 	return &creation{record: known, asked: asked, plan: plan, message: m}, nil
+}
+
+// inField is where a job is wrong. It is for the log, in which the reason has no place: it quotes the job.
+func inField(err error) string {
+	if refusal, ok := errors.AsType[*job.Error](err); ok {
+		return " for its " + refusal.Field
+	}
+	return ""
 }
 
 // proceed takes up a job that another invocation handed on.

@@ -46,7 +46,8 @@ func Drain(d time.Duration) Option {
 	return func(w *worker) { w.drain = d }
 }
 
-// Logger takes the one line that is written for each run. Default: slog.Default().
+// Logger takes the one line that is written for each run: which task and attempt, how it ended, the type of its error. Neither payload nor
+// result nor the error's message is in it. Default: slog.Default().
 func Logger(logger *slog.Logger) Option {
 	return func(w *worker) { w.log = logger }
 }

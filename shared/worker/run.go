@@ -163,7 +163,7 @@ func (r *run) logEnd(o outcome, reportErr error) {
 	level := slog.LevelInfo
 	if o.err != nil {
 		level = slog.LevelWarn
-		attributes = append(attributes, "error_type", kindOf(o.err), "error", clip(o.err.Error(), maxMessageBytes))
+		attributes = append(attributes, "error_type", kindOf(o.err)) // its message may quote the payload; drover task shows it
 	}
 	if reportErr != nil {
 		level = slog.LevelError
