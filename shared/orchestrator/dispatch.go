@@ -91,7 +91,7 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 		return out, err
 	}
 	reports := make([]dispatchReport, len(items))
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group // one lease's trouble must not break off the starts of another: nobody would know which of them happened
 	g.SetLimit(4)
 	if l.Target.SQS != "" {
 		g.SetLimit(1) // a queue has an order, and so have the leases
@@ -200,9 +200,11 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 		}
 	}
 	if out.started+out.failed > 0 {
+		// Workers that were started hold their slots whether this can be noted or not. Were it an error of the step, their tasks would go
+		// back in line while they run; as it is, what they have not ended when the lease is adopted is started once more.
 		err := s.Control.Dispatched(ctx, lease, at, at.Add(term(l, lease.MaxDuration)))
 		if err != nil && !errors.Is(err, queue.ErrChanged) {
-			return out, err
+			out.errs = append(out.errs, err)
 		}
 	}
 	return out, nil
@@ -237,7 +239,7 @@ func (s *Service) GiveBack(ctx context.Context, id string, items []string) (int,
 		}
 		given += lease.Held().Len()
 	}
-	return given, nil
+	return given, s.Control.Depart(ctx, id)
 }
 
 // giveBack moves tasks from a lease back to the queue, for the same attempt, just before where they stood.

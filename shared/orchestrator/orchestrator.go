@@ -43,7 +43,7 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 
 	Approach(ctx context.Context, labourer string, now, until time.Time) error
 	Depart(ctx context.Context, labourer string) error
-	Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking) error
+	Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold time.Time) error
 	Dispatched(ctx context.Context, l queue.Lease, at, endsAt time.Time) error
 	Adopt(ctx context.Context, l queue.Lease, now time.Time) error
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
@@ -113,8 +113,10 @@ const (
 	dispatchTerm = 45 * time.Second
 	// adoptionMargin is how long before that its first dispatcher keeps off, should he still be at it.
 	adoptionMargin = 10 * time.Second
-	// claimTerm is how long others give way to one who is about to claim.
+	// claimTerm is how long others give way to one who is about to claim, or who has claimed and comes back when it has dispatched.
 	claimTerm = 10 * time.Second
+	// lastRound is the round after which the state machine hands over to another execution.
+	lastRound = 20
 	// lookLimit is how many leases and entries are looked at to tell whether a labourer may have something to do.
 	lookLimit = 50
 	// dueLimit is how many entries one claim takes tasks from at most: 2 × 30 + 1 items in a transaction that takes 100.
@@ -225,8 +227,15 @@ func (s *Service) turn(ctx context.Context, l labourer.Labourer, woken bool) (*T
 	for _, lease := range leases {
 		t.Reap = t.Reap || overdue(lease, losing(l), now)
 	}
-	// A wake says that something has become due or free just now, which an eventually consistent look may not show yet. And with
-	// more items than were looked at, some may be behind.
+	// A wake says that something has become due or free just now, which an eventually consistent look may not show yet: so it is taken at its
+	// word, unless somebody is at work on the labourer, who will look again before he rests.
+	if woken && !t.Reap {
+		state, err := s.Control.State(ctx, l.ID)
+		if err != nil || state.ClaimingUntil.After(now) {
+			return nil, err
+		}
+	}
+	// With more items than were looked at, some may be behind.
 	if woken || t.Reap || len(entries) > 0 || len(leases)+len(entries) >= lookLimit {
 		return &t, nil
 	}
@@ -369,8 +378,9 @@ type Assessed struct {
 	Trouble *queue.Trouble `json:"trouble,omitempty"`
 }
 
-// Assess tells whether tasks of a labourer may start now. It writes only what it has to remember of the labourer's health, when that
-// has changed.
+// Assess tells whether tasks of a labourer may start now. In the first round it writes only what it has to remember of the labourer's
+// health, when that has changed. In a later one the labourer is held by the claim of the round before: when nothing is left to start the
+// hold ends, and it looks once more, as others may have given way to it.
 func (s *Service) Assess(ctx context.Context, id string, round int) (Assessed, error) {
 	l, err := s.labourer(ctx, id)
 	if err != nil {
@@ -379,6 +389,17 @@ func (s *Service) Assess(ctx context.Context, id string, round int) (Assessed, e
 	look, err := s.look(ctx, l)
 	if err != nil {
 		return Assessed{}, err
+	}
+	if round > 0 {
+		look.state.ClaimingUntil = time.Time{} // it is us
+		if start, _ := look.decide(s.Now()); !start {
+			if err := s.Control.Depart(ctx, id); err != nil {
+				return Assessed{}, err
+			}
+			if look, err = s.look(ctx, l); err != nil {
+				return Assessed{}, err
+			}
+		}
 	}
 	out := Assessed{Labourer: id, Round: round + 1, Assessment: look.assessment, Paused: look.state.Paused, Due: look.due, DueMore: look.more, Trouble: look.state.Trouble}
 	out.Start, out.Reason = look.decide(s.Now())
@@ -479,7 +500,7 @@ func (k look) decide(now time.Time) (bool, string) {
 	case k.state.Trouble != nil && k.state.Trouble.Until.After(now):
 		return false, fmt.Sprintf("the target could not be reached, it is tried again at %s: %s", k.state.Trouble.Until.Format(time.RFC3339), k.state.Trouble.Error)
 	case k.state.ClaimingUntil.After(now):
-		return false, fmt.Sprintf("somebody else is claiming: %d of %d are free, %s tasks are due", a.Free, a.Desired, due)
+		return false, fmt.Sprintf("somebody else is at work on it: %d of %d are free, %s tasks are due", a.Free, a.Desired, due)
 	}
 	return true, fmt.Sprintf("%d of %d are free, %s tasks are due", a.Free, a.Desired, due)
 }
@@ -494,9 +515,13 @@ type Claimed struct {
 // looks is how often a claimer looks again before it leaves the rest to the next wake.
 const looks = 3
 
-// Claim moves as many due tasks to leases as may start. Only one at a time gets as far as the transaction: the others give way, and
-// no wake is missed by it, as who was claiming always looks again after: here when it took nothing, else when it has dispatched.
-func (s *Service) Claim(ctx context.Context, id string) (Claimed, error) {
+// Claim moves as many due tasks to leases as may start. Only one at a time gets as far as the transaction, and keeps the labourer until it
+// has dispatched and looked again: the others give way, and no wake is missed by it, as who was claiming always looks again after, here
+// when it took nothing, else in Assess. So slots that become free in the meantime are filled together by its next claim.
+//
+// From the second round on the labourer is held already, by the claim of the round before. Should it not be, as the hold has run out and
+// somebody else came, the two of them are kept apart by the state's version.
+func (s *Service) Claim(ctx context.Context, id string, round int) (Claimed, error) {
 	out := Claimed{Leases: []string{}}
 	l, err := s.labourer(ctx, id)
 	if err != nil {
@@ -505,14 +530,14 @@ func (s *Service) Claim(ctx context.Context, id string) (Claimed, error) {
 	for range looks {
 		now := s.Now()
 		err := s.Control.Approach(ctx, id, now, now.Add(claimTerm))
-		if errors.Is(err, queue.ErrChanged) {
-			out.Reason = "somebody else is claiming"
+		if errors.Is(err, queue.ErrChanged) && round <= 1 {
+			out.Reason = "somebody else is at work on it"
 			return out, nil
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, queue.ErrChanged) {
 			return out, err
 		}
-		taken, reason, err := s.claim(ctx, l)
+		taken, reason, err := s.claim(ctx, l, round < lastRound)
 		out.Reason = reason
 		if err != nil {
 			return out, errors.Join(err, s.Control.Depart(ctx, id))
@@ -539,8 +564,8 @@ func (s *Service) Claim(ctx context.Context, id string) (Claimed, error) {
 	return out, nil
 }
 
-// claim takes what may start, while others give way to it.
-func (s *Service) claim(ctx context.Context, l labourer.Labourer) ([]queue.Taking, string, error) {
+// claim takes what may start, while others give way to it; hold is whether they are to do so until it has dispatched.
+func (s *Service) claim(ctx context.Context, l labourer.Labourer, hold bool) ([]queue.Taking, string, error) {
 	k, err := s.look(ctx, l)
 	if err != nil {
 		return nil, "", err
@@ -551,8 +576,14 @@ func (s *Service) claim(ctx context.Context, l labourer.Labourer) ([]queue.Takin
 	if !start {
 		return nil, reason, nil
 	}
-	takings := queue.Take(k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return term(l, own) })
-	err = s.Control.Claim(ctx, l.ID, k.state, takings)
+	// The attempts' time begins with their dispatch, which sets the lease's end anew. Should their dispatcher die, another one has to come to
+	// it before the lease ends, or attempts would be lost that were never begun.
+	takings := queue.Take(k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) })
+	var until time.Time
+	if hold {
+		until = now.Add(claimTerm)
+	}
+	err = s.Control.Claim(ctx, l.ID, k.state, takings, until)
 	if errors.Is(err, queue.ErrChanged) {
 		return nil, "the labourer was claimed for, paused or resumed in the meantime", nil
 	}
@@ -572,4 +603,33 @@ func (s *Service) labourer(ctx context.Context, id string) (labourer.Labourer, e
 		err = fmt.Errorf("labourer %s is not applied", id)
 	}
 	return l, err
+}
+
+// Step is what the state machine hands to the orchestrator.
+type Step struct {
+	Step      string    `json:"step"`
+	Execution string    `json:"execution"`
+	Input     PlanInput `json:"input"`
+	Labourer  string    `json:"labourer"`
+	Round     int       `json:"round"`
+	Leases    []string  `json:"leases"`
+}
+
+// Take takes a step.
+func (s *Service) Take(ctx context.Context, in Step) (any, error) {
+	switch in.Step {
+	case "plan":
+		return s.Plan(ctx, in.Execution, in.Input)
+	case "reap":
+		return s.Reap(ctx, in.Labourer)
+	case "assess":
+		return s.Assess(ctx, in.Labourer, in.Round)
+	case "claim":
+		return s.Claim(ctx, in.Labourer, in.Round)
+	case "dispatch":
+		return s.Dispatch(ctx, in.Labourer, in.Leases)
+	case "give_back":
+		return s.GiveBack(ctx, in.Labourer, in.Leases)
+	}
+	return nil, fmt.Errorf("step is %q; plan, reap, assess, claim, dispatch and give_back are known", in.Step)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/throttling"
 )
 
 // Limits of a message, and of all messages of a batch together.
@@ -66,8 +68,12 @@ func (s Starter) send(ctx context.Context, l labourer.Labourer, starts []orchest
 	}
 	out, err := s.API.SendMessageBatch(ctx, in)
 	if err != nil {
+		err = fmt.Errorf("sending to queue %s, %w", l.Target.SQS, err)
+		if throttling.Is(err) {
+			err = &orchestrator.Throttled{Err: err}
+		}
 		for _, i := range part {
-			errs[i] = fmt.Errorf("sending to queue %s, %w", l.Target.SQS, err)
+			errs[i] = err
 		}
 		return
 	}
@@ -81,7 +87,10 @@ func (s Starter) send(ctx context.Context, l labourer.Labourer, starts []orchest
 			errs[i] = &orchestrator.Refusal{Type: "InvalidPayload", Reason: why}
 			continue
 		}
-		errs[i] = fmt.Errorf("%s", why)
+		errs[i] = errors.New(why)
+		if !failed.SenderFault { // the queue takes others, and will take this one
+			errs[i] = &orchestrator.Throttled{Err: errs[i]}
+		}
 	}
 }
 

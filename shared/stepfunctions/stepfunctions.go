@@ -19,6 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/outcome"
+	"github.com/drover-run/drover/shared/throttling"
 )
 
 // API is the calls of Step Functions that Drover makes.
@@ -61,7 +62,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrato
 	switch {
 	case errors.As(err, &input):
 		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: err.Error()}
-	case errors.As(err, &limit):
+	case errors.As(err, &limit), throttling.Is(err):
 		return &orchestrator.Throttled{Err: err}
 	}
 	return err
