@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// healthy is a whole stack with three labourers, in which nothing is wrong.
+func healthy(t *testing.T) *ground {
+	t.Helper()
+	g := newGround(t)
+	mapped := &lambdatypes.EventSourceMappingConfiguration{State: aws.String("Enabled"), UUID: aws.String("u-1"), LastProcessingResult: aws.String("OK")}
+	for _, name := range []string{"Scheduler", "Orchestrator", "WorkerAssistant", "Scavenger"} {
+		g.stack.Outputs[name+"FunctionName"] = name
+		g.functions.add(name, 30).mapping = mapped
+	}
+	for _, name := range []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl"} {
+		g.stack.Outputs[name] = "https://sqs/1/" + name
+		g.account.queue("https://sqs/1/"+name, "0")
+	}
+	for _, name := range []string{"OrchestrateStateMachineArn", "BackoffStateMachineArn"} {
+		g.stack.Outputs[name] = name
+		g.account.machines[name] = sfntypes.StateMachineTypeStandard
+	}
+	g.stack.Outputs["AlarmTopicArn"], g.stack.Outputs["DashboardUrl"] = "topic", "https://dashboard"
+	g.account.parts["TickRule"] = "tick-1"
+	g.account.rules["tick-1"] = eventbridgetypes.RuleStateEnabled
+
+	require.NoError(t, g.Apply(shop))
+	require.NoError(t, g.Apply(resizer))
+	require.NoError(t, g.Apply(`labourers: {bake: {target: {states: "`+bakery+`"}}}`))
+	g.account.queue("https://sqs.us-east-1.amazonaws.com/000000000000/shop", "5")
+	g.account.machines[bakery] = sfntypes.StateMachineTypeStandard
+	g.functions.add(resize, 60)
+	require.Equal(t, done, g.drover("apply", "--wire", "-f", file(t, "resize.yaml", resizer)).code)
+	return g
+}
+
+const bakery = "arn:aws:states:us-east-1:000000000000:stateMachine:bakery"
+
+func TestTheDoctorFindsNothingWrongWithAHealthyStack(t *testing.T) {
+	g := healthy(t)
+	line := g.drover("--json", "doctor").one()
+	require.Equal(t, true, line["ok"])
+	for _, one := range line["checks"].([]any) {
+		require.NotContains(t, one, "fix", "only what is wrong needs one")
+	}
+	require.NotContains(t, g.drover("doctor").ok(), "WRONG")
+}
+
+func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*ground)
+		check string
+		words []string
+	}{
+		"deployment failed":    {func(g *ground) { g.stack.Status = "UPDATE_ROLLBACK_FAILED" }, "stack", []string{"UPDATE_ROLLBACK_FAILED"}},
+		"deployment under way": {func(g *ground) { g.stack.Status = "UPDATE_IN_PROGRESS" }, "stack", []string{"wait"}},
+		"an old version":       {func(g *ground) { delete(g.stack.Outputs, "EventFailuresQueueUrl") }, "outputs", []string{"EventFailuresQueueUrl", "make deploy"}},
+		"function gone":        {func(g *ground) { delete(g.functions.all, "Orchestrator") }, "orchestrator", []string{"Function not found"}},
+		"mapping gone":         {func(g *ground) { g.functions.all["Scavenger"].mapping = nil }, "scavenger", []string{"nothing feeds"}},
+		"mapping disabled":     {func(g *ground) { g.functions.all["Scheduler"].mapping = mappingIn("Disabled", "OK") }, "scheduler", []string{"Disabled", "--enabled --uuid u-9"}},
+		"mapping in trouble": {func(g *ground) {
+			g.functions.all["WorkerAssistant"].mapping = mappingIn("Enabled", "PROBLEM: no access")
+		}, "worker assistant", []string{"no access"}},
+		"machine gone":       {func(g *ground) { delete(g.account.machines, "BackoffStateMachineArn") }, "backoff", []string{"does not exist"}},
+		"tick disabled":      {func(g *ground) { g.account.rules["tick-1"] = eventbridgetypes.RuleStateDisabled }, "tick", []string{"aws events enable-rule --name tick-1"}},
+		"tick gone":          {func(g *ground) { delete(g.account.parts, "TickRule") }, "tick", []string{"no TickRule"}},
+		"tick's rule gone":   {func(g *ground) { delete(g.account.rules, "tick-1") }, "tick", []string{"rule does not exist"}},
+		"dead jobs":          {func(g *ground) { g.account.queue("https://sqs/1/JobsDeadLetterQueueUrl", "2") }, "jobs' dead letters", []string{"2 messages", "receive-message"}},
+		"dead completions":   {func(g *ground) { g.account.queue("https://sqs/1/CompletionsDeadLetterQueueUrl", "1") }, "completions' dead letters", []string{"1 messages"}},
+		"stream failures":    {func(g *ground) { g.account.queue("https://sqs/1/StreamFailuresQueueUrl", "1") }, "stream's failures", []string{"1 messages"}},
+		"undelivered events": {func(g *ground) { g.account.queue("https://sqs/1/EventFailuresQueueUrl", "1") }, "events' failures", []string{"1 messages"}},
+		"queue gone":         {func(g *ground) { delete(g.account.queues, "https://sqs/1/JobsDeadLetterQueueUrl") }, "jobs' dead letters", []string{"does not exist"}},
+		"jobs pile up": {func(g *ground) {
+			g.account.queue("https://sqs/1/JobsQueueUrl", "9")
+			g.metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "JobsQueueUrl", 900)
+		}, "jobs queue", []string{"9 messages", "15m0s"}},
+		"stream behind":         {func(g *ground) { g.metric("AWS/Lambda", "IteratorAge", "FunctionName", "Scavenger", 600_000) }, "stream", []string{"10m0s behind"}},
+		"worker function gone":  {func(g *ground) { delete(g.functions.all, resize) }, "labourer resize: target", []string{resize, "Function not found"}},
+		"worker outlives lease": {func(g *ground) { g.functions.all[resize].timeout = 900 }, "labourer resize: target", []string{"15m0s", "3m0s", "cooldown"}},
+		"not wired":             {func(g *ground) { g.functions.all[resize].wire = nil }, "labourer resize: wiring", []string{"crashes and timeouts", "drover apply --wire"}},
+		"wired, with retries":   {func(g *ground) { g.functions.all[resize].wire.MaximumRetryAttempts = nil }, "labourer resize: wiring", []string{"Lambda tries failed invocations again"}},
+		"worker queue gone":     {func(g *ground) { delete(g.account.queues, "https://sqs.us-east-1.amazonaws.com/000000000000/shop") }, "labourer shop: target", []string{"/shop can not be reached"}},
+		"worker machine gone":   {func(g *ground) { delete(g.account.machines, bakery) }, "labourer bake: target", []string{bakery}},
+		"express machine":       {func(g *ground) { g.account.machines[bakery] = sfntypes.StateMachineTypeExpress }, "labourer bake: target", []string{"Express", "Standard"}},
+		"not allowed":           {func(g *ground) { g.stack.Parameters["WorkerQueueArns"] = "arn:aws:sqs:us-east-1:000000000000:work-*,x" }, "labourer shop: target", []string{"WorkerQueueArns", "arn:aws:sqs:us-east-1:000000000000:shop"}},
+		"unreadable labourer": {func(g *ground) {
+			require.NoError(g.t, g.registry().ApplyLabourer(g.t.Context(), "odd", `{"max_attempts": "x"}`, 0))
+		}, "labourer odd", []string{"max_attempts", "apply it again"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := healthy(t)
+			c.spoil(g)
+			said := g.drover("--json", "doctor")
+			require.Equal(t, failed, said.code, said.out)
+			line := said.lines()[0]
+			require.Equal(t, false, line["ok"])
+			var bad []map[string]any
+			for _, one := range line["checks"].([]any) {
+				if one := one.(map[string]any); one["ok"] == false {
+					bad = append(bad, one)
+				}
+			}
+			require.Len(t, bad, 1, said.out)
+			require.Equal(t, c.check, bad[0]["name"])
+			require.NotEmpty(t, bad[0]["fix"])
+			for _, w := range c.words {
+				require.Contains(t, fmt.Sprint(bad[0]["detail"], bad[0]["fix"]), w)
+			}
+			require.Contains(t, g.drover("doctor").out, "WRONG")
+		})
+	}
+}
+
+func mappingIn(state, last string) *lambdatypes.EventSourceMappingConfiguration {
+	return &lambdatypes.EventSourceMappingConfiguration{State: &state, LastProcessingResult: &last, UUID: aws.String("u-9"), StateTransitionReason: aws.String("USER_INITIATED")}
+}
+
+func (g *ground) metric(namespace, name, dimension, value string, is float64) {
+	g.CloudWatch.Put(namespace, name, map[string]string{dimension: value}, g.World.Now(), is)
+}
+
+func TestTheDoctorFindsAMissingStack(t *testing.T) {
+	g := newGround(t)
+	said := g.drover("--json", "--stack", "nope", "doctor")
+	require.Equal(t, failed, said.code)
+	line := said.lines()[0]
+	require.Equal(t, false, line["ok"])
+	require.Contains(t, fmt.Sprint(line["checks"]), "nope")
+}
+
+func TestTheDoctorStopsAtAStackThatIsNotDrovers(t *testing.T) {
+	g := healthy(t)
+	delete(g.stack.Outputs, "TasksTableName")
+	said := g.drover("doctor")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.out, "TasksTableName")
+}
+
+// TestTheDoctorFindsTasksThatNobodyHandsOut: as where the orchestrator is not started any more, neither by wakes nor by the tick.
+func TestTheDoctorFindsTasksThatNobodyHandsOut(t *testing.T) {
+	g := healthy(t)
+	require.NoError(t, g.Pause("shop"))
+	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
+	g.RunFor(time.Second)
+	g.World.Advance(g.World.Now().Add(5 * time.Minute))
+	require.Equal(t, done, g.drover("doctor").code, "who is paused waits rightly")
+	st, err := g.open(t.Context(), "drover")
+	require.NoError(t, err)
+	require.NoError(t, st.control.SetPaused(t.Context(), "shop", false))
+	said := g.drover("doctor")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.out, "1 tasks are due, the first for 5m")
+}
+
+func TestTheDoctorFindsATargetThatCouldNotBeReached(t *testing.T) {
+	g := healthy(t)
+	g.Submit(`{"job_id": "j", "labourer": "shop"}`) // whose queue the account has, but nobody can send to
+	g.RunFor(5 * time.Second)
+	said := g.drover("doctor")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.out, "the target could not be reached at 2026-01-01 00:00:")
+}
+
+func TestTheDoctorFindsLeasesThatShouldHaveBeenReaped(t *testing.T) {
+	l := labourer.New("shop")
+	now := memory.Start
+	held := func(claimed, dispatched, ends time.Duration) queue.Lease {
+		lease := queue.Lease{Labourer: "shop", Segment: segment.IDOf("j", 0), Attempt: 1, Tasks: segment.Of(1, 2), ClaimedAt: now.Add(claimed), ExpiresAt: now.Add(ends)}
+		if dispatched != 0 {
+			lease.DispatchedAt = now.Add(dispatched)
+		}
+		return lease
+	}
+	half := held(-time.Hour, -time.Hour, -time.Hour)
+	half.Released = segment.Of(1)
+	for name, c := range map[string]struct {
+		lease queue.Lease
+		want  string
+	}{
+		"in its time":           {held(-time.Minute, -time.Minute, time.Minute), ""},
+		"over just now":         {held(-time.Hour, -time.Hour, -time.Minute), ""},
+		"long over":             {held(-time.Hour, -time.Hour, -3*time.Minute), "the leases of 2 tasks ended more than 2m0s ago, and nobody has closed them"},
+		"half of it":            {half, "the leases of 1 tasks ended more than 2m0s ago, and nobody has closed them"},
+		"claimed just now":      {held(-time.Minute, 0, time.Hour), ""},
+		"claimed and forgotten": {held(-3*time.Minute, 0, time.Hour), "2 tasks were claimed more than 2m0s ago, and nobody has started their workers"},
+	} {
+		require.Equal(t, c.want, stuck(l, []queue.Lease{c.lease}, now), name)
+	}
+}
+
+func TestTheDoctorFindsTasksThatEndedAndWereNotSettled(t *testing.T) {
+	g := healthy(t)
+	require.NoError(t, g.Worker("shop", time.Second, func(context.Context, worker.Task) (any, error) { return nil, errors.New("busy") }))
+	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
+	g.RunFor(1500 * time.Millisecond) // the attempt has failed; the stream's batch is not full yet
+	require.Equal(t, done, g.drover("doctor").code, "it has its time")
+	g.World.Advance(g.World.Now().Add(5 * time.Minute))
+	said := g.drover("doctor")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.out, "1 tasks ended more than 2m0s ago and still hold their slots")
+}
+
+func TestIdleIsOnlyWhoCouldWork(t *testing.T) {
+	now := memory.Start
+	due := []queue.Entry{{Due: now.Add(-3 * time.Minute), Tasks: segment.Of(1)}, {Due: now.Add(time.Minute), Tasks: segment.Of(2)}, {Due: now.Add(-time.Hour)}}
+	b := func(l view.Labourer) beat { return beat{Labourer: l, entries: due, assessment: ecology.Assessment{}} }
+	require.Equal(t, 3*time.Minute, idle(b(view.Labourer{Desired: 2, Free: 1}), now))
+	require.Zero(t, idle(b(view.Labourer{Desired: 2, Free: 1, Paused: true}), now))
+	require.Zero(t, idle(b(view.Labourer{Desired: 0}), now))
+	require.Zero(t, idle(b(view.Labourer{Desired: 2}), now))
+	require.Zero(t, idle(b(view.Labourer{Desired: 2, Free: 2, Trouble: &queue.Trouble{}}), now))
+}
+
+func TestARNsArePutBesidePatternsAsPoliciesDo(t *testing.T) {
+	const arn = "arn:aws:sqs:us-east-1:1:work-a"
+	for pattern, want := range map[string]bool{arn: true, "arn:aws:sqs:us-east-1:1:work-*": true, "arn:aws:sqs:*:*:*": true, "arn:aws:sqs:us-east-1:1:work-?": true,
+		"arn:aws:sqs:us-east-1:1:work": false, "arn:aws:sqs:us-east-1:1:other-*": false, "work-a": false, "arn.aws:sqs:us-east-1:1:work-a": false} {
+		require.Equal(t, want, matches(pattern, arn), pattern)
+	}
+}
+
+func TestTitlesAreForPeople(t *testing.T) {
+	require.Equal(t, "worker assistant", title("WorkerAssistantFunctionName", "FunctionName"))
+	require.True(t, strings.HasPrefix(title("BackoffStateMachineArn", "StateMachineArn"), "backoff"))
+}
