@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/throttling"
 )
 
 // API is the calls of CloudWatch that Drover makes.
@@ -30,7 +31,8 @@ const most = 500
 type Source struct{ API API }
 
 // Ask asks all queries in as few calls as AWS allows. A query that CloudWatch refuses has the reason in its reading; one refused query
-// makes CloudWatch refuse the whole call, so the others are asked again without it.
+// makes CloudWatch refuse the whole call, so the others are asked again without it; what is throttled, or fails for another reason that passes, is
+// not asked again in parts.
 func (s Source) Ask(ctx context.Context, queries map[string]ecology.Query, now time.Time) (map[string]ecology.Reading, error) {
 	out := map[string]ecology.Reading{}
 	var part []string
@@ -52,7 +54,7 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 		return
 	}
 	points, messages, err := s.get(ctx, queries, keys, now)
-	if err != nil && len(keys) > 1 && ctx.Err() == nil {
+	if err != nil && len(keys) > 1 && ctx.Err() == nil && !throttling.Passes(err) {
 		s.ask(ctx, queries, keys[:len(keys)/2], now, out)
 		s.ask(ctx, queries, keys[len(keys)/2:], now, out)
 		return
@@ -118,20 +120,33 @@ func queriesOf(name string, q ecology.Query) []types.MetricDataQuery {
 	if q.Expression == "" {
 		return []types.MetricDataQuery{{Id: &name, MetricStat: stat(q), ReturnData: aws.Bool(true)}}
 	}
+	rename := renaming(name+"_", q.Metrics)
 	var out []types.MetricDataQuery
-	expression := q.Expression
 	for _, operand := range q.Metrics {
-		renamed := name + "_" + operand.ID
-		expression = regexp.MustCompile(`\b`+regexp.QuoteMeta(operand.ID)+`\b`).ReplaceAllString(expression, renamed)
-		one := types.MetricDataQuery{Id: &renamed, ReturnData: aws.Bool(false)}
+		one := types.MetricDataQuery{Id: aws.String(rename(operand.ID)), ReturnData: aws.Bool(false)}
 		if operand.Expression != "" {
-			one.Expression = aws.String(operand.Expression)
+			one.Expression = aws.String(rename(operand.Expression))
 		} else {
 			one.MetricStat = stat(operand.Query)
 		}
 		out = append(out, one)
 	}
-	return append(out, types.MetricDataQuery{Id: &name, Expression: &expression, ReturnData: aws.Bool(true), Period: period(q)})
+	return append(out, types.MetricDataQuery{Id: &name, Expression: aws.String(rename(q.Expression)), ReturnData: aws.Bool(true), Period: period(q)})
+}
+
+// names is the words of an expression, and what it quotes: labels and searches, in which a word is no operand.
+var names = regexp.MustCompile(`'[^']*'|"[^"]*"|[A-Za-z_][A-Za-z0-9_]*`)
+
+// renaming puts a prefix before the names of operands.
+func renaming(prefix string, operands []ecology.Operand) func(expression string) string {
+	return func(expression string) string {
+		return names.ReplaceAllStringFunc(expression, func(name string) string {
+			if slices.ContainsFunc(operands, func(o ecology.Operand) bool { return o.ID == name }) {
+				return prefix + name
+			}
+			return name
+		})
+	}
 }
 
 func stat(q ecology.Query) *types.MetricStat {
