@@ -71,7 +71,7 @@ TEST_ENV = $(if $(filter 1,$(DROVER_TEST_AWS)),,$(NO_AWS)) PATH="$(CURDIR)/$(VEN
 
 .PHONY: test
 test: build ## all tests, also the whole on a local AWS of its own (TESTFLAGS="-race -run Name")
-	@$(PYTHON) localstack/environment.py $(notdir $(wildcard localstack/requirements*.txt)) >/dev/null
+	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: bench
