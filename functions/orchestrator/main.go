@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -31,16 +30,6 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// input is what the state machine hands to a step.
-type input struct {
-	Step      string                 `json:"step"`
-	Execution string                 `json:"execution"`
-	Input     orchestrator.PlanInput `json:"input"`
-	Labourer  string                 `json:"labourer"`
-	Round     int                    `json:"round"`
-	Leases    []string               `json:"leases"`
-}
-
 func main() {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
 	env := environment.Must(environment.Load())
@@ -59,29 +48,11 @@ func main() {
 		Bus: eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
 		Now: time.Now, CompletionsURL: env.Completions,
 	}
-	lambda.Start(func(ctx context.Context, in input) (any, error) {
-		out, err := step(ctx, &service, in)
+	lambda.Start(func(ctx context.Context, in orchestrator.Step) (any, error) {
+		out, err := service.Take(ctx, in)
 		slog.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err)
 		return out, throttling.Named(err)
 	})
-}
-
-func step(ctx context.Context, s *orchestrator.Service, in input) (any, error) {
-	switch in.Step {
-	case "plan":
-		return s.Plan(ctx, in.Execution, in.Input)
-	case "reap":
-		return s.Reap(ctx, in.Labourer)
-	case "assess":
-		return s.Assess(ctx, in.Labourer, in.Round)
-	case "claim":
-		return s.Claim(ctx, in.Labourer)
-	case "dispatch":
-		return s.Dispatch(ctx, in.Labourer, in.Leases)
-	case "give_back":
-		return s.GiveBack(ctx, in.Labourer, in.Leases)
-	}
-	return nil, fmt.Errorf("step is %q; plan, reap, assess, claim, dispatch and give_back are known", in.Step)
 }
 
 // shortly waits for as long as another function may take to ask CloudWatch.

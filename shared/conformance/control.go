@@ -84,7 +84,7 @@ func (c control) put(t *testing.T, entries ...queue.Entry) {
 func (c control) claim(t *testing.T, e queue.Entry, numbers segment.Numbers) queue.Lease {
 	t.Helper()
 	taking := take(e, numbers, noon)
-	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{taking}))
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{taking}, time.Time{}))
 	return taking.Lease
 }
 
@@ -229,7 +229,7 @@ func claimMany(t *testing.T, c control) {
 		takings = append(takings, take(e, e.Tasks, noon))
 	}
 
-	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings))
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, time.Time{}))
 
 	require.Empty(t, c.queue(t))
 	require.Equal(t, 300, queue.Running(c.leases(t)))
@@ -242,7 +242,7 @@ func claimOldVersion(t *testing.T, c control) {
 	old := c.state(t)
 	c.claim(t, a, a.Tasks)
 
-	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, old, []queue.Taking{take(b, b.Tasks, noon)}), errQueue)
+	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, old, []queue.Taking{take(b, b.Tasks, noon)}, time.Time{}), errQueue)
 
 	require.Equal(t, []queue.Entry{b}, c.queue(t))
 	require.Len(t, c.leases(t), 1)
@@ -256,7 +256,7 @@ func claimChangedEntry(t *testing.T, c control) {
 	wrong := b
 	wrong.Tasks = segment.Of(0, 1, 2)
 
-	err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(wrong, segment.Of(0), noon)})
+	err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(wrong, segment.Of(0), noon)}, time.Time{})
 
 	require.ErrorIs(t, err, errQueue)
 	c.unchanged(t, before, entries)
@@ -269,7 +269,7 @@ func claimGoneEntry(t *testing.T, c control) {
 	gone := c.entry(newSegment(), noon, segment.Of(0, 1))
 
 	for _, numbers := range []segment.Numbers{segment.Of(0), segment.Of(0, 1)} {
-		err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(gone, numbers, noon)})
+		err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(gone, numbers, noon)}, time.Time{})
 		require.ErrorIs(t, err, errQueue)
 		c.unchanged(t, before, entries)
 	}
@@ -282,7 +282,7 @@ func claimPaused(t *testing.T, c control) {
 	require.NoError(t, c.SetPaused(t.Context(), c.labourer, true))
 	paused := c.state(t)
 
-	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(e, e.Tasks, noon)}), errQueue)
+	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(e, e.Tasks, noon)}, time.Time{}), errQueue)
 
 	c.unchanged(t, paused, []queue.Entry{e})
 }
@@ -294,7 +294,7 @@ func claimRace(t *testing.T, c control) {
 		e := c.entry(newSegment(), noon, segment.Range(0, 9))
 		c.put(t, e)
 		racers = append(racers, func() error {
-			return c.Claim(t.Context(), c.labourer, state, []queue.Taking{take(e, e.Tasks, noon)})
+			return c.Claim(t.Context(), c.labourer, state, []queue.Taking{take(e, e.Tasks, noon)}, time.Time{})
 		})
 	}
 
@@ -394,7 +394,7 @@ func manyItems(t *testing.T, c control) {
 			c.put(t, e)
 			takings = append(takings, take(e, e.Tasks, noon))
 		}
-		require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings))
+		require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, time.Time{}))
 	}
 	require.Len(t, c.leases(t), 210)
 	require.Equal(t, 210, queue.Running(c.leases(t)))

@@ -155,14 +155,20 @@ func (c Control) Depart(ctx context.Context, labourer string) error {
 }
 
 // Claim moves tasks from entries to leases in one transaction, if nobody claimed, paused or resumed since the state was read, and
-// no entry changed. It ends the approach. queue.ErrChanged: nothing was claimed.
-func (c Control) Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking) error {
-	writes := []types.TransactWriteItem{{Update: &types.Update{
+// no entry changed. It ends the approach, or prolongs it until hold, when the claimer will come back. queue.ErrChanged: nothing was
+// claimed.
+func (c Control) Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold time.Time) error {
+	fence := &types.Update{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
 		UpdateExpression:          aws.String("SET version = :next REMOVE claiming_until"),
 		ConditionExpression:       aws.String(versionCondition(state)),
 		ExpressionAttributeValues: item{":next": num(state.Version + 1), ":version": num(state.Version)},
-	}}}
+	}
+	if !hold.IsZero() {
+		fence.UpdateExpression = aws.String("SET version = :next, claiming_until = :hold")
+		fence.ExpressionAttributeValues[":hold"] = millis(hold)
+	}
+	writes := []types.TransactWriteItem{{Update: fence}}
 	for _, t := range takings {
 		entry := types.TransactWriteItem{Delete: &types.Delete{
 			TableName: &c.Table, Key: controlKey(labourer, t.Entry.Item()), ConditionExpression: aws.String("tasks = :tasks"),

@@ -195,33 +195,6 @@ func scavenge(id string, records []events.DynamoDBEventRecord) func(context.Cont
 	}
 }
 
-// stepInput is what the orchestrate machine hands to a step.
-type stepInput struct {
-	Step      string                 `json:"step"`
-	Execution string                 `json:"execution"`
-	Input     orchestrator.PlanInput `json:"input"`
-	Labourer  string                 `json:"labourer"`
-	Round     int                    `json:"round"`
-	Leases    []string               `json:"leases"`
-}
-
-func step(in stepInput) func(context.Context, *Services) (any, error) {
-	return func(ctx context.Context, all *Services) (any, error) {
-		s := all.Orchestrator
-		switch in.Step {
-		case "plan":
-			return s.Plan(ctx, in.Execution, in.Input)
-		case "reap":
-			return s.Reap(ctx, in.Labourer)
-		case "assess":
-			return s.Assess(ctx, in.Labourer, in.Round)
-		case "claim":
-			return s.Claim(ctx, in.Labourer)
-		case "dispatch":
-			return s.Dispatch(ctx, in.Labourer, in.Leases)
-		case "give_back":
-			return s.GiveBack(ctx, in.Labourer, in.Leases)
-		}
-		return nil, fmt.Errorf("step is %q; plan, reap, assess, claim, dispatch and give_back are known", in.Step)
-	}
+func step(in orchestrator.Step) func(context.Context, *Services) (any, error) {
+	return func(ctx context.Context, all *Services) (any, error) { return all.Orchestrator.Take(ctx, in) }
 }

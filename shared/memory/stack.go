@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/statemachines"
 )
 
@@ -170,7 +171,7 @@ func (s *Stack) machines() error {
 // step invokes the orchestrator for a state.
 func (s *Stack) step(input any, done func(any, *Failure)) {
 	text, err := json.Marshal(input)
-	var in stepInput
+	var in orchestrator.Step
 	if err == nil {
 		err = json.Unmarshal(text, &in)
 	}

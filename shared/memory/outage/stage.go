@@ -69,12 +69,18 @@ func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
 	}
 }
 
-// HandOut claims and dispatches as many tasks of a labourer as may start, and is how many.
+// HandOut claims and dispatches as many tasks of a labourer as may start, as the orchestrate machine does, and is how many.
 func (s *Stage) HandOut(t require.TestingT, labourer string) int {
-	all := 0
+	all, round := 0, 0
 	for {
 		o := s.Services().Orchestrator
-		claimed, err := o.Claim(context.Background(), labourer)
+		assessed, err := o.Assess(context.Background(), labourer, round)
+		require.NoError(t, err)
+		if !assessed.Start {
+			return all
+		}
+		round = assessed.Round
+		claimed, err := o.Claim(context.Background(), labourer, round)
 		require.NoError(t, err)
 		if claimed.Claimed == 0 {
 			return all
