@@ -1,0 +1,211 @@
+package scavenger_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// TestG1G4G5WhatFollowsAnEndHappensOnceWhereverTheScavengerIsCutOff: of a job of eight some tasks complete, some are tried again, by themselves
+// and together, one is lost, one can not be retried and dies.
+func TestG1G4G5WhatFollowsAnEndHappensOnceWhereverTheScavengerIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", "f", 8), job("small", "g", 1))
+		require.Equal(t, 8, s.HandOut(t, "f"))
+		require.Equal(t, 1, s.HandOut(t, "g"))
+		h := s.Handed(t, "f")
+		report(t, s, completed(h[0]), failed(h[1], "Boom"), failed(h[2], "Boom"), failed(h[3], "BadInput"), completed(h[4]), failed(h[5], "Boom"),
+			failed(s.Handed(t, "g")[0], "Boom"))
+		s.Pass(20 * time.Minute)
+		_, err := s.Services().Orchestrator.Reap(context.Background(), "f") // h[6] and h[7] are lost
+		require.NoError(t, err)
+		cut.On(s.Stack)
+
+		for batch, number := s.Ended(t), 0; len(batch) > 0; batch, number = s.Ended(t), number+1 {
+			cut.Redeliver(t, s.World, time.Second, func(delivery int) error {
+				return scavenge(s, fmt.Sprintf("invocation-%d-%d", number, delivery), batch)
+			})
+		}
+
+		cut.Off()
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "fact JobCompleted/small/1")
+		require.NotContains(t, picture, "fact JobCompleted/nightly")
+		return picture
+	})
+}
+
+// TestG5AJobEndsOnceWhereverTheScavengerIsCutOff: with its last tasks, in two segments, of which one dies.
+func TestG5AJobEndsOnceWhereverTheScavengerIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", "many", 258))
+		s.Pass(time.Second)
+		require.Equal(t, 258, s.HandOut(t, "many"))
+		h := s.Handed(t, "many")
+		var ends []string
+		for _, one := range h[:256] {
+			ends = append(ends, completed(one))
+		}
+		report(t, s, ends...)
+		s.Scavenge(t)
+		report(t, s, completed(h[256]), failed(h[257], "Boom"))
+		cut.On(s.Stack)
+
+		for batch, number := s.Ended(t), 0; len(batch) > 0; batch, number = s.Ended(t), number+1 {
+			cut.Redeliver(t, s.World, time.Second, func(delivery int) error {
+				return scavenge(s, fmt.Sprintf("invocation-%d-%d", number, delivery), batch)
+			})
+		}
+
+		cut.Off()
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "job nightly completed of many total=258 cursor=2 completed=257 dead=1 cancelled=0")
+		require.Contains(t, picture, "fact JobCompleted/nightly/1")
+		return picture
+	})
+}
+
+// played is a stage on which jobs went to their ends in many ways, and all that the stream told of it.
+func played(t require.TestingT) (*outage.Stage, []task.Task) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 20), job("small", "g", 3), job("open", "g", 9))
+	var told []task.Task
+	take := func() {
+		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
+			told = append(told, batch...)
+			require.NoError(t, scavenge(s, "invocation", batch))
+		}
+	}
+	seen := map[string]int{}
+	for range 8 {
+		for _, labourer := range []string{"f", "g"} {
+			s.HandOut(t, labourer)
+			h := s.Handed(t, labourer)
+			for i, one := range h[seen[labourer]:] {
+				switch {
+				case labourer == "g" && len(h) > 8 && i > 3: // some of the open job never end
+				case i%5 == 1:
+					report(t, s, failed(one, "Boom"))
+				case i%7 == 3:
+					report(t, s, failed(one, "BadInput"))
+				case i%11 == 4: // is lost
+				default:
+					report(t, s, completed(one))
+				}
+			}
+			seen[labourer] = len(h)
+		}
+		s.Pass(21 * time.Minute)
+		if _, err := s.Services().Orchestrator.Reap(context.Background(), "f"); err != nil {
+			require.NoError(t, err)
+		}
+		take()
+	}
+	return s, told
+}
+
+// TestG5TheStreamMayBeToldAgain: whole, in parts, twice, a day late, in any order of the keys. Nothing changes by it.
+func TestG5TheStreamMayBeToldAgain(t *testing.T) {
+	s, told := played(t)
+	want := outage.Picture(s.Stack)
+	require.Contains(t, want, "fact JobCompleted/nightly/1")
+	require.Contains(t, want, "fact JobCompleted/small/1")
+	require.Contains(t, want, "job open scheduled")
+	require.Contains(t, want, "fact TaskDead/")
+	s.Pass(24 * time.Hour)
+
+	require.NoError(t, scavenge(s, "whole", told))
+	require.Equal(t, records(want), records(outage.Picture(s.Stack)), "told whole once more")
+
+	rapid.Check(t, func(t *rapid.T) {
+		// The keys in any order, each key's own records in theirs.
+		byTask := map[task.ID][]task.Task{}
+		var keys []task.ID
+		for _, one := range told {
+			if byTask[one.ID] == nil {
+				keys = append(keys, one.ID)
+			}
+			byTask[one.ID] = append(byTask[one.ID], one)
+		}
+		var again []task.Task
+		for _, key := range rapid.Permutation(keys).Draw(t, "keys")[:rapid.IntRange(1, len(keys)).Draw(t, "part")] {
+			again = append(again, byTask[key]...)
+		}
+		for batch := range slices.Chunk(again, rapid.IntRange(1, 40).Draw(t, "batch")) {
+			for range rapid.IntRange(1, 2).Draw(t, "times") {
+				require.NoError(t, scavenge(s, "again", batch))
+			}
+		}
+		require.Equal(t, records(want), records(outage.Picture(s.Stack)))
+	})
+}
+
+// records is a picture without what lies in the archive more than once: other batches make other files, with the same records.
+func records(picture string) string {
+	lines := strings.Split(picture, "\n")
+	slices.Sort(lines)
+	return strings.Join(slices.Compact(lines), "\n")
+}
+
+// TestG1G5BatchesInAnyOrderOfTheKeys: what the shards of the stream tell side by side comes out the same.
+func TestG1G5BatchesInAnyOrderOfTheKeys(t *testing.T) {
+	end := func(t require.TestingT, cut func([]task.Task) [][]task.Task) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", "f", 8))
+		require.Equal(t, 8, s.HandOut(t, "f"))
+		h := s.Handed(t, "f")
+		report(t, s, completed(h[0]), completed(h[1]), failed(h[2], "BadInput"), failed(h[3], "Boom"), failed(h[4], "Boom"), completed(h[5]), failed(h[6], "BadInput"), completed(h[7]))
+		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
+			for _, part := range cut(batch) {
+				require.NoError(t, scavenge(s, "invocation", part))
+			}
+		}
+		return outage.Picture(s.Stack)
+	}
+	want := end(t, func(batch []task.Task) [][]task.Task { return [][]task.Task{batch} })
+	rapid.Check(t, func(t *rapid.T) {
+		got := end(t, func(batch []task.Task) [][]task.Task {
+			return slices.Collect(slices.Chunk(rapid.Permutation(batch).Draw(t, "order"), rapid.IntRange(1, 8).Draw(t, "size")))
+		})
+		require.Equal(t, want, got)
+	})
+}
+
+// TestG1G5TwoScavengersOnOneBatch: the second one does all of its work at some request of the first.
+func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
+	play := func(at int) (picture string, happened bool) {
+		s := stage(t)
+		s.Schedule(t, job("nightly", "f", 6))
+		require.Equal(t, 6, s.HandOut(t, "f"))
+		h := s.Handed(t, "f")
+		report(t, s, completed(h[0]), failed(h[1], "BadInput"), failed(h[2], "Boom"), failed(h[3], "Boom"), completed(h[4]), completed(h[5]))
+		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
+			var second error
+			interrupt(s, &at, &happened, func() { second = scavenge(s, "second", batch) })
+			for err := scavenge(s, "first", batch); err != nil || second != nil; {
+				err, second = scavenge(s, "first, again", batch), nil
+			}
+		}
+		return outage.Picture(s.Stack), happened
+	}
+	want, _ := play(0)
+	for at := 1; ; at++ {
+		got, happened := play(at)
+		require.Equal(t, want, got, "the second came at request %d", at)
+		if !happened {
+			require.Greater(t, at, 10)
+			return
+		}
+	}
+}
