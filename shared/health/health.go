@@ -37,8 +37,13 @@ type Service struct {
 	Wait func(ctx context.Context) error
 }
 
-// patience is how often a reading that somebody else is asking for is looked for.
-const patience = 20
+const (
+	// patience is how often a reading that somebody else is asking for is looked for.
+	patience = 20
+	// asking is how long ago somebody may have begun to ask who is still believed to be at it when patience is at its end: less than all
+	// the waiting takes.
+	asking = 2 * time.Second
+)
 
 // Readings is what is known of these metrics, by name, asked anew where it is no longer fresh. What can not be asked carries the reason.
 func (s Service) Readings(ctx context.Context, metrics map[string]ecology.Metric) (map[string]ecology.Reading, error) {
@@ -82,7 +87,11 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 			if !q.Due(known[key], now) {
 				continue
 			}
-			err := s.Store.Ask(ctx, key, now, now.Add(-q.Lasts()))
+			since := now.Add(-q.Lasts())
+			if try == patience-1 { // who asked has died, or failed to keep the answer
+				since = now.Add(-asking)
+			}
+			err := s.Store.Ask(ctx, key, now, since)
 			switch {
 			case errors.Is(err, queue.ErrChanged):
 				others = true
@@ -106,7 +115,13 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 			maps.Copy(known, answers)
 		}
 		if !others {
-			break
+			return known, nil
+		}
+	}
+	// What is too old now is so because nobody could ask, not because there is no data: that must not pass for a metric without values.
+	for key, q := range queries {
+		if now := s.Now(); q.Due(known[key], now) {
+			known[key] = ecology.Reading{At: now, Error: "somebody else has been asking CloudWatch, and there is no answer yet"}
 		}
 	}
 	return known, nil

@@ -87,8 +87,9 @@ func (m *Mapping) wake(i int) {
 	l.busy = true
 	begun := false
 	m.world.send(streamWindow, Stream, fmt.Sprintf("lane %d", i), func() {
-		if begun {
-			return // a copy of this delivery was faster: a lane has one batch at a time
+		if begun { // a copy of this delivery was faster: what the lane works on is worked on twice
+			m.Replay(l.waiting[:min(len(l.waiting), streamBatch)])
+			return
 		}
 		begun = true
 		n := min(len(l.waiting), streamBatch)

@@ -159,6 +159,7 @@ func (p *plan) planFaults(r *rand.Rand) {
 		rate(Duplicate, 0.5, 0.01, 0.15)
 		rate(Late, 0.7, 0.01, 0.3)
 		rate(StaleRead, 0.4, 0.1, 0.6)
+		rate(Slow, 0.7, 0.05, 0.5)
 		p.rates[LostTick] = 1
 		p.planBehaviours(r, 0)
 		return

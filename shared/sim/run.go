@@ -250,6 +250,9 @@ func (r *run) invoke(i memory.Invocation) {
 	}
 	if !r.calm && chance(dice, r.plan.rates[Slow]) && r.may(Slow) {
 		v.slow = between(dice, 500*time.Millisecond, 12*time.Second)
+		if r.plan.wakesOnly { // not so slow that it would be ended
+			v.slow = between(dice, 20*time.Millisecond, 600*time.Millisecond)
+		}
 		r.count(Slow)
 	}
 	r.active = append(r.active, v)
@@ -361,7 +364,11 @@ func (r *run) course(kind memory.Kind, label string) []time.Duration {
 	}
 	if v < r.plan.rates[Duplicate] && r.may(Duplicate) {
 		r.count(Duplicate)
-		arrivals = append(arrivals, arrivals[0]+time.Duration(u*u*float64(2*time.Minute)))
+		again := time.Duration(u * u * float64(2*time.Minute))
+		if chance(dice, 0.5) { // while the first one is still being worked on
+			again = between(dice, 0, 60*time.Millisecond)
+		}
+		arrivals = append(arrivals, arrivals[0]+again)
 	}
 	return arrivals
 }

@@ -96,8 +96,8 @@ func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]b
 			r.endExecution(s, message)
 			return
 		}
-		if does(WorkerStale) {
-			stale := map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt + 1 - 2*(dice.IntN(2)&boolean(s.Attempt > 1)), "status": "completed",
+		if s.Attempt > 1 && does(WorkerStale) {
+			stale := map[string]any{"version": 1, "task_id": s.TaskID, "attempt": pick(dice, max(s.Attempt-1, 1), s.Attempt+7), "status": "completed",
 				"result": map[string]any{"stale": true}}
 			r.report(s, stale)
 		}
@@ -123,13 +123,6 @@ func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]b
 		}
 		s.end(nil, nil)
 	})
-}
-
-func boolean(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (r *run) later(after time.Duration, s start, do func()) {
