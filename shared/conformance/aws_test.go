@@ -15,6 +15,7 @@ import (
 
 	"github.com/drover-run/drover/localstack"
 	"github.com/drover-run/drover/shared/conformance"
+	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/memory"
 )
 
@@ -38,5 +39,6 @@ func TestAWS(t *testing.T) {
 		require.NoError(t, dynamodb.NewTableExistsWaiter(db).Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: table.TableName}, 5*time.Minute))
 	}
 
+	conformance.RunDynamoDB(t, before, func(*testing.T) dynamo.API { return db })
 	conformance.Run(t, func(*testing.T) conformance.Stores { return conformance.On(db, before) })
 }

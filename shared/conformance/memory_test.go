@@ -5,9 +5,14 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/conformance"
+	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/memory"
 )
 
 func TestMemory(t *testing.T) {
 	conformance.Run(t, func(*testing.T) conformance.Stores { return conformance.On(memory.NewDynamoDB(time.Now), "") })
+}
+
+func TestDynamoDBInMemory(t *testing.T) {
+	conformance.RunDynamoDB(t, "", func(*testing.T) dynamo.API { return memory.NewDynamoDB(time.Now) })
 }

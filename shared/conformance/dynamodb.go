@@ -1,0 +1,671 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/memory"
+)
+
+// RunDynamoDB tests the calls of DynamoDB themselves, as far as the stores stand on them: what AWS, a local AWS and memory must have in common.
+// The tables are those of [memory.StackTables] with this before their names.
+func RunDynamoDB(t *testing.T, before string, open func(*testing.T) dynamo.API) {
+	for name, test := range map[string]func(*testing.T, database){
+		"an item is read as it was put":                                     itemAsPut,
+		"numbers are kept by their value":                                   itemNumbers,
+		"a condition that does not hold changes nothing and shows the item": conditionRefused,
+		"conditions hold or not as their operators say":                     conditionOperators,
+		"conditions on what is not there":                                   conditionMissing,
+		"wrong expressions are refused":                                     expressionsRefused,
+		"reserved words need a placeholder":                                 reservedWords,
+		"an update sets removes adds and deletes":                           updates,
+		"an update sees the item as it was before":                          updateBefore,
+		"an update makes an item unless it only takes away":                 updateCreates,
+		"an update returns what it is asked for":                            updateReturns,
+		"keys can not be changed":                                           updateKey,
+		"a set without elements is refused and one that becomes empty goes": emptySets,
+		"an item of four hundred kilobytes is too large":                    itemLarge,
+		"a transaction is all or nothing and gives its reasons in order":    transactionCancelled,
+		"a transaction writes each item once":                               transactionTwice,
+		"a transaction may take a hundred items":                            transactionMany,
+		"a transaction under one token is done once":                        transactionToken,
+		"a batch takes twenty-five different items":                         batchLimits,
+		"a batch reads a hundred different keys":                            batchReads,
+		"a query reads a part of a partition in order":                      queryParts,
+		"a query comes in pages by number and by size":                      queryPages,
+		"a query by an index has what is projected":                         queryIndex,
+		"a query's wrong conditions are refused":                            queryRefused,
+		"a projection reads parts of an item":                               projections,
+		"of many who raise a number at once all do":                         countRace,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, database{open(t), before, unique("partition")})
+		})
+	}
+}
+
+// database is a DynamoDB, and the partition of one test.
+type database struct {
+	dynamo.API
+	before, partition string
+}
+
+type attributes = map[string]types.AttributeValue
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func number(n int) types.AttributeValue  { return digits(strconv.Itoa(n)) }
+func digits(s string) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: s}
+}
+
+func numbers(n ...int) types.AttributeValue {
+	out := make([]string, len(n))
+	for i, one := range n {
+		out[i] = strconv.Itoa(one)
+	}
+	return &types.AttributeValueMemberNS{Value: out}
+}
+
+func values(of types.AttributeValue) []string {
+	set, ok := of.(*types.AttributeValueMemberNS)
+	if !ok {
+		return nil
+	}
+	return slices.Sorted(slices.Values(set.Value))
+}
+
+func (d database) control() *string { return aws.String(d.before + memory.ControlTable) }
+func (d database) jobs() *string    { return aws.String(d.before + memory.JobsTable) }
+
+func (d database) key(item string) attributes {
+	return attributes{"labourer": text(d.partition), "item": text(item)}
+}
+
+func (d database) item(name string, with attributes) attributes {
+	it := d.key(name)
+	for attribute, v := range with {
+		it[attribute] = v
+	}
+	return it
+}
+
+func (d database) put(t *testing.T, name string, with attributes) attributes {
+	t.Helper()
+	it := d.item(name, with)
+	_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.control(), Item: it})
+	require.NoError(t, err)
+	return it
+}
+
+func (d database) get(t *testing.T, name string) attributes {
+	t.Helper()
+	out, err := d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: d.control(), Key: d.key(name), ConsistentRead: aws.Bool(true)})
+	require.NoError(t, err)
+	return out.Item
+}
+
+// update is an update of an item of the control table, with the placeholders that the expressions name among these.
+func (d database) update(name, expression, condition string, given attributes) *dynamodb.UpdateItemInput {
+	in := &dynamodb.UpdateItemInput{TableName: d.control(), Key: d.key(name)}
+	if expression != "" {
+		in.UpdateExpression = &expression
+	}
+	if condition != "" {
+		in.ConditionExpression = &condition
+	}
+	if len(given) > 0 {
+		in.ExpressionAttributeValues = given
+	}
+	return in
+}
+
+func (d database) change(t *testing.T, name, expression string, given attributes) attributes {
+	t.Helper()
+	_, err := d.UpdateItem(t.Context(), d.update(name, expression, "", given))
+	require.NoError(t, err)
+	return d.get(t, name)
+}
+
+func invalid(t *testing.T, err error, about ...any) {
+	t.Helper()
+	var refused smithy.APIError
+	require.ErrorAs(t, err, &refused, about...)
+	require.Equal(t, "ValidationException", refused.ErrorCode(), about...)
+}
+
+func conditional(t *testing.T, err error, about ...any) *types.ConditionalCheckFailedException {
+	t.Helper()
+	var refused *types.ConditionalCheckFailedException
+	require.ErrorAs(t, err, &refused, about...)
+	return refused
+}
+
+// ---- items
+
+func itemAsPut(t *testing.T, d database) {
+	with := attributes{"s": text("größe"), "empty": text(""), "n": number(-7), "b": &types.AttributeValueMemberB{Value: []byte{0, 1, 255}},
+		"yes": &types.AttributeValueMemberBOOL{Value: true}, "nothing": &types.AttributeValueMemberNULL{Value: true},
+		"list": &types.AttributeValueMemberL{Value: []types.AttributeValue{number(1), text("two")}},
+		"map":  &types.AttributeValueMemberM{Value: attributes{"a": number(1), "b": &types.AttributeValueMemberM{Value: attributes{}}}}}
+	it := d.put(t, "item", with)
+
+	require.Equal(t, it, d.get(t, "item"))
+	require.Nil(t, d.get(t, "other"))
+}
+
+func itemNumbers(t *testing.T, d database) {
+	d.put(t, "item", attributes{"n": digits("2.5")})
+	require.Equal(t, digits("0.1"), d.change(t, "item", "SET n = n - :less", attributes{":less": digits("2.4")})["n"])
+}
+
+// ---- conditions
+
+func conditionRefused(t *testing.T, d database) {
+	it := d.put(t, "item", attributes{"version": number(1)})
+	in := d.update("item", "SET version = :two", "version = :two", attributes{":two": number(2)})
+	in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+
+	_, err := d.UpdateItem(t.Context(), in)
+	require.Equal(t, it, conditional(t, err).Item)
+	_, err = d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.control(), Item: d.key("item"), ConditionExpression: aws.String("attribute_not_exists(labourer)")})
+	require.Empty(t, conditional(t, err).Item)
+	_, err = d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: d.control(), Key: d.key("item"), ConditionExpression: aws.String("attribute_not_exists(version)")})
+	conditional(t, err)
+
+	require.Equal(t, it, d.get(t, "item"))
+}
+
+func conditionOperators(t *testing.T, d database) {
+	d.put(t, "item", attributes{"n": number(10), "s": text("abc"), "set": numbers(1, 2), "yes": &types.AttributeValueMemberBOOL{Value: true},
+		"map": &types.AttributeValueMemberM{Value: attributes{"deep": number(5)}}, "list": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("x")}}})
+	given := attributes{":two": number(2), ":nine": number(9), ":ten": digits("10.0"), ":eleven": number(11), ":a": text("a"), ":abc": text("abc"), ":b": text("b"),
+		":set": numbers(2, 1), ":yes": &types.AttributeValueMemberBOOL{Value: true}, ":x": text("x"), ":five": number(5), ":type": text("NS")}
+	for condition, holds := range map[string]bool{
+		"n = :ten": true, "n <> :ten": false, "n < :eleven": true, "n < :ten": false, "n <= :ten": true, "n > :nine": true, "n >= :eleven": false,
+		"s = :abc": true, "s < :b": true, "s > :a": true, "n < :abc": false, "s = :ten": false, "s <> :ten": true,
+		"n BETWEEN :nine AND :ten": true, "n BETWEEN :two AND :nine": false, "n IN (:two, :ten)": true, "n IN (:two, :nine)": false,
+		"begins_with(s, :a)": true, "begins_with(s, :b)": false, "contains(s, :b)": true, "contains(#set, :two)": true, "contains(#set, :nine)": false, "contains(#list, :x)": true,
+		"size(s) > :two": true, "size(#set) = :two": true, "attribute_type(#set, :type)": true, "#set = :set": true, "yes = :yes": true,
+		"#map.deep = :five": true, "#list[0] = :x": true, "attribute_exists(#list[1])": false, "attribute_not_exists(#map.absent)": true,
+		"NOT n = :ten": false, "NOT n = :nine AND s = :abc": true, "n = :nine OR n = :ten AND s = :abc": true, "(n = :ten OR n = :nine) AND s = :a": false,
+		"not n = :nine and s between :a and :b": true,
+	} {
+		in := d.update("item", "REMOVE gone", condition, attributes{})
+		for name, v := range given {
+			if slices.Contains(strings.FieldsFunc(condition, func(r rune) bool { return strings.ContainsRune(" (),", r) }), name) {
+				if in.ExpressionAttributeValues == nil {
+					in.ExpressionAttributeValues = attributes{}
+				}
+				in.ExpressionAttributeValues[name] = v
+			}
+		}
+		for _, name := range []string{"set", "list", "map"} {
+			if strings.Contains(condition, "#"+name) {
+				in.ExpressionAttributeNames = map[string]string{"#" + name: name}
+			}
+		}
+		_, err := d.UpdateItem(t.Context(), in)
+		if holds {
+			require.NoError(t, err, condition)
+		} else {
+			conditional(t, err, condition)
+		}
+	}
+}
+
+func conditionMissing(t *testing.T, d database) {
+	d.put(t, "item", nil)
+	for condition, holds := range map[string]bool{
+		"attribute_not_exists(a)": true, "attribute_exists(a)": false, "a = :v": false, "a <> :v": true, "a < :v": false, "NOT a = :v": true,
+		"size(a) = :v": false, "a IN (:v)": false, "attribute_not_exists(a) OR a <= :v": true,
+	} {
+		for _, name := range []string{"item", "nowhere"} {
+			in := d.update(name, "REMOVE gone", condition, nil)
+			if strings.Contains(condition, ":v") {
+				in.ExpressionAttributeValues = attributes{":v": number(1)}
+			}
+			_, err := d.UpdateItem(t.Context(), in)
+			if holds {
+				require.NoError(t, err, condition)
+			} else {
+				conditional(t, err, condition)
+			}
+		}
+	}
+}
+
+func expressionsRefused(t *testing.T, d database) {
+	d.put(t, "item", attributes{"a": number(1), "s": text("x")})
+	one := attributes{":one": number(1)}
+	for _, c := range []struct {
+		update, condition string
+		given             attributes
+		names             map[string]string
+	}{
+		{update: "SET a = :one"},
+		{update: "SET a = :one", given: attributes{":one": number(1), ":two": number(2)}},
+		{update: "SET #a = :one", given: one},
+		{update: "SET a = :one", given: one, names: map[string]string{"#a": "a"}},
+		{update: "a = :one", given: one},
+		{update: "SET b = nothing"},
+		{update: "SET b.c = :one", given: one},
+		{update: "ADD s :one", given: one},
+		{update: "ADD a :x", given: attributes{":x": text("x")}},
+		{update: "DELETE a :one", given: one},
+		{update: "SET a = :one", condition: "a = ", given: one},
+		{update: "SET a = :one", condition: "a == :one", given: one},
+		{update: "SET a = :one", condition: "exists(a)", given: one},
+		{update: "SET a = :one", condition: "begins_with(a, :one)", given: one},
+		{update: "SET a = :one", condition: "a BETWEEN :one AND", given: one},
+		{update: "SET a = :one", condition: "((a = :one))", given: one},
+		{update: "SET a = :one", condition: "a = :one)", given: one},
+	} {
+		in := d.update("item", c.update, c.condition, c.given)
+		in.ExpressionAttributeNames = c.names
+		t.Run(strings.TrimSpace(c.update+" "+c.condition), func(t *testing.T) {
+			_, err := d.UpdateItem(t.Context(), in)
+			invalid(t, err)
+		})
+	}
+	require.Equal(t, d.item("item", attributes{"a": number(1), "s": text("x")}), d.get(t, "item"))
+}
+
+func reservedWords(t *testing.T, d database) {
+	for _, word := range []string{"status", "State", "owner", "name", "segment", "cursor", "month", "ttl", "item", "total", "result", "hash", "data", "time"} {
+		_, err := d.UpdateItem(t.Context(), d.update("item", "SET "+word+" = :v", "", attributes{":v": number(1)}))
+		invalid(t, err, word)
+
+		in := d.update("item", "SET #w = :v", "", attributes{":v": number(1)})
+		in.ExpressionAttributeNames = map[string]string{"#w": word}
+		if word != "item" {
+			_, err = d.UpdateItem(t.Context(), in)
+			require.NoError(t, err, word)
+		}
+	}
+}
+
+// ---- updates
+
+func updates(t *testing.T, d database) {
+	d.put(t, "item", attributes{"a": number(1), "b": number(2), "set": numbers(1, 2, 3),
+		"map": &types.AttributeValueMemberM{Value: attributes{"x": number(1)}}, "list": &types.AttributeValueMemberL{Value: []types.AttributeValue{number(1), number(2), number(3)}}})
+	in := d.update("item", "SET a = :nine, #map.y = :nine, c = if_not_exists(c, :nine), b = if_not_exists(b, :nine), #list[1] = :nine REMOVE #map.x, gone ADD n :nine, fresh :some DELETE #set :some",
+		"", attributes{":nine": number(9), ":some": numbers(2, 3)})
+	in.ExpressionAttributeNames = map[string]string{"#map": "map", "#list": "list", "#set": "set"}
+
+	_, err := d.UpdateItem(t.Context(), in)
+
+	require.NoError(t, err)
+	it := d.get(t, "item")
+	require.Equal(t, number(9), it["a"])
+	require.Equal(t, number(2), it["b"])
+	require.Equal(t, number(9), it["c"])
+	require.Equal(t, number(9), it["n"])
+	require.Equal(t, []string{"1"}, values(it["set"]))
+	require.Equal(t, []string{"2", "3"}, values(it["fresh"]))
+	require.Equal(t, &types.AttributeValueMemberM{Value: attributes{"y": number(9)}}, it["map"])
+	require.Equal(t, &types.AttributeValueMemberL{Value: []types.AttributeValue{number(1), number(9), number(3)}}, it["list"])
+
+	it = d.change(t, "item", "ADD n :minus, fresh :more", attributes{":minus": number(-10), ":more": numbers(3, 4)})
+	require.Equal(t, number(-1), it["n"])
+	require.Equal(t, []string{"2", "3", "4"}, values(it["fresh"]))
+}
+
+func updateBefore(t *testing.T, d database) {
+	d.put(t, "item", attributes{"a": number(1), "b": number(2)})
+
+	it := d.change(t, "item", "SET a = b, b = a, c = a + b", nil)
+
+	require.Equal(t, d.item("item", attributes{"a": number(2), "b": number(1), "c": number(3)}), it)
+}
+
+func updateCreates(t *testing.T, d database) {
+	require.Equal(t, d.item("set", attributes{"a": number(1)}), d.change(t, "set", "SET a = :one", attributes{":one": number(1)}))
+	require.Equal(t, d.item("add", attributes{"a": numbers(1)}), d.change(t, "add", "ADD a :one", attributes{":one": numbers(1)}))
+	_, err := d.UpdateItem(t.Context(), d.update("nowhere", "SET a = :one", "attribute_exists(labourer)", attributes{":one": number(1)}))
+	conditional(t, err)
+	require.Nil(t, d.get(t, "nowhere"))
+}
+
+func updateReturns(t *testing.T, d database) {
+	before := d.put(t, "item", attributes{"a": number(1), "b": number(2)})
+	after := d.item("item", attributes{"a": number(5), "b": number(2)})
+	for asked, want := range map[types.ReturnValue]attributes{
+		types.ReturnValueNone: nil, types.ReturnValueAllOld: before, types.ReturnValueAllNew: after,
+		types.ReturnValueUpdatedOld: {"a": number(1)}, types.ReturnValueUpdatedNew: {"a": number(5)},
+	} {
+		d.put(t, "item", attributes{"a": number(1), "b": number(2)})
+		in := d.update("item", "SET a = :five", "", attributes{":five": number(5)})
+		in.ReturnValues = asked
+		out, err := d.UpdateItem(t.Context(), in)
+		require.NoError(t, err)
+		require.Equal(t, want, out.Attributes, "%s", asked)
+	}
+	out, err := d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: d.control(), Key: d.key("item"), ReturnValues: types.ReturnValueAllOld})
+	require.NoError(t, err)
+	require.Equal(t, after, attributes(out.Attributes))
+	out, err = d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: d.control(), Key: d.key("item"), ReturnValues: types.ReturnValueAllOld})
+	require.NoError(t, err, "what is not there is deleted just as well")
+	require.Nil(t, out.Attributes)
+}
+
+func updateKey(t *testing.T, d database) {
+	_, err := d.UpdateItem(t.Context(), d.update("item", "SET labourer = :x", "", attributes{":x": text("x")}))
+	invalid(t, err)
+	for _, key := range []attributes{{"labourer": text("x")}, {"labourer": text("x"), "item": number(1)}, {"labourer": text("x"), "item": text("x"), "more": text("x")}, {"labourer": text(""), "item": text("x")}} {
+		_, err = d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: d.control(), Key: key})
+		invalid(t, err, key)
+	}
+	_, err = d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.control(), Item: attributes{"labourer": text("x")}})
+	invalid(t, err)
+}
+
+func emptySets(t *testing.T, d database) {
+	_, err := d.UpdateItem(t.Context(), d.update("item", "ADD a :none", "", attributes{":none": numbers()}))
+	invalid(t, err)
+	_, err = d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.control(), Item: d.item("item", attributes{"a": numbers()})})
+	invalid(t, err)
+
+	d.put(t, "item", attributes{"a": numbers(1, 2)})
+	require.Equal(t, d.key("item"), d.change(t, "item", "DELETE a :both", attributes{":both": numbers(1, 2, 3)}))
+	require.Equal(t, d.key("item"), d.change(t, "item", "DELETE a :both", attributes{":both": numbers(1)}))
+}
+
+func itemLarge(t *testing.T, d database) {
+	_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.control(), Item: d.item("item", attributes{"a": text(strings.Repeat("x", 400<<10))})})
+	invalid(t, err)
+	d.put(t, "item", attributes{"a": text(strings.Repeat("x", 399<<10))})
+	_, err = d.UpdateItem(t.Context(), d.update("item", "SET b = :b", "", attributes{":b": text(strings.Repeat("x", 2<<10))}))
+	invalid(t, err)
+	require.NotContains(t, d.get(t, "item"), "b")
+}
+
+// ---- transactions
+
+func (d database) putting(name string, with attributes, condition string) types.TransactWriteItem {
+	p := &types.Put{TableName: d.control(), Item: d.item(name, with)}
+	if condition != "" {
+		p.ConditionExpression = &condition
+	}
+	return types.TransactWriteItem{Put: p}
+}
+
+func (d database) transact(t *testing.T, writes ...types.TransactWriteItem) error {
+	t.Helper()
+	_, err := d.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	return err
+}
+
+func transactionCancelled(t *testing.T, d database) {
+	there := d.put(t, "there", attributes{"a": number(1)})
+	const fresh = "attribute_not_exists(labourer)"
+	refused := d.putting("there", nil, fresh)
+	refused.Put.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+
+	err := d.transact(t, d.putting("new", nil, fresh), refused, types.TransactWriteItem{Delete: &types.Delete{TableName: d.control(), Key: d.key("gone"),
+		ConditionExpression: aws.String("attribute_exists(labourer)")}}, d.putting("other", nil, ""))
+
+	var cancelled *types.TransactionCanceledException
+	require.ErrorAs(t, err, &cancelled)
+	var codes []string
+	for _, r := range cancelled.CancellationReasons {
+		codes = append(codes, aws.ToString(r.Code))
+	}
+	require.Equal(t, []string{"None", "ConditionalCheckFailed", "ConditionalCheckFailed", "None"}, codes)
+	require.Equal(t, there, attributes(cancelled.CancellationReasons[1].Item))
+	require.Nil(t, d.get(t, "new"))
+	require.Nil(t, d.get(t, "other"))
+
+	require.NoError(t, d.transact(t, d.putting("new", nil, fresh), types.TransactWriteItem{Delete: &types.Delete{TableName: d.control(), Key: d.key("there")}},
+		types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: d.control(), Key: d.key("gone"), ConditionExpression: aws.String(fresh)}},
+		types.TransactWriteItem{Update: &types.Update{TableName: d.control(), Key: d.key("other"), UpdateExpression: aws.String("ADD n :one"), ExpressionAttributeValues: attributes{":one": number(1)}}}))
+	require.NotNil(t, d.get(t, "new"))
+	require.Nil(t, d.get(t, "there"))
+	require.Nil(t, d.get(t, "gone"))
+	require.Equal(t, number(1), d.get(t, "other")["n"])
+}
+
+func transactionTwice(t *testing.T, d database) {
+	invalid(t, d.transact(t, d.putting("a", nil, ""), d.putting("a", attributes{"n": number(1)}, "")))
+	require.Nil(t, d.get(t, "a"))
+	require.Error(t, d.transact(t))
+}
+
+func transactionMany(t *testing.T, d database) {
+	var writes []types.TransactWriteItem
+	for i := range 100 {
+		writes = append(writes, d.putting(fmt.Sprintf("item-%03d", i), nil, ""))
+	}
+	require.NoError(t, d.transact(t, writes...))
+	require.Error(t, d.transact(t, append(writes, d.putting("one more", nil, ""))...))
+	require.Nil(t, d.get(t, "one more"))
+}
+
+func transactionToken(t *testing.T, d database) {
+	token := unique("t")
+	in := func(by int) *dynamodb.TransactWriteItemsInput {
+		return &dynamodb.TransactWriteItemsInput{ClientRequestToken: &token, TransactItems: []types.TransactWriteItem{{Update: &types.Update{
+			TableName: d.control(), Key: d.key("item"), UpdateExpression: aws.String("ADD n :by"), ExpressionAttributeValues: attributes{":by": number(by)}}}}}
+	}
+	for range 2 {
+		_, err := d.TransactWriteItems(t.Context(), in(1))
+		require.NoError(t, err)
+	}
+	require.Equal(t, number(1), d.get(t, "item")["n"])
+	_, err := d.TransactWriteItems(t.Context(), in(2))
+	var mismatch *types.IdempotentParameterMismatchException
+	require.ErrorAs(t, err, &mismatch)
+}
+
+// ---- batches
+
+func batchLimits(t *testing.T, d database) {
+	write := func(count int, more ...types.WriteRequest) error {
+		var requests []types.WriteRequest
+		for i := range count {
+			requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: d.key(fmt.Sprintf("item-%d", i))}})
+		}
+		_, err := d.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{*d.control(): append(requests, more...)}})
+		return err
+	}
+	require.NoError(t, write(25))
+	require.NotNil(t, d.get(t, "item-24"))
+	invalid(t, write(26))
+	invalid(t, write(2, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: d.key("item-1")}}), "the same item twice")
+	require.NoError(t, write(0, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: d.key("item-1")}}))
+	require.Nil(t, d.get(t, "item-1"))
+	require.Error(t, write(0))
+}
+
+func batchReads(t *testing.T, d database) {
+	d.put(t, "item-1", attributes{"n": number(1)})
+	read := func(names ...string) (int, error) {
+		var keys []map[string]types.AttributeValue
+		for _, name := range names {
+			keys = append(keys, d.key(name))
+		}
+		out, err := d.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{*d.control(): {Keys: keys, ConsistentRead: aws.Bool(true)}}})
+		if err != nil {
+			return 0, err
+		}
+		return len(out.Responses[*d.control()]), nil
+	}
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("item-%d", i))
+	}
+	found, err := read(names...)
+	require.NoError(t, err)
+	require.Equal(t, 1, found)
+	_, err = read(append(names, "one more")...)
+	invalid(t, err)
+	_, err = read("item-1", "item-1")
+	invalid(t, err)
+	_, err = read()
+	require.Error(t, err)
+}
+
+// ---- queries
+
+func (d database) query(condition string, given attributes) *dynamodb.QueryInput {
+	given[":p"] = text(d.partition)
+	in := &dynamodb.QueryInput{TableName: d.control(), ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("labourer = :p" + condition), ExpressionAttributeValues: given}
+	if strings.Contains(condition, "#item") {
+		in.ExpressionAttributeNames = map[string]string{"#item": "item"}
+	}
+	return in
+}
+
+func (d database) names(t *testing.T, in *dynamodb.QueryInput) []string {
+	t.Helper()
+	out, err := d.Query(t.Context(), in)
+	require.NoError(t, err)
+	names := []string{}
+	for _, it := range out.Items {
+		names = append(names, it["item"].(*types.AttributeValueMemberS).Value)
+	}
+	return names
+}
+
+func queryParts(t *testing.T, d database) {
+	for _, name := range []string{"b#2", "a#1", "b#10", "c", "b#1", "B"} {
+		d.put(t, name, nil)
+	}
+	for condition, want := range map[string][]string{
+		"":                                {"B", "a#1", "b#1", "b#10", "b#2", "c"},
+		" AND begins_with(#item, :x)":     {"b#1", "b#10", "b#2"},
+		" AND #item = :y":                 {"b#2"},
+		" AND #item > :y":                 {"c"},
+		" AND #item <= :x":                {"B", "a#1"},
+		" AND #item BETWEEN :x AND :y":    {"b#1", "b#10", "b#2"},
+		" and #item between :x and :y":    {"b#1", "b#10", "b#2"},
+		" AND begins_with(#item, :never)": {},
+	} {
+		given := attributes{}
+		for name, v := range map[string]string{":x": "b", ":y": "b#2", ":never": "zzz"} {
+			if strings.Contains(condition+" ", name+" ") || strings.Contains(condition, name+")") {
+				given[name] = text(v)
+			}
+		}
+		require.Equal(t, want, d.names(t, d.query(condition, given)), condition)
+	}
+	in := d.query("", attributes{})
+	in.ScanIndexForward, in.Limit = aws.Bool(false), aws.Int32(2)
+	require.Equal(t, []string{"c", "b#2"}, d.names(t, in))
+}
+
+func queryPages(t *testing.T, d database) {
+	var want []string
+	for i := range 7 {
+		want = append(want, fmt.Sprintf("item-%d", i))
+		d.put(t, want[i], attributes{"a": text(strings.Repeat("x", 200<<10))})
+	}
+	for _, limit := range []int32{0, 1, 3, 7} {
+		for _, backwards := range []bool{false, true} {
+			in := d.query("", attributes{})
+			if in.ScanIndexForward = aws.Bool(!backwards); limit > 0 {
+				in.Limit = &limit
+			}
+			var got []string
+			pages := 0
+			for {
+				out, err := d.Query(t.Context(), in)
+				require.NoError(t, err)
+				pages++
+				for _, it := range out.Items {
+					got = append(got, it["item"].(*types.AttributeValueMemberS).Value)
+				}
+				if len(out.LastEvaluatedKey) == 0 {
+					break
+				}
+				in.ExclusiveStartKey = out.LastEvaluatedKey
+			}
+			if backwards {
+				slices.Reverse(got)
+			}
+			require.Equal(t, want, got, "limit %d, backwards %t", limit, backwards)
+			require.Greater(t, pages, 1, "1.4 MB are no single page")
+		}
+	}
+}
+
+func queryIndex(t *testing.T, d database) {
+	month := d.partition
+	for i, at := range []int{30, 10, 20} {
+		_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.jobs(), Item: attributes{"job_id": text(fmt.Sprintf("%s-%d", d.partition, i)), "item": text("job"),
+			"month": text(month), "submitted_at": number(at), "labourer": text("l"), "total": number(5)}})
+		require.NoError(t, err)
+	}
+	_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.jobs(), Item: attributes{"job_id": text(d.partition), "item": text("text"), "month": text(month)}})
+	require.NoError(t, err, "an item without the index' range key is not in it")
+	in := &dynamodb.QueryInput{TableName: d.jobs(), IndexName: aws.String("by_month"), ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#m = :m"),
+		ExpressionAttributeNames: map[string]string{"#m": "month"}, ExpressionAttributeValues: attributes{":m": text(month)}}
+	var items []map[string]types.AttributeValue
+	shortly(t, func() bool {
+		out, err := d.Query(t.Context(), in)
+		require.NoError(t, err)
+		items = out.Items
+		return len(items) == 3
+	}, "three items in the index")
+	require.Equal(t, attributes{"job_id": text(d.partition + "-0"), "item": text("job"), "month": text(month), "submitted_at": number(30), "labourer": text("l")}, attributes(items[0]))
+	require.Equal(t, number(10), items[2]["submitted_at"])
+
+	in.Limit = aws.Int32(2)
+	out, err := d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.Len(t, out.LastEvaluatedKey, 4, "the index' keys and the table's")
+	in.ExclusiveStartKey = out.LastEvaluatedKey
+	out, err = d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.Len(t, out.Items, 1)
+
+	in.ExclusiveStartKey, in.ConsistentRead = nil, aws.Bool(true)
+	_, err = d.Query(t.Context(), in)
+	invalid(t, err)
+}
+
+func queryRefused(t *testing.T, d database) {
+	in := d.query("", attributes{})
+	in.KeyConditionExpression, in.ExpressionAttributeNames = aws.String("#item = :p"), map[string]string{"#item": "item"}
+	_, err := d.Query(t.Context(), in)
+	invalid(t, err, "without the hash key")
+	in = d.query(" AND #item BETWEEN :high AND :low", attributes{":high": text("b"), ":low": text("a")})
+	_, err = d.Query(t.Context(), in)
+	invalid(t, err, "bounds the wrong way round")
+}
+
+func projections(t *testing.T, d database) {
+	d.put(t, "item", attributes{"a": number(1), "map": &types.AttributeValueMemberM{Value: attributes{"x": number(1), "y": number(2)}}})
+
+	out, err := d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: d.control(), Key: d.key("item"), ProjectionExpression: aws.String("#m.y, a, nothing"),
+		ExpressionAttributeNames: map[string]string{"#m": "map"}})
+
+	require.NoError(t, err)
+	require.Equal(t, attributes{"a": number(1), "map": &types.AttributeValueMemberM{Value: attributes{"y": number(2)}}}, attributes(out.Item))
+}
+
+func countRace(t *testing.T, d database) {
+	racers := make([]func() error, 16)
+	for i := range racers {
+		racers[i] = func() error {
+			_, err := d.UpdateItem(t.Context(), d.update("item", "ADD n :one, who :me", "", attributes{":one": number(1), ":me": numbers(i)}))
+			return err
+		}
+	}
+	require.Equal(t, 16, race(t, errors.New("none may fail"), racers...))
+	it := d.get(t, "item")
+	require.Equal(t, number(16), it["n"])
+	require.Len(t, values(it["who"]), 16)
+}

@@ -1,0 +1,255 @@
+package expression_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/drover-run/drover/shared/memory/expression"
+)
+
+func number(n string) types.AttributeValue { return &types.AttributeValueMemberN{Value: n} }
+func text(s string) types.AttributeValue   { return &types.AttributeValueMemberS{Value: s} }
+
+var given = expression.Item{":one": number("1"), ":two": number("2"), ":x": text("x"), ":list": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("z")}}}
+
+// among is those of the given values that the text names.
+func among(of string) expression.Item {
+	var out expression.Item
+	for name, v := range given {
+		if strings.Contains(of, name) {
+			if out == nil {
+				out = expression.Item{}
+			}
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// whyNot is the reason for which an update is refused.
+func whyNot(t *testing.T, update string, names map[string]string) string {
+	t.Helper()
+	scope, err := expression.NewScope(names, among(update))
+	require.NoError(t, err)
+	u, err := expression.ParseUpdate(update)
+	if err == nil {
+		var bound *expression.BoundUpdate
+		if bound, err = u.Bind(scope); err == nil {
+			_, err = bound.Apply(expression.Item{"s": text("s"), "m": &types.AttributeValueMemberM{Value: expression.Item{}}})
+		}
+	}
+	var refused *expression.Error
+	require.ErrorAs(t, err, &refused, update)
+	return refused.Reason
+}
+
+func TestUpdatesThatAreWrongAreRefusedWithDynamoDBsWords(t *testing.T) {
+	for update, why := range map[string]string{
+		"":                                 "The expression can not be empty;",
+		"SET a :one":                       `Syntax error; token: ":one"`,
+		"SET a = :one,":                    `Syntax error; token: "<EOF>"`,
+		"SET a = ":                         `Syntax error; token: "<EOF>"`,
+		"SET a = :one b = :two":            `Syntax error; token: "B"`,
+		"SET a = :one SET b = :two":        `The "SET" section can only be used once in an update expression;`,
+		"SET a = :one, a = :two":           "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a]",
+		"SET a.b = :one REMOVE a":          "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a.b], path two: [a]",
+		"SET #a = :one":                    "An expression attribute name used in the document path is not defined; attribute name: #a",
+		"SET a = :nine":                    "An expression attribute value used in expression is not defined; attribute value: :nine",
+		"SET status = :one":                "Attribute name is a reserved keyword; reserved keyword: status",
+		"SET a = s + :one":                 "An operand in the update expression has an incorrect data type",
+		"SET a = nothing":                  "The provided expression refers to an attribute that does not exist in the item",
+		"SET a.b = :one":                   "The document path provided in the update expression is invalid for update",
+		"SET s.b = :one":                   "The document path provided in the update expression is invalid for update",
+		"REMOVE a.b":                       "The document path provided in the update expression is invalid for update",
+		"SET a = unknown(:one)":            "Invalid function name; function: unknown",
+		"SET a = if_not_exists(:one,:two)": "Operator or function requires a document path; operator or function: if_not_exists",
+		"SET a = if_not_exists(a)":         "Incorrect number of operands for operator or function; operator or function: if_not_exists, number of operands: 1",
+		"SET a = list_append(:list, :one)": "An operand in the update expression has an incorrect data type",
+		"ADD s :one":                       "An operand in the update expression has an incorrect data type",
+		"ADD a :x":                         "Incorrect operand type for operator or function; operator: ADD, operand type: S",
+		"DELETE a :one":                    "Incorrect operand type for operator or function; operator: DELETE, operand type: N",
+		"ADD m.b :one":                     "The ADD action can only be used on top-level attributes; path: [m.b]",
+		"SET a = :one; DROP":               `Syntax error; token: ";"`,
+		"SET _a = :one":                    `Syntax error; token: "_"`,
+		strings.Repeat("x", 5000):          "Expression size has exceeded the maximum allowed size; expression size: 5000",
+	} {
+		require.Equal(t, why, whyNot(t, update, nil), update)
+	}
+	require.Equal(t, "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a]",
+		whyNot(t, "SET #a = :one, #b = :two", map[string]string{"#a": "a", "#b": "a"}), "by the names behind the placeholders")
+}
+
+func TestEachWordOfAnExpressionHasToBeDefinedAndUsed(t *testing.T) {
+	for name, c := range map[string]struct {
+		names  map[string]string
+		values expression.Item
+		why    string
+	}{
+		"an unused name":     {names: map[string]string{"#a": "a", "#b": "b"}, why: "Value provided in ExpressionAttributeNames unused in expressions: keys: {#b}"},
+		"an unused value":    {names: map[string]string{"#a": "a"}, values: given, why: "Value provided in ExpressionAttributeValues unused in expressions: keys: {:list, :one, :two, :x}"},
+		"names without any":  {names: map[string]string{}, why: "ExpressionAttributeNames must not be empty"},
+		"values without any": {values: expression.Item{}, why: "ExpressionAttributeValues must not be empty"},
+		"a name's form":      {names: map[string]string{"a": "a"}, why: `ExpressionAttributeNames contains invalid key: Syntax error; key: "a"`},
+		"a value's form":     {values: expression.Item{"one": number("1")}, why: `ExpressionAttributeValues contains invalid key: Syntax error; key: "one"`},
+		"no number":          {values: expression.Item{":n": number("1o")}, why: "ExpressionAttributeValues contains invalid value: The parameter cannot be converted to a numeric value: 1o for key :n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scope, err := expression.NewScope(c.names, c.values)
+			if err == nil {
+				condition, parsed := expression.ParseCondition("attribute_exists(#a)")
+				require.NoError(t, parsed)
+				_, bound := condition.Bind(scope)
+				require.NoError(t, bound)
+				err = scope.Unused(true)
+			}
+			require.EqualError(t, err, c.why)
+		})
+	}
+	scope, err := expression.NewScope(nil, given)
+	require.NoError(t, err)
+	require.EqualError(t, scope.Unused(false), "ExpressionAttributeValues can only be specified when using expressions")
+}
+
+func TestListsGrowAndShrinkByTheNumbersFromBefore(t *testing.T) {
+	list := func(elements ...string) types.AttributeValue {
+		var out []types.AttributeValue
+		for _, e := range elements {
+			out = append(out, text(e))
+		}
+		return &types.AttributeValueMemberL{Value: out}
+	}
+	for update, want := range map[string]types.AttributeValue{
+		"REMOVE a[0], a[2]":              list("b", "d"),
+		"REMOVE a[1], a[99]":             list("a", "c", "d"),
+		"SET a = list_append(a, :list)":  list("a", "b", "c", "d", "z"),
+		"SET a = list_append(:list, a)":  list("z", "a", "b", "c", "d"),
+		"SET a[0] = :x, a[99] = :x":      list("x", "b", "c", "d", "x"),
+		"SET a = if_not_exists(a, :one)": list("a", "b", "c", "d"),
+	} {
+		u, err := expression.ParseUpdate(update)
+		require.NoError(t, err)
+		scope, err := expression.NewScope(nil, among(update))
+		require.NoError(t, err)
+		bound, err := u.Bind(scope)
+		require.NoError(t, err)
+		before := expression.Item{"a": list("a", "b", "c", "d")}
+
+		after, err := bound.Apply(before)
+
+		require.NoError(t, err)
+		require.Equal(t, want, after["a"], update)
+		require.Equal(t, list("a", "b", "c", "d"), before["a"], "what was before stays as it was")
+	}
+}
+
+func TestNumbersHaveOneForm(t *testing.T) {
+	for given, want := range map[string]string{
+		"0": "0", "-0": "0", "007": "7", "+1": "1", "1.0": "1", "1.50": "1.5", "-.5": "-0.5", "1e3": "1000", "1.5E-3": "0.0015", "12e-1": "1.2",
+		"99999999999999999999": "99999999999999999999", "0.00000": "0", "-9223372036854775809": "-9223372036854775809",
+	} {
+		got, err := expression.Canonical(given)
+		require.NoError(t, err, given)
+		require.Equal(t, want, got, given)
+	}
+	for _, wrong := range []string{"", "-", "one", "1e", "0x10", "1_000", "NaN", "Infinity", "1e126", "1e-131", "123456789012345678901234567890123456789", "1.2.3", " 1"} {
+		_, err := expression.Canonical(wrong)
+		require.Error(t, err, wrong)
+	}
+}
+
+func TestNumbersCompareAndAddUpExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.Int32().Draw(t, "a"), rapid.Int32().Draw(t, "b")
+		as, err := expression.Canonical(itoa(int64(a)) + rapid.SampledFrom([]string{"", "e0", ".0"}).Draw(t, "form"))
+		require.NoError(t, err)
+		order, comparable := expression.Compare(number(as), number(itoa(int64(b))))
+		require.True(t, comparable)
+		switch {
+		case a < b:
+			require.Negative(t, order)
+		case a > b:
+			require.Positive(t, order)
+		default:
+			require.Zero(t, order)
+		}
+		u, err := expression.ParseUpdate("ADD n :b SET d = n - :b")
+		require.NoError(t, err)
+		scope, err := expression.NewScope(nil, expression.Item{":b": number(itoa(int64(b)))})
+		require.NoError(t, err)
+		bound, err := u.Bind(scope)
+		require.NoError(t, err)
+		after, err := bound.Apply(expression.Item{"n": number(as)})
+		require.NoError(t, err)
+		require.Equal(t, number(itoa(int64(a)+int64(b))), after["n"])
+		require.Equal(t, number(itoa(int64(a)-int64(b))), after["d"])
+	})
+	fifth, _ := expression.Compare(number("0.2"), number("0.20"))
+	require.Zero(t, fifth)
+	tiny, _ := expression.Compare(number("1e-130"), number("0"))
+	require.Positive(t, tiny)
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+func TestSetsAreEqualWhateverTheirOrder(t *testing.T) {
+	require.True(t, expression.Equal(&types.AttributeValueMemberNS{Value: []string{"1", "10", "2"}}, &types.AttributeValueMemberNS{Value: []string{"10.0", "2", "1"}}))
+	require.False(t, expression.Equal(&types.AttributeValueMemberNS{Value: []string{"1"}}, &types.AttributeValueMemberSS{Value: []string{"1"}}))
+	require.True(t, expression.Equal(&types.AttributeValueMemberSS{Value: []string{"a", "b"}}, &types.AttributeValueMemberSS{Value: []string{"b", "a"}}))
+	require.Error(t, expression.Check(&types.AttributeValueMemberNS{Value: []string{"1", "1.0"}}), "the same number twice")
+	require.Error(t, expression.Check(&types.AttributeValueMemberL{Value: []types.AttributeValue{&types.AttributeValueMemberSS{}}}), "also deep inside")
+}
+
+func TestDeepNestingIsRefusedAndNotACrash(t *testing.T) {
+	_, err := expression.ParseCondition(strings.Repeat("NOT ", 900) + "a = :x")
+	require.ErrorContains(t, err, "nested too deeply")
+	_, err = expression.ParseUpdate("SET a = " + strings.Repeat("if_not_exists(a,", 200) + ":x")
+	require.ErrorContains(t, err, "nested too deeply")
+}
+
+func FuzzCondition(f *testing.F) {
+	for _, seed := range []string{"a = :one AND NOT (b IN (:two, :x) OR size(c) >= :one)", "attribute_not_exists(a.b[3].#c)", "a BETWEEN :one AND :two", "begins_with(a, :x) or contains(b, :x)", "((a", "a =", ":one = :one"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		condition, err := expression.ParseCondition(text)
+		if err != nil {
+			return
+		}
+		scope, err := expression.NewScope(map[string]string{"#c": "c"}, given)
+		require.NoError(t, err)
+		if bound, err := condition.Bind(scope); err == nil {
+			require.Equal(t, bound.Holds(nil), bound.Holds(expression.Item{}), "what is not there has no attributes")
+		}
+	})
+}
+
+func FuzzUpdate(f *testing.F) {
+	for _, seed := range []string{"SET a = :one, b.c = if_not_exists(b.c, :two) REMOVE d[1] ADD e :one DELETE f :x", "SET a = list_append(a, :list) + :one", "REMOVE a", "SET"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		update, err := expression.ParseUpdate(text)
+		if err != nil {
+			return
+		}
+		scope, err := expression.NewScope(map[string]string{"#c": "c"}, given)
+		require.NoError(t, err)
+		bound, err := update.Bind(scope)
+		if err != nil {
+			return
+		}
+		before := expression.Item{"a": number("1"), "l": &types.AttributeValueMemberL{Value: []types.AttributeValue{number("1")}}, "m": &types.AttributeValueMemberM{Value: expression.Item{}}}
+		kept := expression.CloneItem(before)
+		if after, err := bound.Apply(before); err == nil {
+			for name, v := range after {
+				require.NoError(t, expression.Check(v), name)
+			}
+		}
+		require.True(t, expression.EqualItems(kept, before), "what was before stays as it was")
+	})
+}
