@@ -76,8 +76,8 @@ func TestAthenasTableHasEveryFieldOfTheArchive(t *testing.T) {
 	for _, match := range column.FindAllStringSubmatch(definition, -1) {
 		columns = append(columns, match[1])
 	}
-	for i := range reflect.TypeFor[archive.Record]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[archive.Record]().Field(i).Tag.Get("json"), ",")
+	for field := range reflect.TypeFor[archive.Record]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		fields = append(fields, name)
 	}
 

@@ -11,7 +11,7 @@ import (
 
 const (
 	// patience is how long something may take that takes a second on an idle machine: test machines are slow, and busy with other tests.
-	patience = 2 * time.Minute
+	patience = 4 * time.Minute
 	// glance is how long a test looks away between two looks.
 	glance = 50 * time.Millisecond
 )

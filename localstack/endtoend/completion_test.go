@@ -2,7 +2,6 @@ package endtoend
 
 import (
 	"encoding/json"
-	"fmt"
 	"testing"
 	"time"
 
@@ -120,7 +119,7 @@ func TestHeartbeatsKeepALeaseThatWouldHaveEnded(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
-	s.apply(t, d.labourer(1, object{"max_duration": "4s", "cooldown": "4s"}))
+	s.apply(t, d.labourer(1, object{"max_duration": "10s", "cooldown": "10s"}))
 	s.submit(t, tasks(1, nil))
 	slow := d.take(t, 1)[0]
 	leases, err := s.control.Leases(t.Context(), named(t))
@@ -206,6 +205,6 @@ func (s *stack) call(t *testing.T, call object) {
 func (s *stack) refused(t *testing.T, call object) string {
 	t.Helper()
 	out := s.invoke(t, call)
-	require.NotNil(t, out.FunctionError, fmt.Sprintf("%v: %s", call, out.Payload))
+	require.NotNil(t, out.FunctionError, "%v: %s", call, out.Payload)
 	return string(out.Payload)
 }

@@ -37,11 +37,7 @@ func (s *stack) desk(t *testing.T) desk {
 
 // labourer is the definition of a labourer whose tasks come to the desk.
 func (d desk) labourer(most int, more object) object {
-	out := object{"target": object{"sqs": d.url}, "max_simultaneous_invocations": most, "retry": impatient}
-	for name, value := range more {
-		out[name] = value
-	}
-	return out
+	return with(object{"target": object{"sqs": d.url}, "max_simultaneous_invocations": most, "retry": impatient}, more)
 }
 
 // take waits for the next n tasks.
@@ -99,11 +95,7 @@ func (d delivery) completed() object {
 
 // failed is the completion of a task that failed; more is laid over it.
 func (d delivery) failed(more object) object {
-	out := object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "failed", "error": object{"type": "Boom", "message": "as told"}}
-	for name, value := range more {
-		out[name] = value
-	}
-	return out
+	return with(object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "failed", "error": object{"type": "Boom", "message": "as told"}}, more)
 }
 
 // running is a task's heartbeat.

@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +16,7 @@ import (
 
 // onLambda is the definition of a labourer whose worker is one of the functions that are deployed for the tests.
 func onLambda(function string, most int, more object) object {
-	out := object{"target": object{"lambda": world.workers[function]}, "max_simultaneous_invocations": most, "retry": impatient}
-	for name, value := range more {
-		out[name] = value
-	}
-	return out
+	return with(object{"target": object{"lambda": world.workers[function]}, "max_simultaneous_invocations": most, "retry": impatient}, more)
 }
 
 func TestAJobsTasksAllCompleteAndAreArchived(t *testing.T) {
@@ -34,7 +31,7 @@ func TestAJobsTasksAllCompleteAndAreArchived(t *testing.T) {
 
 	require.EqualValues(t, 9, s.fact(t, "JobScheduled", object{"job_id": id})["tasks"])
 	ended := s.fact(t, "JobCompleted", object{"job_id": id})
-	require.EqualValues(t, []any{named(t), 9., 9., 0., 0.},
+	require.Equal(t, []any{named(t), 9., 9., 0., 0.},
 		[]any{ended["labourer_id"], ended["total"], ended["completed"], ended["dead"], ended["cancelled"]})
 	require.Equal(t, ledger.Counts{Completed: 9}, s.ended(t, id).Counts)
 	records := s.archived(t, id)
@@ -165,4 +162,31 @@ func TestTasksWaitForTheirTime(t *testing.T) {
 	for _, r := range s.archived(t, named(t)) {
 		require.False(t, r.Attempts[0].DispatchedAt.Before(notBefore), "started at %s", r.Attempts[0].DispatchedAt)
 	}
+}
+
+func TestManySmallJobsAtOnceAreEachDoneWhole(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	s.apply(t, onLambda("Worker", 6, nil))
+	jobs := map[string]int{}
+
+	for i := range 12 {
+		id := fmt.Sprintf("%s-%d", named(t), i)
+		jobs[id] = i % 4 // also jobs without tasks
+		s.put(t, "SubmitJob", tasks(jobs[id], object{"labourer": named(t), "job_id": id}))
+	}
+
+	for id, n := range jobs {
+		require.EqualValues(t, n, s.fact(t, "JobScheduled", object{"job_id": id})["tasks"])
+		require.Equal(t, ledger.Counts{Completed: n}, s.ended(t, id).Counts)
+	}
+	done := map[string]int{}
+	for _, r := range s.archived(t, named(t)) {
+		requireCompleted(t, r, 1)
+		done[r.JobID]++
+	}
+	for id, n := range jobs {
+		require.Equal(t, n, done[id], id)
+	}
+	s.idle(t)
 }

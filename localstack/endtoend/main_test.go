@@ -53,7 +53,7 @@ type surroundings struct {
 	once     sync.Once
 	err      error
 	emulator *localstack.Emulator
-	meter    *meter
+	witness  *witness
 	stack    *stack
 	workers  map[string]string // the outputs of the stack of workers
 }
@@ -81,10 +81,10 @@ func (w *surroundings) begin(ctx context.Context) (err error) {
 	if err := build(ctx); err != nil {
 		return err
 	}
-	if w.meter, err = startMeter(); err != nil {
+	if w.witness, err = startWitness(); err != nil {
 		return err
 	}
-	w.emulator, err = localstack.Start(ctx, localstack.Options{Auth: true, FunctionEndpoint: w.meter.endpoint})
+	w.emulator, err = localstack.Start(ctx, localstack.Options{Auth: true, FunctionEndpoint: w.witness.endpoint})
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (w *surroundings) begin(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w.meter.target.Store(target)
+	w.witness.target.Store(target)
 	if w.stack, err = newStack(ctx, w.emulator, "drover"); err != nil {
 		return err
 	}
@@ -112,8 +112,8 @@ func (w *surroundings) end() error {
 	if w.emulator != nil {
 		errs = append(errs, w.emulator.Stop())
 	}
-	if w.meter != nil {
-		errs = append(errs, w.meter.server.Close())
+	if w.witness != nil {
+		errs = append(errs, w.witness.server.Close())
 	}
 	return errors.Join(errs...)
 }

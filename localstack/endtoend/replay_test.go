@@ -43,7 +43,7 @@ func TestTheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
 			s.put(t, "ReplayTasks", command)
 			s.complete(t, fourth)
 			ended := s.fact(t, "JobCompleted", object{"job_id": named(t), "generation": 2.})
-			require.EqualValues(t, []any{2., 2., 0.}, []any{ended["total"], ended["completed"], ended["dead"]})
+			require.Equal(t, []any{2., 2., 0.}, []any{ended["total"], ended["completed"], ended["dead"]})
 			s.settled(t, "JobsQueueUrl")
 			require.Zero(t, d.waiting(t), "it was replayed again")
 			s.requireTwoLives(t, dead)

@@ -24,10 +24,10 @@ func TestAWorkerOfSoswRunsUnchanged(t *testing.T) {
 		"WorkerAssistantFunctionName="+s.out["WorkerAssistantFunctionName"], "CompletionsQueueArn="+s.out["CompletionsQueueArn"])
 	require.NoError(t, err)
 	s.configureSosw(t, worker["WordCounterName"], object{"sosw_worker_assistant_lambda": s.out["WorkerAssistantFunctionName"]})
-	configuration := strings.ReplaceAll(example(t, "sosw_orchestrator_config.json"), "arn:aws:lambda:us-west-2:000000000000:function:word_counter", worker["WordCounter"])
-	file := filepath.Join(t.TempDir(), "sosw_orchestrator_config.json")
-	require.NoError(t, os.WriteFile(file, []byte(configuration), 0o600))
-	s.cli(t, "apply", "--wire", "-f", file)
+	own := filepath.Join(t.TempDir(), "sosw_orchestrator_config.json")
+	text := strings.ReplaceAll(example(t, "sosw_orchestrator_config.json"), "arn:aws:lambda:us-west-2:000000000000:function:word_counter", worker["WordCounter"])
+	require.NoError(t, os.WriteFile(own, []byte(text), 0o600))
+	s.cli(t, "apply", "--wire", "-f", own, "-f", filepath.Join(checkout, "examples", "sosw", "sosw_scheduler_config.json"))
 
 	var job any
 	require.NoError(t, json.Unmarshal([]byte(example(t, "job.json")), &job))

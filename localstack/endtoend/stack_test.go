@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -122,24 +122,19 @@ func newStack(ctx context.Context, e *localstack.Emulator, name string) (*stack,
 	return s, err
 }
 
-// cli runs bin/drover on the stack and is what it printed as JSON, in lines.
-func (s *stack) cli(t *testing.T, arguments ...string) string {
-	t.Helper()
-	program, err := filepath.Abs(filepath.Join(checkout, "bin", "drover"))
-	require.NoError(t, err)
-	var printed bytes.Buffer
-	environ := append(s.emulator.Environ(), "DROVER_STACK="+s.name)
-	require.NoError(t, run(t.Context(), environ, &printed, program, append([]string{"--json"}, arguments...)...))
-	return printed.String()
-}
-
 // named is the test's own name for its labourer, its job, its queue.
 func named(t *testing.T) string {
-	return strings.NewReplacer("/", ".").Replace(strings.TrimPrefix(t.Name(), "Test"))
+	return strings.NewReplacer("/", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))
 }
 
 // object is a JSON object.
 type object = map[string]any
+
+// with is an object with what more has laid over it.
+func with(o, more object) object {
+	maps.Copy(o, more)
+	return o
+}
 
 // apply applies a labourer under the test's name, over whatever was applied before.
 func (s *stack) apply(t *testing.T, definition object) {
@@ -187,10 +182,7 @@ func (s *stack) put(t *testing.T, detailType string, detail any) string {
 // submit submits a job for the test's labourer under the test's name, and is its id.
 func (s *stack) submit(t *testing.T, attributes object) string {
 	t.Helper()
-	detail := object{"job_id": named(t), "labourer": named(t)}
-	for name, value := range attributes {
-		detail[name] = value
-	}
+	detail := with(object{"job_id": named(t), "labourer": named(t)}, attributes)
 	s.put(t, "SubmitJob", detail)
 	return detail["job_id"].(string)
 }
@@ -201,11 +193,7 @@ func tasks(n int, attributes object) object {
 	for i := range sections {
 		sections[i] = i
 	}
-	out := object{"job_schema_name": "sections", "isolate_sections": true, "sections": sections}
-	for name, value := range attributes {
-		out[name] = value
-	}
-	return out
+	return with(object{"job_schema_name": "sections", "isolate_sections": true, "sections": sections}, attributes)
 }
 
 // ended waits until a job has come to its end, and is its record.

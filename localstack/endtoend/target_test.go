@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
@@ -99,4 +100,25 @@ func TestAFIFOQueueGetsTasksInOrderByGroup(t *testing.T) {
 	})
 	require.Equal(t, map[string][]float64{"one": {1, 2, 3}, "two": {1, 2, 3}}, stores)
 	s.ended(t, named(t))
+}
+
+// A function that takes no more just now has not begun: its task comes again, and no attempt was burnt.
+func TestAThrottledFunctionBurnsNoAttempt(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	_, err := s.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{
+		FunctionName: aws.String(world.workers["NarrowWorker"]), ReservedConcurrentExecutions: aws.Int32(1)})
+	require.NoError(t, err)
+	s.apply(t, onLambda("NarrowWorker", 3, object{"max_attempts": 1}))
+
+	s.submit(t, tasks(4, object{"do": "meet", "meet": 1}))
+
+	s.tick(t, "the job to be done", func() bool { return len(s.bus.told("JobCompleted", object{"job_id": named(t)})) > 0 })
+	require.Equal(t, ledger.Counts{Completed: 4}, s.ended(t, named(t)).Counts)
+	require.Positive(t, s.counted(t, "NeverStarted"), "nothing was throttled")
+	for _, r := range s.archived(t, named(t)) {
+		require.Equal(t, 1, r.Attempt)
+		require.JSONEq(t, `{"running": 1}`, string(r.Result))
+	}
+	s.idle(t)
 }

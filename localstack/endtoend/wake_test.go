@@ -126,5 +126,5 @@ func TestAStormOfWakesCostsLittle(t *testing.T) {
 // claims is how many transactions have tried to put a lease of the test's labourer.
 func (s *stack) claims(t *testing.T) int {
 	t.Helper()
-	return world.meter.count("TransactWriteItems", `"`+named(t)+`"`, "lease#")
+	return world.witness.count("TransactWriteItems", `"`+named(t)+`"`, "lease#")
 }

@@ -1,0 +1,171 @@
+package endtoend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/localstack"
+)
+
+// metered is a stack on a local AWS of its own, so that nothing is counted but what its test does. Only the functions' calls are.
+type metered struct {
+	*stack
+	meter *localstack.Meter
+}
+
+func newMetered(t *testing.T) metered {
+	t.Helper()
+	shared(t) // what is deployed is built
+	ctx, cancel := context.WithTimeout(t.Context(), begin)
+	defer cancel()
+	m, err := localstack.StartMeter()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Stop()) })
+	emulator, err := localstack.Start(ctx, localstack.Options{FunctionEndpoint: m.Endpoint})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, emulator.Stop()) })
+	require.NoError(t, m.Forward(emulator.Endpoint))
+	s, err := newStack(ctx, emulator, "metered")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.Empty(t, s.bus.close()) })
+	require.NoError(t, s.schema(ctx, "sections", "section"))
+	return metered{s, m}
+}
+
+// usage is what all functions together have cost so far, when no orchestration is under way.
+func (m metered) usage(t *testing.T) localstack.Usage {
+	t.Helper()
+	await(t, "all orchestrations to end", func() (int, bool) {
+		running, err := m.machines.ListExecutions(t.Context(), &sfn.ListExecutionsInput{
+			StateMachineArn: aws.String(m.out["OrchestrateStateMachineArn"]), StatusFilter: sfntypes.ExecutionStatusRunning})
+		require.NoError(t, err)
+		return len(running.Executions), len(running.Executions) == 0
+	})
+	var all localstack.Usage
+	for _, usage := range m.meter.Usage() {
+		all = all.Plus(usage)
+	}
+	return all
+}
+
+// reportTogether sends completions as a busy fleet of workers does: in full batches.
+func (m metered) reportTogether(t *testing.T, messages []object) {
+	t.Helper()
+	for first := 0; first < len(messages); first += 10 {
+		in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(m.out["CompletionsQueueUrl"])}
+		for i, message := range messages[first:min(first+10, len(messages))] {
+			text, err := json.Marshal(message)
+			require.NoError(t, err)
+			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: aws.String(string(text))})
+		}
+		out, err := m.sqs.SendMessageBatch(t.Context(), in)
+		require.NoError(t, err)
+		require.Empty(t, out.Failed)
+	}
+}
+
+func TestWhatWorkCosts(t *testing.T) { //nolint:tparallel // one after the other: what each costs is told apart by time
+	t.Parallel()
+	m := newMetered(t)
+	t.Run("tasks", m.tasks)
+	for _, n := range []int{1, 10, 100} {
+		t.Run(fmt.Sprintf("a claim of %d", n), func(t *testing.T) { m.claim(t, n) })
+	}
+}
+
+func (m metered) tasks(t *testing.T) {
+	d := m.desk(t)
+	const all = 200
+	m.apply(t, d.labourer(all, object{"retry": object{"min": "1s", "initial": "1s", "max": "1s"}}))
+	var last localstack.Usage
+	each := func(t *testing.T, name string) (units, calls float64) {
+		now := m.usage(t)
+		spent := now.Since(last)
+		last = now
+		units, calls = spent.WriteUnits/all, float64(spent.Total())/all
+		t.Logf("%s: %.2f write units, %.2f read units, %.2f calls a task: %v", name, units, spent.ReadUnits/all, calls, spent.Calls)
+		return units, calls
+	}
+	last = m.usage(t)
+
+	id := m.submit(t, tasks(all, object{"job_id": "happy"}))
+	var reports []object
+	for _, one := range d.take(t, all) {
+		reports = append(reports, one.completed())
+	}
+	m.reportTogether(t, reports)
+	m.ended(t, id)
+	happy, calls := each(t, "created, run, completed, archived")
+	require.LessOrEqual(t, happy, 2.5, "write units of a task")
+	require.LessOrEqual(t, calls, 4., "calls of a task")
+
+	id = m.submit(t, tasks(all, object{"job_id": "again"}))
+	reports = nil
+	for _, one := range d.take(t, all) {
+		reports = append(reports, one.failed(nil))
+	}
+	m.reportTogether(t, reports)
+	reports = nil
+	for _, one := range d.take(t, all) {
+		require.Equal(t, 2, one.attempt)
+		reports = append(reports, one.completed())
+	}
+	m.reportTogether(t, reports)
+	m.ended(t, id)
+	retried, _ := each(t, "the same with a retry of each")
+	require.LessOrEqual(t, retried-happy, 2.5, "write units of a retry")
+	for _, transitions := range m.backoffs(t) {
+		require.LessOrEqual(t, transitions, 6, "transitions of a batch that waits for its retry")
+	}
+}
+
+// backoffs is how many transitions each execution of the backoff machine has made.
+func (m metered) backoffs(t *testing.T) []int {
+	t.Helper()
+	all, err := m.machines.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: aws.String(m.out["BackoffStateMachineArn"])})
+	require.NoError(t, err)
+	require.NotEmpty(t, all.Executions)
+	var out []int
+	for _, e := range all.Executions {
+		history, err := m.machines.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: e.ExecutionArn})
+		require.NoError(t, err)
+		n := 1 // to the end
+		for _, event := range history.Events {
+			if strings.HasSuffix(string(event.Type), "StateEntered") {
+				n++
+			}
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// claim wants a claim to cost the same however many tasks it takes, and however many are queued behind them.
+func (m metered) claim(t *testing.T, n int) {
+	d := m.desk(t)
+	m.apply(t, d.labourer(n, nil))
+	require.NoError(t, m.control.SetPaused(t.Context(), named(t), true))
+	m.submit(t, tasks(600, nil))
+	m.fact(t, "JobScheduled", object{"job_id": named(t)})
+	require.Equal(t, "the labourer is paused", m.orchestrate(t, wake(t)).Assessed.Reason)
+	require.NoError(t, m.control.SetPaused(t.Context(), named(t), false))
+	before := m.usage(t)
+
+	require.Equal(t, n, m.orchestrate(t, wake(t)).Assessed.Running)
+
+	spent := m.usage(t).Since(before)
+	t.Logf("a claim of %d and its dispatch: %.0f write units, %v", n, spent.WriteUnits, spent.Calls)
+	require.LessOrEqual(t, spent.WriteUnits, 12., "write units of a claim and its dispatch")
+	delete(spent.Calls, "sqs SendMessageBatch") // of ten each
+	require.LessOrEqual(t, spent.Total(), 30, "calls of an execution that claims once, with all that it looks at")
+}
