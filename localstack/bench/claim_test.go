@@ -108,7 +108,7 @@ func (f *field) putBack(b *testing.B, leases []string) {
 
 func (f *field) claim(b *testing.B) []string {
 	b.Helper()
-	out, err := f.service.Claim(b.Context(), "harvest")
+	out, err := f.service.Claim(b.Context(), "harvest", 1)
 	require.NoError(b, err)
 	require.Equal(b, claimed, out.Claimed)
 	return out.Leases
