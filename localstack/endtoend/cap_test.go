@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/ledger"
 )
 
-func TestNoMoreWorkersAreAtWorkThanTheCapAllows(t *testing.T) {
+func TestG3NoMoreWorkersAreAtWorkThanTheCapAllows(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 3, nil))
@@ -28,7 +28,7 @@ func TestNoMoreWorkersAreAtWorkThanTheCapAllows(t *testing.T) {
 	s.idle(t)
 }
 
-func TestTwentyOrchestrationsAtOnceKeepTheCap(t *testing.T) {
+func TestG3TwentyOrchestrationsAtOnceKeepTheCap(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)

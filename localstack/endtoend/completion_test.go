@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-func TestThreeHundredTasksOnAQueueEndOnceHoweverOftenTheyAreReported(t *testing.T) {
+func TestG3G4G5ThreeHundredTasksOnAQueueEndOnceHoweverOftenTheyAreReported(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -46,7 +46,7 @@ func TestThreeHundredTasksOnAQueueEndOnceHoweverOftenTheyAreReported(t *testing.
 	s.idle(t)
 }
 
-func TestWhatAFormerAttemptReportsChangesNothing(t *testing.T) {
+func TestG4WhatAFormerAttemptReportsChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -84,7 +84,7 @@ func TestACompletionThatNamesNoAttemptMeansTheOneThatRuns(t *testing.T) {
 	require.Equal(t, 2, s.only(t).Attempt)
 }
 
-func TestAWorkerThatIsNotHeardOfIsLostWhenItsLeaseEnds(t *testing.T) {
+func TestG1G4AWorkerThatIsNotHeardOfIsLostWhenItsLeaseEnds(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -142,7 +142,7 @@ func TestHeartbeatsKeepALeaseThatWouldHaveEnded(t *testing.T) {
 	requireCompleted(t, s.only(t), 1)
 }
 
-func TestAWorkerThatHasToSpeakIsLostWhenItIsSilent(t *testing.T) {
+func TestG1AWorkerThatHasToSpeakIsLostWhenItIsSilent(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)

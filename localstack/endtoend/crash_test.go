@@ -10,7 +10,7 @@ import (
 )
 
 // A worker that can say nothing any more is found out by its function's on-failure destination, long before its lease ends.
-func TestAWorkerThatCrashesIsNoticedAndItsTaskTriedAgain(t *testing.T) {
+func TestG1AWorkerThatCrashesIsNoticedAndItsTaskTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for do, c := range map[string]struct{ function, failure string }{

@@ -41,7 +41,7 @@ func metricKey(l labourer.Labourer) string {
 	return m.Key()
 }
 
-func TestTheHealthOfWhatALabourerDependsOnSetsItsPace(t *testing.T) {
+func TestG7TheHealthOfWhatALabourerDependsOnSetsItsPace(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)

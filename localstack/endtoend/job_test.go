@@ -19,7 +19,7 @@ func onLambda(function string, most int, more object) object {
 	return with(object{"target": object{"lambda": world.workers[function]}, "max_simultaneous_invocations": most, "retry": impatient}, more)
 }
 
-func TestAJobsTasksAllCompleteAndAreArchived(t *testing.T) {
+func TestG1AJobsTasksAllCompleteAndAreArchived(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 4, nil))
@@ -76,7 +76,7 @@ func requireCompleted(t *testing.T, r archive.Record, attempts int) {
 	require.Equal(t, last.ClosedAt, r.ClosedAt)
 }
 
-func TestTheSameJobManyTimesIsDoneOnce(t *testing.T) {
+func TestG2TheSameJobManyTimesIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -104,7 +104,7 @@ func TestTheSameJobManyTimesIsDoneOnce(t *testing.T) {
 	require.Equal(t, 12, s.ended(t, named(t)).Total)
 }
 
-func TestAnotherJobUnderAnIDThatIsTakenIsRejected(t *testing.T) {
+func TestG9AnotherJobUnderAnIDThatIsTakenIsRejected(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -120,7 +120,7 @@ func TestAnotherJobUnderAnIDThatIsTakenIsRejected(t *testing.T) {
 	require.Equal(t, 1, s.ended(t, named(t)).Total, "the first job goes on as if nothing had been")
 }
 
-func TestAJobForAnUnknownLabourerIsRejectedAndItsIDMayBeUsedAgain(t *testing.T) {
+func TestG9AJobForAnUnknownLabourerIsRejectedAndItsIDMayBeUsedAgain(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 
@@ -164,7 +164,7 @@ func TestTasksWaitForTheirTime(t *testing.T) {
 	}
 }
 
-func TestManySmallJobsAtOnceAreEachDoneWhole(t *testing.T) {
+func TestG2ManySmallJobsAtOnceAreEachDoneWhole(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 6, nil))

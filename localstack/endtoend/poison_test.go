@@ -19,7 +19,7 @@ func (s *stack) requireWellBeing(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 3}, s.ended(t, named(t)).Counts)
 }
 
-func TestACommandThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
+func TestG8G9ACommandThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, c := range map[string]struct{ message, reason string }{
@@ -39,7 +39,7 @@ func TestACommandThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testi
 	}
 }
 
-func TestACompletionThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
+func TestG8ACompletionThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, c := range map[string]struct{ message, reason string }{
@@ -61,7 +61,7 @@ func TestACompletionThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *te
 	}
 }
 
-func TestARecordThatNobodyCanReadEndsAmongTheStreamsFailuresAndStopsNobody(t *testing.T) {
+func TestG8ARecordThatNobodyCanReadEndsAmongTheStreamsFailuresAndStopsNobody(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	_, err := s.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(s.out["TasksTableName"]), Item: map[string]types.AttributeValue{
@@ -88,7 +88,7 @@ func TestCompletionsOfTasksThatDoNotExistChangeNothing(t *testing.T) {
 }
 
 // A target that is not there is shown with the labourer, burns no attempt, and stops no other labourer (G8).
-func TestALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
+func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, target := range map[string]object{

@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-func TestTheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
+func TestG5TheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, whom := range map[string]func(t *testing.T, dead string) object{

@@ -24,7 +24,7 @@ func (s *stack) only(t *testing.T) archive.Record {
 	return records[0]
 }
 
-func TestATaskThatFailsIsTriedAgainAfterItsWait(t *testing.T) {
+func TestG10ATaskThatFailsIsTriedAgainAfterItsWait(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 1, object{"max_attempts": 3, "retry": object{"min": "1s", "initial": "1s", "max": "1s"}}))
@@ -44,7 +44,7 @@ func TestATaskThatFailsIsTriedAgainAfterItsWait(t *testing.T) {
 	s.idle(t)
 }
 
-func TestATaskThatKeepsFailingDiesAndPeopleAreTold(t *testing.T) {
+func TestG4G5ATaskThatKeepsFailingDiesAndPeopleAreTold(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	told := s.alarms(t)
@@ -127,7 +127,7 @@ func TestAJobsOwnNumberOfAttemptsCounts(t *testing.T) {
 	requireCompleted(t, s.only(t), 2)
 }
 
-func TestAWorkersWishToWaitIsHonoured(t *testing.T) {
+func TestG10AWorkersWishToWaitIsHonoured(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)

@@ -71,7 +71,7 @@ func TestAWorkerMayBeAProcessThatPollsAQueue(t *testing.T) {
 	s.idle(t)
 }
 
-func TestAFIFOQueueGetsTasksInOrderByGroup(t *testing.T) {
+func TestG6AFIFOQueueGetsTasksInOrderByGroup(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(named(t) + ".fifo"), Attributes: map[string]string{"FifoQueue": "true"}})

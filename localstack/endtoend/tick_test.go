@@ -11,7 +11,7 @@ import (
 )
 
 // A stack of its own in which no wake reaches anyone: what the minute tick does, a person does by hand.
-func TestTheTickAloneIsEnough(t *testing.T) {
+func TestG1TheTickAloneIsEnough(t *testing.T) {
 	t.Parallel()
 	shared(t)
 	s := deaf(t)

@@ -41,7 +41,7 @@ func TestASlotThatAFailureFreedWakesAndWhoWaitsHoldsNone(t *testing.T) {
 	require.NotEqual(t, first.taskID, d.take(t, 1)[0].taskID)
 }
 
-func TestResumingWakes(t *testing.T) {
+func TestG7ResumingWakes(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -58,7 +58,7 @@ func TestResumingWakes(t *testing.T) {
 	s.ended(t, named(t))
 }
 
-func TestARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
+func TestG3ARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
