@@ -54,7 +54,7 @@ const inputLimit = 16 << 20
 
 // read reads a file that the user named, "-" being standard input, and is its name for messages.
 func (s *shell) read(path string) (name string, text []byte, err error) {
-	var from io.Reader = s.in
+	from := s.in
 	name = "standard input"
 	if path != "-" {
 		file, err := os.Open(path)

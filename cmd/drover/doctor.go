@@ -67,8 +67,7 @@ wiring, and tasks that are stuck. It changes nothing. What is wrong comes with w
 // examine carries out all checks. A stack that does not exist is a finding like any other.
 func (s *shell) examine(ctx context.Context) ([]check, error) {
 	st, err := s.open(ctx, s.stackName)
-	var missing *cloudformation.MissingError
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*cloudformation.MissingError](err); missing {
 		return []check{wrong("stack", "name the right one with --stack or DROVER_STACK, look at AWS_REGION and the credentials, or make deploy", "%v", err)}, nil
 	}
 	if err != nil {
@@ -76,7 +75,7 @@ func (s *shell) examine(ctx context.Context) ([]check, error) {
 	}
 	d := &doctor{stack: st, now: s.now}
 	checks := d.parts(ctx)
-	if st.Require(needed...) != nil {
+	if !d.whole() {
 		return checks, nil // nothing else can be looked at
 	}
 	checks = append(checks, d.messages(ctx)...)

@@ -105,8 +105,8 @@ func inTime(found check, name string, l labourer.Labourer, timeout time.Duration
 	if timeout <= l.Lease() {
 		return found
 	}
-	return wrong(name, "raise max_duration or cooldown, or lower the function's timeout", "the function may run for %s, longer than the lease of %s: a task could be tried again while it still runs",
-		timeout, l.Lease())
+	return wrong(name, "raise max_duration or cooldown, or lower the function's timeout",
+		"the function may run for %s, longer than the lease of %s: a task could be tried again while it still runs", timeout, l.Lease())
 }
 
 func (d *doctor) queueTarget(ctx context.Context, name, url string) (string, check) {

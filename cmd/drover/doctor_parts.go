@@ -45,7 +45,7 @@ func (d *doctor) parts(ctx context.Context) []check {
 	} else {
 		checks = append(checks, fine("outputs", "all %d are there", len(outputs)))
 	}
-	if d.Require(needed...) != nil {
+	if !d.whole() {
 		return checks
 	}
 	checks = append(checks, d.tables(ctx), d.bucket(ctx))
@@ -61,6 +61,9 @@ func (d *doctor) parts(ctx context.Context) []check {
 	}
 	return append(checks, d.tick(ctx))
 }
+
+// whole tells whether the stack has what it takes to look any further.
+func (d *doctor) whole() bool { return d.Require(needed...) == nil }
 
 // title makes "worker assistant" of "WorkerAssistantFunctionName".
 func title(output, suffix string) string {

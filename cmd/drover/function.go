@@ -78,7 +78,7 @@ func (s *stack) timeout(ctx context.Context, f function) (time.Duration, error) 
 	if seconds := aws.ToInt32(out.Timeout); seconds > 0 {
 		return time.Duration(seconds) * time.Second, nil
 	}
-	return 0, errors.New("Lambda names none")
+	return 0, errors.New("it has none")
 }
 
 // wiring wires the Lambda functions among the labourers to the completions queue, or warns of those that are not.
@@ -130,8 +130,7 @@ func (w wire) lacks(queue string) string {
 
 func (s *stack) wired(ctx context.Context, f function) (wire, error) {
 	out, err := s.functions.GetFunctionEventInvokeConfig(ctx, &awslambda.GetFunctionEventInvokeConfigInput{FunctionName: &f.name, Qualifier: f.qualifier})
-	var none *types.ResourceNotFoundException
-	if errors.As(err, &none) {
+	if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {
 		// Also the answer where there is no such function, which is told apart by asking for that.
 		_, err := s.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &f.name, Qualifier: f.qualifier})
 		return wire{}, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -66,13 +67,8 @@ func (s *shell) limit(given int) int {
 
 // oneOf checks a flag that takes one of some words, or nothing.
 func oneOf(flag, given string, words ...string) error {
-	if given == "" {
+	if given == "" || slices.Contains(words, given) {
 		return nil
-	}
-	for _, w := range words {
-		if given == w {
-			return nil
-		}
 	}
 	return fmt.Errorf("%s is %q%s", flag, given, suggestion(given, words))
 }

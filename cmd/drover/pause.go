@@ -11,15 +11,15 @@ func newPause(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause LABOURER",
 		Short: "hand out no more tasks of a labourer",
-		Long: `Hands out no more tasks of a labourer, from the next claim on; what was claimed before may still be handed out within seconds, and what
-runs runs on. Jobs are taken in as ever, and wait.`,
+		Long: `Hands out no more tasks of a labourer, from the next claim on; what was claimed before may still be handed out within seconds, and
+what has begun may end. Jobs are taken in as ever, and wait.`,
 		Example: `  drover pause shop`,
 		Args:    exactly("LABOURER"),
 		RunE:    func(c *cobra.Command, arguments []string) error { return s.setPaused(c.Context(), arguments[0], true) },
 	}
 }
 
-// setPaused pauses or resumes a labourer. Who is resumed is looked at at once.
+// setPaused pauses or resumes a labourer. The orchestrator looks at once at who is resumed.
 func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	st, err := s.stack(ctx)
 	if err != nil {

@@ -213,7 +213,7 @@ func (s *stack) replay(ctx context.Context, names []string, job, labourer string
 }
 
 const (
-	// revivalLook is how many tasks are looked at at a time while they are being revived.
+	// revivalLook is how many tasks one look takes in while they are being revived.
 	revivalLook = 500
 	// revivalPatience is how long nothing may happen.
 	revivalPatience = time.Minute

@@ -95,8 +95,8 @@ Exit codes: 0 done, 1 it failed, 2 bad usage or bad input.`,
 		&cobra.Group{ID: "look", Title: "What is going on:"},
 	)
 	add := func(group string, commands ...func(*shell) *cobra.Command) {
-		for _, make := range commands {
-			command := make(s)
+		for _, create := range commands {
+			command := create(s)
 			command.GroupID = group
 			root.AddCommand(starting(s, command))
 		}

@@ -61,7 +61,8 @@ func (s *shell) archived(ctx context.Context, st *stack, id task.ID, where searc
 			}
 		}
 	}
-	return view.Detail{}, fmt.Errorf("there is no task %s in this stack, nor in its archive from %s on (--labourer and --date look elsewhere)", id, days[len(days)-1].Format(time.DateOnly))
+	return view.Detail{}, fmt.Errorf("there is no task %s in this stack, nor in its archive from %s on (--labourer and --date look elsewhere)",
+		id, days[len(days)-1].Format(time.DateOnly))
 }
 
 func (s *stack) searched(ctx context.Context, where search) ([]string, error) {

@@ -27,9 +27,8 @@ With --json each line is {"at", "labourers": [...], "jobs": [...]}, with the lin
 			if err != nil {
 				return err
 			}
-			err = s.watch(c.Context(), st)
-			if c.Context().Err() != nil { // to be interrupted is how it ends
-				return nil
+			if err = s.watch(c.Context(), st); c.Context().Err() != nil {
+				err = nil // to be interrupted is how it ends
 			}
 			return err
 		},

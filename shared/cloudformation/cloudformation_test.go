@@ -77,7 +77,7 @@ func TestAStackThatIsNotThereIsToldApartFromOneThatCanNotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := cloudformation.Describe(t.Context(), &scripted{err: refusal}, "drover")
 			var missing *cloudformation.MissingError
-			require.False(t, errors.As(err, &missing))
+			require.NotErrorAs(t, err, &missing)
 			require.ErrorIs(t, err, refusal)
 			require.ErrorContains(t, err, `reading stack "drover"`)
 		})
