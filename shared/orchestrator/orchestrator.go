@@ -393,10 +393,7 @@ func (s *Service) Assess(ctx context.Context, id string, round int) (Assessed, e
 	if round > 0 {
 		look.state.ClaimingUntil = time.Time{} // it is us
 		if start, _ := look.decide(s.Now()); !start {
-			if err := s.Control.Depart(ctx, id); err != nil {
-				return Assessed{}, err
-			}
-			if look, err = s.look(ctx, l); err != nil {
+			if look, err = s.lookAgain(ctx, id); err != nil {
 				return Assessed{}, err
 			}
 		}
@@ -435,6 +432,19 @@ func (s *Service) look(ctx context.Context, l labourer.Labourer) (look, error) {
 	}
 	out.assessment, err = s.assess(ctx, l, queue.Running(out.leases))
 	return out, err
+}
+
+// lookAgain lets others come and looks once more at everything, the labourer included: whatever has changed while they gave way, who was woken
+// for it has gone.
+func (s *Service) lookAgain(ctx context.Context, id string) (look, error) {
+	if err := s.Control.Depart(ctx, id); err != nil {
+		return look{}, err
+	}
+	l, err := s.labourer(ctx, id)
+	if err != nil {
+		return look{}, err
+	}
+	return s.look(ctx, l)
 }
 
 // assess applies the ecology, remembers what the next assessment needs, and tells when the status has changed.
@@ -549,13 +559,11 @@ func (s *Service) Claim(ctx context.Context, id string, round int) (Claimed, err
 		if out.Claimed > 0 {
 			return out, nil
 		}
-		if err := s.Control.Depart(ctx, id); err != nil {
-			return out, err
-		}
-		k, err := s.look(ctx, l)
+		k, err := s.lookAgain(ctx, id)
 		if err != nil {
 			return out, err
 		}
+		l = k.labourer
 		start, reason := k.decide(s.Now())
 		if out.Reason = reason; !start {
 			return out, nil
