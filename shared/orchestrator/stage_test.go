@@ -1,0 +1,125 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/queue"
+)
+
+var ctx = context.Background()
+
+// labourers is a configuration of labourers f, with this cap, and g.
+func labourers(limit int) string {
+	return fmt.Sprintf(`
+labourers:
+  f: {target: {sqs: %q}, max_simultaneous_invocations: %d, max_attempts: 2, max_duration: 10m, cooldown: 5m}
+  g: {target: {sqs: %q}, max_simultaneous_invocations: 2}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`, outage.Worker("f"), limit, outage.Worker("g"))
+}
+
+// stage is a stack with labourer f, whose cap is this, and jobs of so many tasks.
+func stage(t require.TestingT, limit int, tasks ...int) *outage.Stage {
+	s := outage.NewStage(t, labourers(limit), "f", "g")
+	for i, n := range tasks {
+		s.Schedule(t, job(fmt.Sprintf("job-%d", i), "f", n))
+	}
+	return s
+}
+
+// job is a job that makes n tasks.
+func job(id, labourer string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"s%03d"`, i)
+	}
+	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
+}
+
+// execute does what an execution of the orchestrate machine does with labourers, but for its retries: what fails ends it.
+func execute(s *outage.Stage, name string, woken ...string) error {
+	o := s.Services().Orchestrator
+	planned, err := o.Plan(ctx, name, orchestrator.PlanInput{Labourers: woken})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, turn := range planned.Labourers {
+		errs = append(errs, serve(s, turn))
+	}
+	return errors.Join(errs...)
+}
+
+func serve(s *outage.Stage, turn orchestrator.Turn) error {
+	o := s.Services().Orchestrator
+	if turn.Reap {
+		reaped, err := o.Reap(ctx, turn.Labourer)
+		if err != nil {
+			return err
+		}
+		if err := dispatch(s, turn.Labourer, reaped.Undispatched); err != nil {
+			return err
+		}
+	}
+	for round := turn.Round; ; {
+		assessed, err := o.Assess(ctx, turn.Labourer, round)
+		if err != nil || !assessed.Start {
+			return err
+		}
+		round = assessed.Round
+		claimed, err := o.Claim(ctx, turn.Labourer, round)
+		if err != nil || claimed.Claimed == 0 {
+			return err
+		}
+		if err := dispatch(s, turn.Labourer, claimed.Leases); err != nil {
+			return err
+		}
+	}
+}
+
+func dispatch(s *outage.Stage, labourer string, leases []string) error {
+	if len(leases) == 0 {
+		return nil
+	}
+	o := s.Services().Orchestrator
+	_, err := o.Dispatch(ctx, labourer, leases)
+	if err != nil {
+		_, undone := o.GiveBack(ctx, labourer, leases)
+		return errors.Join(err, undone)
+	}
+	return nil
+}
+
+func report(t require.TestingT, s *outage.Stage, ends ...string) {
+	batch := make([]assistant.Message, len(ends))
+	for i, end := range ends {
+		batch[i] = assistant.Message{ID: fmt.Sprintf("message-%d", i), Body: end}
+	}
+	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", batch)
+	require.Empty(t, missing, "%v", summary.Errors)
+}
+
+func completed(h outage.Handed) string {
+	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
+}
+
+func failed(h outage.Handed) string {
+	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "failed", "error": {"type": "Boom"}}`, h.TaskID, h.Attempt)
+}
+
+func leases(t require.TestingT, s *outage.Stage) []queue.Lease {
+	out, err := s.Control.Leases(ctx, "f")
+	require.NoError(t, err)
+	return out
+}
+
+func held(t require.TestingT, s *outage.Stage) int { return queue.Running(leases(t, s)) }
