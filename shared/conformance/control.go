@@ -25,6 +25,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"a claim moves a whole entry to a lease":                            on(claimWhole),
 		"a claim takes a part and leaves the rest in its place":             on(claimPart),
 		"a claim of many entries is one":                                    on(claimMany),
+		"a claimer who will come back holds the others off until then":      on(claimHolds),
 		"a claim on an old version takes nothing":                           on(claimOldVersion),
 		"a claim on an entry that changed takes nothing of any":             on(claimChangedEntry),
 		"a claim on an entry that is gone takes nothing":                    on(claimGoneEntry),
@@ -694,4 +695,18 @@ func withdrawRefused(t *testing.T, c control) {
 	lying, err := c.Withdrawn(t.Context(), c.labourer)
 	require.NoError(t, err)
 	require.Empty(t, lying)
+}
+
+func claimHolds(t *testing.T, c control) {
+	e := c.entry(newSegment(), noon, segment.Of(0, 1))
+	c.put(t, e)
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, noon.Add(time.Second)))
+	hold := noon.Add(time.Minute)
+
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{take(e, segment.Of(0), noon)}, hold))
+
+	require.Equal(t, queue.State{Version: 1, ClaimingUntil: hold}, c.state(t))
+	require.ErrorIs(t, c.Approach(t.Context(), c.labourer, hold.Add(-time.Millisecond), hold.Add(time.Minute)), errQueue)
+	require.NoError(t, c.Depart(t.Context(), c.labourer))
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, hold))
 }
