@@ -9,9 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
 )
 
 var ctx = context.Background()
@@ -100,11 +102,7 @@ func dispatch(s *outage.Stage, labourer string, leases []string) error {
 }
 
 func report(t require.TestingT, s *outage.Stage, ends ...string) {
-	batch := make([]assistant.Message, len(ends))
-	for i, end := range ends {
-		batch[i] = assistant.Message{ID: fmt.Sprintf("message-%d", i), Body: end}
-	}
-	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", batch)
+	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", messages(ends...))
 	require.Empty(t, missing, "%v", summary.Errors)
 }
 
@@ -123,3 +121,18 @@ func leases(t require.TestingT, s *outage.Stage) []queue.Lease {
 }
 
 func held(t require.TestingT, s *outage.Stage) int { return queue.Running(leases(t, s)) }
+
+func messages(bodies ...string) []assistant.Message {
+	out := make([]assistant.Message, len(bodies))
+	for i, body := range bodies {
+		out[i] = assistant.Message{ID: fmt.Sprintf("message-%d", i), Body: body}
+	}
+	return out
+}
+
+// unreleased is a control table that an assistant dies at when it would release.
+type unreleased struct{ dynamo.Control }
+
+func (unreleased) Release(context.Context, queue.Lease, segment.Numbers) error {
+	return errors.New("the assistant has died")
+}

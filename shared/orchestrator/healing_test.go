@@ -1,0 +1,146 @@
+package orchestrator_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
+)
+
+// settle has ticks go by until whatever was cut off is put right.
+func settle(t *testing.T, s *outage.Stage) {
+	for range 4 {
+		s.Pass(time.Minute)
+		require.NoError(t, execute(s, "tick"))
+	}
+}
+
+// starts is how often each attempt was started.
+func starts(t *testing.T, s *outage.Stage) map[string]int {
+	out := map[string]int{}
+	for _, h := range s.Handed(t, "f") {
+		out[fmt.Sprintf("%s, attempt %d", h.TaskID, h.Attempt)]++
+	}
+	return out
+}
+
+// TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff: from two entries, up to the cap; then by the ticks that follow. No attempt is
+// started more than twice: again only where nobody could know whether it was.
+func TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t, 5, 3)
+		s.Schedule(t, job("second", "f", 4), job("other", "g", 1))
+		s.Pass(time.Second)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return execute(s, fmt.Sprintf("execution-%d", delivery), "f", "g") })
+
+		cut.Off()
+		settle(t, s)
+		require.Equal(t, 5, held(t, s))
+		for attempt, times := range starts(t, s) {
+			require.LessOrEqual(t, times, 2, attempt)
+		}
+		require.Len(t, starts(t, s), 5, "each task that is held was started")
+		return outage.Picture(s.Stack)
+	})
+}
+
+// TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff: three whose workers are lost, one that had failed and one that had completed when those who
+// should have gone on from there died, and a lease that was never dispatched.
+func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t, 5, 5)
+		require.Equal(t, 5, s.HandOut(t, "f"))
+		h := s.Handed(t, "f")
+		report(t, s, failed(h[0])) // and the stream is never told of it
+		s.Ended(t)
+		endUnreleased(t, s, h[1])
+		require.NoError(t, s.Apply(labourers(7)))
+		s.Schedule(t, job("late", "f", 2))
+		s.Pass(20 * time.Minute)
+		claimed, err := s.Services().Orchestrator.Claim(ctx, "f", 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, claimed.Claimed)
+		s.Pass(time.Minute)
+		require.NoError(t, s.Control.SetPaused(ctx, "f", true)) // so that nothing is handed out besides
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return execute(s, fmt.Sprintf("execution-%d", delivery), "f")
+		})
+
+		cut.Off()
+		settle(t, s)
+		s.Scavenge(t)
+		settle(t, s)
+		require.NoError(t, s.Control.SetPaused(ctx, "f", false))
+		settle(t, s)
+		require.Equal(t, 6, held(t, s), "all but the one that has completed")
+		return outage.Picture(s.Stack)
+	})
+}
+
+// endUnreleased has a worker complete its task, and the assistant die before it releases it.
+func endUnreleased(t *testing.T, s *outage.Stage, h outage.Handed) {
+	release := s.Services().Assistant
+	release.Control = unreleased{s.Control}
+	report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
+	missing, _ := release.Handle(ctx, "dies", messages(report))
+	require.Len(t, missing, 1)
+}
+
+// TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff: the queue of the workers is gone, and comes back.
+func TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := outage.NewStage(t, labourers(3), "g") // f's is not there
+		s.Schedule(t, job("nightly", "f", 4))
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return execute(s, fmt.Sprintf("execution-%d", delivery), "f") })
+
+		cut.Off()
+		settle(t, s)
+		require.Zero(t, held(t, s), "a task that was not started takes no slot")
+		state, err := s.Control.State(ctx, "f")
+		require.NoError(t, err)
+		require.Contains(t, state.Trouble.Error, "QueueDoesNotExist")
+		s.SQS.Create(outage.Worker("f"), memory.Queue{})
+		settle(t, s)
+		require.Equal(t, 3, held(t, s))
+		for _, h := range s.Handed(t, "f") {
+			require.Equal(t, 1, h.Attempt, "it burns no attempt")
+		}
+		state, err = s.Control.State(ctx, "f")
+		require.NoError(t, err)
+		require.Nil(t, state.Trouble)
+		return outage.Picture(s.Stack)
+	})
+}
+
+// TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than the target takes.
+func TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
+		s := outage.NewStage(t, "labourers: {f: {target: {states: "+machine+"}, max_simultaneous_invocations: 3}}")
+		s.StepFunctions.Handle(machine, func(string, []byte, func([]byte, *memory.Failure)) {})
+		s.Schedule(t, `{"job_id": "small", "labourer": "f"}`, `{"job_id": "large", "labourer": "f", "a": "`+strings.Repeat("x", 262_000)+`"}`)
+		s.Pass(time.Second)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return execute(s, fmt.Sprintf("execution-%d", delivery), "f") })
+
+		cut.Off()
+		settle(t, s)
+		s.Scavenge(t)
+		require.Equal(t, 1, held(t, s))
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "job large completed of f total=1 cursor=1 completed=0 dead=1")
+		return picture
+	})
+}
