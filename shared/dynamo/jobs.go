@@ -346,7 +346,7 @@ func readJob(it item) (ledger.Job, error) {
 }
 
 func readProgress(it item) ledger.Progress {
-	p := ledger.Progress{JobID: it.str("job_id"), Segment: segment.ID(it.str("item")[len(segmentPrefix):]),
+	p := ledger.Progress{JobID: it.str("job_id"), Segment: segment.ID(strings.TrimPrefix(it.str("item"), segmentPrefix)),
 		Completed: it.ints("completed"), Dead: it.ints("dead"), Cancelled: it.ints("cancelled"), Replayed: it.ints("replayed")}
 	// Three numbers in one attribute, so that one condition covers them.
 	_, _ = fmt.Sscanf(it.str("rolled"), "%d %d %d", &p.Rolled.Completed, &p.Rolled.Dead, &p.Rolled.Cancelled)

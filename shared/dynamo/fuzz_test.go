@@ -1,0 +1,128 @@
+package dynamo
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+)
+
+// images are items as the stream has them, and some that are wrong.
+var images = []string{
+	`{"segment": {"S": "2jxtsgokhmkcw7cc"}, "n": {"N": "7"}, "labourer": {"S": "w"}, "job": {"S": "j"}, "created_at": {"N": "1764000000000"}, "payload": {"B": "eyJhIjogMX0="},
+"status": {"S": "completed"}, "attempt": {"N": "1"}, "closed_at": {"N": "1764000001000"}, "attempts": {"B": "W10="}, "result": {"B": "KLUv/QQAKQAAeyJhIjoxfQ=="}}`,
+	`{"labourer": {"S": "w"}, "item": {"S": "queue#1764000000000#2jxtsgokhmkcw7cc#000"}, "tasks": {"S": "0-255"}, "attempt": {"N": "1"}, "max_duration": {"N": "60000"}}`,
+	`{"labourer": {"S": "w"}, "item": {"S": "lease#2jxtsgokhmkcw7cc#1#000"}, "tasks": {"S": "0-9"}, "released": {"NS": ["3", "4"]}, "claimed_at": {"N": "1764000000000"},
+"ends_at": {"N": "1764000900000"}, "due": {"N": "1764000000000"}, "heard": {"M": {"5": {"N": "1764000001000"}}}}`,
+	`{"labourer": {"S": "w"}, "item": {"S": "state"}, "version": {"N": "3"}, "paused": {"BOOL": true}, "claiming_until": {"N": "1764000000000"}, "trouble": {"S": "{\"error\": \"no\"}"}}`,
+	`{"job_id": {"S": "j"}, "item": {"S": "job"}, "state": {"S": "scheduling"}, "fingerprint": {"S": "0123456789abcdef"}, "total": {"N": "1000"}, "cursor": {"N": "1"},
+"text": {"B": "e30="}, "submitted_at": {"N": "1764000000000"}, "generation": {"N": "1"}, "chunkable_attrs": {"S": "section,store"}}`,
+	`{"job_id": {"S": "j"}, "item": {"S": "segment#2jxtsgokhmkcw7cc"}, "completed": {"NS": ["0", "1", "256"]}, "dead": {"NS": ["3"]}, "rolled": {"M": {"completed": {"N": "3"}}}}`,
+	`{"segment": {"N": "1"}, "n": {"S": "x"}, "payload": {"BOOL": true}}`, `{"released": {"NS": ["-1", "256", "1e9", "x"]}, "tasks": {"S": "0-999"}, "item": {"S": "lease####"}}`,
+	`{"payload": {"B": "KLUv/aQA////f0EAAA=="}}`, `{"heard": {"M": {"x": {"S": "y"}}}}`, `{}`, `{"n": {"NULL": true}}`,
+}
+
+// FuzzStreamImage: whatever an image in the stream holds, it is read or refused, and what is read is a task that can be stored.
+func FuzzStreamImage(f *testing.F) {
+	for _, text := range images {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var image map[string]events.DynamoDBAttributeValue
+		if json.Unmarshal(text, &image) != nil {
+			return
+		}
+		read, err := StreamImage(image)
+		if err != nil {
+			return
+		}
+		require.True(t, read.ID.Segment.Valid())
+		require.LessOrEqual(t, len(read.Payload), unpackLimit)
+		_, _ = taskItem(read, 1)
+	})
+}
+
+// FuzzItems: whatever an item of a table holds, reading it ends with a value or an error.
+func FuzzItems(f *testing.F) {
+	for _, text := range images {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(_ *testing.T, text []byte) {
+		it, ok := itemOf(text)
+		if !ok {
+			return
+		}
+		_, _ = readTask(it)
+		_, _ = readState(it)
+		if e, err := readEntry(it); err == nil {
+			_ = e.Item()
+		}
+		if l, err := readLease(it); err == nil {
+			_, _ = unchanged(l)
+			_ = leaseItem(l)
+		}
+		if j, err := readJob(it); err == nil {
+			_ = jobItem(j, 1)
+		}
+		_ = readProgress(it).Counts()
+	})
+}
+
+// itemOf reads an item as it is on the wire.
+func itemOf(text []byte) (item, bool) {
+	var fields map[string]map[string]json.RawMessage
+	if json.Unmarshal(text, &fields) != nil {
+		return nil, false
+	}
+	it := item{}
+	for name, field := range fields {
+		for kind, value := range field {
+			v, ok := valueOf(kind, value)
+			if !ok {
+				return nil, false
+			}
+			it[name] = v
+		}
+	}
+	return it, true
+}
+
+func valueOf(kind string, text json.RawMessage) (types.AttributeValue, bool) {
+	var one string
+	var many []string
+	switch {
+	case strings.HasSuffix(kind, "S") && len(kind) == 2:
+		if json.Unmarshal(text, &many) != nil {
+			return nil, false
+		}
+	case kind == "S", kind == "N":
+		if json.Unmarshal(text, &one) != nil {
+			return nil, false
+		}
+	}
+	switch kind {
+	case "S":
+		return str(one), true
+	case "N":
+		return &types.AttributeValueMemberN{Value: one}, true
+	case "SS":
+		return &types.AttributeValueMemberSS{Value: many}, true
+	case "NS":
+		return &types.AttributeValueMemberNS{Value: many}, true
+	case "B":
+		var bytes []byte
+		err := json.Unmarshal(text, &bytes)
+		return &types.AttributeValueMemberB{Value: bytes}, err == nil
+	case "BOOL":
+		var is bool
+		err := json.Unmarshal(text, &is)
+		return &types.AttributeValueMemberBOOL{Value: is}, err == nil
+	case "M":
+		inner, ok := itemOf(text)
+		return &types.AttributeValueMemberM{Value: inner}, ok
+	}
+	return &types.AttributeValueMemberNULL{Value: true}, true
+}
