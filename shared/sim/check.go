@@ -28,9 +28,10 @@ type checker struct {
 	holders   map[string]*holder // by labourer and sort key
 	starts    map[string]int     // by task and attempt
 	cancelled map[string]bool
-	loads     map[string]int // of the labourers that depend on one
-	refused   []int          // bad jobs that were submitted
-	poison    map[string]int // letters that belong in a dead letter queue
+	vague     map[string]bool // tasks of which a worker reported without an attempt: it means the current one, whichever that is by then
+	loads     map[string]int  // of the labourers that depend on one
+	refused   []int           // bad jobs that were submitted
+	poison    map[string]int  // letters that belong in a dead letter queue
 
 	// What the present request has changed.
 	touched   []*taskSeen
@@ -90,7 +91,7 @@ type holder struct {
 
 func newChecker(r *run) *checker {
 	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
-		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{}, loads: map[string]int{}, poison: map[string]int{}}
+		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{}, loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
 }
 
 // applied notes a labourer that is about to be applied, and is the revision it is applied over.
@@ -245,7 +246,7 @@ func (k *checker) closed(t *taskSeen, now taskSeen, after memory.Item) {
 	if now.status == "failed" && after["permanent"] != nil { // also what can never be started
 		return
 	}
-	if k.starts[fmt.Sprintf("%s/%d", t.id, now.attempt)] == 0 {
+	if k.starts[fmt.Sprintf("%s/%d", t.id, now.attempt)] == 0 && !k.vague[t.id.String()] {
 		k.violate("G4", "attempt %d of task %s was closed as %s, and was never started", now.attempt, t.id, now.status)
 	}
 	result, _ := after["result"].(*types.AttributeValueMemberB)

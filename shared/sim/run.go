@@ -521,9 +521,12 @@ func (r *run) becalm() {
 		if l.MaxSimultaneousInvocations < 1 {
 			l.MaxSimultaneousInvocations = 2
 			r.apply(l)
+			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, id))
 		}
 		r.check.measured(id, 0)
-		_ = r.drover.Resume(l.ID)
+		if r.check.labourers[id].paused { // and only then: resuming wakes the orchestrator, which would hide a wake that is missing
+			_ = r.drover.Resume(l.ID)
+		}
 	}
 	r.redrive()
 }

@@ -107,8 +107,10 @@ func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]b
 			if message["status"] == "failed" {
 				action = "mark_task_as_failed"
 			}
+			r.check.vague[s.TaskID] = true
 			r.stack.Mark(encode(map[string]any{"action": action, "task_id": s.TaskID}), nil)
 		case does(WorkerVague):
+			r.check.vague[s.TaskID] = true
 			delete(message, "attempt")
 			delete(message, "result")
 			r.report(s, message)
