@@ -172,24 +172,39 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 	if len(in.Labourers) > 0 {
 		asked = nil
 		for _, id := range slices.Compact(slices.Sorted(slices.Values(in.Labourers))) {
-			if _, known := all[id]; known {
-				asked = append(asked, id)
-			} else {
-				out.Unknown++
+			_, known := all[id]
+			if !known && out.Unknown < planLimit {
+				// One that was applied just now may be missing in an eventually consistent list, and this may be its only wake.
+				var l labourer.Labourer
+				if l, known, err = s.Registry.Labourer(ctx, id); err != nil {
+					return Planned{}, err
+				}
+				all[id] = l
 			}
+			if !known {
+				out.Unknown++
+				continue
+			}
+			asked = append(asked, id)
 		}
 	}
-	turns := make([]*Turn, len(asked))
-	g, looking := errgroup.WithContext(ctx)
+	turns, failures := make([]*Turn, len(asked)), make([]error, len(asked))
+	var g errgroup.Group
 	g.SetLimit(16)
 	for i, id := range asked {
-		g.Go(func() (err error) {
-			turns[i], err = s.turn(looking, all[id], len(in.Labourers) > 0)
-			return err
+		g.Go(func() error {
+			turns[i], failures[i] = s.turn(ctx, all[id], len(in.Labourers) > 0)
+			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return Planned{}, err
+	_ = g.Wait()
+	if err := errors.Join(failures...); err != nil && !slices.Contains(failures, nil) {
+		return Planned{}, err // not even one could be looked at: it is not them
+	}
+	for i, err := range failures {
+		if err != nil { // its own branch tells of it, and leaves the others alone
+			turns[i] = &Turn{Labourer: asked[i]}
+		}
 	}
 	metrics := map[string]ecology.Metric{}
 	var others []string
