@@ -175,11 +175,10 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 			_, known := all[id]
 			if !known && out.Unknown < planLimit {
 				// One that was applied just now may be missing in an eventually consistent list, and this may be its only wake.
-				var l labourer.Labourer
-				if l, known, err = s.Registry.Labourer(ctx, id); err != nil {
-					return Planned{}, err
+				all[id], known, err = s.Registry.Labourer(ctx, id)
+				if err != nil { // its own branch tells of it, and leaves the others alone
+					all[id], known = labourer.New(id), true
 				}
-				all[id] = l
 			}
 			if !known {
 				out.Unknown++

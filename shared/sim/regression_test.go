@@ -16,6 +16,19 @@ import (
 
 // What the simulator has found, each as the shortest way there; the seeds as they were are of no use once worlds are made otherwise.
 
+// Seed 2260: a labourer that was applied just now was missing in an eventually consistent list, and its only wake was dropped.
+func TestAJobOfALabourerThatWasAppliedJustNowNeedsNoTick(t *testing.T) {
+	d := drover(t, func(context.Context, worker.Task) (any, error) { return nil, nil })
+	d.DynamoDB.Stale = func(string, memory.Item) time.Duration { return memory.MostStale }
+	require.NoError(t, d.Apply(`{"labourers": {"new": {"target": {"lambda": "new"}}}}`))
+	require.NoError(t, d.Worker("new", time.Second, func(context.Context, worker.Task) (any, error) { return nil, nil }))
+	id := d.Submit(`{"job_id": "j", "labourer": "new"}`)
+	d.RunFor(10 * time.Second)
+	job, _, err := d.Job(id)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Completed, job.State)
+}
+
 func drover(t *testing.T, work worker.Func) *memory.Drover {
 	t.Helper()
 	d := memory.New()
