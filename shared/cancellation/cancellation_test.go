@@ -1,0 +1,209 @@
+package cancellation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/scheduler"
+)
+
+var ctx = context.Background()
+
+func stage(t require.TestingT) *outage.Stage {
+	return outage.NewStage(t, fmt.Sprintf(`
+labourers:
+  f: {target: {sqs: %q}, max_simultaneous_invocations: 3, max_attempts: 3}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`, outage.Worker("f")), "f")
+}
+
+// job is a job that makes n tasks.
+func job(id string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"s%03d"`, i)
+	}
+	return fmt.Sprintf(`{"job_id": %q, "labourer": "f", "stores": [%s], "isolate_stores": true}`, id, strings.Join(names, ","))
+}
+
+func report(t require.TestingT, s *outage.Stage, ends ...string) {
+	var batch []assistant.Message
+	for i, end := range ends {
+		batch = append(batch, assistant.Message{ID: fmt.Sprint(i), Body: end})
+	}
+	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", batch)
+	require.Empty(t, missing, "%v", summary.Errors)
+}
+
+func ended(h outage.Handed, status string) string {
+	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)
+}
+
+// cancel has the scheduler carry out a CancelJob.
+func cancel(s *outage.Stage, invocation, detail string) error {
+	failed, summary := s.Services().Scheduler.Handle(ctx, invocation, []scheduler.Message{outage.Command("cancel", "CancelJob", detail)})
+	if len(failed) > 0 {
+		return errors.New(strings.Join(summary.Errors, "; "))
+	}
+	return nil
+}
+
+// rest has what runs fail, and all that follows follow.
+func rest(t require.TestingT, s *outage.Stage) {
+	s.Scavenge(t)
+	for _, h := range s.Handed(t, "f") {
+		report(t, s, ended(h, "failed"))
+	}
+	s.Scavenge(t)
+}
+
+// TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff: of a job of six three run, one of which completes while others fail, one waits for its second attempt
+// and the others are queued, beside those of another job.
+func TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff(t *testing.T) {
+	for name, detail := range map[string]string{"what is queued": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
+		t.Run(name, func(t *testing.T) {
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := stage(t)
+				s.Schedule(t, job("nightly", 6), job("other", 2))
+				require.Equal(t, 3, s.HandOut(t, "f"))
+				report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+				s.Scavenge(t)
+				require.Equal(t, 1, s.HandOut(t, "f"))
+				cut.On(s.Stack)
+
+				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return cancel(s, fmt.Sprintf("invocation-%d", delivery), detail) })
+
+				cut.Off()
+				s.Scavenge(t)
+				h := s.Handed(t, "f")
+				report(t, s, ended(h[1], "completed"))
+				rest(t, s)
+				s.Pass(time.Hour)
+				require.Equal(t, 2, s.HandOut(t, "f"), "the other job goes on, and no task of the cancelled one is tried again")
+				picture := outage.Picture(s.Stack)
+				require.Contains(t, picture, "fact JobCancelled/nightly/1")
+				require.NotContains(t, picture, "JobCompleted/nightly")
+				require.NotContains(t, picture, "withdrawn")
+				return picture
+			})
+		})
+	}
+}
+
+// TestG5ACancellationThatRacesWithAnything: at each of its requests a task completes, fails and is settled, or others are handed out.
+func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
+	for name, race := range map[string]func(t *testing.T, s *outage.Stage){
+		"a task completes": func(t *testing.T, s *outage.Stage) {
+			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
+			s.Scavenge(t)
+		},
+		"a task fails": func(t *testing.T, s *outage.Stage) {
+			report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+			s.Scavenge(t)
+		},
+		"others are handed out": func(t *testing.T, s *outage.Stage) {
+			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
+			s.HandOut(t, "f")
+		},
+		"it is cancelled by somebody else": func(t *testing.T, s *outage.Stage) {
+			require.NoError(t, cancel(s, "second", `{"job_id": "nightly"}`))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for at := 1; ; at++ {
+				s := stage(t)
+				s.Schedule(t, job("nightly", 6))
+				require.Equal(t, 3, s.HandOut(t, "f"))
+				requests := 0
+				s.DynamoDB.Before = func(context.Context, memory.Request) error {
+					if requests++; requests == at {
+						race(t, s)
+					}
+					return nil
+				}
+
+				require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
+
+				s.DynamoDB.Before = nil
+				rest(t, s)
+				rest(t, s)
+				j, _, err := s.Jobs.Get(ctx, "nightly")
+				require.NoError(t, err)
+				require.Equal(t, ledger.Cancelled, j.State, "at request %d", at)
+				require.Equal(t, 6, j.Counts.Sum(), "at request %d: %+v", at, j.Counts)
+				require.Zero(t, strings.Count(outage.Picture(s.Stack), "is queued"), "at request %d", at)
+				require.Zero(t, strings.Count(outage.Picture(s.Stack), "is held"), "at request %d", at)
+				if requests < at {
+					require.Greater(t, at, 10)
+					return
+				}
+			}
+		})
+	}
+}
+
+// TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther: at each request of its scheduler.
+func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T) {
+	for at := 1; ; at++ {
+		s := stage(t)
+		requests := 0
+		var refused error
+		s.DynamoDB.Before = func(context.Context, memory.Request) error {
+			if requests++; requests == at {
+				s.DynamoDB.Before = nil
+				refused = cancel(s, "second", `{"job_id": "nightly"}`)
+			}
+			return nil
+		}
+
+		failed, _ := s.Services().Scheduler.Handle(ctx, "first", []scheduler.Message{outage.Command("job", "SubmitJob", job("nightly", 600))})
+
+		reached := s.DynamoDB.Before == nil
+		s.DynamoDB.Before = nil
+		require.NoError(t, refused)
+		if len(failed) > 0 { // it comes again
+			s.Pass(10 * time.Minute)
+			m := outage.Command("job", "SubmitJob", job("nightly", 600))
+			m.Receives = 2
+			failed, summary := s.Services().Scheduler.Handle(ctx, "again", []scheduler.Message{m})
+			require.Empty(t, failed, "at request %d: %v", at, summary.Errors)
+		}
+		if len(s.SQS.Letters(memory.JobsDeadLetters)) > 0 { // it was cancelled before there was such a job
+			continue
+		}
+		if !reached {
+			require.Greater(t, at, 20)
+			return
+		}
+		require.NoError(t, cancel(s, "again", `{"job_id": "nightly"}`))
+		s.Scavenge(t)
+		j, _, err := s.Jobs.Get(ctx, "nightly")
+		require.NoError(t, err)
+		require.Equal(t, ledger.Cancelled, j.State, "at request %d", at)
+		require.Equal(t, ledger.Counts{Cancelled: 600}, j.Counts, "at request %d", at)
+		require.Zero(t, s.HandOut(t, "f"), "at request %d", at)
+	}
+}
+
+func TestAJobThatHasEndedIsNotCancelled(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("empty", 0))
+
+	require.NoError(t, cancel(s, "only", `{"job_id": "empty"}`))
+
+	j, _, err := s.Jobs.Get(ctx, "empty")
+	require.NoError(t, err)
+	require.Equal(t, ledger.Completed, j.State)
+	require.Empty(t, s.SQS.Letters(memory.JobsDeadLetters))
+}
