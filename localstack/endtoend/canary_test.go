@@ -1,0 +1,154 @@
+package endtoend
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/ledger"
+)
+
+// What is in a task's payload, in its result or in an error's message may be anybody's secret. It is kept where tasks are kept, and it is
+// in no log: neither in a function's, nor in what Step Functions logs of executions, nor in that of a worker that is built with our package.
+func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	began := time.Now()
+	const canary = "the-canary-in-the-payload"
+	d := s.desk(t)
+	quoting := named(t) + ".quoting"
+	s.configure(t, object{"labourers": object{named(t): d.labourer(10, object{"max_attempts": 2}), quoting: onLambda("Worker", 1, nil)}})
+
+	// Every way in which an attempt may end and be told.
+	s.submit(t, tasks(5, object{"secret": canary}))
+	work := d.take(t, 5)
+	require.Equal(t, canary, work[0].object["secret"])
+	secret := object{"secret": canary}
+	s.report(t, laidOver(work[0].completed(), object{"result": secret, "stats": secret}),
+		laidOver(work[1].completed(), object{"result": canary}),
+		work[2].failed(object{"error": object{"type": "Hopeless", "message": canary}, "retryable": false}),
+		work[3].failed(object{"error": object{"type": "Boom", "message": canary}}),
+		work[4].failed(object{"error": canary}),
+		laidOver(work[0].completed(), object{"version": canary}), laidOver(work[0].running(), object{"status": secret}))
+	s.send(t, s.out["CompletionsQueueUrl"], "this is no JSON: "+canary)
+	for _, one := range d.take(t, 2) {
+		s.call(t, object{"action": "mark_task_as_completed", "task_id": one.taskID, "result": secret, "stats": secret})
+	}
+	require.Equal(t, ledger.Counts{Completed: 4, Dead: 1}, s.ended(t, named(t)).Counts)
+
+	// A worker whose error quotes what it was given.
+	failing := s.submit(t, tasks(1, object{"job_id": quoting, "labourer": quoting, "do": canary}))
+	s.fact(t, "JobCompleted", object{"job_id": failing})
+
+	// What is refused, and what nobody can read.
+	refused := s.submit(t, object{"job_id": named(t) + ".refused", "period": canary})
+	s.fact(t, "JobRejected", object{"job_id": refused})
+	s.put(t, "CancelJob", object{"job_id": secret})
+	s.put(t, "ReplayTasks", object{"tasks": canary})
+	s.send(t, s.out["JobsQueueUrl"], "this is no JSON: "+canary)
+	s.settled(t, "JobsQueueUrl")
+	s.settled(t, "CompletionsQueueUrl")
+	s.idle(t)
+
+	records := s.archived(t, named(t))
+	require.Len(t, records, 5)
+	for _, r := range records {
+		text, err := json.Marshal(r)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, strings.Count(string(text), canary), 2, "it is kept with the task, in the payload and in how it ended: %s", text)
+	}
+	logs := s.logged(t, began)
+	for where, text := range logs {
+		require.NotContains(t, text, canary, where)
+	}
+	for output, line := range map[string]string{"SchedulerFunctionName": "scheduled", "OrchestratorFunctionName": "step",
+		"WorkerAssistantFunctionName": "closed", "ScavengerFunctionName": "scavenged"} {
+		require.Contains(t, logs[s.group(t, s.out[output])], line, "what is searched is what is written")
+	}
+	require.Contains(t, logs[s.group(t, world.workers["Worker"])], "task ended")
+	require.Contains(t, logs[s.out["OrchestrateStateMachineArn"]], named(t))
+	require.Contains(t, logs[s.out["BackoffStateMachineArn"]], "Boom", "of an error its type")
+}
+
+func laidOver(message, more object) object {
+	for name, value := range more {
+		message[name] = value
+	}
+	return message
+}
+
+// logged is all that was written to any log since a time, by the log's group, and what Step Functions tells of the machines' executions, by
+// the machine: on AWS that is what their logs have.
+func (s *stack) logged(t *testing.T, since time.Time) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	groups := cloudwatchlogs.NewDescribeLogGroupsPaginator(s.logs, &cloudwatchlogs.DescribeLogGroupsInput{})
+	for groups.HasMorePages() {
+		page, err := groups.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, group := range page.LogGroups {
+			name := aws.ToString(group.LogGroupName)
+			out[name] = s.lines(t, name, since)
+		}
+	}
+	for _, machine := range []string{s.out["OrchestrateStateMachineArn"], s.out["BackoffStateMachineArn"]} {
+		out[machine] = s.executions(t, machine, since)
+	}
+	return out
+}
+
+func (s *stack) lines(t *testing.T, group string, since time.Time) string {
+	t.Helper()
+	var text strings.Builder
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(s.logs, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, StartTime: aws.Int64(since.UnixMilli())})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, line := range page.Events {
+			text.WriteString(aws.ToString(line.Message) + "\n")
+		}
+	}
+	return text.String()
+}
+
+func (s *stack) executions(t *testing.T, machine string, since time.Time) string {
+	t.Helper()
+	var text strings.Builder
+	pages := sfn.NewListExecutionsPaginator(s.machines, &sfn.ListExecutionsInput{StateMachineArn: &machine})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, e := range page.Executions {
+			if aws.ToTime(e.StartDate).Before(since) {
+				continue
+			}
+			histories := sfn.NewGetExecutionHistoryPaginator(s.machines, &sfn.GetExecutionHistoryInput{ExecutionArn: e.ExecutionArn, IncludeExecutionData: aws.Bool(true)})
+			for histories.HasMorePages() {
+				history, err := histories.NextPage(t.Context())
+				require.NoError(t, err)
+				events, err := json.Marshal(history.Events)
+				require.NoError(t, err)
+				text.Write(events)
+			}
+		}
+	}
+	return text.String()
+}
+
+// group is the log group of a function.
+func (s *stack) group(t *testing.T, function string) string {
+	t.Helper()
+	out, err := s.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &function})
+	require.NoError(t, err)
+	if out.LoggingConfig == nil || aws.ToString(out.LoggingConfig.LogGroup) == "" {
+		return "/aws/lambda/" + aws.ToString(out.FunctionName)
+	}
+	return aws.ToString(out.LoggingConfig.LogGroup)
+}
