@@ -8,6 +8,7 @@ import (
 
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
 )
 
 // RunControl tests the store of states, leases and queues.
@@ -26,6 +27,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"a claim takes a part and leaves the rest in its place":             on(claimPart),
 		"a claim of many entries is one":                                    on(claimMany),
 		"a claimer who will come back holds the others off until then":      on(claimHolds),
+		"what was given back is claimed beside the lease it came from":      on(claimBesideLease),
 		"a claim on an old version takes nothing":                           on(claimOldVersion),
 		"a claim on an entry that changed takes nothing of any":             on(claimChangedEntry),
 		"a claim on an entry that is gone takes nothing":                    on(claimGoneEntry),
@@ -286,6 +288,26 @@ func claimPaused(t *testing.T, c control) {
 	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(e, e.Tasks, noon)}, time.Time{}), errQueue)
 
 	c.unchanged(t, paused, []queue.Entry{e})
+}
+
+func claimBesideLease(t *testing.T, c control) {
+	e := c.entry(newSegment(), noon, segment.Of(5, 6, 7))
+	c.put(t, e)
+	running := c.claim(t, e, e.Tasks)
+	back := queue.Entry{Labourer: c.labourer, Due: noon.Add(-time.Millisecond), Segment: e.Segment, First: 5, Tasks: segment.Of(5), Attempt: e.Attempt}
+	require.NoError(t, c.Requeue(t.Context(), running, back), "its worker could not be started, those of 6 and 7 run")
+	takings := queue.Take(c.queue(t), 1, noon, func(time.Duration) time.Duration { return time.Hour })
+
+	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, time.Time{}), errQueue, "its lowest task would name two leases")
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), queue.Apart(takings, c.leases(t)), time.Time{}))
+
+	require.Empty(t, c.queue(t))
+	require.Len(t, c.leases(t), 2)
+	require.Equal(t, 3, queue.Running(c.leases(t)))
+	found, held := queue.Holding(c.leases(t), task.ID{Segment: e.Segment, N: 5}, e.Attempt)
+	require.True(t, held)
+	require.NoError(t, c.Release(t.Context(), found, segment.Of(5)))
+	require.Equal(t, segment.Of(6, 7), c.lease(t, running.Item()).Held())
 }
 
 func claimRace(t *testing.T, c control) {

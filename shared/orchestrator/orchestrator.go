@@ -601,6 +601,7 @@ func (s *Service) claim(ctx context.Context, l labourer.Labourer, hold bool) ([]
 	// The attempts' time begins with their dispatch, which sets the lease's end anew. Should their dispatcher die, another one has to come to
 	// it before the lease ends, or attempts would be lost that were never begun.
 	takings := queue.Take(k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) })
+	takings = queue.Apart(takings, k.leases)
 	var until time.Time
 	if hold {
 		until = now.Add(claimTerm)
