@@ -194,15 +194,22 @@ func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	return jobChanged(err, fmt.Sprintf("entering segment %s in the totals of job %s", p.Segment, p.JobID))
 }
 
-// Finish gives a job its terminal state. ledger.ErrChanged: it has one already, or another generation of it is under way.
+// Finish gives a job its terminal state. ledger.ErrChanged: it has one already, another generation of it is under way, or dead of it were
+// brought back since it was read.
 func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error {
+	condition := "#state IN (:scheduling, :scheduled) AND generation = :generation"
+	values := item{":state": str(string(state)), ":at": millis(at), ":expires": num(at.Add(j.Retention).Unix()),
+		":scheduling": str(string(ledger.Scheduling)), ":scheduled": str(string(ledger.Scheduled)), ":generation": num(job.Generation)}
+	if job.Counts.Dead > 0 { // the only count that can become smaller
+		condition += " AND dead = :dead"
+		values[":dead"] = num(job.Counts.Dead)
+	}
 	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
-		UpdateExpression:         aws.String("SET #state = :state, finished_at = :at, expires_at = :expires REMOVE cancelling, #owner, owned_until"),
-		ConditionExpression:      aws.String("#state IN (:scheduling, :scheduled) AND generation = :generation"),
-		ExpressionAttributeNames: map[string]string{"#state": "state", "#owner": "owner"},
-		ExpressionAttributeValues: item{":state": str(string(state)), ":at": millis(at), ":expires": num(at.Add(j.Retention).Unix()),
-			":scheduling": str(string(ledger.Scheduling)), ":scheduled": str(string(ledger.Scheduled)), ":generation": num(job.Generation)},
+		UpdateExpression:          aws.String("SET #state = :state, finished_at = :at, expires_at = :expires REMOVE cancelling, #owner, owned_until"),
+		ConditionExpression:       &condition,
+		ExpressionAttributeNames:  map[string]string{"#state": "state", "#owner": "owner"},
+		ExpressionAttributeValues: values,
 	})
 	return jobChanged(err, "finishing job "+job.ID)
 }
