@@ -1,0 +1,239 @@
+package replay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/scheduler"
+)
+
+var ctx = context.Background()
+
+// stage is a stack with labourers f and g, whose tasks get one attempt a life.
+func stage(t require.TestingT) *outage.Stage {
+	return outage.NewStage(t, fmt.Sprintf(`
+labourers:
+  f: {target: {sqs: %q}, max_simultaneous_invocations: 300, max_attempts: 1}
+  g: {target: {sqs: %q}, max_simultaneous_invocations: 300, max_attempts: 1}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`, outage.Worker("f"), outage.Worker("g")), "f", "g")
+}
+
+func job(id, labourer string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"s%03d"`, i)
+	}
+	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
+}
+
+// end hands out all that is due of a labourer, and reports of each task of this round whether it fails.
+func end(t require.TestingT, s *outage.Stage, labourer string, fails func(n int) bool) int {
+	before := len(s.Handed(t, labourer))
+	s.Pass(time.Second)
+	s.HandOut(t, labourer)
+	var batch []assistant.Message
+	for i, h := range s.Handed(t, labourer)[before:] {
+		status := "completed"
+		if fails(i) {
+			status = "failed"
+		}
+		batch = append(batch, assistant.Message{ID: fmt.Sprint(i), Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)})
+	}
+	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", batch)
+	require.Empty(t, missing, "%v", summary.Errors)
+	s.Scavenge(t)
+	return len(batch)
+}
+
+func all(int) bool  { return true }
+func none(int) bool { return false }
+
+// replay has the scheduler carry out a ReplayTasks.
+func replay(s *outage.Stage, invocation, detail string) error {
+	failed, summary := s.Services().Scheduler.Handle(ctx, invocation, []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
+	if len(failed) > 0 {
+		return errors.New(strings.Join(summary.Errors, "; "))
+	}
+	return nil
+}
+
+func record(t require.TestingT, s *outage.Stage, id string) ledger.Job {
+	j, found, err := s.Jobs.Get(ctx, id)
+	require.NoError(t, err)
+	require.True(t, found)
+	return j
+}
+
+// died is a stage on which two of the five tasks of a job, and all of another, have died.
+func died(t require.TestingT) *outage.Stage {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 5), job("other", "g", 2))
+	require.Equal(t, 5, end(t, s, "f", func(n int) bool { return n < 2 }))
+	require.Equal(t, 2, end(t, s, "g", all))
+	s.Pass(time.Minute)
+	return s
+}
+
+// TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff: then they end again, and the job with them, as its second generation.
+func TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff(t *testing.T) {
+	first := func(s *outage.Stage) string {
+		return fmt.Sprintf(`{"tasks": [%q, %q, %q]}`, s.Handed(t, "f")[0].TaskID, s.Handed(t, "f")[1].TaskID, s.Handed(t, "f")[2].TaskID)
+	}
+	for name, detail := range map[string]func(s *outage.Stage) string{
+		"by task":     first,
+		"by job":      func(*outage.Stage) string { return `{"job_id": "nightly", "replay_id": "again"}` },
+		"by labourer": func(*outage.Stage) string { return `{"labourer": "f"}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := died(t)
+				command := detail(s)
+				cut.On(s.Stack)
+
+				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return replay(s, fmt.Sprintf("invocation-%d", delivery), command) })
+
+				cut.Off()
+				j := record(t, s, "nightly")
+				require.Equal(t, ledger.Scheduled, j.State)
+				require.Equal(t, 2, j.Generation)
+				require.Equal(t, 2, j.Open())
+				require.Equal(t, ledger.Completed, record(t, s, "other").State, "others are left alone")
+				require.Equal(t, 2, end(t, s, "f", func(n int) bool { return n == 0 }), "the dead, once, and nobody else")
+				h := s.Handed(t, "f")
+				require.Equal(t, 2, h[len(h)-1].Attempt, "attempt numbers go on rising")
+				picture := outage.Picture(s.Stack)
+				require.Contains(t, picture, "job nightly completed of f total=5 cursor=1 completed=4 dead=1 cancelled=0 generation=2")
+				require.Contains(t, picture, "fact JobCompleted/nightly/1")
+				require.Contains(t, picture, "fact JobCompleted/nightly/2")
+
+				// However late it comes again: who has died since is not meant by it.
+				s.Pass(time.Hour)
+				require.NoError(t, replay(s, "late", command))
+				require.Equal(t, picture, outage.Picture(s.Stack))
+				return picture
+			})
+		})
+	}
+}
+
+// TestG5AReplayThatRacesWithTheEndOfItsJob: at each request of the scavenger that takes in the job's last task; the counts stay exact, and a job with open
+// tasks is not completed.
+func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
+	for at := 1; ; at++ {
+		s := stage(t)
+		s.Schedule(t, job("nightly", "f", 300))
+		s.Pass(time.Second)
+		require.Equal(t, 300, s.HandOut(t, "f"))
+		h := s.Handed(t, "f")
+		status := func(h outage.Handed, status string) assistant.Message {
+			return assistant.Message{ID: h.TaskID, Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)}
+		}
+		batch := []assistant.Message{status(h[0], "failed"), status(h[1], "failed")}
+		for _, one := range h[2:299] {
+			batch = append(batch, status(one, "completed"))
+		}
+		missing, _ := s.Services().Assistant.Handle(ctx, "first", batch)
+		require.Empty(t, missing)
+		s.Scavenge(t)
+		s.Pass(time.Second)
+		missing, _ = s.Services().Assistant.Handle(ctx, "last", []assistant.Message{status(h[299], "completed")})
+		require.Empty(t, missing)
+		requests := 0
+		s.DynamoDB.Before = func(context.Context, memory.Request) error {
+			if requests++; requests == at {
+				require.NoError(t, replay(s, "second", `{"job_id": "nightly"}`))
+			}
+			return nil
+		}
+
+		s.Scavenge(t)
+
+		s.DynamoDB.Before = nil
+		if requests < at {
+			require.Greater(t, at, 4)
+			return
+		}
+		j := record(t, s, "nightly")
+		require.Equal(t, 2, j.Open(), "at request %d", at)
+		require.Equal(t, ledger.Scheduled, j.State, "at request %d: a job of which two tasks are open is not at its end", at)
+		require.Equal(t, 2, end(t, s, "f", none))
+		j = record(t, s, "nightly")
+		require.Equal(t, ledger.Completed, j.State, "at request %d", at)
+		require.Equal(t, ledger.Counts{Completed: 300}, j.Counts, "at request %d", at)
+		require.Contains(t, outage.Picture(s.Stack), fmt.Sprintf("fact JobCompleted/nightly/%d", j.Generation), "at request %d", at)
+	}
+}
+
+func TestADeadTaskMayLiveManyTimes(t *testing.T) {
+	s := died(t)
+	for life := 2; life < 6; life++ {
+		require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"job_id": "nightly", "replay_id": "replay-%d"}`, life)))
+		require.Equal(t, 2, end(t, s, "f", all))
+		require.Equal(t, ledger.Counts{Completed: 3, Dead: 2}, record(t, s, "nightly").Counts)
+		s.Pass(time.Minute)
+	}
+	require.Equal(t, 5, record(t, s, "nightly").Generation)
+}
+
+func TestMoreDeadThanATransactionTakesComeBackInParts(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 300))
+	s.Pass(time.Second)
+	require.Equal(t, 300, end(t, s, "f", all))
+	s.Pass(time.Minute)
+	s.DynamoDB.ResetUsage()
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.Equal(t, 300, record(t, s, "nightly").Open())
+	require.Equal(t, 4, s.DynamoDB.Usage()[memory.Use{Operation: "TransactWriteItems", Table: memory.TasksTable}].Calls)
+	require.Equal(t, 300, end(t, s, "f", none))
+	require.Equal(t, ledger.Counts{Completed: 300}, record(t, s, "nightly").Counts)
+}
+
+func TestThoseWhoAreNotDeadAreLeftAlone(t *testing.T) {
+	s := died(t)
+	h := s.Handed(t, "f")
+	before := outage.Picture(s.Stack)
+
+	require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"tasks": [%q, "abcdefghijklmnop.7"]}`, h[4].TaskID)))
+
+	require.Equal(t, before, outage.Picture(s.Stack))
+}
+
+func TestOneOfTheDeadMayBeChosen(t *testing.T) {
+	s := died(t)
+	h := s.Handed(t, "f")
+
+	require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"tasks": [%q]}`, h[1].TaskID)))
+
+	require.Equal(t, 1, end(t, s, "f", none))
+	now := s.Handed(t, "f")
+	require.Equal(t, h[1].TaskID, now[len(now)-1].TaskID)
+	require.Equal(t, ledger.Counts{Completed: 4, Dead: 1}, record(t, s, "nightly").Counts)
+}
+
+func TestTheOrchestratorIsToldOfThoseWhoAreBack(t *testing.T) {
+	s := died(t)
+	told := len(s.EventBridge.Told())
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.True(t, slices.ContainsFunc(s.EventBridge.Told()[told:], func(e event.Envelope) bool {
+		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), `["f"]`)
+	}))
+}
