@@ -47,12 +47,12 @@ func TestG7TheHealthOfWhatALabourerDependsOnSetsItsPace(t *testing.T) {
 	d := s.desk(t)
 	s.apply(t, d.labourer(4, depends(t)))
 	s.measure(t, 10, 4*time.Minute)
-	require.Equal(t, 4, s.orchestrate(t, wake(t)).Assessed.Status)
+	require.Equal(t, 4, s.look(t).Assessed.Status)
 
 	s.measure(t, 80, 3*time.Minute)
 	s.submit(t, tasks(9, nil))
 	s.fact(t, "LabourerHealthChanged", object{"labourer_id": named(t), "from": 4., "to": 0.})
-	bad := s.orchestrate(t, wake(t)).Assessed
+	bad := s.look(t).Assessed
 	require.Contains(t, bad.Reason, "health is Bad")
 	require.Contains(t, bad.Reason, "load", "the metric that decided")
 	require.EqualValues(t, 80, bad.Metrics["load"]["value"])
@@ -60,15 +60,15 @@ func TestG7TheHealthOfWhatALabourerDependsOnSetsItsPace(t *testing.T) {
 	require.Equal(t, 0, bad.Desired)
 
 	s.measure(t, 40, 2*time.Minute)
-	s.orchestrate(t, wake(t))
+	s.look(t)
 	work := d.take(t, 3)
-	good := s.orchestrate(t, wake(t)).Assessed
+	good := s.look(t).Assessed
 	require.Equal(t, []int{3, 3, 3, 0}, []int{good.Status, good.Desired, good.Running, good.Free}, "Good allows three quarters of the cap")
 	require.Zero(t, d.waiting(t))
 	s.fact(t, "LabourerHealthChanged", object{"labourer_id": named(t), "from": 0., "to": 3.})
 
 	s.measure(t, 20, time.Minute)
-	s.orchestrate(t, wake(t))
+	s.look(t)
 	s.fact(t, "LabourerHealthChanged", object{"labourer_id": named(t), "from": 3., "to": 4.})
 	s.complete(t, append(work, d.take(t, 1)...)...)
 	s.complete(t, d.take(t, 4)...)
@@ -89,7 +89,7 @@ func TestFiftyWakesAskCloudWatchOnce(t *testing.T) {
 		executions[i] = s.start(t, wake(t))
 	}
 	for _, execution := range executions {
-		require.Equal(t, 4, s.outcome(t, execution).Assessed.Status)
+		require.Equal(t, 4, s.outcome(t, execution).Assessed.Status) // nothing is due, so nobody is at work on it
 	}
 
 	minutes := int(time.Since(began) / time.Minute) // on a very slow machine

@@ -92,7 +92,7 @@ func TestG2TheSameJobManyTimesIsDoneOnce(t *testing.T) {
 	s.submit(t, tasks(12, nil)) // after its end
 
 	s.settled(t, "JobsQueueUrl")
-	require.Equal(t, "nothing is due", s.orchestrate(t, wake(t)).Assessed.Reason)
+	require.Equal(t, "nothing is due", s.look(t).Assessed.Reason)
 	require.Zero(t, d.waiting(t), "tasks were handed out again")
 	seen := map[string]bool{}
 	for _, one := range work {

@@ -103,7 +103,7 @@ func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 			s.submit(t, tasks(3, nil))
 
 			seen := await(t, "the trouble to be shown", func() (*orchestrated, bool) {
-				seen := s.orchestrate(t, wake(t))
+				seen := s.look(t)
 				return seen, seen.Assessed.Trouble != nil
 			})
 			require.Contains(t, seen.Assessed.Reason, "could not be reached")
@@ -112,7 +112,7 @@ func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 			// Its owner mends it, and all is as if nothing had been: no attempt was burnt.
 			s.apply(t, d.labourer(3, nil))
 			require.NoError(t, s.control.SetTrouble(t.Context(), named(t), nil))
-			s.orchestrate(t, wake(t))
+			s.look(t)
 			for _, one := range d.take(t, 3) {
 				require.Equal(t, 1, one.attempt)
 				s.complete(t, one)

@@ -263,10 +263,20 @@ func (s *stack) idle(t *testing.T) {
 }
 
 // orchestrate starts the orchestrate machine as a person or the tick does, waits for its end, and is what it shows of the test's labourer:
-// nil where that was not looked at.
+// nil where it did not look at it.
 func (s *stack) orchestrate(t *testing.T, input object) *orchestrated {
 	t.Helper()
 	return s.outcome(t, s.start(t, input))
+}
+
+// look has the machine look at the test's labourer, and is what it saw. An execution that finds another at work on a labourer passes it over:
+// then another is started, until one has looked.
+func (s *stack) look(t *testing.T) *orchestrated {
+	t.Helper()
+	return await(t, "an orchestration to look at "+named(t), func() (*orchestrated, bool) {
+		seen := s.orchestrate(t, wake(t))
+		return seen, seen != nil
+	})
 }
 
 // wake is the input for which the machine looks at the test's labourer alone.

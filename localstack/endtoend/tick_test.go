@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -40,6 +41,43 @@ func TestG1TheTickAloneIsEnough(t *testing.T) {
 
 	require.Equal(t, 5, s.ended(t, named(t)).Counts.Completed)
 	s.idle(t)
+	s.requireDoctorsOpinion(t)
+}
+
+// requireDoctorsOpinion has the doctor look at the stack, which has no tick, before and after a message that nobody can read.
+func (s *stack) requireDoctorsOpinion(t *testing.T) {
+	t.Helper()
+	require.Equal(t, []string{"tick"}, s.ailments(t))
+	s.send(t, s.out["JobsQueueUrl"], "poison")
+	await(t, "the poison to be among the dead letters", func() (int, bool) {
+		dead := s.depth(t, s.out["JobsDeadLetterQueueUrl"])
+		return dead, dead == 1
+	})
+	require.Equal(t, []string{"tick", "jobs' dead letters"}, s.ailments(t))
+}
+
+// ailments is what drover doctor finds wrong.
+func (s *stack) ailments(t *testing.T) []string {
+	t.Helper()
+	printed, said, code := s.drover(t, nil, "doctor")
+	require.Equal(t, 1, code, said)
+	var found struct {
+		OK     bool
+		Checks []struct {
+			Name, Detail, Fix string
+			OK                bool
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(printed), &found), "%s", printed)
+	require.False(t, found.OK)
+	var out []string
+	for _, check := range found.Checks {
+		if !check.OK {
+			require.NotEmpty(t, check.Fix, "what to do about %s: %s", check.Name, check.Detail)
+			out = append(out, check.Name)
+		}
+	}
+	return out
 }
 
 // deaf deploys a second stack beside the shared one, and takes away the rule by which wakes arrive.

@@ -50,7 +50,7 @@ func TestG7ResumingWakes(t *testing.T) {
 	s.submit(t, tasks(2, nil))
 	s.fact(t, "JobScheduled", object{"job_id": named(t)})
 
-	require.Equal(t, "the labourer is paused", s.orchestrate(t, wake(t)).Assessed.Reason)
+	require.Equal(t, "the labourer is paused", s.look(t).Assessed.Reason)
 	require.Zero(t, d.waiting(t))
 	s.cli(t, "resume", named(t))
 
@@ -74,13 +74,13 @@ func TestG3ARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
 	s.applyByHand(t, d.labourer(2, nil))
 	s.complete(t, work[:2]...) // two run on, which is what the cap allows now
 	s.settled(t, "CompletionsQueueUrl")
-	require.Equal(t, "no slot is free: 2 of 2 are taken, 4 tasks are due", s.orchestrate(t, wake(t)).Assessed.Reason)
+	require.Equal(t, "no slot is free: 2 of 2 are taken, 4 tasks are due", s.look(t).Assessed.Reason)
 	require.Zero(t, d.waiting(t), "nobody is started while more run than may")
 
 	s.applyByHand(t, d.labourer(0, nil))
 	s.complete(t, work[2:]...)
 	s.settled(t, "CompletionsQueueUrl")
-	require.Equal(t, "the cap is 0", s.orchestrate(t, wake(t)).Assessed.Reason)
+	require.Equal(t, "the cap is 0", s.look(t).Assessed.Reason)
 	require.Zero(t, d.waiting(t))
 
 	s.applyByHand(t, d.labourer(4, nil))
@@ -106,7 +106,7 @@ func TestAStormOfWakesCostsLittle(t *testing.T) {
 	require.NoError(t, s.control.SetPaused(t.Context(), named(t), true))
 	s.submit(t, tasks(5, nil))
 	s.fact(t, "JobScheduled", object{"job_id": named(t)})
-	s.orchestrate(t, wake(t))
+	s.look(t)
 	require.NoError(t, s.control.SetPaused(t.Context(), named(t), false))
 	before := s.claims(t)
 
