@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -391,9 +392,9 @@ func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
 		}
 		freed[p.labourer] = append(freed[p.labourer], p.messages...)
 	}
-	for labourer, messages := range freed {
+	for _, labourer := range slices.Sorted(maps.Keys(freed)) {
 		if err := b.wake(ctx, labourer); err != nil {
-			b.fail(err, messages...)
+			b.fail(err, freed[labourer]...)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -73,8 +75,8 @@ func (h Health) Ask(ctx context.Context, key string, now, since time.Time) error
 
 // Keep stores answers, by the key of their query.
 func (h Health) Keep(ctx context.Context, readings map[string]ecology.Reading) error {
-	for key, r := range readings {
-		text, err := json.Marshal(r)
+	for _, key := range slices.Sorted(maps.Keys(readings)) {
+		text, err := json.Marshal(readings[key])
 		if err != nil {
 			return fmt.Errorf("encoding metric %s, %w", key, err)
 		}

@@ -92,7 +92,11 @@ type Applied struct{ Labourers, Schemas map[string]Stored }
 // All reads everything that was applied.
 func (r Registry) All(ctx context.Context, strong bool) (Applied, error) {
 	out := Applied{Labourers: map[string]Stored{}, Schemas: map[string]Stored{}}
-	for partition, into := range map[string]map[string]Stored{labourersPartition: out.Labourers, schemasPartition: out.Schemas} {
+	for _, partition := range []string{labourersPartition, schemasPartition} {
+		into := out.Labourers
+		if partition == schemasPartition {
+			into = out.Schemas
+		}
 		items, err := query(ctx, r.API, dynamodb.QueryInput{
 			TableName: &r.Table, ConsistentRead: &strong,
 			KeyConditionExpression:    aws.String("labourer = :partition"),

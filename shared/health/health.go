@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/drover-run/drover/shared/ecology"
@@ -66,10 +67,7 @@ func (s Service) Readings(ctx context.Context, metrics map[string]ecology.Metric
 }
 
 func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (map[string]ecology.Reading, error) {
-	keys := make([]string, 0, len(queries))
-	for key := range queries {
-		keys = append(keys, key)
-	}
+	keys := slices.Sorted(maps.Keys(queries))
 	var known map[string]ecology.Reading
 	for try := range patience {
 		if try > 0 {
@@ -83,7 +81,8 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 		}
 		now := s.Now()
 		mine, others := map[string]ecology.Query{}, false
-		for key, q := range queries {
+		for _, key := range keys {
+			q := queries[key]
 			if !q.Due(known[key], now) {
 				continue
 			}

@@ -142,6 +142,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 	var jobs []string
 	due := map[waiting]time.Time{}
 	backoffs := map[waiting]*Backoff{}
+	var waits []waiting // in their order
 	for _, key := range order {
 		w := waiting{key.labourer, key.attempt, key.failures, key.retryAfter}
 		if due[w].IsZero() {
@@ -149,6 +150,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 			// Up to the next millisecond, as keys have no finer time: never sooner than the policy's minimum.
 			due[w] = s.Now().UTC().Add(wait).Add(time.Millisecond - 1).Truncate(time.Millisecond)
 			backoffs[w] = &Backoff{Labourer: key.labourer, Due: due[w], Attempt: key.attempt + 1}
+			waits = append(waits, w)
 		}
 		requeued, err := s.requeue(ctx, key, retries[key], due[w])
 		backoffs[w].Tasks = append(backoffs[w].Tasks, requeued...)
@@ -170,7 +172,8 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 	if err := s.Sweeper.Sweep(ctx, jobs); err != nil {
 		return out, err
 	}
-	for _, b := range backoffs {
+	for _, w := range waits {
+		b := backoffs[w]
 		if len(b.Tasks) == 0 {
 			continue
 		}

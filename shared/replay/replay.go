@@ -196,13 +196,18 @@ func (s Service) segment(ctx context.Context, jobID string, p ledger.Progress, n
 		maxDuration time.Duration
 	}
 	groups := map[alike][]task.Task{}
+	var order []alike
 	for _, t := range tasks {
 		if t.Status == task.Dead && t.JobID == jobID && !t.ClosedAt.After(began) {
 			key := alike{t.Attempt, t.MaxDuration}
+			if groups[key] == nil {
+				order = append(order, key)
+			}
 			groups[key] = append(groups[key], t)
 		}
 	}
-	for key, dead := range groups {
+	for _, key := range order {
+		dead := groups[key]
 		part := dead[:min(len(dead), atOnce)]
 		job, found, err := s.Jobs.Get(ctx, jobID)
 		if err != nil || !found || job.State != ledger.Completed && job.State != ledger.Scheduled || job.Cancelling {

@@ -8,6 +8,8 @@ package scavenger
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -162,8 +164,8 @@ func (s *Service) mourn(ctx context.Context, ended []task.Task) (alarm string, e
 	if err := s.Bus.Publish(ctx, facts...); err != nil {
 		return "", err
 	}
-	for labourer, tasks := range dead {
-		if err := s.Alarm.Died(ctx, labourer, tasks); err != nil {
+	for _, labourer := range slices.Sorted(maps.Keys(dead)) {
+		if err := s.Alarm.Died(ctx, labourer, dead[labourer]); err != nil {
 			alarm = err.Error()
 		}
 	}
@@ -214,8 +216,8 @@ func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.
 		return false, nil
 	}
 	full := false
-	for at, ends := range segments {
-		p, err := s.Jobs.Record(ctx, id, at, ends)
+	for _, at := range slices.Sorted(maps.Keys(segments)) {
+		p, err := s.Jobs.Record(ctx, id, at, segments[at])
 		if err != nil {
 			return false, err
 		}

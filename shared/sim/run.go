@@ -52,8 +52,8 @@ type Report struct {
 	Virtual   time.Duration
 	Trace     []string
 	Hash      uint64 // of all steps: the same seed has the same
+	injected  int    // faults that happened on the way
 	plan      plan
-	reduced   bool
 }
 
 // run is one simulation.
@@ -126,7 +126,7 @@ func simulate(p plan, o Options) Report {
 	r.employ()
 	r.prepare()
 	r.loop()
-	return Report{Seed: p.seed, Violation: r.violation, Faults: r.faults, States: r.states, Steps: r.step, Virtual: r.world.Now().Sub(epoch), Trace: r.lines, Hash: r.hash, plan: p}
+	return Report{Seed: p.seed, Violation: r.violation, Faults: r.faults, States: r.states, Steps: r.step, Virtual: r.world.Now().Sub(epoch), Trace: r.lines, Hash: r.hash, injected: r.spent, plan: p}
 }
 
 func (r *run) random(purpose string) *rand.Rand {
