@@ -49,6 +49,8 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	_, err := s.API.Invoke(ctx, in)
 	var large *types.RequestTooLargeException
 	var many *types.TooManyRequestsException
+	var none *types.ResourceNotFoundException
+	var wrong *types.InvalidParameterValueException
 	switch {
 	case err == nil:
 		return nil
@@ -56,6 +58,10 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
 			"function %s refuses an event of %d bytes: %s", l.Target.Lambda, len(start.Event), large.ErrorMessage()),
 		}
+	case start.Task.Qualifier != "" && (errors.As(err, &none) || errors.As(err, &wrong)):
+		// It is the job that asked for this alias or version: were it taken for the target's trouble, one job would hold up all others.
+		return &orchestrator.Refusal{Type: "NoSuchQualifier", Reason: fmt.Sprintf(
+			"function %s can not be invoked as %s, which its job asked for: %v", l.Target.Lambda, start.Task.Qualifier, err)}
 	case errors.As(err, &many):
 		return &orchestrator.Throttled{Err: fmt.Errorf("invoking function %s, %w", l.Target.Lambda, err)}
 	}
