@@ -1,0 +1,129 @@
+package lambda_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/labourer"
+	targets "github.com/drover-run/drover/shared/lambda"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// fake notes what it is asked, by payload, and answers with the error for that payload.
+type fake struct {
+	errs map[string]error
+
+	mu    sync.Mutex
+	asked map[string]*lambda.InvokeInput
+}
+
+func (f *fake) Invoke(_ context.Context, in *lambda.InvokeInput, _ ...func(*lambda.Options)) (*lambda.InvokeOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.asked == nil {
+		f.asked = map[string]*lambda.InvokeInput{}
+	}
+	f.asked[string(in.Payload)] = in
+	return &lambda.InvokeOutput{}, f.errs[string(in.Payload)]
+}
+
+func function() labourer.Labourer {
+	l := labourer.New("f")
+	l.Target.Lambda = "arn:aws:lambda:us-west-2:000000000000:function:f"
+	return l
+}
+
+func start(event string) orchestrator.Start {
+	return orchestrator.Start{Attempt: 1, Event: []byte(event)}
+}
+
+func TestAFunctionIsInvokedAsynchronously(t *testing.T) {
+	f := &fake{}
+	qualified := orchestrator.Start{Task: task.Task{Qualifier: "prod"}, Event: []byte(`{"a":2}`)}
+
+	errs := targets.Starter{API: f}.Start(context.Background(), function(), []orchestrator.Start{start(`{"a":1}`), qualified})
+
+	require.Equal(t, []error{nil, nil}, errs)
+	for event, want := range map[string]string{
+		`{"a":1}`: `{"FunctionName": "arn:aws:lambda:us-west-2:000000000000:function:f", "InvocationType": "Event", "Payload": "eyJhIjoxfQ=="}`,
+		`{"a":2}`: `{"FunctionName": "arn:aws:lambda:us-west-2:000000000000:function:f", "InvocationType": "Event", "Payload": "eyJhIjoyfQ==", "Qualifier": "prod"}`,
+	} {
+		text, err := json.Marshal(f.asked[event])
+		require.NoError(t, err)
+		var got map[string]any
+		require.NoError(t, json.Unmarshal(text, &got))
+		for name, value := range got {
+			if value == nil || value == "" {
+				delete(got, name)
+			}
+		}
+		plain, err := json.Marshal(got)
+		require.NoError(t, err)
+		require.JSONEq(t, want, string(plain))
+	}
+}
+
+// TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble, each error at the place of its start.
+func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
+	gone := &types.ResourceNotFoundException{Message: aws.String("Function not found")}
+	f := &fake{errs: map[string]error{
+		`"large"`:     &types.RequestTooLargeException{Message: aws.String("1048577 bytes")},
+		`"throttled"`: &types.TooManyRequestsException{Message: aws.String("Rate Exceeded.")},
+		`"gone"`:      gone,
+		`"alias"`:     gone,
+		`"other"`:     &types.InvalidParameterValueException{Message: aws.String("The derived qualifier from the function name does not match the specified qualifier.")},
+		`"denied"`:    errors.New("AccessDeniedException"),
+	}}
+	qualified := func(event string) orchestrator.Start {
+		return orchestrator.Start{Task: task.Task{Qualifier: "42"}, Event: []byte(event)}
+	}
+
+	errs := targets.Starter{API: f}.Start(context.Background(), function(), []orchestrator.Start{
+		start(`"fine"`), start(`"large"`), start(`"throttled"`), start(`"gone"`), qualified(`"alias"`), qualified(`"other"`), start(`"denied"`), start(`"fine too"`)})
+
+	require.Len(t, errs, 8)
+	kinds := make([]string, len(errs))
+	for i, err := range errs {
+		var refusal *orchestrator.Refusal
+		var throttled *orchestrator.Throttled
+		switch {
+		case err == nil:
+			kinds[i] = "started"
+		case errors.As(err, &refusal):
+			kinds[i] = refusal.Type
+		case errors.As(err, &throttled):
+			kinds[i] = "throttled"
+		default:
+			kinds[i] = "trouble"
+		}
+	}
+	require.Equal(t, []string{"started", "PayloadTooLarge", "throttled", "trouble", "NoSuchQualifier", "NoSuchQualifier", "trouble", "started"}, kinds)
+	require.EqualError(t, errs[1], "function arn:aws:lambda:us-west-2:000000000000:function:f refuses an event of 7 bytes: 1048577 bytes")
+	require.ErrorContains(t, errs[4], "can not be invoked as 42, which its job asked for: ResourceNotFoundException: Function not found")
+	require.ErrorContains(t, errs[6], "invoking function arn:aws:lambda:us-west-2:000000000000:function:f, AccessDeniedException")
+}
+
+func TestManyFunctionsAreInvokedSideBySide(t *testing.T) {
+	f := &fake{}
+	var starts []orchestrator.Start
+	for i := range 200 {
+		starts = append(starts, start(fmt.Sprint(i)))
+	}
+
+	errs := targets.Starter{API: f}.Start(context.Background(), function(), starts)
+
+	require.Len(t, errs, 200)
+	require.NoError(t, errors.Join(errs...))
+	require.Len(t, f.asked, 200)
+	require.Empty(t, targets.Starter{API: f}.Start(context.Background(), function(), nil))
+}
