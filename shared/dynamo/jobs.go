@@ -175,12 +175,12 @@ func (j Jobs) progress(ctx context.Context, jobID string, s segment.ID) (ledger.
 }
 
 // Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else. From then on the progress
-// is kept for twice the retention, so that it outlives the records of the stream and, most likely, its job.
+// is kept for the retention: longer than the stream tells of its tasks, and no longer than its job's record, whose id may be used again then.
 func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	is := p.Counts()
 	change := is.Minus(p.Rolled)
 	condition := rolledCondition(p.Rolled)
-	values := item{":is": rolled(is), ":was": rolled(p.Rolled), ":expires": num(at.Add(2 * j.Retention).Unix())}
+	values := item{":is": rolled(is), ":was": rolled(p.Rolled), ":expires": num(at.Add(j.Retention).Unix())}
 	_, err := transactWriteItems(ctx, j.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, segmentPrefix+string(p.Segment)),
 			UpdateExpression: aws.String("SET rolled = :is, expires_at = :expires"), ConditionExpression: &condition, ExpressionAttributeValues: values}},

@@ -210,7 +210,7 @@ func (r *run) submit(ctx context.Context, e event.Envelope, m Message) (*creatio
 	if err != nil {
 		return nil, err
 	}
-	record.Fingerprint = fingerprint(asked.Canonical())
+	record.Labourer, record.Fingerprint = asked.Labourer, fingerprint(asked.Canonical())
 	known, found, err := r.Jobs.Get(ctx, record.ID)
 	if err != nil {
 		return nil, err
