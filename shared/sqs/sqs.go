@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -31,7 +32,7 @@ const reasonLimit = 1000
 // Bury puts a message there as it came, with the reason as its attribute "reason".
 func (g Graveyard) Bury(ctx context.Context, body, reason string) error {
 	if len(reason) > reasonLimit {
-		reason = reason[:reasonLimit]
+		reason = strings.ToValidUTF8(reason[:reasonLimit], "")
 	}
 	_, err := g.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &g.URL, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{
 		"reason": {DataType: aws.String("String"), StringValue: &reason}}})
