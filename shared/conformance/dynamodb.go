@@ -3,6 +3,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,9 +96,7 @@ func (d database) key(item string) attributes {
 
 func (d database) item(name string, with attributes) attributes {
 	it := d.key(name)
-	for attribute, v := range with {
-		it[attribute] = v
-	}
+	maps.Copy(it, with)
 	return it
 }
 
@@ -145,11 +144,12 @@ func invalid(t *testing.T, err error, about ...any) {
 	require.Equal(t, "ValidationException", refused.ErrorCode(), about...)
 }
 
-func conditional(t *testing.T, err error, about ...any) *types.ConditionalCheckFailedException {
+// conditional is the item that a refused condition shows.
+func conditional(t *testing.T, err error, about ...any) attributes {
 	t.Helper()
 	var refused *types.ConditionalCheckFailedException
 	require.ErrorAs(t, err, &refused, about...)
-	return refused
+	return refused.Item
 }
 
 // ---- items
@@ -178,9 +178,9 @@ func conditionRefused(t *testing.T, d database) {
 	in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 
 	_, err := d.UpdateItem(t.Context(), in)
-	require.Equal(t, it, conditional(t, err).Item)
+	require.Equal(t, it, conditional(t, err))
 	_, err = d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.control(), Item: d.key("item"), ConditionExpression: aws.String("attribute_not_exists(labourer)")})
-	require.Empty(t, conditional(t, err).Item)
+	require.Empty(t, conditional(t, err))
 	_, err = d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: d.control(), Key: d.key("item"), ConditionExpression: aws.String("attribute_not_exists(version)")})
 	conditional(t, err)
 
@@ -301,8 +301,8 @@ func reservedWords(t *testing.T, d database) {
 func updates(t *testing.T, d database) {
 	d.put(t, "item", attributes{"a": number(1), "b": number(2), "set": numbers(1, 2, 3),
 		"map": &types.AttributeValueMemberM{Value: attributes{"x": number(1)}}, "list": &types.AttributeValueMemberL{Value: []types.AttributeValue{number(1), number(2), number(3)}}})
-	in := d.update("item", "SET a = :nine, #map.y = :nine, c = if_not_exists(c, :nine), b = if_not_exists(b, :nine), #list[1] = :nine REMOVE #map.x, gone ADD n :nine, fresh :some DELETE #set :some",
-		"", attributes{":nine": number(9), ":some": numbers(2, 3)})
+	in := d.update("item", "SET a = :nine, #map.y = :nine, c = if_not_exists(c, :nine), b = if_not_exists(b, :nine), #list[1] = :nine "+
+		"REMOVE #map.x, gone ADD n :nine, fresh :some DELETE #set :some", "", attributes{":nine": number(9), ":some": numbers(2, 3)})
 	in.ExpressionAttributeNames = map[string]string{"#map": "map", "#list": "list", "#set": "set"}
 
 	_, err := d.UpdateItem(t.Context(), in)
@@ -355,7 +355,7 @@ func updateReturns(t *testing.T, d database) {
 	}
 	out, err := d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: d.control(), Key: d.key("item"), ReturnValues: types.ReturnValueAllOld})
 	require.NoError(t, err)
-	require.Equal(t, after, attributes(out.Attributes))
+	require.Equal(t, after, out.Attributes)
 	out, err = d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: d.control(), Key: d.key("item"), ReturnValues: types.ReturnValueAllOld})
 	require.NoError(t, err, "what is not there is deleted just as well")
 	require.Nil(t, out.Attributes)
@@ -364,7 +364,12 @@ func updateReturns(t *testing.T, d database) {
 func updateKey(t *testing.T, d database) {
 	_, err := d.UpdateItem(t.Context(), d.update("item", "SET labourer = :x", "", attributes{":x": text("x")}))
 	invalid(t, err)
-	for _, key := range []attributes{{"labourer": text("x")}, {"labourer": text("x"), "item": number(1)}, {"labourer": text("x"), "item": text("x"), "more": text("x")}, {"labourer": text(""), "item": text("x")}} {
+	for _, key := range []attributes{
+		{"labourer": text("x")},
+		{"labourer": text("x"), "item": number(1)},
+		{"labourer": text("x"), "item": text("x"), "more": text("x")},
+		{"labourer": text(""), "item": text("x")},
+	} {
 		_, err = d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: d.control(), Key: key})
 		invalid(t, err, key)
 	}
@@ -424,13 +429,14 @@ func transactionCancelled(t *testing.T, d database) {
 		codes = append(codes, aws.ToString(r.Code))
 	}
 	require.Equal(t, []string{"None", "ConditionalCheckFailed", "ConditionalCheckFailed", "None"}, codes)
-	require.Equal(t, there, attributes(cancelled.CancellationReasons[1].Item))
+	require.Equal(t, there, cancelled.CancellationReasons[1].Item)
 	require.Nil(t, d.get(t, "new"))
 	require.Nil(t, d.get(t, "other"))
 
 	require.NoError(t, d.transact(t, d.putting("new", nil, fresh), types.TransactWriteItem{Delete: &types.Delete{TableName: d.control(), Key: d.key("there")}},
 		types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: d.control(), Key: d.key("gone"), ConditionExpression: aws.String(fresh)}},
-		types.TransactWriteItem{Update: &types.Update{TableName: d.control(), Key: d.key("other"), UpdateExpression: aws.String("ADD n :one"), ExpressionAttributeValues: attributes{":one": number(1)}}}))
+		types.TransactWriteItem{Update: &types.Update{TableName: d.control(), Key: d.key("other"), UpdateExpression: aws.String("ADD n :one"),
+			ExpressionAttributeValues: attributes{":one": number(1)}}}))
 	require.NotNil(t, d.get(t, "new"))
 	require.Nil(t, d.get(t, "there"))
 	require.Nil(t, d.get(t, "gone"))
@@ -521,11 +527,20 @@ func batchReads(t *testing.T, d database) {
 
 func (d database) query(condition string, given attributes) *dynamodb.QueryInput {
 	given[":p"] = text(d.partition)
-	in := &dynamodb.QueryInput{TableName: d.control(), ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("labourer = :p" + condition), ExpressionAttributeValues: given}
+	in := &dynamodb.QueryInput{TableName: d.control(), ConsistentRead: aws.Bool(true),
+		KeyConditionExpression: aws.String("labourer = :p" + condition), ExpressionAttributeValues: given}
 	if strings.Contains(condition, "#item") {
 		in.ExpressionAttributeNames = map[string]string{"#item": "item"}
 	}
 	return in
+}
+
+// name is the range key of an item of the control table.
+func name(of attributes) string {
+	if s, ok := of["item"].(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
 }
 
 func (d database) names(t *testing.T, in *dynamodb.QueryInput) []string {
@@ -534,7 +549,7 @@ func (d database) names(t *testing.T, in *dynamodb.QueryInput) []string {
 	require.NoError(t, err)
 	names := []string{}
 	for _, it := range out.Items {
-		names = append(names, it["item"].(*types.AttributeValueMemberS).Value)
+		names = append(names, name(it))
 	}
 	return names
 }
@@ -585,7 +600,7 @@ func queryPages(t *testing.T, d database) {
 				require.NoError(t, err)
 				pages++
 				for _, it := range out.Items {
-					got = append(got, it["item"].(*types.AttributeValueMemberS).Value)
+					got = append(got, name(it))
 				}
 				if len(out.LastEvaluatedKey) == 0 {
 					break
@@ -619,7 +634,7 @@ func queryIndex(t *testing.T, d database) {
 		items = out.Items
 		return len(items) == 3
 	}, "three items in the index")
-	require.Equal(t, attributes{"job_id": text(d.partition + "-0"), "item": text("job"), "month": text(month), "submitted_at": number(30), "labourer": text("l")}, attributes(items[0]))
+	require.Equal(t, attributes{"job_id": text(d.partition + "-0"), "item": text("job"), "month": text(month), "submitted_at": number(30), "labourer": text("l")}, items[0])
 	require.Equal(t, number(10), items[2]["submitted_at"])
 
 	in.Limit = aws.Int32(2)
@@ -653,7 +668,7 @@ func projections(t *testing.T, d database) {
 		ExpressionAttributeNames: map[string]string{"#m": "map"}})
 
 	require.NoError(t, err)
-	require.Equal(t, attributes{"a": number(1), "map": &types.AttributeValueMemberM{Value: attributes{"y": number(2)}}}, attributes(out.Item))
+	require.Equal(t, attributes{"a": number(1), "map": &types.AttributeValueMemberM{Value: attributes{"y": number(2)}}}, out.Item)
 }
 
 func countRace(t *testing.T, d database) {

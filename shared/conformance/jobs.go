@@ -326,9 +326,10 @@ func publishesCancelled(t *testing.T, s Stores) {
 
 // ---- progress
 
-func record(t *testing.T, s Stores, job ledger.Job, ordinal int, ends ledger.Ends) ledger.Progress {
+// record records ends of tasks in the job's first segment.
+func record(t *testing.T, s Stores, job ledger.Job, ends ledger.Ends) ledger.Progress {
 	t.Helper()
-	at, _ := job.SegmentAt(ordinal)
+	at, _ := job.SegmentAt(0)
 	p, err := s.Jobs.Record(t.Context(), job.ID, at, ends)
 	require.NoError(t, err)
 	return p
@@ -338,9 +339,9 @@ func records(t *testing.T, s Stores) {
 	job := scheduled(t, s, 10)
 	at, _ := job.SegmentAt(0)
 
-	record(t, s, job, 0, ledger.Ends{task.Completed: {3, 1}, task.Dead: {7}})
-	record(t, s, job, 0, ledger.Ends{task.Completed: {1, 2, 2}})
-	p := record(t, s, job, 0, ledger.Ends{task.Cancelled: {9}, task.Dead: {7, ledger.Life(7, 1)}})
+	record(t, s, job, ledger.Ends{task.Completed: {3, 1}, task.Dead: {7}})
+	record(t, s, job, ledger.Ends{task.Completed: {1, 2, 2}})
+	p := record(t, s, job, ledger.Ends{task.Cancelled: {9}, task.Dead: {7, ledger.Life(7, 1)}})
 
 	want := ledger.Progress{JobID: job.ID, Segment: at, Completed: []int{1, 2, 3}, Dead: []int{7, 263}, Cancelled: []int{9}}
 	require.Equal(t, want, p)
@@ -352,9 +353,9 @@ func records(t *testing.T, s Stores) {
 
 func recordsNothing(t *testing.T, s Stores) {
 	job := scheduled(t, s, 10)
-	record(t, s, job, 0, ledger.Ends{task.Completed: {3}})
+	record(t, s, job, ledger.Ends{task.Completed: {3}})
 
-	p := record(t, s, job, 0, ledger.Ends{})
+	p := record(t, s, job, ledger.Ends{})
 
 	require.Equal(t, []int{3}, p.Completed)
 }
@@ -371,25 +372,25 @@ func recordRace(t *testing.T, s Stores) {
 	}
 	require.Equal(t, 16, race(t, errJob, racers...))
 
-	require.Len(t, record(t, s, job, 0, ledger.Ends{task.Completed: {0}}).Completed, 16)
+	require.Len(t, record(t, s, job, ledger.Ends{task.Completed: {0}}).Completed, 16)
 }
 
 func rolls(t *testing.T, s Stores) {
 	job := scheduled(t, s, 10)
-	p := record(t, s, job, 0, ledger.Ends{task.Completed: {0, 1, 2}, task.Dead: {3}})
+	p := record(t, s, job, ledger.Ends{task.Completed: {0, 1, 2}, task.Dead: {3}})
 
 	require.NoError(t, s.Jobs.Roll(t.Context(), p, noon))
 	require.ErrorIs(t, s.Jobs.Roll(t.Context(), p, noon), errJob)
 
 	require.Equal(t, ledger.Counts{Completed: 3, Dead: 1}, get(t, s.Jobs, job.ID).Counts)
-	require.Equal(t, p.Counts(), record(t, s, job, 0, ledger.Ends{task.Completed: {0}}).Rolled)
+	require.Equal(t, p.Counts(), record(t, s, job, ledger.Ends{task.Completed: {0}}).Rolled)
 }
 
 func rollsMore(t *testing.T, s Stores) {
 	job := scheduled(t, s, 10)
-	require.NoError(t, s.Jobs.Roll(t.Context(), record(t, s, job, 0, ledger.Ends{task.Completed: {0}}), noon))
+	require.NoError(t, s.Jobs.Roll(t.Context(), record(t, s, job, ledger.Ends{task.Completed: {0}}), noon))
 
-	p := record(t, s, job, 0, ledger.Ends{task.Completed: {0, 1}, task.Cancelled: {5}})
+	p := record(t, s, job, ledger.Ends{task.Completed: {0, 1}, task.Cancelled: {5}})
 	require.NoError(t, s.Jobs.Roll(t.Context(), p, noon))
 
 	require.Equal(t, ledger.Counts{Completed: 2, Cancelled: 1}, get(t, s.Jobs, job.ID).Counts)
@@ -397,7 +398,7 @@ func rollsMore(t *testing.T, s Stores) {
 
 func rollRace(t *testing.T, s Stores) {
 	job := scheduled(t, s, 10)
-	p := record(t, s, job, 0, ledger.Ends{task.Completed: {0, 1, 2}})
+	p := record(t, s, job, ledger.Ends{task.Completed: {0, 1, 2}})
 	racers := make([]func() error, 8)
 	for i := range racers {
 		racers[i] = func() error { return s.Jobs.Roll(t.Context(), p, noon) }
@@ -410,7 +411,7 @@ func rollRace(t *testing.T, s Stores) {
 
 func rollsUnknown(t *testing.T, s Stores) {
 	ghost := newJob(1)
-	p := record(t, s, ghost, 0, ledger.Ends{task.Completed: {0}})
+	p := record(t, s, ghost, ledger.Ends{task.Completed: {0}})
 
 	require.ErrorIs(t, s.Jobs.Roll(t.Context(), p, noon), errJob)
 
@@ -460,7 +461,7 @@ func progressApart(t *testing.T, s Stores) {
 	longer := newJob(3)
 	longer.ID = job.ID + "1"
 	require.NoError(t, s.Jobs.Create(t.Context(), longer))
-	record(t, s, longer, 0, ledger.Ends{task.Completed: {0}})
+	record(t, s, longer, ledger.Ends{task.Completed: {0}})
 
 	progress, err := s.Jobs.Progress(t.Context(), job.ID)
 

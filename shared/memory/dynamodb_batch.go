@@ -49,11 +49,11 @@ func (d *DynamoDB) batchWriteItem(in *dynamodb.BatchWriteItemInput) (*dynamodb.B
 			if err != nil {
 				return nil, err
 			}
-			if place := w.place(); seen[place] {
+			place := w.place()
+			if seen[place] {
 				return nil, invalid("Provided list of item keys contains duplicates")
-			} else {
-				seen[place] = true
 			}
+			seen[place] = true
 			all = append(all, one{w, r})
 		}
 	}

@@ -212,7 +212,7 @@ func (d *DynamoDB) line(q asked, backwards bool) []Item {
 				see(r)
 			}
 		}
-		slices.SortStableFunc(out, func(a, b Item) int { return q.compare(a, b) })
+		slices.SortStableFunc(out, q.compare)
 	}
 	if backwards {
 		slices.Reverse(out)
@@ -253,7 +253,7 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 	backwards := in.ScanIndexForward != nil && !*in.ScanIndexForward
 	line := d.line(q, backwards)
 	if in.ExclusiveStartKey != nil {
-		start := Item(in.ExclusiveStartKey)
+		start := in.ExclusiveStartKey
 		for _, name := range slices.Concat(q.schema().names(), q.table.names()) {
 			if expression.Kind(start[name]) != q.table.kinds[name] {
 				return nil, invalid("The provided starting key is invalid")

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"maps"
 	"math"
 	"strings"
 
@@ -85,15 +86,13 @@ func (c Cost) plus(o Cost) Cost {
 	return Cost{c.Calls + o.Calls, c.WriteUnits + o.WriteUnits, c.ReadUnits + o.ReadUnits}
 }
 
-// Usage is all that was used since the beginning, or since the last ResetUsage. Requests that were refused as wrong in themselves cost nothing, those whose
-// condition did not hold cost as much as if it had.
+// Usage is all that was used since the beginning, or since the last ResetUsage. Requests that were refused as wrong in themselves cost
+// nothing, those whose condition did not hold cost as much as if it had.
 func (d *DynamoDB) Usage() map[Use]Cost {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := make(map[Use]Cost, len(d.usage))
-	for use, cost := range d.usage {
-		out[use] = cost
-	}
+	maps.Copy(out, d.usage)
 	return out
 }
 

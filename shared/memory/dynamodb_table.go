@@ -181,7 +181,8 @@ func (t *table) checkItem(it Item) error {
 				return invalid("One or more parameter values were invalid: Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", name, t.kinds[name], kind, i.name)
 			}
 			if valueSize(v) == 0 {
-				return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty string value. IndexName: %s, IndexKey: %s", i.name, name)
+				return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not supported. "+
+					"The AttributeValue for a key attribute cannot contain an empty string value. IndexName: %s, IndexKey: %s", i.name, name)
 			}
 		}
 	}

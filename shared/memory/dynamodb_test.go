@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -150,7 +151,7 @@ func TestARequestFailsBeforeOrAfterItHasHappenedAsTheHooksSay(t *testing.T) {
 func TestAnEventuallyConsistentReadSeesThePastAndAStrongOneNever(t *testing.T) {
 	d := newDatabase()
 	age := time.Duration(0)
-	d.Stale = func(table string, key memory.Item) time.Duration { return age }
+	d.Stale = func(string, memory.Item) time.Duration { return age }
 	d.putTask(t, task(1, 100))
 	d.now = d.now.Add(time.Second)
 	require.NoError(t, d.update(t, 1, "SET a = :one", memory.Item{":one": number(1)}))
@@ -289,9 +290,7 @@ func TestAnIndexCostsWhatChangesInIt(t *testing.T) {
 	d := newDatabase()
 	put := func(with memory.Item) float64 {
 		it := memory.Item{"job_id": text("j"), "item": text("job")}
-		for name, v := range with {
-			it[name] = v
-		}
+		maps.Copy(it, with)
 		d.ResetUsage()
 		_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(memory.JobsTable), Item: it})
 		require.NoError(t, err)

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -47,11 +48,11 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 	}
 	bytes, seen := 0, map[string]bool{}
 	for _, w := range writes {
-		if place := w.place(); seen[place] {
+		place := w.place()
+		if seen[place] {
 			return nil, invalid("Transaction request cannot include multiple operations on one item")
-		} else {
-			seen[place] = true
 		}
+		seen[place] = true
 		bytes += Size(w.put) + Size(w.key)
 	}
 	if bytes > mostTransactBytes {
@@ -86,15 +87,12 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 		spent[w.table.name] += 2 * units(max(Size(befores[i]), Size(afters[i])), writeUnit)
 	}
 	if cancelled {
-		codes := ""
+		codes := make([]string, len(reasons))
 		for i, r := range reasons {
-			if i > 0 {
-				codes += ", "
-			}
-			codes += aws.ToString(r.Code)
+			codes[i] = aws.ToString(r.Code)
 		}
 		return nil, &types.TransactionCanceledException{CancellationReasons: reasons,
-			Message: aws.String("Transaction cancelled, please refer cancellation reasons for specific reasons [" + codes + "]")}
+			Message: aws.String("Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]")}
 	}
 	for i, w := range writes {
 		if w.put != nil || w.update != nil || w.remove {
@@ -125,6 +123,10 @@ func (d *DynamoDB) again(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Transa
 	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: consumedByAll(in.ReturnConsumedCapacity, spent)}, nil
 }
 
+func missing(parameter string, number int) error {
+	return invalid("1 validation error detected: Value null at '"+parameter+"' failed to satisfy constraint: Member must not be null", number)
+}
+
 func (d *DynamoDB) writes(items []types.TransactWriteItem) ([]write, error) {
 	out := make([]write, len(items))
 	for i, it := range items {
@@ -138,7 +140,7 @@ func (d *DynamoDB) writes(items []types.TransactWriteItem) ([]write, error) {
 		if u := it.Update; u != nil && err == nil {
 			given++
 			if u.UpdateExpression == nil {
-				return nil, invalid("1 validation error detected: Value null at 'transactItems.%d.member.update.updateExpression' failed to satisfy constraint: Member must not be null", i+1)
+				return nil, missing("transactItems.%d.member.update.updateExpression", i+1)
 			}
 			out[i], err = d.change(parts{table: u.TableName, condition: u.ConditionExpression, update: u.UpdateExpression, names: u.ExpressionAttributeNames,
 				values: u.ExpressionAttributeValues, shows: u.ReturnValuesOnConditionCheckFailure}, u.Key)
@@ -151,7 +153,7 @@ func (d *DynamoDB) writes(items []types.TransactWriteItem) ([]write, error) {
 		if c := it.ConditionCheck; c != nil && err == nil {
 			given++
 			if c.ConditionExpression == nil {
-				return nil, invalid("1 validation error detected: Value null at 'transactItems.%d.member.conditionCheck.conditionExpression' failed to satisfy constraint: Member must not be null", i+1)
+				return nil, missing("transactItems.%d.member.conditionCheck.conditionExpression", i+1)
 			}
 			out[i], err = d.check(parts{table: c.TableName, condition: c.ConditionExpression, names: c.ExpressionAttributeNames,
 				values: c.ExpressionAttributeValues, shows: c.ReturnValuesOnConditionCheckFailure}, c.Key)

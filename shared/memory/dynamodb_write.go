@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -134,9 +135,7 @@ func (w write) updated(before Item) (Item, error) {
 	if err != nil {
 		return nil, refusedAs("", err)
 	}
-	for name, v := range w.key {
-		after[name] = v
-	}
+	maps.Copy(after, w.key)
 	return after, w.table.checkItem(after)
 }
 
@@ -226,7 +225,8 @@ func (d *DynamoDB) deleteItem(in *dynamodb.DeleteItemInput) (*dynamodb.DeleteIte
 func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := legacy(map[string]bool{"Expected": in.Expected != nil, "ConditionalOperator": in.ConditionalOperator != "", "AttributeUpdates": in.AttributeUpdates != nil}); err != nil {
+	old := map[string]bool{"Expected": in.Expected != nil, "ConditionalOperator": in.ConditionalOperator != "", "AttributeUpdates": in.AttributeUpdates != nil}
+	if err := legacy(old); err != nil {
 		return nil, err
 	}
 	w, err := d.change(parts{table: in.TableName, condition: in.ConditionExpression, update: in.UpdateExpression, names: in.ExpressionAttributeNames,
@@ -238,7 +238,8 @@ func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateIte
 	if err != nil {
 		return nil, err
 	}
-	out := &dynamodb.UpdateItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(max(Size(before), Size(after)), writeUnit))}
+	out := &dynamodb.UpdateItemOutput{
+		ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(max(Size(before), Size(after)), writeUnit))}
 	switch in.ReturnValues {
 	case types.ReturnValueAllOld:
 		out.Attributes = expression.CloneItem(before)

@@ -338,7 +338,7 @@ func same(a, b operand) bool {
 // ordered refuses a literal that has no order.
 func ordered(operator string, o operand) error {
 	if v := o.literal(); v != nil {
-		if _, comparable := Compare(v, v); !comparable {
+		if _, ok := Compare(v, v); !ok {
 			return refuse("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", operator, Kind(v))
 		}
 	}
@@ -356,8 +356,8 @@ func (c comparison) holds(it Item) bool {
 	case "<>":
 		return !Equal(a, b)
 	}
-	order, comparable := Compare(a, b)
-	if !comparable {
+	order, ok := Compare(a, b)
+	if !ok {
 		return false
 	}
 	switch c.operator {
@@ -386,12 +386,13 @@ func (b between) bind(s *Scope) (boundNode, error) {
 		}
 	}
 	if from, to := b.from.literal(), b.to.literal(); from != nil && to != nil {
-		order, comparable := Compare(from, to)
-		if !comparable {
+		order, ok := Compare(from, to)
+		if !ok {
 			return nil, refuse("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: %s, upper bound operand: %s", b.from.value, b.to.value)
 		}
 		if order > 0 {
-			return nil, refuse("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: %s, upper bound operand: %s", b.from.value, b.to.value)
+			return nil, refuse("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; "+
+				"lower bound operand: %s, upper bound operand: %s", b.from.value, b.to.value)
 		}
 	}
 	return b, nil

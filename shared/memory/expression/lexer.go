@@ -11,6 +11,14 @@ func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 func isPart(c byte) bool   { return isLetter(c) || isDigit(c) || c == '_' }
 
+// behind is where in the text the run of such letters ends that begins there.
+func behind(text string, i int, such func(byte) bool) int {
+	for i < len(text) && such(text[i]) {
+		i++
+	}
+	return i
+}
+
 func isWord(text string) bool {
 	for i := range len(text) {
 		if !isPart(text[i]) {
@@ -39,14 +47,12 @@ func tokens(text string) ([]token, error) {
 			i++
 			continue
 		case c == '#' || c == ':' || isLetter(c):
-			for i++; i < len(text) && isPart(text[i]); i++ {
-			}
+			i = behind(text, i+1, isPart)
 			if i == from+1 && !isLetter(c) {
 				return nil, syntax(token(text[from:i]))
 			}
 		case isDigit(c):
-			for i++; i < len(text) && isDigit(text[i]); i++ {
-			}
+			i = behind(text, i+1, isDigit)
 		case strings.HasPrefix(text[i:], "<=") || strings.HasPrefix(text[i:], ">=") || strings.HasPrefix(text[i:], "<>"):
 			i += 2
 		case strings.IndexByte("=<>(),.[]+-", c) >= 0:

@@ -6,7 +6,7 @@ import "strings"
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html
 var reservedWords = func() map[string]bool {
 	words := map[string]bool{}
-	for _, word := range strings.Fields(reservedText) {
+	for word := range strings.FieldsSeq(reservedText) {
 		words[word] = true
 	}
 	return words

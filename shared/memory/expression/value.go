@@ -172,33 +172,39 @@ func binarySet(elements [][]byte) types.AttributeValue {
 
 // Equal tells whether two values are of one type and the same.
 func Equal(a, b types.AttributeValue) bool {
-	if Kind(a) != Kind(b) {
+	if kind := Kind(a); kind != Kind(b) || kind == "" {
 		return false
 	}
 	switch a := a.(type) {
-	case *types.AttributeValueMemberSS:
-		return sameSet(a.Value, b.(*types.AttributeValueMemberSS).Value)
-	case *types.AttributeValueMemberNS:
-		x, y := Clone(a).(*types.AttributeValueMemberNS), Clone(b).(*types.AttributeValueMemberNS)
-		return slices.Equal(x.Value, y.Value)
-	case *types.AttributeValueMemberBS:
-		x, y := Clone(a).(*types.AttributeValueMemberBS), Clone(b).(*types.AttributeValueMemberBS)
-		return slices.EqualFunc(x.Value, y.Value, bytes.Equal)
 	case *types.AttributeValueMemberM:
-		return EqualItems(a.Value, b.(*types.AttributeValueMemberM).Value)
+		b, ok := b.(*types.AttributeValueMemberM)
+		return ok && EqualItems(a.Value, b.Value)
 	case *types.AttributeValueMemberL:
-		return slices.EqualFunc(a.Value, b.(*types.AttributeValueMemberL).Value, Equal)
+		b, ok := b.(*types.AttributeValueMemberL)
+		return ok && slices.EqualFunc(a.Value, b.Value, Equal)
 	case *types.AttributeValueMemberBOOL:
-		return a.Value == b.(*types.AttributeValueMemberBOOL).Value
+		b, ok := b.(*types.AttributeValueMemberBOOL)
+		return ok && a.Value == b.Value
 	case *types.AttributeValueMemberNULL:
 		return true
+	case *types.AttributeValueMemberSS, *types.AttributeValueMemberNS, *types.AttributeValueMemberBS:
+		return slices.Equal(elements(a), elements(b))
 	}
-	order, comparable := Compare(a, b)
-	return comparable && order == 0
+	order, ok := Compare(a, b)
+	return ok && order == 0
 }
 
-func sameSet(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+// elements is a set's elements in one form and order.
+func elements(set types.AttributeValue) []string {
+	switch set := Clone(set).(type) {
+	case *types.AttributeValueMemberSS:
+		return set.Value
+	case *types.AttributeValueMemberNS:
+		return set.Value
+	case *types.AttributeValueMemberBS:
+		return texts(set.Value)
+	}
+	return nil
 }
 
 // EqualItems tells whether two items have the same attributes.
@@ -216,7 +222,7 @@ func EqualItems(a, b Item) bool {
 }
 
 // Compare orders two strings by their bytes, two numbers or two binary values. Others, and values of two types, have no order.
-func Compare(a, b types.AttributeValue) (order int, comparable bool) {
+func Compare(a, b types.AttributeValue) (order int, ok bool) {
 	switch a := a.(type) {
 	case *types.AttributeValueMemberS:
 		if b, ok := b.(*types.AttributeValueMemberS); ok {
