@@ -79,6 +79,12 @@ bench: python build ## the benchmarks (BENCH=pattern), those that need a local A
 	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \
 	[ -z "$$packages" ] || $(TEST_ENV) go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
 
+# Worlds of the simulator: many, of which it tells how fast they went, what was injected and what was reached; or one, step by step.
+SEEDS ?= 10000
+.PHONY: sim
+sim: ## the simulator over SEEDS (10000) worlds, FROM (1) on; or SEED=n, that one alone and all its steps
+	@go test -count=1 -timeout 0 -v ./shared/sim -run '^TestSeed$(if $(SEED),,s)$$' $(if $(SEED),-seed $(SEED),-seeds $(SEEDS) -from $(or $(FROM),1))
+
 # One target after the other, as each uses all processors. What is found is kept by Go as a case of its own, to be committed.
 FUZZTIME ?= 1m
 .PHONY: fuzz
