@@ -125,11 +125,30 @@ func (t Task) Close(end End) (Task, error) {
 		return t, ErrStale
 	}
 	t.Status, t.Attempt, t.ClosedAt = end.Status, end.Attempt, end.At
-	t.Attempts = append(slices.Clip(t.Attempts), Attempt{
+	t.Attempts = bounded(append(slices.Clip(t.Attempts), Attempt{
 		Attempt: end.Attempt, DispatchedAt: moment(end.DispatchedAt), ClosedAt: moment(end.At), Status: end.Status, Error: end.Error,
-	})
+	}))
 	t.Result, t.Stats, t.Permanent, t.RetryAfter = end.Result, end.Stats, end.Permanent, end.RetryAfter
 	return t, nil
+}
+
+// messagesKept is how many bytes of errors' messages are kept of all attempts together. An item of DynamoDB takes 400 KB, payload and result
+// among them: were there no bound, a task that fails for the thousandth time could not be closed any more, nor could it expire.
+const messagesKept = 64 << 10
+
+// bounded is the attempts with the messages of the newest of them; of the older ones the types stay.
+func bounded(attempts []Attempt) []Attempt {
+	kept := 0
+	for i := range slices.Backward(attempts) {
+		e := attempts[i].Error
+		if e == nil {
+			continue
+		}
+		if kept += len(e.Message); kept > messagesKept && e.Message != "" {
+			attempts[i].Error = &Error{Type: e.Type}
+		}
+	}
+	return attempts
 }
 
 // Kill is the task after its last attempt turned out to be the last. ErrStale: it is not waiting for that decision.

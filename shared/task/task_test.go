@@ -136,6 +136,29 @@ func TestEachAttemptIsAddedToThoseBefore(t *testing.T) {
 	require.Equal(t, "Boom", other.LastError().Type)
 }
 
+// TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed: the messages of its oldest errors go, so that it stays an item that can be stored.
+func TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed(t *testing.T) {
+	one := open()
+	before := one
+	for attempt := 1; attempt <= 1000; attempt++ {
+		before, one = one, ended(t, one, task.End{Attempt: attempt, Status: task.Failed, DispatchedAt: noon, At: noon, Error: &task.Error{Type: "Boom", Message: strings.Repeat("x", 4<<10)}})
+	}
+
+	messages, types := 0, 0
+	for _, a := range one.Attempts {
+		messages += len(a.Error.Message)
+		types += len(a.Error.Type)
+	}
+	require.Equal(t, 64<<10, messages)
+	require.Len(t, one.LastError().Message, 4<<10, "that of the last one is whole")
+	require.Equal(t, 1000*len("Boom"), types)
+	require.Len(t, before.Attempts[983].Error.Message, 4<<10, "the task before is as it was")
+	require.Empty(t, one.Attempts[983].Error.Message)
+	text, err := json.Marshal(one.Attempts)
+	require.NoError(t, err)
+	require.Less(t, len(text), 256<<10)
+}
+
 func TestG4OnlyTheCurrentAttemptIsClosed(t *testing.T) {
 	failed := ended(t, open(), failure(1))
 	completed := ended(t, open(), task.End{Attempt: 1, Status: task.Completed, At: noon})
