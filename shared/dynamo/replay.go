@@ -58,9 +58,17 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 		writes = append(writes, types.TransactWriteItem{Update: &types.Update{TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression,
 			ConditionExpression: u.ConditionExpression, ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues}})
 	}
+	// What is taken back stands on both sets: two replays of different tasks must not count on the same sums.
+	condition := "(" + rolledCondition(p.Rolled) + ") AND "
+	values := item{":lives": intSet(lives), ":was": rolled(p.Rolled)}
+	if len(p.Replayed) == 0 {
+		condition += "attribute_not_exists(replayed)"
+	} else {
+		condition += "size(replayed) = :replayed"
+		values[":replayed"] = num(len(p.Replayed))
+	}
 	progress := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, segmentPrefix+string(p.Segment)),
-		UpdateExpression: aws.String("ADD replayed :lives"), ConditionExpression: aws.String(rolledCondition(p.Rolled)),
-		ExpressionAttributeValues: item{":lives": intSet(lives), ":was": rolled(p.Rolled)}}
+		UpdateExpression: aws.String("ADD replayed :lives"), ConditionExpression: &condition, ExpressionAttributeValues: values}
 	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
 		UpdateExpression: aws.String("SET #state = :scheduled"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
 		ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled))}}
@@ -71,10 +79,9 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 		record.ExpressionAttributeValues[":generation"] = num(job.Generation)
 		record.ExpressionAttributeValues[":one"] = num(1)
 	}
-	if p.Rolled != (ledger.Counts{}) {
-		is := p.Rolled.Minus(ledger.Counts{Dead: len(dead)})
+	if back := p.Reviving(len(dead)); back.Dead > 0 {
 		progress.UpdateExpression = aws.String("SET rolled = :is ADD replayed :lives")
-		progress.ExpressionAttributeValues[":is"] = rolled(is)
+		progress.ExpressionAttributeValues[":is"] = rolled(p.Rolled.Minus(back))
 		update := *record.UpdateExpression
 		if job.State == ledger.Completed {
 			update += ", dead :fewer"
@@ -82,7 +89,7 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 			update += " ADD dead :fewer"
 		}
 		record.UpdateExpression = &update
-		record.ExpressionAttributeValues[":fewer"] = num(-len(dead))
+		record.ExpressionAttributeValues[":fewer"] = num(-back.Dead)
 	}
 	writes = append(writes, types.TransactWriteItem{Update: progress}, types.TransactWriteItem{Update: record}, putEntry(r.Control, entry))
 	_, err := transactWriteItems(ctx, r.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})

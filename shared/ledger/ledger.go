@@ -139,6 +139,12 @@ func (p Progress) Counts() Counts {
 	return Counts{len(p.Completed), len(p.Dead) - len(p.Replayed), len(p.Cancelled)}
 }
 
+// Reviving is what of the rolled sums has to be taken back when so many of the dead come back to life: no more dead may stay in the job's
+// totals than there are then. Who died after the segment was rolled is not in them.
+func (p Progress) Reviving(dead int) Counts {
+	return Counts{Dead: max(0, p.Rolled.Dead-(p.Counts().Dead-dead))}
+}
+
 // Numbers is the task numbers behind these lives.
 func Numbers(lives []int) segment.Numbers {
 	var s segment.Numbers

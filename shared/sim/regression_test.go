@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,32 @@ import (
 )
 
 // What the simulator has found, each as the shortest way there; the seeds as they were are of no use once worlds are made otherwise.
+
+// Seed 10914: a task that died again before the rest of its segment had ended was taken out of totals that it was not in.
+func TestReplayingAgainWhatDiedAgainKeepsTheCounts(t *testing.T) {
+	d := drover(t, func(_ context.Context, one worker.Task) (any, error) {
+		if strings.Contains(string(one.Payload), `["good"]`) {
+			return nil, nil
+		}
+		return nil, errors.New("no")
+	})
+	id := d.Submit(`{"job_id": "j", "labourer": "l", "things": ["good", "bad", "worse"], "isolate_things": true}`)
+	require.NoError(t, d.Run())
+	d.Put(event.ReplayTasks, map[string]any{"job_id": id})
+	d.RunFor(3500 * time.Millisecond) // the first has died again and is entered, the second is not
+	d.Put(event.ReplayTasks, map[string]any{"job_id": id})
+	d.RunFor(100 * time.Millisecond)
+	job, _, err := d.Job(id)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Counts{Completed: 1}, job.Counts)
+	require.NoError(t, d.Run())
+	job, _, err = d.Job(id)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Counts{Completed: 1, Dead: 2}, job.Counts)
+	tasks, err := d.Tasks(id)
+	require.NoError(t, err)
+	require.Equal(t, 2, tasks[1].Life, "it was replayed twice")
+}
 
 // Seed 2260: a labourer that was applied just now was missing in an eventually consistent list, and its only wake was dropped.
 func TestAJobOfALabourerThatWasAppliedJustNowNeedsNoTick(t *testing.T) {
