@@ -32,6 +32,13 @@ var functions = map[string]string{
 // faulty is where the functions are that were built to make calls go wrong: nothing deploys them but these tests.
 const faulty = ".local/localstack/endtoend/faults"
 
+// built is whether what is deployed could be built.
+var built = sync.OnceValue(func() error {
+	ctx, cancel := context.WithTimeout(context.Background(), begin)
+	defer cancel()
+	return build(ctx)
+})
+
 var buildFaulty = sync.OnceValue(func() error {
 	ctx, cancel := context.WithTimeout(context.Background(), begin)
 	defer cancel()
@@ -68,7 +75,7 @@ const (
 // minutes in life, so that nothing is taken for lost too soon, takes seconds here.
 func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
 	t.Helper()
-	shared(t) // what is deployed is built
+	require.NoError(t, built())
 	o := &ordeal{seed: seed, jobs: map[string]int{}, mark: fmt.Sprintf("%d-%d-%d", os.Getpid(), seed, time.Now().UnixNano())}
 	ctx, cancel := context.WithTimeout(t.Context(), begin)
 	defer cancel()

@@ -25,8 +25,8 @@ type clerk struct {
 	work    sync.WaitGroup
 
 	mu     sync.Mutex
-	hand   map[string]int // deliveries in hand, by task
-	most   int            // tasks in hand at once
+	hand   map[string]map[string]int // deliveries in hand, by labourer and task
+	most   map[string]int            // tasks in hand at once, by labourer
 	told   map[string]bool
 	starts map[string]int // by task: the greatest number of an attempt
 	again  int            // deliveries of an attempt that had been told the end of
@@ -50,11 +50,18 @@ const (
 	habits
 )
 
-// habitOf is by the seed; half of all tasks are simply done.
+// habitOf is by the seed; half of all tasks are simply done, and nearly all of the large job's.
 func (o *ordeal) habitOf(job string, section int) habit {
 	h := fnv.New32a()
 	fmt.Fprint(h, o.seed, job, section)
-	if n := habit(h.Sum32() % uint32(2*habits)); n < habits {
+	if job == doomed {
+		return hopeless
+	}
+	others := 2 * habits
+	if job == "large" {
+		others *= 10
+	}
+	if n := habit(h.Sum32() % uint32(others)); n < habits {
 		return n
 	}
 	return completes
@@ -65,7 +72,7 @@ func (o *ordeal) open(t *testing.T, ctx context.Context) {
 	t.Helper()
 	q, err := o.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("desk"), Attributes: map[string]string{"VisibilityTimeout": "3600"}})
 	require.NoError(t, err)
-	c := &clerk{ordeal: o, url: aws.ToString(q.QueueUrl), hand: map[string]int{}, told: map[string]bool{}, starts: map[string]int{}}
+	c := &clerk{ordeal: o, url: aws.ToString(q.QueueUrl), hand: map[string]map[string]int{}, most: map[string]int{}, told: map[string]bool{}, starts: map[string]int{}}
 	o.desk = c
 	c.work.Go(func() {
 		for ctx.Err() == nil {
@@ -88,6 +95,7 @@ type handed struct {
 	Sections []int  `json:"sections"`
 	Drover   struct {
 		JobID    string    `json:"job_id"`
+		Labourer string    `json:"labourer_id"`
 		Attempt  int       `json:"attempt"`
 		Deadline time.Time `json:"deadline"`
 	} `json:"drover"`
@@ -104,6 +112,7 @@ func (c *clerk) attend(ctx context.Context, body string) {
 		return // it lay in the queue for too long: it is lost to Drover, and so it is not worked on
 	}
 	d := delivery{taskID: h.TaskID, attempt: h.Drover.Attempt}
+	d.object = object{"labourer": h.Drover.Labourer}
 	if !c.take(d) {
 		c.tell(ctx, d.completed()) // a second start of what is done
 		return
@@ -141,6 +150,8 @@ func (c *clerk) attend(ctx context.Context, body string) {
 	c.tell(ctx, done)
 }
 
+func (d delivery) labourer() string { return d.object["labourer"].(string) }
+
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -157,8 +168,13 @@ func (c *clerk) take(d delivery) bool {
 		c.again++
 		return false
 	}
-	c.hand[d.taskID]++
-	c.most = max(c.most, len(c.hand))
+	hand := c.hand[d.labourer()]
+	if hand == nil {
+		hand = map[string]int{}
+		c.hand[d.labourer()] = hand
+	}
+	hand[d.taskID]++
+	c.most[d.labourer()] = max(c.most[d.labourer()], len(hand))
 	return true
 }
 
@@ -167,8 +183,9 @@ func (c *clerk) put(d delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.told[fmt.Sprint(d.taskID, d.attempt)] = true
-	if c.hand[d.taskID]--; c.hand[d.taskID] <= 0 {
-		delete(c.hand, d.taskID)
+	hand := c.hand[d.labourer()]
+	if hand[d.taskID]--; hand[d.taskID] <= 0 {
+		delete(hand, d.taskID)
 	}
 }
 

@@ -1,0 +1,94 @@
+package endtoend
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// kills is how many of the functions' processes are killed, at moments that the seed picks, up to killInterval apart.
+const (
+	kills        = 150
+	killInterval = 150 * time.Millisecond
+)
+
+// Jobs of all sorts come to all their ends, each task once, while the processes of Drover's functions are killed at any moment (G1, G2, G3, G4,
+// G5).
+func TestTheGuaranteesHoldWhileFunctionsAreKilled(t *testing.T) {
+	t.Parallel()
+	for _, seed := range seeds(t, "1") {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			o := newOrdeal(t, seed, "")
+			killed := map[string]int{}
+			o.undergo(t, func(ctx context.Context) {
+				killed = o.kill(ctx)
+			})
+			t.Logf("killed %v", killed)
+			for name := range functions {
+				require.Positive(t, killed[name], "killed processes of the %s; of all: %v", name, killed)
+			}
+		})
+	}
+}
+
+// kill kills processes of the functions, each function's in turn and at random, and is how many of each it killed.
+func (o *ordeal) kill(ctx context.Context) map[string]int {
+	r := rand.New(rand.NewPCG(o.seed, 0))
+	names := slices.Sorted(maps.Keys(functions))
+	killed := map[string]int{}
+	for n := 0; n < kills && ctx.Err() == nil; {
+		pause(ctx, time.Duration(r.Int64N(int64(killInterval))))
+		name := names[r.IntN(len(names))]
+		processes, err := o.processes(o.out[functions[name]])
+		if o.desk.note(err); len(processes) == 0 {
+			continue
+		}
+		// Gone by itself in the meantime: that is as well.
+		if syscall.Kill(processes[r.IntN(len(processes))], syscall.SIGKILL) == nil {
+			killed[name]++
+			n++
+		}
+	}
+	return killed
+}
+
+// processes is those of one of this ordeal's functions: their environment has its mark, and the function's name.
+func (o *ordeal) processes(function string) ([]int, error) {
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return nil, err
+	}
+	mark, name := []byte("DROVER_ORDEAL="+o.mark), []byte("AWS_LAMBDA_FUNCTION_NAME="+function)
+	var out []int
+	for _, file := range files {
+		environ, err := os.ReadFile(file)
+		if err != nil {
+			continue // another's, or gone
+		}
+		variables := bytes.Split(environ, []byte{0})
+		has := func(variable []byte) bool {
+			return slices.ContainsFunc(variables, func(v []byte) bool { return bytes.Equal(v, variable) })
+		}
+		if !has(mark) || !has(name) {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.Split(file, "/")[2])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, pid)
+	}
+	return out, nil
+}
