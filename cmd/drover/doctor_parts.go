@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +58,7 @@ func (d *doctor) parts(ctx context.Context) []check {
 			checks = append(checks, d.machine(ctx, title(name, "StateMachineArn"), d.Outputs[name]))
 		}
 	}
-	return append(checks, d.tick(ctx))
+	return append(checks, d.ways(ctx)...)
 }
 
 // whole tells whether the stack has what it takes to look any further.
@@ -160,23 +159,54 @@ func (d *doctor) machine(ctx context.Context, name, arn string) check {
 	return fine(name, "state machine %s is active", aws.ToString(is.Name))
 }
 
-// tick looks at the rule that is the net below the wakes.
-func (d *doctor) tick(ctx context.Context) check {
+// ways are the rules by which events come to where they are acted on. They are named as in the template.
+var ways = []struct {
+	name, rule string
+	own        bool // it is on the stack's own bus
+	otherwise  string
+}{
+	{"commands rule", "CommandsRule", true, "jobs that are submitted go nowhere"},
+	{"wakes rule", "TasksDueRule", true, "work waits for the minute tick"},
+	{"tick", "TickRule", false, "a wake that is lost is not made good"},
+	{"state machine workers rule", "WorkerStateMachinesRule", false, "workers that are state machines end unheard, and are lost when their lease ends"},
+}
+
+// ways looks at the rules.
+func (d *doctor) ways(ctx context.Context) []check {
 	resources, err := cloudformation.Resources(ctx, d.formations, d.Name)
 	if err != nil {
-		return wrong("tick", allow, "%s", reason(err))
+		return []check{wrong("rules", allow, "%s", reason(err))}
 	}
-	rule := resources["TickRule"]
-	if rule == "" {
-		return wrong("tick", deploy, "the stack has no TickRule")
+	checks := make([]check, len(ways))
+	for i, way := range ways {
+		bus := ""
+		if way.own {
+			bus = d.Outputs["EventBusName"]
+		}
+		checks[i] = d.way(ctx, way.name, way.rule, bus, resources[way.rule], way.otherwise)
 	}
-	is, err := d.rules.DescribeRule(ctx, &awseventbridge.DescribeRuleInput{Name: &rule})
+	return checks
+}
+
+func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string) check {
+	if id == "" {
+		return wrong(name, deploy, "the stack has no %s", part)
+	}
+	rule := id[strings.LastIndex(id, "|")+1:] // CloudFormation knows a rule on a bus of its own as "bus|rule"
+	in, enable := &awseventbridge.DescribeRuleInput{Name: &rule}, "aws events enable-rule --name "+rule
+	if bus != "" {
+		in.EventBusName = &bus
+		enable += " --event-bus-name " + bus
+	}
+	is, err := d.rules.DescribeRule(ctx, in)
 	if err != nil {
-		return wrong("tick", deploy+", if it is gone", "rule %s can not be read: %s", rule, reason(err))
+		return wrong(name, deploy+", if it is gone", "rule %s can not be read: %s", rule, reason(err))
 	}
 	if is.State == eventbridgetypes.RuleStateDisabled {
-		return wrong("tick", fmt.Sprintf("aws events enable-rule --name %s, or deploy with TickState=ENABLED", rule),
-			"rule %s is disabled: a wake that is lost is not made good", rule)
+		if part == "TickRule" {
+			enable += ", or deploy with TickState=ENABLED"
+		}
+		return wrong(name, enable, "rule %s is disabled: %s", id, otherwise)
 	}
-	return fine("tick", "rule %s is enabled", rule)
+	return fine(name, "rule %s is enabled", id)
 }

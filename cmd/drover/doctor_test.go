@@ -41,8 +41,10 @@ func healthy(t *testing.T) *ground {
 		g.account.machines[name] = sfntypes.StateMachineTypeStandard
 	}
 	g.stack.Outputs["AlarmTopicArn"], g.stack.Outputs["DashboardUrl"] = "topic", "https://dashboard"
-	g.account.parts["TickRule"] = "tick-1"
-	g.account.rules["tick-1"] = eventbridgetypes.RuleStateEnabled
+	for part, id := range map[string]string{"TickRule": "tick-1", "TasksDueRule": "drover|wakes-1", "CommandsRule": "drover|commands-1", "WorkerStateMachinesRule": "ends-1"} {
+		g.account.parts[part] = id
+		g.account.rules[id[strings.LastIndex(id, "|")+1:]] = eventbridgetypes.RuleStateEnabled
+	}
 
 	require.NoError(t, g.Apply(shop))
 	require.NoError(t, g.Apply(resizer))
@@ -83,6 +85,9 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		}, "worker assistant", []string{"no access"}},
 		"machine gone":       {func(g *ground) { delete(g.account.machines, "BackoffStateMachineArn") }, "backoff", []string{"does not exist"}},
 		"tick disabled":      {func(g *ground) { g.account.rules["tick-1"] = eventbridgetypes.RuleStateDisabled }, "tick", []string{"aws events enable-rule --name tick-1"}},
+		"wakes disabled":     {func(g *ground) { g.account.rules["wakes-1"] = eventbridgetypes.RuleStateDisabled }, "wakes rule", []string{"enable-rule --name wakes-1 --event-bus-name"}},
+		"commands gone":      {func(g *ground) { delete(g.account.parts, "CommandsRule") }, "commands rule", []string{"no CommandsRule"}},
+		"ends disabled":      {func(g *ground) { g.account.rules["ends-1"] = eventbridgetypes.RuleStateDisabled }, "state machine workers rule", []string{"end unheard"}},
 		"tick gone":          {func(g *ground) { delete(g.account.parts, "TickRule") }, "tick", []string{"no TickRule"}},
 		"tick's rule gone":   {func(g *ground) { delete(g.account.rules, "tick-1") }, "tick", []string{"rule does not exist"}},
 		"dead jobs":          {func(g *ground) { g.account.queue("https://sqs/1/JobsDeadLetterQueueUrl", "2") }, "jobs' dead letters", []string{"2 messages", "receive-message"}},
