@@ -153,12 +153,12 @@ const tries = 10
 // job replays the dead of a job; wanted narrows it to some of them.
 func (s Service) job(ctx context.Context, id string, wanted map[segment.ID]segment.Numbers, began time.Time) error {
 	revived := false
-	for range tries {
+	for lost := 0; lost < tries; {
 		progress, err := s.Jobs.Progress(ctx, id)
 		if err != nil {
 			return err
 		}
-		raced := false
+		raced, moved := false, false
 		for _, p := range progress {
 			numbers := ledger.Numbers(minus(p.Dead, p.Replayed))
 			if wanted != nil {
@@ -168,7 +168,10 @@ func (s Service) job(ctx context.Context, id string, wanted map[segment.ID]segme
 			if err != nil {
 				return err
 			}
-			revived, raced = revived || more, raced || again
+			revived, raced, moved = revived || more, raced || again, moved || more
+		}
+		if raced && !moved {
+			lost++
 		}
 		if raced {
 			continue
@@ -191,42 +194,29 @@ func (s Service) segment(ctx context.Context, jobID string, p ledger.Progress, n
 	if err != nil {
 		return false, false, err
 	}
-	type alike struct {
-		attempt     int
-		maxDuration time.Duration
-	}
-	groups := map[alike][]task.Task{}
-	var order []alike
+	// Those who are alike go into one entry.
+	var part []task.Task
+	var set segment.Numbers
 	for _, t := range tasks {
-		if t.Status == task.Dead && t.JobID == jobID && !t.ClosedAt.After(began) {
-			key := alike{t.Attempt, t.MaxDuration}
-			if groups[key] == nil {
-				order = append(order, key)
-			}
-			groups[key] = append(groups[key], t)
+		alike := len(part) == 0 || part[0].Attempt == t.Attempt && part[0].MaxDuration == t.MaxDuration
+		if t.Status == task.Dead && t.JobID == jobID && !t.ClosedAt.After(began) && alike && len(part) < atOnce {
+			part, set = append(part, t), set.Union(segment.Of(t.ID.N))
 		}
 	}
-	for _, key := range order {
-		dead := groups[key]
-		part := dead[:min(len(dead), atOnce)]
-		job, found, err := s.Jobs.Get(ctx, jobID)
-		if err != nil || !found || job.State != ledger.Completed && job.State != ledger.Scheduled || job.Cancelling {
-			return revived, raced, err // gone, cancelled, or not through with its creation
-		}
-		var set segment.Numbers
-		for _, t := range part {
-			set = set.Union(segment.Of(t.ID.N))
-		}
-		err = s.Store.Revive(ctx, job, p, part, queue.Entry{Labourer: job.Labourer, Due: s.Now().UTC().Truncate(time.Millisecond), Segment: p.Segment,
-			First: set.Min(), Tasks: set, Attempt: key.attempt + 1, MaxDuration: key.maxDuration})
-		if err != nil && !errors.Is(err, ledger.ErrChanged) {
-			return revived, raced, err
-		}
-		revived = revived || err == nil
-		// The progress has changed with the first transaction: the next one has to read it again.
-		return revived, true, nil
+	if len(part) == 0 {
+		return false, false, nil
 	}
-	return revived, false, nil
+	job, found, err := s.Jobs.Get(ctx, jobID)
+	if err != nil || !found || job.State != ledger.Completed && job.State != ledger.Scheduled || job.Cancelling {
+		return false, false, err // gone, cancelled, or not through with its creation
+	}
+	err = s.Store.Revive(ctx, job, p, part, queue.Entry{Labourer: job.Labourer, Due: s.Now().UTC().Truncate(time.Millisecond), Segment: p.Segment,
+		First: set.Min(), Tasks: set, Attempt: part[0].Attempt + 1, MaxDuration: part[0].MaxDuration})
+	if err != nil && !errors.Is(err, ledger.ErrChanged) {
+		return false, false, err
+	}
+	// There may be more of them. The progress has changed with the transaction, so it has to be read again.
+	return err == nil, true, nil
 }
 
 func minus(a, b []int) []int {

@@ -17,6 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/task"
 )
 
 var ctx = context.Background()
@@ -203,6 +204,31 @@ func TestMoreDeadThanATransactionTakesComeBackInParts(t *testing.T) {
 	require.Equal(t, 4, s.DynamoDB.Usage()[memory.Use{Operation: "TransactWriteItems", Table: memory.TasksTable}].Calls)
 	require.Equal(t, 300, end(t, s, "f", none))
 	require.Equal(t, ledger.Counts{Completed: 300}, record(t, s, "nightly").Counts)
+}
+
+// TestThoseWhoDiedAfterDifferentAttemptsComeBackInOneDelivery, although each sort of them takes a transaction.
+func TestThoseWhoDiedAfterDifferentAttemptsComeBackInOneDelivery(t *testing.T) {
+	const sorts = 15
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", sorts))
+	require.Equal(t, sorts, end(t, s, "f", all))
+	for life := 1; life < sorts; life++ { // all but the first few live and die once more
+		s.Pass(time.Minute)
+		var names []string
+		for _, h := range s.Handed(t, "f")[:sorts] {
+			if n, _ := task.ParseID(h.TaskID); n.N >= life {
+				names = append(names, fmt.Sprintf("%q", h.TaskID))
+			}
+		}
+		require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"replay_id": "life-%d", "tasks": [%s]}`, life, strings.Join(names, ","))))
+		require.Equal(t, sorts-life, end(t, s, "f", all))
+	}
+	s.Pass(time.Minute)
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.Equal(t, sorts, end(t, s, "f", none))
+	require.Equal(t, ledger.Counts{Completed: sorts}, record(t, s, "nightly").Counts)
 }
 
 func TestThoseWhoAreNotDeadAreLeftAlone(t *testing.T) {
