@@ -80,7 +80,7 @@ func TestG5AFactToldAgainHasTheSameID(t *testing.T) {
 	later := totals()
 	later.FinishedAt = later.FinishedAt.Add(time.Hour)
 	require.Equal(t, id(t, event.JobEnded(totals(), false)), id(t, event.JobEnded(later, false)))
-	require.Equal(t, id(t, event.JobScheduled("nightly", "f", 1)), id(t, event.JobScheduled("nightly", "f", 1)))
+	require.Equal(t, id(t, event.JobScheduled("nightly", "f", 1)), id(t, event.JobScheduled("nightly", "g", 2)))
 	require.Equal(t, id(t, event.TaskDead(taskID, 0, "nightly", "f", 3, event.TaskError{})), id(t, event.TaskDead(taskID, 0, "nightly", "f", 3, event.TaskError{Type: "Boom"})))
 
 	again := totals()

@@ -36,7 +36,7 @@ func (r *records) Get(context.Context, string) (ledger.Job, bool, error) {
 	return r.job, !r.none, nil
 }
 
-func (r *records) Finish(_ context.Context, job ledger.Job, state ledger.State, at time.Time) error {
+func (r *records) Finish(_ context.Context, _ ledger.Job, state ledger.State, at time.Time) error {
 	if r.fails == "Finish" {
 		return errOff
 	}
@@ -62,7 +62,7 @@ func done() ledger.Job {
 	return ledger.Job{ID: "nightly", Labourer: "f", State: ledger.Scheduled, Total: 3, Counts: ledger.Counts{Completed: 2, Dead: 1}, Generation: 1, SubmittedAt: noon.Add(-time.Hour)}
 }
 
-func end(t *testing.T, r *records) (bool, *bus, error) {
+func end(r *records) (bool, *bus, error) {
 	b := &bus{}
 	ended, err := finish.Finisher{Jobs: r, Bus: b, Now: func() time.Time { return noon }}.Finish(context.Background(), "nightly")
 	return ended, b, err
@@ -71,7 +71,7 @@ func end(t *testing.T, r *records) (bool, *bus, error) {
 func TestG5AJobEndsWithItsLastTask(t *testing.T) {
 	r := &records{job: done()}
 
-	ended, b, err := end(t, r)
+	ended, b, err := end(r)
 
 	require.NoError(t, err)
 	require.True(t, ended)
@@ -84,7 +84,7 @@ func TestG5ACancelledJobEndsInThat(t *testing.T) {
 	r := &records{job: done()}
 	r.job.Cancelling, r.job.State = true, ledger.Scheduling
 
-	ended, b, err := end(t, r)
+	ended, b, err := end(r)
 
 	require.NoError(t, err)
 	require.True(t, ended)
@@ -98,7 +98,7 @@ func TestG5WhoeverFindsAJobEndedTellsOfItAgain(t *testing.T) {
 		r := &records{job: done()}
 		r.job.State, r.job.FinishedAt = state, noon.Add(-time.Minute)
 
-		ended, b, err := end(t, r)
+		ended, b, err := end(r)
 
 		require.NoError(t, err)
 		require.True(t, ended)
@@ -118,7 +118,7 @@ func TestG5AJobIsNotEnded(t *testing.T) {
 		"when it lives anew":   {job: done(), before: func(j *ledger.Job) { j.Generation++; j.Counts.Dead = 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ended, b, err := end(t, r)
+			ended, b, err := end(r)
 
 			require.NoError(t, err)
 			require.False(t, ended)
@@ -130,7 +130,7 @@ func TestG5AJobIsNotEnded(t *testing.T) {
 func TestG5WhoIsSlowerTellsWhatWasStored(t *testing.T) {
 	r := &records{job: done(), before: func(j *ledger.Job) { j.State, j.FinishedAt = ledger.Completed, noon.Add(-time.Second) }}
 
-	ended, b, err := end(t, r)
+	ended, b, err := end(r)
 
 	require.NoError(t, err)
 	require.True(t, ended)
@@ -139,7 +139,7 @@ func TestG5WhoIsSlowerTellsWhatWasStored(t *testing.T) {
 
 func TestWhatFailsIsAnError(t *testing.T) {
 	for _, call := range []string{"Get", "Finish", "second Get"} {
-		ended, b, err := end(t, &records{job: done(), fails: call})
+		ended, b, err := end(&records{job: done(), fails: call})
 		require.ErrorIs(t, err, errOff, call)
 		require.False(t, ended)
 		require.Empty(t, b.told)

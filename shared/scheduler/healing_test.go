@@ -148,7 +148,7 @@ func TestG2TwoSchedulersOnOneJob(t *testing.T) {
 				var requests atomic.Int64
 				var again error
 				inside := false
-				d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+				d.DynamoDB.Hooks.Before = func(context.Context, memory.Request) error {
 					if int(requests.Add(1)) != at || inside {
 						return nil
 					}

@@ -183,8 +183,7 @@ func (r *run) read(ctx context.Context, m Message) (*creation, error) {
 
 // orBury buries the message of a command that can never be carried out.
 func (r *run) orBury(ctx context.Context, m Message, err error) error {
-	var refused *event.Refused
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*event.Refused](err); ok {
 		r.Buried++
 		return r.Queue.Bury(ctx, m.Body, refused.Reason)
 	}

@@ -277,7 +277,7 @@ func TestG6EntriesOfAJobAreDueInTheOrderOfItsTasks(t *testing.T) {
 func TestTheFirstSegmentIsPublishedBeforeTheOthersAreWritten(t *testing.T) {
 	d := stage(t)
 	written, atFirst := 0, 0
-	d.DynamoDB.Watch = func(table string, before, after memory.Item) {
+	d.DynamoDB.Watch = func(table string, _, after memory.Item) {
 		if table == memory.TasksTable {
 			written++
 		}

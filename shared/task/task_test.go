@@ -2,7 +2,6 @@ package task_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -279,7 +278,7 @@ func TestG5WhateverHappensInWhateverOrder(t *testing.T) {
 				one, err = one.Revive()
 			}
 			if err != nil {
-				require.True(t, errors.Is(err, task.ErrStale))
+				require.ErrorIs(t, err, task.ErrStale)
 				require.Equal(t, before, one)
 				continue
 			}

@@ -23,7 +23,8 @@ func Picture(s *memory.Stack) string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for _, it := range s.DynamoDB.Items(memory.TasksTable) {
-		add("task %s.%s of %s status=%s attempt=%s life=%s attempts=%t", text(it, "segment"), text(it, "n"), text(it, "job"), text(it, "status"), text(it, "attempt"), text(it, "life"), it["attempts"] != nil)
+		add("task %s.%s of %s status=%s attempt=%s life=%s attempts=%t", text(it, "segment"), text(it, "n"), text(it, "job"), text(it, "status"),
+			text(it, "attempt"), text(it, "life"), it["attempts"] != nil)
 	}
 	for _, it := range s.DynamoDB.Items(memory.ControlTable) {
 		lines = append(lines, places(it)...)
