@@ -531,6 +531,13 @@ func months(t *testing.T, s Stores) {
 		mine := slices.DeleteFunc(listed, func(id string) bool { return !slices.Contains(ids, id) && id != next.ID })
 		return slices.Equal(ids, mine)
 	}, "the month has its jobs, the newest first")
+	for limit, want := range map[int][]string{1: ids[:1], 3: ids[:3], 0: ids, 9: ids} {
+		shortly(t, func() bool {
+			listed, err := s.Jobs.Recent(t.Context(), month, limit)
+			require.NoError(t, err)
+			return slices.Equal(want, listed)
+		}, fmt.Sprintf("the last %d jobs of the month", limit))
+	}
 }
 
 func readsMany(t *testing.T, s Stores) {

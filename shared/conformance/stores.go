@@ -53,13 +53,14 @@ type Control interface {
 	SetPaused(ctx context.Context, labourer string, paused bool) error
 }
 
-// Jobs is all that the services ask of jobs' records.
+// Jobs is all that the services, and people by the command line, ask of jobs' records.
 type Jobs interface {
 	scheduler.Jobs
 	scavenger.Jobs
 	finish.Jobs
 	cancellation.Jobs
 	replay.Jobs
+	Recent(ctx context.Context, month time.Time, limit int) ([]string, error)
 }
 
 // Registry is all that is asked of what owners have applied.

@@ -413,3 +413,34 @@ func TestAnItemThatNoAdapterWritesCanBePut(t *testing.T) {
 	require.Error(t, d.Put(memory.TasksTable, memory.Item{"segment": text("s")}))
 	require.Error(t, d.Put("nowhere", taskKey(1)))
 }
+
+func TestAFilterIsAppliedAfterReading(t *testing.T) {
+	d := newDatabase()
+	for n := range 5 {
+		it := task(n, 2000)
+		it["even"] = &types.AttributeValueMemberBOOL{Value: n%2 == 0}
+		d.putTask(t, it)
+	}
+	d.ResetUsage()
+	in := &dynamodb.QueryInput{TableName: aws.String(memory.TasksTable), ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("#s = :s"), Limit: aws.Int32(4),
+		FilterExpression: aws.String("NOT (even IN (:no) OR size(payload) < :n) AND (n1 <> :s OR even BETWEEN :n AND :n)"), ExpressionAttributeNames: map[string]string{"#s": "segment"},
+		ExpressionAttributeValues: memory.Item{":s": text("s"), ":no": &types.AttributeValueMemberBOOL{Value: false}, ":n": number(1)}}
+
+	out, err := d.Query(t.Context(), in)
+
+	require.NoError(t, err)
+	require.Equal(t, int32(2), out.Count)
+	require.Equal(t, int32(4), out.ScannedCount)
+	require.Equal(t, map[string]types.AttributeValue(taskKey(3)), out.LastEvaluatedKey, "where reading ended, not where the filter let something through")
+	require.InDelta(t, 2, d.Usage()[memory.Use{Operation: "Query", Table: memory.TasksTable}].ReadUnits, 0, "what was read is charged")
+
+	in.ExclusiveStartKey, in.Select, in.ReturnConsumedCapacity = out.LastEvaluatedKey, types.SelectCount, types.ReturnConsumedCapacityTotal
+	out, err = d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.Equal(t, int32(1), out.Count)
+	require.Empty(t, out.Items)
+	require.InDelta(t, 1, *out.ConsumedCapacity.CapacityUnits, 0)
+	in.ExclusiveStartKey = map[string]types.AttributeValue{"segment": text("another"), "n": number(1)}
+	_, err = d.Query(t.Context(), in)
+	require.ErrorContains(t, err, "outside query boundaries")
+}

@@ -253,3 +253,118 @@ func FuzzUpdate(f *testing.F) {
 		require.True(t, expression.EqualItems(kept, before), "what was before stays as it was")
 	})
 }
+
+func holds(t *testing.T, condition string, values, it expression.Item) bool {
+	t.Helper()
+	c, err := expression.ParseCondition(condition)
+	require.NoError(t, err)
+	scope, err := expression.NewScope(nil, values)
+	require.NoError(t, err)
+	bound, err := c.Bind(scope)
+	require.NoError(t, err)
+	require.NoError(t, scope.Unused(true))
+	return bound.Holds(it)
+}
+
+func TestEveryTypeHasItsSizeItsKindAndItsMembers(t *testing.T) {
+	binary := func(s string) types.AttributeValue { return &types.AttributeValueMemberB{Value: []byte(s)} }
+	for _, c := range []struct {
+		value  types.AttributeValue
+		kind   string
+		size   string // "" has none
+		member types.AttributeValue
+	}{
+		{text("größe"), "S", "7", text("öß")},
+		{number("1"), "N", "", nil},
+		{binary("abc"), "B", "3", binary("bc")},
+		{&types.AttributeValueMemberSS{Value: []string{"a", "b"}}, "SS", "2", text("b")},
+		{&types.AttributeValueMemberNS{Value: []string{"1", "2"}}, "NS", "2", number("2.0")},
+		{&types.AttributeValueMemberBS{Value: [][]byte{{1}, {2}}}, "BS", "2", &types.AttributeValueMemberB{Value: []byte{2}}},
+		{&types.AttributeValueMemberL{Value: []types.AttributeValue{text("x"), &types.AttributeValueMemberNULL{Value: true}}}, "L", "2", &types.AttributeValueMemberNULL{Value: true}},
+		{&types.AttributeValueMemberM{Value: expression.Item{"x": text("y")}}, "M", "1", nil},
+		{&types.AttributeValueMemberBOOL{Value: true}, "BOOL", "", nil},
+		{&types.AttributeValueMemberNULL{Value: true}, "NULL", "", nil},
+	} {
+		it := expression.Item{"a": c.value}
+		require.Equal(t, c.kind, expression.Kind(c.value))
+		require.NoError(t, expression.Check(c.value), c.kind)
+		require.True(t, expression.Equal(c.value, expression.Clone(c.value)), c.kind)
+		require.True(t, holds(t, "attribute_type(a, :k)", expression.Item{":k": text(c.kind)}, it), c.kind)
+		require.True(t, holds(t, "a = :v", expression.Item{":v": expression.Clone(c.value)}, it), c.kind)
+		require.False(t, holds(t, "a = :v", expression.Item{":v": text("no such")}, it), c.kind)
+		if c.size != "" {
+			require.True(t, holds(t, "size(a) = :n", expression.Item{":n": number(c.size)}, it), c.kind)
+		} else {
+			require.False(t, holds(t, "size(a) >= :n", expression.Item{":n": number("0")}, it), c.kind)
+		}
+		if c.member != nil {
+			require.True(t, holds(t, "contains(a, :m)", expression.Item{":m": c.member}, it), c.kind)
+		}
+		require.False(t, holds(t, "contains(a, :m)", expression.Item{":m": text("no such")}, it), c.kind)
+	}
+	require.True(t, holds(t, "begins_with(a, :p)", expression.Item{":p": binary("ab")}, expression.Item{"a": binary("abc")}))
+	require.False(t, holds(t, "begins_with(a, :p)", expression.Item{":p": text("ab")}, expression.Item{"a": binary("abc")}))
+	require.Empty(t, expression.Kind(nil))
+	require.Error(t, expression.Check(nil))
+	require.Error(t, expression.Check(&types.AttributeValueMemberNULL{}))
+	require.Error(t, expression.Check(&types.AttributeValueMemberM{Value: expression.Item{"a": nil}}))
+}
+
+func TestSetsOfAnyTypeGrowAndShrink(t *testing.T) {
+	for name, c := range map[string]struct{ before, more, after, less, left types.AttributeValue }{
+		"texts": {&types.AttributeValueMemberSS{Value: []string{"a"}}, &types.AttributeValueMemberSS{Value: []string{"a", "b"}}, &types.AttributeValueMemberSS{Value: []string{"a", "b"}},
+			&types.AttributeValueMemberSS{Value: []string{"a", "z"}}, &types.AttributeValueMemberSS{Value: []string{"b"}}},
+		"bytes": {&types.AttributeValueMemberBS{Value: [][]byte{{1}}}, &types.AttributeValueMemberBS{Value: [][]byte{{2}}}, &types.AttributeValueMemberBS{Value: [][]byte{{1}, {2}}},
+			&types.AttributeValueMemberBS{Value: [][]byte{{1}}}, &types.AttributeValueMemberBS{Value: [][]byte{{2}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change := func(update string, v types.AttributeValue, it expression.Item) expression.Item {
+				u, err := expression.ParseUpdate(update)
+				require.NoError(t, err)
+				scope, err := expression.NewScope(nil, expression.Item{":v": v})
+				require.NoError(t, err)
+				bound, err := u.Bind(scope)
+				require.NoError(t, err)
+				after, err := bound.Apply(it)
+				require.NoError(t, err)
+				return after
+			}
+			it := change("ADD a :v", c.more, expression.Item{"a": c.before})
+			require.True(t, expression.Equal(c.after, it["a"]))
+			it = change("DELETE a :v", c.less, it)
+			require.True(t, expression.Equal(c.left, it["a"]))
+			require.Empty(t, change("DELETE a :v", c.left, it))
+		})
+	}
+}
+
+func TestAProjectionHasWhatWasAskedForAndNoMore(t *testing.T) {
+	list := func(of ...types.AttributeValue) types.AttributeValue { return &types.AttributeValueMemberL{Value: of} }
+	inner := func(of expression.Item) types.AttributeValue { return &types.AttributeValueMemberM{Value: of} }
+	it := expression.Item{"a": number("1"), "b": inner(expression.Item{"x": number("2"), "y": list(number("3"), inner(expression.Item{"z": number("4"), "w": number("5")}), number("6"))})}
+	for asked, want := range map[string]expression.Item{
+		"a":                            {"a": number("1")},
+		"absent, a.absent, b.x.deeper": {},
+		"b.x, b.y[2], b.y[0]":          {"b": inner(expression.Item{"x": number("2"), "y": list(number("6"), number("3"))})},
+		"b.y[1].z, b.y[9], a":          {"a": number("1"), "b": inner(expression.Item{"y": list(inner(expression.Item{"z": number("4")}))})},
+		"a, b.y[1]":                    {"a": number("1"), "b": inner(expression.Item{"y": list(inner(expression.Item{"z": number("4"), "w": number("5")}))})},
+	} {
+		p, err := expression.ParseProjection(asked)
+		require.NoError(t, err)
+		scope, err := expression.NewScope(nil, nil)
+		require.NoError(t, err)
+		bound, err := p.Bind(scope)
+		require.NoError(t, err)
+		require.Equal(t, want, bound.Of(it), asked)
+	}
+	for _, wrong := range []string{"", "a,", "a b", "a[x]", "a[1", "status", ".a", "a..b"} {
+		_, err := expression.ParseProjection(wrong)
+		require.Error(t, err, wrong)
+	}
+	overlapping, err := expression.ParseProjection("a, a.b")
+	require.NoError(t, err)
+	scope, err := expression.NewScope(nil, nil)
+	require.NoError(t, err)
+	_, err = overlapping.Bind(scope)
+	require.Error(t, err)
+}
