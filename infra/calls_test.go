@@ -317,8 +317,8 @@ func (p *program) owner(field *types.Var) string {
 	for _, at := range []struct{ path, name string }{{"shared/environment", "Environment"}, {"shared/labourer", "Target"}} {
 		if pkg := p.packages[module+at.path]; pkg != nil && pkg == field.Pkg() {
 			structure := pkg.Scope().Lookup(at.name).Type().Underlying().(*types.Struct)
-			for i := range structure.NumFields() {
-				if structure.Field(i) == field {
+			for its := range structure.Fields() {
+				if its == field {
 					return at.name
 				}
 			}

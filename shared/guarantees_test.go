@@ -20,7 +20,7 @@ import (
 // checkout is the project's top folder: go test runs in the package's.
 const checkout = ".."
 
-// guarantees is how many there are: G1, G2, …
+// guarantees is how many there are: G1, G2, and so on.
 const guarantees = 10
 
 // tests are the names of all tests of the project, by the files that they are in.

@@ -40,6 +40,7 @@ func BenchmarkClaim(b *testing.B) {
 // field is a labourer with a queue.
 type field struct {
 	db      *memory.DynamoDB
+	control dynamo.Control
 	service orchestrator.Service
 	first   memory.Item // the entry that is taken from, as it lies in the table
 }
@@ -58,7 +59,7 @@ func newField(b *testing.B, queued int) *field {
 		require.NoError(b, db.Put(memory.ControlTable, memory.Item{"labourer": text("harvest"), "item": text(e.Item()), "tasks": text(e.Tasks.String()),
 			"attempt": &types.AttributeValueMemberN{Value: "1"}}))
 	}
-	f := &field{db: db, service: orchestrator.Service{Control: control, Registry: registry, Health: healthy{}, Now: clock}}
+	f := &field{db: db, control: control, service: orchestrator.Service{Control: control, Registry: registry, Health: healthy{}, Now: clock}}
 	for _, it := range db.Items(memory.ControlTable) {
 		if f.first == nil && strings.HasPrefix(it["item"].(*types.AttributeValueMemberS).Value, "queue#") {
 			f.first = maps.Clone(it)
@@ -104,6 +105,7 @@ func (f *field) putBack(b *testing.B, leases []string) {
 		Key: memory.Item{"labourer": text("harvest"), "item": text(leases[0])}})
 	require.NoError(b, err)
 	require.NoError(b, f.db.Put(memory.ControlTable, maps.Clone(f.first)))
+	require.NoError(b, f.control.Depart(b.Context(), "harvest")) // who has claimed keeps others off until it has dispatched
 }
 
 func (f *field) claim(b *testing.B) []string {

@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -78,9 +79,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 }
 
 func laidOver(message, more object) object {
-	for name, value := range more {
-		message[name] = value
-	}
+	maps.Copy(message, more)
 	return message
 }
 
