@@ -3,6 +3,7 @@ package memory
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -407,9 +408,7 @@ func place(input, result any, path *string) (any, error) {
 		return nil, fmt.Errorf("ResultPath %s does not fit the input", *path)
 	}
 	out := make(map[string]any, len(object)+1)
-	for k, v := range object {
-		out[k] = v
-	}
+	maps.Copy(out, object)
 	out[name] = result
 	return out, nil
 }

@@ -67,7 +67,8 @@ func (l *Lambda) Invoke(ctx context.Context, in *lambda.InvokeInput, _ ...func(*
 		case !json.Valid(in.Payload):
 			return nil, &types.InvalidRequestContentException{Message: aws.String("Could not parse request body into json")}
 		case len(in.Payload) > lambdaEventLimit:
-			return nil, &types.RequestTooLargeException{Message: aws.String(fmt.Sprintf("%d byte payload is too large for the Event invocation type (limit %d bytes)", len(in.Payload), lambdaEventLimit))}
+			return nil, &types.RequestTooLargeException{Message: aws.String(
+				fmt.Sprintf("%d byte payload is too large for the Event invocation type (limit %d bytes)", len(in.Payload), lambdaEventLimit))}
 		}
 		event := in.Payload
 		l.world.send(0, Run, name[strings.LastIndex(name, ":")+1:]+" "+string(event), func() {

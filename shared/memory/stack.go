@@ -179,7 +179,8 @@ func (s *Stack) step(input any, done func(any, *Failure)) {
 		done(nil, failureOf(err))
 		return
 	}
-	s.call("orchestrator", strings.TrimSpace(in.Step+" "+in.Labourer), orchestratorTimeout, func(string) func(context.Context, *Services) (any, error) { return step(in) }, func(out any, err error) {
+	run := func(string) func(context.Context, *Services) (any, error) { return step(in) }
+	s.call("orchestrator", strings.TrimSpace(in.Step+" "+in.Labourer), orchestratorTimeout, run, func(out any, err error) {
 		if err != nil {
 			done(nil, failureOf(err))
 			return
@@ -189,8 +190,8 @@ func (s *Stack) step(input any, done func(any, *Failure)) {
 	})
 }
 
-// putEvents is the integration of Step Functions with EventBridge: a Detail that is an object becomes text, and an event that fails
-// fails the state.
+// putEvents is the integration of Step Functions with EventBridge: a Detail that is an object becomes text; with an event the
+// state fails.
 func (s *Stack) putEvents(input any) (any, *Failure) {
 	text, err := json.Marshal(input)
 	var in struct {

@@ -41,7 +41,7 @@ func TestWhatPasses(t *testing.T) {
 			}
 			require.Equal(t, c.is, throttling.Is(err))
 			require.Equal(t, c.passes, throttling.Passes(err))
-			require.Equal(t, c.passes, throttling.Named(err) != err)
+			require.Equal(t, c.passes, throttling.Named(err) != err) //nolint:errorlint // the very same, or wrapped
 		})
 	}
 }
