@@ -41,8 +41,7 @@ func (d *dice) addTo(stack *middleware.Stack) error {
 // exhausted makes of what is not tried again what the SDK makes of the last of many tries.
 func exhausted(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	out, metadata, err := next.HandleFinalize(ctx, in)
-	var last final
-	if errors.As(err, &last) {
+	if last, ok := errors.AsType[final](err); ok {
 		err = &retry.MaxAttemptsError{Attempt: 1, Err: last.error}
 	}
 	return out, metadata, err
@@ -68,7 +67,7 @@ func (d *dice) try(ctx context.Context, in middleware.FinalizeInput, next middle
 	case Before:
 		return failed(middleware.Metadata{}, &Fault{kind, service, operation})
 	case After:
-		_, metadata, _ := next.HandleFinalize(ctx, in) //nolint:errcheck // whatever came of it, nobody hears of it
+		_, metadata, _ := next.HandleFinalize(ctx, in) // whatever came of it, nobody hears of it
 		return failed(metadata, &Fault{kind, service, operation})
 	case Throttle, Conflict:
 		ctx = middleware.WithStackValue(ctx, verdictKey{}, verdict{kind, r})
