@@ -82,7 +82,9 @@ func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
 	emulator, err := localstack.Start(ctx, localstack.Options{Auth: true, Settings: map[string]string{"DROVER_FAULTS": plan, "DROVER_ORDEAL": o.mark}})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		require.Empty(t, o.bus.close())
+		if o.stack != nil {
+			require.Empty(t, o.bus.close())
+		}
 		require.NoError(t, emulator.Stop())
 	})
 	o.stack, err = newStack(ctx, emulator, "drover")

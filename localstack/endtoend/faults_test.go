@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -32,8 +33,10 @@ func TestTheGuaranteesHoldWhileCallsGoWrong(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(t, "1") {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
 			o := newOrdeal(t, seed, fmt.Sprintf("seed=%d,%s", seed, calamities))
 			o.undergo(t, func(context.Context) {})
+			require.Contains(t, o.complaints(t), "by a fault", "the functions met no faults")
 		})
 	}
 }
@@ -118,9 +121,7 @@ func (o *ordeal) hire(t *testing.T, id string, definitions ...object) {
 	t.Helper()
 	all := object{}
 	for _, d := range definitions {
-		for name, value := range d {
-			all[name] = value
-		}
+		maps.Copy(all, d)
 	}
 	o.configure(t, object{"labourers": object{id: all}})
 	o.labourers = append(o.labourers, id)
@@ -255,7 +256,7 @@ func (o *ordeal) check(t *testing.T, life int) {
 		for generation := 1; generation <= job.Generation; generation++ {
 			ended := o.fact(t, kind, object{"job_id": id, "generation": float64(generation)})
 			if generation == job.Generation {
-				require.EqualValues(t, []any{float64(n), float64(counts.Completed), float64(counts.Dead), float64(counts.Cancelled)},
+				require.Equal(t, []any{float64(n), float64(counts.Completed), float64(counts.Dead), float64(counts.Cancelled)},
 					[]any{ended["total"], ended["completed"], ended["dead"], ended["cancelled"]}, "what was told of job %s", id)
 			}
 		}

@@ -30,6 +30,7 @@ func TestTheGuaranteesHoldWhileFunctionsAreKilled(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(t, "1") {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
 			o := newOrdeal(t, seed, "")
 			killed := map[string]int{}
 			o.undergo(t, func(ctx context.Context) {
