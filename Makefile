@@ -75,7 +75,7 @@ test: build ## all tests, also the whole on a local AWS of its own (TESTFLAGS="-
 	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: bench
-bench: python build ## the benchmarks (BENCH=pattern), those that need a local AWS included
+bench: python build ## the benchmarks (BENCH=pattern), also a million tasks on a local AWS (or DROVER_BENCH_TASKS=n)
 	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \
 	[ -z "$$packages" ] || $(TEST_ENV) go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
 
