@@ -88,7 +88,7 @@ func object(prefix string, tasks []task.Task) (Object, error) {
 	}
 	name := sha256.New()
 	var body bytes.Buffer
-	z := writers.Get().(*gzip.Writer)
+	z := writers.Get().(*gzip.Writer) //nolint:forcetypeassert // nothing else is put there
 	defer writers.Put(z)
 	z.Reset(&body)
 	text := json.NewEncoder(z)

@@ -130,7 +130,7 @@ func (w *World) Step() *Coming {
 		w.mu.Unlock()
 		return nil
 	}
-	c := heap.Pop(&w.coming).(*Coming)
+	c := heap.Pop(&w.coming).(*Coming) //nolint:forcetypeassert // nothing else is pushed
 	if c.At.After(w.now) {
 		w.now = c.At
 	}
@@ -165,7 +165,7 @@ func (t timetable) Swap(i, j int) {
 	t[i].index, t[j].index = i, j
 }
 func (t *timetable) Push(x any) {
-	c := x.(*Coming)
+	c := x.(*Coming) //nolint:forcetypeassert // it is pushed as one
 	c.index = len(*t)
 	*t = append(*t, c)
 }
