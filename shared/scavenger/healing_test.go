@@ -186,13 +186,16 @@ func TestG1G5BatchesInAnyOrderOfTheKeys(t *testing.T) {
 func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
 	play := func(at int) (picture string, happened bool) {
 		s := stage(t)
-		s.Schedule(t, job("nightly", "f", 6))
-		require.Equal(t, 6, s.HandOut(t, "f"))
+		s.Schedule(t, job("nightly", "f", 7)) // the last one runs on, so that the lease stays
+		require.Equal(t, 7, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
 		report(t, s, completed(h[0]), failed(h[1], "BadInput"), failed(h[2], "Boom"), failed(h[3], "Boom"), completed(h[4]), completed(h[5]))
 		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
 			var second error
-			interrupt(s, &at, &happened, func() { second = scavenge(s, "second", batch) })
+			interrupt(s, &at, &happened, func() {
+				s.Pass(time.Second) // so that what each of them queues is due at a time of its own
+				second = scavenge(s, "second", batch)
+			})
 			for err := scavenge(s, "first", batch); err != nil || second != nil; {
 				err, second = scavenge(s, "first, again", batch), nil
 			}

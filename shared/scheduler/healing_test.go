@@ -185,6 +185,52 @@ func TestG2TwoSchedulersOnOneJob(t *testing.T) {
 	}
 }
 
+// TestG2ASchedulerThatWasTakenForDeadPublishesNothing: it comes to one of its publications long after another one has taken over, which has come as
+// far as its own time allowed.
+func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
+	for at := 1; at <= 3; at++ {
+		d := stage(t)
+		body, publications := submitted(stores("nightly", "f", 700)), 0
+		d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+			if r.Operation != "TransactWriteItems" {
+				return nil
+			}
+			if publications++; publications != at {
+				return nil
+			}
+			d.World.Advance(d.World.Now().Add(10 * time.Minute))
+			ctx, cancel := deadlined(d, 20*time.Second)
+			defer cancel()
+			d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+				if r.Operation == "TransactWriteItems" { // and that is all that it comes to
+					d.World.Advance(d.World.Now().Add(time.Minute))
+				}
+				return nil
+			}
+			failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, "second", messages(2, body))
+			d.DynamoDB.Hooks.Before = nil
+			require.Empty(t, failed, "%v", summary.Errors)
+			if at < 3 {
+				require.Len(t, d.SQS.Letters(memory.JobsQueue), 1, "it has handed the job on")
+			}
+			return nil
+		}
+
+		_, err := handle(d, "first", messages(1, body))
+
+		if err != nil {
+			require.ErrorContains(t, err, "was taken over by somebody else")
+		}
+		for next := d.SQS.Take(memory.JobsQueue, func(memory.Letter) bool { return true }); len(next) > 0; next = d.SQS.Take(memory.JobsQueue, func(memory.Letter) bool { return true }) {
+			for _, l := range next {
+				_, err := handle(d, "third", messages(1, l.Body))
+				require.NoError(t, err)
+			}
+		}
+		require.Len(t, created(t, d)["nightly"], 700, "at publication %d", at)
+	}
+}
+
 // TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain.
 func TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain(t *testing.T) {
 	d := stage(t)

@@ -53,7 +53,11 @@ func Picture(s *memory.Stack) string {
 		}
 	}
 	slices.Sort(lines)
-	return strings.Join(slices.Compact(lines), "\n")
+	// What is told or archived again is the same; a task that is in a second place is not.
+	lines = slices.CompactFunc(lines, func(a, b string) bool {
+		return a == b && (strings.HasPrefix(a, "fact ") || strings.HasPrefix(a, "archived ") || strings.HasPrefix(a, "dead letter "))
+	})
+	return strings.Join(lines, "\n")
 }
 
 // places is where the tasks of an entry, a lease or what is withdrawn are. A task that is in two places has two lines.
