@@ -91,7 +91,8 @@ type holder struct {
 
 func newChecker(r *run) *checker {
 	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
-		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{}, loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
+		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{},
+		loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
 }
 
 // applied notes a labourer that is about to be applied, and is the revision it is applied over.
@@ -177,7 +178,7 @@ func (k *checker) watch(table string, before, after memory.Item) {
 	case memory.ControlTable:
 		k.watchControl(before, after)
 	case memory.JobsTable:
-		k.watchJob(before, after)
+		k.watchJob(after)
 	}
 }
 
@@ -271,8 +272,8 @@ func (k *checker) watchControl(before, after memory.Item) {
 	}
 	switch kind {
 	case "state":
-		_, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
-		seen.paused = isBool && after["paused"].(*types.AttributeValueMemberBOOL).Value
+		paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
+		seen.paused = isBool && paused.Value
 		return
 	case "queue", "lease", "cancel":
 	default:
@@ -368,7 +369,7 @@ func (k *checker) move(was, is *holder) {
 	}
 }
 
-func (k *checker) watchJob(before, after memory.Item) {
+func (k *checker) watchJob(after memory.Item) {
 	if str(after, "item") != "job" {
 		return
 	}
@@ -397,14 +398,12 @@ func (k *checker) watchJob(before, after memory.Item) {
 }
 
 // checkCall holds what a request did to the guarantees; it is called by the invocation that made it.
-func (k *checker) checkCall(c *call, err error) {
+func (k *checker) checkCall(c *call) {
 	if c.operation == "Query" && strings.Contains(c.label, ":from=queue#") {
 		c.dueRead = k.step
 	}
 	k.verify(c)
 }
-
-func (r *run) checkCall(c *call, err error) { r.check.checkCall(c, err) }
 
 // verify holds what was changed since the last time to the guarantees. c is the request that did it, nil when it was done from outside.
 func (k *checker) verify(c *call) {
@@ -569,9 +568,7 @@ func (k *checker) unfinished() string {
 	for _, id := range slices.Sorted(maps.Keys(k.planned)) {
 		parts = append(parts, fmt.Sprintf("job %s is %+v with tasks %v", id, k.jobs[id], k.tally(id)))
 	}
-	for _, key := range slices.Sorted(maps.Keys(k.holders)) {
-		parts = append(parts, key)
-	}
+	parts = append(parts, slices.Sorted(maps.Keys(k.holders))...)
 	for _, c := range k.world.Coming() {
 		if c.Label != "tick" {
 			parts = append(parts, "under way: "+clip(c.String()))

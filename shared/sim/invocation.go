@@ -129,7 +129,7 @@ func through[I, O any](v *invocation, operation, label string, in I, do func(con
 		return none, errGone
 	}
 	out, err := carryOut(c, in, do)
-	v.run.checkCall(c, err)
+	v.run.check.checkCall(c)
 	return out, err
 }
 
@@ -223,9 +223,10 @@ func (v *invocation) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...
 }
 
 func (v *invocation) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	return through(v, "Query", *in.TableName+" "+keyLabel(in.ExpressionAttributeValues), in, func(ctx context.Context, in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
-		return v.real.DynamoDB.Query(ctx, in)
-	})
+	return through(v, "Query", *in.TableName+" "+keyLabel(in.ExpressionAttributeValues), in,
+		func(ctx context.Context, in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
+			return v.real.DynamoDB.Query(ctx, in)
+		})
 }
 
 func (v *invocation) BatchGetItem(_ context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
@@ -245,9 +246,10 @@ func (v *invocation) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...
 }
 
 func (v *invocation) UpdateItem(_ context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
-	return through(v, "UpdateItem", *in.TableName+" "+keyLabel(in.Key)+" "+aws.ToString(in.UpdateExpression), in, func(ctx context.Context, in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
-		return v.real.DynamoDB.UpdateItem(ctx, in)
-	})
+	return through(v, "UpdateItem", *in.TableName+" "+keyLabel(in.Key)+" "+aws.ToString(in.UpdateExpression), in,
+		func(ctx context.Context, in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
+			return v.real.DynamoDB.UpdateItem(ctx, in)
+		})
 }
 
 func (v *invocation) DeleteItem(_ context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
@@ -396,9 +398,10 @@ func (v *invocation) Publish(_ context.Context, in *sns.PublishInput, _ ...func(
 
 func (v *invocation) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
 	v.run.measure(v.now())
-	return through(v, "GetMetricData", fmt.Sprintf("%d queries", len(in.MetricDataQueries)), in, func(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
-		return v.real.CloudWatch.GetMetricData(ctx, in)
-	})
+	return through(v, "GetMetricData", fmt.Sprintf("%d queries", len(in.MetricDataQueries)), in,
+		func(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
+			return v.real.CloudWatch.GetMetricData(ctx, in)
+		})
 }
 
 func clip(text string) string {

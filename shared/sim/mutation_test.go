@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -35,22 +34,22 @@ var mutations = []struct {
 	first      uint64   // a seed from which on it is caught soon
 	options    Options
 }{
-	{"the claim does not look at the version", []string{"G3", "G7"}, 1, tampered(func(d dynamoTamper, in *dynamodb.TransactWriteItemsInput) {
+	{"the claim does not look at the version", []string{"G3", "G7"}, 18, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET version = :next") {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
 		}
 	})},
-	{"leases are read before the version", []string{"G3", "G7"}, 1, Options{Rewire: func(s *memory.Services) {
+	{"leases are read before the version", []string{"G3", "G7"}, 210, Options{Rewire: func(s *memory.Services) {
 		s.Orchestrator.Control = &leasesFirst{Control: s.Orchestrator.Control}
 	}}},
-	{"leases are read eventually consistent", []string{"G3"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+	{"leases are read eventually consistent", []string{"G3"}, 2, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = weakReads{c.DynamoDB}
 		return c
 	}}},
 	{"a release counts, and does not name", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *memory.Services) {
 		s.Assistant.Control = counting{s.Assistant.Control}
 	}}},
-	{"a close does not look at the attempt", []string{"G2", "G4", "G5", "G1"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+	{"a close does not look at the attempt", []string{"G2", "G4", "G5", "G1"}, 6, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = blindCloses{c.DynamoDB}
 		return c
 	}}},
@@ -58,11 +57,11 @@ var mutations = []struct {
 		early := &entryFirst{Tasks: s.Scheduler.Tasks, Jobs: s.Scheduler.Jobs}
 		s.Scheduler.Tasks, s.Scheduler.Jobs = early, earlyJobs{s.Scheduler.Jobs, early}
 	}}},
-	{"the orchestrator is woken before the entry is published", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
+	{"the orchestrator is woken before the entry is published", []string{"G1"}, 256, Options{Rewire: func(s *memory.Services) {
 		s.Scheduler.Jobs = wakeFirst{s.Scheduler.Jobs, s.Scheduler.Bus}
 		s.Scheduler.Bus = withoutWakes{s.Scheduler.Bus}
 	}}},
-	{"a retry is queued whether or not its lease holds the task", []string{"G1"}, 1, tampered(func(d dynamoTamper, in *dynamodb.TransactWriteItemsInput) {
+	{"a retry is queued whether or not its lease holds the task", []string{"G1"}, 94, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		for _, w := range in.TransactItems {
 			if w.Delete != nil && isLease(w.Delete.Key) && len(in.TransactItems) == 2 {
 				w.Delete.ConditionExpression, w.Delete.ExpressionAttributeValues = nil, nil
@@ -73,15 +72,15 @@ var mutations = []struct {
 			}
 		}
 	})},
-	{"who claimed nothing does not look again", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
+	{"who claimed nothing does not look again", []string{"G1"}, 256, Options{Rewire: func(s *memory.Services) {
 		s.Orchestrator.Control = &looksOnce{Control: s.Orchestrator.Control}
 	}}},
-	{"sums are entered without being remembered", []string{"G5"}, 1, tampered(func(d dynamoTamper, in *dynamodb.TransactWriteItemsInput) {
+	{"sums are entered without being remembered", []string{"G5"}, 59, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET rolled = :is") {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR rolled = :was")
 		}
 	})},
-	{"a job's record is created whether or not there is one", []string{"G2", "G5", "G1"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+	{"a job's record is created whether or not there is one", []string{"G2", "G5", "G1"}, 3, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = blindCreation{c.DynamoDB}
 		return c
 	}}},
@@ -90,7 +89,7 @@ var mutations = []struct {
 		settler.Control = impatient{settler.Control}
 		s.Scavenger.Settler = settler
 	}}},
-	{"what is due is taken from the end", []string{"G6"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+	{"what is due is taken from the end", []string{"G6"}, 3, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = backwards{c.DynamoDB}
 		return c
 	}}},
@@ -98,6 +97,7 @@ var mutations = []struct {
 
 // TestMutationsAreCaught shows that the simulator sees each of the planted faults.
 func TestMutationsAreCaught(t *testing.T) {
+	t.Parallel()
 	const most = 400
 	for _, m := range mutations {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
@@ -120,10 +120,10 @@ func TestMutationsAreCaught(t *testing.T) {
 
 type dynamoTamper struct {
 	dynamo.API
-	change func(dynamoTamper, *dynamodb.TransactWriteItemsInput)
+	change func(*dynamodb.TransactWriteItemsInput)
 }
 
-func tampered(change func(dynamoTamper, *dynamodb.TransactWriteItemsInput)) Options {
+func tampered(change func(*dynamodb.TransactWriteItemsInput)) Options {
 	return Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = dynamoTamper{c.DynamoDB, change}
 		return c
@@ -131,7 +131,7 @@ func tampered(change func(dynamoTamper, *dynamodb.TransactWriteItemsInput)) Opti
 }
 
 func (d dynamoTamper) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-	d.change(d, in)
+	d.change(in)
 	return d.API.TransactWriteItems(ctx, in, o...)
 }
 
@@ -280,5 +280,3 @@ func (c impatient) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) er
 	e.Due = l.ClaimedAt.Truncate(time.Millisecond)
 	return c.Control.Requeue(ctx, l, e)
 }
-
-var _ = fmt.Sprint

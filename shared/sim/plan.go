@@ -96,7 +96,8 @@ func (p *plan) planLabourers(r *rand.Rand) {
 		l.Cooldown = pick(r, 0, 5*time.Second, 30*time.Second)
 		if chance(r, 0.15) {
 			l.HealthMetrics = map[string]ecology.Metric{"load": {Query: ecology.Query{Namespace: "sim", MetricName: "load", Statistic: "Maximum", Period: time.Minute,
-				Dimensions: []ecology.Dimension{{Name: "labourer", Value: l.ID}}}, Operator: ecology.AtMost, Feelings: ecology.Feelings{ecology.High: 10, ecology.Good: 50, ecology.Moderate: 90}}}
+				Dimensions: []ecology.Dimension{{Name: "labourer", Value: l.ID}}}, Operator: ecology.AtMost,
+				Feelings: ecology.Feelings{ecology.High: 10, ecology.Good: 50, ecology.Moderate: 90}}}
 		}
 		if chance(r, 0.25) && !p.wakesOnly {
 			l.Heartbeat = pick(r, 3*time.Second, 20*time.Second)
@@ -211,12 +212,12 @@ func (p *plan) planOperations(r *rand.Rand) {
 	if len(p.rates) == 0 {
 		return
 	}
-	some := func(share float64, most int, make func(at time.Duration)) {
+	some := func(share float64, most int, put func(at time.Duration)) {
 		if !chance(r, share) {
 			return
 		}
 		for range 1 + r.IntN(most) {
-			make(between(r, 0, p.faulty))
+			put(between(r, 0, p.faulty))
 		}
 	}
 	add := func(o operation) { p.operations = append(p.operations, o) }

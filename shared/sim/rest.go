@@ -95,7 +95,8 @@ func (k *checker) toldOnce() {
 		} else if !told {
 			said[head.ID] = text
 			if e.DetailType == "JobCompleted" || e.DetailType == "JobCancelled" {
-				ends[object(e.Detail)["job_id"].(string)]++
+				id, _ := object(e.Detail)["job_id"].(string)
+				ends[id]++
 			}
 		}
 	}

@@ -83,7 +83,6 @@ type run struct {
 	states    map[string]int
 	lines     []string
 	hash      uint64
-	sqs       map[string]bool
 }
 
 // start of virtual time.
@@ -126,7 +125,8 @@ func simulate(p plan, o Options) Report {
 	r.employ()
 	r.prepare()
 	r.loop()
-	return Report{Seed: p.seed, Violation: r.violation, Faults: r.faults, States: r.states, Steps: r.step, Virtual: r.world.Now().Sub(epoch), Trace: r.lines, Hash: r.hash, injected: r.spent, plan: p}
+	return Report{Seed: p.seed, Violation: r.violation, Faults: r.faults, States: r.states, Steps: r.step, Virtual: r.world.Now().Sub(epoch),
+		Trace: r.lines, Hash: r.hash, injected: r.spent, plan: p}
 }
 
 func (r *run) random(purpose string) *rand.Rand {
@@ -244,11 +244,11 @@ func (r *run) settle() {
 func (r *run) invoke(i memory.Invocation) {
 	v := &invocation{Invocation: i, run: r, real: r.stack.Clients(), began: r.step}
 	dice := r.random("invocation")
-	if r.plan.rates[Skew] > 0 && !r.calm && r.may(Skew) {
+	if r.plan.rates[Skew] > 0 && !r.calm && r.may() {
 		v.skew = between(dice, -30*time.Second, 30*time.Second)
 		r.count(Skew)
 	}
-	if !r.calm && chance(dice, r.plan.rates[Slow]) && r.may(Slow) {
+	if !r.calm && chance(dice, r.plan.rates[Slow]) && r.may() {
 		v.slow = between(dice, 500*time.Millisecond, 12*time.Second)
 		if r.plan.wakesOnly { // not so slow that it would be ended
 			v.slow = between(dice, 20*time.Millisecond, 600*time.Millisecond)
@@ -301,20 +301,20 @@ func (r *run) fate(c *call, dice *rand.Rand) Fault {
 		return ""
 	}
 	if now.Before(r.stormy) {
-		if u < 0.5 && r.may(Storm) {
+		if u < 0.5 && r.may() {
 			r.count(Storm)
 			return Storm
 		}
 		return ""
 	}
-	if chance(dice, r.plan.rates[Storm]) && r.may(Storm) {
+	if chance(dice, r.plan.rates[Storm]) && r.may() {
 		r.stormy = now.Add(between(dice, time.Second, 20*time.Second))
 	}
 	for _, f := range []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Conflict} {
 		if u -= r.plan.rates[f]; u >= 0 {
 			continue
 		}
-		if !writes(c.operation) && (f == CrashAfter || f == Unreported || f == Repeated) || f == Conflict && !conflicts(c.operation) || !r.may(f) {
+		if !writes(c.operation) && (f == CrashAfter || f == Unreported || f == Repeated) || f == Conflict && !conflicts(c.operation) || !r.may() {
 			return ""
 		}
 		r.count(f)
@@ -325,7 +325,7 @@ func (r *run) fate(c *call, dice *rand.Rand) Fault {
 
 // partial tells whether a part of a batch is left out.
 func (r *run) partial() bool {
-	if r.calm || !chance(r.random("partial"), r.plan.rates[Partial]) || !r.may(Partial) {
+	if r.calm || !chance(r.random("partial"), r.plan.rates[Partial]) || !r.may() {
 		return false
 	}
 	r.count(Partial)
@@ -347,22 +347,22 @@ func (r *run) course(kind memory.Kind, label string) []time.Duration {
 	switch {
 	case kind == memory.Tick && r.plan.wakesOnly:
 		return nil
-	case kind == memory.Tick && now.Before(r.noTicks), kind == memory.Tick && u < r.plan.rates[LostTick] && r.may(LostTick):
+	case kind == memory.Tick && now.Before(r.noTicks), kind == memory.Tick && u < r.plan.rates[LostTick] && r.may():
 		if !now.Before(r.noTicks) {
 			r.noTicks = now.Add(time.Duration(v * float64(4*time.Minute)))
 		}
 		r.count(LostTick)
 		return nil
-	case kind == memory.Delivery && strings.HasPrefix(label, "tasks due") && u < r.plan.rates[LostWake] && r.may(LostWake):
+	case kind == memory.Delivery && strings.HasPrefix(label, "tasks due") && u < r.plan.rates[LostWake] && r.may():
 		r.count(LostWake)
 		return nil
 	}
 	arrivals := []time.Duration{first}
-	if u < r.plan.rates[Late] && r.may(Late) {
+	if u < r.plan.rates[Late] && r.may() {
 		r.count(Late)
 		arrivals[0] += time.Duration(v * v * float64(90*time.Second))
 	}
-	if v < r.plan.rates[Duplicate] && r.may(Duplicate) {
+	if v < r.plan.rates[Duplicate] && r.may() {
 		r.count(Duplicate)
 		again := time.Duration(u * u * float64(2*time.Minute))
 		if chance(dice, 0.5) { // while the first one is still being worked on
@@ -374,7 +374,7 @@ func (r *run) course(kind memory.Kind, label string) []time.Duration {
 }
 
 // may tells whether one more fault is within the plan's bound.
-func (r *run) may(f Fault) bool {
+func (r *run) may() bool {
 	return r.plan.most < 0 || r.spent < r.plan.most
 }
 
@@ -491,7 +491,8 @@ func (r *run) replay(o operation) {
 
 // poisonRecord writes a task that no adapter would write: one that names nobody, or one whose payload is damaged.
 func (r *run) poisonRecord(kind int) {
-	it := memory.Item{"segment": &types.AttributeValueMemberS{Value: "poisonpoisonpoi" + string(rune('a'+r.check.poison[memory.StreamFailures]))}, "n": &types.AttributeValueMemberN{Value: "1"},
+	at := "poisonpoisonpoi" + string(rune('a'+r.check.poison[memory.StreamFailures]))
+	it := memory.Item{"segment": &types.AttributeValueMemberS{Value: at}, "n": &types.AttributeValueMemberN{Value: "1"},
 		"status": &types.AttributeValueMemberS{Value: "failed"}}
 	if kind == 1 {
 		it["labourer"], it["job"] = &types.AttributeValueMemberS{Value: "l0"}, &types.AttributeValueMemberS{Value: "job-0"}

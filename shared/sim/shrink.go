@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -35,12 +36,10 @@ func shrink(t *testing.T, found Report, o Options) Report {
 		delete(p.behaviours, f)
 		try(p)
 	}
-	for i := len(best.plan.operations) - 1; i >= 0; i-- {
-		if i < len(best.plan.operations) {
-			p := best.plan.clone()
-			p.operations = slices.Delete(p.operations, i, i+1)
-			try(p)
-		}
+	for i := range slices.Backward(best.plan.operations) {
+		p := best.plan.clone()
+		p.operations = slices.Delete(p.operations, i, i+1)
+		try(p)
 	}
 	for i := range best.plan.jobs {
 		for best.plan.jobs[i].tasks > 1 {
@@ -66,21 +65,14 @@ func shrink(t *testing.T, found Report, o Options) Report {
 
 func (p plan) clone() plan {
 	p.labourers, p.jobs, p.operations = slices.Clone(p.labourers), slices.Clone(p.jobs), slices.Clone(p.operations)
-	rates, behaviours := map[Fault]float64{}, map[Fault]float64{}
-	for f, rate := range p.rates {
-		rates[f] = rate
-	}
-	for f, rate := range p.behaviours {
-		behaviours[f] = rate
-	}
-	p.rates, p.behaviours = rates, behaviours
+	p.rates, p.behaviours = maps.Clone(p.rates), maps.Clone(p.behaviours)
 	return p
 }
 
 // shown is how many of the last steps of the smallest world are told.
 const shown = 80
 
-// Tell is what people need of a violation: the seed, the smallest world that has it, its last steps, and the command that replays it.
+// tell is what people need of a violation: the seed, the smallest world that has it, its last steps, and the command that replays it.
 func tell(t *testing.T, found Report, o Options) string {
 	small := shrink(t, found, o)
 	o.Trace = true

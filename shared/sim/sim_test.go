@@ -19,6 +19,7 @@ var (
 	seed  = flag.Uint64("seed", 0, "simulate this seed alone, and print all its steps")
 	seeds = flag.Uint64("seeds", 0, "how many seeds TestSeeds simulates; 0: a fixed set")
 	from  = flag.Uint64("from", 1, "the first seed of TestSeeds")
+	limit = flag.Duration("within", 24*time.Hour, "begin no other seed after this time")
 )
 
 // explained is how many violations are shrunk and told in full.
@@ -61,14 +62,16 @@ func TestSeeds(t *testing.T) {
 	var mu sync.Mutex
 	var failed []Report
 	sum := Report{Faults: map[Fault]int{}, States: map[string]int{}}
+	done := 0
 	began := time.Now()
 	t.Run("worlds", func(t *testing.T) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("some", func(t *testing.T) {
 				t.Parallel()
-				for i := next.Add(1); i <= n; i = next.Add(1) {
+				for i := next.Add(1); i <= n && time.Since(began) < *limit; i = next.Add(1) {
 					r := inBubble(t, newPlan(*from+i-1), Options{})
 					mu.Lock()
+					done++
 					for f, count := range r.Faults {
 						sum.Faults[f] += count
 					}
@@ -87,7 +90,7 @@ func TestSeeds(t *testing.T) {
 	})
 	took := time.Since(began)
 	if testing.Verbose() {
-		fmt.Printf("%d seeds in %s: %.1f seeds/s, %d steps, %s of virtual time\n", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), sum.Steps, sum.Virtual.Round(time.Second))
+		fmt.Printf("%d seeds in %s: %.1f seeds/s, %d steps, %s of virtual time\n", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), sum.Steps, sum.Virtual.Round(time.Second))
 		for _, f := range Faults {
 			fmt.Printf("%9d %s\n", sum.Faults[f], f)
 		}

@@ -3,14 +3,13 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/memory"
 )
 
-// job is one start of a worker.
+// start is one start of a worker.
 type start struct {
 	TaskID  string `json:"task_id"`
 	JobID   string `json:"job_id"`
@@ -63,7 +62,7 @@ func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]b
 	nth := r.check.started(s)
 	dice := random(r.plan.seed, fmt.Sprintf("worker %s %d %d", s.TaskID, s.Attempt, nth))
 	does := func(f Fault) bool {
-		if r.calm || !chance(dice, r.plan.behaviours[f]) || !r.may(f) {
+		if r.calm || !chance(dice, r.plan.behaviours[f]) || !r.may() {
 			return false
 		}
 		r.count(f)
@@ -167,9 +166,4 @@ func encode(v any) []byte {
 		panic(err)
 	}
 	return text
-}
-
-func shortID(id string) string {
-	segment, n, _ := strings.Cut(id, ".")
-	return segment[:min(4, len(segment))] + "…." + n
 }
