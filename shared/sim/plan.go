@@ -271,6 +271,9 @@ func (p *plan) planOperations(r *rand.Rand) {
 		add(operation{at: at, kind: "poison record", value: r.IntN(2), fault: PoisonRecord})
 	})
 	some(0.4, 3, func(at time.Duration) { add(operation{at: at, kind: "stream again", fault: StreamAgain}) })
+	if p.rates[Redriven] > 0 { // poison, bad luck and old versions, all that lies there
+		add(operation{at: p.faulty * 9 / 10, kind: "redrive"})
+	}
 }
 
 // badJobs are jobs that have to be refused, with the field that the refusal has to name.

@@ -464,6 +464,8 @@ func (r *run) operate(o operation) {
 		r.poisonRecord(o.value)
 	case "stream again":
 		r.streamAgain()
+	case "redrive":
+		r.redriveAll(func(memory.Letter) bool { return true })
 	}
 }
 
@@ -534,16 +536,21 @@ func (r *run) becalm() {
 
 // redrive puts dead letters back that somebody had bad luck with, as people do.
 func (r *run) redrive() {
-	for dead, live := range map[string]string{memory.JobsDeadLetters: memory.JobsQueue, memory.CompletionsDead: memory.CompletionsQueue} {
-		for _, letter := range r.stack.SQS.Take(dead, func(l memory.Letter) bool { return l.Reason == "" }) {
-			r.faults[Redriven]++
-			r.stack.Deliver(live, letter.Body)
-		}
-	}
+	r.redriveAll(func(l memory.Letter) bool { return l.Reason == "" })
 	for _, letter := range r.stack.SQS.Take(memory.StreamFailures, func(l memory.Letter) bool { return strings.HasPrefix(l.Body, `{"records"`) }) {
 		r.faults[Redriven]++
 		_ = letter
 		r.stack.Stream.Replay(r.stack.Stream.Log())
+	}
+}
+
+// redriveAll puts such dead letters back to where they came from.
+func (r *run) redriveAll(such func(memory.Letter) bool) {
+	for _, queues := range [][2]string{{memory.JobsDeadLetters, memory.JobsQueue}, {memory.CompletionsDead, memory.CompletionsQueue}} {
+		for _, letter := range r.stack.SQS.Take(queues[0], such) {
+			r.faults[Redriven]++
+			r.stack.Deliver(queues[1], letter.Body)
+		}
 	}
 }
 
