@@ -38,7 +38,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 		work[3].failed(object{"error": object{"type": "Boom", "message": canary}}),
 		work[4].failed(object{"error": canary}),
 		laidOver(work[0].completed(), object{"version": canary}), laidOver(work[0].running(), object{"status": secret}))
-	s.send(t, s.out["CompletionsQueueUrl"], "this is no JSON: "+canary)
+	s.send(t, s.out["CompletionsQueueUrl"], "nothing that can be read: "+canary)
 	for _, one := range d.take(t, 2) {
 		s.call(t, object{"action": "mark_task_as_completed", "task_id": one.taskID, "result": secret, "stats": secret})
 	}
@@ -53,7 +53,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	s.fact(t, "JobRejected", object{"job_id": refused})
 	s.put(t, "CancelJob", object{"job_id": secret})
 	s.put(t, "ReplayTasks", object{"tasks": canary})
-	s.send(t, s.out["JobsQueueUrl"], "this is no JSON: "+canary)
+	s.send(t, s.out["JobsQueueUrl"], "nothing that can be read: "+canary)
 	s.settled(t, "JobsQueueUrl")
 	s.settled(t, "CompletionsQueueUrl")
 	s.idle(t)

@@ -44,16 +44,16 @@ func TestG1TheTickAloneIsEnough(t *testing.T) {
 	s.requireDoctorsOpinion(t)
 }
 
-// requireDoctorsOpinion has the doctor look at the stack, which has no tick, before and after a message that nobody can read.
+// requireDoctorsOpinion has the doctor look at the stack, whose wakes and tick are switched off, before and after a message that nobody can read.
 func (s *stack) requireDoctorsOpinion(t *testing.T) {
 	t.Helper()
-	require.Equal(t, []string{"tick"}, s.ailments(t))
+	require.Equal(t, []string{"wakes rule", "tick"}, s.ailments(t))
 	s.send(t, s.out["JobsQueueUrl"], "poison")
 	await(t, "the poison to be among the dead letters", func() (int, bool) {
 		dead := s.depth(t, s.out["JobsDeadLetterQueueUrl"])
 		return dead, dead == 1
 	})
-	require.Equal(t, []string{"tick", "jobs' dead letters"}, s.ailments(t))
+	require.Equal(t, []string{"wakes rule", "tick", "jobs' dead letters"}, s.ailments(t))
 }
 
 // ailments is what drover doctor finds wrong.

@@ -136,10 +136,10 @@ func (p *plan) planJobs(r *rand.Rand) {
 			at = between(r, 0, p.faulty/2)
 		}
 		fault := Fault("")
-		if j.giant {
+		switch {
+		case j.giant:
 			fault = GiantPayload
-		}
-		if j.tasks > 256 {
+		case j.tasks >= 15: // at least three times what any cap of these worlds lets run
 			fault = Flood
 		}
 		p.operations = append(p.operations, operation{at: at, kind: "submit", on: j.id, fault: fault})
