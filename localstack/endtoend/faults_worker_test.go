@@ -114,7 +114,7 @@ func (c *clerk) attend(ctx context.Context, body string) {
 	d := delivery{taskID: h.TaskID, attempt: h.Drover.Attempt}
 	d.object = object{"labourer": h.Drover.Labourer}
 	if !c.take(d) {
-		c.tell(ctx, d.completed()) // a second start of what is done
+		c.tell(ctx, c.sameAgain(h, d)) // a second start of what is done
 		return
 	}
 	pause(ctx, 20*time.Millisecond)
@@ -148,6 +148,14 @@ func (c *clerk) attend(ctx context.Context, body string) {
 	}
 	c.put(d)
 	c.tell(ctx, done)
+}
+
+// sameAgain is what a second start of an attempt tells: what is hopeless stays so.
+func (c *clerk) sameAgain(h handed, d delivery) object {
+	if c.habitOf(h.Drover.JobID, h.Sections[0]) == hopeless && !c.revived.Load() {
+		return d.failed(object{"retryable": false})
+	}
+	return d.completed()
 }
 
 func (d delivery) labourer() string { return d.object["labourer"].(string) }

@@ -148,7 +148,8 @@ func (k *checker) started(s start) int {
 	if s.Attempt-t.lifeAttempt > most && s.Attempt > t.attempt {
 		k.violate("G4", "task %s was started for attempt %d of its life; %d are allowed", s.TaskID, s.Attempt-t.lifeAttempt, most)
 	}
-	if k.starts[key] > 1 && len(k.plan.rates) == 0 {
+	// What a throttle kept from beginning is started again, as the same attempt.
+	if k.starts[key] > 1 && len(k.plan.rates) == 0 && k.plan.behaviours[WorkerThrottled] == 0 {
 		k.violate("G4", "attempt %d of task %s was started twice, although nothing went wrong", s.Attempt, s.TaskID)
 	}
 	return k.starts[key] - 1
