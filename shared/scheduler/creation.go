@@ -142,12 +142,13 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 		_, own := c.record.SegmentAt(0)
 		tasks, records, numbers = append(tasks, part...), append(records, c.record), numbers.Union(own)
 	}
-	if err := r.Tasks.Create(ctx, tasks); err != nil {
-		return err
+	err := r.Tasks.Create(ctx, tasks)
+	if err == nil {
+		at, _ := group[0].record.SegmentAt(0)
+		err = r.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
 	}
-	at, _ := group[0].record.SegmentAt(0)
-	if err := r.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers)); err != nil {
-		return fmt.Errorf("publishing %d jobs together, %w", len(group), err)
+	if err != nil {
+		return r.giveUp(fmt.Errorf("creating %d jobs together, %w", len(group), err), group...)
 	}
 	var told []event.Fact
 	for _, c := range group {
@@ -178,7 +179,7 @@ func (r *run) create(ctx context.Context, c *creation) error {
 	case errors.Is(err, errTaken):
 		return r.lookAgain(ctx, c)
 	case err != nil:
-		return r.giveUp(c, err)
+		return r.giveUp(err, c)
 	}
 	return r.finish(ctx, c)
 }
@@ -208,12 +209,12 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 	}
 	var woken time.Time
 	for c.record.Cursor < c.record.Segments() {
-		if r.late() {
+		ordinal, late := c.record.Cursor, r.late()
+		if late && written[ordinal] == nil { // what is written already is published yet: the next would write it again
 			return errLate
 		}
-		ordinal := c.record.Cursor
 		write(ordinal)
-		if ordinal > 0 { // the first segment is published without waiting for others
+		if ordinal > 0 && !late { // the first segment is published without waiting for others
 			for next := range ahead {
 				write(ordinal + 1 + next)
 			}
@@ -248,7 +249,7 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 func (r *run) lookAgain(ctx context.Context, c *creation) error {
 	known, found, err := r.Jobs.Get(ctx, c.record.ID)
 	if err != nil {
-		return r.giveUp(c, err)
+		return r.giveUp(err, c)
 	}
 	switch {
 	case !found || known.Cancelling || known.State == ledger.Cancelled:
@@ -261,11 +262,14 @@ func (r *run) lookAgain(ctx context.Context, c *creation) error {
 	return fmt.Errorf("job %s was taken over by somebody else at segment %d", c.record.ID, known.Cursor)
 }
 
-// giveUp lets the next who gets the message begin at once.
-func (r *run) giveUp(c *creation, why error) error {
+// giveUp lets the next who gets the messages begin at once.
+func (r *run) giveUp(why error, group ...*creation) error {
 	ctx, cancel := context.WithTimeout(context.Background(), spare/4)
 	defer cancel()
-	return errors.Join(why, r.Jobs.Disown(ctx, c.record))
+	for _, c := range group {
+		why = errors.Join(why, r.Jobs.Disown(ctx, c.record))
+	}
+	return why
 }
 
 // handOn leaves the rest of the job to another invocation. The job is given up first: were it the other way round, the next one could

@@ -190,7 +190,7 @@ func TestG2TwoSchedulersOnOneJob(t *testing.T) {
 func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
 	for at := 1; at <= 3; at++ {
 		d := stage(t)
-		body, publications := submitted(stores("nightly", "f", 700)), 0
+		body, publications := submitted(stores("nightly", "f", 1500)), 0
 		d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
 			if r.Operation != "TransactWriteItems" {
 				return nil
@@ -227,7 +227,7 @@ func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		require.Len(t, created(t, d)["nightly"], 700, "at publication %d", at)
+		require.Len(t, created(t, d)["nightly"], 1500, "at publication %d", at)
 	}
 }
 
@@ -285,7 +285,8 @@ func TestG1G2AJobIsHandedOnNearTheDeadline(t *testing.T) {
 		d := stage(t)
 		guard(t, d)
 		cut.On(d.Stack)
-		// Each batch of tasks takes a second, so that an invocation of 20 s comes through a segment or two of eleven batches.
+		// Each batch of tasks takes a second, so that an invocation of 8 s comes through a segment of eleven batches, or what it
+		// has begun to write ahead.
 		before := d.DynamoDB.Hooks.Before
 		d.DynamoDB.Hooks.Before = func(ctx context.Context, r memory.Request) error {
 			if r.Operation == "BatchWriteItem" {
@@ -294,10 +295,10 @@ func TestG1G2AJobIsHandedOnNearTheDeadline(t *testing.T) {
 			return before(ctx, r)
 		}
 
-		most = max(most, continued(t, d, cut, 20*time.Second, submitted(stores("nightly", "f", 600))))
+		most = max(most, continued(t, d, cut, 8*time.Second, submitted(stores("nightly", "f", 1300))))
 
 		cut.Off()
-		require.Len(t, created(t, d)["nightly"], 600)
+		require.Len(t, created(t, d)["nightly"], 1300)
 		return outage.Picture(d.Stack)
 	})
 	require.Greater(t, most, 2, "no job was handed on")
