@@ -57,7 +57,11 @@ func main() {
 			return err
 		}
 		summary, err := service.Handle(ctx, environment.Invocation(ctx), images)
-		slog.InfoContext(ctx, "scavenged", "records", len(e.Records), "summary", summary, "error", err)
+		level := slog.LevelInfo
+		if err != nil || len(summary.Unsettled) > 0 {
+			level = slog.LevelError
+		}
+		slog.Log(ctx, level, "scavenged", "records", len(e.Records), "summary", summary, "error", err)
 		return err
 	})
 }

@@ -67,7 +67,8 @@ type Settler struct {
 // Settled is what was done.
 type Settled struct {
 	Retried, Dead int
-	Freed         []string // labourers of whom slots became free
+	Freed         []string          // labourers of whom slots became free
+	Unreadable    map[string]string // labourers whose stored configuration can not be read, and why: their tasks stay in their leases
 }
 
 // Exhausted tells whether no attempt may follow, and why.
@@ -107,17 +108,22 @@ type waiting struct {
 }
 
 // Settle carries out what follows for tasks whose last attempt failed or expired; others are passed over. It stops at the first error:
-// what was not settled is found in its lease the next time.
+// what was not settled is found in its lease the next time. That a labourer's configuration can not be read is no error, as no next time
+// would mend it: its tasks stay in their leases, and the orchestrator comes back to them once it is applied again.
 func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error) {
 	var out Settled
 	labourers := map[string]labourer.Labourer{}
 	retries := map[alike][]task.Task{}
 	var order []alike
 	for _, t := range ended {
-		if t.Status != task.Failed && t.Status != task.Expired {
+		if t.Status != task.Failed && t.Status != task.Expired || out.Unreadable[t.Labourer] != "" {
 			continue
 		}
 		l, err := s.labourer(ctx, labourers, t.Labourer)
+		if unreadable(err) {
+			out.leave(t.Labourer, err)
+			continue
+		}
 		if err != nil {
 			return out, err
 		}
@@ -189,6 +195,20 @@ func (o *Settled) free(labourer string) {
 	if !slices.Contains(o.Freed, labourer) {
 		o.Freed = append(o.Freed, labourer)
 	}
+}
+
+func (o *Settled) leave(labourer string, why error) {
+	if o.Unreadable == nil {
+		o.Unreadable = map[string]string{}
+	}
+	o.Unreadable[labourer] = why.Error()
+}
+
+// unreadable tells whether an error is about what is stored of a labourer, and not about getting it.
+func unreadable(err error) bool {
+	_, one := errors.AsType[labourer.Error](err)
+	_, several := errors.AsType[labourer.Errors](err)
+	return one || several
 }
 
 func (s Settler) labourer(ctx context.Context, known map[string]labourer.Labourer, id string) (labourer.Labourer, error) {

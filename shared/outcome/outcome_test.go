@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -298,6 +299,46 @@ func TestTasksOfARemovedLabourerEndByTheDefaults(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, outcome.Settled{Dead: 1, Retried: 1, Freed: []string{"f"}}, settled)
+}
+
+// registry has labourers by the text that is stored of them.
+type registry map[string]string
+
+func (r registry) Labourer(_ context.Context, id string) (labourer.Labourer, bool, error) {
+	l, err := labourer.Decode(id, []byte(r[id]))
+	return l, err == nil, err
+}
+
+// TestG8ALabourerThatCanNotBeReadKeepsItsTasksAndHoldsUpNobody, however often a batch comes.
+func TestG8ALabourerThatCanNotBeReadKeepsItsTasksAndHoldsUpNobody(t *testing.T) {
+	for name, text := range map[string]string{"no JSON": `{"max_attempts"`, "nothing": ``, "a wrong value": `{"max_attempts": "x"}`, "wrong values": `{"max_attempts": "x", "max_duration": []}`,
+		"too deep": strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)} {
+		t.Run(name, func(t *testing.T) {
+			const other = segment.ID("ponmlkjihgfedcba")
+			w := &world{leases: []queue.Lease{lease(1, 4), lease(3, 5), {Labourer: "odd", Segment: other, Attempt: 1, Tasks: segment.Of(4)}, {Labourer: "odd", Segment: other, Attempt: 3, Tasks: segment.Of(5)}}}
+			of := func(t task.Task) task.Task {
+				t.Labourer, t.ID.Segment = "odd", other
+				return t
+			}
+			batch := []task.Task{of(failed(4, 1, "Boom")), failed(4, 1, "Boom"), of(failed(5, 3, "Boom")), failed(5, 3, "Boom")}
+			s := w.settler()
+			s.Registry = registry{"f": string(f().Stored()), "odd": text}
+
+			settled, err := s.Settle(context.Background(), batch)
+
+			require.NoError(t, err)
+			require.Len(t, settled.Unreadable, 1)
+			require.Contains(t, settled.Unreadable["odd"], `reading the stored labourer "odd"`)
+			settled.Unreadable = nil
+			require.Equal(t, outcome.Settled{Retried: 1, Dead: 1, Freed: []string{"f"}}, settled)
+			require.Equal(t, 2, queue.Running(w.leases), "its own stay in their leases")
+
+			s.Registry = registry{"f": string(f().Stored()), "odd": string(f().Stored())}
+			settled, err = s.Settle(context.Background(), batch)
+			require.NoError(t, err)
+			require.Equal(t, outcome.Settled{Retried: 1, Dead: 1, Freed: []string{"odd"}}, settled, "from where they are found once it can be read")
+		})
+	}
 }
 
 func TestALostRaceForALeaseIsRunAgain(t *testing.T) {

@@ -75,7 +75,8 @@ type Service struct {
 // Summary is what became of a batch, for the log.
 type Summary struct {
 	Retried, Died, Archived, Finished int
-	Alarm                             string // why people could not be told of the dead
+	Unsettled                         map[string]string // labourers whose failed attempts wait until their configuration can be read, and why it can not
+	Alarm                             string            // why people could not be told of the dead
 }
 
 // Handle works through a batch of tasks as they were after a write, in the order of the stream. An error means that all of it is to come
@@ -92,7 +93,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 		}
 	}
 	settled, err := s.Settler.Settle(ctx, failed)
-	out.Retried, out.Died = settled.Retried, settled.Dead
+	out.Retried, out.Died, out.Unsettled = settled.Retried, settled.Dead, settled.Unreadable
 	// Slots that are free are told of even when something else went wrong: the next try would not find that it freed them.
 	if err := errors.Join(err, s.wake(ctx, invocation, settled.Freed)); err != nil {
 		return out, err

@@ -12,9 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/archive"
-
+	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/s3"
 	"github.com/drover-run/drover/shared/scavenger"
 	"github.com/drover-run/drover/shared/scheduler"
@@ -166,6 +167,37 @@ func TestARetryWaitsWhereAPersonSeesIt(t *testing.T) {
 	s.Scavenge(t)
 
 	require.Equal(t, 1, s.StepFunctions.Running(memory.BackoffMachine), "one execution for a batch")
+}
+
+// TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases, and are settled after it was applied again, at the end of the lease.
+func TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases(t *testing.T) {
+	s, h := running(t, 2)
+	s.Schedule(t, job("other", "g", 1))
+	s.HandOut(t, "g")
+	registry := dynamo.Registry{API: s.DynamoDB, Table: memory.ControlTable}
+	before, err := registry.All(ctx, true)
+	require.NoError(t, err)
+	require.NoError(t, registry.ApplyLabourer(ctx, "f", `{"max_attempts": "x"}`, before.Labourers["f"].Revision))
+	report(t, s, failed(h[0], "Boom"), failed(h[1], "BadInput"), failed(s.Handed(t, "g")[0], "Boom"))
+
+	summary, err := s.Services().Scavenger.Handle(ctx, "invocation", s.Ended(t))
+	require.NoError(t, err)
+	require.Equal(t, 1, summary.Died, "that of g, which gets one attempt")
+	require.Contains(t, summary.Unsettled["f"], "max_attempts")
+	s.Scavenge(t)
+	leases, err := s.Control.Leases(ctx, "f")
+	require.NoError(t, err)
+	require.Equal(t, 2, queue.Running(leases))
+
+	require.NoError(t, registry.ApplyLabourer(ctx, "f", before.Labourers["f"].Text, before.Labourers["f"].Revision+1))
+	s.Pass(time.Hour)
+	reaped, err := s.Services().Orchestrator.Reap(ctx, "f")
+	require.NoError(t, err)
+	require.Equal(t, 2, reaped.Settled)
+	s.Scavenge(t)
+	picture := outage.Picture(s.Stack)
+	require.Contains(t, picture, h[0].TaskID+" is queued for attempt 2")
+	require.Contains(t, picture, "archived "+h[1].TaskID+" of f dead")
 }
 
 // TestG8TheEndOfATaskWhoseJobIsGoneIsArchived and holds nothing up: the stream may tell of it long after.
