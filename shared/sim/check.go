@@ -173,6 +173,7 @@ func num(it memory.Item, name string) int {
 // watch takes in a change of an item.
 func (k *checker) watch(table string, before, after memory.Item) {
 	k.unsettled = true
+	k.watchNovelty(table, before, after)
 	switch table {
 	case memory.TasksTable:
 		k.watchTask(before, after)
@@ -181,6 +182,18 @@ func (k *checker) watch(table string, before, after memory.Item) {
 	case memory.JobsTable:
 		k.watchJob(after)
 	}
+}
+
+// watchNovelty: what another version has added to an item is left there by those who change it (G1). Tasks may be created again until they
+// are published.
+func (k *checker) watchNovelty(table string, before, after memory.Item) {
+	if before[novelty] == nil || after == nil || after[novelty] != nil {
+		return
+	}
+	if t := k.tasks[task.ID{Segment: segment.ID(str(before, "segment")), N: num(before, "n")}]; table == memory.TasksTable && (t == nil || !t.published) {
+		return
+	}
+	k.violate("G1", "what another version had written is gone from %s of the table %s", firstKey(before), table)
 }
 
 func terminal(status string) bool {

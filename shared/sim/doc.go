@@ -4,13 +4,17 @@
 // it are the real ones, on the AWS of package memory. The simulation owns time, ids, chance and delivery: every call of every function
 // waits for its turn, takes some time, and may fail before or after its effect, end the function's process, or meet another one; every
 // message, event and tick may come late, twice, or, where AWS loses such, never; every worker may fail, die, hang, or say what is not so.
+// In some worlds the functions are being updated: a part of the invocations is of a next version, which writes and sends more than
+// this one does, and what it has written has to be understood and kept.
+//
 // After a while nothing goes wrong any more, and the world has to come to rest.
 //
 // # What is checked
 //
 // After every write, on a picture that the checker draws for itself from the changes of the tables:
 //
-//	G1   a published task is in exactly one queue entry or lease, for the right attempt, or has reached its end
+//	G1   a published task is in exactly one queue entry or lease, for the right attempt, or has reached its end; what another version
+//	     has added to an item stays there
 //	G2   no task is created twice; its job has as many as were asked for
 //	G3   a claim leaves no more running than the highest cap × health that was in force since the claimer began
 //	G4   no attempt beyond max_attempts is started; only attempts that were started are closed, by reports of their own

@@ -30,6 +30,7 @@ const (
 	PoisonCompletion  Fault = "poison in the completions queue"
 	PoisonRecord      Fault = "poison in the stream"
 	UnknownVersion    Fault = "message of an unknown version"
+	TwoVersions       Fault = "two versions of the code at once"
 	BadJob            Fault = "job that has to be refused"
 	CapLowered        Fault = "cap lowered"
 	CapRaised         Fault = "cap raised"
@@ -58,8 +59,8 @@ const (
 
 // Faults is all kinds, in the order in which they are told of.
 var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Storm, Conflict, Partial, StaleRead, Slow, TimedOut, Skew, Duplicate, Late, LostWake,
-	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused,
-	CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
+	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, TwoVersions, BadJob, CapLowered, CapRaised, Unhealthy,
+	Paused, CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
 	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls}
 
 // inOperations are the faults that are operations of a plan; the others happen on the way.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -34,12 +35,12 @@ var mutations = []struct {
 	first      uint64   // a seed from which on it is caught soon
 	options    Options
 }{
-	{"the claim does not look at the version", []string{"G3", "G7"}, 18, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+	{"the claim does not look at the version", []string{"G3", "G7"}, 233, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET version = :next") {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
 		}
 	})},
-	{"leases are read before the version", []string{"G3", "G7"}, 210, Options{Rewire: func(s *memory.Services) {
+	{"leases are read before the version", []string{"G3", "G7"}, 348, Options{Rewire: func(s *memory.Services) {
 		s.Orchestrator.Control = &leasesFirst{Control: s.Orchestrator.Control}
 	}}},
 	{"leases are read eventually consistent", []string{"G3"}, 2, Options{Tamper: func(c memory.Clients) memory.Clients {
@@ -91,6 +92,14 @@ var mutations = []struct {
 	}}},
 	{"what is due is taken from the end", []string{"G6"}, 3, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = backwards{c.DynamoDB}
+		return c
+	}}},
+	{"an end takes away what another version wrote", []string{"G1"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+		c.DynamoDB = forgetful{c.DynamoDB}
+		return c
+	}}},
+	{"a state with something more can not be read", []string{"G1"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+		c.DynamoDB = strict{c.DynamoDB}
 		return c
 	}}},
 }
@@ -175,6 +184,26 @@ func (d blindCreation) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o
 		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = nil, nil, nil
 	}
 	return d.API.PutItem(ctx, in, o...)
+}
+
+type forgetful struct{ dynamo.API }
+
+func (d forgetful) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	out, err := d.API.UpdateItem(ctx, in, o...)
+	if err == nil && *in.TableName == memory.TasksTable {
+		_, _ = d.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: in.TableName, Key: in.Key, UpdateExpression: aws.String("REMOVE " + novelty)})
+	}
+	return out, err
+}
+
+type strict struct{ dynamo.API }
+
+func (d strict) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	out, err := d.API.GetItem(ctx, in, o...)
+	if err == nil && str(out.Item, "item") == "state" && out.Item[novelty] != nil {
+		return nil, errors.New("unknown attribute " + novelty)
+	}
+	return out, err
 }
 
 // The rewiring of services.
@@ -263,9 +292,9 @@ type looksOnce struct {
 	departed bool
 }
 
-func (c *looksOnce) Depart(ctx context.Context, id string) error {
+func (c *looksOnce) Depart(ctx context.Context, id, execution string) error {
 	c.departed = true
-	return c.Control.Depart(ctx, id)
+	return c.Control.Depart(ctx, id, execution)
 }
 
 func (c *looksOnce) State(ctx context.Context, id string) (queue.State, error) {

@@ -75,6 +75,9 @@ func newPlan(seed uint64) plan {
 	p.planJobs(r)
 	p.planFaults(r)
 	p.planOperations(r)
+	if v := random(seed, "versions"); chance(v, 0.25) { // from calm to storm: an update meets any weather
+		p.rates[TwoVersions] = pick(v, 0.1, 0.5, 0.9)
+	}
 	slices.SortStableFunc(p.operations, func(a, b operation) int { return int(a.at - b.at) })
 	return p
 }

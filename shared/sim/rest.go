@@ -86,16 +86,18 @@ func (k *checker) toldOnce() {
 			k.violate("G5", "a %s without id: %s", e.DetailType, clip(string(e.Detail)))
 			continue
 		}
-		text := string(e.Detail)
+		detail := object(e.Detail)
+		delete(detail, novelty) // what another version says more
+		text := string(encode(detail))
 		if e.DetailType == "LabourerHealthChanged" { // two assessments may have seen the same change at different times
-			text = fmt.Sprint(object(e.Detail)["from"], object(e.Detail)["to"])
+			text = fmt.Sprint(detail["from"], detail["to"])
 		}
 		if before, told := said[head.ID]; told && before != text {
 			k.violate("G5", "%s was told as %s, and later as %s", head.ID, before, text)
 		} else if !told {
 			said[head.ID] = text
 			if e.DetailType == "JobCompleted" || e.DetailType == "JobCancelled" {
-				id, _ := object(e.Detail)["job_id"].(string)
+				id, _ := detail["job_id"].(string)
 				ends[id]++
 			}
 		}

@@ -255,6 +255,10 @@ func (r *run) invoke(i memory.Invocation) {
 		}
 		r.count(Slow)
 	}
+	if chance(r.random("versions"), r.plan.rates[TwoVersions]) && r.may() {
+		v.next = true
+		r.count(TwoVersions)
+	}
 	r.active = append(r.active, v)
 	r.trace("%s begins: %s", v.ID, v.About)
 	v.begin()
