@@ -284,15 +284,13 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 	if end.DispatchedAt.IsZero() { // the worker was faster than its dispatcher
 		end.DispatchedAt = l.ClaimedAt
 	}
-	v.counter = func(s *Summary) *int { return &s.Completed }
 	if v.Kind == completion.Failed {
 		end.Status = task.Failed
-		v.counter = func(s *Summary) *int { return &s.Failed }
 	}
-	closed, err := t.Close(end)
-	if err == nil {
-		err = b.Tasks.Save(ctx, t, closed)
+	if v.TooLarge != "" {
+		end = end.Without(v.TooLarge)
 	}
+	closed, err := b.end(ctx, t, end)
 	if errors.Is(err, task.ErrStale) {
 		return b.lookAgain(ctx, t, v)
 	}
@@ -300,10 +298,26 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 		v.err = err
 		return t
 	}
+	v.counter = func(s *Summary) *int { return &s.Completed }
+	if closed.Status == task.Failed {
+		v.counter = func(s *Summary) *int { return &s.Failed }
+	}
 	if closed.Status.Terminal() {
 		v.release = &l
 	}
 	return closed
+}
+
+// end closes an attempt at a task. What it left is not kept where there is no room for it beside the task's payload.
+func (b *batch) end(ctx context.Context, t task.Task, e task.End) (task.Task, error) {
+	closed, err := t.Close(e)
+	if err == nil {
+		err = b.Tasks.Save(ctx, t, closed)
+	}
+	if large, is := errors.AsType[*task.TooLargeError](err); is && (e.Result != nil || e.Stats != nil) {
+		return b.end(ctx, t, e.Without(large.Error()))
+	}
+	return closed, err
 }
 
 // lookAgain is after a close that was refused, as somebody else has closed the attempt in the meantime.

@@ -180,9 +180,8 @@ func TestAFunctionThatIsThrottledForManyGetsThemAllAgain(t *testing.T) {
 func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	for body, reason := range map[string]string{
 		`nonsense`: "no JSON object",
-		`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`:                                                   `version is "2"; 1 is known`,
-		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`:                                                        `status is "done"`,
-		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed", "result": "` + strings.Repeat("x", 300<<10) + `"}`: "result has",
+		`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`: `version is "2"; 1 is known`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`:      `status is "done"`,
 	} {
 		s, h := out(t, 2)
 

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ type Report struct {
 	Kind       Kind
 	Result     json.RawMessage
 	Stats      json.RawMessage
+	TooLarge   string // why result and stats are not there: they were more than is kept
 	Error      *task.Error
 	Permanent  bool
 	RetryAfter time.Duration
@@ -62,7 +64,7 @@ func Read(text []byte) (Report, error) {
 		Action         string          `json:"action"`
 	}
 	if err := json.Unmarshal(text, &form); err != nil {
-		return Report{}, fmt.Errorf("the completion is no JSON object: %w", err)
+		return Report{}, fmt.Errorf("the completion is no JSON object: %s", misread(err))
 	}
 	switch {
 	case form.DetailType != "":
@@ -74,7 +76,7 @@ func Read(text []byte) (Report, error) {
 	case form.TaskID == nil:
 		return Report{}, errors.New("the completion has no task_id")
 	case string(form.Version) != "1":
-		return Report{}, fmt.Errorf("the completion's version is %.20q; 1 is known", string(form.Version))
+		return Report{}, fmt.Errorf("the completion's version is %s; 1 is known", shown(string(form.Version)))
 	}
 	return readMessage(text)
 }
@@ -91,7 +93,7 @@ func readMessage(text []byte) (Report, error) {
 		RetryAfter json.RawMessage `json:"retry_after"`
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the completion can not be read: %w", err)
+		return Report{}, fmt.Errorf("the completion can not be read: %s", misread(err))
 	}
 	r := Report{TaskID: m.TaskID, Kind: Kind(m.Status), Permanent: m.Retryable != nil && !*m.Retryable}
 	if m.Attempt != nil {
@@ -104,25 +106,28 @@ func readMessage(text []byte) (Report, error) {
 	case Failed:
 		r.Error = m.Error.cut("Failed")
 	default:
-		return r, fmt.Errorf("status is %.40q; completed, failed and running are known", m.Status)
+		return r, fmt.Errorf("status is %s; completed, failed and running are known", shown(m.Status))
 	}
 	var err error
 	if r.RetryAfter, err = wait(m.RetryAfter); err != nil {
 		return r, err
 	}
-	return r.with(m.Result, m.Stats)
+	return r.with(m.Result, m.Stats), nil
 }
 
-// with adds result and stats, if they are not too large to be kept.
-func (r Report) with(result, stats json.RawMessage) (Report, error) {
-	if len(result) > MaxResult {
-		return r, fmt.Errorf("result has %d bytes; %d are kept at most", len(result), MaxResult)
+// with adds result and stats, if they are not too large to be kept. That they are is no error: who is not heard of is started again, and
+// would say the same again.
+func (r Report) with(result, stats json.RawMessage) Report {
+	result, stats = present(result), present(stats)
+	switch {
+	case len(result) > MaxResult:
+		r.TooLarge = fmt.Sprintf("the result has %d bytes, and %d are kept at most: store it elsewhere, in S3 for instance, and return its key", len(result), MaxResult)
+	case len(stats) > MaxStats:
+		r.TooLarge = fmt.Sprintf("the stats have %d bytes, and %d are kept at most", len(stats), MaxStats)
+	default:
+		r.Result, r.Stats = result, stats
 	}
-	if len(stats) > MaxStats {
-		return r, fmt.Errorf("stats has %d bytes; %d are kept at most", len(stats), MaxStats)
-	}
-	r.Result, r.Stats = present(result), present(stats)
-	return r, nil
+	return r
 }
 
 func present(text json.RawMessage) json.RawMessage {
@@ -147,7 +152,7 @@ func wait(text json.RawMessage) (time.Duration, error) {
 			return min(d, maxWait), nil
 		}
 	}
-	return 0, fmt.Errorf("retry_after is %.40s; a duration as \"90s\", or seconds, would be right", text)
+	return 0, fmt.Errorf("retry_after is %s; a duration as \"90s\", or seconds, would be right", shown(first(words, string(text))))
 }
 
 const maxWait = 14 * 24 * time.Hour
@@ -200,7 +205,7 @@ func readInvocation(text []byte) (Report, error) {
 		ResponsePayload json.RawMessage `json:"responsePayload"`
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the record of an invocation can not be read: %w", err)
+		return Report{}, fmt.Errorf("the record of an invocation can not be read: %s", misread(err))
 	}
 	r, err := origin(m.RequestPayload)
 	if err != nil {
@@ -216,7 +221,7 @@ func readInvocation(text []byte) (Report, error) {
 	switch {
 	case m.RequestContext.Condition == "Success":
 		r.Kind = Completed
-		return r.with(m.ResponsePayload, nil)
+		return r.with(m.ResponsePayload, nil), nil
 	case strings.Contains(answer.Type, "TooManyRequests"), m.RequestContext.Condition == "EventAgeExceeded" && !failed:
 		r.Kind = NeverStarted
 		r.Error = &task.Error{Type: "Throttled", Message: "the function could not be started in time"}
@@ -265,7 +270,7 @@ func readExecution(text []byte) (Report, error) {
 		} `json:"detail"`
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the status change of an execution can not be read: %w", err)
+		return Report{}, fmt.Errorf("the status change of an execution can not be read: %s", misread(err))
 	}
 	parts := strings.Split(strings.TrimPrefix(m.Detail.Name, executionPrefix), "-")
 	if m.Source != "aws.states" || !strings.HasPrefix(m.Detail.Name, executionPrefix) || len(parts) != 3 {
@@ -280,7 +285,7 @@ func readExecution(text []byte) (Report, error) {
 	case "SUCCEEDED":
 		r.Kind = Completed
 		if m.Detail.Output != nil && json.Valid([]byte(*m.Detail.Output)) {
-			return r.with(json.RawMessage(*m.Detail.Output), nil)
+			return r.with(json.RawMessage(*m.Detail.Output), nil), nil
 		}
 		return r, nil
 	case "FAILED", "TIMED_OUT", "ABORTED":
@@ -301,11 +306,11 @@ func ReadCall(text []byte) (Report, error) {
 		Result json.RawMessage `json:"result"`
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the call can not be read: %w", err)
+		return Report{}, fmt.Errorf("the call can not be read: %s", misread(err))
 	}
 	var r Report
 	if err := json.Unmarshal(m.TaskID, &r.TaskID); err != nil || r.TaskID == "" {
-		return r, fmt.Errorf("task_id is %.80s; the text that the worker was given would be right", m.TaskID)
+		return r, fmt.Errorf("task_id is %s; the text that the worker was given would be right", shown(string(m.TaskID)))
 	}
 	switch m.Action {
 	case "mark_task_as_completed":
@@ -313,9 +318,9 @@ func ReadCall(text []byte) (Report, error) {
 	case "mark_task_as_failed":
 		r.Kind, r.Error = Failed, &task.Error{Type: "Failed", Message: "marked as failed by its worker"}
 	default:
-		return r, fmt.Errorf("action is %.80q; mark_task_as_completed and mark_task_as_failed are known", m.Action)
+		return r, fmt.Errorf("action is %s; mark_task_as_completed and mark_task_as_failed are known", shown(m.Action))
 	}
-	return r.with(unquote(m.Result), unquote(m.Stats))
+	return r.with(unquote(m.Result), unquote(m.Stats)), nil
 }
 
 // unquote is the JSON in a text of JSON, and anything else as it is.
@@ -325,6 +330,27 @@ func unquote(value json.RawMessage) json.RawMessage {
 		return json.RawMessage(text)
 	}
 	return value
+}
+
+// name is what names and numbers look like.
+var name = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,40}$`)
+
+// shown is a value as an error quotes it, which may stand in a log: a name as it is, and of anything else, which may be of a payload, only
+// its length.
+func shown(value string) string {
+	if name.MatchString(value) {
+		return strconv.Quote(value)
+	}
+	return fmt.Sprintf("something of %d bytes", len(value))
+}
+
+// misread is why JSON can not be read as what it should be. The decoder's own words would quote a number that does not fit.
+func misread(err error) string {
+	if mismatch, is := errors.AsType[*json.UnmarshalTypeError](err); is {
+		kind, _, _ := strings.Cut(mismatch.Value, " ")
+		return fmt.Sprintf("a %s can not be %s of type %s", kind, first(mismatch.Field, "a value"), mismatch.Type)
+	}
+	return err.Error()
 }
 
 func first(texts ...string) string {

@@ -152,14 +152,14 @@ func TestG9WhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 		"a version in words":        {`{"version": "1", "task_id": "abcdefghijklmnop.7", "status": "completed"}`, `1 is known`},
 		"no status":                 {`{"version": 1, "task_id": "abcdefghijklmnop.7"}`, `status is ""; completed, failed and running are known`},
 		"a status nobody knows":     {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`, `status is "done"`},
-		"a status of Drover's own":  {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "never started"}`, `status is "never started"`},
+		"a status of Drover's own":  {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "never started"}`, `status is something of 13 bytes; completed, failed and running are known`},
 		"an attempt before all":     {`{"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 0, "status": "completed"}`, "attempt is 0; the first one is 1"},
 		"half an attempt":           {`{"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 1.5, "status": "completed"}`, "can not be read"},
 		"an error of a number":      {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "error": 7}`, "can not be read"},
 		"a wait in words":           {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": "soon"}`, `retry_after is "soon"; a duration as "90s", or seconds`},
-		"a wait into the past":      {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": -1}`, "retry_after is -1"},
+		"a wait into the past":      {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": -1}`, `retry_after is "-1"`},
 		"a wait back by a duration": {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": "-1s"}`, `retry_after is "-1s"`},
-		"a wait of an object":       {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": {}}`, "retry_after is {}"},
+		"a wait of an object":       {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": {}}`, "retry_after is something of 2 bytes"},
 		"an action nobody knows":    {`{"action": "mark_task_as_done", "task_id": "abcdefghijklmnop.7"}`, `action is "mark_task_as_done"`},
 		"a call without a task":     {`{"action": "mark_task_as_completed"}`, "task_id is"},
 		"a call with a number":      {`{"action": "mark_task_as_completed", "task_id": 7}`, "task_id"},
@@ -167,11 +167,6 @@ func TestG9WhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 		"a call with odd stats":     {`{"action": 7}`, "no JSON object"},
 		"a record of numbers":       {`{"requestContext": 7}`, "record of an invocation can not be read"},
 		"an event of numbers":       {`{"detail-type": "Step Functions Execution Status Change", "detail": 7}`, "status change of an execution can not be read"},
-		"too long a result":         {message("result", completion.MaxResult+1), fmt.Sprintf("result has %d bytes; %d are kept at most", completion.MaxResult+1, completion.MaxResult)},
-		"too long stats":            {message("stats", completion.MaxStats+1), fmt.Sprintf("stats has %d bytes; %d are kept at most", completion.MaxStats+1, completion.MaxStats)},
-		"too long a call's result":  {`{"action": "mark_task_as_completed", "task_id": "abcdefghijklmnop.7", "result": ` + long(completion.MaxResult+1) + `}`, "result has"},
-		"too long a function's answer": {`{"requestContext": {"condition": "Success"}, "requestPayload": {"drover": {"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 1}},
-			"responsePayload": ` + long(completion.MaxResult+1) + `}`, "result has"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := completion.Read([]byte(c.text))
@@ -192,6 +187,60 @@ func TestACallThatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 	require.ErrorContains(t, err, "task_id is")
 }
 
+// TestNoErrorQuotesWhatMayBeOfAPayload: it stands in the function's log.
+func TestNoErrorQuotesWhatMayBeOfAPayload(t *testing.T) {
+	const canary = "4111 1111 1111 1111"
+	number := strings.Repeat("4111", 8)
+	for _, text := range []string{
+		canary, `"` + canary + `"`, number,
+		`{"version": "` + canary + `", "task_id": "abcdefghijklmnop.7"}`,
+		`{"version": ["` + canary + `"], "task_id": "abcdefghijklmnop.7"}`,
+		`{"version": 1, "task_id": {"` + canary + `": 1}}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "` + canary + `"}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": {"` + canary + `": 1}}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "attempt": "` + canary + `"}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "attempt": ` + number + `}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "error": ` + number + `}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "error": ["` + canary + `"]}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": "` + canary + `"}`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "failed", "retry_after": {"` + canary + `": 1}}`,
+		`{"action": "` + canary + `", "task_id": "abcdefghijklmnop.7"}`,
+		`{"action": "mark_task_as_completed", "task_id": {"` + canary + `": 1}}`,
+		`{"action": "mark_task_as_completed", "task_id": ["` + canary + `"]}`,
+		`{"requestContext": "` + canary + `"}`,
+		`{"detail-type": "Step Functions Execution Status Change", "detail": "` + canary + `"}`,
+	} {
+		for _, read := range []func([]byte) (completion.Report, error){completion.Read, completion.ReadCall} {
+			_, err := read([]byte(text))
+
+			require.Error(t, err, text)
+			require.NotContains(t, err.Error(), canary, text)
+			require.NotContains(t, err.Error(), number, text)
+		}
+	}
+}
+
+// TestG1WhatIsTooLargeToBeKeptIsStillAnEnd: refused, it would be told again after the next attempt.
+func TestG1WhatIsTooLargeToBeKeptIsStillAnEnd(t *testing.T) {
+	answer := `{"requestContext": {"condition": "Success"}, "requestPayload": {"drover": {"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 1}}, "responsePayload": %s}`
+	for name, c := range map[string]struct{ text, why string }{
+		"a result":            {message("result", completion.MaxResult+1), "the result has 262145 bytes, and 262144 are kept at most"},
+		"stats":               {message("stats", completion.MaxStats+1), "the stats have 16385 bytes, and 16384 are kept at most"},
+		"a call's result":     {`{"action": "mark_task_as_completed", "task_id": "abcdefghijklmnop.7", "result": ` + long(completion.MaxResult+1) + `}`, "the result has 262145 bytes"},
+		"a function's answer": {fmt.Sprintf(answer, long(completion.MaxResult+1)), "the result has 262145 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := completion.Read([]byte(c.text))
+
+			require.NoError(t, err)
+			require.Equal(t, completion.Completed, r.Kind)
+			require.Contains(t, r.TooLarge, c.why)
+			require.Empty(t, r.Result)
+			require.Empty(t, r.Stats)
+		})
+	}
+}
+
 func long(size int) string { return `"` + strings.Repeat("x", size-2) + `"` }
 
 func message(field string, size int) string {
@@ -206,6 +255,7 @@ func TestResultsAndStatsOfTheLargestSizeAreTaken(t *testing.T) {
 	r, err = completion.Read([]byte(message("stats", completion.MaxStats)))
 	require.NoError(t, err)
 	require.Len(t, r.Stats, completion.MaxStats)
+	require.Empty(t, r.TooLarge)
 }
 
 // What a worker wishes for is brought within bounds, not refused: a refused message would lose the end of the attempt.
@@ -302,6 +352,7 @@ func sound(t *testing.T, r completion.Report) {
 	}
 	require.LessOrEqual(t, len(r.Result), completion.MaxResult)
 	require.LessOrEqual(t, len(r.Stats), completion.MaxStats)
+	require.True(t, r.TooLarge == "" || r.Result == nil && r.Stats == nil)
 	require.GreaterOrEqual(t, r.RetryAfter, time.Duration(0))
 }
 

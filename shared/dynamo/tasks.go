@@ -131,7 +131,7 @@ func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers)
 }
 
 // Save writes what became of a task, if it still is as `before` says: same number of ended attempts, same status, same life.
-// task.ErrStale: it is not.
+// task.ErrStale: it is not. *task.TooLargeError: an attempt has ended that left more than there is room for; nothing was written.
 func (t Tasks) Save(ctx context.Context, before, after task.Task) error {
 	in, err := t.saving(before, after)
 	if err != nil {
@@ -153,6 +153,9 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 		return nil, fmt.Errorf("encoding task %s, %w", before.ID, err)
 	}
 	is, err := taskItem(after, t.Retention)
+	if err == nil && after.Attempt > before.Attempt { // no other change leaves anything behind
+		err = fits(after, is)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encoding task %s, %w", after.ID, err)
 	}
