@@ -57,7 +57,8 @@
 //   - isolate_x and max_xs_per_batch of an x that is not chunkable are payload.
 //
 // What sosw crashed on, lost or doubled is done as its author plainly meant, or refused: a cut attribute that is absent or null leaves one
-// uncut task; one that has no values, and one that is given in singular and plural at once, are refused.
+// uncut task. One that has no values makes a job of no tasks, but is refused in a branch, for the other branches have values. One that is
+// given in singular and plural at once is refused.
 //
 // # Names that a payload may not have
 //

@@ -49,17 +49,26 @@ func (f flags) ask(a attribute) bool {
 	return false
 }
 
-// batchSize is the most values that one task may get: 1 when nobody said.
-func (s *splitter) batchSize(a attribute, effective flags, path string) (int, *Error) {
-	v := effective[a.size]
+// checkSizes refuses a bad size where it stands, which may be above the level whose values it is for.
+func (s *splitter) checkSizes(attributes []attribute, own flags, path string) *Error {
+	for _, a := range attributes {
+		if v := own[a.size]; v != nil {
+			if n, ok := wholeNumber(v); !ok || n < 1 {
+				return refuse(join(path, a.size), "is %s; want a whole number from 1", s.job.show(v))
+			}
+		}
+	}
+	return nil
+}
+
+// batchSize is the most values that one task may get: 1 when nobody said. The size has been found good.
+func (f flags) batchSize(a attribute) int {
+	v := f[a.size]
 	if v == nil {
-		return 1, nil
+		return 1
 	}
-	n, ok := wholeNumber(v)
-	if !ok || n < 1 {
-		return 0, refuse(join(path, a.size), "is %s; want a whole number from 1", s.job.show(v))
-	}
-	return n, nil
+	n, _ := wholeNumber(v)
+	return n
 }
 
 // wholeNumber reads a size as sosw does: a number without what follows its point, digits in text, and true as 1. What is larger than

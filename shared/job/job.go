@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/calendar"
+	"github.com/drover-run/drover/shared/job/spelling"
 )
 
 const (
@@ -182,9 +183,19 @@ func (j *Job) readLabourer() *Error {
 		j.Labourer, j.Qualifier = labourer, alias
 	}
 	if j.Labourer == "" {
-		return refuse("labourer", "is missing; %s", wantedLabourer)
+		return j.noLabourer()
 	}
 	return nil
+}
+
+// noLabourer is the error for a job without a labourer, which may be there under a misspelt name.
+func (j *Job) noLabourer() *Error {
+	for _, name := range j.root.names {
+		if meant, ok := spelling.Nearest(name, []string{"labourer", "lambda_name"}); ok && meant != name {
+			return refuse("labourer", "is missing; did you mean %s by %q? %s", meant, shorten(name), wantedLabourer)
+		}
+	}
+	return refuse("labourer", "is missing; %s", wantedLabourer)
 }
 
 func (j *Job) readSchema() *Error {

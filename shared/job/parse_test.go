@@ -118,6 +118,8 @@ func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
 		{"too deep from the start", strings.Repeat(`[`, 300), "job", "is nested deeper than 256 levels"},
 		{"no labourer", `{"x": 1}`, "labourer", "is missing; want a labourer's id"},
 		{"labourer null", `{"lambda_name": null}`, "labourer", "is missing"},
+		{"labourer misspelt", `{"Laborer": "w"}`, "labourer", `is missing; did you mean labourer by "Laborer"? want a labourer's id`},
+		{"lambda_name misspelt", `{"x": 1, "lamda_name": "w"}`, "labourer", `did you mean lambda_name by "lamda_name"?`},
 		{"labourer a number", `{"labourer": 7}`, "labourer", "is 7; want a labourer's id"},
 		{"labourer empty", `{"labourer": ""}`, "labourer", `"" is no labourer's id`},
 		{"labourer of odd letters", `{"lambda_name": "a b"}`, "lambda_name", `"a b" is no labourer's id`},

@@ -46,8 +46,7 @@ func (s *splitter) level(depth int, here *value, above *layer, inherited flags, 
 		return s.single(s.whole(here, above, path))
 	}
 	a, own := s.attributes[depth], s.flagsOf(here)
-	size, err := s.batchSize(a, own.over(inherited), path)
-	if err != nil {
+	if err := s.checkSizes(s.attributes[depth:], own, path); err != nil {
 		return err
 	}
 	if !s.needsCutting(depth, here, inherited.over(own)) {
@@ -72,7 +71,8 @@ func (s *splitter) level(depth int, here *value, above *layer, inherited flags, 
 			rest.add(name, s.member(&here.children[i]))
 		}
 	}
-	return s.values(depth, v, rest, own.over(inherited), size, join(path, name))
+	effective := own.over(inherited)
+	return s.values(depth, v, rest, effective, effective.batchSize(a), join(path, name))
 }
 
 func isGiven(v *value) bool {
