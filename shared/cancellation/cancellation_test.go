@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,7 +155,7 @@ func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
 	}
 }
 
-// TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther: at each request of its scheduler.
+// TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther: at each request of its scheduler. What was written ahead is removed.
 func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
@@ -193,6 +195,90 @@ func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T)
 		require.Equal(t, ledger.Cancelled, j.State, "at request %d", at)
 		require.Equal(t, ledger.Counts{Cancelled: 600}, j.Counts, "at request %d", at)
 		require.Zero(t, s.HandOut(t, "f"), "at request %d", at)
+		require.Empty(t, left(s, "nightly"), "at request %d", at)
+	}
+}
+
+// left is the tasks of a job that have not reached an end.
+func left(s *outage.Stage, job string) []string {
+	return slices.DeleteFunc(strings.Split(outage.Picture(s.Stack), "\n"), func(line string) bool {
+		return !strings.HasPrefix(line, "task ") || !strings.Contains(line, " of "+job+" status= ")
+	})
+}
+
+// TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved, whoever comes to know of the cancellation is cut off: the scheduler that is
+// writing, or the one that gets the message of a dead one.
+func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		jobs      []string
+		cancelled string
+		others    int // tasks of jobs that are not cancelled
+		before    string
+		at        int // the request of this kind before which the job is cancelled
+	}{
+		"ahead of the first publication":           {[]string{job("nightly", 520)}, "nightly", 0, "TransactWriteItems", 1},
+		"amid the writing ahead":                   {[]string{job("nightly", 520)}, "nightly", 0, "BatchWriteItem", 20},
+		"the first of several jobs in one segment": {[]string{job("a", 30), job("b", 20), job("c", 10)}, "a", 30, "TransactWriteItems", 1},
+		"another of several jobs in one segment":   {[]string{job("a", 30), job("b", 20), job("c", 10)}, "b", 40, "BatchWriteItem", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := stage(t)
+				var mu sync.Mutex
+				seen := 0
+				var refused error
+				cut.On(s.Stack)
+				s.EventBridge.Hooks, s.SQS.Hooks = memory.Hooks{}, memory.Hooks{} // the canceller is not cut off
+				cutOff := s.DynamoDB.Before
+				s.DynamoDB.Before = func(ctx context.Context, r memory.Request) error {
+					mu.Lock()
+					if r.Operation == c.before {
+						seen++
+					}
+					now := seen == c.at && r.Operation == c.before
+					mu.Unlock()
+					if now {
+						hooks := s.DynamoDB.Hooks
+						s.DynamoDB.Hooks = memory.Hooks{}
+						refused = cancel(s, "canceller", fmt.Sprintf(`{"job_id": %q}`, c.cancelled))
+						s.DynamoDB.Hooks = hooks
+					}
+					return cutOff(ctx, r)
+				}
+
+				cut.Redeliver(t, s.World, 10*time.Minute, func(delivery int) error {
+					var batch []scheduler.Message
+					for i, j := range c.jobs {
+						m := outage.Command(fmt.Sprint(i), "SubmitJob", j)
+						m.Receives = delivery
+						batch = append(batch, m)
+					}
+					failed, summary := s.Services().Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", delivery), batch)
+					if len(failed) > 0 {
+						return errors.New(strings.Join(summary.Errors, "; "))
+					}
+					return nil
+				})
+
+				cut.Off()
+				require.NoError(t, refused)
+				// The scheduler may have been cut off before there was such a job; then all of it is created, and cancelled now.
+				require.NoError(t, cancel(s, "late", fmt.Sprintf(`{"job_id": %q}`, c.cancelled)))
+				s.Scavenge(t)
+				require.Empty(t, left(s, c.cancelled))
+				j, _, err := s.Jobs.Get(ctx, c.cancelled)
+				require.NoError(t, err)
+				require.Equal(t, ledger.Cancelled, j.State)
+				others := 0
+				for _, other := range []string{"a", "b", "c"} {
+					others += len(left(s, other))
+				}
+				require.Equal(t, c.others, others, "others are left alone")
+				return fmt.Sprint(j.Counts)
+			})
+		})
 	}
 }
 

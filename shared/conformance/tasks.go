@@ -37,6 +37,7 @@ func RunTasks(t *testing.T, open func(*testing.T) Stores) {
 		"a task is cancelled":                                          saveCancelled,
 		"a dead task begins another life and the old one can not end":  saveRevived,
 		"an end that is too large is an error and not a lost race":     saveTooLarge,
+		"tasks that were never published are removed":                  removedUnpublished,
 		"tasks of other segments are not touched":                      otherSegments,
 		"what was saved as JSON is the same JSON whatever is in it":    saveJSON,
 		"a task that nobody has closed is open and has no attempts":    openTask,
@@ -150,6 +151,22 @@ func createNone(t *testing.T, s Stores) {
 	found, err := s.Tasks.Load(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, found)
+}
+
+func removedUnpublished(t *testing.T, s Stores) {
+	at := newSegment()
+	tasks := newTasks(at, 60)
+	create(t, s, tasks...)
+	create(t, s, newTask(newSegment(), 10))
+
+	for range 2 {
+		require.NoError(t, s.Tasks.Remove(t.Context(), at, segment.Range(5, 50).Union(segment.Range(100, 255))))
+
+		left, err := s.Tasks.Range(t.Context(), at, segment.Range(0, 255))
+		require.NoError(t, err)
+		require.Equal(t, append(tasks[:5:5], tasks[51:]...), left)
+	}
+	require.NoError(t, s.Tasks.Remove(t.Context(), at, segment.Numbers{}))
 }
 
 func largePayload(t *testing.T, s Stores) {

@@ -51,6 +51,11 @@ func (t Tasks) createBatch(ctx context.Context, tasks []task.Task) error {
 		}
 		requests[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: it}}
 	}
+	return t.writeBatch(ctx, requests)
+}
+
+// writeBatch carries out writes that have no conditions, and retries what the table leaves unprocessed until ctx ends.
+func (t Tasks) writeBatch(ctx context.Context, requests []types.WriteRequest) error {
 	for tries := 0; ; tries++ {
 		out, err := t.API.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{t.Table: requests}})
 		if err != nil {

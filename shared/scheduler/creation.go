@@ -252,14 +252,29 @@ func (r *run) lookAgain(ctx context.Context, c *creation) error {
 		return r.giveUp(err, c)
 	}
 	switch {
-	case !found || known.Cancelling || known.State == ledger.Cancelled:
+	case !found:
 		return nil
+	case known.Cancelling || known.State == ledger.Cancelled:
+		return r.clear(ctx, known)
 	case known.State != ledger.Scheduling:
 		return r.tell(ctx, known)
 	case known.Owner == r.owner && known.Cursor > c.record.Cursor:
 		return r.handOn(ctx, c)
 	}
 	return fmt.Errorf("job %s was taken over by somebody else at segment %d", c.record.ID, known.Cursor)
+}
+
+// clear removes what was written of a cancelled job and never published: nobody counts these tasks, and they have no time to live. The
+// cursor of such a job stands still, and nobody writes further ahead of it. Whoever still writes comes here when his publication is
+// refused, and his message when he has died before; so the last of them leaves nothing.
+func (r *run) clear(ctx context.Context, j ledger.Job) error {
+	for ordinal := j.Cursor; ordinal < min(j.Segments(), j.Cursor+1+ahead); ordinal++ {
+		at, numbers := j.SegmentAt(ordinal)
+		if err := r.Tasks.Remove(ctx, at, numbers); err != nil {
+			return fmt.Errorf("removing what job %s has left, %w", j.ID, err)
+		}
+	}
+	return nil
 }
 
 // giveUp lets the next who gets the messages begin at once.

@@ -21,12 +21,15 @@ import (
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
 )
 
 // Tasks is where tasks are created.
 type Tasks interface {
 	Create(ctx context.Context, tasks []task.Task) error
+	// Remove deletes tasks that were created and not published, where there are any.
+	Remove(ctx context.Context, s segment.ID, numbers segment.Numbers) error
 }
 
 // Jobs is the jobs' records.
@@ -293,7 +296,11 @@ func (r *run) labourer(ctx context.Context, asked *job.Job) (labourer.Labourer, 
 
 // resume is what is left to do of a job that has a record.
 func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creation, error) {
-	if known.State != ledger.Scheduling || known.Cancelling {
+	if known.Cancelling || known.State == ledger.Cancelled {
+		r.Repeated++
+		return nil, r.clear(ctx, known)
+	}
+	if known.State != ledger.Scheduling {
 		r.Repeated++
 		return nil, r.tell(ctx, known)
 	}
