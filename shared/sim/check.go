@@ -185,12 +185,15 @@ func (k *checker) watch(table string, before, after memory.Item) {
 }
 
 // watchNovelty: what another version has added to an item is left there by those who change it (G1). Tasks may be created again until they
-// are published.
+// are published, and the record of a job that was refused is made anew when it comes again.
 func (k *checker) watchNovelty(table string, before, after memory.Item) {
 	if before[novelty] == nil || after == nil || after[novelty] != nil {
 		return
 	}
 	if t := k.tasks[task.ID{Segment: segment.ID(str(before, "segment")), N: num(before, "n")}]; table == memory.TasksTable && (t == nil || !t.published) {
+		return
+	}
+	if table == memory.JobsTable && str(before, "state") == "rejected" {
 		return
 	}
 	k.violate("G1", "what another version had written is gone from %s of the table %s", firstKey(before), table)

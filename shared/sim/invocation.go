@@ -268,7 +268,13 @@ func (v *invocation) DeleteItem(_ context.Context, in *dynamodb.DeleteItemInput,
 func (v *invocation) BatchWriteItem(_ context.Context, in *dynamodb.BatchWriteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
 	label := ""
 	for table, requests := range in.RequestItems {
-		label = fmt.Sprintf("%s %d items from %s", table, len(requests), firstKey(requests[0].PutRequest.Item))
+		var first string
+		if put := requests[0].PutRequest; put != nil {
+			first = firstKey(put.Item)
+		} else if d := requests[0].DeleteRequest; d != nil {
+			first = "delete " + keyLabel(d.Key)
+		}
+		label = fmt.Sprintf("%s %d items from %s", table, len(requests), first)
 	}
 	return through(v, "BatchWriteItem", label, in, func(ctx context.Context, in *dynamodb.BatchWriteItemInput) (*dynamodb.BatchWriteItemOutput, error) {
 		return v.real.DynamoDB.BatchWriteItem(ctx, in)
