@@ -68,8 +68,9 @@ func ids(group []*creation) []string {
 
 // begin creates the records of fresh jobs that share a segment, and then their tasks.
 //
-// Only who has created the record of the first job may place others in that job's segment: so a number of a segment is never given
-// to two jobs. A job whose record somebody else created in the meantime is left to him.
+// Only who has created the record of the first job may place others in that job's segment, each behind all that he has placed before: so a
+// number of a segment is never given to two jobs. A job whose record somebody else created in the meantime is left to him; he may be nobody
+// else, where a request was sent twice.
 func (r *run) begin(ctx context.Context, group []*creation) error {
 	first := group[0]
 	shared, _ := first.record.SegmentAt(0)
@@ -78,6 +79,7 @@ func (r *run) begin(ctx context.Context, group []*creation) error {
 		if i > 0 {
 			c.record.Segment, c.record.First = shared, next
 		}
+		next += c.record.Total
 		if c.record.Total == 0 {
 			c.record.State, c.record.FinishedAt, c.record.Owner, c.record.OwnedUntil = ledger.Completed, r.Now(), "", time.Time{}
 		}
@@ -94,7 +96,6 @@ func (r *run) begin(ctx context.Context, group []*creation) error {
 		if err != nil {
 			return err
 		}
-		next += c.record.Total
 		owned = append(owned, c)
 	}
 	if len(owned) == 1 {

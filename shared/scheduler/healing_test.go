@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/memory"
@@ -124,6 +126,56 @@ func TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff(t *testing.T)
 				return fmt.Sprint(created(t, d), states, facts(d))
 			})
 		})
+	}
+}
+
+// TestG2AWriteThatIsSentTwiceCreatesNothingTwice: the answer to one write of the scheduler is lost, and the SDK sends it again by itself, so that its
+// own condition may refuse it. Transactions have a token, by which DynamoDB knows them again.
+func TestG2AWriteThatIsSentTwiceCreatesNothingTwice(t *testing.T) {
+	batch := []string{submitted(stores("a", "f", 3)), submitted(stores("b", "f", 2)), submitted(stores("c", "f", 4)), submitted(stores("empty", "f", 0)),
+		submitted(stores("large", "f", 300)), submitted(`{"job_id": "wrong", "labourer": "nobody"}`)}
+	want := ""
+	for at := 0; ; at++ {
+		d := stage(t)
+		guard(t, d)
+		var mu sync.Mutex
+		writes, again := 0, false
+		d.DynamoDB.Hooks.Before = func(ctx context.Context, r memory.Request) error {
+			mu.Lock()
+			now := false
+			if !again && (r.Operation == "PutItem" || r.Operation == "UpdateItem" || r.Operation == "BatchWriteItem") {
+				writes++
+				now = writes == at
+			}
+			again = again || now
+			mu.Unlock()
+			if !now {
+				return nil
+			}
+			var err error
+			switch in := r.Input.(type) {
+			case *dynamodb.PutItemInput:
+				_, err = d.DynamoDB.PutItem(ctx, in)
+			case *dynamodb.UpdateItemInput:
+				_, err = d.DynamoDB.UpdateItem(ctx, in)
+			case *dynamodb.BatchWriteItemInput:
+				_, err = d.DynamoDB.BatchWriteItem(ctx, in)
+			}
+			return err
+		}
+
+		_, err := handle(d, "only", messages(1, batch...))
+
+		require.NoError(t, err, "at write %d", at)
+		got := fmt.Sprint(created(t, d), facts(d))
+		if at == 0 {
+			want = got
+		}
+		require.Equal(t, want, got, "at write %d", at)
+		if at > 0 && !again {
+			require.Greater(t, at, 15, "the scheduler makes fewer writes than it has work")
+			return
+		}
 	}
 }
 

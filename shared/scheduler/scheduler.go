@@ -325,8 +325,8 @@ func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creatio
 	if err != nil {
 		return nil, fmt.Errorf("job %s was accepted and is now refused%s", known.ID, inField(err))
 	}
-	if _, _, err := r.labourer(ctx, &asked); err != nil { // what was a part of the labourer's name is no qualifier
-		return nil, err
+	if known.Labourer == asked.Labourer+":"+asked.Qualifier { // it was a part of the labourer's name
+		asked.Qualifier = ""
 	}
 	plan, err := asked.Plan(job.Schema{ChunkableAttrs: known.ChunkableAttrs}, known.SubmittedAt)
 	if err != nil || plan.Len() != known.Total {

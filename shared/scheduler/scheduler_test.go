@@ -308,6 +308,40 @@ func TestAQualifierIsKeptUnlessItIsPartOfALabourersName(t *testing.T) {
 	require.Equal(t, map[string]string{"a": "", "b": "42"}, qualifiers)
 }
 
+// TestAJobIsContinuedForTheLabourerThatItWasAcceptedFor, whatever is applied or removed in between.
+func TestAJobIsContinuedForTheLabourerThatItWasAcceptedFor(t *testing.T) {
+	for name, c := range map[string]struct{ job, then, labourer, qualifier string }{
+		"one with its name and alias is applied":  {`{"job_id": "x", "lambda_name": "g:blue"}`, `{"g:blue": {"target": {"sqs": "https://sqs.us-west-2.amazonaws.com/000000000000/g"}}}`, "g", "blue"},
+		"that with its name and alias is removed": {`{"job_id": "x", "lambda_name": "f:prod"}`, ``, "f:prod", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+			d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+				if r.Operation == "BatchWriteItem" {
+					return fmt.Errorf("the table is away")
+				}
+				return nil
+			}
+			_, err := handle(d, "first", messages(1, submitted(c.job)))
+			require.Error(t, err)
+			d.DynamoDB.Hooks.Before = nil
+			if c.then != "" {
+				require.NoError(t, d.Apply(`{"job_schemas": {}, "labourers": `+c.then+`}`))
+			} else {
+				require.NoError(t, dynamo.Registry{API: d.DynamoDB, Table: memory.ControlTable}.RemoveLabourer(context.Background(), c.labourer, 1))
+			}
+
+			_, err = handle(d, "second", messages(2, submitted(c.job)))
+
+			require.NoError(t, err)
+			require.Equal(t, c.labourer, record(t, d, "x").Labourer)
+			it := d.DynamoDB.Items(memory.TasksTable)[0]
+			require.Equal(t, c.labourer, text(it, "labourer"))
+			require.Equal(t, c.qualifier, text(it, "qualifier"))
+		})
+	}
+}
+
 func TestAJobIsPlannedToItsEndByTheSchemaThatItWasAcceptedWith(t *testing.T) {
 	d := stage(t)
 	// The scheduler dies after the job is accepted, and the schema is applied anew before it comes again.
