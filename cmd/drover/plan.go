@@ -43,6 +43,9 @@ labourer is taken as known, and the default schema has nothing to chunk by but t
 	c.Flags().BoolVar(&count, "count", false, "print only how many tasks there would be")
 	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "how many tasks a job may make: the stack's MaxTasksPerJob")
 	c.RunE = func(c *cobra.Command, arguments []string) error {
+		if most < 1 {
+			return badInput("--max-tasks: is %d; want 1 or more", most)
+		}
 		known, warnings, err := s.configuration(paths, labourer.TargetOptional())
 		if err != nil {
 			return err
@@ -75,8 +78,8 @@ labourer is taken as known, and the default schema has nothing to chunk by but t
 			return inputError{err}
 		}
 		if count {
-			fmt.Fprintln(s.out, plan.Len())
-			return nil
+			_, err := fmt.Fprintln(s.out, plan.Len())
+			return err
 		}
 		return s.payloads(c.Context(), plan)
 	}

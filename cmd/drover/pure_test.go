@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -72,6 +73,7 @@ func TestPlanRefusesWithTheFieldAtFault(t *testing.T) {
 		pure(t, "plan", "-f", configuration, "-", "<", job).fails(misuse, words...)
 	}
 	pure(t, "plan", "--today", "soon", "-", "<", `{"labourer": "shop"}`).fails(misuse, "--today", "soon")
+	pure(t, "plan", "--max-tasks", "0", "-", "<", `{"labourer": "shop"}`).fails(misuse, "--max-tasks: is 0; want 1 or more")
 	pure(t, "plan", "--max-tasks", "1", "-", "<", `{"labourer": "shop", "period": "last_2_days", "isolate_days": 1}`).fails(misuse, "period", "2 tasks")
 }
 
@@ -146,6 +148,20 @@ func TestPlanStreams(t *testing.T) {
 	require.Equal(t, tasks, out.lines)
 	require.Equal(t, 1, out.first, "the first line is there before the others are made")
 	require.LessOrEqual(t, out.largest, 64<<10)
+}
+
+// full is a stream onto which nothing more can be written.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestPlanFailsWhenItsOutputCanNotBeWritten(t *testing.T) {
+	for _, arguments := range [][]string{{"plan", "-"}, {"plan", "--count", "-"}} {
+		var err bytes.Buffer
+		s := &shell{in: strings.NewReader(`{"labourer": "shop"}`), out: full{}, err: &err, now: memory.New().World.Now, environment: func(string) string { return "" }}
+		require.Equal(t, failed, run(t.Context(), s, arguments))
+		require.Equal(t, "drover: no space left\n", err.String())
+	}
 }
 
 func TestPlanEndsWhenItIsInterrupted(t *testing.T) {

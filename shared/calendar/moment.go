@@ -1,6 +1,7 @@
 package calendar
 
 import (
+	"regexp"
 	"strings"
 	"time"
 )
@@ -14,6 +15,9 @@ type moment struct {
 }
 
 const wanted = `want a date ("2026-01-31") or a time ("2026-01-31T05:00:00Z", "2026-01-31T05:00:00+01:00", or "2026-01-31T05:00:00" in the job's time zone)`
+
+// shaped is what looks like a date or a time, be there one or not: 2026-02-30.
+var shaped = regexp.MustCompile(`^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$`)
 
 func parseMoment(field, text string) (moment, error) {
 	m := moment{text: text}
@@ -33,8 +37,11 @@ func parseMoment(field, text string) (moment, error) {
 			return m, m.inRange(field)
 		}
 	}
-	if strings.TrimSpace(text) == "" {
+	switch {
+	case strings.TrimSpace(text) == "":
 		return m, refuse(field, "is empty; %s", wanted)
+	case shaped.MatchString(text):
+		return m, refuse(field, "%s has the form of a date or a time, but there is none such; %s", quote(text), wanted)
 	}
 	return m, refuse(field, "%s is not a date or a time; %s", quote(text), wanted)
 }

@@ -1,6 +1,7 @@
 package calendar_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,16 @@ func TestASubmissionOutsideOfFourDigitYearsIsRefused(t *testing.T) {
 	}
 }
 
+func TestEachZoneThatIsProposedIsOne(t *testing.T) {
+	names, err := os.ReadFile("zones.txt")
+	require.NoError(t, err)
+	zones := strings.Fields(string(names))
+	require.Contains(t, zones, "America/Argentina/Buenos_Aires")
+	for _, name := range zones {
+		require.Equal(t, name, zone(t, name).String())
+	}
+}
+
 func TestZonesAreThoseOfTheIANADatabase(t *testing.T) {
 	for _, name := range []string{"", "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"} {
 		_, err := calendar.Zone(name)
@@ -208,6 +219,11 @@ func TestZonesAreThoseOfTheIANADatabase(t *testing.T) {
 		"europe/berlin":    `did you mean "Europe/Berlin"?`,
 		"America/New York": `did you mean "America/New_York"?`,
 		"utc":              `did you mean "UTC"?`,
+		"Europe/Belrin":    `did you mean "Europe/Berlin"?`,
+		"Asia/Calcuta":     `did you mean "Asia/Calcutta"?`,
+		"Tokyo":            `did you mean "Asia/Tokyo"?`,
+		"new york":         `did you mean "America/New_York"?`,
+		"+02:00":           "is not a time zone; want a name of the IANA database",
 		"Local":            "is not a time zone; want a name of the IANA database",
 		"Mars/Olympus":     "is not a time zone; want a name of the IANA database",
 		"../etc/passwd":    "is not a time zone",

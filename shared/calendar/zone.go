@@ -1,10 +1,19 @@
 package calendar
 
 import (
+	_ "embed"
 	"strings"
 	"time"
 	_ "time/tzdata" // the Lambda runtime of Go programs brings no zone files of its own
+
+	"github.com/drover-run/drover/shared/job/spelling"
 )
+
+// zoneNames are the IANA database's names of places, and UTC, a line each: they are proposed for one that is misspelt. Other names of the
+// database, such as CET or US/Pacific, are taken all the same. They come from lib/time/zoneinfo.zip of Go.
+//
+//go:embed zones.txt
+var zoneNames string
 
 // Zone returns the time zone of an IANA name such as "Europe/Berlin"; the empty name is UTC.
 // "Local" is refused: what a job means must not depend on the machine that reads it.
@@ -15,21 +24,23 @@ func Zone(name string) (*time.Location, error) {
 	if zone, err := time.LoadLocation(name); err == nil && name != "Local" {
 		return zone, nil
 	}
-	for _, spelling := range []string{capitalised(name), strings.ToUpper(name)} {
-		if _, err := time.LoadLocation(spelling); err == nil && spelling != "Local" {
-			return nil, refuse("", "%s is not a time zone; did you mean %q?", quote(name), spelling)
-		}
+	if nearest, ok := nearestZone(name); ok {
+		return nil, refuse("", "%s is not a time zone; did you mean %q?", quote(name), nearest)
 	}
 	return nil, refuse("", "%s is not a time zone; want a name of the IANA database, such as UTC, Europe/Berlin or America/New_York", quote(name))
 }
 
-// capitalised turns "america/new york" into "America/New_York".
-func capitalised(name string) string {
-	letters := []byte(strings.ReplaceAll(strings.ToLower(name), " ", "_"))
-	for i, letter := range letters {
-		if (i == 0 || letters[i-1] == '/' || letters[i-1] == '_') && 'a' <= letter && letter <= 'z' {
-			letters[i] = letter - 'a' + 'A'
-		}
+// nearestZone is the name that was probably meant, of which the place alone may have been given.
+func nearestZone(name string) (string, bool) {
+	zones := strings.Fields(zoneNames)
+	if nearest, ok := spelling.Nearest(name, zones); ok {
+		return nearest, true
 	}
-	return string(letters)
+	places, zoneOf := make([]string, len(zones)), map[string]string{}
+	for i, zone := range zones {
+		places[i] = zone[strings.LastIndexByte(zone, '/')+1:]
+		zoneOf[places[i]] = zone
+	}
+	place, ok := spelling.Nearest(name, places)
+	return zoneOf[place], ok
 }

@@ -148,7 +148,7 @@ func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
 		{"range without end", `{"labourer": "w", "period": {"from": "2026-01-01"}}`, "period.to", "is missing"},
 		{"range with more", `{"labourer": "w", "period": {"from": "2026-01-01", "till": "2026-01-01"}}`, "period.till", "want from and to"},
 		{"range of numbers", `{"labourer": "w", "period": {"from": 1, "to": 2}}`, "period.from", "is 1; want the text of a date"},
-		{"range of no date", `{"labourer": "w", "period": {"from": "2026-01-01", "to": "2026-13-01"}}`, "period.to", `"2026-13-01" is not a date`},
+		{"range of no date", `{"labourer": "w", "period": {"from": "2026-01-01", "to": "2026-13-01"}}`, "period.to", `"2026-13-01" has the form of a date or a time, but there is none such`},
 		{"range backwards", `{"labourer": "w", "period": {"from": "2026-01-02", "to": "2026-01-01"}}`, "period.to", "is before from"},
 		{"before time began", `{"labourer": "w", "period": "last_99999999999_days"}`, "period", "before the year 0001"},
 		{"start a number", `{"labourer": "w", "not_before": 1764000000}`, "not_before", "is 1764000000; want the text of a date or time"},
@@ -296,6 +296,19 @@ func TestASizeThatIsNoneIsDoubted(t *testing.T) {
 	doubts := j.Doubts(shop)
 	require.Len(t, doubts, 1)
 	require.Equal(t, "max_section_per_batch: cuts into single values, whatever its number; max_sections_per_batch is the size of a batch", doubts[0].Error())
+}
+
+func TestDaysThatAreIsolatedWithoutAPeriodAreDoubted(t *testing.T) {
+	for text, doubts := range map[string]int{
+		`{"labourer": "w", "isolate_days": true}`:                    1,
+		`{"labourer": "w", "isolate_days": true, "period": null}`:    1,
+		`{"labourer": "w", "isolate_days": false}`:                   0,
+		`{"labourer": "w", "isolate_days": true, "period": "today"}`: 0,
+	} {
+		j, err := job.Parse([]byte(text))
+		require.NoError(t, err)
+		require.Len(t, j.Doubts(shop), doubts, text)
+	}
 }
 
 func TestARefusedJobKeepsItsIDAndNothingElse(t *testing.T) {
