@@ -35,7 +35,8 @@ func values(b *testing.B) int {
 }
 
 const (
-	// sequential is how many items are put one after the other to learn how fast that goes, and flood how many as fast as possible.
+	// sequential is how many items are put one after the other to learn how fast that goes, and flood how many as fast as possible, of
+	// each size.
 	sequential = 3000
 	flood      = 30_000
 	// clients is how many write batches at once, in the flood: more do not make the local AWS faster.
@@ -72,7 +73,7 @@ func job(n int) string {
 func (s *stack) create(b *testing.B, n int) {
 	b.Helper()
 	total := n * days
-	one, many := s.rates(b)
+	one, many, most := s.rates(b)
 
 	following, stop := context.WithCancel(b.Context())
 	defer stop()
@@ -98,18 +99,20 @@ func (s *stack) create(b *testing.B, n int) {
 	b.ReportMetric(rate, "tasks/s")
 	b.ReportMetric(one, "sequential/s")
 	b.ReportMetric(many, "ceiling/s")
+	b.ReportMetric(most, "smallest/s")
 	b.ReportMetric(rate/one, "×sequential")
 	b.ReportMetric(float64(peak)/(1<<20), "MB")
 	b.ReportMetric(units, "write-units/task")
 	b.ReportMetric(first.Seconds(), "s-to-first-segment")
 	b.Logf(`%d tasks from one event, in %s:
   created by the scheduler, a meter in between     %8.0f a second
-  one PutItem after the other, of the same size    %8.0f a second, the scheduler is %.1f times as fast (%.1f would be the most here)
-  the local AWS, %d clients that write batches     %8.0f a second, the scheduler comes to %.0f %% of it
+  one PutItem after the other, of the same size    %8.0f a second, the scheduler is %.1f times as fast
+  %d clients that write batches of the same size    %8.0f a second, the scheduler comes to %.0f %% of it
+  %d clients that write batches of keys alone       %8.0f a second, which nothing here can exceed: %.1f times as fast as one PutItem
   the largest process of the scheduler             %8.1f MB
   write units                                      %8.4f a task, in %d calls of DynamoDB, %.4f a task
   from the event to the first segment in the queue %8.0f ms`,
-		total, took.Round(time.Second), rate, one, rate/one, many/one, clients, many, 100*rate/many, float64(peak)/(1<<20),
+		total, took.Round(time.Second), rate, one, rate/one, clients, many, 100*rate/many, clients, most, most/one, float64(peak)/(1<<20),
 		units, databaseCalls(used.Calls), float64(databaseCalls(used.Calls))/float64(total), float64(first.Milliseconds()))
 }
 
@@ -156,10 +159,10 @@ func (s *stack) requireWhole(b *testing.B, total int) {
 	require.EqualValues(b, total, stored)
 }
 
-// rates are what the local AWS takes from others than Drover, in items a second: one after the other, of the size of a task, and as fast
-// as possible, the smallest there are. They go into a table of the same make as the tasks', without the meter: all this is in favour of
-// what the scheduler is compared with.
-func (s *stack) rates(b *testing.B) (one, many float64) {
+// rates are what the local AWS takes from others than Drover, in items a second: one after the other, of the size of a task; as many at
+// once as it takes, of that size; and so, the smallest that there are. They go into a table of the same make as the tasks', without the
+// meter: all this is in favour of what the scheduler is compared with.
+func (s *stack) rates(b *testing.B) (one, many, most float64) {
 	b.Helper()
 	const name = "rates"
 	_, err := s.db.CreateTable(b.Context(), &dynamodb.CreateTableInput{
@@ -177,30 +180,40 @@ func (s *stack) rates(b *testing.B) (one, many float64) {
 
 	began := time.Now()
 	for i := range sequential {
-		it := key(i)
-		it["labourer"], it["job"] = &types.AttributeValueMemberS{Value: "harvest"}, &types.AttributeValueMemberS{Value: "million"}
-		it["created_at"] = &types.AttributeValueMemberN{Value: "1764000000000"}
-		it["payload"] = &types.AttributeValueMemberB{Value: make([]byte, 300)} // as the payload of this job is when it is packed
-		_, err := s.db.PutItem(b.Context(), &dynamodb.PutItemInput{TableName: aws.String(name), Item: it})
+		_, err := s.db.PutItem(b.Context(), &dynamodb.PutItemInput{TableName: aws.String(name), Item: tasklike(i)})
 		require.NoError(b, err)
 	}
 	one = sequential / time.Since(began).Seconds()
+	return one, s.flood(b, name, sequential, tasklike), s.flood(b, name, sequential+flood, key)
+}
 
-	began = time.Now()
+// flood is how many items a second the local AWS takes in batches.
+func (s *stack) flood(b *testing.B, table string, from int, item func(int) map[string]types.AttributeValue) float64 {
+	b.Helper()
+	began := time.Now()
 	g, ctx := errgroup.WithContext(b.Context())
 	g.SetLimit(clients)
-	for first := sequential; first < sequential+flood; first += 25 {
+	for first := from; first < from+flood; first += 25 {
 		g.Go(func() error {
 			requests := make([]types.WriteRequest, 25)
 			for i := range requests {
-				requests[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: key(first + i)}}
+				requests[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: item(first + i)}}
 			}
-			_, err := s.db.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{name: requests}})
+			_, err := s.db.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: requests}})
 			return err
 		})
 	}
 	require.NoError(b, g.Wait())
-	return one, flood / time.Since(began).Seconds()
+	return flood / time.Since(began).Seconds()
+}
+
+// tasklike is an item as this job's tasks are.
+func tasklike(i int) map[string]types.AttributeValue {
+	it := key(i)
+	it["labourer"], it["job"] = &types.AttributeValueMemberS{Value: "harvest"}, &types.AttributeValueMemberS{Value: "million"}
+	it["created_at"] = &types.AttributeValueMemberN{Value: "1764000000000"}
+	it["payload"] = &types.AttributeValueMemberB{Value: make([]byte, 300)} // as long as the payload is when it is packed
+	return it
 }
 
 func key(i int) map[string]types.AttributeValue {
