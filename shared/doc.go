@@ -34,7 +34,7 @@
 // # What is stored
 //
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
-//	control  labourer, state                version (the fence of claims), paused, claiming_until, trouble
+//	control  labourer, state                version (the fence of claims), paused, claiming_until, claiming_by, trouble
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet
@@ -64,9 +64,9 @@
 // # Wakes
 //
 // Nothing polls in the common path. Whoever makes work due or a slot free writes it first and then tells TasksDue; the orchestrator that is
-// started by it reads strongly. Of many at once one claims: the others see that somebody is about to, and leave; who has claimed looks
-// again after dispatching, and who found nothing to claim looks again after saying so. So a change that was written before a wake is seen by
-// whoever the wake gave way to. A wake that is lost is found by the minute tick.
+// started by it reads strongly. Of many at once one claims: the others see that somebody is about to, who is named so that he does not
+// give way to himself, and leave; who has claimed looks again after dispatching, and who found nothing to claim looks again after saying so.
+// So a change that was written before a wake is seen by whoever the wake gave way to. A wake that is lost is found by the minute tick.
 //
 // # Room for more
 //

@@ -105,12 +105,12 @@ func (f *field) putBack(b *testing.B, leases []string) {
 		Key: memory.Item{"labourer": text("harvest"), "item": text(leases[0])}})
 	require.NoError(b, err)
 	require.NoError(b, f.db.Put(memory.ControlTable, maps.Clone(f.first)))
-	require.NoError(b, f.control.Depart(b.Context(), "harvest")) // who has claimed keeps others off until it has dispatched
+	require.NoError(b, f.control.Depart(b.Context(), "harvest", "execution")) // who has claimed keeps others off until it has dispatched
 }
 
 func (f *field) claim(b *testing.B) []string {
 	b.Helper()
-	out, err := f.service.Claim(b.Context(), "harvest", 1)
+	out, err := f.service.Claim(b.Context(), "execution", "harvest", 1)
 	require.NoError(b, err)
 	require.Equal(b, claimed, out.Claimed)
 	return out.Leases
@@ -121,7 +121,7 @@ func (f *field) pass(b *testing.B) []string {
 	planned, err := f.service.Plan(b.Context(), "execution", orchestrator.PlanInput{Labourers: []string{"harvest"}})
 	require.NoError(b, err)
 	require.Len(b, planned.Labourers, 1)
-	assessed, err := f.service.Assess(b.Context(), "harvest", 0)
+	assessed, err := f.service.Assess(b.Context(), "execution", "harvest", 0)
 	require.NoError(b, err)
 	require.True(b, assessed.Start, assessed.Reason)
 	return f.claim(b)

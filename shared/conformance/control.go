@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"pausing moves the version":                                         on(pauses),
 		"a trouble is noted and taken away":                                 on(troubles),
 		"one claimer approaches at a time":                                  on(approaches),
+		"nobody gives way to himself":                                       on(approachAgain),
 		"a departure lets the next one in":                                  on(departs),
 		"of many who approach at once one gets through":                     on(approachRace),
 		"a claim moves a whole entry to a lease":                            on(claimWhole),
@@ -87,7 +89,7 @@ func (c control) put(t *testing.T, entries ...queue.Entry) {
 func (c control) claim(t *testing.T, e queue.Entry, numbers segment.Numbers) queue.Lease {
 	t.Helper()
 	taking := take(e, numbers, noon)
-	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{taking}, time.Time{}))
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{taking}, queue.Hold{}))
 	return taking.Lease
 }
 
@@ -170,27 +172,43 @@ func troubles(t *testing.T, c control) {
 
 func approaches(t *testing.T, c control) {
 	until := noon.Add(10 * time.Second)
-	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, until))
-	require.Equal(t, queue.State{ClaimingUntil: until}, c.state(t))
+	one, other := queue.Hold{By: "one", Until: until}, queue.Hold{By: "other", Until: until.Add(time.Minute)}
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, one))
+	require.Equal(t, queue.State{Hold: one}, c.state(t))
 
-	require.ErrorIs(t, c.Approach(t.Context(), c.labourer, until.Add(-time.Millisecond), until.Add(time.Minute)), errQueue)
-	require.NoError(t, c.Approach(t.Context(), c.labourer, until, until.Add(time.Minute)), "its time is over")
+	require.ErrorIs(t, c.Approach(t.Context(), c.labourer, until.Add(-time.Millisecond), other), errQueue)
+	require.NoError(t, c.Approach(t.Context(), c.labourer, until, other), "its time is over")
+	require.Equal(t, queue.State{Hold: other}, c.state(t))
+}
+
+func approachAgain(t *testing.T, c control) {
+	hold := queue.Hold{By: "one", Until: noon.Add(10 * time.Second)}
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, hold))
+	hold.Until = noon.Add(15 * time.Second)
+
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon.Add(5*time.Second), hold), "nobody gives way to himself")
+
+	require.Equal(t, queue.State{Hold: hold}, c.state(t))
 }
 
 func departs(t *testing.T, c control) {
-	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, noon.Add(time.Hour)))
+	hold := queue.Hold{By: "one", Until: noon.Add(time.Hour)}
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, hold))
 
-	require.NoError(t, c.Depart(t.Context(), c.labourer))
+	require.NoError(t, c.Depart(t.Context(), c.labourer, "other"))
+	require.Equal(t, queue.State{Hold: hold}, c.state(t), "it is another's")
+	require.NoError(t, c.Depart(t.Context(), c.labourer, "one"))
 
-	require.True(t, c.state(t).ClaimingUntil.IsZero())
-	require.NoError(t, c.Depart(t.Context(), c.labourer), "a second time")
-	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, noon.Add(time.Hour)))
+	require.Equal(t, queue.State{}, c.state(t))
+	require.NoError(t, c.Depart(t.Context(), c.labourer, "one"), "a second time")
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, queue.Hold{By: "other", Until: noon.Add(time.Hour)}))
 }
 
 func approachRace(t *testing.T, c control) {
 	racers := make([]func() error, 8)
 	for i := range racers {
-		racers[i] = func() error { return c.Approach(t.Context(), c.labourer, noon, noon.Add(time.Minute)) }
+		hold := queue.Hold{By: fmt.Sprintf("racer-%d", i), Until: noon.Add(time.Minute)}
+		racers[i] = func() error { return c.Approach(t.Context(), c.labourer, noon, hold) }
 	}
 	require.Equal(t, 1, race(t, errQueue, racers...))
 }
@@ -200,7 +218,7 @@ func approachRace(t *testing.T, c control) {
 func claimWhole(t *testing.T, c control) {
 	e := c.entry(newSegment(), noon.Add(-time.Second), segment.Range(0, 99))
 	c.put(t, e)
-	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, noon.Add(time.Minute)))
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, queue.Hold{By: "one", Until: noon.Add(time.Minute)}))
 
 	l := c.claim(t, e, e.Tasks)
 
@@ -232,7 +250,7 @@ func claimMany(t *testing.T, c control) {
 		takings = append(takings, take(e, e.Tasks, noon))
 	}
 
-	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, time.Time{}))
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, queue.Hold{}))
 
 	require.Empty(t, c.queue(t))
 	require.Equal(t, 300, queue.Running(c.leases(t)))
@@ -245,7 +263,7 @@ func claimOldVersion(t *testing.T, c control) {
 	old := c.state(t)
 	c.claim(t, a, a.Tasks)
 
-	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, old, []queue.Taking{take(b, b.Tasks, noon)}, time.Time{}), errQueue)
+	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, old, []queue.Taking{take(b, b.Tasks, noon)}, queue.Hold{}), errQueue)
 
 	require.Equal(t, []queue.Entry{b}, c.queue(t))
 	require.Len(t, c.leases(t), 1)
@@ -259,7 +277,7 @@ func claimChangedEntry(t *testing.T, c control) {
 	wrong := b
 	wrong.Tasks = segment.Of(0, 1, 2)
 
-	err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(wrong, segment.Of(0), noon)}, time.Time{})
+	err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(wrong, segment.Of(0), noon)}, queue.Hold{})
 
 	require.ErrorIs(t, err, errQueue)
 	c.unchanged(t, before, entries)
@@ -272,7 +290,7 @@ func claimGoneEntry(t *testing.T, c control) {
 	gone := c.entry(newSegment(), noon, segment.Of(0, 1))
 
 	for _, numbers := range []segment.Numbers{segment.Of(0), segment.Of(0, 1)} {
-		err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(gone, numbers, noon)}, time.Time{})
+		err := c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(a, a.Tasks, noon), take(gone, numbers, noon)}, queue.Hold{})
 		require.ErrorIs(t, err, errQueue)
 		c.unchanged(t, before, entries)
 	}
@@ -285,7 +303,7 @@ func claimPaused(t *testing.T, c control) {
 	require.NoError(t, c.SetPaused(t.Context(), c.labourer, true))
 	paused := c.state(t)
 
-	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(e, e.Tasks, noon)}, time.Time{}), errQueue)
+	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, before, []queue.Taking{take(e, e.Tasks, noon)}, queue.Hold{}), errQueue)
 
 	c.unchanged(t, paused, []queue.Entry{e})
 }
@@ -298,8 +316,8 @@ func claimBesideLease(t *testing.T, c control) {
 	require.NoError(t, c.Requeue(t.Context(), running, back), "its worker could not be started, those of 6 and 7 run")
 	takings := queue.Take(c.queue(t), 1, noon, func(time.Duration) time.Duration { return time.Hour })
 
-	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, time.Time{}), errQueue, "its lowest task would name two leases")
-	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), queue.Apart(takings, c.leases(t)), time.Time{}))
+	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, queue.Hold{}), errQueue, "its lowest task would name two leases")
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), queue.Apart(takings, c.leases(t)), queue.Hold{}))
 
 	require.Empty(t, c.queue(t))
 	require.Len(t, c.leases(t), 2)
@@ -317,7 +335,7 @@ func claimRace(t *testing.T, c control) {
 		e := c.entry(newSegment(), noon, segment.Range(0, 9))
 		c.put(t, e)
 		racers = append(racers, func() error {
-			return c.Claim(t.Context(), c.labourer, state, []queue.Taking{take(e, e.Tasks, noon)}, time.Time{})
+			return c.Claim(t.Context(), c.labourer, state, []queue.Taking{take(e, e.Tasks, noon)}, queue.Hold{})
 		})
 	}
 
@@ -417,7 +435,7 @@ func manyItems(t *testing.T, c control) {
 			c.put(t, e)
 			takings = append(takings, take(e, e.Tasks, noon))
 		}
-		require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, time.Time{}))
+		require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, queue.Hold{}))
 	}
 	require.Len(t, c.leases(t), 210)
 	require.Equal(t, 210, queue.Running(c.leases(t)))
@@ -722,13 +740,14 @@ func withdrawRefused(t *testing.T, c control) {
 func claimHolds(t *testing.T, c control) {
 	e := c.entry(newSegment(), noon, segment.Of(0, 1))
 	c.put(t, e)
-	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, noon.Add(time.Second)))
-	hold := noon.Add(time.Minute)
+	hold := queue.Hold{By: "one", Until: noon.Add(time.Minute)}
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, queue.Hold{By: hold.By, Until: noon.Add(time.Second)}))
 
 	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{take(e, segment.Of(0), noon)}, hold))
 
-	require.Equal(t, queue.State{Version: 1, ClaimingUntil: hold}, c.state(t))
-	require.ErrorIs(t, c.Approach(t.Context(), c.labourer, hold.Add(-time.Millisecond), hold.Add(time.Minute)), errQueue)
-	require.NoError(t, c.Depart(t.Context(), c.labourer))
-	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, hold))
+	require.Equal(t, queue.State{Version: 1, Hold: hold}, c.state(t))
+	other := queue.Hold{By: "other", Until: hold.Until.Add(time.Minute)}
+	require.ErrorIs(t, c.Approach(t.Context(), c.labourer, hold.Until.Add(-time.Millisecond), other), errQueue)
+	require.NoError(t, c.Depart(t.Context(), c.labourer, hold.By))
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, other))
 }

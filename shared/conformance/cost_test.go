@@ -116,7 +116,7 @@ func (c *costs) takings(free int) []queue.Taking {
 // claimed is a dispatched lease on the first so many tasks.
 func (c *costs) claimed(n int) queue.Lease {
 	takings := c.takings(n)
-	require.NoError(c.t, c.Control.Claim(c.t.Context(), "some_function", c.state(), takings, time.Time{}))
+	require.NoError(c.t, c.Control.Claim(c.t.Context(), "some_function", c.state(), takings, queue.Hold{}))
 	require.Len(c.t, takings, 1)
 	require.NoError(c.t, c.Control.Dispatched(c.t.Context(), takings[0].Lease, noon, noon.Add(time.Hour)))
 	return takings[0].Lease
@@ -149,9 +149,11 @@ func TestCostOfEachStep(t *testing.T) {
 	e := queue.Entry{Labourer: j.Labourer, Due: noon, Segment: at, Tasks: numbers, Attempt: 1}
 	want(c.step("publish a segment", func() error { return c.Jobs.Publish(ctx, []ledger.Job{j}, e) }), 4, 0, "1 TransactWriteItems")
 
-	want(c.step("approach", func() error { return c.Control.Approach(ctx, j.Labourer, noon, noon.Add(time.Second)) }), 1, 0, "1 UpdateItem")
+	want(c.step("approach", func() error {
+		return c.Control.Approach(ctx, j.Labourer, noon, queue.Hold{By: "execution", Until: noon.Add(time.Second)})
+	}), 1, 0, "1 UpdateItem")
 	want(c.step("approach while another claims", func() error {
-		require.ErrorIs(t, c.Control.Approach(ctx, j.Labourer, noon, noon.Add(time.Second)), queue.ErrChanged)
+		require.ErrorIs(t, c.Control.Approach(ctx, j.Labourer, noon, queue.Hold{By: "another", Until: noon.Add(time.Second)}), queue.ErrChanged)
 		return nil
 	}), 1, 0, "1 UpdateItem")
 	want(c.step("read what a claim stands on", func() error {
@@ -167,13 +169,13 @@ func TestCostOfEachStep(t *testing.T) {
 	var leases []queue.Lease
 	for _, n := range []int{1, 10, 100} {
 		takings, state := c.takings(n), c.state()
-		want(c.step(fmt.Sprintf("claim %d tasks of an entry", n), func() error { return c.Control.Claim(ctx, j.Labourer, state, takings, time.Time{}) }), 6, 0, "1 TransactWriteItems")
+		want(c.step(fmt.Sprintf("claim %d tasks of an entry", n), func() error { return c.Control.Claim(ctx, j.Labourer, state, takings, queue.Hold{}) }), 6, 0, "1 TransactWriteItems")
 		leases = append(leases, takings[0].Lease)
 	}
 	takings, state := c.takings(200), c.state()
-	want(c.step("claim the rest of an entry", func() error { return c.Control.Claim(ctx, j.Labourer, state, takings, time.Time{}) }), 6, 0, "1 TransactWriteItems")
+	want(c.step("claim the rest of an entry", func() error { return c.Control.Claim(ctx, j.Labourer, state, takings, queue.Hold{}) }), 6, 0, "1 TransactWriteItems")
 	want(c.step("claim on an old version", func() error {
-		require.ErrorIs(t, c.Control.Claim(ctx, j.Labourer, state, takings, time.Time{}), queue.ErrChanged)
+		require.ErrorIs(t, c.Control.Claim(ctx, j.Labourer, state, takings, queue.Hold{}), queue.ErrChanged)
 		return nil
 	}), 6, 0, "1 TransactWriteItems")
 	want(c.step("read 10 tasks to dispatch", func() error { _, err := c.Tasks.Range(ctx, at, leases[1].Tasks); return err }), 0, 1, "1 Query")
@@ -244,7 +246,7 @@ func TestCostOfATask(t *testing.T) {
 		j, tasks, _ := c.queued("nightly", segment.Size)
 		at, _ := j.SegmentAt(0)
 		for done := 0; done < j.Total; {
-			require.NoError(t, c.Control.Approach(ctx, j.Labourer, noon, noon.Add(time.Second)))
+			require.NoError(t, c.Control.Approach(ctx, j.Labourer, noon, queue.Hold{By: "execution", Until: noon.Add(time.Second)}))
 			l := c.claimed(100)
 			_, err := c.Tasks.Range(ctx, at, l.Tasks)
 			require.NoError(t, err)

@@ -104,7 +104,7 @@ func TestATaskIsReleasedAlsoWhenOthersAreBeingQueuedAgain(t *testing.T) {
 	entries, err := s.control.Queue(t.Context(), "l")
 	require.NoError(t, err)
 	takings := queue.Take(entries, 2, noon, func(time.Duration) time.Duration { return time.Hour })
-	require.NoError(t, s.control.Claim(t.Context(), "l", queue.State{}, takings, time.Time{}))
+	require.NoError(t, s.control.Claim(t.Context(), "l", queue.State{}, takings, queue.Hold{}))
 	s.meeting(1)
 
 	require.NoError(t, s.control.Release(t.Context(), takings[0].Lease, segment.Of(1)))
@@ -125,13 +125,15 @@ func TestWhatMeetsOthersForTooLongIsAnErrorAndNotALostRace(t *testing.T) {
 	s.meeting(1000)
 
 	for name, write := range map[string]func() error{
-		"Save":     func() error { return s.tasks.Save(t.Context(), one, done) },
-		"Claim":    func() error { return s.control.Claim(t.Context(), "l", queue.State{}, nil, time.Time{}) },
-		"Approach": func() error { return s.control.Approach(t.Context(), "l", noon, noon) },
-		"Create":   func() error { return s.jobs.Create(t.Context(), job(1)) },
-		"Finish":   func() error { return s.jobs.Finish(t.Context(), j, ledger.Completed, noon) },
-		"Apply":    func() error { return s.registry.ApplyLabourer(t.Context(), "l", "{}", 0) },
-		"Ask":      func() error { return s.health.Ask(t.Context(), "key", noon, noon) },
+		"Save":  func() error { return s.tasks.Save(t.Context(), one, done) },
+		"Claim": func() error { return s.control.Claim(t.Context(), "l", queue.State{}, nil, queue.Hold{}) },
+		"Approach": func() error {
+			return s.control.Approach(t.Context(), "l", noon, queue.Hold{By: "execution", Until: noon})
+		},
+		"Create": func() error { return s.jobs.Create(t.Context(), job(1)) },
+		"Finish": func() error { return s.jobs.Finish(t.Context(), j, ledger.Completed, noon) },
+		"Apply":  func() error { return s.registry.ApplyLabourer(t.Context(), "l", "{}", 0) },
+		"Ask":    func() error { return s.health.Ask(t.Context(), "key", noon, noon) },
 	} {
 		err := write()
 		require.Error(t, err, name)

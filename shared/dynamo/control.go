@@ -132,41 +132,43 @@ func (c Control) between(ctx context.Context, labourer, from, to string, limit i
 	}, limit)
 }
 
-// Approach says that somebody is about to claim, so that others give way until then. queue.ErrChanged: somebody is already.
-func (c Control) Approach(ctx context.Context, labourer string, now, until time.Time) error {
+// Approach says that somebody is about to claim, so that others give way to him; doing it again prolongs the hold. queue.ErrChanged:
+// somebody else holds the labourer.
+func (c Control) Approach(ctx context.Context, labourer string, now time.Time, hold queue.Hold) error {
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
-		UpdateExpression:          aws.String("SET claiming_until = :until"),
-		ConditionExpression:       aws.String("attribute_not_exists(claiming_until) OR claiming_until <= :now"),
-		ExpressionAttributeValues: item{":until": millis(until), ":now": millis(now)},
+		UpdateExpression:          aws.String("SET claiming_until = :until, claiming_by = :by"),
+		ConditionExpression:       aws.String("attribute_not_exists(claiming_until) OR claiming_until <= :now OR claiming_by = :by"),
+		ExpressionAttributeValues: item{":until": millis(hold.Until), ":by": str(hold.By), ":now": millis(now)},
 	})
 	return changed(err, "approaching the claims of labourer "+labourer)
 }
 
-// Depart ends an approach that came to no claim.
-func (c Control) Depart(ctx context.Context, labourer string) error {
+// Depart ends an execution's hold, if it has one.
+func (c Control) Depart(ctx context.Context, labourer, execution string) error {
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
-		TableName: &c.Table, Key: controlKey(labourer, stateItem), UpdateExpression: aws.String("REMOVE claiming_until"),
+		TableName: &c.Table, Key: controlKey(labourer, stateItem), UpdateExpression: aws.String("REMOVE claiming_until, claiming_by"),
+		ConditionExpression: aws.String("claiming_by = :by"), ExpressionAttributeValues: item{":by": str(execution)},
 	})
-	if err != nil {
-		return fmt.Errorf("ending the approach to labourer %s, %w", labourer, err)
+	if err != nil && !refused(err) {
+		return fmt.Errorf("ending the hold on labourer %s, %w", labourer, err)
 	}
 	return nil
 }
 
 // Claim moves tasks from entries to leases in one transaction, if nobody claimed, paused or resumed since the state was read, and
-// no entry changed. It ends the approach, or prolongs it until hold, when the claimer will come back. queue.ErrChanged: nothing was
-// claimed.
-func (c Control) Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold time.Time) error {
+// no entry changed. The labourer is held from then on as hold says: by nobody, or by the claimer until it comes back. queue.ErrChanged:
+// nothing was claimed.
+func (c Control) Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold queue.Hold) error {
 	fence := &types.Update{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
-		UpdateExpression:          aws.String("SET version = :next REMOVE claiming_until"),
+		UpdateExpression:          aws.String("SET version = :next REMOVE claiming_until, claiming_by"),
 		ConditionExpression:       aws.String(versionCondition(state)),
 		ExpressionAttributeValues: item{":next": num(state.Version + 1), ":version": num(state.Version)},
 	}
-	if !hold.IsZero() {
-		fence.UpdateExpression = aws.String("SET version = :next, claiming_until = :hold")
-		fence.ExpressionAttributeValues[":hold"] = millis(hold)
+	if hold != (queue.Hold{}) {
+		fence.UpdateExpression = aws.String("SET version = :next, claiming_until = :until, claiming_by = :by")
+		fence.ExpressionAttributeValues[":until"], fence.ExpressionAttributeValues[":by"] = millis(hold.Until), str(hold.By)
 	}
 	writes := []types.TransactWriteItem{{Update: fence}}
 	for _, t := range takings {
@@ -351,7 +353,7 @@ func changed(err error, doing string) error {
 }
 
 func readState(it item) (queue.State, error) {
-	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), ClaimingUntil: it.time("claiming_until")}
+	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), Hold: queue.Hold{By: it.str("claiming_by"), Until: it.time("claiming_until")}}
 	if text := it.str("trouble"); text != "" {
 		if err := json.Unmarshal([]byte(text), &s.Trouble); err != nil {
 			return s, fmt.Errorf("reading the state of labourer %s, attribute trouble, %w", it.str("labourer"), err)

@@ -317,7 +317,7 @@ func TestGoldenLeases(t *testing.T) {
 			e.MaxDuration = 90 * time.Second
 			s := queued(t, e)
 			takings := queue.Take([]queue.Entry{e}, 10, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
-			require.NoError(t, s.control.Claim(t.Context(), e.Labourer, queue.State{}, takings, time.Time{}))
+			require.NoError(t, s.control.Claim(t.Context(), e.Labourer, queue.State{}, takings, queue.Hold{}))
 			require.NoError(t, then(s, takings[0].Lease))
 			want, err := s.control.Leases(t.Context(), e.Labourer)
 			require.NoError(t, err)
@@ -334,7 +334,7 @@ func TestGoldenLeases(t *testing.T) {
 func TestALeaseOfAWholeSegmentIsOneWriteUnitHoweverItIsReleased(t *testing.T) {
 	s := queued(t, entry(slices.Collect(segment.Range(0, 255).All())...))
 	takings := queue.Take([]queue.Entry{entry(slices.Collect(segment.Range(0, 255).All())...)}, 256, noon, func(time.Duration) time.Duration { return time.Hour })
-	require.NoError(t, s.control.Claim(t.Context(), "some_function", queue.State{}, takings, time.Time{}))
+	require.NoError(t, s.control.Claim(t.Context(), "some_function", queue.State{}, takings, queue.Hold{}))
 	for n := range 255 {
 		require.NoError(t, s.control.Release(t.Context(), takings[0].Lease, segment.Of(n)))
 		require.LessOrEqual(t, memory.Size(s.db.Items(memory.ControlTable)[0]), 1024)
@@ -346,13 +346,13 @@ func TestGoldenState(t *testing.T) {
 	trouble := &queue.Trouble{Error: "no such function", At: noon, Until: noon.Add(30 * time.Second)}
 	require.NoError(t, s.control.SetPaused(t.Context(), "some_function", true))
 	require.NoError(t, s.control.SetTrouble(t.Context(), "some_function", trouble))
-	require.NoError(t, s.control.Approach(t.Context(), "some_function", noon, noon.Add(10*time.Second)))
+	require.NoError(t, s.control.Approach(t.Context(), "some_function", noon, queue.Hold{By: "execution", Until: noon.Add(10 * time.Second)}))
 
 	again := golden(t, "state", s)
 
 	read, err := again.control.State(t.Context(), "some_function")
 	require.NoError(t, err)
-	require.Equal(t, queue.State{Version: 1, Paused: true, Trouble: trouble, ClaimingUntil: noon.Add(10 * time.Second)}, read)
+	require.Equal(t, queue.State{Version: 1, Paused: true, Trouble: trouble, Hold: queue.Hold{By: "execution", Until: noon.Add(10 * time.Second)}}, read)
 }
 
 func TestGoldenConfiguration(t *testing.T) {

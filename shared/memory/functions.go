@@ -29,6 +29,7 @@ import (
 	"github.com/drover-run/drover/shared/sqs"
 	"github.com/drover-run/drover/shared/stepfunctions"
 	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/throttling"
 )
 
 // Clients is all that Drover's functions reach.
@@ -196,5 +197,8 @@ func scavenge(id string, records []events.DynamoDBEventRecord) func(context.Cont
 }
 
 func step(in orchestrator.Step) func(context.Context, *Services) (any, error) {
-	return func(ctx context.Context, all *Services) (any, error) { return all.Orchestrator.Take(ctx, in) }
+	return func(ctx context.Context, all *Services) (any, error) {
+		out, err := all.Orchestrator.Take(ctx, in)
+		return out, throttling.Named(err)
+	}
 }

@@ -83,7 +83,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 		},
 		"somebody-else": func(s *outage.Stage) {
 			cpu(s, 20)
-			require.NoError(t, s.Control.Approach(ctx, "f", s.World.Now(), s.World.Now().Add(10*time.Second)))
+			require.NoError(t, s.Control.Approach(ctx, "f", s.World.Now(), queue.Hold{By: "another", Until: s.World.Now().Add(10 * time.Second)}))
 		},
 		"more-due-than-is-looked-at": func(s *outage.Stage) {
 			cpu(s, 20)
@@ -103,7 +103,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 			s.Pass(90 * time.Second)
 			set(s)
 
-			assessed, err := s.Services().Orchestrator.Assess(ctx, "f", 0)
+			assessed, err := s.Services().Orchestrator.Assess(ctx, "execution", "f", 0)
 
 			require.NoError(t, err)
 			var shown bytes.Buffer

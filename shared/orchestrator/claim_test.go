@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -28,6 +29,11 @@ type drive struct {
 	handed  int      // attempts that were reported on, or forgotten
 	jobs    int
 	inside  int
+}
+
+// execution is one of two: what one of them does may also be the same step, taken twice.
+func (d *drive) execution() string {
+	return rapid.SampledFrom([]string{"one", "other"}).Draw(d.t, "execution")
 }
 
 // step does something. Requests of it may be interrupted by other steps, and those by others again.
@@ -56,7 +62,7 @@ func (d *drive) step() {
 	o := d.s.Services().Orchestrator
 	switch step {
 	case "claim":
-		claimed, err := o.Claim(ctx, "f", rapid.IntRange(1, 3).Draw(d.t, "round"))
+		claimed, err := o.Claim(ctx, d.execution(), "f", rapid.IntRange(1, 3).Draw(d.t, "round"))
 		require.NoError(d.t, err)
 		d.undone = append(d.undone, claimed.Leases...)
 	case "dispatch":
@@ -101,7 +107,7 @@ func (d *drive) step() {
 			d.s.Schedule(d.t, job(fmt.Sprintf("more-%d", d.jobs), "f", rapid.IntRange(1, 8).Draw(d.t, "tasks")))
 		}
 	case "assess":
-		_, err := o.Assess(ctx, "f", rapid.IntRange(0, 2).Draw(d.t, "round"))
+		_, err := o.Assess(ctx, d.execution(), "f", rapid.IntRange(0, 2).Draw(d.t, "round"))
 		require.NoError(d.t, err)
 	}
 }
@@ -135,14 +141,14 @@ func TestG3AClaimThatWasOvertakenTakesNothingOnTop(t *testing.T) {
 		s.DynamoDB.Before = func(context.Context, memory.Request) error {
 			if requests++; requests == at {
 				// The other one does not see that somebody is about to claim.
-				require.NoError(t, s.Control.Depart(ctx, "f"))
-				_, err := s.Services().Orchestrator.Claim(ctx, "f", 1)
+				require.NoError(t, s.Control.Depart(ctx, "f", "first"))
+				_, err := s.Services().Orchestrator.Claim(ctx, "second", "f", 1)
 				require.NoError(t, err)
 			}
 			return nil
 		}
 
-		_, err := s.Services().Orchestrator.Claim(ctx, "f", 1)
+		_, err := s.Services().Orchestrator.Claim(ctx, "first", "f", 1)
 
 		require.NoError(t, err)
 		require.Equal(t, 3, held(t, s), "at request %d", at)
@@ -162,10 +168,11 @@ func TestG3TwentyWakesForOneSlotCostFewClaims(t *testing.T) {
 			s.DynamoDB.ResetUsage()
 			var assessed, done sync.WaitGroup
 			assessed.Add(wakes)
-			one := func(int) {
+			one := func(i int) {
+				name := fmt.Sprintf("execution-%d", i)
 				defer done.Done()
 				o := s.Services().Orchestrator
-				a, err := o.Assess(ctx, "f", 0)
+				a, err := o.Assess(ctx, name, "f", 0)
 				assessed.Done()
 				if err != nil || !a.Start {
 					return
@@ -173,7 +180,7 @@ func TestG3TwentyWakesForOneSlotCostFewClaims(t *testing.T) {
 				if together {
 					assessed.Wait()
 				}
-				if err := serve(s, orchestrator.Turn{Labourer: "f"}); err != nil {
+				if err := serve(s, name, orchestrator.Turn{Labourer: "f"}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -202,7 +209,7 @@ func TestWhatAClaimCosts(t *testing.T) {
 		s := stage(t, tasks, 256)
 		s.DynamoDB.ResetUsage()
 
-		claimed, err := s.Services().Orchestrator.Claim(ctx, "f", 1)
+		claimed, err := s.Services().Orchestrator.Claim(ctx, "dead", "f", 1)
 
 		require.NoError(t, err)
 		require.Equal(t, tasks, claimed.Claimed)
@@ -274,7 +281,7 @@ func TestG6ARetriedTaskNeitherStarvesNorIsStarved(t *testing.T) {
 }
 
 // TestG1NoWakeIsMissed: something changes at some request of an execution, and whoever is woken by it finds it at work and may give way. One
-// of the two has to see the change.
+// of the two has to see the change, also when the request was carried out, its answer was lost and it is made again after the change.
 func TestG1NoWakeIsMissed(t *testing.T) {
 	for name, change := range map[string]struct {
 		set func(t *testing.T, s *outage.Stage) // before the execution
@@ -310,48 +317,56 @@ func TestG1NoWakeIsMissed(t *testing.T) {
 		"a task is put back in line": {
 			func(t *testing.T, s *outage.Stage) {
 				s.Schedule(t, job("old", "f", 1))
-				claimed, err := s.Services().Orchestrator.Claim(ctx, "f", 1)
+				claimed, err := s.Services().Orchestrator.Claim(ctx, "dead", "f", 1)
 				require.NoError(t, err)
 				require.Equal(t, 1, claimed.Claimed)
 				s.Pass(30 * time.Second) // whoever claimed it has died
 			},
 			func(t *testing.T, s *outage.Stage) {
 				for _, l := range leases(t, s) {
-					_, err := s.Services().Orchestrator.GiveBack(ctx, "f", []string{l.Item()})
+					_, err := s.Services().Orchestrator.GiveBack(ctx, "dead", "f", []string{l.Item()})
 					require.NoError(t, err)
 				}
 			},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			for at := 1; ; at++ {
-				s := stage(t, 3)
-				change.set(t, s)
-				requests := 0
-				hook := func(context.Context, memory.Request) error {
-					if requests++; requests == at {
-						before := s.DynamoDB.Before
-						s.DynamoDB.Before = nil
-						change.do(t, s)
-						require.NoError(t, execute(s, "second", "f"))
-						s.DynamoDB.Before = before
-					}
-					return nil
-				}
-				s.DynamoDB.Before = hook
-
-				require.NoError(t, execute(s, "first", "f"))
-
-				s.DynamoDB.Before = nil
-				if requests < at {
-					require.Greater(t, at, 4)
-					return
-				}
-				left, err := s.Services().Orchestrator.Assess(ctx, "f", 0)
-				require.NoError(t, err)
-				require.False(t, left.Start, "at request %d: %s, and nobody starts them", at, left.Reason)
-				require.False(t, left.Free > 0 && left.Due > 0, "at request %d: %s", at, left.Reason)
-			}
-		})
+		noWakeIsMissed(t, name, false, change.set, change.do)
+		noWakeIsMissed(t, name+" and an answer is lost", true, change.set, change.do)
 	}
+}
+
+func noWakeIsMissed(t *testing.T, name string, lost bool, set, do func(t *testing.T, s *outage.Stage)) {
+	t.Run(name, func(t *testing.T) {
+		for at := 1; ; at++ {
+			s := stage(t, 3)
+			set(t, s)
+			requests := 0
+			hook := func(_ context.Context, r memory.Request) error {
+				if requests++; requests == at {
+					before := s.DynamoDB.Before
+					s.DynamoDB.Before = nil
+					if in, is := r.Input.(*dynamodb.UpdateItemInput); is && lost {
+						_, _ = s.DynamoDB.UpdateItem(ctx, in)
+					}
+					do(t, s)
+					require.NoError(t, execute(s, "second", "f"))
+					s.DynamoDB.Before = before
+				}
+				return nil
+			}
+			s.DynamoDB.Before = hook
+
+			require.NoError(t, execute(s, "first", "f"))
+
+			s.DynamoDB.Before = nil
+			if requests < at {
+				require.Greater(t, at, 4)
+				return
+			}
+			left, err := s.Services().Orchestrator.Assess(ctx, "later", "f", 0)
+			require.NoError(t, err)
+			require.False(t, left.Start, "at request %d: %s, and nobody starts them", at, left.Reason)
+			require.False(t, left.Free > 0 && left.Due > 0, "at request %d: %s", at, left.Reason)
+		}
+	})
 }

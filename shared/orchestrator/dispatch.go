@@ -224,7 +224,7 @@ func (s *Service) fail(ctx context.Context, t task.Task, l queue.Lease, at time.
 }
 
 // GiveBack puts what was claimed and not dispatched back in line, after a dispatcher failed altogether.
-func (s *Service) GiveBack(ctx context.Context, id string, items []string) (int, error) {
+func (s *Service) GiveBack(ctx context.Context, execution, id string, items []string) (int, error) {
 	given := 0
 	for _, item := range items {
 		lease, found, err := s.Control.Lease(ctx, id, item)
@@ -239,7 +239,7 @@ func (s *Service) GiveBack(ctx context.Context, id string, items []string) (int,
 		}
 		given += lease.Held().Len()
 	}
-	return given, s.Control.Depart(ctx, id)
+	return given, s.Control.Depart(ctx, id, execution)
 }
 
 // giveBack moves tasks from a lease back to the queue, for the same attempt, just before where they stood.

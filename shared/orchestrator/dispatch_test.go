@@ -41,7 +41,7 @@ func claimed(t *testing.T, n int) (*outage.Stage, *orchestrator.Service, *starte
 	s := stage(t, n, n)
 	o, starts := s.Services().Orchestrator, &starter{}
 	o.Starter = starts
-	out, err := o.Claim(ctx, "f", 1)
+	out, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)
 	require.Equal(t, n, out.Claimed)
 	return s, o, starts, out.Leases
@@ -88,7 +88,7 @@ func TestALeaseThatIsDispatchedIsPassedOver(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, orchestrator.Dispatched{Errors: []string{}}, again)
 	require.Len(t, starts.started, 3)
-	given, err := o.GiveBack(ctx, "f", append(items, "lease#abcdefghijklmnop#1#000"))
+	given, err := o.GiveBack(ctx, "execution", "f", append(items, "lease#abcdefghijklmnop#1#000"))
 	require.NoError(t, err)
 	require.Zero(t, given, "what was dispatched is not given back")
 }
@@ -145,13 +145,13 @@ func TestAThrottledTargetIsTriedAgainSooner(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "throttled: rate exceeded", state.Trouble.Error)
 	require.Equal(t, outage.Start.Add(3*time.Second), state.Trouble.Until)
-	assessed, err := o.Assess(ctx, "f", 0)
+	assessed, err := o.Assess(ctx, "execution", "f", 0)
 	require.NoError(t, err)
 	require.False(t, assessed.Start)
 
 	s.Pass(15 * time.Second)
 	starts.answer = nil
-	again, err := o.Claim(ctx, "f", 1)
+	again, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)
 	require.Equal(t, 2, again.Claimed)
 	_, err = o.Dispatch(ctx, "f", again.Leases)
@@ -166,7 +166,7 @@ func TestG6WhatIsGivenBackStandsInLineBeforeWhatCameLater(t *testing.T) {
 	s.Pass(time.Second)
 	s.Schedule(t, job("later", "f", 1))
 
-	given, err := o.GiveBack(ctx, "f", items)
+	given, err := o.GiveBack(ctx, "execution", "f", items)
 	require.NoError(t, err)
 	require.Equal(t, 2, given)
 
@@ -175,7 +175,7 @@ func TestG6WhatIsGivenBackStandsInLineBeforeWhatCameLater(t *testing.T) {
 	require.Len(t, line, 2)
 	require.Equal(t, 2, line[0].Tasks.Len())
 	require.True(t, line[0].Due.Before(line[1].Due))
-	again, err := o.GiveBack(ctx, "f", items)
+	again, err := o.GiveBack(ctx, "execution", "f", items)
 	require.NoError(t, err)
 	require.Zero(t, again)
 }

@@ -1,15 +1,22 @@
 package orchestrator_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/worker"
 )
 
 // settle has ticks go by until whatever was cut off is put right.
@@ -64,7 +71,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 		require.NoError(t, s.Apply(labourers(7)))
 		s.Schedule(t, job("late", "f", 2))
 		s.Pass(20 * time.Minute)
-		claimed, err := s.Services().Orchestrator.Claim(ctx, "f", 1)
+		claimed, err := s.Services().Orchestrator.Claim(ctx, "dead", "f", 1)
 		require.NoError(t, err)
 		require.Equal(t, 2, claimed.Claimed)
 		s.Pass(time.Minute)
@@ -93,6 +100,41 @@ func endUnreleased(t *testing.T, s *outage.Stage, h outage.Handed) {
 	report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
 	missing, _ := release.Handle(ctx, "dies", messages(report))
 	require.Len(t, missing, 1)
+}
+
+// TestG1AnExecutionDoesNotGiveWayToItself: a step that approaches, or departs, fails, its request done or not, and the machine takes it
+// again. No tick is needed.
+func TestG1AnExecutionDoesNotGiveWayToItself(t *testing.T) {
+	for name, done := range map[string]bool{"before the request": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			for at, requests := 1, 1; at <= requests; at++ {
+				d := memory.New()
+				require.NoError(t, d.Apply(`{"labourers": {"l": {"target": {"lambda": "l"}}}}`))
+				require.NoError(t, d.Worker("l", time.Second, func(context.Context, worker.Task) (any, error) { return nil, nil }))
+				requests = 0
+				fail := func(_ context.Context, r memory.Request) error {
+					in, is := r.Input.(*dynamodb.UpdateItemInput)
+					if !is || !strings.Contains(*in.UpdateExpression, "claiming_until") {
+						return nil
+					}
+					if requests++; requests != at {
+						return nil
+					}
+					return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}}, Err: errors.New("lost")}
+				}
+				if d.DynamoDB.Before = fail; done {
+					d.DynamoDB.Before, d.DynamoDB.After = nil, fail
+				}
+
+				id := d.Submit(`{"job_id": "j", "labourer": "l"}`)
+				d.RunFor(30 * time.Second)
+
+				job, _, err := d.Job(id)
+				require.NoError(t, err)
+				require.Equal(t, ledger.Completed, job.State, "at request %d", at)
+			}
+		})
+	}
 }
 
 // TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff: the queue of the workers is gone, and comes back.

@@ -41,9 +41,9 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
 	Look(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error)
 
-	Approach(ctx context.Context, labourer string, now, until time.Time) error
-	Depart(ctx context.Context, labourer string) error
-	Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold time.Time) error
+	Approach(ctx context.Context, labourer string, now time.Time, hold queue.Hold) error
+	Depart(ctx context.Context, labourer, execution string) error
+	Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold queue.Hold) error
 	Dispatched(ctx context.Context, l queue.Lease, at, endsAt time.Time) error
 	Adopt(ctx context.Context, l queue.Lease, now time.Time) error
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
@@ -193,7 +193,7 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 	g.SetLimit(16)
 	for i, id := range asked {
 		g.Go(func() error {
-			turns[i], failures[i] = s.turn(ctx, all[id], len(in.Labourers) > 0)
+			turns[i], failures[i] = s.turn(ctx, execution, all[id], len(in.Labourers) > 0)
 			return nil
 		})
 	}
@@ -233,7 +233,7 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 }
 
 // turn is what a labourer may have to do; nil: nothing.
-func (s *Service) turn(ctx context.Context, l labourer.Labourer, woken bool) (*Turn, error) {
+func (s *Service) turn(ctx context.Context, execution string, l labourer.Labourer, woken bool) (*Turn, error) {
 	now := s.Now()
 	leases, entries, err := s.Control.Look(ctx, l.ID, now, lookLimit)
 	if err != nil {
@@ -247,7 +247,7 @@ func (s *Service) turn(ctx context.Context, l labourer.Labourer, woken bool) (*T
 	// word, unless somebody is at work on the labourer, who will look again before he rests.
 	if woken && !t.Reap {
 		state, err := s.Control.State(ctx, l.ID)
-		if err != nil || state.ClaimingUntil.After(now) {
+		if err != nil || state.Hold.KeepsOff(execution, now) {
 			return nil, err
 		}
 	}
@@ -397,21 +397,18 @@ type Assessed struct {
 // Assess tells whether tasks of a labourer may start now. In the first round it writes only what it has to remember of the labourer's
 // health, when that has changed. In a later one the labourer is held by the claim of the round before: when nothing is left to start the
 // hold ends, and it looks once more, as others may have given way to it.
-func (s *Service) Assess(ctx context.Context, id string, round int) (Assessed, error) {
+func (s *Service) Assess(ctx context.Context, execution, id string, round int) (Assessed, error) {
 	l, err := s.labourer(ctx, id)
 	if err != nil {
 		return Assessed{}, err
 	}
-	look, err := s.look(ctx, l)
+	look, err := s.look(ctx, execution, l)
 	if err != nil {
 		return Assessed{}, err
 	}
-	if round > 0 {
-		look.state.ClaimingUntil = time.Time{} // it is us
-		if start, _ := look.decide(s.Now()); !start {
-			if look, err = s.lookAgain(ctx, id); err != nil {
-				return Assessed{}, err
-			}
+	if start, _ := look.decide(s.Now()); !start && round > 0 {
+		if look, err = s.lookAgain(ctx, execution, id); err != nil {
+			return Assessed{}, err
 		}
 	}
 	out := Assessed{Labourer: id, Round: round + 1, Assessment: look.assessment, Paused: look.state.Paused, Due: look.due, DueMore: look.more, Trouble: look.state.Trouble}
@@ -421,6 +418,7 @@ func (s *Service) Assess(ctx context.Context, id string, round int) (Assessed, e
 
 // look is what a decision about a labourer stands on, read in the order that keeps the cap: the state before the leases.
 type look struct {
+	execution  string // whose look it is
 	labourer   labourer.Labourer
 	state      queue.State
 	leases     []queue.Lease
@@ -430,8 +428,8 @@ type look struct {
 	assessment ecology.Assessment
 }
 
-func (s *Service) look(ctx context.Context, l labourer.Labourer) (look, error) {
-	out := look{labourer: l}
+func (s *Service) look(ctx context.Context, execution string, l labourer.Labourer) (look, error) {
+	out := look{execution: execution, labourer: l}
 	var err error
 	if out.state, err = s.Control.State(ctx, l.ID); err != nil {
 		return out, err
@@ -452,15 +450,15 @@ func (s *Service) look(ctx context.Context, l labourer.Labourer) (look, error) {
 
 // lookAgain lets others come and looks once more at everything, the labourer included: whatever has changed while they gave way, who was woken
 // for it has gone.
-func (s *Service) lookAgain(ctx context.Context, id string) (look, error) {
-	if err := s.Control.Depart(ctx, id); err != nil {
+func (s *Service) lookAgain(ctx context.Context, execution, id string) (look, error) {
+	if err := s.Control.Depart(ctx, id, execution); err != nil {
 		return look{}, err
 	}
 	l, err := s.labourer(ctx, id)
 	if err != nil {
 		return look{}, err
 	}
-	return s.look(ctx, l)
+	return s.look(ctx, execution, l)
 }
 
 // assess applies the ecology, remembers what the next assessment needs, and tells when the status has changed.
@@ -525,7 +523,7 @@ func (k look) decide(now time.Time) (bool, string) {
 		return false, fmt.Sprintf("no slot is free: %d of %d are taken, %s tasks are due", a.Running, a.Desired, due)
 	case k.state.Trouble != nil && k.state.Trouble.Until.After(now):
 		return false, fmt.Sprintf("the target could not be reached, it is tried again at %s: %s", k.state.Trouble.Until.Format(time.RFC3339), k.state.Trouble.Error)
-	case k.state.ClaimingUntil.After(now):
+	case k.state.Hold.KeepsOff(k.execution, now):
 		return false, fmt.Sprintf("somebody else is at work on it: %d of %d are free, %s tasks are due", a.Free, a.Desired, due)
 	}
 	return true, fmt.Sprintf("%d of %d are free, %s tasks are due", a.Free, a.Desired, due)
@@ -545,9 +543,10 @@ const looks = 3
 // has dispatched and looked again: the others give way, and no wake is missed by it, as who was claiming always looks again after, here
 // when it took nothing, else in Assess. So slots that become free in the meantime are filled together by its next claim.
 //
-// From the second round on the labourer is held already, by the claim of the round before. Should it not be, as the hold has run out and
-// somebody else came, the two of them are kept apart by the state's version.
-func (s *Service) Claim(ctx context.Context, id string, round int) (Claimed, error) {
+// The hold is the execution's, by name: who has claimed before in this execution, or has approached and never heard so, goes on. Should the
+// hold have run out and somebody else have come, then he has looked at what there was, and this one gives way to him. Should two come under
+// one name, as a step is taken twice, the state's version keeps them apart.
+func (s *Service) Claim(ctx context.Context, execution, id string, round int) (Claimed, error) {
 	out := Claimed{Leases: []string{}}
 	l, err := s.labourer(ctx, id)
 	if err != nil {
@@ -555,18 +554,19 @@ func (s *Service) Claim(ctx context.Context, id string, round int) (Claimed, err
 	}
 	for range looks {
 		now := s.Now()
-		err := s.Control.Approach(ctx, id, now, now.Add(claimTerm))
-		if errors.Is(err, queue.ErrChanged) && round <= 1 {
+		hold := queue.Hold{By: execution, Until: now.Add(claimTerm)}
+		err := s.Control.Approach(ctx, id, now, hold)
+		if errors.Is(err, queue.ErrChanged) {
 			out.Reason = "somebody else is at work on it"
 			return out, nil
 		}
-		if err != nil && !errors.Is(err, queue.ErrChanged) {
+		if err != nil {
 			return out, err
 		}
-		taken, reason, err := s.claim(ctx, l, round < lastRound)
+		taken, reason, err := s.claim(ctx, execution, l, round < lastRound)
 		out.Reason = reason
 		if err != nil {
-			return out, errors.Join(err, s.Control.Depart(ctx, id))
+			return out, errors.Join(err, s.Control.Depart(ctx, id, execution))
 		}
 		for _, t := range taken {
 			out.Claimed += t.Lease.Tasks.Len()
@@ -575,7 +575,7 @@ func (s *Service) Claim(ctx context.Context, id string, round int) (Claimed, err
 		if out.Claimed > 0 {
 			return out, nil
 		}
-		k, err := s.lookAgain(ctx, id)
+		k, err := s.lookAgain(ctx, execution, id)
 		if err != nil {
 			return out, err
 		}
@@ -589,12 +589,11 @@ func (s *Service) Claim(ctx context.Context, id string, round int) (Claimed, err
 }
 
 // claim takes what may start, while others give way to it; hold is whether they are to do so until it has dispatched.
-func (s *Service) claim(ctx context.Context, l labourer.Labourer, hold bool) ([]queue.Taking, string, error) {
-	k, err := s.look(ctx, l)
+func (s *Service) claim(ctx context.Context, execution string, l labourer.Labourer, hold bool) ([]queue.Taking, string, error) {
+	k, err := s.look(ctx, execution, l)
 	if err != nil {
 		return nil, "", err
 	}
-	k.state.ClaimingUntil = time.Time{} // it is us
 	now := s.Now()
 	start, reason := k.decide(now)
 	if !start {
@@ -604,11 +603,11 @@ func (s *Service) claim(ctx context.Context, l labourer.Labourer, hold bool) ([]
 	// it before the lease ends, or attempts would be lost that were never begun.
 	takings := queue.Take(k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) })
 	takings = queue.Apart(takings, k.leases)
-	var until time.Time
+	var kept queue.Hold
 	if hold {
-		until = now.Add(claimTerm)
+		kept = queue.Hold{By: execution, Until: now.Add(claimTerm)}
 	}
-	err = s.Control.Claim(ctx, l.ID, k.state, takings, until)
+	err = s.Control.Claim(ctx, l.ID, k.state, takings, kept)
 	if errors.Is(err, queue.ErrChanged) {
 		return nil, "the labourer was claimed for, paused or resumed in the meantime", nil
 	}
@@ -648,13 +647,13 @@ func (s *Service) Take(ctx context.Context, in Step) (any, error) {
 	case "reap":
 		return s.Reap(ctx, in.Labourer)
 	case "assess":
-		return s.Assess(ctx, in.Labourer, in.Round)
+		return s.Assess(ctx, in.Execution, in.Labourer, in.Round)
 	case "claim":
-		return s.Claim(ctx, in.Labourer, in.Round)
+		return s.Claim(ctx, in.Execution, in.Labourer, in.Round)
 	case "dispatch":
 		return s.Dispatch(ctx, in.Labourer, in.Leases)
 	case "give_back":
-		return s.GiveBack(ctx, in.Labourer, in.Leases)
+		return s.GiveBack(ctx, in.Execution, in.Labourer, in.Leases)
 	}
 	return nil, fmt.Errorf("step is %q; plan, reap, assess, claim, dispatch and give_back are known", in.Step)
 }

@@ -56,46 +56,46 @@ func execute(s *outage.Stage, name string, woken ...string) error {
 	}
 	var errs []error
 	for _, turn := range planned.Labourers {
-		errs = append(errs, serve(s, turn))
+		errs = append(errs, serve(s, name, turn))
 	}
 	return errors.Join(errs...)
 }
 
-func serve(s *outage.Stage, turn orchestrator.Turn) error {
+func serve(s *outage.Stage, name string, turn orchestrator.Turn) error {
 	o := s.Services().Orchestrator
 	if turn.Reap {
 		reaped, err := o.Reap(ctx, turn.Labourer)
 		if err != nil {
 			return err
 		}
-		if err := dispatch(s, turn.Labourer, reaped.Undispatched); err != nil {
+		if err := dispatch(s, name, turn.Labourer, reaped.Undispatched); err != nil {
 			return err
 		}
 	}
 	for round := turn.Round; ; {
-		assessed, err := o.Assess(ctx, turn.Labourer, round)
+		assessed, err := o.Assess(ctx, name, turn.Labourer, round)
 		if err != nil || !assessed.Start {
 			return err
 		}
 		round = assessed.Round
-		claimed, err := o.Claim(ctx, turn.Labourer, round)
+		claimed, err := o.Claim(ctx, name, turn.Labourer, round)
 		if err != nil || claimed.Claimed == 0 {
 			return err
 		}
-		if err := dispatch(s, turn.Labourer, claimed.Leases); err != nil {
+		if err := dispatch(s, name, turn.Labourer, claimed.Leases); err != nil {
 			return err
 		}
 	}
 }
 
-func dispatch(s *outage.Stage, labourer string, leases []string) error {
+func dispatch(s *outage.Stage, name, labourer string, leases []string) error {
 	if len(leases) == 0 {
 		return nil
 	}
 	o := s.Services().Orchestrator
 	_, err := o.Dispatch(ctx, labourer, leases)
 	if err != nil {
-		_, undone := o.GiveBack(ctx, labourer, leases)
+		_, undone := o.GiveBack(ctx, name, labourer, leases)
 		return errors.Join(err, undone)
 	}
 	return nil

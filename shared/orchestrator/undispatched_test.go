@@ -71,7 +71,7 @@ func newYard(t *testing.T, jobs ...string) *yard {
 // claim is the leases of a claim.
 func (y *yard) claim(t *testing.T) []string {
 	t.Helper()
-	claimed, err := y.Claim(t.Context(), "hasty", 1)
+	claimed, err := y.Claim(t.Context(), "execution", "hasty", 1)
 	require.NoError(t, err)
 	return claimed.Leases
 }

@@ -86,10 +86,22 @@ func Holding(leases []Lease, id task.ID, attempt int) (Lease, bool) {
 
 // State is what fences the claims of a labourer, and what its owner has said of it.
 type State struct {
-	Version       int // 0: no state has been written yet
-	Paused        bool
-	ClaimingUntil time.Time // somebody is about to claim; others give way until then
-	Trouble       *Trouble
+	Version int // 0: no state has been written yet
+	Paused  bool
+	Hold    Hold
+	Trouble *Trouble
+}
+
+// Hold is who is about to claim, or has claimed and comes back when it has dispatched. The zero Hold is nobody's.
+type Hold struct {
+	By    string    // the execution
+	Until time.Time // others give way until then
+}
+
+// KeepsOff tells whether this execution has to give way now. Nobody gives way to himself: who does not know whether he came to hold a
+// labourer tries again.
+func (h Hold) KeepsOff(execution string, now time.Time) bool {
+	return h.By != execution && h.Until.After(now)
 }
 
 // Trouble is why the last dispatch could not reach the target.

@@ -40,7 +40,7 @@ var mutations = []struct {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
 		}
 	})},
-	{"leases are read before the version", []string{"G3", "G7"}, 348, Options{Rewire: func(s *memory.Services) {
+	{"leases are read before the version", []string{"G3", "G7"}, 940, Options{Rewire: func(s *memory.Services) {
 		s.Orchestrator.Control = &leasesFirst{Control: s.Orchestrator.Control}
 	}}},
 	{"leases are read eventually consistent", []string{"G3"}, 2, Options{Tamper: func(c memory.Clients) memory.Clients {

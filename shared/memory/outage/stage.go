@@ -74,13 +74,13 @@ func (s *Stage) HandOut(t require.TestingT, labourer string) int {
 	all, round := 0, 0
 	for {
 		o := s.Services().Orchestrator
-		assessed, err := o.Assess(context.Background(), labourer, round)
+		assessed, err := o.Assess(context.Background(), "hand-out", labourer, round)
 		require.NoError(t, err)
 		if !assessed.Start {
 			return all
 		}
 		round = assessed.Round
-		claimed, err := o.Claim(context.Background(), labourer, round)
+		claimed, err := o.Claim(context.Background(), "hand-out", labourer, round)
 		require.NoError(t, err)
 		if claimed.Claimed == 0 {
 			return all
