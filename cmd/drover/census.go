@@ -110,7 +110,7 @@ func (c *census) ofJob(ctx context.Context, j ledger.Job, see visit) (bool, erro
 	// The progress is written some time after the tasks themselves: where it is not final yet, a job's tasks are looked at themselves, as far
 	// as they are not too many.
 	if c.status != "" && (view.JobOf(j, nil).Finished() || len(parts) > exactSegments) {
-		progress, err := c.jobs.Progress(ctx, j.ID)
+		progress, err := c.jobs.Progress(ctx, j)
 		if err != nil {
 			return false, err
 		}

@@ -57,7 +57,7 @@ func (s *stack) line(ctx context.Context, record ledger.Job, segments int) (view
 	if line.Finished() || segments >= 0 && record.Segments() > segments {
 		return line, nil
 	}
-	progress, err := s.jobs.Progress(ctx, record.ID)
+	progress, err := s.jobs.Progress(ctx, record)
 	if err != nil {
 		return line, err
 	}

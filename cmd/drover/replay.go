@@ -120,7 +120,7 @@ func (s *shell) replayable(ctx context.Context, st *stack, dead []task.Task) err
 			return fmt.Errorf("job %s, whose task %s is, is %s: its tasks stay dead", id, tasks[0].ID, standing(record, found))
 		}
 		for look := 1; ; look++ {
-			progress, err := st.jobs.Progress(ctx, id)
+			progress, err := st.jobs.Progress(ctx, record)
 			if err != nil {
 				return err
 			}

@@ -190,7 +190,7 @@ func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, erro
 		if found && job.State == ledger.Rejected {
 			return job, fmt.Errorf("job %s was rejected: %s: %s", id, job.ErrorField, job.ErrorReason)
 		}
-		c, err := d.stack.count(ctx, id, of)
+		c, err := d.stack.count(ctx, job, of)
 		if err != nil {
 			return job, err
 		}
@@ -211,9 +211,9 @@ func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, erro
 }
 
 // count is where the tasks of a job are. The job is the only one of its labourer.
-func (s *stack) count(ctx context.Context, id string, of plan) (counts, error) {
+func (s *stack) count(ctx context.Context, job ledger.Job, of plan) (counts, error) {
 	c := counts{total: of.tasks}
-	progress, err := s.jobs.Progress(ctx, id)
+	progress, err := s.jobs.Progress(ctx, job)
 	if err != nil {
 		return c, err
 	}

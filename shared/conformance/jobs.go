@@ -55,7 +55,7 @@ func RunJobs(t *testing.T, open func(*testing.T) Stores) {
 
 func newJob(total int) ledger.Job {
 	return ledger.Job{ID: unique("job"), Labourer: "labourer", State: ledger.Scheduling, Text: []byte(`{"labourer":"labourer"}`), Fingerprint: "f1",
-		SubmittedAt: noon, Total: total, Owner: "me", OwnedUntil: noon.Add(time.Minute), Generation: 1}
+		SubmittedAt: noon, RecordedAt: noon, Total: total, Owner: "me", OwnedUntil: noon.Add(time.Minute), Generation: 1}
 }
 
 func get(t *testing.T, j Jobs, id string) ledger.Job {
@@ -174,7 +174,7 @@ func jobMissing(t *testing.T, s Stores) {
 	_, found, err := s.Jobs.Get(t.Context(), unique("none"))
 	require.NoError(t, err)
 	require.False(t, found)
-	progress, err := s.Jobs.Progress(t.Context(), unique("none"))
+	progress, err := s.Jobs.Progress(t.Context(), newJob(1))
 	require.NoError(t, err)
 	require.Empty(t, progress)
 }
@@ -345,7 +345,7 @@ func records(t *testing.T, s Stores) {
 
 	want := ledger.Progress{JobID: job.ID, Segment: at, Completed: []int{1, 2, 3}, Dead: []int{7, 263}, Cancelled: []int{9}}
 	require.Equal(t, want, p)
-	all, err := s.Jobs.Progress(t.Context(), job.ID)
+	all, err := s.Jobs.Progress(t.Context(), job)
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Progress{want}, all)
 	require.Equal(t, ledger.Counts{}, get(t, s.Jobs, job.ID).Counts, "nothing is entered yet")
@@ -451,7 +451,7 @@ func rollsAll(t *testing.T, s Stores) {
 	require.Equal(t, len(racers), race(t, errJob, racers...))
 
 	require.Equal(t, ledger.Counts{Completed: len(racers)}, get(t, s.Jobs, job.ID).Counts)
-	all, err := s.Jobs.Progress(t.Context(), job.ID)
+	all, err := s.Jobs.Progress(t.Context(), job)
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 }
@@ -463,7 +463,7 @@ func progressApart(t *testing.T, s Stores) {
 	require.NoError(t, s.Jobs.Create(t.Context(), longer))
 	record(t, s, longer, ledger.Ends{task.Completed: {0}})
 
-	progress, err := s.Jobs.Progress(t.Context(), job.ID)
+	progress, err := s.Jobs.Progress(t.Context(), job)
 
 	require.NoError(t, err)
 	require.Empty(t, progress)

@@ -105,7 +105,7 @@ func (m mortal) entry(dead []task.Task, due time.Time) queue.Entry {
 
 func (m mortal) progress(t *testing.T, s Stores) ledger.Progress {
 	t.Helper()
-	all, err := s.Jobs.Progress(t.Context(), m.job.ID)
+	all, err := s.Jobs.Progress(t.Context(), m.job)
 	require.NoError(t, err)
 	require.Len(t, all, 1)
 	return all[0]

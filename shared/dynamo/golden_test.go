@@ -400,7 +400,7 @@ func TestGoldenHealth(t *testing.T) {
 }
 
 func oneJob() ledger.Job {
-	return ledger.Job{ID: "nightly-2026-11-22", Labourer: "some_function", State: ledger.Scheduling, SubmittedAt: noon, Total: 300, Generation: 1,
+	return ledger.Job{ID: "nightly-2026-11-22", Labourer: "some_function", State: ledger.Scheduling, SubmittedAt: noon, RecordedAt: noon, Total: 300, Generation: 1,
 		Text: []byte(`{"labourer":"some_function","period":"last_3_days","isolate_days":true}`), Fingerprint: "0123456789abcdef0123456789abcdef",
 		Owner: "invocation", OwnedUntil: noon.Add(time.Minute), NotBefore: noon.Add(time.Hour), ChunkableAttrs: []string{"section", "store"}}
 }
@@ -486,7 +486,7 @@ func TestGoldenProgress(t *testing.T) {
 
 	again := golden(t, "progress", s)
 
-	read, err := again.jobs.Progress(t.Context(), j.ID)
+	read, err := again.jobs.Progress(t.Context(), j)
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Progress{p}, read)
 }

@@ -47,7 +47,7 @@ func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
 		delete(it, "text")
 		long := jobKey(job.ID, textItem+"#"+job.Fingerprint)
 		long["text"] = &types.AttributeValueMemberB{Value: text}
-		long["expires_at"] = num(job.SubmittedAt.Add(2 * j.Retention).Unix())
+		long["expires_at"] = num(job.RecordedAt.Add(2 * j.Retention).Unix())
 		if _, err := putItem(ctx, j.API, &dynamodb.PutItemInput{TableName: &j.Table, Item: long}); err != nil {
 			return fmt.Errorf("storing the text of job %s, %w", job.ID, err)
 		}
@@ -150,7 +150,7 @@ func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledge
 		}
 	}
 	if update == "" {
-		return j.progress(ctx, jobID, s)
+		return j.ProgressIn(ctx, jobID, s)
 	}
 	out, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(jobID, segmentPrefix+string(s)), ReturnValues: types.ReturnValueAllNew,
@@ -162,8 +162,8 @@ func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledge
 	return readProgress(out.Attributes), nil
 }
 
-// progress reads the progress of one segment, strongly consistent.
-func (j Jobs) progress(ctx context.Context, jobID string, s segment.ID) (ledger.Progress, error) {
+// ProgressIn reads a job's progress in one segment, strongly consistent.
+func (j Jobs) ProgressIn(ctx context.Context, jobID string, s segment.ID) (ledger.Progress, error) {
 	out, err := j.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &j.Table, Key: jobKey(jobID, segmentPrefix+string(s)), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return ledger.Progress{}, fmt.Errorf("reading the progress of job %s in segment %s, %w", jobID, s, err)
@@ -175,7 +175,7 @@ func (j Jobs) progress(ctx context.Context, jobID string, s segment.ID) (ledger.
 }
 
 // Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else. From then on the progress
-// is kept for the retention: longer than the stream tells of its tasks, and no longer than its job's record, whose id may be used again then.
+// is kept for the retention, which is longer than the stream tells of its tasks.
 func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	is := p.Counts()
 	change := is.Minus(p.Rolled)
@@ -214,22 +214,22 @@ func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at
 	return jobChanged(err, "finishing job "+job.ID)
 }
 
-// Progress reads the progress of all segments of a job of which a task has ended.
-func (j Jobs) Progress(ctx context.Context, jobID string) ([]ledger.Progress, error) {
+// Progress reads the progress of all segments of a job of which a task has ended, strongly consistent, in the order of the segments' ids.
+func (j Jobs) Progress(ctx context.Context, job ledger.Job) ([]ledger.Progress, error) {
 	items, err := query(ctx, j.API, dynamodb.QueryInput{
 		TableName: &j.Table, ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("job_id = :job AND begins_with(#item, :prefix)"),
 		ExpressionAttributeNames:  map[string]string{"#item": "item"},
-		ExpressionAttributeValues: item{":job": str(jobID), ":prefix": str(segmentPrefix)},
+		ExpressionAttributeValues: item{":job": str(job.ID), ":prefix": str(segmentPrefix)},
 	}, 0)
 	if err != nil {
-		return nil, fmt.Errorf("reading the progress of job %s, %w", jobID, err)
+		return nil, fmt.Errorf("reading the progress of job %s, %w", job.ID, err)
 	}
 	out := make([]ledger.Progress, len(items))
 	for i, it := range items {
 		out[i] = readProgress(it)
 	}
-	return out, nil
+	return job.Own(out), nil
 }
 
 // Month lists the ids of the jobs submitted in a month (UTC), the newest first. It is eventually consistent.
@@ -315,7 +315,7 @@ func jobItem(j ledger.Job, retention time.Duration) item {
 			it[name] = num(n)
 		}
 	}
-	for name, t := range map[string]time.Time{"not_before": j.NotBefore, "owned_until": j.OwnedUntil, "finished_at": j.FinishedAt} {
+	for name, t := range map[string]time.Time{"recorded_at": j.RecordedAt, "not_before": j.NotBefore, "owned_until": j.OwnedUntil, "finished_at": j.FinishedAt} {
 		if !t.IsZero() {
 			it[name] = millis(t)
 		}
@@ -344,7 +344,7 @@ func readJob(it item) (ledger.Job, error) {
 	return ledger.Job{
 		ChunkableAttrs: attrs,
 		ID:             it.str("job_id"), Labourer: it.str("labourer"), State: ledger.State(it.str("state")), Cancelling: it.bool("cancelling"), Text: text,
-		Fingerprint: it.str("fingerprint"), SubmittedAt: it.time("submitted_at"), NotBefore: it.time("not_before"),
+		Fingerprint: it.str("fingerprint"), SubmittedAt: it.time("submitted_at"), RecordedAt: it.time("recorded_at"), NotBefore: it.time("not_before"),
 		Total: int(it.num("total")), Cursor: int(it.num("cursor")), Segment: segment.ID(it.str("segment")), First: int(it.num("first")),
 		Owner: it.str("owner"), OwnedUntil: it.time("owned_until"),
 		Counts:     ledger.Counts{Completed: int(it.num("completed")), Dead: int(it.num("dead")), Cancelled: int(it.num("cancelled"))},

@@ -58,6 +58,7 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 		writes = append(writes, types.TransactWriteItem{Update: &types.Update{TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression,
 			ConditionExpression: u.ConditionExpression, ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues}})
 	}
+	// The progress is needed until the job has ended again; rolling it dates its end anew.
 	// What is taken back stands on both sets: two replays of different tasks must not count on the same sums.
 	condition := "(" + rolledCondition(p.Rolled) + ") AND "
 	values := item{":lives": intSet(lives), ":was": rolled(p.Rolled)}
@@ -68,7 +69,7 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 		values[":replayed"] = num(len(p.Replayed))
 	}
 	progress := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, segmentPrefix+string(p.Segment)),
-		UpdateExpression: aws.String("ADD replayed :lives"), ConditionExpression: &condition, ExpressionAttributeValues: values}
+		UpdateExpression: aws.String("REMOVE expires_at ADD replayed :lives"), ConditionExpression: &condition, ExpressionAttributeValues: values}
 	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
 		UpdateExpression: aws.String("SET #state = :scheduled"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
 		ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled))}}
@@ -80,7 +81,7 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 		record.ExpressionAttributeValues[":one"] = num(1)
 	}
 	if back := p.Reviving(len(dead)); back.Dead > 0 {
-		progress.UpdateExpression = aws.String("SET rolled = :is ADD replayed :lives")
+		progress.UpdateExpression = aws.String("SET rolled = :is REMOVE expires_at ADD replayed :lives")
 		progress.ExpressionAttributeValues[":is"] = rolled(p.Rolled.Minus(back))
 		update := *record.UpdateExpression
 		if job.State == ledger.Completed {

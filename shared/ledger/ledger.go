@@ -7,6 +7,8 @@ package ledger
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/drover-run/drover/shared/event"
@@ -55,6 +57,7 @@ type Job struct {
 	Text        []byte // the SubmitJob as it came
 	Fingerprint string // tells the same job from another one under the same id
 	SubmittedAt time.Time
+	RecordedAt  time.Time // when the record was made; zero: before this was kept
 	NotBefore   time.Time // when the tasks become due; zero: at once
 
 	// ChunkableAttrs is the schema by which the job was planned: it may be applied anew while the job is being created.
@@ -101,7 +104,27 @@ func (j Job) SegmentAt(ordinal int) (segment.ID, segment.Numbers) {
 	if ordinal == 0 && j.Segment != "" {
 		return j.Segment, segment.Range(j.First, j.First+size-1)
 	}
-	return segment.IDOf(j.ID, ordinal), segment.Range(0, size-1)
+	return segment.IDOf(j.submission(), ordinal), segment.Range(0, size-1)
+}
+
+// submission tells the job from all others, also from one that had its id before: a record is made where there is none, so of two under one
+// id the later was made when the earlier had been deleted, which is long after. What is left of the earlier job, tasks and progress, workers
+// that tell of its tasks, executions that are called after them, must not be taken for this one's.
+func (j Job) submission() string {
+	if j.RecordedAt.IsZero() {
+		return j.ID
+	}
+	return j.ID + "\x00" + strconv.FormatInt(j.RecordedAt.UnixMilli(), 10)
+}
+
+// Own is what of these is progress of the job, and not of one that had its id before.
+func (j Job) Own(progress []Progress) []Progress {
+	mine := make(map[segment.ID]bool, j.Segments())
+	for ordinal := range j.Segments() {
+		id, _ := j.SegmentAt(ordinal)
+		mine[id] = true
+	}
+	return slices.DeleteFunc(progress, func(p Progress) bool { return !mine[p.Segment] })
 }
 
 // SizeOf is how many of the job's tasks lie in one of its segments.
@@ -120,6 +143,14 @@ func (j Job) SizeOf(s segment.ID) int {
 func (j Job) TaskAt(k int) task.ID {
 	id, numbers := j.SegmentAt(k / segment.Size)
 	return task.ID{Segment: id, N: numbers.Min() + k%segment.Size}
+}
+
+// Revived is the job after some of its dead have come back to life: if it had ended, another generation of it is under way.
+func (j Job) Revived() Job {
+	if j.State == Completed {
+		j.State, j.Generation = Scheduled, j.Generation+1
+	}
+	return j
 }
 
 // Progress is what has become of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. They only grow, so
@@ -143,6 +174,13 @@ func (p Progress) Counts() Counts {
 // totals than there are then. Who died after the segment was rolled is not in them.
 func (p Progress) Reviving(dead int) Counts {
 	return Counts{Dead: max(0, p.Rolled.Dead-(p.Counts().Dead-dead))}
+}
+
+// Revived is the progress after these of the dead have come back to life.
+func (p Progress) Revived(lives []int) Progress {
+	p.Rolled = p.Rolled.Minus(p.Reviving(len(lives)))
+	p.Replayed = append(slices.Clip(p.Replayed), lives...)
+	return p
 }
 
 // Numbers is the task numbers behind these lives.

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +30,29 @@ func TestWhereTheTasksOfAJobLie(t *testing.T) {
 	require.Equal(t, task.ID{Segment: segment.IDOf("nightly", 0), N: 255}, job.TaskAt(255))
 	require.Equal(t, task.ID{Segment: segment.IDOf("nightly", 1), N: 0}, job.TaskAt(256))
 	require.Equal(t, task.ID{Segment: segment.IDOf("nightly", 2), N: 87}, job.TaskAt(599))
+}
+
+// TestTheSegmentsOfTwoJobsUnderOneIDAreOthers, also where the job is the same, of the same event.
+func TestTheSegmentsOfTwoJobsUnderOneIDAreOthers(t *testing.T) {
+	first := ledger.Job{ID: "nightly", Total: 600, SubmittedAt: noon, RecordedAt: noon}
+	second := first
+	second.RecordedAt = noon.Add(720 * time.Hour)
+	again := second
+
+	seen := map[segment.ID]bool{}
+	var progress []ledger.Progress
+	for _, job := range []ledger.Job{first, second, {ID: "nightly", Total: 600}} {
+		for ordinal := range job.Segments() {
+			id, _ := job.SegmentAt(ordinal)
+			require.False(t, seen[id])
+			seen[id] = true
+			progress = append(progress, ledger.Progress{JobID: "nightly", Segment: id})
+		}
+	}
+	require.Equal(t, second.TaskAt(300), again.TaskAt(300))
+	require.Equal(t, progress[3:6], second.Own(slices.Clone(progress)))
+	shared := ledger.Job{ID: "small", Total: 3, Segment: progress[1].Segment, First: 40}
+	require.Equal(t, progress[1:2], shared.Own(slices.Clone(progress)))
 }
 
 func TestASmallJobMayLieInTheSegmentOfAnother(t *testing.T) {

@@ -27,7 +27,7 @@ type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	GetAll(ctx context.Context, ids []string) ([]ledger.Job, error)
 	Month(ctx context.Context, month time.Time) ([]string, error)
-	Progress(ctx context.Context, jobID string) ([]ledger.Progress, error)
+	Progress(ctx context.Context, job ledger.Job) ([]ledger.Progress, error)
 }
 
 // Tasks is the tasks.
@@ -154,7 +154,11 @@ const tries = 10
 func (s Service) job(ctx context.Context, id string, wanted map[segment.ID]segment.Numbers, began time.Time) error {
 	revived := false
 	for lost := 0; lost < tries; {
-		progress, err := s.Jobs.Progress(ctx, id)
+		job, found, err := s.Jobs.Get(ctx, id)
+		if err != nil || !found {
+			return err
+		}
+		progress, err := s.Jobs.Progress(ctx, job)
 		if err != nil {
 			return err
 		}
@@ -178,10 +182,6 @@ func (s Service) job(ctx context.Context, id string, wanted map[segment.ID]segme
 		}
 		if !revived {
 			return nil
-		}
-		job, _, err := s.Jobs.Get(ctx, id)
-		if err != nil {
-			return err
 		}
 		return s.Bus.Publish(ctx, event.TasksDue("replay/"+id, job.Labourer))
 	}

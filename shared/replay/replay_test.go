@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/assistant"
@@ -176,6 +178,98 @@ func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
 		require.Equal(t, ledger.Completed, j.State, "at request %d", at)
 		require.Equal(t, ledger.Counts{Completed: 300}, j.Counts, "at request %d", at)
 		require.Contains(t, outage.Picture(s.Stack), fmt.Sprintf("fact JobCompleted/nightly/%d", j.Generation), "at request %d", at)
+	}
+}
+
+// retention is for how long the functions keep what has ended.
+const retention = 30 * 24 * time.Hour
+
+// expire has DynamoDB delete what is due to go.
+func expire(s *outage.Stage) {
+	for _, table := range []string{memory.TasksTable, memory.ControlTable, memory.JobsTable} {
+		s.DynamoDB.Expire(table, "expires_at", s.World.Now())
+	}
+}
+
+// TestG5AReplayShortlyBeforeTheRetentionIsOverEndsLikeAnyOther: what the job needs until it ends again is not deleted meanwhile.
+func TestG5AReplayShortlyBeforeTheRetentionIsOverEndsLikeAnyOther(t *testing.T) {
+	s := died(t)
+	s.Pass(retention - time.Hour)
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+	s.Pass(48 * time.Hour)
+
+	expire(s)
+
+	require.Equal(t, 2, end(t, s, "f", none))
+	j := record(t, s, "nightly")
+	require.Equal(t, ledger.Completed, j.State)
+	require.Equal(t, ledger.Counts{Completed: 5}, j.Counts)
+	s.Pass(retention + time.Hour)
+	expire(s)
+	require.Empty(t, s.DynamoDB.Items(memory.TasksTable))
+	require.Empty(t, s.DynamoDB.Items(memory.JobsTable))
+}
+
+// TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn: DynamoDB deletes what is due to go in any order and some days late, so the record of the earlier
+// job may be gone, and its id free, while its tasks or its progress are still there.
+func TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn(t *testing.T) {
+	for name, gone := range map[string][]string{
+		"only the record is deleted":            {memory.JobsTable + "/job"},
+		"the record and the tasks are deleted":  {memory.JobsTable + "/job", memory.TasksTable + "/"},
+		"the record and progress are deleted":   {memory.JobsTable + "/"},
+		"all that was due to go is deleted":     {memory.JobsTable + "/", memory.TasksTable + "/"},
+		"the record of one with a shared place": {memory.JobsTable + "/job"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stage(t)
+			batch := []scheduler.Message{outage.Command("a", "SubmitJob", job("nightly", "f", 5))}
+			if strings.Contains(name, "shared") {
+				batch = []scheduler.Message{outage.Command("b", "SubmitJob", job("other", "f", 3)), batch[0]}
+			}
+			submit := func() {
+				failed, summary := s.Services().Scheduler.Handle(ctx, "invocation", batch)
+				require.Empty(t, failed, "%v", summary.Errors)
+			}
+			submit()
+			first := end(t, s, "f", func(n int) bool { return n%2 == 0 })
+			require.Equal(t, ledger.Completed, record(t, s, "nightly").State)
+			before := record(t, s, "nightly").Counts
+			s.Pass(retention + time.Minute)
+			for _, one := range gone {
+				table, item, _ := strings.Cut(one, "/")
+				for _, it := range s.DynamoDB.Items(table) {
+					name, _ := it["item"].(*types.AttributeValueMemberS)
+					key := memory.Item{"segment": it["segment"], "n": it["n"]}
+					if table == memory.JobsTable {
+						key = memory.Item{"job_id": it["job_id"], "item": it["item"]}
+					}
+					if item == "" || name.Value == item {
+						_, err := s.DynamoDB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key})
+						require.NoError(t, err)
+					}
+				}
+			}
+
+			submit() // the very same event
+
+			require.Equal(t, 0, record(t, s, "nightly").Counts.Sum())
+			require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+			require.Equal(t, ledger.Scheduled, record(t, s, "nightly").State, "it has no dead")
+			require.Equal(t, first, end(t, s, "f", func(n int) bool { return n%2 == 0 }))
+			require.Equal(t, before, record(t, s, "nightly").Counts)
+			require.Equal(t, ledger.Completed, record(t, s, "nightly").State)
+			s.Pass(time.Minute)
+			require.NoError(t, replay(s, "invocation", `{"job_id": "nightly", "replay_id": "again"}`))
+			require.Equal(t, before.Dead, record(t, s, "nightly").Open(), "its own dead")
+			require.Equal(t, before.Dead, end(t, s, "f", none))
+			require.Equal(t, ledger.Counts{Completed: 5}, record(t, s, "nightly").Counts)
+			seen := map[string]bool{}
+			for _, h := range s.Handed(t, "f") {
+				key := fmt.Sprint(h.TaskID, h.Attempt)
+				require.False(t, seen[key], "attempt %d of task %s was started twice", h.Attempt, h.TaskID)
+				seen[key] = true
+			}
+		})
 	}
 }
 

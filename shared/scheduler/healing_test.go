@@ -37,7 +37,7 @@ func TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsCutOff(t *testing.T) {
 
 		cut.Off()
 		require.True(t, woken(d, before, "f"), "the orchestrator is not woken")
-		return outage.Picture(d.Stack) + fmt.Sprint(created(t, d))
+		return picture(t, d, "nightly") + fmt.Sprint(created(t, d))
 	})
 }
 
@@ -351,7 +351,7 @@ func TestG1G2AJobIsHandedOnNearTheDeadline(t *testing.T) {
 
 		cut.Off()
 		require.Len(t, created(t, d)["nightly"], 1300)
-		return outage.Picture(d.Stack)
+		return picture(t, d, "nightly")
 	})
 	require.Greater(t, most, 2, "no job was handed on")
 }

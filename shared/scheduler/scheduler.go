@@ -200,7 +200,7 @@ func (r *run) submit(ctx context.Context, e event.Envelope, m Message) (*creatio
 		at = r.Now()
 	}
 	record := ledger.Job{ID: e.ID, State: ledger.Scheduling, Text: e.Detail, Generation: 1, SubmittedAt: at.UTC().Truncate(time.Millisecond),
-		Fingerprint: fingerprint(e.Detail)}
+		RecordedAt: r.Now().UTC().Truncate(time.Millisecond), Fingerprint: fingerprint(e.Detail)}
 	asked, err := job.Parse(e.Detail)
 	if asked.ID != "" {
 		record.ID = asked.ID

@@ -15,6 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/scheduler"
 	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
@@ -117,6 +118,21 @@ func facts(d *memory.Drover) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// picture is that of the stack, with the segments of a job called by their place in it: their ids are those of the moment at which it was recorded.
+func picture(t require.TestingT, d *memory.Drover, jobID string) string {
+	job, found, err := d.Job(jobID)
+	require.NoError(t, err)
+	require.True(t, found)
+	out := outage.Picture(d.Stack)
+	for ordinal := range job.Segments() {
+		at, _ := job.SegmentAt(ordinal)
+		out = strings.ReplaceAll(out, string(at), fmt.Sprintf("%s-%d", jobID, ordinal))
+	}
+	lines := strings.Split(out, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 // woken tells whether the orchestrator was told of work for a labourer since the number-th event.
