@@ -45,9 +45,9 @@ func TestARangeThatIsNoneIsRefusedAtItsEnd(t *testing.T) {
 	for _, c := range []struct{ name, from, to, zone, field, reason string }{
 		{"backwards", "2026-02-01", "2026-01-31", "", "to", `"2026-01-31" is before from, which is "2026-02-01"`},
 		{"backwards in time", "2026-01-01T05:00:00Z", "2026-01-01T04:59:59Z", "", "to", "is before from"},
-		{"no such date", "2026-02-30", "2026-03-01", "", "from", `"2026-02-30" has the form of a date or a time, but there is none such; want a date`},
-		{"no such leap day", "2026-02-28", "2026-02-29", "", "to", `"2026-02-29" has the form of a date or a time, but there is none such`},
-		{"a 25th hour", "2026-02-28", "2026-02-28T24:00:00+01:00", "", "to", "but there is none such"},
+		{"no such date", "2026-02-30", "2026-03-01", "", "from", `"2026-02-30" is a date or a time that does not exist; want a date`},
+		{"no such leap day", "2026-02-28", "2026-02-29", "", "to", `"2026-02-29" is a date or a time that does not exist`},
+		{"a 25th hour", "2026-02-28", "2026-02-28T24:00:00+01:00", "", "to", "does not exist; want a date"},
 		{"letters in place of digits", "2026-02-XX", "2026-03-01", "", "from", `"2026-02-XX" is not a date or a time`},
 		{"a word", "2026-02-01", "yesterday", "", "to", `"yesterday" is not a date or a time`},
 		{"nothing", "", "2026-03-01", "", "from", "is empty; want a date"},

@@ -41,7 +41,7 @@ func parseMoment(field, text string) (moment, error) {
 	case strings.TrimSpace(text) == "":
 		return m, refuse(field, "is empty; %s", wanted)
 	case shaped.MatchString(text):
-		return m, refuse(field, "%s has the form of a date or a time, but there is none such; %s", quote(text), wanted)
+		return m, refuse(field, "%s is a date or a time that does not exist; %s", quote(text), wanted)
 	}
 	return m, refuse(field, "%s is not a date or a time; %s", quote(text), wanted)
 }

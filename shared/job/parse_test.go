@@ -148,7 +148,7 @@ func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
 		{"range without end", `{"labourer": "w", "period": {"from": "2026-01-01"}}`, "period.to", "is missing"},
 		{"range with more", `{"labourer": "w", "period": {"from": "2026-01-01", "till": "2026-01-01"}}`, "period.till", "want from and to"},
 		{"range of numbers", `{"labourer": "w", "period": {"from": 1, "to": 2}}`, "period.from", "is 1; want the text of a date"},
-		{"range of no date", `{"labourer": "w", "period": {"from": "2026-01-01", "to": "2026-13-01"}}`, "period.to", `"2026-13-01" has the form of a date or a time, but there is none such`},
+		{"range of no date", `{"labourer": "w", "period": {"from": "2026-01-01", "to": "2026-13-01"}}`, "period.to", `"2026-13-01" is a date or a time that does not exist`},
 		{"range backwards", `{"labourer": "w", "period": {"from": "2026-01-02", "to": "2026-01-01"}}`, "period.to", "is before from"},
 		{"before time began", `{"labourer": "w", "period": "last_99999999999_days"}`, "period", "before the year 0001"},
 		{"start a number", `{"labourer": "w", "not_before": 1764000000}`, "not_before", "is 1764000000; want the text of a date or time"},
