@@ -59,7 +59,8 @@
 //	enter     progress' sets, then {progress rolled, job's totals}            scavenger
 //
 // A failed task stays in its lease until what follows is durable. So a crash anywhere leaves it where somebody looks: the stream comes
-// again, and past the lease's end the reaper finds it.
+// again, and past the lease's end the reaper finds it. An end that the stream has given up is still in the task's item: drover redrive
+// writes that once more, and the stream tells of it again.
 //
 // # Wakes
 //

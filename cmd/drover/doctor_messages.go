@@ -20,7 +20,7 @@ var deadLetters = []struct{ name, output, holds, fix string }{
 	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or taken in",
 		"read them (the attribute reason says why) and mend the workers that sent them; their tasks are tried again when their leases end"},
 	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger could not take in",
-		"read them: they name the shard and the sequence numbers, and the scavenger's log says why it failed"},
+		"mend what the scavenger's log complains of, then drover redrive, which takes them in from the tasks table, and delete the messages; they name a task, or a place in the stream"},
 	{"events' failures", "EventFailuresQueueUrl", "events that a rule could not deliver",
 		"read them: each says which rule and target failed, and why; commands among them have to be put on the bus again"},
 }

@@ -102,7 +102,7 @@ Exit codes: 0 done, 1 it failed, 2 bad usage or bad input.`,
 		}
 	}
 	add("pure", newValidate, newPlan, newAssess)
-	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newPause, newResume)
+	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume)
 	add("look", newJob, newJobs, newTask, newTasks, newDead, newLabourer, newLabourers, newWatch, newDoctor)
 	return root
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,12 +77,8 @@ func (w search) days(now time.Time, retention string) []time.Time {
 	if !w.day.IsZero() {
 		return []time.Time{w.day}
 	}
-	kept, err := strconv.Atoi(retention)
-	if err != nil {
-		kept = defaultRetention
-	}
 	var days []time.Time
-	for back := -1; back <= kept+searchedBeyond; back++ {
+	for back := -1; back <= retentionDays(retention)+searchedBeyond; back++ {
 		days = append(days, now.UTC().AddDate(0, 0, -back))
 	}
 	return days

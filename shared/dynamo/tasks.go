@@ -164,7 +164,7 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 	if err != nil {
 		return nil, fmt.Errorf("encoding task %s, %w", after.ID, err)
 	}
-	names, values := map[string]string{}, item{}
+	condition, names, values := asRead(was)
 	var set, remove string
 	for _, name := range closingAttributes {
 		value, keep := is[name]
@@ -185,16 +185,6 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 	}
 	if remove != "" {
 		expression += " REMOVE " + remove[2:]
-	}
-	condition := "attribute_exists(n)"
-	for _, name := range []string{"status", "attempt", "life"} {
-		names["#"+name] = name
-		if value, had := was[name]; had {
-			condition += " AND #" + name + " = :was_" + name
-			values[":was_"+name] = value
-		} else {
-			condition += " AND attribute_not_exists(#" + name + ")"
-		}
 	}
 	return &dynamodb.UpdateItemInput{
 		TableName: &t.Table, Key: taskKey(after.ID), UpdateExpression: &expression, ConditionExpression: &condition,

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/worker"
+)
+
+const wide = `
+labourers:
+  shop:
+    target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/shop"}
+    max_simultaneous_invocations: 400
+    max_attempts: 1
+job_schemas:
+  default: {chunkable_attrs: [[section, {}]]}
+`
+
+// sections is a job of n tasks, of which some die.
+func sections(id string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	return fmt.Sprintf(`{"job_id": %q, "labourer": "shop", "sections": [%s], "isolate_sections": true}`, id, strings.Join(names, ","))
+}
+
+func someDie(_ context.Context, t worker.Task) (any, error) {
+	if strings.Contains(string(t.Payload), `7]`) {
+		return nil, worker.Permanent(errors.New("no such section"))
+	}
+	return map[string]bool{"ok": true}, nil
+}
+
+// breaking has a function fail whenever the world asks for it.
+func (g *ground) breaking(function string, fails func() bool) {
+	invoke := g.Invoke
+	g.Invoke = func(i memory.Invocation) {
+		if i.Function == function && fails() {
+			i.Done(nil, errors.New("out of order"))
+			return
+		}
+		invoke(i)
+	}
+}
+
+// told is the ids of facts of a type, with how often each was told.
+func (g *ground) told(kind string) map[string]int {
+	out := map[string]int{}
+	for _, e := range g.Facts(kind) {
+		id, _, _ := strings.Cut(strings.TrimPrefix(string(e.Detail), `{"id":"`), `"`)
+		out[id]++
+	}
+	return out
+}
+
+// TestG1G5EndsThatWereThrownAwayAreTakenInByRedrive: the scavenger failed until the stream had given up all that came, or what came after a while;
+// two days later, when the stream has forgotten, it is counted, archived and told of, once, and the jobs end.
+func TestG1G5EndsThatWereThrownAwayAreTakenInByRedrive(t *testing.T) {
+	for name, c := range map[string]struct{ tasks, taken int }{"all": {20, 0}, "those of a second segment": {270, 3}, "all but some": {20, 1}} {
+		t.Run(name, func(t *testing.T) {
+			g := healthy(t)
+			require.NoError(t, g.Apply(wide))
+			require.NoError(t, g.Worker("shop", time.Second, someDie))
+			broken, calls := true, 0
+			g.breaking("scavenger", func() bool {
+				calls++
+				return broken && calls > c.taken
+			})
+			g.Submit(sections("nightly", c.tasks))
+			g.Submit(sections("other", 20))
+			g.RunFor(48 * time.Hour)
+			require.NotEmpty(t, g.SQS.Letters(memory.StreamFailures))
+			require.Zero(t, g.Stream.Waiting(), "the stream has nothing more to tell")
+			stuck, _, err := g.Job("nightly")
+			require.NoError(t, err)
+			require.Equal(t, ledger.Scheduled, stuck.State)
+			said := g.drover("doctor")
+			require.Equal(t, failed, said.code)
+			require.Regexp(t, `stand still: .*job nightly: \d+ tasks ended more than 2m0s ago and are not counted`, said.out)
+			require.Contains(t, said.out, "then drover redrive")
+
+			broken = false
+			require.Contains(t, g.drover("redrive").ok(), "tasks are told of again, 0 jobs are submitted again")
+			require.NoError(t, g.Run())
+
+			dead := c.tasks / 10
+			nightly := g.drover("--json", "job", "nightly").one()
+			require.Equal(t, []any{"completed", float64(c.tasks), float64(c.tasks - dead), float64(dead)}, []any{nightly["state"], nightly["total"], nightly["completed"], nightly["dead"]})
+			other := g.drover("--json", "job", "other").one()
+			require.Equal(t, []any{"completed", 18.0, 2.0}, []any{other["state"], other["completed"], other["dead"]})
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1, "JobCompleted/other/1": 1}, g.told("JobCompleted"))
+			require.Len(t, g.told("TaskDead"), dead+2)
+			archived, err := g.Archived()
+			require.NoError(t, err)
+			require.Len(t, archived, c.tasks+20, "each once")
+			require.Contains(t, g.drover("doctor").out, "none stands still")
+
+			// Nothing is left to be told, and a job that is named and has ended is told of again, under the same id.
+			after := len(g.Stream.Log())
+			require.Contains(t, g.drover("redrive").ok(), "0 tasks")
+			require.NoError(t, g.Run())
+			require.Len(t, g.Stream.Log(), after)
+			picture := outage.Picture(g.Stack)
+			require.Equal(t, map[string]any{"tasks": 1.0, "submitted": []any{}}, g.drover("--json", "redrive", "nightly").one())
+			require.NoError(t, g.Run())
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 2, "JobCompleted/other/1": 1}, g.told("JobCompleted"))
+			require.Equal(t, picture, outage.Picture(g.Stack))
+		})
+	}
+}
+
+// TestG5AJobWhoseEndWasGivenUpHalfWayEndsByRedrive: its tasks are counted, and the batch was given up before the rest was done.
+func TestG5AJobWhoseEndWasGivenUpHalfWayEndsByRedrive(t *testing.T) {
+	for name, operation := range map[string]string{"before its totals": "TransactWriteItems", "before its end": "UpdateItem", "before it is told": "PutEvents"} {
+		t.Run(name, func(t *testing.T) {
+			g := healthy(t)
+			require.NoError(t, g.Apply(wide))
+			require.NoError(t, g.Worker("shop", time.Second, well))
+			g.Submit(sections("nightly", 12))
+			g.RunFor(1500 * time.Millisecond)
+			refuse := func(_ context.Context, r memory.Request) error {
+				update, is := r.Input.(*dynamodb.UpdateItemInput)
+				if r.Operation == operation && (!is || strings.Contains(*update.UpdateExpression, "finished_at")) {
+					return errors.New("no")
+				}
+				return nil
+			}
+			g.DynamoDB.Before, g.EventBridge.Before = refuse, refuse
+			g.RunFor(8 * time.Hour)
+			require.Zero(t, g.Stream.Waiting())
+			require.NotEmpty(t, g.SQS.Letters(memory.StreamFailures))
+			require.Empty(t, g.told("JobCompleted"))
+
+			g.DynamoDB.Before, g.EventBridge.Before = nil, nil
+			g.drover("redrive", "nightly").ok()
+			require.NoError(t, g.Run())
+
+			line := g.drover("--json", "job", "nightly").one()
+			require.Equal(t, []any{"completed", 12.0}, []any{line["state"], line["completed"]})
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.told("JobCompleted"))
+		})
+	}
+}
+
+// TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive, and by submitting it again.
+func TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive(t *testing.T) {
+	for name, resume := range map[string]func(*ground){
+		"redrive": func(g *ground) {
+			require.Equal(g.t, map[string]any{"tasks": 0.0, "submitted": []any{"nightly"}}, g.drover("--json", "redrive").one())
+		},
+		"redrive by name": func(g *ground) { g.drover("redrive", "nightly").ok() },
+		"the same job":    func(g *ground) { g.drover("submit", "-", "<", sections("nightly", 520)).ok() },
+		"its dead letter": func(g *ground) { g.Deliver(memory.JobsQueue, g.SQS.Letters(memory.JobsDeadLetters)[0].Body) },
+		"redrive, and more": func(g *ground) {
+			g.drover("redrive").ok()
+			g.drover("redrive").ok()
+			g.Submit(sections("nightly", 520))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := healthy(t)
+			require.NoError(t, g.Apply(wide))
+			require.NoError(t, g.Worker("shop", time.Second, well))
+			published := 0
+			g.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+				if r.Operation != "TransactWriteItems" {
+					return nil
+				}
+				if published++; published > 1 {
+					return errors.New("killed")
+				}
+				return nil
+			}
+			g.Submit(sections("nightly", 520)) // in three segments
+			g.RunFor(30 * time.Second)
+			require.Contains(t, g.drover("doctor").out, "none stands still", "it is tried again")
+			g.RunFor(time.Hour)
+			require.Len(t, g.SQS.Letters(memory.JobsDeadLetters), 1)
+			g.DynamoDB.Before = nil
+			said := g.drover("doctor")
+			require.Contains(t, said.out, "1 stand still: job nightly: nobody creates its tasks any more, 1 of 3 segments are there")
+
+			resume(g)
+			require.NoError(t, g.Run())
+
+			line := g.drover("--json", "job", "nightly").one()
+			require.Equal(t, []any{"completed", 520.0, 520.0}, []any{line["state"], line["total"], line["completed"]})
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.told("JobCompleted"))
+			require.Contains(t, g.drover("doctor").out, "none stands still")
+		})
+	}
+}
+
+func TestRedriveOfWhatIsNotThere(t *testing.T) {
+	g := newGround(t)
+	g.openShop(time.Hour, well)
+	g.drover("redrive", "nope").fails(failed, `there is no job "nope"`)
+	g.Submit(sections("long", 5))
+	g.Submit(`{"job_id": "bad", "labourer": "nobody"}`)
+	g.RunFor(30 * time.Minute)
+	require.Contains(t, g.drover("redrive").ok(), "0 tasks are told of again, 0 jobs")
+	require.Contains(t, g.drover("redrive", "long", "bad").ok(), "0 tasks are told of again, 0 jobs", "what runs is under way")
+}
