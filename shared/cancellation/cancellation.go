@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,8 +61,23 @@ type Service struct {
 // tries is how often a lost race is run again.
 const tries = 10
 
-// Cancel carries out a CancelJob. *event.Refused: it names no job that there is.
-func (s Service) Cancel(ctx context.Context, e event.Envelope) error {
+// errLate says that the time is over.
+var errLate = errors.New("the time is over")
+
+// never is the lateness of who has no time to keep.
+func never() bool { return false }
+
+// Cancel carries out a CancelJob until late says that the time is over. rest is the command for what is left then: the same, as what is done is
+// no more in the queue. *event.Refused: it names no job that there is.
+func (s Service) Cancel(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error) {
+	err = s.cancelJob(ctx, e, late)
+	if errors.Is(err, errLate) {
+		return &e, nil
+	}
+	return nil, err
+}
+
+func (s Service) cancelJob(ctx context.Context, e event.Envelope, late func() bool) error {
 	var detail struct {
 		JobID string `json:"job_id"`
 		Force bool   `json:"force"`
@@ -89,17 +105,17 @@ func (s Service) Cancel(ctx context.Context, e event.Envelope) error {
 				return err
 			}
 		}
-		return s.carryOut(ctx, job, detail.Force)
+		return s.carryOut(ctx, job, detail.Force, late)
 	}
 	return fmt.Errorf("cancelling job %s: it changed %d times in between", detail.JobID, tries)
 }
 
-func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool) error {
-	if err := s.sweep(ctx, job); err != nil {
+func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late func() bool) error {
+	if err := s.sweep(ctx, job, 1, late); err != nil {
 		return err
 	}
 	if force {
-		if err := s.force(ctx, job); err != nil {
+		if err := s.force(ctx, job, late); err != nil {
 			return err
 		}
 	}
@@ -107,7 +123,8 @@ func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool) error
 	return err
 }
 
-// Sweep cancels what is queued of those of these jobs that are being cancelled.
+// Sweep cancels what was queued for another attempt of those of these jobs that are being cancelled. What is queued for its first one is
+// left to who cancels them, who sees it: it was queued before. It may be a million tasks, and who sweeps has other things to do.
 func (s Service) Sweep(ctx context.Context, jobIDs []string) error {
 	for _, id := range jobIDs {
 		job, found, err := s.Jobs.Get(ctx, id)
@@ -115,7 +132,7 @@ func (s Service) Sweep(ctx context.Context, jobIDs []string) error {
 			return err
 		}
 		if found && job.Cancelling {
-			if err := s.sweep(ctx, job); err != nil {
+			if err := s.sweep(ctx, job, 2, never); err != nil {
 				return err
 			}
 		}
@@ -123,30 +140,42 @@ func (s Service) Sweep(ctx context.Context, jobIDs []string) error {
 	return nil
 }
 
-func (s Service) sweep(ctx context.Context, job ledger.Job) error {
+// withdrawers is how many entries are withdrawn at the same time. They share a partition, which bears some 250 withdrawals a second.
+const withdrawers = 4
+
+// sweep cancels what is queued of a job for this attempt or a later one.
+func (s Service) sweep(ctx context.Context, job ledger.Job, attempt int, late func() bool) error {
 	mine := numbersOf(job)
 	for range tries {
 		entries, err := s.Control.Queue(ctx, job.Labourer)
 		if err != nil {
 			return err
 		}
-		raced := false
+		var raced atomic.Bool
+		g, withdrawing := errgroup.WithContext(ctx)
+		g.SetLimit(withdrawers)
 		for _, e := range entries {
 			numbers := e.Tasks.Intersect(mine[e.Segment])
-			if numbers.Empty() {
+			if numbers.Empty() || e.Attempt < attempt {
 				continue
 			}
-			_, err := s.Control.Withdraw(ctx, e, numbers)
-			if errors.Is(err, queue.ErrChanged) {
-				raced = true
-				continue
-			}
-			if err != nil {
+			g.Go(func() error {
+				if late() {
+					return errLate
+				}
+				_, err := s.Control.Withdraw(withdrawing, e, numbers)
+				if errors.Is(err, queue.ErrChanged) {
+					raced.Store(true)
+					return nil
+				}
 				return err
-			}
+			})
 		}
-		if !raced {
-			return s.cancelWithdrawn(ctx, job.Labourer, mine)
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		if !raced.Load() {
+			return s.cancelWithdrawn(ctx, job.Labourer, mine, attempt, late)
 		}
 	}
 	return fmt.Errorf("withdrawing job %s from the queue: the queue changed %d times in between", job.ID, tries)
@@ -162,14 +191,17 @@ func numbersOf(job ledger.Job) map[segment.ID]segment.Numbers {
 	return out
 }
 
-func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[segment.ID]segment.Numbers) error {
+func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[segment.ID]segment.Numbers, attempt int, late func() bool) error {
 	aside, err := s.Control.Withdrawn(ctx, labourer)
 	if err != nil {
 		return err
 	}
 	for _, e := range aside {
-		if e.Tasks.Intersect(mine[e.Segment]).Empty() {
+		if e.Tasks.Intersect(mine[e.Segment]).Empty() || e.Attempt < attempt {
 			continue
+		}
+		if late() {
+			return errLate
 		}
 		if err := s.cancel(ctx, e.Segment, e.Tasks); err != nil {
 			return err
@@ -207,7 +239,7 @@ func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numb
 }
 
 // force cancels what runs as well, and frees its slots: what the workers tell later changes nothing.
-func (s Service) force(ctx context.Context, job ledger.Job) error {
+func (s Service) force(ctx context.Context, job ledger.Job, late func() bool) error {
 	leases, err := s.Control.Leases(ctx, job.Labourer)
 	if err != nil {
 		return err
@@ -217,6 +249,9 @@ func (s Service) force(ctx context.Context, job ledger.Job) error {
 		numbers := l.Held().Intersect(mine[l.Segment])
 		if numbers.Empty() {
 			continue
+		}
+		if late() {
+			return errLate
 		}
 		if err := s.cancel(ctx, l.Segment, numbers); err != nil {
 			return err

@@ -282,6 +282,67 @@ func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
 	}
 }
 
+// TestG1G5ACancellationIsHandedOnNearTheDeadline, wherever one of its schedulers is cut off: of a job of seven two run, and the others are queued, each
+// by itself. Each transaction and each task that is saved takes a second.
+func TestG1G5ACancellationIsHandedOnNearTheDeadline(t *testing.T) {
+	for name, detail := range map[string]string{"what is queued": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
+		t.Run(name, func(t *testing.T) {
+			most := 0
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := stage(t)
+				s.Schedule(t, job("nightly", 7))
+				for n := range 5 {
+					s.HandOut(t, "f")
+					report(t, s, ended(s.Handed(t, "f")[n], "failed"))
+					s.Scavenge(t)
+					s.Pass(50 * time.Millisecond)
+				}
+				cut.On(s.Stack)
+				before := s.DynamoDB.Before
+				s.DynamoDB.Before = func(c context.Context, r memory.Request) error {
+					if r.Operation == "TransactWriteItems" || r.Operation == "UpdateItem" {
+						s.Pass(time.Second)
+					}
+					return before(c, r)
+				}
+
+				invocations := 0
+				next := []scheduler.Message{outage.Command("cancel", "CancelJob", detail)}
+				for len(next) > 0 {
+					message := next[0]
+					next = next[1:]
+					cut.Redeliver(t, s.World, time.Minute, func(int) error {
+						invocations++
+						limited, stop := context.WithDeadline(ctx, s.World.Now().Add(7*time.Second))
+						defer stop()
+						failed, summary := s.Services().Scheduler.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
+						if len(failed) > 0 {
+							return errors.New(strings.Join(summary.Errors, "; "))
+						}
+						return nil
+					})
+					for _, l := range s.SQS.Take(memory.JobsQueue, func(memory.Letter) bool { return true }) {
+						next = append(next, scheduler.Message{ID: l.Body, Body: l.Body, Receives: 1})
+					}
+				}
+
+				cut.Off()
+				s.DynamoDB.Before = nil
+				most = max(most, invocations)
+				rest(t, s)
+				picture := outage.Picture(s.Stack)
+				require.Contains(t, picture, "fact JobCancelled/nightly/1")
+				require.Contains(t, picture, "cancelled=7")
+				require.NotContains(t, picture, "withdrawn")
+				require.NotContains(t, picture, "is queued")
+				require.NotContains(t, picture, "is held")
+				return picture
+			})
+			require.Greater(t, most, 2, "no cancellation was handed on")
+		})
+	}
+}
+
 func TestAJobThatHasEndedIsNotCancelled(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, job("empty", 0))

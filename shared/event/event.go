@@ -21,8 +21,14 @@ const (
 	ReplayTasks = "ReplayTasks"
 )
 
-// ContinueJob is what a scheduler whose time is over sends to the next one, by the jobs queue and never on the bus.
+// ContinueJob is what a scheduler whose time is over while it creates a job sends to the next one, by the jobs queue and never on the bus.
 const ContinueJob = "ContinueJob"
+
+// Continue is the ContinueJob of a job.
+func Continue(jobID string) Envelope {
+	detail, _ := json.Marshal(map[string]string{"job_id": jobID}) //nolint:errchkjson // a text
+	return Envelope{ID: "continue/" + jobID, Source: Source, DetailType: ContinueJob, Detail: detail}
+}
 
 // Envelope is an event as EventBridge delivers it.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html

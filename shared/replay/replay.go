@@ -2,7 +2,8 @@
 //
 // A life begins with one transaction: the task opens, an entry queues it, and the job's totals have one dead less. A replay is known by its
 // id with the time at which it began, and takes in only who had died by then: so it may be delivered any number of times, also after
-// its tasks have died again.
+// its tasks have died again. It goes through months, jobs and segments in an order that stays, and when its time is over it is handed on
+// with how far it has come.
 package replay
 
 import (
@@ -28,6 +29,7 @@ type Jobs interface {
 	GetAll(ctx context.Context, ids []string) ([]ledger.Job, error)
 	Month(ctx context.Context, month time.Time) ([]string, error)
 	Progress(ctx context.Context, job ledger.Job) ([]ledger.Progress, error)
+	ProgressIn(ctx context.Context, jobID string, s segment.ID) (ledger.Progress, error)
 }
 
 // Tasks is the tasks.
@@ -60,41 +62,73 @@ type Service struct {
 // Command is the detail of a ReplayTasks.
 type Command struct {
 	ReplayID string   `json:"replay_id"`
-	Tasks    []string `json:"tasks"`
-	JobID    string   `json:"job_id"`
-	Labourer string   `json:"labourer"`
+	Tasks    []string `json:"tasks,omitempty"`
+	JobID    string   `json:"job_id,omitempty"`
+	Labourer string   `json:"labourer,omitempty"`
+	From     Place    `json:"from,omitzero"` // of one that was handed on
 }
 
-// Replay carries out a ReplayTasks. *event.Refused: it says neither which tasks, nor which job or labourer, or names what does not exist.
-func (s Service) Replay(ctx context.Context, e event.Envelope) error {
+// Place is where a replay goes on; what lies before it is done. Months are in falling order, jobs and segments by their ids.
+type Place struct {
+	Month   string     `json:"month,omitempty"` // as 2006-01; only where the jobs of a labourer are replayed
+	Job     string     `json:"job,omitempty"`
+	Segment segment.ID `json:"segment,omitempty"` // the last one of the job that is done
+}
+
+// errLate says that the time is over.
+var errLate = errors.New("the time is over")
+
+// run is one invocation of the service.
+type run struct {
+	Service
+	began time.Time
+	late  func() bool
+	from  Place
+	at    Place
+}
+
+// Replay carries out a ReplayTasks until late says that the time is over; rest is the command for what is left then. *event.Refused: it says
+// neither which tasks, nor which job or labourer, or names what does not exist.
+func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error) {
 	var c Command
 	if err := json.Unmarshal(e.Detail, &c); err != nil {
-		return &event.Refused{Reason: fmt.Sprintf("the replay can not be read: %v", err)}
+		return nil, &event.Refused{Reason: fmt.Sprintf("the replay can not be read: %v", err)}
 	}
-	began, err := s.Store.Begin(ctx, cmp.Or(c.ReplayID, e.ID), s.Now())
+	c.ReplayID = cmp.Or(c.ReplayID, e.ID)
+	began, err := s.Store.Begin(ctx, c.ReplayID, s.Now())
 	if err != nil {
-		return err
+		return nil, err
 	}
+	r := &run{Service: s, began: began, late: late, from: c.From, at: c.From}
+	if err := r.carryOut(ctx, c); !errors.Is(err, errLate) {
+		return nil, err
+	}
+	c.From = r.at
+	e.Detail, err = json.Marshal(c)
+	return &e, err
+}
+
+func (r *run) carryOut(ctx context.Context, c Command) error {
 	switch {
 	case len(c.Tasks) > 0:
-		return s.tasks(ctx, c.Tasks, began)
+		return r.tasks(ctx, c.Tasks)
 	case c.JobID != "":
-		_, found, err := s.Jobs.Get(ctx, c.JobID)
+		_, found, err := r.Jobs.Get(ctx, c.JobID)
 		if err == nil && !found {
 			err = &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %q", c.JobID)}
 		}
 		if err != nil {
 			return err
 		}
-		return s.job(ctx, c.JobID, nil, began)
+		return r.job(ctx, "", c.JobID, nil)
 	case c.Labourer != "":
-		return s.labourer(ctx, c.Labourer, began)
+		return r.labourer(ctx, c.Labourer)
 	}
 	return &event.Refused{Reason: "tasks: it is missing; tasks, job_id or labourer would be right"}
 }
 
 // tasks replays tasks by name. Those that do not exist, or are not dead, are passed over.
-func (s Service) tasks(ctx context.Context, names []string, began time.Time) error {
+func (r *run) tasks(ctx context.Context, names []string) error {
 	var ids []task.ID
 	for _, name := range names {
 		id, err := task.ParseID(name)
@@ -103,7 +137,7 @@ func (s Service) tasks(ctx context.Context, names []string, began time.Time) err
 		}
 		ids = append(ids, id)
 	}
-	found, err := s.Tasks.Load(ctx, ids)
+	found, err := r.Tasks.Load(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -115,27 +149,47 @@ func (s Service) tasks(ctx context.Context, names []string, began time.Time) err
 		wanted[t.JobID][id.Segment] = wanted[t.JobID][id.Segment].Union(segment.Of(id.N))
 	}
 	for _, job := range slices.Sorted(maps.Keys(wanted)) {
-		if err := s.job(ctx, job, wanted[job], began); err != nil {
+		if job < r.from.Job {
+			continue
+		}
+		if err := r.job(ctx, "", job, wanted[job]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s Service) labourer(ctx context.Context, labourer string, began time.Time) error {
-	now := s.Now().UTC()
-	for month := now; !month.Before(now.Add(-s.Retention).AddDate(0, -1, 0)); month = month.AddDate(0, -1, 1-month.Day()) {
-		ids, err := s.Jobs.Month(ctx, month)
+// together is how many jobs' records are read at once.
+const together = 100
+
+func (r *run) labourer(ctx context.Context, labourer string) error {
+	now := r.Now().UTC()
+	for at := now; !at.Before(now.Add(-r.Retention).AddDate(0, -1, 0)); at = at.AddDate(0, -1, 1-at.Day()) {
+		month := at.Format("2006-01")
+		if r.from.Month != "" && month > r.from.Month {
+			continue
+		}
+		ids, err := r.Jobs.Month(ctx, at)
 		if err != nil {
 			return err
 		}
-		jobs, err := s.Jobs.GetAll(ctx, ids)
-		if err != nil {
-			return err
+		if month == r.from.Month {
+			ids = slices.DeleteFunc(ids, func(id string) bool { return id < r.from.Job })
 		}
-		for _, j := range jobs {
-			if j.Labourer == labourer {
-				if err := s.job(ctx, j.ID, nil, began); err != nil {
+		slices.Sort(ids)
+		for some := range slices.Chunk(ids, together) {
+			if r.reach(month, some[0]); r.late() {
+				return errLate
+			}
+			jobs, err := r.Jobs.GetAll(ctx, some)
+			if err != nil {
+				return err
+			}
+			for _, j := range jobs {
+				if j.Labourer != labourer || j.State == ledger.Completed && j.Counts.Dead == 0 {
+					continue
+				}
+				if err := r.job(ctx, month, j.ID, nil); err != nil {
 					return err
 				}
 			}
@@ -144,79 +198,130 @@ func (s Service) labourer(ctx context.Context, labourer string, began time.Time)
 	return nil
 }
 
+// reach notes that all before a job is done.
+func (r *run) reach(month, job string) {
+	r.at = Place{Month: month, Job: job}
+	if month == r.from.Month && job == r.from.Job {
+		r.at = r.from
+	}
+}
+
+// job replays the dead of a job; wanted narrows it to some of them. The orchestrator is told of them also when not all come back.
+func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]segment.Numbers) error {
+	r.reach(month, id)
+	job, found, err := r.Jobs.Get(ctx, id)
+	if err != nil || !found || !revivable(job) {
+		return err
+	}
+	progress, err := r.Jobs.Progress(ctx, job)
+	if err != nil {
+		return err
+	}
+	labourer, revived := job.Labourer, 0
+	for _, p := range progress {
+		if p.Segment <= r.at.Segment {
+			continue
+		}
+		numbers := segment.Range(0, segment.Size-1)
+		if wanted != nil {
+			numbers = wanted[p.Segment]
+		}
+		var more int
+		more, job, err = r.segment(ctx, job, p, numbers)
+		revived += more
+		if err != nil || !revivable(job) {
+			break
+		}
+		r.at.Segment = p.Segment
+	}
+	if revived == 0 {
+		return err
+	}
+	if told := r.Bus.Publish(ctx, event.TasksDue("replay/"+id, labourer)); told != nil {
+		return told
+	}
+	return err
+}
+
+// revivable tells whether the dead of a job may come back: it is through with its creation, and nobody cancels it.
+func revivable(j ledger.Job) bool {
+	return (j.State == ledger.Completed || j.State == ledger.Scheduled) && !j.Cancelling
+}
+
 // atOnce is how many lives begin in one transaction, which takes 100 items.
 const atOnce = 90
 
 // tries is how often a lost race is run again.
 const tries = 10
 
-// job replays the dead of a job; wanted narrows it to some of them.
-func (s Service) job(ctx context.Context, id string, wanted map[segment.ID]segment.Numbers, began time.Time) error {
-	revived := false
-	for lost := 0; lost < tries; {
-		job, found, err := s.Jobs.Get(ctx, id)
-		if err != nil || !found {
-			return err
+// segment replays the dead among these numbers of one segment, part by part, and is how many came back, and the job as it is then.
+func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) (revived int, _ ledger.Job, _ error) {
+	for range tries {
+		dead, err := r.dead(ctx, job, p, wanted)
+		for len(dead) > 0 && err == nil {
+			if r.late() {
+				return revived, job, errLate
+			}
+			part := alike(dead)
+			if err = r.Store.Revive(ctx, job, p, part, r.entry(job, part)); err != nil {
+				break
+			}
+			revived += len(part)
+			job, p = job.Revived(), p.Revived(lives(part))
+			dead = slices.DeleteFunc(dead, func(t task.Task) bool { return slices.Contains(p.Replayed, ledger.Life(t.ID.N, t.Life)) })
 		}
-		progress, err := s.Jobs.Progress(ctx, job)
+		if !errors.Is(err, ledger.ErrChanged) {
+			return revived, job, err
+		}
+		// Something is not as it was read.
+		now, found, err := r.Jobs.Get(ctx, job.ID)
 		if err != nil {
-			return err
+			return revived, job, err
 		}
-		raced, moved := false, false
-		for _, p := range progress {
-			numbers := ledger.Numbers(minus(p.Dead, p.Replayed))
-			if wanted != nil {
-				numbers = numbers.Intersect(wanted[p.Segment])
-			}
-			more, again, err := s.segment(ctx, id, p, numbers, began)
-			if err != nil {
-				return err
-			}
-			revived, raced, moved = revived || more, raced || again, moved || more
+		if job = now; !found || !revivable(job) {
+			return revived, job, nil
 		}
-		if raced && !moved {
-			lost++
+		if p, err = r.Jobs.ProgressIn(ctx, job.ID, p.Segment); err != nil {
+			return revived, job, err
 		}
-		if raced {
-			continue
-		}
-		if !revived {
-			return nil
-		}
-		return s.Bus.Publish(ctx, event.TasksDue("replay/"+id, job.Labourer))
 	}
-	return fmt.Errorf("replaying job %s: it changed %d times in between", id, tries)
+	return revived, job, fmt.Errorf("replaying job %s: segment %s changed %d times in between", job.ID, p.Segment, tries)
 }
 
-// segment replays the dead of one segment. raced: something was not as it was read; read again.
-func (s Service) segment(ctx context.Context, jobID string, p ledger.Progress, numbers segment.Numbers, began time.Time) (revived, raced bool, err error) {
-	tasks, err := s.Tasks.Range(ctx, p.Segment, numbers)
-	if err != nil {
-		return false, false, err
-	}
-	// Those who are alike go into one entry.
+// dead is the tasks of a segment that are dead, and had been when the replay began.
+func (r *run) dead(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) ([]task.Task, error) {
+	tasks, err := r.Tasks.Range(ctx, p.Segment, ledger.Numbers(minus(p.Dead, p.Replayed)).Intersect(wanted))
+	return slices.DeleteFunc(tasks, func(t task.Task) bool {
+		return t.Status != task.Dead || t.JobID != job.ID || t.ClosedAt.After(r.began)
+	}), err
+}
+
+// alike is as many of the tasks as go into one entry and one transaction.
+func alike(tasks []task.Task) []task.Task {
 	var part []task.Task
-	var set segment.Numbers
 	for _, t := range tasks {
-		alike := len(part) == 0 || part[0].Attempt == t.Attempt && part[0].MaxDuration == t.MaxDuration
-		if t.Status == task.Dead && t.JobID == jobID && !t.ClosedAt.After(began) && alike && len(part) < atOnce {
-			part, set = append(part, t), set.Union(segment.Of(t.ID.N))
+		if len(part) < atOnce && t.Attempt == tasks[0].Attempt && t.MaxDuration == tasks[0].MaxDuration {
+			part = append(part, t)
 		}
 	}
-	if len(part) == 0 {
-		return false, false, nil
+	return part
+}
+
+func (r *run) entry(job ledger.Job, part []task.Task) queue.Entry {
+	var set segment.Numbers
+	for _, t := range part {
+		set = set.Union(segment.Of(t.ID.N))
 	}
-	job, found, err := s.Jobs.Get(ctx, jobID)
-	if err != nil || !found || job.State != ledger.Completed && job.State != ledger.Scheduled || job.Cancelling {
-		return false, false, err // gone, cancelled, or not through with its creation
+	return queue.Entry{Labourer: job.Labourer, Due: r.Now().UTC().Truncate(time.Millisecond), Segment: part[0].ID.Segment, First: set.Min(),
+		Tasks: set, Attempt: part[0].Attempt + 1, MaxDuration: part[0].MaxDuration}
+}
+
+func lives(tasks []task.Task) []int {
+	out := make([]int, len(tasks))
+	for i, t := range tasks {
+		out[i] = ledger.Life(t.ID.N, t.Life)
 	}
-	err = s.Store.Revive(ctx, job, p, part, queue.Entry{Labourer: job.Labourer, Due: s.Now().UTC().Truncate(time.Millisecond), Segment: p.Segment,
-		First: set.Min(), Tasks: set, Attempt: part[0].Attempt + 1, MaxDuration: part[0].MaxDuration})
-	if err != nil && !errors.Is(err, ledger.ErrChanged) {
-		return false, false, err
-	}
-	// There may be more of them. The progress has changed with the transaction, so it has to be read again.
-	return err == nil, true, nil
+	return out
 }
 
 func minus(a, b []int) []int {

@@ -273,6 +273,101 @@ func TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn(t *testing.T) {
 	}
 }
 
+// handedOn carries out a replay by schedulers that live for so long each, until none hands it on any more, and is how many it took. Each transaction takes
+// a second. between happens whenever it is handed on.
+func handedOn(t *testing.T, s *outage.Stage, cut *outage.Cut, left time.Duration, detail string, between func()) int {
+	before := s.DynamoDB.Before
+	s.DynamoDB.Before = func(c context.Context, r memory.Request) error {
+		if r.Operation == "TransactWriteItems" {
+			s.Pass(time.Second)
+		}
+		if before == nil {
+			return nil
+		}
+		return before(c, r)
+	}
+	invocations := 0
+	next := []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)}
+	for len(next) > 0 {
+		message := next[0]
+		next = next[1:]
+		cut.Redeliver(t, s.World, time.Minute, func(int) error {
+			invocations++
+			limited, cancel := context.WithDeadline(ctx, s.World.Now().Add(left))
+			defer cancel()
+			failed, summary := s.Services().Scheduler.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
+			if len(failed) > 0 {
+				return errors.New(strings.Join(summary.Errors, "; "))
+			}
+			return nil
+		})
+		for _, l := range s.SQS.Take(memory.JobsQueue, func(memory.Letter) bool { return true }) {
+			next = append(next, scheduler.Message{ID: l.Body, Body: l.Body, Receives: 1})
+		}
+		between()
+	}
+	return invocations
+}
+
+// TestG1G2AReplayIsHandedOnNearTheDeadline, and goes on where it was, amid a segment, a job or a month, wherever one of its schedulers is cut off.
+func TestG1G2AReplayIsHandedOnNearTheDeadline(t *testing.T) {
+	most := 0
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("healthy", "f", 2))
+		require.Equal(t, 2, end(t, s, "f", none))
+		s.Schedule(t, job("large", "f", 100), job("nightly", "f", 3), job("weekly", "f", 3), job("other", "g", 2))
+		require.Equal(t, 106, end(t, s, "f", all))
+		require.Equal(t, 2, end(t, s, "g", all))
+		s.Pass(time.Minute)
+		cut.On(s.Stack)
+
+		most = max(most, handedOn(t, s, cut, 6*time.Second, `{"labourer": "f"}`, func() {}))
+
+		cut.Off()
+		for id, open := range map[string]int{"large": 100, "healthy": 0, "nightly": 3, "weekly": 3, "other": 0} {
+			require.Equal(t, open, record(t, s, id).Open(), "job %s", id)
+		}
+		require.Equal(t, 106, end(t, s, "f", none))
+		return outage.Picture(s.Stack)
+	})
+	require.Greater(t, most, 2, "no replay was handed on")
+}
+
+// TestAReplayThatIsHandedOnDoesNotBeginAnew: else it might never come beyond those who have died again in the meantime.
+func TestAReplayThatIsHandedOnDoesNotBeginAnew(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 1000))
+	for handed := 0; handed < 1000; handed += end(t, s, "f", all) {
+	}
+	s.Pass(time.Minute)
+	reads, counting := map[string]int{}, true
+	s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+		if in, ok := r.Input.(*dynamodb.QueryInput); ok && counting && *in.TableName == memory.TasksTable {
+			reads[in.ExpressionAttributeValues[":segment"].(*types.AttributeValueMemberS).Value]++
+		}
+		return nil
+	}
+	again := 0
+
+	invocations := handedOn(t, s, &outage.Cut{}, 7*time.Second, `{"job_id": "nightly"}`, func() {
+		counting = false
+		for n := 1; n > 0; again += n {
+			n = end(t, s, "f", all)
+		}
+		counting = true
+	})
+
+	require.Greater(t, invocations, 3)
+	require.Equal(t, 1000, again, "all have lived again, and died")
+	require.Len(t, reads, 4)
+	total := 0
+	for _, n := range reads {
+		total += n
+	}
+	require.Less(t, total, 4+invocations, "each segment once, and that at which an invocation stopped once more")
+}
+
 func TestADeadTaskMayLiveManyTimes(t *testing.T) {
 	s := died(t)
 	for life := 2; life < 6; life++ {

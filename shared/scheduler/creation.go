@@ -294,7 +294,8 @@ func (r *run) handOn(ctx context.Context, c *creation) error {
 	if err := r.Jobs.Disown(ctx, c.record); err != nil {
 		return err
 	}
-	return r.Queue.Continue(ctx, c.record.ID)
+	r.HandedOn++
+	return r.Queue.Continue(ctx, event.Continue(c.record.ID))
 }
 
 // finish tells that all tasks of the job are created, and wakes the orchestrator for them.

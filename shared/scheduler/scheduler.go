@@ -57,8 +57,8 @@ type Bus interface {
 
 // Queue is the jobs queue, and what lies behind it.
 type Queue interface {
-	// Continue sends a job on to the next scheduler.
-	Continue(ctx context.Context, jobID string) error
+	// Continue sends a command on to the next scheduler.
+	Continue(ctx context.Context, e event.Envelope) error
 	// Bury puts a message that can not be read where a person finds it.
 	Bury(ctx context.Context, body, reason string) error
 }
@@ -68,14 +68,14 @@ type Alarm interface {
 	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
 }
 
-// Canceller takes jobs back.
+// Canceller takes jobs back. When late says that the time is over it stops, and rest is the command for what is left; else rest is nil.
 type Canceller interface {
-	Cancel(ctx context.Context, e event.Envelope) error
+	Cancel(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error)
 }
 
-// Replayer brings dead tasks back.
+// Replayer brings dead tasks back, in the same way.
 type Replayer interface {
-	Replay(ctx context.Context, e event.Envelope) error
+	Replay(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error)
 }
 
 // Service is the scheduler.
@@ -102,9 +102,9 @@ type Message struct {
 
 // Summary is what became of a batch of messages, for the log.
 type Summary struct {
-	Scheduled, Continued, Rejected, Repeated, Buried int
-	Created                                          int
-	Errors                                           []string
+	Scheduled, Continued, HandedOn, Rejected, Repeated, Buried int
+	Created                                                    int
+	Errors                                                     []string
 }
 
 const (
@@ -176,21 +176,27 @@ func (r *run) read(ctx context.Context, m Message) (*creation, error) {
 	case event.ContinueJob:
 		return r.proceed(ctx, e, m)
 	case event.CancelJob:
-		return nil, r.orBury(ctx, m, r.Canceller.Cancel(ctx, e))
+		return nil, r.carryOut(ctx, e, m, r.Canceller.Cancel)
 	case event.ReplayTasks:
-		return nil, r.orBury(ctx, m, r.Replayer.Replay(ctx, e))
+		return nil, r.carryOut(ctx, e, m, r.Replayer.Replay)
 	}
 	r.Buried++
 	return nil, r.Queue.Bury(ctx, m.Body, fmt.Sprintf("the scheduler knows no %s", e.DetailType))
 }
 
-// orBury buries the message of a command that can never be carried out.
-func (r *run) orBury(ctx context.Context, m Message, err error) error {
+// carryOut has a command carried out. What is left of it when the time is over goes to another invocation; what can never be carried out is
+// buried.
+func (r *run) carryOut(ctx context.Context, e event.Envelope, m Message, do func(context.Context, event.Envelope, func() bool) (*event.Envelope, error)) error {
+	rest, err := do(ctx, e, r.late)
 	if refused, ok := errors.AsType[*event.Refused](err); ok {
 		r.Buried++
 		return r.Queue.Bury(ctx, m.Body, refused.Reason)
 	}
-	return err
+	if err != nil || rest == nil {
+		return err
+	}
+	r.HandedOn++
+	return r.Queue.Continue(ctx, *rest)
 }
 
 // submit reads a job, and refuses it or finds out what of it is left to do.

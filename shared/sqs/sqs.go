@@ -48,18 +48,14 @@ type Jobs struct {
 	URL string
 }
 
-// Continue sends a job on to the next scheduler.
-func (j Jobs) Continue(ctx context.Context, jobID string) error {
-	detail, err := json.Marshal(map[string]string{"job_id": jobID})
-	if err != nil {
-		return err
-	}
-	body, err := json.Marshal(event.Envelope{ID: "continue/" + jobID, Source: event.Source, DetailType: event.ContinueJob, Detail: detail})
+// Continue sends a command on to the next scheduler.
+func (j Jobs) Continue(ctx context.Context, e event.Envelope) error {
+	body, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
 	if _, err := j.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &j.URL, MessageBody: aws.String(string(body))}); err != nil {
-		return fmt.Errorf("handing job %s on, %w", jobID, err)
+		return fmt.Errorf("handing %s %s on, %w", e.DetailType, e.ID, err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,19 +82,18 @@ func TestALongReasonIsCutBetweenCharacters(t *testing.T) {
 	require.True(t, utf8.ValidString(reason))
 }
 
-func TestAJobIsSentOnAsAnEventThatTheNextSchedulerReads(t *testing.T) {
+func TestACommandIsSentOnAsAnEventThatTheNextSchedulerReads(t *testing.T) {
 	f := &fake{}
+	sent := event.Envelope{ID: "e-1", Source: "shop", DetailType: event.ReplayTasks, Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), Detail: json.RawMessage(`{"job_id":"nightly"}`)}
 
-	require.NoError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}, URL: "https://jobs"}.Continue(context.Background(), "nightly"))
+	require.NoError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}, URL: "https://jobs"}.Continue(context.Background(), sent))
 
 	require.Equal(t, "https://jobs", *f.sent[0].QueueUrl)
 	e, err := event.Read([]byte(*f.sent[0].MessageBody))
 	require.NoError(t, err)
-	require.Equal(t, event.ContinueJob, e.DetailType)
-	require.Equal(t, event.Source, e.Source)
-	require.JSONEq(t, `{"job_id": "nightly"}`, string(e.Detail))
+	require.Equal(t, sent, e)
 	f.err = errors.New("access denied")
-	require.EqualError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}}.Continue(context.Background(), "nightly"), "handing job nightly on, access denied")
+	require.EqualError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}}.Continue(context.Background(), sent), "handing ReplayTasks e-1 on, access denied")
 }
 
 // TestG6TasksAreSentTenAtATimeInTheirOrder.
