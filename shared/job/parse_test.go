@@ -272,8 +272,8 @@ func TestASchemaIsJudgedWhole(t *testing.T) {
 		`chunkable_attrs[0]: "sections" ends in s; want the singular`,
 		"chunkable_attrs[1]: is empty",
 		`chunkable_attrs[3]: "store" is there already`,
-		`chunkable_attrs[4]: "date_list" is what a period becomes`,
-		`chunkable_attrs[5]: the plural of "max_attempt" steers Drover itself`,
+		`chunkable_attrs[4]: "date_list", or its plural, has a meaning of its own in a job`,
+		`chunkable_attrs[5]: "max_attempt", or its plural, has a meaning of its own in a job`,
 	} {
 		require.ErrorContains(t, wrong[i], want)
 	}

@@ -25,13 +25,21 @@ func (s Schema) Validate() []error {
 			wrong = append(wrong, refuse(field, "%q ends in s; want the singular, for jobs use it and add the s themselves", name))
 		case slices.Contains(s.ChunkableAttrs[:i], name):
 			wrong = append(wrong, refuse(field, "%q is there already; want each attribute once", name))
-		case name == dateList:
-			wrong = append(wrong, refuse(field, "%q is what a period becomes; cut it with isolate_days", name))
-		case steers(name + "s"):
-			wrong = append(wrong, refuse(field, "the plural of %q steers Drover itself and can not be cut; want another name", name))
+		case !Chunkable(name):
+			wrong = append(wrong, refuse(field, "%q, or its plural, has a meaning of its own in a job; want another name", name))
 		}
 	}
 	return wrong
+}
+
+// Chunkable tells whether an attribute of this name, in singular, can be chunked by: neither it nor its plural steers Drover, or is given
+// to every task by it.
+func Chunkable(name string) bool {
+	own := slices.Concat(steering, reserved, []string{dateList, "job_schema_name"})
+	for _, unit := range isolations {
+		own = append(own, "isolate_"+unit.String())
+	}
+	return !slices.Contains(own, name) && !slices.Contains(own, name+"s")
 }
 
 // attribute is a chunkable attribute in the words that a job may use for it.

@@ -166,6 +166,8 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{attrs, s{s{"a", m{"b": 1}}}, `job_schemas.default.chunkable_attrs[0][1].b: is not known: a chunkable attribute has no options`},
 		{attrs, s{"a", s{"a"}}, `job_schemas.default.chunkable_attrs[1]: "a" stands in the list twice`},
 		{attrs, s{"drover"}, `job_schemas.default.chunkable_attrs[0]: "drover" can not be chunked by`},
+		{attrs, s{"date_list"}, `job_schemas.default.chunkable_attrs[0]: "date_list" can not be chunked by`},
+		{attrs, s{"a", s{"isolate_day"}}, `job_schemas.default.chunkable_attrs[1][0]: "isolate_day" can not be chunked by: it, or its plural, has a meaning of its own in a job`},
 		{attrs, many, `job_schemas.default.chunkable_attrs: has 101 attributes, 32 is the most`},
 		{s{"job_schemas", "default"}, m{}, `job_schemas.default: chunkable_attrs is missing`},
 		{s{"job_schemas", "default", "chunkable"}, 1, `job_schemas.default.chunkable: is not a known field; did you mean chunkable_attrs?`},

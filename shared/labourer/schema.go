@@ -3,6 +3,8 @@ package labourer
 import (
 	"slices"
 	"strings"
+
+	"github.com/drover-run/drover/shared/job"
 )
 
 // Schema is what a job may be chunked by: the singular names of the attributes, outermost first. Written [[section, {}], [store, {}]],
@@ -13,9 +15,6 @@ type Schema struct {
 
 // maxChunkableAttrs bounds the depth of a job's nesting.
 const maxChunkableAttrs = 32
-
-// reservedAttrs are the attributes of a job that steer its scheduling and never reach a worker, and the two that a worker gets from Drover.
-var reservedAttrs = []string{"job_id", "labourer", "lambda_name", "job_schema_name", "period", "task_id", "drover"}
 
 func (r *reader) schema(v value) Schema {
 	attrs, ok := r.schemaFields(v)["chunkable_attrs"]
@@ -65,8 +64,8 @@ func (r *reader) chunkableAttr(v value) (string, bool) {
 	name, ok := r.words(at, 128)
 	switch {
 	case !ok:
-	case slices.Contains(reservedAttrs, name):
-		r.refuse(at, "%s can not be chunked by: it has a meaning of its own in a job", shown(name))
+	case !job.Chunkable(name):
+		r.refuse(at, "%s can not be chunked by: it, or its plural, has a meaning of its own in a job", shown(name))
 	case strings.HasSuffix(name, "s"):
 		r.refuse(at, "%s must be the singular, without the s at its end: it is what isolate_… and max_…s_per_batch are named by", shown(name))
 	default:
