@@ -132,18 +132,13 @@ func (r *run) beginLater(ctx context.Context, group []*creation) error {
 
 // createTogether creates the tasks of several small jobs as one segment with one entry.
 func (r *run) createTogether(ctx context.Context, group []*creation) error {
-	var tasks []task.Task
 	var records []ledger.Job
 	var numbers segment.Numbers
 	for _, c := range group {
-		part, err := c.segment(0)
-		if err != nil {
-			return err
-		}
 		_, own := c.record.SegmentAt(0)
-		tasks, records, numbers = append(tasks, part...), append(records, c.record), numbers.Union(own)
+		records, numbers = append(records, c.record), numbers.Union(own)
 	}
-	err := r.Tasks.Create(ctx, tasks)
+	err := r.store(ctx, 0, group...)
 	if err == nil {
 		at, _ := group[0].record.SegmentAt(0)
 		err = r.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
@@ -156,7 +151,7 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 		r.Scheduled++
 		told = append(told, facts(c.record)...)
 	}
-	r.Created += len(tasks)
+	r.Created += numbers.Len()
 	return r.wake(ctx, group[0].record, told)
 }
 
@@ -200,13 +195,7 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 		}
 		done := make(chan error, 1)
 		written[ordinal] = done
-		go func() {
-			tasks, err := c.segment(ordinal)
-			if err == nil {
-				err = r.Tasks.Create(ctx, tasks)
-			}
-			done <- err
-		}()
+		go func() { done <- r.store(ctx, ordinal, c) }()
 	}
 	var woken time.Time
 	for c.record.Cursor < c.record.Segments() {
@@ -333,19 +322,42 @@ func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.E
 	return queue.Entry{Labourer: c.record.Labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1, MaxDuration: c.asked.MaxDuration}
 }
 
-// segment is the tasks of one segment of the job.
-func (c *creation) segment(ordinal int) ([]task.Task, error) {
-	first := ordinal * segment.Size
-	tasks := make([]task.Task, 0, min(segment.Size, c.record.Total-first))
-	for k := first; k < min(first+segment.Size, c.record.Total); k++ {
-		payload, err := c.plan.Payload(k)
-		if err != nil {
-			return nil, fmt.Errorf("task %d of job %s, %w", k, c.record.ID, err)
+// room is how many bytes of payloads are held at the same time for a segment, by and large. A segment of tasks with the largest payloads has
+// 64 MB, and while it is sent several times that; a function has 256 MB for all that it writes ahead.
+const room = 4 << 20
+
+// store creates the tasks of one segment of these jobs: all at once, unless their payloads are large.
+func (r *run) store(ctx context.Context, ordinal int, group ...*creation) error {
+	var tasks []task.Task
+	held := 0
+	for _, c := range group {
+		first := ordinal * segment.Size
+		for k := first; k < min(first+segment.Size, c.record.Total); k++ {
+			one, err := c.task(k)
+			if err != nil {
+				return err
+			}
+			tasks, held = append(tasks, one), held+len(one.Payload)
+			if held < room {
+				continue
+			}
+			if err := r.Tasks.Create(ctx, tasks); err != nil {
+				return err
+			}
+			tasks, held = nil, 0
 		}
-		tasks = append(tasks, task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload,
-			CreatedAt: c.record.SubmittedAt, MaxAttempts: c.asked.MaxAttempts, MaxDuration: c.asked.MaxDuration, Qualifier: c.asked.Qualifier})
 	}
-	return tasks, nil
+	return r.Tasks.Create(ctx, tasks)
+}
+
+// task is the k-th task of the job.
+func (c *creation) task(k int) (task.Task, error) {
+	payload, err := c.plan.Payload(k)
+	if err != nil {
+		return task.Task{}, fmt.Errorf("task %d of job %s, %w", k, c.record.ID, err)
+	}
+	return task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload, CreatedAt: c.record.SubmittedAt,
+		MaxAttempts: c.asked.MaxAttempts, MaxDuration: c.asked.MaxDuration, Qualifier: c.asked.Qualifier}, nil
 }
 
 func continued(e event.Envelope) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/task"
 )
 
 func record(t *testing.T, d *memory.Drover, id string) ledger.Job {
@@ -291,6 +293,52 @@ func TestTheFirstSegmentIsPublishedBeforeTheOthersAreWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 256, atFirst)
 	require.Equal(t, 1000, written)
+}
+
+// spied is a store of tasks that notes how many bytes of payloads it is given at the same time.
+type spied struct {
+	scheduler.Tasks
+	now, most *atomic.Int64
+}
+
+func (s spied) Create(ctx context.Context, tasks []task.Task) error {
+	sum := int64(0)
+	for _, one := range tasks {
+		sum += int64(len(one.Payload))
+	}
+	for now := s.now.Add(sum); ; {
+		if most := s.most.Load(); now <= most || s.most.CompareAndSwap(most, now) {
+			break
+		}
+	}
+	defer s.now.Add(-sum)
+	return s.Tasks.Create(ctx, tasks)
+}
+
+// TestLargePayloadsDoNotTakeAllOfTheMemory: 1,200 tasks of 200 KB would be 240 MB, of which 200 MB would be written at the same time.
+func TestLargePayloadsDoNotTakeAllOfTheMemory(t *testing.T) {
+	large := func(id string, n int) string {
+		return submitted(strings.TrimSuffix(stores(id, "f", n), "}") + fmt.Sprintf(`, "note": %q}`, strings.Repeat("x", 200<<10)))
+	}
+	for name, batch := range map[string][]string{"a large job": {large("nightly", 1200)}, "small jobs together": {large("a", 100), large("b", 100)}} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+			s := memory.Wire(d.Clients()).Scheduler
+			spy := spied{s.Tasks, &atomic.Int64{}, &atomic.Int64{}}
+			s.Tasks = spy
+
+			failed, summary := s.Handle(context.Background(), "only", messages(1, batch...))
+
+			require.Empty(t, failed, "%v", summary.Errors)
+			require.Positive(t, summary.Created)
+			tasks := 0
+			for _, payloads := range created(t, d) {
+				tasks += len(payloads)
+			}
+			require.Equal(t, summary.Created, tasks)
+			require.LessOrEqual(t, spy.most.Load(), int64(20<<20))
+		})
+	}
 }
 
 func TestAQualifierIsKeptUnlessItIsPartOfALabourersName(t *testing.T) {
