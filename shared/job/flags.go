@@ -7,11 +7,16 @@ import (
 )
 
 // flags are the isolate_… and max_…_per_batch attributes of chunkable attributes that hold at some level. A nil map has none.
-type flags map[string]*value
+type flags map[string]flag
+
+type flag struct {
+	*value
+	level string // path of the object in which it stands, for an error; "" where none can come of it
+}
 
 // flagsOf are those that stand at one level. A size of null or false says nothing, while an isolate of null or false is a flag that is not
 // set, and may so overrule another level's.
-func (s *splitter) flagsOf(level *value) flags {
+func (s *splitter) flagsOf(level *value, path string) flags {
 	var own flags
 	for i, name := range level.names {
 		v := &level.children[i]
@@ -21,7 +26,7 @@ func (s *splitter) flagsOf(level *value) flags {
 		if own == nil {
 			own = flags{}
 		}
-		own[name] = v
+		own[name] = flag{v, path}
 	}
 	return own
 }
@@ -42,33 +47,25 @@ func (f flags) over(others flags) flags {
 // ask tells whether the attribute is to be cut.
 func (f flags) ask(a attribute) bool {
 	for _, name := range a.set {
-		if v := f[name]; v != nil && !v.empty() {
+		if v, ok := f[name]; ok && !v.empty() {
 			return true
 		}
 	}
 	return false
 }
 
-// checkSizes refuses a bad size where it stands, which may be above the level whose values it is for.
-func (s *splitter) checkSizes(attributes []attribute, own flags, path string) *Error {
-	for _, a := range attributes {
-		if v := own[a.size]; v != nil {
-			if n, ok := wholeNumber(v); !ok || n < 1 {
-				return refuse(join(path, a.size), "is %s; want a whole number from 1", s.job.show(v))
-			}
-		}
+// batchSize is the most values that one task may get: 1 when nobody said. A bad size is refused where it stands, which may be above the
+// level whose values it is for.
+func (s *splitter) batchSize(a attribute, effective flags) (int, *Error) {
+	size, ok := effective[a.size]
+	if !ok {
+		return 1, nil
 	}
-	return nil
-}
-
-// batchSize is the most values that one task may get: 1 when nobody said. The size has been found good.
-func (f flags) batchSize(a attribute) int {
-	v := f[a.size]
-	if v == nil {
-		return 1
+	n, ok := wholeNumber(size.value)
+	if !ok || n < 1 {
+		return 0, refuse(join(size.level, a.size), "is %s; want a whole number from 1", s.job.show(size.value))
 	}
-	n, _ := wholeNumber(v)
-	return n
+	return n, nil
 }
 
 // wholeNumber reads a size as sosw does: a number without what follows its point, digits in text, and true as 1. What is larger than

@@ -45,8 +45,10 @@ func (s *splitter) level(depth int, here *value, above *layer, inherited flags, 
 	if depth == len(s.attributes) {
 		return s.single(s.whole(here, above, path))
 	}
-	a, own := s.attributes[depth], s.flagsOf(here)
-	if err := s.checkSizes(s.attributes[depth:], own, path); err != nil {
+	a, own := s.attributes[depth], s.flagsOf(here, path)
+	effective := own.over(inherited)
+	size, err := s.batchSize(a, effective)
+	if err != nil {
 		return err
 	}
 	if !s.needsCutting(depth, here, inherited.over(own)) {
@@ -71,8 +73,7 @@ func (s *splitter) level(depth int, here *value, above *layer, inherited flags, 
 			rest.add(name, s.member(&here.children[i]))
 		}
 	}
-	effective := own.over(inherited)
-	return s.values(depth, v, rest, effective, effective.batchSize(a), join(path, name))
+	return s.values(depth, v, rest, effective, size, join(path, name))
 }
 
 func isGiven(v *value) bool {
@@ -93,7 +94,7 @@ func (s *splitter) needsCutting(depth int, here *value, effective flags) bool {
 	for _, object := range objects(v) {
 		for i := range object.children {
 			below := &object.children[i]
-			if below.kind == kindObject && s.needsCutting(depth+1, below, effective.over(s.flagsOf(below))) {
+			if below.kind == kindObject && s.needsCutting(depth+1, below, effective.over(s.flagsOf(below, ""))) {
 				return true
 			}
 		}
