@@ -41,7 +41,8 @@
 //
 // One execution for a batch of failed attempts with the same due time, whose input is there for people: {labourers, due_at,
 // attempt, tasks: [{task_id, error}], count}. It waits until due_at and puts a TasksDue event. Two transitions; the tasks' queue
-// entries are written before it starts, so that losing it costs a minute at most.
+// entries are written before it starts, so that losing it costs a minute at most. A job's not_before, and workers that could not be
+// started, wait there as well: {labourers, due_at}.
 //
 // # The dialect
 //

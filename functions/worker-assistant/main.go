@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/drover-run/drover/shared/assistant"
@@ -21,6 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
 	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/stepfunctions"
 )
 
 func main() {
@@ -32,6 +34,7 @@ func main() {
 		Tasks:     dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention},
 		Control:   dynamo.Control{API: db, Table: env.Control},
 		Bus:       eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
+		Alarm:     stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff},
 		Graveyard: sqs.Graveyard{API: awssqs.NewFromConfig(cfg), URL: env.CompletionsDead},
 		Now:       time.Now,
 	}

@@ -42,6 +42,11 @@ type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
 }
 
+// Alarm has the orchestrator woken at a time to come.
+type Alarm interface {
+	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
+}
+
 // Graveyard is where messages go that can not be read.
 type Graveyard interface {
 	Bury(ctx context.Context, body, reason string) error
@@ -52,6 +57,7 @@ type Service struct {
 	Tasks     Tasks
 	Control   Control
 	Bus       Bus
+	Alarm     Alarm
 	Graveyard Graveyard
 	Now       func() time.Time
 }
@@ -106,6 +112,7 @@ type batch struct {
 	*Service
 	*Summary
 	invocation string
+	restartAt  time.Time // when what could not be started is due again
 	reports    []report
 	failed     []string
 }
@@ -124,6 +131,7 @@ type place struct {
 	leases   []queue.Lease
 	released map[string]segment.Numbers // by the lease's item
 	messages []string                   // after which slots are free; they have to come again when that can not be told
+	restarts []string                   // after which tasks are due at the batch's restart; the same
 	err      error
 }
 
@@ -152,6 +160,7 @@ func (b *batch) close(ctx context.Context) {
 	if len(b.reports) == 0 {
 		return
 	}
+	b.restartAt = b.Now().Add(restart).UTC().Truncate(time.Millisecond)
 	var ids []task.ID
 	var messages []string
 	for _, r := range b.reports {
@@ -226,6 +235,7 @@ type verdict struct {
 	counter func(*Summary) *int
 	err     error
 	release *queue.Lease // the task is to be released from
+	restart bool         // the task is in line for its restart
 }
 
 // judge goes through the reports of one task in the order in which they came.
@@ -264,6 +274,8 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 	}
 	if !held || attempt != t.Attempt+1 {
 		v.counter = func(s *Summary) *int { return &s.Stale }
+		// Whoever put it back may have died before the wake.
+		v.restart = v.Kind == completion.NeverStarted && attempt == t.Attempt+1
 		return t
 	}
 	now := b.Now()
@@ -276,7 +288,7 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 		return t
 	case completion.NeverStarted:
 		v.counter = func(s *Summary) *int { return &s.NeverStarted }
-		v.err = b.putBack(ctx, t, l, now)
+		v.restart, v.err = true, b.putBack(ctx, t, l)
 		return t
 	}
 	end := task.End{Attempt: attempt, Status: task.Completed, DispatchedAt: l.DispatchedAt, At: now, Result: v.Result, Stats: v.Stats,
@@ -343,9 +355,9 @@ const tries = 2 * closers
 
 // putBack queues a task again for the same attempt, as it has not begun. Others of the same lease are put back at the same time: a function
 // that is throttled is so for many.
-func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease, now time.Time) error {
+func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 	for range tries {
-		err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: now.Add(restart).UTC().Truncate(time.Millisecond), Segment: t.ID.Segment,
+		err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: b.restartAt, Segment: t.ID.Segment,
 			First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration})
 		if !errors.Is(err, queue.ErrChanged) {
 			return err
@@ -378,9 +390,12 @@ func (b *batch) count(v verdict) {
 	if v.release != nil || counter == &b.Repeated {
 		v.at.messages = append(v.at.messages, v.message)
 	}
+	if v.restart {
+		v.at.restarts = append(v.at.restarts, v.message)
+	}
 }
 
-// release frees the slots of what has ended, one write a lease, and wakes the orchestrator where something is due.
+// release frees the slots of what has ended, one write a lease, and wakes the orchestrator where something is due, or will be.
 func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
 	var g errgroup.Group
 	g.SetLimit(closers)
@@ -410,6 +425,25 @@ func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
 		if err := b.wake(ctx, labourer); err != nil {
 			b.fail(err, freed[labourer]...)
 		}
+	}
+	b.wakeLater(ctx, places)
+}
+
+// wakeLater has the orchestrator woken for what could not be started, when that is due: one execution for all labourers of the batch.
+func (b *batch) wakeLater(ctx context.Context, places map[placeKey]*place) {
+	labourers := map[string]bool{}
+	var messages []string
+	for _, p := range places {
+		if len(p.restarts) > 0 {
+			labourers[p.labourer] = true
+			messages = append(messages, p.restarts...)
+		}
+	}
+	if len(messages) == 0 {
+		return
+	}
+	if err := b.Alarm.WakeAt(ctx, b.restartAt, slices.Sorted(maps.Keys(labourers))...); err != nil {
+		b.fail(err, messages...)
 	}
 }
 

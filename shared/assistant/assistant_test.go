@@ -156,7 +156,8 @@ func TestTheLastHeartbeatOfATaskIsKept(t *testing.T) {
 	require.Equal(t, task.Open, stored(t, s, h[1].TaskID).Status)
 }
 
-// TestAFunctionThatIsThrottledForManyGetsThemAllAgain: what was never started goes back in line for the same attempt, all of a batch at once.
+// TestAFunctionThatIsThrottledForManyGetsThemAllAgain: what was never started goes back in line for the same attempt, all of a batch at once,
+// and one execution wakes the orchestrator for them: no tick is needed.
 func TestAFunctionThatIsThrottledForManyGetsThemAllAgain(t *testing.T) {
 	s, h := out(t, 10)
 	var batch []string
@@ -168,9 +169,10 @@ func TestAFunctionThatIsThrottledForManyGetsThemAllAgain(t *testing.T) {
 
 	require.Equal(t, assistant.Summary{NeverStarted: 10}, summary)
 	require.Zero(t, held(t, s))
+	require.Equal(t, 1, s.StepFunctions.Running(memory.BackoffMachine))
 	require.Equal(t, assistant.Summary{Stale: 10}, handle(t, s, batch...), "told again")
-	s.Pass(5 * time.Second)
-	require.Equal(t, 10, s.HandOut(t, "f"))
+	s.RunFor(6 * time.Second)
+	require.Len(t, s.Handed(t, "f"), 20)
 	for _, one := range s.Handed(t, "f") {
 		require.Equal(t, 1, one.Attempt, "what never began burns no attempt")
 	}

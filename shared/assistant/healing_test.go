@@ -88,6 +88,34 @@ func TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsCutOff(t *testing.T) {
 	})
 }
 
+// TestG1WhatCouldNotBeStartedNeedsNoTick, wherever the assistant is cut off when it puts it back, for two labourers.
+func TestG1WhatCouldNotBeStartedNeedsNoTick(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := outage.NewStage(t, fmt.Sprintf("labourers: {f: {target: {sqs: %q}}, g: {target: {sqs: %q}}}", outage.Worker("f"), outage.Worker("g")), "f", "g")
+		s.Schedule(t, `{"job_id": "one", "labourer": "f"}`, `{"job_id": "other", "labourer": "g"}`)
+		require.Equal(t, 1, s.HandOut(t, "f"))
+		require.Equal(t, 1, s.HandOut(t, "g"))
+		s.RunFor(time.Second) // so that the wakes of the jobs are over
+		batch := messages(neverStarted(s.Handed(t, "f")[0]), neverStarted(s.Handed(t, "g")[0]))
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, 10*time.Second, func(delivery int) error {
+			missing, summary := s.Services().Assistant.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), batch)
+			if len(missing) > 0 {
+				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
+			}
+			return nil
+		})
+
+		cut.Off()
+		s.RunFor(20 * time.Second)
+		require.Less(t, s.World.Now(), outage.Start.Add(time.Minute), "no tick has come")
+		require.Len(t, s.Handed(t, "f"), 2)
+		require.Len(t, s.Handed(t, "g"), 2)
+		return outage.Picture(s.Stack)
+	})
+}
+
 // TestG1TheLastOfALeaseIsReleasedWithIt, wherever the assistant is cut off: no slot stays taken.
 func TestG1TheLastOfALeaseIsReleasedWithIt(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
