@@ -80,6 +80,8 @@ func TestG1G5EndsThatWereThrownAwayAreTakenInByRedrive(t *testing.T) {
 			})
 			g.Submit(sections("nightly", c.tasks))
 			g.Submit(sections("other", 20))
+			g.RunFor(time.Minute)
+			require.Contains(t, g.drover("doctor").out, "none stands still", "it has its time")
 			g.RunFor(48 * time.Hour)
 			require.NotEmpty(t, g.SQS.Letters(memory.StreamFailures))
 			require.Zero(t, g.Stream.Waiting(), "the stream has nothing more to tell")
@@ -154,6 +156,50 @@ func TestG5AJobWhoseEndWasGivenUpHalfWayEndsByRedrive(t *testing.T) {
 	}
 }
 
+// abandoned is a stack with a job of 520 tasks in three segments, of which one was published when its schedulers died.
+func abandoned(t *testing.T) *ground {
+	t.Helper()
+	g := healthy(t)
+	require.NoError(t, g.Apply(wide))
+	require.NoError(t, g.Worker("shop", time.Second, well))
+	published := 0
+	g.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+		if r.Operation != "TransactWriteItems" {
+			return nil
+		}
+		if published++; published > 1 {
+			return errors.New("killed")
+		}
+		return nil
+	}
+	g.Submit(sections("nightly", 520))
+	g.RunFor(30 * time.Second)
+	require.Contains(t, g.drover("doctor").out, "none stands still", "it is tried again")
+	g.RunFor(time.Hour)
+	require.Len(t, g.SQS.Letters(memory.JobsDeadLetters), 1)
+	g.DynamoDB.Before = nil
+	return g
+}
+
+// TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned, although it is nobody's for a moment.
+func TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned(t *testing.T) {
+	for name, goesOn := range map[string]bool{"it goes on": true, "its message is lost": false} {
+		t.Run(name, func(t *testing.T) {
+			g := abandoned(t)
+			st, err := g.open(t.Context(), "drover")
+			require.NoError(t, err)
+			record, _, err := g.Job("nightly")
+			require.NoError(t, err)
+			require.NoError(t, st.jobs.Disown(t.Context(), record))
+			if goesOn {
+				g.before = func() { g.Deliver(memory.JobsQueue, g.SQS.Letters(memory.JobsDeadLetters)[0].Body) }
+			}
+
+			require.Equal(t, !goesOn, strings.Contains(g.drover("doctor").out, "nobody creates its tasks any more"))
+		})
+	}
+}
+
 // TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive, and by submitting it again.
 func TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive(t *testing.T) {
 	for name, resume := range map[string]func(*ground){
@@ -170,25 +216,7 @@ func TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive(t *testing.T) 
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := healthy(t)
-			require.NoError(t, g.Apply(wide))
-			require.NoError(t, g.Worker("shop", time.Second, well))
-			published := 0
-			g.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
-				if r.Operation != "TransactWriteItems" {
-					return nil
-				}
-				if published++; published > 1 {
-					return errors.New("killed")
-				}
-				return nil
-			}
-			g.Submit(sections("nightly", 520)) // in three segments
-			g.RunFor(30 * time.Second)
-			require.Contains(t, g.drover("doctor").out, "none stands still", "it is tried again")
-			g.RunFor(time.Hour)
-			require.Len(t, g.SQS.Letters(memory.JobsDeadLetters), 1)
-			g.DynamoDB.Before = nil
+			g := abandoned(t)
 			said := g.drover("doctor")
 			require.Contains(t, said.out, "1 stand still: job nightly: nobody creates its tasks any more, 1 of 3 segments are there")
 
@@ -211,5 +239,13 @@ func TestRedriveOfWhatIsNotThere(t *testing.T) {
 	g.Submit(`{"job_id": "bad", "labourer": "nobody"}`)
 	g.RunFor(30 * time.Minute)
 	require.Contains(t, g.drover("redrive").ok(), "0 tasks are told of again, 0 jobs")
-	require.Contains(t, g.drover("redrive", "long", "bad").ok(), "0 tasks are told of again, 0 jobs", "what runs is under way")
+	g.DynamoDB.ResetUsage()
+	require.Contains(t, g.drover("redrive", "long").ok(), "0 tasks are told of again, 0 jobs", "what runs is under way")
+	for use := range g.DynamoDB.Usage() {
+		require.NotEqual(t, memory.TasksTable, use.Table, "its tasks need not be read")
+	}
+	g.drover("redrive", "long", "bad").fails(failed, "job bad was rejected")
+	g.Put("SubmitJob", `{"job_id": "worse"}`)
+	g.RunFor(time.Second)
+	g.drover("redrive", "worse").fails(failed, "job worse was rejected")
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/segment"
@@ -43,34 +46,59 @@ const secondLook = 5 * time.Second
 // takes the last task, by which its end is told again.
 func (s *shell) standstills(ctx context.Context, st *stack, names []string) ([]standstill, error) {
 	c := &census{stack: st, now: s.now, places: map[string]snapshot{}}
-	var found []standstill
-	look := func(id string) error {
-		one, err := c.standstill(ctx, id)
-		if err == nil && one.still() {
-			found = append(found, one)
-		}
-		return err
-	}
 	if len(names) > 0 {
-		for _, id := range names {
-			if err := look(id); err != nil {
-				return nil, err
+		named, err := st.records(ctx, names)
+		if err != nil {
+			return nil, err
+		}
+		for i, j := range named {
+			switch j.State {
+			case "":
+				return nil, noJob(names[i])
+			case ledger.Rejected:
+				return nil, fmt.Errorf("job %s was rejected: there is nothing of it that could get on", j.ID)
 			}
 		}
-	} else if err := st.eachJob(ctx, s.now(), func(records []ledger.Job) (bool, error) {
-		for _, j := range records {
-			if view.JobOf(j, nil).Finished() {
-				continue
-			}
-			if err := look(j.ID); err != nil {
-				return false, err
+		found, err := c.standstills(ctx, named)
+		if err != nil {
+			return nil, err
+		}
+		return s.lookAgain(ctx, st, found)
+	}
+	over := func(j ledger.Job) bool { return j.State == "" || view.JobOf(j, nil).Finished() }
+	var found []standstill
+	if err := st.eachJob(ctx, s.now(), func(listed []ledger.Job) (bool, error) {
+		var ids []string
+		for _, j := range listed {
+			if !over(j) {
+				ids = append(ids, j.ID)
 			}
 		}
-		return true, nil
+		open, err := st.records(ctx, ids)
+		if err != nil {
+			return false, err
+		}
+		still, err := c.standstills(ctx, slices.DeleteFunc(open, over))
+		found = append(found, still...)
+		return true, err
 	}); err != nil {
 		return nil, err
 	}
 	return s.lookAgain(ctx, st, found)
+}
+
+// records are those of jobs, strongly consistent; empty where there is none.
+func (s *stack) records(ctx context.Context, ids []string) ([]ledger.Job, error) {
+	out := make([]ledger.Job, len(ids))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for i, id := range ids {
+		g.Go(func() (err error) {
+			out[i], _, err = s.jobs.Get(ctx, id)
+			return err
+		})
+	}
+	return out, g.Wait()
 }
 
 // lookAgain leaves out jobs that were only between two schedulers.
@@ -98,29 +126,42 @@ func (s *shell) lookAgain(ctx context.Context, st *stack, found []standstill) ([
 	return still, nil
 }
 
-// standstill looks at one job, which has to be there.
-func (c *census) standstill(ctx context.Context, id string) (standstill, error) {
-	j, found, err := c.jobs.Get(ctx, id)
-	if err != nil {
-		return standstill{}, err
+// standstills are those among some jobs that stand still.
+func (c *census) standstills(ctx context.Context, jobs []ledger.Job) ([]standstill, error) {
+	underWay := map[string]map[segment.ID]segment.Numbers{}
+	for _, j := range jobs {
+		places, err := c.placesOf(ctx, j.Labourer)
+		if err != nil {
+			return nil, err
+		}
+		underWay[j.Labourer] = places.places.Segments()
 	}
-	if !found {
-		return standstill{}, noJob(id)
+	each := make([]standstill, len(jobs))
+	g, reading := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for i, j := range jobs {
+		g.Go(func() (err error) {
+			each[i], err = c.standstill(reading, j, underWay[j.Labourer])
+			return err
+		})
 	}
-	one := standstill{job: j}
-	if j.State == ledger.Rejected {
-		return one, nil
-	}
+	err := g.Wait()
+	return slices.DeleteFunc(each, func(one standstill) bool { return !one.still() }), err
+}
+
+// standstill looks at one job. underWay is which tasks of its labourer are held by leases or wait in the queue.
+func (c *census) standstill(ctx context.Context, j ledger.Job, underWay map[segment.ID]segment.Numbers) (one standstill, err error) {
+	one.job = j
 	before := c.now().Add(-late) // a message that came back is taken up by then
 	one.abandoned = j.State == ledger.Scheduling && !j.Cancelling && j.SubmittedAt.Before(before) && j.OwnedUntil.Before(before)
-	one.uncounted, err = c.uncounted(ctx, j)
+	one.uncounted, err = c.uncounted(ctx, j, underWay)
 	return one, err
 }
 
 // uncounted are tasks of a job that reached their end a while ago, and of which the stream has to tell again for the job to get on: those that
 // are in no progress; where all of a segment are, but not in the job's totals, the last of them; where the totals are whole, the last of the job.
-// It reads the progress, and the tasks that neither that nor a lease or the queue accounts for.
-func (c *census) uncounted(ctx context.Context, j ledger.Job) ([]task.Task, error) {
+// It reads the progress, and the tasks for which neither that nor underWay accounts; that was read before is no matter, as who ended only now is left out.
+func (c *census) uncounted(ctx context.Context, j ledger.Job, underWay map[segment.ID]segment.Numbers) ([]task.Task, error) {
 	progress, err := c.jobs.Progress(ctx, j)
 	if err != nil {
 		return nil, err
@@ -129,11 +170,6 @@ func (c *census) uncounted(ctx context.Context, j ledger.Job) ([]task.Task, erro
 	for _, p := range progress {
 		counted[p.Segment] = p
 	}
-	places, err := c.placesOf(ctx, j.Labourer)
-	if err != nil {
-		return nil, err
-	}
-	underWay := places.places.Segments()
 	parts := published(j)
 	var out []task.Task
 	for i, p := range parts {
