@@ -195,7 +195,8 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 		}
 		done := make(chan error, 1)
 		written[ordinal] = done
-		go func() { done <- r.store(ctx, ordinal, c) }()
+		own := *c // as the cursor moves meanwhile
+		go func() { done <- r.store(ctx, ordinal, &own) }()
 	}
 	var woken time.Time
 	for c.record.Cursor < c.record.Segments() {
