@@ -190,8 +190,7 @@ func (p *plan) planFaults(r *rand.Rand) {
 	p.planBehaviours(r, 1)
 }
 
-// planBehaviours chooses what workers do. lost scales how many of them end without a word, which a tick has to find out, or are put back
-// for some seconds as their target was too busy, which a tick ends.
+// planBehaviours chooses what workers do. lost scales how many of them end without a word, which a tick has to find out.
 func (p *plan) planBehaviours(r *rand.Rand, lost float64) {
 	behave := func(f Fault, share, low, high float64) {
 		if chance(r, share) {
@@ -200,7 +199,7 @@ func (p *plan) planBehaviours(r *rand.Rand, lost float64) {
 	}
 	behave(WorkerFails, 0.5, 0.05, 0.4)
 	behave(WorkerGivesUp, 0.3, 0.02, 0.2)
-	behave(WorkerThrottled, 0.2*lost, 0.02, 0.1)
+	behave(WorkerThrottled, 0.2, 0.02, 0.1)
 	behave(WorkerDies, 0.3*lost, 0.02, 0.2)
 	behave(WorkerHangs, 0.3*lost, 0.02, 0.15)
 	behave(WorkerLate, 0.3*lost, 0.02, 0.15)
