@@ -55,8 +55,12 @@
 //	requeue   {lease released, entry}: the next attempt, or the same again    scavenger, orchestrator
 //	kill      task dead, then release                                         scavenger
 //	withdraw  {entry, aside}, then tasks cancelled, then aside gone           scheduler
+//	remove    tasks of a cancelled job that were written and never published  scheduler
 //	revive    {tasks open, entry, progress, job}                              scheduler
 //	enter     progress' sets, then {progress rolled, job's totals}            scavenger
+//
+// Segments are called after the job's id and the time at which its record was made: what is left of a job that had the id before is never
+// taken for this one's. Who creates, withdraws or revives more than his time allows sends what is left to the next scheduler.
 //
 // A failed task stays in its lease until what follows is durable. So a crash anywhere leaves it where somebody looks: the stream comes
 // again, and past the lease's end the reaper finds it. An end that the stream has given up is still in the task's item: drover redrive
