@@ -40,7 +40,7 @@ func main() {
 		Queue:    sqs.Jobs{Graveyard: sqs.Graveyard{API: queue, URL: env.JobsDead}, URL: env.JobsQueue},
 		Alarm:    stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff},
 		Canceller: cancellation.Service{Jobs: jobs, Control: dynamo.Control{API: db, Table: env.Control}, Tasks: tasks,
-			Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: time.Now}, Now: time.Now},
+			Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: time.Now}, Bus: bus, Now: time.Now},
 		Replayer: replay.Service{Jobs: jobs, Tasks: tasks, Store: dynamo.Replays{API: db, Tasks: env.Tasks, Control: env.Control, Jobs: env.Jobs,
 			Retention: env.Retention}, Bus: bus, Now: time.Now, Retention: env.Retention},
 		Now:      time.Now,

@@ -49,12 +49,18 @@ type Finisher interface {
 	Finish(ctx context.Context, id string) (bool, error)
 }
 
+// Bus wakes the orchestrator.
+type Bus interface {
+	Publish(ctx context.Context, facts ...event.Fact) error
+}
+
 // Service cancels jobs.
 type Service struct {
 	Jobs     Jobs
 	Control  Control
 	Tasks    Tasks
 	Finisher Finisher
+	Bus      Bus // not for Sweep
 	Now      func() time.Time
 }
 
@@ -116,6 +122,10 @@ func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late 
 	}
 	if force {
 		if err := s.force(ctx, job, late); err != nil {
+			return err
+		}
+		// Also when nothing ran any more: who freed the slots may have died before he told.
+		if err := s.Bus.Publish(ctx, event.TasksDue("CancelJob/"+job.ID, job.Labourer)); err != nil {
 			return err
 		}
 	}

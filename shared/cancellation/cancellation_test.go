@@ -103,6 +103,30 @@ func TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff(t *testing.T) {
 	}
 }
 
+// TestTheSlotsThatAForcedCancellationFreesNeedNoTick: the orchestrator is woken after they are free, wherever the cancellation is cut off.
+func TestTheSlotsThatAForcedCancellationFreesNeedNoTick(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 3), job("other", 2))
+		require.Equal(t, 3, s.HandOut(t, "f"))
+		told := len(s.EventBridge.Told())
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return cancel(s, fmt.Sprintf("invocation-%d", delivery), `{"job_id": "nightly", "force": true}`)
+		})
+
+		cut.Off()
+		woken := false
+		for _, e := range s.EventBridge.Told()[told:] {
+			woken = woken || e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), `"labourers":["f"]`)
+		}
+		require.True(t, woken)
+		require.Equal(t, 2, s.HandOut(t, "f"))
+		return outage.Picture(s.Stack)
+	})
+}
+
 // TestG5ACancellationThatRacesWithAnything: at each of its requests a task completes, fails and is settled, or others are handed out.
 func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
 	for name, race := range map[string]func(t *testing.T, s *outage.Stage){

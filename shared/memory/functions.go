@@ -86,7 +86,7 @@ func Wire(c Clients) *Services {
 	jobs := dynamo.Jobs{API: c.DynamoDB, Table: JobsTable, Control: ControlTable, Retention: defaultRetention}
 	registry, store := dynamo.Registry{API: c.DynamoDB, Table: ControlTable}, dynamo.Health{API: c.DynamoDB, Table: ControlTable}
 	bus, backoff := eventbridge.Bus{API: c.EventBridge, Name: BusName}, stepfunctions.Backoff{API: c.StepFunctions, Machine: BackoffMachine}
-	canceller := cancellation.Service{Jobs: jobs, Control: control, Tasks: tasks, Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: c.Now}, Now: c.Now}
+	canceller := cancellation.Service{Jobs: jobs, Control: control, Tasks: tasks, Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: c.Now}, Bus: bus, Now: c.Now}
 	settler := outcome.Settler{Tasks: tasks, Control: control, Registry: registry, Waiter: backoff, Sweeper: canceller, Now: c.Now, Random: c.Random}
 	return &Services{
 		Scheduler: &scheduler.Service{Tasks: tasks, Jobs: jobs, Registry: registry, Bus: bus, Alarm: backoff, Now: c.Now, MaxTasks: defaultMaxTasks,
