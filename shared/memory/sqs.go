@@ -46,6 +46,8 @@ type Queue struct {
 type Consumer struct {
 	Batch int // how many messages it gets at once
 	Most  int // how many batches it works on at the same time
+	// Window is for how long messages are gathered to a batch, from the first one on; 0: each is handed on when it comes.
+	Window time.Duration
 	// Take works on a batch and then calls done, once, with the ids of the messages that have to come again; an error means all of them.
 	Take func(batch []Received, done func(failed []string, err error))
 }
@@ -68,6 +70,7 @@ type sqsQueue struct {
 	messages []*message
 	consumer *Consumer
 	busy     int
+	gathers  bool                 // a batch, for its consumer
 	seen     map[string]time.Time // deduplication ids of a FIFO queue
 }
 
@@ -107,6 +110,13 @@ func (s *SQS) Map(url string, c Consumer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queues[url].consumer = &c
+}
+
+// Gather has the messages of a mapped queue gathered to batches for so long; see [Consumer].
+func (s *SQS) Gather(url string, window time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queues[url].consumer.Window = window
 }
 
 // Letters is the messages of a queue, hidden ones too, in the order in which they came.
@@ -270,7 +280,7 @@ func (s *SQS) put(q *sqsQueue, body string, attributes map[string]types.MessageA
 		s.mu.Lock()
 		q.messages = append(q.messages, &message{id: id, body: body, attributes: attributes, sentAt: now, visibleAt: s.world.Now()})
 		s.mu.Unlock()
-		s.poll(q)
+		s.gather(q)
 	}
 	if delay == 0 && s.world.Course == nil && q.consumer == nil {
 		add()
@@ -316,13 +326,28 @@ func (s *SQS) hide(q *sqsQueue, m *message, d time.Duration) {
 	m.wait = nil
 	m.visibleAt = s.world.Now().Add(d)
 	if q.consumer != nil {
-		m.wait = s.world.At(m.visibleAt, Message, queueLabel(q.url)+" again "+m.body, func() { s.poll(q) })
+		m.wait = s.world.At(m.visibleAt, Message, queueLabel(q.url)+" again "+m.body, func() { s.gather(q) })
 	}
 }
 
 func (s *SQS) remove(q *sqsQueue, m *message) {
 	s.world.Cancel(m.wait)
 	q.messages = slices.DeleteFunc(q.messages, func(o *message) bool { return o == m })
+}
+
+// gather polls when the consumer's window is over.
+func (s *SQS) gather(q *sqsQueue) {
+	switch {
+	case q.consumer == nil || q.gathers:
+	case q.consumer.Window == 0:
+		s.poll(q)
+	default:
+		q.gathers = true
+		s.world.At(s.world.Now().Add(q.consumer.Window), Message, queueLabel(q.url)+" gathered", func() {
+			q.gathers = false
+			s.poll(q)
+		})
+	}
 }
 
 // poll hands a batch to the queue's consumer, if there is one, it has room and there are messages.

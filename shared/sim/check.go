@@ -142,14 +142,13 @@ func (k *checker) started(s start) int {
 		return 0
 	}
 	most := k.labourers[t.labourer].most
-	if j := k.planned[t.job]; j.maxAttempts > 0 {
+	if j := k.job(t.job); j.maxAttempts > 0 { // another job under its id asks for as many
 		most = j.maxAttempts
 	}
 	if s.Attempt-t.lifeAttempt > most && s.Attempt > t.attempt {
 		k.violate("G4", "task %s was started for attempt %d of its life; %d are allowed", s.TaskID, s.Attempt-t.lifeAttempt, most)
 	}
-	// What a throttle kept from beginning is started again, as the same attempt.
-	if k.starts[key] > 1 && len(k.plan.rates) == 0 && k.plan.behaviours[WorkerThrottled] == 0 {
+	if k.starts[key] > 1 && len(k.plan.rates) == 0 && len(k.plan.behaviours) == 0 {
 		k.violate("G4", "attempt %d of task %s was started twice, although nothing went wrong", s.Attempt, s.TaskID)
 	}
 	return k.starts[key] - 1
@@ -185,7 +184,7 @@ func (k *checker) watch(table string, before, after memory.Item) {
 }
 
 // watchNovelty: what another version has added to an item is left there by those who change it (G1). Tasks may be created again until they
-// are published, and the record of a job that was refused is made anew when it comes again.
+// are published, and the record of a job that was refused, and a text that is kept by its own hash, are written anew when they come again.
 func (k *checker) watchNovelty(table string, before, after memory.Item) {
 	if before[novelty] == nil || after == nil || after[novelty] != nil {
 		return
@@ -193,7 +192,7 @@ func (k *checker) watchNovelty(table string, before, after memory.Item) {
 	if t := k.tasks[task.ID{Segment: segment.ID(str(before, "segment")), N: num(before, "n")}]; table == memory.TasksTable && (t == nil || !t.published) {
 		return
 	}
-	if table == memory.JobsTable && str(before, "state") == "rejected" {
+	if table == memory.JobsTable && (str(before, "state") == "rejected" || strings.HasPrefix(str(before, "item"), "text#")) {
 		return
 	}
 	k.violate("G1", "what another version had written is gone from %s of the table %s", firstKey(before), table)
@@ -311,6 +310,9 @@ func (k *checker) watchControl(before, after memory.Item) {
 	case kind == "queue" && before == nil:
 		k.queued = append(k.queued, is)
 		seen.entries[key] = is
+		if jobs := k.jobsOf(is); len(jobs) > 1 {
+			k.reach("jobs share a segment")
+		}
 	case kind == "queue" && after == nil:
 		delete(seen.entries, key)
 		k.taken = append(k.taken, was)
@@ -327,6 +329,16 @@ func (k *checker) watchControl(before, after memory.Item) {
 	} else {
 		k.holders[full] = is
 	}
+}
+
+func (k *checker) jobsOf(h *holder) map[string]bool {
+	jobs := map[string]bool{}
+	for n := range h.tasks.All() {
+		if t := k.tasks[task.ID{Segment: h.segment, N: n}]; t != nil {
+			jobs[t.job] = true
+		}
+	}
+	return jobs
 }
 
 // read reads a holder; nil holds nothing.

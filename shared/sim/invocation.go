@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"sort"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/drover-run/drover/shared/memory"
 )
@@ -179,7 +181,8 @@ func serviceError(operation string, f Fault) error {
 		}
 		return &smithy.GenericAPIError{Code: "ThrottlingException", Message: "throttled"}
 	}
-	return &smithy.GenericAPIError{Code: "InternalServerError", Message: string(f), Fault: smithy.FaultServer}
+	return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}},
+		Err: &smithy.GenericAPIError{Code: "InternalServerError", Message: string(f), Fault: smithy.FaultServer}}
 }
 
 // writes tells whether an operation has an effect.

@@ -23,6 +23,7 @@ type plan struct {
 	behaviours map[Fault]float64 // of workers
 	faulty     time.Duration     // for how long faults happen; then the world comes to rest
 	most       int               // how many faults happen at most; -1: no bound
+	window     time.Duration     // for which the queues' messages are gathered to batches
 	wakesOnly  bool              // there is no tick, and nothing that only a tick would mend: every wake has to come by itself
 }
 
@@ -75,6 +76,9 @@ func newPlan(seed uint64) plan {
 	p.planJobs(r)
 	p.planFaults(r)
 	p.planOperations(r)
+	if w := random(seed, "window"); chance(w, 0.3) {
+		p.window = pick(w, 20*time.Millisecond, 300*time.Millisecond, 2*time.Second)
+	}
 	if v := random(seed, "versions"); chance(v, 0.25) { // from calm to storm: an update meets any weather
 		p.rates[TwoVersions] = pick(v, 0.1, 0.5, 0.9)
 	}
@@ -165,6 +169,9 @@ func (p *plan) planFaults(r *rand.Rand) {
 		rate(StaleRead, 0.4, 0.1, 0.6)
 		rate(Slow, 0.7, 0.05, 0.5)
 		p.rates[LostTick] = 1
+		rate(Refused, 0.5, 0.002, 0.03) // of who takes hold of a labourer, or lets go of it
+		rate(Unreported, 0.5, 0.002, 0.03)
+		rate(Repeated, 0.5, 0.01, 0.5)
 		p.planBehaviours(r, 0)
 		return
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -122,6 +123,9 @@ func simulate(p plan, o Options) Report {
 		}
 	}
 	stack.DynamoDB.Unprocessed = func(string, memory.Item) bool { return r.partial() }
+	for _, url := range []string{memory.JobsQueue, memory.CompletionsQueue} {
+		stack.SQS.Gather(url, p.window)
+	}
 	r.employ()
 	r.prepare()
 	r.loop()
@@ -210,7 +214,10 @@ func (r *run) settle() {
 		r.fresh = nil
 		r.mu.Unlock()
 		slices.SortFunc(fresh, func(a, b *call) int {
-			return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.operation, b.operation), cmp.Compare(a.label, b.label))
+			if order := cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.operation, b.operation), cmp.Compare(a.label, b.label)); order != 0 {
+				return order
+			}
+			return bytes.Compare(encode(a.input), encode(b.input))
 		})
 		for _, c := range fresh {
 			r.schedule(c)
@@ -313,6 +320,9 @@ func (r *run) fate(c *call, dice *rand.Rand) Fault {
 	}
 	if chance(dice, r.plan.rates[Storm]) && r.may() {
 		r.stormy = now.Add(between(dice, time.Second, 20*time.Second))
+	}
+	if r.plan.wakesOnly && !strings.Contains(c.label, "claiming_until") {
+		return "" // only a tick would mend some of it
 	}
 	for _, f := range []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Conflict} {
 		if u -= r.plan.rates[f]; u >= 0 {

@@ -37,21 +37,19 @@ func upgraded(c memory.Clients) memory.Clients {
 	return c
 }
 
-// extended is a JSON object with something more, in those of its parts that are Drover's: the start of a worker's task, the detail of
+// extended is a JSON object with something more, at the end of that part of it that is Drover's: the start of a worker's task, the detail of
 // an event, or all of it.
 func extended(text string) string {
 	var object map[string]json.RawMessage
-	if json.Unmarshal([]byte(text), &object) != nil || object == nil {
+	if json.Unmarshal([]byte(text), &object) != nil || len(object) == 0 {
 		return text
 	}
 	for _, part := range []string{"drover", "detail"} {
-		if inner, found := object[part]; found {
-			object[part] = json.RawMessage(extended(string(inner)))
-			return string(encode(object))
+		if inner := string(object[part]); inner != "" {
+			return strings.Replace(text, inner, extended(inner), 1)
 		}
 	}
-	object[novelty] = json.RawMessage(`{"since": "the next version"}`)
-	return string(encode(object))
+	return strings.TrimSuffix(strings.TrimSpace(text), "}") + `,"` + novelty + `":{"since":"the next version"}}`
 }
 
 // extendedAnswer is what a function answers, with something more in each of its objects.
