@@ -4,10 +4,9 @@
 // it are the real ones, on the AWS of package memory. The simulation owns time, ids, chance and delivery: every call of every function
 // waits for its turn, takes some time, and may fail before or after its effect, end the function's process, or meet another one; every
 // message, event and tick may come late, twice, or, where AWS loses such, never; every worker may fail, die, hang, or say what is not so.
-// In some worlds messages are gathered to batches. In some the functions are being updated: a part of the invocations is of a next version, which writes and sends more than
-// this one does, and what it has written has to be understood and kept.
-//
-// After a while nothing goes wrong any more, and the world has to come to rest.
+// In some worlds messages are gathered to batches. In some the functions are being updated: a part of the invocations is of a next
+// version, which writes and sends more than this one does, and what it has written has to be understood and kept. After a while nothing
+// goes wrong any more, and the world has to come to rest.
 //
 // # What is checked
 //

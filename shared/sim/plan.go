@@ -125,7 +125,7 @@ func (p *plan) planJobs(r *rand.Rand) {
 		switch k := r.IntN(200); {
 		case k == 0:
 			j.tasks = 257 + r.IntN(344)
-		case k < 8:
+		case k < 10:
 			j.tasks = 15 + r.IntN(45)
 		default:
 			j.tasks = 1 + r.IntN(6)
@@ -213,7 +213,7 @@ func (p *plan) planBehaviours(r *rand.Rand, lost float64) {
 	behave(WorkerTwice, 0.3, 0.05, 0.4)
 	behave(WorkerContradicts, 0.2, 0.02, 0.2)
 	behave(WorkerVague, 0.3, 0.05, 0.4)
-	behave(WorkerStale, 0.3, 0.05, 0.2)
+	behave(WorkerStale, 0.3, 0.2, 0.9)
 	behave(WorkerCalls, 0.2, 0.05, 0.3)
 }
 
