@@ -206,7 +206,8 @@ func (r *run) reach(month, job string) {
 	}
 }
 
-// job replays the dead of a job; wanted narrows it to some of them. The orchestrator is told of them also when not all come back.
+// job replays the dead of a job; wanted narrows it to some of them. The orchestrator is told of them also when not all come back, and again when
+// they came back before: who brought them may have died before he told.
 func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]segment.Numbers) error {
 	r.reach(month, id)
 	job, found, err := r.Jobs.Get(ctx, id)
@@ -217,8 +218,9 @@ func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]s
 	if err != nil {
 		return err
 	}
-	labourer, revived := job.Labourer, 0
+	labourer, back := job.Labourer, false
 	for _, p := range progress {
+		back = back || len(p.Replayed) > 0
 		if p.Segment <= r.at.Segment {
 			continue
 		}
@@ -228,13 +230,13 @@ func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]s
 		}
 		var more int
 		more, job, err = r.segment(ctx, job, p, numbers)
-		revived += more
+		back = back || more > 0
 		if err != nil || !revivable(job) {
 			break
 		}
 		r.at.Segment = p.Segment
 	}
-	if revived == 0 {
+	if !back {
 		return err
 	}
 	if told := r.Bus.Publish(ctx, event.TasksDue("replay/"+id, labourer)); told != nil {

@@ -105,11 +105,13 @@ func TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff(t *testing.T) {
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := died(t)
 				command := detail(s)
+				told := len(s.EventBridge.Told())
 				cut.On(s.Stack)
 
 				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return replay(s, fmt.Sprintf("invocation-%d", delivery), command) })
 
 				cut.Off()
+				require.True(t, woken(s, told), "no tick is needed")
 				j := record(t, s, "nightly")
 				require.Equal(t, ledger.Scheduled, j.State)
 				require.Equal(t, 2, j.Generation)
@@ -442,13 +444,18 @@ func TestOneOfTheDeadMayBeChosen(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 4, Dead: 1}, record(t, s, "nightly").Counts)
 }
 
+// woken tells whether the orchestrator was told of f, after so many events.
+func woken(s *outage.Stage, told int) bool {
+	return slices.ContainsFunc(s.EventBridge.Told()[told:], func(e event.Envelope) bool {
+		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), `["f"]`)
+	})
+}
+
 func TestTheOrchestratorIsToldOfThoseWhoAreBack(t *testing.T) {
 	s := died(t)
 	told := len(s.EventBridge.Told())
 
 	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
 
-	require.True(t, slices.ContainsFunc(s.EventBridge.Told()[told:], func(e event.Envelope) bool {
-		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), `["f"]`)
-	}))
+	require.True(t, woken(s, told))
 }
