@@ -210,9 +210,12 @@ func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, erro
 	}
 }
 
-// count is where the tasks of a job are. The job is the only one of its labourer.
+// count is where the tasks of a job are, all of them queued where it has no record yet. The job is the only one of its labourer.
 func (s *stack) count(ctx context.Context, job ledger.Job, of plan) (counts, error) {
 	c := counts{total: of.tasks}
+	if job.ID == "" {
+		return c, nil
+	}
 	progress, err := s.jobs.Progress(ctx, job)
 	if err != nil {
 		return c, err

@@ -242,6 +242,13 @@ close: 8 calls, 1 writes refused by their conditions
 `)
 }
 
+func TestTheTasksOfAJobWithoutARecordAreQueuedAndNotLookedFor(t *testing.T) {
+	nowhere := &stack{} // it would panic to ask it: DynamoDB refuses the empty key of a job that nobody has taken in yet
+	c, err := nowhere.count(t.Context(), ledger.Job{}, plan{labourer: "shop", tasks: 3})
+	require.NoError(t, err)
+	require.Equal(t, "0/3 completed, 3 queued", c.String())
+}
+
 func TestWhatWasSpentBeforeDoesNotCount(t *testing.T) {
 	before := spent{map[string]localstack.Usage{"a": {Calls: map[string]int{"s3 GET": 1}}}, map[string]int{"a": 1}}
 	after := spent{map[string]localstack.Usage{"a": {Calls: map[string]int{"s3 GET": 3}}, "b": {Calls: map[string]int{"s3 PUT": 1}}}, map[string]int{"a": 5, "b": 1}}
