@@ -67,7 +67,7 @@ type Settler struct {
 // Settled is what was done.
 type Settled struct {
 	Retried, Dead int
-	Freed         []string          // labourers of whom slots became free
+	Freed         []string          // labourers of whom slots became free, now or when these tasks were settled before: who did may not have told
 	Unreadable    map[string]string // labourers whose stored configuration can not be read, and why: their tasks stay in their leases
 }
 
@@ -134,8 +134,8 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 			}
 			if killed {
 				out.Dead++
-				out.free(t.Labourer)
 			}
+			out.free(t.Labourer)
 			continue
 		}
 		key := alike{t.Labourer, t.ID.Segment, t.Attempt, t.Failures(), t.RetryAfter, t.MaxDuration}
@@ -168,10 +168,8 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		if err != nil {
 			return out, err
 		}
-		if len(requeued) > 0 {
-			out.Retried += len(requeued)
-			out.free(key.labourer)
-		}
+		out.Retried += len(requeued)
+		out.free(key.labourer)
 	}
 	// A job that was cancelled while its tasks were being queued again: whoever cancelled it has not seen them. One of the two sees the
 	// other, as the cancellation marks the job before it looks at the queue, and this looks at the job after it has queued.
