@@ -37,12 +37,13 @@ func main() {
 	db, machines := dynamodb.NewFromConfig(cfg), sfn.NewFromConfig(cfg)
 	tasks, control := dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention}, dynamo.Control{API: db, Table: env.Control}
 	registry, store := dynamo.Registry{API: db, Table: env.Control}, dynamo.Health{API: db, Table: env.Control}
+	canceller := cancellation.Service{Jobs: dynamo.Jobs{API: db, Table: env.Jobs}, Control: control, Tasks: tasks, Now: time.Now}
 	service := orchestrator.Service{
 		Tasks: tasks, Control: control, Registry: registry, Memory: store,
 		Health: health.Service{Store: store, Source: cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)}, Now: time.Now, Wait: shortly},
 		Settler: outcome.Settler{Tasks: tasks, Control: control, Registry: registry,
-			Waiter: stepfunctions.Backoff{API: machines, Machine: env.Backoff}, Now: time.Now, Random: rand.Float64,
-			Sweeper: cancellation.Service{Jobs: dynamo.Jobs{API: db, Table: env.Jobs}, Control: control, Tasks: tasks, Now: time.Now}},
+			Waiter: stepfunctions.Backoff{API: machines, Machine: env.Backoff}, Now: time.Now, Random: rand.Float64, Sweeper: canceller},
+		Sweeper: canceller,
 		Starter: orchestrator.Targets{Lambda: targets.Starter{API: awslambda.NewFromConfig(cfg)},
 			SQS: sqs.Starter{API: awssqs.NewFromConfig(cfg)}, States: stepfunctions.Starter{API: machines}},
 		Bus: eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},

@@ -2,7 +2,8 @@
 //
 // The job's record is marked first, which stops its creation. Then entries are withdrawn from the queue, so that nobody claims them, their
 // tasks are cancelled, and what was withdrawn is forgotten: whoever takes up a cancellation that was interrupted finds it in the one place
-// or in the other. An attempt that fails later is not tried again: who queues it looks at its job afterwards and sweeps it.
+// or in the other. What is queued again later, because its attempt failed or could not be started, is not started any more: who queues it looks
+// at its job afterwards and sweeps it.
 package cancellation
 
 import (
@@ -10,6 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -117,7 +120,7 @@ func (s Service) cancelJob(ctx context.Context, e event.Envelope, late func() bo
 }
 
 func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late func() bool) error {
-	if err := s.sweep(ctx, job, 1, late); err != nil {
+	if err := s.sweep(ctx, job, numbersOf(job), late); err != nil {
 		return err
 	}
 	if force {
@@ -133,16 +136,23 @@ func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late 
 	return err
 }
 
-// Sweep cancels what was queued for another attempt of those of these jobs that are being cancelled. What is queued for its first one is
-// left to who cancels them, who sees it: it was queued before. It may be a million tasks, and who sweeps has other things to do.
-func (s Service) Sweep(ctx context.Context, jobIDs []string) error {
-	for _, id := range jobIDs {
+// Sweep cancels those of these tasks that are queued and whose jobs are being cancelled. All else that is queued of such a job is left to who
+// cancels it: it may be a million tasks, and who sweeps has other things to do. It costs a read of each job.
+func (s Service) Sweep(ctx context.Context, tasks []task.Task) error {
+	jobs := map[string]map[segment.ID]segment.Numbers{}
+	for _, t := range tasks {
+		if jobs[t.JobID] == nil {
+			jobs[t.JobID] = map[segment.ID]segment.Numbers{}
+		}
+		jobs[t.JobID][t.ID.Segment] = jobs[t.JobID][t.ID.Segment].Union(segment.Of(t.ID.N))
+	}
+	for _, id := range slices.Sorted(maps.Keys(jobs)) {
 		job, found, err := s.Jobs.Get(ctx, id)
 		if err != nil {
 			return err
 		}
 		if found && job.Cancelling {
-			if err := s.sweep(ctx, job, 2, never); err != nil {
+			if err := s.sweep(ctx, job, jobs[id], never); err != nil {
 				return err
 			}
 		}
@@ -153,9 +163,8 @@ func (s Service) Sweep(ctx context.Context, jobIDs []string) error {
 // withdrawers is how many entries are withdrawn at the same time. They share a partition, which bears some 250 withdrawals a second.
 const withdrawers = 4
 
-// sweep cancels what is queued of a job for this attempt or a later one.
-func (s Service) sweep(ctx context.Context, job ledger.Job, attempt int, late func() bool) error {
-	mine := numbersOf(job)
+// sweep cancels what is queued of these tasks of a job.
+func (s Service) sweep(ctx context.Context, job ledger.Job, mine map[segment.ID]segment.Numbers, late func() bool) error {
 	for range tries {
 		entries, err := s.Control.Queue(ctx, job.Labourer)
 		if err != nil {
@@ -166,7 +175,7 @@ func (s Service) sweep(ctx context.Context, job ledger.Job, attempt int, late fu
 		g.SetLimit(withdrawers)
 		for _, e := range entries {
 			numbers := e.Tasks.Intersect(mine[e.Segment])
-			if numbers.Empty() || e.Attempt < attempt {
+			if numbers.Empty() {
 				continue
 			}
 			g.Go(func() error {
@@ -185,7 +194,7 @@ func (s Service) sweep(ctx context.Context, job ledger.Job, attempt int, late fu
 			return err
 		}
 		if !raced.Load() {
-			return s.cancelWithdrawn(ctx, job.Labourer, mine, attempt, late)
+			return s.cancelWithdrawn(ctx, job.Labourer, mine, late)
 		}
 	}
 	return fmt.Errorf("withdrawing job %s from the queue: the queue changed %d times in between", job.ID, tries)
@@ -201,13 +210,13 @@ func numbersOf(job ledger.Job) map[segment.ID]segment.Numbers {
 	return out
 }
 
-func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[segment.ID]segment.Numbers, attempt int, late func() bool) error {
+func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[segment.ID]segment.Numbers, late func() bool) error {
 	aside, err := s.Control.Withdrawn(ctx, labourer)
 	if err != nil {
 		return err
 	}
 	for _, e := range aside {
-		if e.Tasks.Intersect(mine[e.Segment]).Empty() || e.Attempt < attempt {
+		if e.Tasks.Intersect(mine[e.Segment]).Empty() {
 			continue
 		}
 		if late() {

@@ -175,6 +175,7 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 		}
 	}
 	var refused segment.Numbers
+	var back []task.Task
 	for i, err := range s.Starter.Start(ctx, l, starts) {
 		t := starts[i].Task
 		var never *Refusal
@@ -190,7 +191,7 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 		default:
 			out.refused++
 			out.trouble = err
-			refused = refused.Union(segment.Of(t.ID.N))
+			refused, back = refused.Union(segment.Of(t.ID.N)), append(back, t)
 		}
 		out.errs = append(out.errs, fmt.Errorf("task %s: %w", t.ID, err))
 	}
@@ -204,6 +205,12 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 		// back in line while they run; as it is, what they have not ended when the lease is adopted is started once more.
 		err := s.Control.Dispatched(ctx, lease, at, at.Add(term(l, lease.MaxDuration)))
 		if err != nil && !errors.Is(err, queue.ErrChanged) {
+			out.errs = append(out.errs, err)
+		}
+	}
+	if len(back) > 0 {
+		// No error of the step either: what is not swept now is swept when it can not be started once more.
+		if err := s.Sweeper.Sweep(ctx, back); err != nil {
 			out.errs = append(out.errs, err)
 		}
 	}
@@ -238,11 +245,19 @@ func (s *Service) GiveBack(ctx context.Context, execution, id string, items []st
 			return given, err
 		}
 		given += lease.Held().Len()
+		tasks, err := s.Tasks.Range(ctx, lease.Segment, lease.Held())
+		if err == nil {
+			err = s.Sweeper.Sweep(ctx, tasks)
+		}
+		if err != nil {
+			return given, err
+		}
 	}
 	return given, s.Control.Depart(ctx, id, execution)
 }
 
-// giveBack moves tasks from a lease back to the queue, for the same attempt, just before where they stood.
+// giveBack moves tasks from a lease back to the queue, for the same attempt, just before where they stood. Whoever cancels their jobs meanwhile
+// has not seen them: who gives back has them swept afterwards.
 func (s *Service) giveBack(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
 	for range looks {
 		back := numbers.Intersect(l.Held())

@@ -16,6 +16,8 @@ import (
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/scheduler"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -163,6 +165,40 @@ func TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff(t *testing
 		require.Nil(t, state.Trouble)
 		return outage.Picture(s.Stack)
 	})
+}
+
+// TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled: it was handed out when the cancellation looked at the queue. The target of its
+// labourer is gone for good, so that nobody comes to it again; or its dispatcher failed altogether.
+func TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
+	for name, back := range map[string]func(o *orchestrator.Service, leases []string) error{
+		"its target is gone": func(o *orchestrator.Service, leases []string) error {
+			_, err := o.Dispatch(ctx, "f", leases)
+			return err
+		},
+		"its dispatcher failed": func(o *orchestrator.Service, leases []string) error {
+			_, err := o.GiveBack(ctx, "execution", "f", leases)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := outage.NewStage(t, labourers(3), "g") // f's is not there
+			s.Schedule(t, job("nightly", "f", 5), job("other", "f", 1))
+			s.Pass(time.Second)
+			o := s.Services().Orchestrator
+			claimed, err := o.Claim(ctx, "execution", "f", 1)
+			require.NoError(t, err)
+			require.Equal(t, 3, claimed.Claimed)
+			_, summary := s.Services().Scheduler.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+			require.Empty(t, summary.Errors)
+
+			require.NoError(t, back(o, claimed.Leases))
+
+			s.Scavenge(t)
+			picture := outage.Picture(s.Stack)
+			require.Contains(t, picture, "job nightly cancelled of f total=5 cursor=1 completed=0 dead=0 cancelled=5")
+			require.Equal(t, 1, strings.Count(picture, "is queued"), "the other job's is left alone: %s", picture)
+		})
+	}
 }
 
 // TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than the target takes.

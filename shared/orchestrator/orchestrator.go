@@ -87,6 +87,11 @@ type Settler interface {
 	Settle(ctx context.Context, ended []task.Task) (outcome.Settled, error)
 }
 
+// Sweeper takes back what is queued of these tasks, where their jobs are being cancelled.
+type Sweeper interface {
+	Sweep(ctx context.Context, tasks []task.Task) error
+}
+
 // Bus is where facts are told.
 type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
@@ -100,6 +105,7 @@ type Service struct {
 	Health   Health
 	Memory   Memory
 	Settler  Settler
+	Sweeper  Sweeper
 	Starter  Starter
 	Bus      Bus
 	Now      func() time.Time

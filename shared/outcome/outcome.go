@@ -35,9 +35,9 @@ type Registry interface {
 	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
 }
 
-// Sweeper takes back what is queued of jobs that are being cancelled.
+// Sweeper takes back what is queued of these tasks, where their jobs are being cancelled.
 type Sweeper interface {
-	Sweep(ctx context.Context, jobIDs []string) error
+	Sweep(ctx context.Context, tasks []task.Task) error
 }
 
 // Waiter lets tasks wait, where a person can watch them do so, and wakes the orchestrator when they are due.
@@ -145,7 +145,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		retries[key] = append(retries[key], t)
 	}
 
-	var jobs []string
+	var retried []task.Task
 	due := map[waiting]time.Time{}
 	backoffs := map[waiting]*Backoff{}
 	var waits []waiting // in their order
@@ -160,11 +160,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		}
 		requeued, err := s.requeue(ctx, key, retries[key], due[w])
 		backoffs[w].Tasks = append(backoffs[w].Tasks, requeued...)
-		for _, t := range retries[key] {
-			if !slices.Contains(jobs, t.JobID) {
-				jobs = append(jobs, t.JobID)
-			}
-		}
+		retried = append(retried, retries[key]...) // those as well that somebody queued before, who may have died before he looked at their jobs
 		if err != nil {
 			return out, err
 		}
@@ -173,7 +169,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 	}
 	// A job that was cancelled while its tasks were being queued again: whoever cancelled it has not seen them. One of the two sees the
 	// other, as the cancellation marks the job before it looks at the queue, and this looks at the job after it has queued.
-	if err := s.Sweeper.Sweep(ctx, jobs); err != nil {
+	if err := s.Sweeper.Sweep(ctx, retried); err != nil {
 		return out, err
 	}
 	for _, w := range waits {

@@ -107,8 +107,10 @@ func (w *world) Backoff(_ context.Context, b outcome.Backoff) error {
 	return w.fail("Backoff")
 }
 
-func (w *world) Sweep(_ context.Context, jobs []string) error {
-	w.swept = append(w.swept, jobs...)
+func (w *world) Sweep(_ context.Context, tasks []task.Task) error {
+	for _, t := range tasks {
+		w.swept = append(w.swept, t.JobID+" "+t.ID.String())
+	}
 	return w.fail("Sweep")
 }
 
@@ -185,7 +187,7 @@ func TestG1AFailedTaskGoesFromItsLeaseToTheQueue(t *testing.T) {
 	require.Equal(t, []queue.Entry{{Labourer: "f", Due: noon.Add(10*time.Second + time.Millisecond), Segment: seg, First: 4, Tasks: segment.Of(4), Attempt: 2, MaxDuration: time.Minute}}, w.queued)
 	require.Equal(t, segment.Of(3, 5), w.leases[0].Held())
 	require.Equal(t, []outcome.Backoff{{Labourer: "f", Due: w.queued[0].Due, Attempt: 2, Tasks: []task.Task{one}}}, w.waits)
-	require.Equal(t, []string{"nightly"}, w.swept)
+	require.Equal(t, []string{"nightly abcdefghijklmnop.4"}, w.swept)
 	require.Empty(t, w.saved, "its item stays as it is")
 }
 
@@ -266,7 +268,8 @@ func TestABatchOfFailuresIsFewWrites(t *testing.T) {
 	}
 	slices.Sort(counts)
 	require.Equal(t, []int{1, 1, 4}, counts)
-	require.Equal(t, []string{"nightly", "weekly"}, w.swept)
+	require.Equal(t, []string{"nightly abcdefghijklmnop.0", "nightly abcdefghijklmnop.1", "nightly abcdefghijklmnop.2", "nightly abcdefghijklmnop.10",
+		"weekly ponmlkjihgfedcba.1", "nightly abcdefghijklmnop.4"}, w.swept)
 	require.Equal(t, 1, w.asked)
 }
 
@@ -365,9 +368,10 @@ func TestWhatFailsIsAnErrorAndIsSettledTheNextTime(t *testing.T) {
 			_, err := w.settler().Settle(context.Background(), batch)
 
 			require.ErrorIs(t, err, errOff)
-			w.fails = ""
+			w.fails, w.swept = "", nil
 			_, err = w.settler().Settle(context.Background(), batch)
 			require.NoError(t, err)
+			require.Equal(t, []string{"nightly abcdefghijklmnop.4"}, w.swept, "also when it was queued the first time")
 			require.Equal(t, segment.Of(3), w.leases[0].Held())
 			require.True(t, w.leases[1].Held().Empty())
 			require.Len(t, w.queued, 1)
