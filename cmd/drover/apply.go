@@ -105,6 +105,9 @@ func (a application) run(ctx context.Context, s *shell) error {
 	warnings = append(warnings, told...)
 	if err != nil {
 		s.warn(warnings...)
+		if !change.empty() {
+			err = fmt.Errorf("%w (already applied: %s)", err, counted(change.ids()))
+		}
 		return err
 	}
 	for _, l := range leaving {

@@ -157,10 +157,11 @@ func TestWiringKeepsWhatTheOwnerHasSetBesides(t *testing.T) {
 func TestWhatCanNotBeWiredIsAFailureThatNamesTheLabourer(t *testing.T) {
 	g := newGround(t)
 	path := file(t, "resize.yaml", resizer)
-	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer resize", "Function not found")
+	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer resize", "Function not found", "(already applied: resize)")
 	g.functions.add(resize, 30)
 	g.functions.refuse = errors.New("the role may not send")
 	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer resize", "sqs:SendMessage", "the role may not send")
+	require.NotContains(t, g.drover("apply", "--wire", "-f", path).err, "already applied", "nothing has changed any more")
 }
 
 func TestATargetIsTakenApart(t *testing.T) {

@@ -41,6 +41,9 @@ func newJobs(s *shell) *cobra.Command {
 		if err == nil && listed == 0 && labourer != "" {
 			err = st.known(c.Context(), labourer)
 		}
+		if err == nil && listed == 0 && !s.json {
+			fmt.Fprintln(s.out, "no such job")
+		}
 		return err
 	}
 	return c

@@ -53,6 +53,10 @@ again. The dead letters stay where they are: delete them afterwards.`,
 			if s.json {
 				return s.document(result)
 			}
+			if len(found) == 0 {
+				fmt.Fprintln(s.out, "nothing stands still")
+				return nil
+			}
 			fmt.Fprintf(s.out, "%d tasks are told of again, %d jobs are submitted again\n", result.Tasks, len(result.Submitted))
 			return nil
 		},

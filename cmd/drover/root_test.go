@@ -71,6 +71,17 @@ func TestAStackThatDoesNotExistIsNamed(t *testing.T) {
 	}
 }
 
+func TestWithoutARegionItIsSaidHowToSetOne(t *testing.T) {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	for _, name := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
+		t.Setenv(name, file(t, "none", ""))
+	}
+	_, err := openStack(t.Context(), "drover")
+	require.ErrorContains(t, err, "set AWS_REGION")
+}
+
 func TestAStackThatIsNotDroversIsRefused(t *testing.T) {
 	g := newGround(t)
 	delete(g.stack.Outputs, "JobsTableName")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -49,6 +50,9 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	cfg, err := environment.AWS(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("no region: set AWS_REGION, or region in ~/.aws/config")
 	}
 	cfg.Logger = logging.Nop{} // what the SDK warns of, it also handles: people have no use for it
 	formations := awscloudformation.NewFromConfig(cfg)

@@ -274,6 +274,9 @@ func TestJobsAreListedTheNewestFirst(t *testing.T) {
 	require.Equal(t, []string{"bad"}, ids("--state", "rejected"))
 	require.Equal(t, []string{"bad", "j3"}, ids("--limit", "2"))
 	require.Contains(t, g.drover("jobs", "--limit", "2").ok(), "--limit 0")
+	require.NotContains(t, g.drover("jobs").ok(), "no such job")
+	require.Contains(t, g.drover("jobs", "--state", "cancelled").ok(), "no such job")
+	require.Empty(t, g.drover("--json", "jobs", "--state", "cancelled").ok())
 	require.Contains(t, g.drover("job", "bad").ok(), `labourer: there is no labourer "nobody"`)
 }
 
