@@ -71,15 +71,22 @@ func TestAStackThatDoesNotExistIsNamed(t *testing.T) {
 	}
 }
 
-func TestWithoutARegionItIsSaidHowToSetOne(t *testing.T) {
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"} {
+func TestWithoutARegionOrCredentialsItIsSaidHowToSetThem(t *testing.T) {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"} {
 		t.Setenv(name, "")
 	}
 	for _, name := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
 		t.Setenv(name, file(t, "none", ""))
 	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+
 	_, err := openStack(t.Context(), "drover")
-	require.ErrorContains(t, err, "set AWS_REGION")
+	require.ErrorContains(t, err, "no region: set AWS_REGION")
+
+	t.Setenv("AWS_REGION", "eu-west-1")
+	_, err = openStack(t.Context(), "drover")
+	require.ErrorContains(t, err, "no credentials: set AWS_PROFILE")
 }
 
 func TestAStackThatIsNotDroversIsRefused(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -53,6 +54,9 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	}
 	if cfg.Region == "" {
 		return nil, errors.New("no region: set AWS_REGION, or region in ~/.aws/config")
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%w)", err)
 	}
 	cfg.Logger = logging.Nop{} // what the SDK warns of, it also handles: people have no use for it
 	formations := awscloudformation.NewFromConfig(cfg)
