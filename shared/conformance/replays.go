@@ -21,6 +21,8 @@ func RunReplays(t *testing.T, open func(*testing.T) Stores) {
 		"the dead that are not in the totals yet are revived too":      revivesUnrolled,
 		"the dead are revived once":                                    revivesOnce,
 		"of two who revive at once one does":                           reviveRace,
+		"who has not seen another revival revives nothing":             revivesUnseen,
+		"a job of which dead came back meanwhile is not finished":      revivesBeforeTheEnd,
 		"what is not dead is not revived and nothing with it":          revivesDeadOnly,
 		"a job that is finished again ends under the next generation":  revivesGeneration,
 		"the dead of a job that is being cancelled stay so":            revivesCancelled,
@@ -189,6 +191,27 @@ func reviveRace(t *testing.T, s Stores) {
 	require.Equal(t, 1, race(t, errJob, racers...))
 
 	require.Equal(t, 2, get(t, s.Jobs, m.job.ID).Generation)
+}
+
+func revivesUnseen(t *testing.T, s Stores) {
+	m := died(t, s, 4, false, false)
+	require.NoError(t, m.revive(t, s, m.dead[:1]))
+	p := m.progress(t, s)
+	require.NoError(t, m.revive(t, s, m.dead[1:2]))
+
+	require.ErrorIs(t, s.Replays.Revive(t.Context(), m.job, p, m.dead[2:], m.entry(m.dead[2:], noon)), errJob)
+
+	require.Equal(t, m.dead[2], load(t, s, m.dead[2].ID))
+}
+
+func revivesBeforeTheEnd(t *testing.T, s Stores) {
+	m := died(t, s, 4, true, false)
+	require.Zero(t, m.job.Open())
+	require.NoError(t, m.revive(t, s, m.dead[:1]))
+
+	require.ErrorIs(t, s.Jobs.Finish(t.Context(), m.job, ledger.Completed, noon), errJob)
+
+	require.Equal(t, ledger.Scheduled, get(t, s.Jobs, m.job.ID).State)
 }
 
 func revivesDeadOnly(t *testing.T, s Stores) {

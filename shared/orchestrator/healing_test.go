@@ -167,6 +167,26 @@ func TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff(t *testing
 	})
 }
 
+// TestG4ATaskHasTheTimeThatItsJobAsksFor, from its dispatch on, and not its labourer's ten minutes.
+func TestG4ATaskHasTheTimeThatItsJobAsksFor(t *testing.T) {
+	s := stage(t, 5)
+	s.Schedule(t, `{"job_id": "long", "labourer": "f", "max_duration": "2h"}`)
+	require.NoError(t, execute(s, "first", "f"))
+	require.Equal(t, 1, held(t, s))
+
+	l := leases(t, s)[0]
+	require.Equal(t, l.DispatchedAt.Add(2*time.Hour+5*time.Minute), l.ExpiresAt)
+	s.Pass(2 * time.Hour)
+	require.NoError(t, execute(s, "tick"))
+	report(t, s, completed(s.Handed(t, "f")[0]))
+
+	require.Zero(t, held(t, s))
+	s.Scavenge(t)
+	j, _, err := s.Jobs.Get(ctx, "long")
+	require.NoError(t, err)
+	require.Equal(t, ledger.Counts{Completed: 1}, j.Counts)
+}
+
 // TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled: it was handed out when the cancellation looked at the queue. The target of its
 // labourer is gone for good, so that nobody comes to it again; or its dispatcher failed altogether.
 func TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {

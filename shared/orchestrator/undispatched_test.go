@@ -111,6 +111,20 @@ func TestALeaseWhoseDispatcherDiedIsDispatchedBeforeItEnds(t *testing.T) {
 	require.Equal(t, y.now.Add(3*time.Second), held[0].ExpiresAt, "from its dispatch on, the attempt has the labourer's time")
 }
 
+// A dispatcher who comes so late that another one may adopt the lease before he is through starts nothing: two would start the same workers (G4).
+func TestALateDispatcherLeavesTheLeaseToAnother(t *testing.T) {
+	for late, started := range map[time.Duration]int{35 * time.Second: 1, 36 * time.Second: 0} {
+		y := newYard(t, "one")
+		leases := y.claim(t)
+		y.now = y.now.Add(late)
+
+		_, err := y.Dispatch(t.Context(), "hasty", leases)
+
+		require.NoError(t, err)
+		require.Len(t, y.started, started, late)
+	}
+}
+
 // Workers that were started keep their slots, so that what they report counts, though their dispatch could not be noted (G3).
 func TestADispatchThatCanNotBeNotedGivesNothingBack(t *testing.T) {
 	y := newYard(t, "one")

@@ -91,6 +91,22 @@ func died(t require.TestingT) *outage.Stage {
 	return s
 }
 
+// TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted: it has its record and its progress until it has ended again, and the retention after.
+func TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted(t *testing.T) {
+	s := died(t)
+	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
+
+	s.DynamoDB.Expire(memory.JobsTable, "expires_at", s.World.Now().AddDate(1, 0, 0))
+
+	require.Equal(t, ledger.Scheduled, record(t, s, "nightly").State)
+	_, found, err := s.Jobs.Get(ctx, "other")
+	require.NoError(t, err)
+	require.False(t, found, "one that was not replayed goes")
+	require.Equal(t, 2, end(t, s, "f", none))
+	require.Equal(t, ledger.Completed, record(t, s, "nightly").State)
+	require.Equal(t, ledger.Counts{Completed: 5}, record(t, s, "nightly").Counts)
+}
+
 // TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff: then they end again, and the job with them, as its second generation.
 func TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff(t *testing.T) {
 	first := func(s *outage.Stage) string {
