@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/task"
 )
@@ -180,6 +182,26 @@ func TestG1G5BatchesInAnyOrderOfTheKeys(t *testing.T) {
 		})
 		require.Equal(t, want, got)
 	})
+}
+
+// TestG5TheEndsOfAnEarlierJobUnderItsIDAreNotAJobs: its record is gone, and the id is used again, when the stream tells of its tasks once more.
+func TestG5TheEndsOfAnEarlierJobUnderItsIDAreNotAJobs(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 2))
+	require.Equal(t, 2, s.HandOut(t, "f"))
+	report(t, s, completed(s.Handed(t, "f")[0]), completed(s.Handed(t, "f")[1]))
+	told := s.Ended(t)
+	require.NoError(t, scavenge(s, "first", told))
+	require.Equal(t, 2, s.DynamoDB.Expire(memory.JobsTable, "expires_at", s.World.Now().AddDate(1, 0, 0)), "the record and the progress")
+	s.Pass(time.Hour)
+	s.Schedule(t, job("nightly", "f", 2))
+
+	require.NoError(t, scavenge(s, "again", told))
+
+	j, _, err := s.Jobs.Get(context.Background(), "nightly")
+	require.NoError(t, err)
+	require.Equal(t, ledger.Scheduled, j.State)
+	require.Zero(t, j.Counts)
 }
 
 // TestG1G5TwoScavengersOnOneBatch: the second one does all of its work at some request of the first.

@@ -222,7 +222,8 @@ func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.
 		if err != nil {
 			return false, err
 		}
-		if p.Counts().Sum() < job.SizeOf(at) {
+		// Ends of a job that had this id before are not this one's. It is looked into once a segment, as it takes the ids of all.
+		if p.Counts().Sum() < job.SizeOf(at) || len(job.Own([]ledger.Progress{p})) == 0 {
 			continue
 		}
 		full = true
