@@ -237,6 +237,28 @@ func TestG2TwoSchedulersOnOneJob(t *testing.T) {
 	}
 }
 
+// TestG2AJobIsItsCreatorsUntilHeIsDeadByAnyClock: a function lives until its deadline, its own clock may be half a minute late and another's half a
+// minute early.
+func TestG2AJobIsItsCreatorsUntilHeIsDeadByAnyClock(t *testing.T) {
+	d := stage(t)
+	ctx, cancel := context.WithDeadline(context.Background(), start.Add(time.Minute))
+	defer cancel()
+	var until []time.Time
+	d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+		if r.Operation == "BatchWriteItem" {
+			j, _, err := d.Job("nightly")
+			require.NoError(t, err)
+			until = append(until, j.OwnedUntil)
+		}
+		return nil
+	}
+
+	failed, _ := memory.Wire(d.Clients()).Scheduler.Handle(ctx, "invocation", messages(1, submitted(stores("nightly", "f", 3))))
+
+	require.Empty(t, failed)
+	require.Equal(t, []time.Time{start.Add(2 * time.Minute)}, until)
+}
+
 // TestG2ASchedulerThatWasTakenForDeadPublishesNothing: it comes to one of its publications long after another one has taken over, which has come as
 // far as its own time allowed.
 func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
