@@ -659,6 +659,11 @@ func queryRefused(t *testing.T, d database) {
 	in = d.query(" AND #item BETWEEN :high AND :low", attributes{":high": text("b"), ":low": text("a")})
 	_, err = d.Query(t.Context(), in)
 	invalid(t, err, "bounds the wrong way round")
+	in = d.query("", attributes{})
+	in.KeyConditionExpression, in.ExpressionAttributeNames = aws.String("labourer = :nobody"), nil
+	in.ExpressionAttributeValues = attributes{":nobody": text("")}
+	_, err = d.Query(t.Context(), in)
+	invalid(t, err, "an empty hash key")
 }
 
 func projections(t *testing.T, d database) {

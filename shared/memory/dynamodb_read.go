@@ -163,6 +163,9 @@ func (d *DynamoDB) asked(in *dynamodb.QueryInput) (asked, error) {
 	if kind := expression.Kind(q.key.Hash); kind != q.table.kinds[keys.hash] {
 		return q, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
 	}
+	if valueSize(q.key.Hash) == 0 {
+		return q, invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: %s", keys.hash)
+	}
 	if q.filter, err = d.condition("FilterExpression", in.FilterExpression, scope); err != nil {
 		return q, err
 	}
