@@ -264,6 +264,12 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 			if r.late() {
 				return revived, job, errLate
 			}
+			if job.State == ledger.Completed {
+				// Who ended it may have died before he told, and nobody who finds it running tells of that end.
+				if err = r.Bus.Publish(ctx, event.JobEnded(job.Totals(), false)); err != nil {
+					break
+				}
+			}
 			part := alike(dead)
 			if err = r.Store.Revive(ctx, job, p, part, r.entry(job, part)); err != nil {
 				break

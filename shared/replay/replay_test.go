@@ -91,6 +91,37 @@ func died(t require.TestingT) *outage.Stage {
 	return s
 }
 
+// TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat: who ended it died in between.
+func TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 1))
+	s.HandOut(t, "f")
+	h := s.Handed(t, "f")[0]
+	missing, _ := s.Services().Assistant.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
+		Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
+	require.Empty(t, missing)
+	_, err := s.Services().Scavenger.Handle(ctx, "kills", s.Ended(t))
+	require.NoError(t, err)
+	batch := s.Ended(t)
+	s.EventBridge.Before = func(context.Context, memory.Request) error {
+		if record(t, s, "nightly").State == ledger.Completed {
+			return errors.New("it has died")
+		}
+		return nil
+	}
+	_, err = s.Services().Scavenger.Handle(ctx, "ends it", batch)
+	require.ErrorContains(t, err, "it has died")
+	s.EventBridge.Before = nil
+	s.Pass(time.Minute)
+
+	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
+
+	_, err = s.Services().Scavenger.Handle(ctx, "again", batch)
+	require.NoError(t, err)
+	require.Equal(t, 2, record(t, s, "nightly").Generation)
+	require.Contains(t, outage.Picture(s.Stack), "fact JobCompleted/nightly/1")
+}
+
 // TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted: it has its record and its progress until it has ended again, and the retention after.
 func TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted(t *testing.T) {
 	s := died(t)
