@@ -78,5 +78,9 @@ func TestAJobWhoseTasksAllDiedEndsAgainAfterItsReplay(t *testing.T) {
 		require.Equal(t, ledger.Counts{Dead: 2}, job.Counts)
 		require.Equal(t, generation, job.Generation)
 	}
-	require.Len(t, d.Facts("JobCompleted"), 3)
+	ends := map[string]bool{}
+	for _, e := range d.Facts("JobCompleted") {
+		ends[string(e.Detail)] = true
+	}
+	require.Len(t, ends, 3, "each is told as it was, however often")
 }
