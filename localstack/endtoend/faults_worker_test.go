@@ -70,7 +70,7 @@ func (o *ordeal) habitOf(job string, section int) habit {
 // open begins to work through the queue until ctx ends.
 func (o *ordeal) open(t *testing.T, ctx context.Context) {
 	t.Helper()
-	q, err := o.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("desk"), Attributes: map[string]string{"VisibilityTimeout": "3600"}})
+	q, err := o.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("desk"), Attributes: map[string]string{"VisibilityTimeout": hidden}})
 	require.NoError(t, err)
 	c := &clerk{ordeal: o, url: aws.ToString(q.QueueUrl), hand: map[string]map[string]int{}, most: map[string]int{}, told: map[string]bool{}, starts: map[string]int{}}
 	o.desk = c

@@ -112,8 +112,8 @@ func (r Registry) All(ctx context.Context, strong bool) (Applied, error) {
 	return out, nil
 }
 
-// ApplyLabourer stores a labourer over the revision that was read (0: it was not there). queue.ErrChanged: somebody else applied it in
-// the meantime.
+// ApplyLabourer stores a labourer over the revision that was read (0: it was not there). queue.ErrChanged: somebody else applied something
+// else in the meantime.
 func (r Registry) ApplyLabourer(ctx context.Context, id, text string, over int) error {
 	return r.apply(ctx, labourersPartition, id, text, over)
 }
@@ -126,11 +126,14 @@ func (r Registry) ApplySchema(ctx context.Context, name, text string, over int) 
 func (r Registry) apply(ctx context.Context, partition, name, text string, over int) error {
 	it := controlKey(partition, name)
 	it["config"], it["revision"] = str(text), num(over+1)
-	condition, values := "attribute_not_exists(labourer)", item(nil)
+	// A write whose answer was lost, and that is sent again, finds itself.
+	condition, values := "attribute_not_exists(labourer)", item{":config": it["config"], ":next": it["revision"]}
 	if over > 0 {
-		condition, values = "revision = :over", item{":over": num(over)}
+		condition, values[":over"] = "revision = :over", num(over)
 	}
-	_, err := putItem(ctx, r.API, &dynamodb.PutItemInput{TableName: &r.Table, Item: it, ConditionExpression: &condition, ExpressionAttributeValues: values})
+	condition += " OR #config = :config AND revision = :next"
+	_, err := putItem(ctx, r.API, &dynamodb.PutItemInput{TableName: &r.Table, Item: it, ConditionExpression: &condition,
+		ExpressionAttributeNames: map[string]string{"#config": "config"}, ExpressionAttributeValues: values})
 	return changed(err, fmt.Sprintf("applying %s to the %s", name, partition[1:]))
 }
 
