@@ -153,9 +153,11 @@ func revivesRunning(t *testing.T, s Stores) {
 
 func revivesUnrolled(t *testing.T, s Stores) {
 	m := died(t, s, 4, false, false)
+	before := m.progress(t, s)
 
 	require.NoError(t, m.revive(t, s, m.dead))
 
+	require.ErrorIs(t, s.Jobs.Roll(t.Context(), before, noon), errJob, "sums with those who are back")
 	require.Equal(t, ledger.Counts{}, get(t, s.Jobs, m.job.ID).Counts)
 	p := m.progress(t, s)
 	require.Equal(t, ledger.Counts{Completed: 1}, p.Counts())

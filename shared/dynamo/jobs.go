@@ -174,13 +174,23 @@ func (j Jobs) ProgressIn(ctx context.Context, jobID string, s segment.ID) (ledge
 	return readProgress(out.Item), nil
 }
 
-// Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else. From then on the progress
-// is kept for the retention, which is longer than the stream tells of its tasks.
+// asSummed is the condition that a segment's sums are as they were read: those that are in the job's totals, and who was brought back since.
+func asSummed(p ledger.Progress, values item) string {
+	values[":was"] = rolled(p.Rolled)
+	if len(p.Replayed) == 0 {
+		return "(" + rolledCondition(p.Rolled) + ") AND attribute_not_exists(replayed)"
+	}
+	values[":replayed"] = num(len(p.Replayed))
+	return "(" + rolledCondition(p.Rolled) + ") AND size(replayed) = :replayed"
+}
+
+// Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else, or dead of it were brought
+// back since they were read. From then on the progress is kept for the retention, which is longer than the stream tells of its tasks.
 func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	is := p.Counts()
 	change := is.Minus(p.Rolled)
-	condition := rolledCondition(p.Rolled)
-	values := item{":is": rolled(is), ":was": rolled(p.Rolled), ":expires": num(at.Add(j.Retention).Unix())}
+	values := item{":is": rolled(is), ":expires": num(at.Add(j.Retention).Unix())}
+	condition := asSummed(p, values)
 	_, err := transactWriteItems(ctx, j.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, segmentPrefix+string(p.Segment)),
 			UpdateExpression: aws.String("SET rolled = :is, expires_at = :expires"), ConditionExpression: &condition, ExpressionAttributeValues: values}},

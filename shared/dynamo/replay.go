@@ -60,14 +60,8 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 	}
 	// The progress is needed until the job has ended again; rolling it dates its end anew.
 	// What is taken back stands on both sets: two replays of different tasks must not count on the same sums.
-	condition := "(" + rolledCondition(p.Rolled) + ") AND "
-	values := item{":lives": intSet(lives), ":was": rolled(p.Rolled)}
-	if len(p.Replayed) == 0 {
-		condition += "attribute_not_exists(replayed)"
-	} else {
-		condition += "size(replayed) = :replayed"
-		values[":replayed"] = num(len(p.Replayed))
-	}
+	values := item{":lives": intSet(lives)}
+	condition := asSummed(p, values)
 	progress := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, segmentPrefix+string(p.Segment)),
 		UpdateExpression: aws.String("REMOVE expires_at ADD replayed :lives"), ConditionExpression: &condition, ExpressionAttributeValues: values}
 	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
