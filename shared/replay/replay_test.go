@@ -506,3 +506,24 @@ func TestTheOrchestratorIsToldOfThoseWhoAreBack(t *testing.T) {
 
 	require.True(t, woken(s, told))
 }
+
+func TestG2OfTwoReplaysAtOnceTheDeadComeBackOnce(t *testing.T) {
+	s := died(t)
+	raced := false
+	s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+		if r.Operation == "TransactWriteItems" && !raced {
+			raced = true
+			return replay(s, "second", `{"job_id": "nightly", "replay_id": "second"}`)
+		}
+		return nil
+	}
+
+	require.NoError(t, replay(s, "first", `{"job_id": "nightly", "replay_id": "first"}`))
+
+	s.DynamoDB.Before = nil
+	require.True(t, raced)
+	j := record(t, s, "nightly")
+	require.Equal(t, ledger.Scheduled, j.State)
+	require.Equal(t, 2, j.Generation)
+	require.Equal(t, 2, j.Open())
+}
