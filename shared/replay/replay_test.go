@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
@@ -526,4 +527,65 @@ func TestG2OfTwoReplaysAtOnceTheDeadComeBackOnce(t *testing.T) {
 	require.Equal(t, ledger.Scheduled, j.State)
 	require.Equal(t, 2, j.Generation)
 	require.Equal(t, 2, j.Open())
+}
+
+func TestG9AReplayThatCanNeverBeCarriedOutIsBuried(t *testing.T) {
+	for detail, reason := range map[string]string{
+		`[1]`:                  "the replay can not be read",
+		`{}`:                   "tasks, job_id or labourer would be right",
+		`{"job_id": "nobody"}`: `there is no job "nobody"`,
+		`{"tasks": ["x"]}`:     "tasks: ",
+	} {
+		s := stage(t)
+
+		require.NoError(t, replay(s, "only", detail))
+
+		letters := s.SQS.Letters(memory.JobsDeadLetters)
+		require.Len(t, letters, 1, detail)
+		require.Contains(t, letters[0].Reason, reason, detail)
+	}
+}
+
+// TestG5AReplayLeavesAJobThatIsCancelledMeanwhile: one of it runs, so that it can be.
+func TestG5AReplayLeavesAJobThatIsCancelledMeanwhile(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 3))
+	require.Equal(t, 3, s.HandOut(t, "f"))
+	h := s.Handed(t, "f")
+	for i, status := range []string{"failed", "completed"} {
+		_, summary := s.Services().Assistant.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
+			Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": %q}`, h[i].TaskID, status)}})
+		require.Empty(t, summary.Errors)
+	}
+	s.Scavenge(t)
+	cancelled := false
+	s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+		if r.Operation == "TransactWriteItems" && !cancelled {
+			cancelled = true
+			_, summary := s.Services().Scheduler.Handle(ctx, "other", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+			require.Empty(t, summary.Errors)
+		}
+		return nil
+	}
+
+	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
+
+	require.True(t, cancelled)
+	require.NotContains(t, outage.Picture(s.Stack), "is queued")
+	require.True(t, record(t, s, "nightly").Cancelling)
+}
+
+func TestAReplayGivesUpForNowWhereItAlwaysComesTooLate(t *testing.T) {
+	s := died(t)
+	s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+		if r.Operation == "TransactWriteItems" {
+			return &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("ConditionalCheckFailed")}}}
+		}
+		return nil
+	}
+
+	require.ErrorContains(t, replay(s, "only", `{"job_id": "nightly"}`), "changed 10 times in between")
+
+	s.DynamoDB.Before = nil
+	require.NoError(t, replay(s, "again", `{"job_id": "nightly"}`))
 }

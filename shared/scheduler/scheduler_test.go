@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/dynamo"
@@ -436,4 +437,44 @@ func TestALateSchedulerDoesNotWaitForOneThatIsAtWork(t *testing.T) {
 	_, err = handle(d, "third", messages(3, body))
 	require.NoError(t, err)
 	require.Len(t, created(t, d)["nightly"], 3)
+}
+
+// TestG9AJobThatCanNotBeReadAgainIsLeftAsItIs: it was accepted, its scheduler died, and another version reads it otherwise. The error is for a log,
+// and quotes nothing of the job.
+func TestG9AJobThatCanNotBeReadAgainIsLeftAsItIs(t *testing.T) {
+	for reason, change := range map[string]func(memory.Item){
+		"was accepted and is now refused for its labourer": func(it memory.Item) {
+			it["text"] = &types.AttributeValueMemberB{Value: []byte(`{"labourr": "secret"}`)}
+		},
+		"was accepted and is now refused for its period": func(it memory.Item) {
+			it["text"] = &types.AttributeValueMemberB{Value: []byte(`{"labourer": "f", "period": "secret"}`)}
+		},
+		"was accepted with 4 tasks and can not be planned again": func(it memory.Item) { it["total"] = &types.AttributeValueMemberN{Value: "4"} },
+	} {
+		d := stage(t)
+		away := true
+		d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+			if away && r.Operation == "BatchWriteItem" {
+				return fmt.Errorf("the table is away")
+			}
+			return nil
+		}
+		body := submitted(stores("nightly", "f", 3))
+		_, err := handle(d, "first", messages(1, body))
+		require.Error(t, err)
+		away = false
+		for _, it := range d.DynamoDB.Items(memory.JobsTable) {
+			if text(it, "item") == "job" {
+				change(it)
+				require.NoError(t, d.DynamoDB.Put(memory.JobsTable, it))
+			}
+		}
+
+		_, err = handle(d, "second", messages(2, command("ContinueJob", `{"job_id": "nightly"}`)))
+
+		require.ErrorContains(t, err, reason)
+		require.NotContains(t, err.Error(), "secret")
+		require.Empty(t, d.DynamoDB.Items(memory.TasksTable))
+		require.Equal(t, ledger.Scheduling, record(t, d, "nightly").State)
+	}
 }
