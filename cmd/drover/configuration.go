@@ -52,7 +52,8 @@ func (s *shell) configuration(paths []string, options ...labourer.Option) (labou
 // inputLimit is far over any job or configuration, and keeps a mistaken path from filling the memory.
 const inputLimit = 16 << 20
 
-// read reads a file that the user named, "-" being standard input, and is its name for messages.
+// read reads a file that the user named, "-" being standard input, as a text without a byte order mark. It returns the name for messages
+// as well.
 func (s *shell) read(path string) (name string, text []byte, err error) {
 	from := s.in
 	name = "standard input"
@@ -70,6 +71,9 @@ func (s *shell) read(path string) (name string, text []byte, err error) {
 	}
 	if len(text) > inputLimit {
 		return name, nil, badInput("%s has more than %d bytes; no job and no configuration is so large", name, inputLimit)
+	}
+	if text, err = plainText(text); err != nil {
+		return name, nil, badInput("%s: %w", name, err)
 	}
 	return name, text, nil
 }

@@ -52,6 +52,10 @@ func (r *reader) unreadable(err error) Errors {
 
 func (r *reader) configuration(root value) Configuration {
 	c := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]Schema{}, origins: map[string]Error{}}
+	mark, sosw := "", false
+	if root.kind == mapping {
+		mark, sosw = isSosw(root)
+	}
 	switch {
 	case root.kind == nothing:
 		r.refuse(root, "the file is empty; labourers or job_schemas are expected")
@@ -59,7 +63,8 @@ func (r *reader) configuration(root value) Configuration {
 		r.refuse(root, "a mapping with labourers or job_schemas is expected, not %s", root.describe())
 	case len(root.node.members) == 0:
 		r.refuse(root, "the file says nothing; labourers or job_schemas are expected")
-	case isSosw(root):
+	case sosw:
+		r.sayMixed(root, mark)
 		r.readSosw(root, &c)
 	default:
 		fields := r.fields(root, "labourers", "job_schemas")

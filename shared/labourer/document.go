@@ -200,25 +200,25 @@ func parseYAML(data []byte) (*node, error) {
 	case errors.Is(err, io.EOF):
 		return &node{kind: nothing, line: 1}, nil
 	case err != nil:
-		return nil, yamlError(err)
+		return nil, yamlError(err, data)
 	}
 
 	root, err := (&yamlParser{}).value(&document, 0)
 	if err != nil {
 		return nil, err
 	}
-	return root, lastDocument(decoder)
+	return root, lastDocument(decoder, data)
 }
 
 // lastDocument refuses a second document: of two that name the same labourer it would be unclear which one counts.
-func lastDocument(decoder *yaml.Decoder) error {
+func lastDocument(decoder *yaml.Decoder, data []byte) error {
 	for {
 		var document yaml.Node
 		switch err := decoder.Decode(&document); {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return yamlError(err)
+			return yamlError(err, data)
 		case !empty(&document):
 			return Error{Line: document.Content[0].Line, Reason: "a second document begins here: one document a file"}
 		}
@@ -231,13 +231,35 @@ func empty(document *yaml.Node) bool {
 
 var yamlMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-func yamlError(err error) error {
+func yamlError(err error, data []byte) error {
 	parts := yamlMessage.FindStringSubmatch(err.Error())
 	if parts == nil {
 		return Error{Reason: "the text is not YAML: " + err.Error()}
 	}
 	line, _ := strconv.Atoi(parts[1])
+	if at, indents := tab(data, line); at > 0 && indents {
+		return Error{Line: at, Reason: "the text is not YAML: a tab indents this line; YAML takes spaces alone there"}
+	} else if at > 0 {
+		return Error{Line: at, Reason: "the text is not YAML: " + parts[2] + "; there is a tab in this line, where YAML may want spaces"}
+	}
 	return Error{Line: line, Reason: "the text is not YAML: " + parts[2]}
+}
+
+// tab returns the line of the tab that is to blame for an error in a line, 0 where there is none, and whether it stands in that line's
+// indentation. The parser says nothing of tabs, names no line for the first one, and sometimes the line before.
+func tab(data []byte, line int) (at int, indents bool) {
+	lines := bytes.Split(data, []byte("\n"))
+	line = max(line, 1)
+	for n := line; n <= min(line+1, len(lines)); n++ {
+		indentation := lines[n-1][:len(lines[n-1])-len(bytes.TrimLeft(lines[n-1], " \t"))]
+		if bytes.ContainsRune(indentation, '\t') {
+			return n, true
+		}
+	}
+	if line <= len(lines) && bytes.ContainsRune(lines[line-1], '\t') {
+		return line, false
+	}
+	return 0, false
 }
 
 type yamlParser struct{ budget }

@@ -70,22 +70,40 @@ var soswLeft = map[string]string{
 	"test":                                    "it is about sosw's own tests",
 }
 
-// isSosw tells whether a document is a configuration of sosw's: by a setting that only sosw has, or by a labourer with an
-// `arn` beside settings that Drover has not.
-func isSosw(root value) bool {
+// isSosw tells whether a document is a configuration of sosw's: by a setting that only sosw has, whose name it returns, or by a labourer
+// with an `arn` beside settings that Drover has not.
+func isSosw(root value) (mark string, is bool) {
 	stranger := false
 	for _, m := range root.node.members {
 		name := strings.ToLower(m.key)
 		switch {
 		case slices.Contains(soswWrappers, name) || slices.Contains(soswMarks, name) || strings.HasPrefix(name, "sosw_"):
-			return true
+			return m.key, true
 		case name != "labourers" && name != "job_schemas":
 			stranger = true
 		}
 	}
-	return stranger && slices.ContainsFunc(root.node.members, func(m member) bool {
-		return m.key == "labourers" && slices.ContainsFunc(m.value.members, func(l member) bool { return l.value.has("arn") })
+	return "", stranger && someLabourer(root, "arn")
+}
+
+// someLabourer tells whether a labourer of the document has a field.
+func someLabourer(root value, field string) bool {
+	return slices.ContainsFunc(root.node.members, func(m member) bool {
+		return m.key == "labourers" && slices.ContainsFunc(m.value.members, func(l member) bool { return l.value.has(field) })
 	})
+}
+
+// sayMixed warns of a setting of sosw's in a file that is plainly Drover's own by the `target` of a labourer: because of that setting the
+// whole file is read as sosw would read it.
+func (r *reader) sayMixed(root value, mark string) {
+	if mark == "" || !someLabourer(root, "target") {
+		return
+	}
+	for name, at := range r.members(root) {
+		if name == mark {
+			r.warn(at, "is a setting of sosw's, so this file is read as sosw's: what it leaves out gets sosw's defaults; Drover's own settings are labourers and job_schemas")
+		}
+	}
 }
 
 // soswMarks are settings that nobody has who has no sosw.
@@ -249,6 +267,9 @@ func (r *reader) soswSchemas(c *Configuration) {
 		return
 	}
 
+	if r.schemasByName(s.schema) {
+		return
+	}
 	schema := r.schema(s.schema)
 	standing := c.JobSchemas["default"]
 	switch {
@@ -258,6 +279,16 @@ func (r *reader) soswSchemas(c *Configuration) {
 	case !slices.Equal(standing.ChunkableAttrs, schema.ChunkableAttrs):
 		r.notCarriedOver(s.schema, "the default of job_schema_variants takes its place, as in sosw")
 	}
+}
+
+// schemasByName refuses a job_schema that holds schemas by their names, and tells whether it does: read as one schema it would have
+// nothing to chunk by.
+func (r *reader) schemasByName(v value) bool {
+	if v.kind != mapping || v.has("chunkable_attrs") || !slices.ContainsFunc(v.node.members, func(m member) bool { return m.value.has("chunkable_attrs") }) {
+		return false
+	}
+	r.refuse(v, "is one schema, {chunkable_attrs: [...]}, and this holds schemas by their names: that is job_schemas, or sosw's job_schema_variants")
+	return true
 }
 
 // notCarriedOver lists a setting, unless it is empty.

@@ -145,6 +145,7 @@ func TestWhatIsWrongWithSoswsConfigurationIsNamed(t *testing.T) {
 		"a cap for all":                  {`{"task_config": {"max_simultaneous_invocations": -1}}`, "line 1: task_config.max_simultaneous_invocations: must be between 0 and 1e+09, not -1"},
 		"coefficients":                   {`{"invocation_number_coefficient": {"5": 1}}`, "line 1: invocation_number_coefficient.5: 5 is not a status: 0 (Bad), 1 (Poor), 2 (Moderate), 3 (Good) or 4 (High)"},
 		"a schema":                       {`{"job_schema": {"chunkable_attrs": [["topics", {}]]}}`, `line 1: job_schema.chunkable_attrs[0][0]: "topics" must be the singular, without the s at its end: it is what isolate_… and max_…s_per_batch are named by`},
+		"schemas by name as one":         {`{"labourers": {}, "job_schema": {"default": {"chunkable_attrs": [["section", {}]]}}}`, "line 1: job_schema: is one schema, {chunkable_attrs: [...]}, and this holds schemas by their names: that is job_schemas, or sosw's job_schema_variants"},
 		"a wrapped text":                 {`{"task_config": "{}"}`, `line 1: task_config: must be a mapping, not the text "{}"`},
 		"default values of metrics":      {`{"ecology_config": {"default_metric_values": {"period": 60}}}`, "line 1: ecology_config.default_metric_values.period: is not a known field; did you mean Period?"},
 		"a default window":               {`{"ecology_config": {"default_metric_values": {"MetricAggregationTimeSlice": "x"}}}`, `line 1: ecology_config.default_metric_values.MetricAggregationTimeSlice: must be a duration like "90s" or "15m", or whole seconds, not the text "x"`},
@@ -160,4 +161,17 @@ func TestWhatIsWrongWithSoswsConfigurationIsNamed(t *testing.T) {
 			require.EqualError(t, errs.Err(), test.want)
 		})
 	}
+}
+
+func TestOneOfSoswsSettingsInAFileOfDroversIsTold(t *testing.T) {
+	const mixed = "labourers: {w: {target: {lambda: f}}}\njob_schema: {chunkable_attrs: [[section, {}]]}\n"
+	c, warnings, errs := labourer.Read("mine.yaml", []byte(mixed))
+	require.NoError(t, errs.Err())
+	require.Equal(t, []string{"section"}, c.JobSchemas["default"].ChunkableAttrs)
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "mine.yaml:2: job_schema: is a setting of sosw's, so this file is read as sosw's")
+
+	_, warnings, errs = labourer.Read("", []byte(`{"labourers": {"w": {"arn": "f"}}, "job_schema": {"chunkable_attrs": [["section", {}]]}}`))
+	require.NoError(t, errs.Err())
+	require.Empty(t, warnings, "a file that is all sosw's needs no word about it")
 }

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// mark is the byte order mark as UTF-8 writes it. Some editors and shells put it before a text; it means nothing there.
+var mark = []byte("\ufeff")
+
+// plainText returns the text of a file without its byte order mark. A text in UTF-16 or UTF-32 is an error that says so: read as UTF-8,
+// each complaint about it would be misleading. Other faults are left to whoever parses the text, who can name the place.
+func plainText(data []byte) ([]byte, error) {
+	if name := wideEncoding(data); name != "" {
+		return nil, fmt.Errorf("the text is %s; save it as UTF-8", name)
+	}
+	for bytes.HasPrefix(data, mark) { // some tools add a second mark
+		data = data[len(mark):]
+	}
+	return data, nil
+}
+
+// wideEncoding names the encoding of a text whose letters have two or four bytes, by its mark or by where the zeros of its first letters
+// lie: no text that Drover reads begins with a letter outside ASCII. It returns "" for other texts.
+func wideEncoding(data []byte) string {
+	begins := func(prefix string) bool { return bytes.HasPrefix(data, []byte(prefix)) }
+	zeros := ""
+	for _, b := range data[:min(len(data), 4)] {
+		if b == 0 {
+			zeros += "0"
+		} else {
+			zeros += "x"
+		}
+	}
+	switch {
+	case begins("\xff\xfe\x00\x00") || zeros == "x000":
+		return "UTF-32 (little-endian)"
+	case begins("\x00\x00\xfe\xff") || zeros == "000x":
+		return "UTF-32 (big-endian)"
+	case begins("\xff\xfe") || zeros == "x0" || zeros == "x0x0":
+		return "UTF-16 (little-endian)"
+	case begins("\xfe\xff") || zeros == "0x" || zeros == "0x0x":
+		return "UTF-16 (big-endian)"
+	}
+	return ""
+}
