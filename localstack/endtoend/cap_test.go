@@ -36,13 +36,7 @@ func TestG3TwentyOrchestrationsAtOnceKeepTheCap(t *testing.T) {
 	s.submit(t, tasks(17, nil))
 
 	for left := 17; left > 0; {
-		var executions []string
-		for range 20 {
-			executions = append(executions, s.start(t, wake(t)))
-		}
-		for _, execution := range executions {
-			s.outcome(t, execution)
-		}
+		s.orchestrateAtOnce(t, 20, wake(t))
 		handed := min(left, 5)
 		work := d.take(t, handed)
 		require.Zero(t, d.waiting(t), "more than %d tasks were handed out", handed)

@@ -28,7 +28,7 @@ func (s *stack) drover(t *testing.T, input any, arguments ...string) (printed, s
 	text, err := json.Marshal(input)
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), program, append([]string{"--json"}, arguments...)...)
-	command.Env = append(s.emulator.Environ(), "DROVER_STACK="+s.name)
+	command.Env = append(s.target.Environ(), "DROVER_STACK="+s.name)
 	command.Stdin = bytes.NewReader(text)
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs

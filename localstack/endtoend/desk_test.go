@@ -34,7 +34,7 @@ const hidden = "60"
 // desk makes a queue for the test, and labourer is the definition of a labourer with it as target.
 func (s *stack) desk(t *testing.T) desk {
 	t.Helper()
-	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.name + "-" + named(t)), Attributes: map[string]string{"VisibilityTimeout": hidden}})
+	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.called(t)), Attributes: map[string]string{"VisibilityTimeout": hidden}})
 	require.NoError(t, err)
 	return desk{s, aws.ToString(q.QueueUrl)}
 }

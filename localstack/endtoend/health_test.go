@@ -79,17 +79,14 @@ func TestG7TheHealthOfWhatALabourerDependsOnSetsItsPace(t *testing.T) {
 func TestFiftyWakesAskCloudWatchOnce(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
+	requireWitness(t)
 	d := s.desk(t)
 	s.apply(t, d.labourer(1, depends(t)))
 	s.measure(t, 10, time.Minute)
 
 	began := time.Now()
-	executions := make([]string, 50)
-	for i := range executions {
-		executions[i] = s.start(t, wake(t))
-	}
-	for _, execution := range executions {
-		require.Equal(t, 4, s.outcome(t, execution).Assessed.Status) // nothing is due, so nobody is at work on it
+	for _, seen := range s.orchestrateAtOnce(t, 50, wake(t)) {
+		require.Equal(t, 4, seen.Assessed.Status) // nothing is due, so no execution passes the labourer over
 	}
 
 	minutes := int(time.Since(began) / time.Minute) // on a very slow machine

@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -92,9 +93,9 @@ func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, target := range map[string]object{
-		"function": {"lambda": "arn:aws:lambda:us-east-1:000000000000:function:that-was-never-deployed"},
-		"queue":    {"sqs": s.emulator.Endpoint + "/000000000000/that-was-never-made"},
-		"machine":  {"states": "arn:aws:states:us-east-1:000000000000:stateMachine:that-was-never-deployed"},
+		"function": {"lambda": beside(world.workers["Worker"], ":")},
+		"queue":    {"sqs": beside(s.out["JobsQueueUrl"], "/")},
+		"machine":  {"states": beside(world.workers["Machine"], ":")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,4 +121,9 @@ func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 			s.ended(t, named(t))
 		})
 	}
+}
+
+// beside returns the address of something like this that was never made.
+func beside(address, separator string) string {
+	return address[:strings.LastIndex(address, separator)+1] + "that-was-never-made"
 }

@@ -75,7 +75,7 @@ func TestG4G5ATaskThatKeepsFailingDiesAndPeopleAreTold(t *testing.T) {
 // alarms is a queue that gets what people who subscribe to the stack's alarm topic get.
 func (s *stack) alarms(t *testing.T) string {
 	t.Helper()
-	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.name + "-alarms-" + named(t))})
+	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.called(t))})
 	require.NoError(t, err)
 	attributes, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: q.QueueUrl, AttributeNames: []types.QueueAttributeName{"QueueArn"}})
 	require.NoError(t, err)

@@ -20,7 +20,10 @@ import (
 func TestAWorkerOfSoswRunsUnchanged(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	worker, err := deploy(t.Context(), s.emulator, "sosw", "examples/sosw/template.yaml",
+	if s.target.OnAWS() {
+		t.Skip("not judged here: sosw reads a table that is called config, which would be the account's own")
+	}
+	worker, err := deploy(t.Context(), s.target, world.stackName("sosw"), "examples/sosw/template.yaml",
 		"WorkerAssistantFunctionName="+s.out["WorkerAssistantFunctionName"], "CompletionsQueueArn="+s.out["CompletionsQueueArn"])
 	require.NoError(t, err)
 	s.configureSosw(t, worker["WordCounterName"], object{"sosw_worker_assistant_lambda": s.out["WorkerAssistantFunctionName"]})

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,8 +26,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
@@ -37,10 +43,10 @@ import (
 
 // stack is a deployed Drover, and what tests need to talk to it.
 type stack struct {
-	emulator *localstack.Emulator
-	name     string
-	out      map[string]string // its outputs
-	bus      *bus
+	target localstack.Target
+	name   string
+	out    map[string]string // its outputs
+	bus    *bus
 
 	db       *dynamodb.Client
 	sqs      *sqs.Client
@@ -89,8 +95,8 @@ func run(ctx context.Context, environ []string, stdout *bytes.Buffer, name strin
 }
 
 // deploy deploys a template as make deploy does, and is the stack's outputs.
-func deploy(ctx context.Context, e *localstack.Emulator, name, template string, parameters ...string) (map[string]string, error) {
-	environ := append(cleanEnviron(e.Environ()), "DROVER_STACK="+name, "PARAMETERS="+strings.Join(parameters, " "))
+func deploy(ctx context.Context, on localstack.Target, name, template string, parameters ...string) (map[string]string, error) {
+	environ := append(cleanEnviron(on.Environ()), "DROVER_STACK="+name, "PARAMETERS="+strings.Join(parameters, " "))
 	var printed bytes.Buffer
 	if err := run(ctx, environ, &printed, ".local/venv/bin/python3", "infra/deploy", template); err != nil {
 		return nil, err
@@ -105,16 +111,16 @@ func deploy(ctx context.Context, e *localstack.Emulator, name, template string, 
 }
 
 // newStack deploys Drover without its tick.
-func newStack(ctx context.Context, e *localstack.Emulator, name string) (*stack, error) {
-	out, err := deploy(ctx, e, name, "infra/template.yaml", "TickState=DISABLED")
+func newStack(ctx context.Context, on localstack.Target, name string) (*stack, error) {
+	out, err := deploy(ctx, on, name, "infra/template.yaml", "TickState=DISABLED")
 	if err != nil {
 		return nil, err
 	}
-	cfg := e.Config()
-	s := &stack{emulator: e, name: name, out: out,
+	cfg := on.Config()
+	s := &stack{target: on, name: name, out: out,
 		db: dynamodb.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
-		machines: sfn.NewFromConfig(cfg), lambda: lambda.NewFromConfig(cfg), metrics: cloudwatch.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
-		s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })}
+		machines: sfn.NewFromConfig(cfg, plainHost), lambda: lambda.NewFromConfig(cfg), metrics: cloudwatch.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
+		s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = !on.OnAWS() })}
 	s.jobs = dynamo.Jobs{API: s.db, Table: out["JobsTableName"], Control: out["ControlTableName"]}
 	s.control = dynamo.Control{API: s.db, Table: out["ControlTableName"]}
 	s.registry = dynamo.Registry{API: s.db, Table: out["ControlTableName"]}
@@ -122,9 +128,32 @@ func newStack(ctx context.Context, e *localstack.Emulator, name string) (*stack,
 	return s, err
 }
 
+// plainHost keeps the SDK from putting "sync-" before the host of a local AWS, which has one name alone.
+func plainHost(o *sfn.Options) {
+	if o.BaseEndpoint == nil {
+		return
+	}
+	o.APIOptions = append(o.APIOptions, func(calls *middleware.Stack) error {
+		return calls.Initialize.Add(middleware.InitializeMiddlewareFunc("PlainHost",
+			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				return next.HandleInitialize(smithyhttp.DisableEndpointHostPrefix(ctx, true), in)
+			}), middleware.Before)
+	})
+}
+
 // named is the test's own name for its labourer, its job, its queue.
 func named(t *testing.T) string {
 	return strings.NewReplacer("/", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))
+}
+
+// called returns a name for what the test makes for itself. It begins with the stack's, and has at most the 75 characters that a FIFO queue's
+// name may have before its ending.
+func (s *stack) called(t *testing.T) string {
+	name := s.name + "-" + strings.NewReplacer(".", "-").Replace(named(t))
+	if len(name) > 75 {
+		name = fmt.Sprintf("%s-%08x", name[:66], crc32.ChecksumIEEE([]byte(name)))
+	}
+	return name
 }
 
 // object is a JSON object.
@@ -262,11 +291,26 @@ func (s *stack) idle(t *testing.T) {
 	})
 }
 
-// orchestrate starts the orchestrate machine as a person or the tick does, waits for its end, and is what it shows of the test's labourer:
-// nil where it did not look at it.
+// orchestrate runs the orchestrate machine as a person or the tick does, and returns what its end shows of the test's labourer: nil where
+// the execution did not look at it.
 func (s *stack) orchestrate(t *testing.T, input object) *orchestrated {
 	t.Helper()
-	return s.outcome(t, s.start(t, input))
+	out, err := s.execute(t.Context(), t, input)
+	require.NoError(t, err)
+	return out
+}
+
+// orchestrateAtOnce runs n executions at the same time and returns what each shows of the test's labourer.
+func (s *stack) orchestrateAtOnce(t *testing.T, n int, input object) []*orchestrated {
+	t.Helper()
+	out, failed := make([]*orchestrated, n), make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { out[i], failed[i] = s.execute(t.Context(), t, input) })
+	}
+	all.Wait()
+	require.NoError(t, errors.Join(failed...))
+	return out
 }
 
 // look has the machine look at the test's labourer, and is what it saw. An execution that finds another at work on a labourer passes it over:
@@ -281,16 +325,6 @@ func (s *stack) look(t *testing.T) *orchestrated {
 
 // wake is the input for which the machine looks at the test's labourer alone.
 func wake(t *testing.T) object { return object{"labourers": []string{named(t)}} }
-
-func (s *stack) start(t *testing.T, input object) string {
-	t.Helper()
-	text, err := json.Marshal(input)
-	require.NoError(t, err)
-	out, err := s.machines.StartExecution(t.Context(), &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(s.out["OrchestrateStateMachineArn"]), Input: aws.String(string(text))})
-	require.NoError(t, err)
-	return aws.ToString(out.ExecutionArn)
-}
 
 // orchestrated is what an execution of the orchestrate machine shows of a labourer.
 type orchestrated struct {
@@ -308,23 +342,30 @@ type orchestrated struct {
 	Failed  object // the error that ended the labourer's part
 }
 
-// outcome waits for the end of an execution. (The local AWS keeps Express executions to be looked at; AWS has them in their log.)
-func (s *stack) outcome(t *testing.T, execution string) *orchestrated {
-	t.Helper()
-	out := await(t, "the end of an orchestration", func() (*sfn.DescribeExecutionOutput, bool) {
-		out, err := s.machines.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &execution})
-		require.NoError(t, err)
-		return out, out.Status != "RUNNING"
-	})
-	require.EqualValues(t, "SUCCEEDED", out.Status, "%s: %s", aws.ToString(out.Error), aws.ToString(out.Cause))
+// execute runs one execution to its end. AWS describes no Express execution once it has started, so the call itself waits.
+func (s *stack) execute(ctx context.Context, t *testing.T, input object) (*orchestrated, error) {
+	text, err := json.Marshal(input)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.machines.StartSyncExecution(ctx, &sfn.StartSyncExecutionInput{
+		StateMachineArn: aws.String(s.out["OrchestrateStateMachineArn"]), Input: aws.String(string(text))})
+	if err != nil {
+		return nil, err
+	}
+	if out.Status != sfntypes.SyncExecutionStatusSucceeded {
+		return nil, fmt.Errorf("the orchestration %s: %s: %s", out.Status, aws.ToString(out.Error), aws.ToString(out.Cause))
+	}
 	var all struct{ Labourers []orchestrated }
-	require.NoError(t, json.Unmarshal([]byte(aws.ToString(out.Output)), &all), "%s", aws.ToString(out.Output))
+	if err := json.Unmarshal([]byte(aws.ToString(out.Output)), &all); err != nil {
+		return nil, fmt.Errorf("reading %s, %w", aws.ToString(out.Output), err)
+	}
 	for _, one := range all.Labourers {
 		if one.Labourer == named(t) {
-			return &one
+			return &one, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // situation is where the test's labourer and its job stand, for messages of what was waited for in vain.

@@ -74,7 +74,7 @@ func TestAWorkerMayBeAProcessThatPollsAQueue(t *testing.T) {
 func TestG6AFIFOQueueGetsTasksInOrderByGroup(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(named(t) + ".fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
+	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.called(t) + ".fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
 	require.NoError(t, err)
 	s.apply(t, object{"target": object{"sqs": *q.QueueUrl}, "max_simultaneous_invocations": 6, "group_key": "customer"})
 

@@ -85,7 +85,7 @@ func deaf(t *testing.T) *stack {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), begin)
 	defer cancel()
-	s, err := newStack(ctx, world.emulator, "deaf")
+	s, err := newStack(ctx, world.target, world.stackName("deaf"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.Empty(t, s.bus.close()) })
 	require.NoError(t, s.schema(ctx, "sections", "section", "store"))

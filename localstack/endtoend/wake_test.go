@@ -101,6 +101,7 @@ func (s *stack) applyByHand(t *testing.T, definition object) {
 func TestAStormOfWakesCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
+	requireWitness(t)
 	d := s.desk(t)
 	s.apply(t, d.labourer(1, nil))
 	require.NoError(t, s.control.SetPaused(t.Context(), named(t), true))
@@ -110,13 +111,7 @@ func TestAStormOfWakesCostsLittle(t *testing.T) {
 	require.NoError(t, s.control.SetPaused(t.Context(), named(t), false))
 	before := s.claims(t)
 
-	executions := make([]string, 20)
-	for i := range executions {
-		executions[i] = s.start(t, wake(t))
-	}
-	for _, execution := range executions {
-		s.outcome(t, execution)
-	}
+	s.orchestrateAtOnce(t, 20, wake(t))
 
 	d.take(t, 1)
 	require.Zero(t, d.waiting(t), "the cap is 1")

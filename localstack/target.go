@@ -1,0 +1,46 @@
+package localstack
+
+import (
+	"context"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+// Target is where tests deploy to: an [Emulator], or what [Settings] finds.
+type Target interface {
+	// Config is what SDK clients need to reach it.
+	Config() aws.Config
+	// Environ is the environment for programs that are to reach it.
+	Environ() []string
+	// OnAWS tells whether it is AWS itself.
+	OnAWS() bool
+}
+
+var (
+	_ Target = (*Emulator)(nil)
+	_ Target = settings{}
+)
+
+// OnAWS is false.
+func (e *Emulator) OnAWS() bool { return false }
+
+type settings struct{ config aws.Config }
+
+// Settings returns the target that this process's AWS settings point to: a local AWS where AWS_ENDPOINT_URL is set, else AWS itself. [Guard]
+// is before it, so that AWS itself is reached with DROVER_TEST_AWS=1 alone.
+func Settings(ctx context.Context) (Target, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg.HTTPClient = Guard(nil)
+	return settings{cfg}, nil
+}
+
+func (s settings) Config() aws.Config { return s.config }
+
+func (s settings) Environ() []string { return append(os.Environ(), "AWS_REGION="+s.config.Region) }
+
+func (s settings) OnAWS() bool { return aws.ToString(s.config.BaseEndpoint) == "" }
