@@ -38,6 +38,13 @@ func (p *progress) show(j view.Job) {
 	}
 }
 
+// note prints a line; a bar is drawn again below it.
+func (p *progress) note(text string) {
+	p.end()
+	fmt.Fprintln(p.to, text)
+	p.last = ""
+}
+
 // end leaves the line of the bar.
 func (p *progress) end() {
 	if p.bar && p.last != "" {

@@ -1,15 +1,147 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/drover-run/drover/shared/throttling"
 )
 
-// reason is an error of AWS as people want it: its code and message, without the request that it was the answer to.
+// kind says what may be done about an error of AWS.
+type kind int
+
+const (
+	other   kind = iota // the message has to say it
+	passing             // AWS was out of reach, had a fault or throttled: it passes
+	session             // the session of the credentials has expired
+	denied              // the credentials may not do it
+	absent              // what was asked for does not exist
+	refused             // AWS cannot make sense of the request
+)
+
+// Codes are by service and protocol, and one meaning has several.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+var (
+	sessionCodes = []string{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+	deniedCodes  = []string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError", "KMS.AccessDeniedException",
+		"AWS.SimpleQueueService.AccessDenied", "OptInRequired"}
+	strangerCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"} // of credentials that AWS does not know
+	absentCodes   = []string{"ResourceNotFoundException", "ResourceNotFound", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "StateMachineDoesNotExist",
+		"NoSuchBucket", "NotFound", "NoSuchEntity"}
+)
+
+// kindOf sorts an error.
+func kindOf(err error) kind {
+	if err == nil {
+		return other
+	}
+	if signedOut(err) {
+		return session
+	}
+	code, status := "", 0
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		code = api.ErrorCode()
+	}
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.Response != nil && answer.Response.Response != nil {
+		status = answer.HTTPStatusCode()
+	}
+	has := func(codes []string) bool {
+		for _, c := range codes {
+			if c == code {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has(sessionCodes):
+		return session
+	case has(strangerCodes):
+		return other
+	case has(deniedCodes):
+		return denied
+	case has(absentCodes):
+		return absent
+	case unheard(err) || throttling.Passes(err) || status >= http.StatusInternalServerError:
+		return passing
+	case code == "" && status == 0:
+		return other
+	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		return denied
+	case status == http.StatusNotFound:
+		return absent
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorFault() == smithy.FaultServer {
+		return passing
+	}
+	return refused
+}
+
+// unheard tells whether no answer of AWS arrived: no connection, no name server, a page of some network's own instead.
+func unheard(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	_, sending := errors.AsType[*smithyhttp.RequestSendError](err)
+	_, unreadable := errors.AsType[*smithy.DeserializationError](err)
+	_, network := errors.AsType[net.Error](err)
+	return sending || unreadable || network
+}
+
+// signedOut tells whether the session of AWS IAM Identity Center (SSO), of which credentials are made, has ended.
+func signedOut(err error) bool {
+	if _, invalid := errors.AsType[*ssocreds.InvalidTokenError](err); invalid {
+		return true
+	}
+	if call, ok := errors.AsType[*smithy.OperationError](err); ok && strings.HasPrefix(call.Service(), "SSO") && !unheard(err) && !throttling.Passes(err) {
+		return true
+	}
+	return strings.Contains(err.Error(), "cached SSO token") // the SDK has no type for a token that cannot be refreshed
+}
+
+// reason returns an error of AWS as people want it: its code and message, without the request that it was the answer to.
 func reason(err error) string {
+	if unheard(err) {
+		cause := err
+		if sent, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+			cause = sent.Err
+		}
+		return "AWS does not answer: " + cause.Error()
+	}
 	if refused, ok := errors.AsType[smithy.APIError](err); ok {
 		return refused.ErrorCode() + ": " + refused.ErrorMessage()
 	}
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && kindOf(err) == passing {
+		return fmt.Sprintf("AWS has a fault: HTTP status %d", answer.HTTPStatusCode())
+	}
 	return err.Error()
+}
+
+// signIn says what to do about an ended session.
+func signIn(err error, profile string) string {
+	if !signedOut(err) {
+		return "the credentials have expired: get new ones (with AWS IAM Identity Center: aws sso login)"
+	}
+	if profile != "" {
+		return "the SSO session has ended: aws sso login --profile " + quoted(profile)
+	}
+	return "the SSO session has ended: aws sso login"
+}
+
+// quoted returns a word as a shell takes it.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:=,@%+", r))
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

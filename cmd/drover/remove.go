@@ -44,11 +44,19 @@ const drainLook = time.Second
 // removeLabourer takes a labourer away that has no work left; with drain it waits until that is so.
 func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain bool) error {
 	said := ""
+	patient := s.following(fmt.Sprintf("labourer %s stays, and its work goes on", l.id))
 	for {
 		running, queued, err := st.workLeft(ctx, l.id)
+		if err != nil && drain {
+			if err := patient.bear(ctx, err); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		patient.answered()
 		if running+queued == 0 {
 			break
 		}

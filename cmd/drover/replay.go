@@ -222,6 +222,7 @@ const (
 // awaitRevival waits until the tasks have left the life in which they died.
 func (s *shell) awaitRevival(ctx context.Context, st *stack, dead []task.Task) error {
 	left, last := slices.Clone(dead), s.now()
+	patient := s.following("the replay was sent and goes on")
 	for {
 		some := left[:min(len(left), revivalLook)]
 		ids := make([]task.ID, len(some))
@@ -230,8 +231,13 @@ func (s *shell) awaitRevival(ctx context.Context, st *stack, dead []task.Task) e
 		}
 		found, err := st.tasks.Load(ctx, ids)
 		if err != nil {
-			return err
+			if err := patient.bear(ctx, err); err != nil {
+				return err
+			}
+			last = s.now()
+			continue
 		}
+		patient.answered()
 		before := len(left)
 		left = slices.DeleteFunc(left, func(t task.Task) bool {
 			now, there := found[t.ID]

@@ -27,9 +27,10 @@ type shell struct {
 
 // The exit codes.
 const (
-	done   = 0
-	failed = 1
-	misuse = 2
+	done    = 0
+	failed  = 1
+	misuse  = 2
+	unknown = 3 // it could not be found out: AWS stayed out of reach while something was followed
 )
 
 // inputError is what is wrong with what the user gave: it ends with the code for bad input.
@@ -42,7 +43,7 @@ func badInput(format string, arguments ...any) error {
 	return inputError{fmt.Errorf(format, arguments...)}
 }
 
-// run is the whole of the program but its process: it carries out the arguments and is the exit code.
+// run is the whole of the program but its process: it carries out the arguments and returns the exit code.
 func run(ctx context.Context, s *shell, arguments []string) int {
 	root := newRoot(s)
 	root.SetArgs(arguments)
@@ -54,6 +55,7 @@ func run(ctx context.Context, s *shell, arguments []string) int {
 		return done
 	}
 	var input inputError
+	var open unknownError
 	switch {
 	case !s.started:
 		fmt.Fprintf(s.err, "drover: %s\nSee %s --help.\n", oneLine(err), command.CommandPath())
@@ -61,12 +63,23 @@ func run(ctx context.Context, s *shell, arguments []string) int {
 	case errors.As(err, &input):
 		fmt.Fprintf(s.err, "drover: %v\n", err)
 		return misuse
+	case errors.As(err, &open):
+		fmt.Fprintf(s.err, "drover: %s\n", s.explained(err))
+		return unknown
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(s.err, "drover: interrupted")
 		return failed
 	}
-	fmt.Fprintf(s.err, "drover: %v\n", err)
+	fmt.Fprintf(s.err, "drover: %s\n", s.explained(err))
 	return failed
+}
+
+// explained returns the message of an error, with what to do about an ended session of the credentials.
+func (s *shell) explained(err error) string {
+	if kindOf(err) == session {
+		return signIn(err, s.environment("AWS_PROFILE")) + " (" + err.Error() + ")"
+	}
+	return err.Error()
 }
 
 // oneLine is a message of the flag parser without the suggestions that it sets in lines of their own.
@@ -79,7 +92,7 @@ func newRoot(s *shell) *cobra.Command {
 		Long: `Drover hands the tasks of jobs to workers on AWS, at the pace that what they depend on can bear.
 
 AWS settings come from the usual places: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, ~/.aws.
-Exit codes: 0 done, 1 it failed, 2 bad usage or bad input.`,
+Exit codes: 0 done, 1 it failed, 2 bad usage or bad input, 3 it could not be found out: AWS stayed out of reach while something was followed.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -31,6 +31,12 @@ type ground struct {
 	// interrupt ends the next command's context when it first waits; before, what happens then.
 	interrupt bool
 	before    func()
+	// away is how DynamoDB answers the command line, and it alone, until then.
+	away        error
+	awayUntil   time.Time
+	interruptAt time.Time         // zero: never
+	turning     bool              // the world goes on
+	variables   map[string]string // the environment
 }
 
 func newGround(t *testing.T) *ground {
@@ -40,6 +46,12 @@ func newGround(t *testing.T) *ground {
 		Parameters: map[string]string{"RetentionDays": "30"}, Outputs: map[string]string{
 			"EventBusName": memory.BusName, "TasksTableName": memory.TasksTable, "ControlTableName": memory.ControlTable, "JobsTableName": memory.JobsTable,
 			"ArchiveBucketName": memory.ArchiveBucket, "CompletionsQueueArn": completionsARN}}
+	g.DynamoDB.Before = func(context.Context, memory.Request) error {
+		if g.turning || !g.World.Now().Before(g.awayUntil) {
+			return nil
+		}
+		return g.away
+	}
 	return g
 }
 
@@ -83,16 +95,18 @@ func (g *ground) drover(arguments ...string) said {
 	defer cancel()
 	var out, err bytes.Buffer
 	code := run(ctx, &shell{in: strings.NewReader(input), out: &out, err: &err, now: g.World.Now, open: g.open,
-		environment: func(string) string { return "" },
+		environment: func(name string) string { return g.variables[name] },
 		wait: func(ctx context.Context, span time.Duration) error {
 			if g.before != nil {
 				g.before()
 				g.before = nil
 			}
-			if g.interrupt {
+			if g.interrupt || !g.interruptAt.IsZero() && g.World.Now().After(g.interruptAt) {
 				cancel()
 			}
+			g.turning = true
 			g.RunFor(span)
+			g.turning = false
 			return ctx.Err()
 		}}, arguments)
 	return said{g.t, code, out.String(), err.String()}

@@ -27,7 +27,8 @@ func newSubmit(s *shell) *cobra.Command {
 		Long: `Puts a job on the stack's bus, and prints its id: that in the file, else the event's.
 
 With --wait it follows the job until every task has reached its end, and prints the job's line; the exit code is 1 when a task died, or
-when the job was rejected or cancelled. Interrupting it leaves the job alone.`,
+when the job was rejected or cancelled, and 3 when AWS stayed out of reach for five minutes, or the command was interrupted: the job goes
+on then.`,
 		Example: `  drover submit nightly.json --wait
   echo '{"labourer": "shop", "period": "yesterday"}' | drover submit -`,
 		Args: exactly("FILE"),
@@ -122,51 +123,82 @@ const (
 	silence = 30 * time.Second
 )
 
-// follow looks at a job until it is finished. before is the record that there was under its id.
+// follow looks at a job until it is finished. before is the record that there was under its id. An unknownError leaves open what becomes of
+// the job.
 func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job, before ledger.Job) (view.Job, error) {
-	bar := newProgress(s.err, s.now)
-	defer bar.end()
-	began, told, known := s.now(), false, false
+	f := follower{shell: s, stack: st, id: id, asked: asked, before: before, bar: newProgress(s.err, s.now), began: s.now()}
+	defer f.bar.end()
+	patient := s.following(fmt.Sprintf("job %s goes on, see drover job %s", id, id))
+	patient.say = f.bar.note
 	for {
-		record, found, err := st.jobs.Get(ctx, id)
-		if err != nil {
-			return view.Job{}, s.leave(ctx, id, err)
-		}
-		if found && !known && record.State != ledger.Rejected {
-			if known, err = st.same(ctx, record, asked); err != nil {
-				return view.Job{}, s.leave(ctx, id, err)
-			}
-			if !known {
-				return view.Job{}, fmt.Errorf("job_id: %q is the id of another job, submitted at %s", id, record.SubmittedAt.Format(time.RFC3339))
-			}
-		}
-		if !found || stale(record, before) {
-			if !told && s.now().Sub(began) > silence {
-				told = true
-				s.say("job %s is not known yet; drover doctor may tell why", id)
-			}
-		} else {
-			line, err := st.line(ctx, record, exactSegments)
-			if err != nil {
-				return view.Job{}, s.leave(ctx, id, err)
-			}
-			if line.Finished() {
+		line, over, err := f.look(ctx)
+		if err == nil {
+			patient.answered()
+			if over {
 				return line, nil
 			}
-			bar.show(line)
+			if err = s.wait(ctx, followLook); err == nil {
+				continue
+			}
 		}
-		if err := s.wait(ctx, followLook); err != nil {
-			return view.Job{}, s.leave(ctx, id, err)
+		if _, another := errors.AsType[*anotherJobError](err); another {
+			return line, err
+		}
+		if err := patient.bear(ctx, err); err != nil {
+			return line, err
 		}
 	}
 }
 
-// leave tells, when it was interrupted, that the job goes on.
-func (s *shell) leave(ctx context.Context, id string, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("interrupted; job %s goes on, see drover job %s", id, id)
+// follower is what is known of a job that is followed.
+type follower struct {
+	*shell
+	*stack
+	id     string
+	asked  job.Job
+	before ledger.Job
+	bar    *progress
+	began  time.Time
+	told   bool // that there is no record of it
+	known  bool // that the record is this job's
+}
+
+// anotherJobError says that the id that a job was given is another job's.
+type anotherJobError struct {
+	id string
+	at time.Time
+}
+
+func (e *anotherJobError) Error() string {
+	return fmt.Sprintf("job_id: %q is the id of another job, submitted at %s", e.id, e.at.UTC().Format(time.RFC3339))
+}
+
+// look looks at the job once, and tells whether it is finished.
+func (f *follower) look(ctx context.Context) (line view.Job, over bool, err error) {
+	record, found, err := f.jobs.Get(ctx, f.id)
+	if err != nil {
+		return line, false, err
 	}
-	return err
+	if found && !f.known && record.State != ledger.Rejected {
+		if f.known, err = f.same(ctx, record, f.asked); err != nil {
+			return line, false, err
+		}
+		if !f.known {
+			return line, false, &anotherJobError{f.id, record.SubmittedAt}
+		}
+	}
+	if !found || stale(record, f.before) {
+		if !f.told && f.now().Sub(f.began) > silence {
+			f.told = true
+			f.bar.note(fmt.Sprintf("job %s is not known yet; drover doctor may tell why", f.id))
+		}
+		return line, false, nil
+	}
+	if line, err = f.line(ctx, record, exactSegments); err != nil || line.Finished() {
+		return line, err == nil, err
+	}
+	f.bar.show(line)
+	return line, false, nil
 }
 
 // stale tells whether a record is that of an earlier try which was rejected, so that the answer to this one is still to come.

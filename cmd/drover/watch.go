@@ -16,7 +16,8 @@ func newWatch(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch",
 		Short: "watch all labourers and jobs, live",
-		Long: `Shows all labourers, the jobs that are under way and the last ones that ended, once a second, until it is interrupted.
+		Long: `Shows all labourers, the jobs that are under way and the last ones that ended, once a second, until it is interrupted. Where AWS does
+not answer it says so and tries again; after five minutes it ends with exit code 3.
 
 With --json each line is {"at", "labourers": [...], "jobs": [...]}, with the lines of drover labourers and drover jobs.`,
 		Example: `  drover watch
@@ -51,11 +52,16 @@ func (s *shell) watch(ctx context.Context, st *stack) error {
 	if err := w.begin(ctx); err != nil {
 		return err
 	}
+	patient := s.following("the stack goes on")
 	for next := s.now(); ; {
 		shot, err := w.look(ctx)
 		if err != nil {
-			return err
+			if err := patient.bear(ctx, err); err != nil {
+				return err
+			}
+			continue
 		}
+		patient.answered()
 		if s.json {
 			err = s.document(shot)
 		} else {
@@ -128,14 +134,17 @@ func (w *watcher) look(ctx context.Context) (snap, error) {
 	if err != nil {
 		return shot, err
 	}
+	lines, err := w.lines(ctx, records)
+	if err != nil { // what was under way is looked for again
+		return shot, err
+	}
 	w.open = nil
 	for _, j := range records {
 		w.remember(j)
 	}
-	lines, err := w.lines(ctx, records)
 	slices.SortStableFunc(lines, func(a, b view.Job) int { return b.SubmittedAt.Compare(a.SubmittedAt) })
 	shot.Jobs = append(shot.Jobs, lines...)
-	return shot, err
+	return shot, nil
 }
 
 // last is the last jobs of this month and, where these are few, of the one before.

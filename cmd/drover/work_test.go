@@ -91,7 +91,7 @@ func TestSubmitWaitLeavesTheJobAloneWhenItIsInterrupted(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Hour, well)
 	g.interrupt = true
-	g.drover("submit", "--wait", "-", "<", `{"job_id": "long", "labourer": "shop"}`).fails(failed, "interrupted; job long goes on")
+	g.drover("submit", "--wait", "-", "<", `{"job_id": "long", "labourer": "shop"}`).fails(unknown, "interrupted; job long goes on")
 	g.interrupt = false
 	require.Equal(t, "scheduled", g.drover("--json", "job", "long").one()["state"])
 }
