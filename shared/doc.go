@@ -38,7 +38,7 @@
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet
-//	         labourer, health               the last assessment's memory
+//	         labourer, assessment           the last assessment's memory
 //	         #labourers, id                 a labourer as applied
 //	         #job_schemas, name
 //	         #metrics, key                  what CloudWatch said, and when it was asked

@@ -10,7 +10,7 @@
 //	Plan                    {labourers: [{labourer, round, reap}], idle}
 //	EachLabourer            up to ten at once; one that fails leaves the others alone
 //	  NeedsReaping
-//	    Reap                reaped: {expired, released, undispatched: [lease], undispatched_count}
+//	    Reap                reaped: {expired, released, settled, withdrawn, undispatched: [lease], undispatched_count}
 //	    LeftUndispatched
 //	      Redispatch        redispatched: as dispatched      ── fails ──► GiveBackUndispatched ──► DispatchFailed
 //	  Assess  ◄──────────┐  assessed: {round, status, metrics, cap, coefficient, desired, running, free, due, start, reason, …}

@@ -1,9 +1,9 @@
-// Package cancellation takes back jobs: what waits or is queued of them is cancelled, what runs may end.
+// Package cancellation takes back jobs: queued and waiting tasks are cancelled, running ones may end.
 //
-// The job's record is marked first, which stops its creation. Then entries are withdrawn from the queue, so that nobody claims them, their
-// tasks are cancelled, and what was withdrawn is forgotten: whoever takes up a cancellation that was interrupted finds it in the one place
-// or in the other. What is queued again later, because its attempt failed or could not be started, is not started any more: who queues it looks
-// at its job afterwards and sweeps it.
+// The job's record is marked first, which stops its creation. Then entries are withdrawn from the queue, so that they cannot be claimed,
+// their tasks are cancelled, and what was withdrawn is forgotten. An interrupted cancellation therefore leaves each task either in an entry
+// or aside. A task that is queued again later, because its attempt failed or could not be started, is not started any more: the component
+// that queues it reads its job afterwards and sweeps it. The orchestrator finishes asides whose canceller or sweeper was cut off.
 package cancellation
 
 import (
@@ -34,9 +34,9 @@ type Jobs interface {
 // Control is the queue that tasks are withdrawn from.
 type Control interface {
 	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
-	Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers) (queue.Entry, error)
-	Withdrawn(ctx context.Context, labourer string) ([]queue.Entry, error)
-	Forget(ctx context.Context, aside queue.Entry) error
+	Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error)
+	Withdrawn(ctx context.Context, labourer string) ([]queue.Aside, error)
+	Forget(ctx context.Context, aside queue.Aside) error
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
 }
@@ -136,8 +136,8 @@ func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late 
 	return err
 }
 
-// Sweep cancels those of these tasks that are queued and whose jobs are being cancelled. All else that is queued of such a job is left to who
-// cancels it: it may be a million tasks, and who sweeps has other things to do. It costs a read of each job.
+// Sweep cancels those of these tasks that are queued and whose jobs are being cancelled. All else that is queued of such a job is left to
+// its canceller: it may be a million tasks, and a sweeper has other things to do. It costs a read of each job.
 func (s Service) Sweep(ctx context.Context, tasks []task.Task) error {
 	jobs := map[string]map[segment.ID]segment.Numbers{}
 	for _, t := range tasks {
@@ -151,7 +151,7 @@ func (s Service) Sweep(ctx context.Context, tasks []task.Task) error {
 		if err != nil {
 			return err
 		}
-		if found && job.Cancelling {
+		if found && (job.Cancelling || job.State == ledger.Cancelled) {
 			if err := s.sweep(ctx, job, jobs[id], never); err != nil {
 				return err
 			}
@@ -182,7 +182,7 @@ func (s Service) sweep(ctx context.Context, job ledger.Job, mine map[segment.ID]
 				if late() {
 					return errLate
 				}
-				_, err := s.Control.Withdraw(withdrawing, e, numbers)
+				_, err := s.Control.Withdraw(withdrawing, e, numbers, s.Now())
 				if errors.Is(err, queue.ErrChanged) {
 					raced.Store(true)
 					return nil
@@ -222,42 +222,91 @@ func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[
 		if late() {
 			return errLate
 		}
-		if err := s.cancel(ctx, e.Segment, e.Tasks); err != nil {
-			return err
-		}
-		if err := s.Control.Forget(ctx, e); err != nil {
+		if err := s.cancelAside(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (s Service) cancelAside(ctx context.Context, a queue.Aside) error {
+	if err := s.cancel(ctx, a.Segment, a.Tasks); err != nil {
+		return err
+	}
+	return s.Control.Forget(ctx, a)
+}
+
+// mostAsides is how many asides FinishWithdrawn finishes in one call: with 256 tasks each, a few seconds of writes.
+const mostAsides = 20
+
+// FinishWithdrawn cancels the tasks of a labourer that were withdrawn before a time: their canceller or sweeper was cut off. It finishes up
+// to [mostAsides] asides and returns how many; the stream tells of the cancelled tasks, so that their jobs end.
+func (s Service) FinishWithdrawn(ctx context.Context, labourer string, before time.Time) (finished int, err error) {
+	asides, err := s.Control.Withdrawn(ctx, labourer)
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range asides {
+		if !a.Since.Before(before) || finished == mostAsides {
+			continue
+		}
+		if err := s.cancelAside(ctx, a); err != nil {
+			return finished, err
+		}
+		finished++
+	}
+	return finished, nil
+}
+
 // writers is how many tasks are cancelled at the same time.
 const writers = 16
 
+// cancel brings these tasks to an end. A task that changes between the read and the write is read again: only when all of them have
+// reached an end may the lease or the aside that holds them go.
 func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numbers) error {
+	for range tries {
+		stale, err := s.cancelOnce(ctx, at, numbers)
+		if err != nil || stale.Empty() {
+			return err
+		}
+		numbers = stale
+	}
+	return fmt.Errorf("cancelling tasks %s of segment %s: they changed %d times in between", numbers, at, tries)
+}
+
+// cancelOnce cancels the tasks and returns those that changed since they were read.
+func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.Numbers) (stale segment.Numbers, err error) {
 	tasks, err := s.Tasks.Range(ctx, at, numbers)
 	if err != nil {
-		return err
+		return stale, err
 	}
+	changed := make([]bool, len(tasks))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)
-	for _, before := range tasks {
+	for i, before := range tasks {
 		after, err := before.Cancel(s.Now())
 		if err != nil {
 			continue // it has reached its end already
 		}
 		g.Go(func() error {
-			if err := s.Tasks.Save(ctx, before, after); err != nil && !errors.Is(err, task.ErrStale) {
-				return err
+			err := s.Tasks.Save(ctx, before, after)
+			changed[i] = errors.Is(err, task.ErrStale)
+			if changed[i] {
+				return nil
 			}
-			return nil
+			return err
 		})
 	}
-	return g.Wait()
+	err = g.Wait()
+	for i, t := range tasks {
+		if changed[i] {
+			stale = stale.Union(segment.Of(t.ID.N))
+		}
+	}
+	return stale, err
 }
 
-// force cancels what runs as well, and frees its slots: what the workers tell later changes nothing.
+// force cancels running tasks as well, and frees their slots: what their workers tell later changes nothing.
 func (s Service) force(ctx context.Context, job ledger.Job, late func() bool) error {
 	leases, err := s.Control.Leases(ctx, job.Labourer)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/task"
 )
 
 var ctx = context.Background()
@@ -177,6 +178,108 @@ func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost: the assistant closes it before one of the cancellation's requests, and the stream tells
+// of it only when the cancellation is through, as streams do.
+func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
+	for _, detail := range []string{`{"job_id": "nightly"}`, `{"job_id": "nightly", "force": true}`} {
+		for _, status := range []string{"failed", "completed"} {
+			t.Run(status+" "+detail, func(t *testing.T) {
+				for at := 1; ; at++ {
+					s := stage(t)
+					s.Schedule(t, job("nightly", 6))
+					require.Equal(t, 3, s.HandOut(t, "f"))
+					requests := 0
+					s.DynamoDB.Before = func(context.Context, memory.Request) error {
+						if requests++; requests == at {
+							report(t, s, ended(s.Handed(t, "f")[0], status))
+						}
+						return nil
+					}
+
+					require.NoError(t, cancel(s, "first", detail))
+
+					s.DynamoDB.Before = nil
+					rest(t, s)
+					picture := outage.Picture(s.Stack)
+					require.Contains(t, picture, "job nightly cancelled of f total=6", "at request %d", at)
+					require.NotContains(t, picture, "status=failed", "at request %d", at)
+					require.NotContains(t, picture, "is held", "at request %d", at)
+					if requests < at {
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost: a worker runs although its dispatcher took its start for failed, and returned and sweeps its
+// task. The assistant has read the lease before that, and closes the attempt before one of the dispatcher's later requests.
+func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
+	for at := 1; ; at++ {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 1))
+		claimed, err := s.Services().Orchestrator.Claim(ctx, "execution", "f", 1)
+		require.NoError(t, err)
+		require.Equal(t, 1, claimed.Claimed)
+		require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
+		tasks, err := s.Drover.Tasks("nightly")
+		require.NoError(t, err)
+		failed, err := tasks[0].Close(task.End{Attempt: 1, Status: task.Failed, At: s.World.Now()})
+		require.NoError(t, err)
+		requests := 0
+		s.DynamoDB.Before = func(context.Context, memory.Request) error {
+			if requests++; requests == at {
+				if err := s.Tasks.Save(ctx, tasks[0], failed); !errors.Is(err, task.ErrStale) {
+					require.NoError(t, err)
+				}
+			}
+			return nil
+		}
+
+		_, err = s.Services().Orchestrator.GiveBack(ctx, "execution", "f", claimed.Leases)
+
+		require.NoError(t, err)
+		s.DynamoDB.Before = nil
+		s.Scavenge(t)
+		require.Contains(t, outage.Picture(s.Stack), "job nightly cancelled of f total=1", "at request %d", at)
+		if requests < at {
+			return
+		}
+	}
+}
+
+// TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts: the settler queues and withdraws the task, and dies. When the stream's
+// record comes again, the labourer's new configuration allows no further attempt.
+func TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 1))
+		require.Equal(t, 1, s.HandOut(t, "f"))
+		require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
+		report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+		records := s.Ended(t)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Second, func(delivery int) error {
+			_, err := s.Services().Scavenger.Handle(ctx, "invocation", records)
+			if delivery == 1 && err != nil {
+				cut.Off()
+				require.NoError(t, s.Apply(fmt.Sprintf("labourers: {f: {target: {sqs: %q}, max_simultaneous_invocations: 3, max_attempts: 1}}", outage.Worker("f"))))
+			}
+			return err
+		})
+
+		cut.Off()
+		s.Scavenge(t)
+		j, _, err := s.Jobs.Get(ctx, "nightly")
+		require.NoError(t, err)
+		require.Zero(t, j.Open(), outage.Picture(s.Stack))
+		require.NotContains(t, outage.Picture(s.Stack), "withdrawn")
+		return string(j.State)
+	})
 }
 
 // TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther: at each request of its scheduler. What was written ahead is removed.

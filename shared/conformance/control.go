@@ -388,17 +388,21 @@ func queueHasAll(t *testing.T, c control) {
 func looks(t *testing.T, c control) {
 	l := c.leased(t, segment.Of(0, 1))
 	now, later := c.entry(newSegment(), noon, segment.Of(0)), c.entry(newSegment(), noon.Add(time.Hour), segment.Of(0))
-	c.put(t, now, later)
+	withdrawn := c.entry(newSegment(), noon, segment.Of(0))
+	c.put(t, now, later, withdrawn)
+	aside, err := c.Withdraw(t.Context(), withdrawn, segment.Of(0), noon)
+	require.NoError(t, err)
 	require.NoError(t, c.SetPaused(t.Context(), c.labourer, true)) // the state and the rest of the partition are not in the way
 
 	shortly(t, func() bool {
-		leases, entries, err := c.Look(t.Context(), c.labourer, noon, 0)
+		seen, err := c.Look(t.Context(), c.labourer, noon, 0)
 		require.NoError(t, err)
-		return len(leases) == 1 && leases[0].Item() == l.Item() && len(entries) == 1 && entries[0] == now
-	}, "a look sees the lease and the due entry")
-	leases, entries, err := c.Look(t.Context(), c.labourer, noon, 1)
+		return len(seen.Leases) == 1 && seen.Leases[0].Item() == l.Item() && len(seen.Due) == 1 && seen.Due[0] == now &&
+			len(seen.Asides) == 1 && seen.Asides[0] == aside
+	}, "a look sees the aside, the lease and the due entry")
+	seen, err := c.Look(t.Context(), c.labourer, noon, 1)
 	require.NoError(t, err)
-	require.Equal(t, 1, len(leases)+len(entries))
+	require.Equal(t, queue.Look{Asides: []queue.Aside{aside}}, seen)
 }
 
 func labourersApart(t *testing.T, c control) {
@@ -698,20 +702,26 @@ func withdraws(t *testing.T, c control) {
 	e := c.entry(newSegment(), noon, segment.Of(1, 2, 3))
 	c.put(t, e)
 
-	aside, err := c.Withdraw(t.Context(), e, segment.Of(2, 99))
+	aside, err := c.Withdraw(t.Context(), e, segment.Of(2, 99), noon)
 	require.NoError(t, err)
 	require.Equal(t, segment.Of(2), aside.Tasks)
 	rest := c.queue(t)
 	require.Len(t, rest, 1)
 	require.Equal(t, segment.Of(1, 3), rest[0].Tasks)
-	all, err := c.Withdraw(t.Context(), rest[0], segment.Range(0, 255))
+	all, err := c.Withdraw(t.Context(), rest[0], segment.Range(0, 255), noon.Add(time.Second))
 	require.NoError(t, err)
 	require.Empty(t, c.queue(t))
 	require.Empty(t, c.leases(t))
 
 	lying, err := c.Withdrawn(t.Context(), c.labourer)
 	require.NoError(t, err)
-	require.ElementsMatch(t, []queue.Entry{aside, all}, lying)
+	require.ElementsMatch(t, []queue.Aside{aside, all}, lying)
+	changed := aside
+	changed.Tasks = segment.Of(2, 3)
+	require.NoError(t, c.Forget(t.Context(), changed))
+	lying, err = c.Withdrawn(t.Context(), c.labourer)
+	require.NoError(t, err)
+	require.Len(t, lying, 2, "an aside that is not as it was read stays")
 	for range 2 {
 		require.NoError(t, c.Forget(t.Context(), aside))
 	}
@@ -727,7 +737,7 @@ func withdrawRefused(t *testing.T, c control) {
 	c.claim(t, e, segment.Of(1))
 
 	for _, numbers := range []segment.Numbers{segment.Of(2), e.Tasks} {
-		_, err := c.Withdraw(t.Context(), e, numbers)
+		_, err := c.Withdraw(t.Context(), e, numbers, noon)
 		require.ErrorIs(t, err, errQueue)
 	}
 

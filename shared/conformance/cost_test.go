@@ -231,7 +231,7 @@ func TestCostOfEachStep(t *testing.T) {
 	require.NoError(t, err)
 	want(c.step("finish a job", func() error { return c.Jobs.Finish(ctx, j, ledger.Completed, noon) }), 1, 0, "1 UpdateItem")
 	want(c.step("look whether there is something to do", func() error {
-		_, _, err := c.Control.Look(ctx, j.Labourer, noon, 50)
+		_, err := c.Control.Look(ctx, j.Labourer, noon, 50)
 		return err
 	}), 0, 0.5, "1 Query")
 	c.print()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -20,13 +21,13 @@ func withdrawnItem(e queue.Entry) string {
 	return withdrawnPrefix + strings.TrimPrefix(e.Item(), "queue#")
 }
 
-// Withdraw takes tasks out of a queue entry, so that nobody can claim them any more, and keeps them aside until they are cancelled. It
-// is the withdrawn part. queue.ErrChanged: the entry is not as it was read.
-func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers) (queue.Entry, error) {
-	aside := e
+// Withdraw takes tasks out of a queue entry, so that they cannot be claimed any more, and keeps them aside until they are cancelled. It
+// returns the withdrawn part. queue.ErrChanged: the entry is not as it was read.
+func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error) {
+	aside := queue.Aside{Entry: e, Since: time.UnixMilli(now.UnixMilli()).UTC()}
 	aside.Tasks, aside.First = e.Tasks.Intersect(numbers), e.Tasks.Intersect(numbers).Min()
-	it := entryItem(aside)
-	it["item"] = str(withdrawnItem(aside))
+	it := entryItem(aside.Entry)
+	it["item"], it["since"] = str(withdrawnItem(aside.Entry)), millis(aside.Since)
 	values := item{":tasks": str(e.Tasks.String())}
 	from := types.TransactWriteItem{Delete: &types.Delete{TableName: &c.Table, Key: controlKey(e.Labourer, e.Item()),
 		ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: values}}
@@ -40,19 +41,25 @@ func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Nu
 	return aside, changed(err, fmt.Sprintf("withdrawing tasks %s of segment %s", aside.Tasks, e.Segment))
 }
 
-// Withdrawn reads what lies aside of a labourer's queue and is not cancelled yet.
-func (c Control) Withdrawn(ctx context.Context, labourer string) ([]queue.Entry, error) {
+// Withdrawn reads the tasks of a labourer that are withdrawn and not cancelled yet, strongly consistent.
+func (c Control) Withdrawn(ctx context.Context, labourer string) ([]queue.Aside, error) {
 	items, err := c.between(ctx, labourer, withdrawnPrefix, withdrawnPrefix+"~", 0, true)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is withdrawn from labourer %s, %w", labourer, err)
 	}
-	return readAll(items, readEntry)
+	return readAll(items, readAside)
 }
 
-// Forget removes what lay aside, when it is cancelled.
-func (c Control) Forget(ctx context.Context, aside queue.Entry) error {
-	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{TableName: &c.Table, Key: controlKey(aside.Labourer, withdrawnItem(aside))})
-	if err != nil {
+func readAside(it item) (queue.Aside, error) {
+	e, err := readEntry(it)
+	return queue.Aside{Entry: e, Since: it.time("since")}, err
+}
+
+// Forget removes an aside whose tasks are cancelled. Nothing happens when it is gone, or is not as it was read.
+func (c Control) Forget(ctx context.Context, aside queue.Aside) error {
+	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{TableName: &c.Table, Key: controlKey(aside.Labourer, withdrawnItem(aside.Entry)),
+		ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: item{":tasks": str(aside.Tasks.String())}})
+	if err != nil && !refused(err) {
 		return fmt.Errorf("removing withdrawn tasks of segment %s, %w", aside.Segment, err)
 	}
 	return nil

@@ -24,7 +24,11 @@ type Control struct {
 	Table string
 }
 
-const stateItem = "state"
+const (
+	stateItem   = "state"
+	leasePrefix = "lease#"
+	queuePrefix = "queue#"
+)
 
 func controlKey(labourer, name string) item {
 	return item{"labourer": str(labourer), "item": str(name)}
@@ -41,7 +45,7 @@ func (c Control) State(ctx context.Context, labourer string) (queue.State, error
 
 // Leases reads all leases of a labourer, strongly consistent.
 func (c Control) Leases(ctx context.Context, labourer string) ([]queue.Lease, error) {
-	return c.leases(ctx, labourer, "lease#")
+	return c.leases(ctx, labourer, leasePrefix)
 }
 
 // LeasesOn reads a labourer's leases on one segment, strongly consistent.
@@ -96,31 +100,36 @@ func (c Control) entries(ctx context.Context, labourer, from, to string, limit i
 	return readAll(items, readEntry)
 }
 
-// Look reads leases and due entries with one request, eventually consistent: enough to tell whether there may be something to do.
-// When there are more than limit items, the last ones are left out.
-func (c Control) Look(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error) {
-	items, err := c.between(ctx, labourer, "lease#", dueUntil(now), limit, false)
+// Look reads asides, leases and due entries with one request, eventually consistent: enough to tell whether there may be something to
+// do. When there are more than limit items, the last ones are left out.
+func (c Control) Look(ctx context.Context, labourer string, now time.Time, limit int) (queue.Look, error) {
+	var out queue.Look
+	items, err := c.between(ctx, labourer, withdrawnPrefix, dueUntil(now), limit, false)
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking at labourer %s, %w", labourer, err)
+		return out, fmt.Errorf("looking at labourer %s, %w", labourer, err)
 	}
-	var leases []queue.Lease
-	var entries []queue.Entry
 	for _, it := range items {
-		if strings.HasPrefix(it.str("item"), "queue#") {
-			e, err := readEntry(it)
-			if err != nil {
-				return nil, nil, err
-			}
-			entries = append(entries, e)
-		} else {
-			l, err := readLease(it)
-			if err != nil {
-				return nil, nil, err
-			}
-			leases = append(leases, l)
+		switch name := it.str("item"); {
+		case strings.HasPrefix(name, withdrawnPrefix):
+			out.Asides, err = readOnto(out.Asides, it, readAside)
+		case strings.HasPrefix(name, leasePrefix):
+			out.Leases, err = readOnto(out.Leases, it, readLease)
+		case strings.HasPrefix(name, queuePrefix):
+			out.Due, err = readOnto(out.Due, it, readEntry)
+		}
+		if err != nil {
+			return out, err
 		}
 	}
-	return leases, entries, nil
+	return out, nil
+}
+
+func readOnto[T any](before []T, it item, read func(item) (T, error)) ([]T, error) {
+	one, err := read(it)
+	if err != nil {
+		return before, err
+	}
+	return append(before, one), nil
 }
 
 func (c Control) between(ctx context.Context, labourer, from, to string, limit int, strong bool) ([]item, error) {

@@ -287,12 +287,12 @@ func TestGoldenEntries(t *testing.T) {
 	}
 	t.Run("entry withdrawn", func(t *testing.T) {
 		s := queued(t, plain)
-		aside, err := s.control.Withdraw(t.Context(), plain, segment.Range(2, 255))
+		aside, err := s.control.Withdraw(t.Context(), plain, segment.Range(2, 255), noon.Add(time.Second))
 		require.NoError(t, err)
 		again := golden(t, "entry withdrawn", s)
 		read, err := again.control.Withdrawn(t.Context(), plain.Labourer)
 		require.NoError(t, err)
-		require.Equal(t, []queue.Entry{aside}, read)
+		require.Equal(t, []queue.Aside{aside}, read)
 	})
 }
 

@@ -113,7 +113,7 @@ func TestWhatFailsSaysWhatWasBeingDone(t *testing.T) {
 		"the state of":    func() error { _, err := s.control.State(ctx, "l"); return err },
 		"the leases of":   func() error { _, err := s.control.Leases(ctx, "l"); return err },
 		"the queue of":    func() error { _, err := s.control.Queue(ctx, "l"); return err },
-		"looking at":      func() error { _, _, err := s.control.Look(ctx, "l", noon, 1); return err },
+		"looking at":      func() error { _, err := s.control.Look(ctx, "l", noon, 1); return err },
 		"setting paused":  func() error { return s.control.SetPaused(ctx, "l", true) },
 		"the trouble of":  func() error { return s.control.SetTrouble(ctx, "l", nil) },
 		"the health of":   func() error { _, err := s.health.Recall(ctx, "l"); return err },

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -149,8 +150,14 @@ type dispatchReport struct {
 func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string) (dispatchReport, error) {
 	var out dispatchReport
 	lease, found, err := s.Control.Lease(ctx, l.ID, item)
-	if err != nil || !found || !lease.DispatchedAt.IsZero() || undispatched(lease, s.Now().Add(adoptionMargin)) {
-		return out, err // gone, done, or about to be adopted by another one: starting workers now would start them twice
+	if err != nil {
+		return out, err
+	}
+	if found && undispatched(lease, s.Now().Add(adoptionMargin)) {
+		return out, nil // about to be adopted by another dispatcher: starting its workers now would start them twice
+	}
+	if err := s.sweepReturned(ctx, item, lease); err != nil || !found || !lease.DispatchedAt.IsZero() {
+		return out, err
 	}
 	tasks, err := s.Tasks.Range(ctx, lease.Segment, lease.Held())
 	if err != nil {
@@ -200,21 +207,45 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 			return out, err
 		}
 	}
+	noted := true
 	if out.started+out.failed > 0 {
 		// Workers that were started hold their slots whether this can be noted or not. Were it an error of the step, their tasks would go
 		// back in line while they run; as it is, what they have not ended when the lease is adopted is started once more.
 		err := s.Control.Dispatched(ctx, lease, at, at.Add(term(l, lease.MaxDuration)))
-		if err != nil && !errors.Is(err, queue.ErrChanged) {
+		if noted = err == nil; err != nil && !errors.Is(err, queue.ErrChanged) {
 			out.errs = append(out.errs, err)
 		}
 	}
 	if len(back) > 0 {
-		// No error of the step either: what is not swept now is swept when it can not be started once more.
-		if err := s.Sweeper.Sweep(ctx, back); err != nil {
-			out.errs = append(out.errs, err)
+		if err := s.Sweeper.Sweep(ctx, back); err != nil && noted {
+			return out, err // a retry of the step, and the giving back that follows it, sweep what this lease has returned
+		} else if err != nil {
+			out.errs = append(out.errs, err) // an error of the step would return running tasks; who adopts the lease sweeps
 		}
 	}
 	return out, nil
+}
+
+// sweepReturned sweeps the tasks that this lease, which may be gone by now, has returned to the queue: the dispatcher that returned them may
+// have died before it read their jobs. It costs nothing for a lease that has returned nothing.
+func (s *Service) sweepReturned(ctx context.Context, item string, l queue.Lease) error {
+	at, numbers := l.Segment, l.Released
+	if at == "" {
+		gone, ok := queue.LeasedSegment(item)
+		if !ok {
+			return nil
+		}
+		at, numbers = gone, segment.Range(0, segment.Size-1)
+	}
+	if numbers.Empty() {
+		return nil
+	}
+	tasks, err := s.Tasks.Range(ctx, at, numbers)
+	if err != nil {
+		return err
+	}
+	open := slices.DeleteFunc(tasks, func(t task.Task) bool { return t.Status.Terminal() })
+	return s.Sweeper.Sweep(ctx, open)
 }
 
 // fail closes a task that can never be started. The scavenger goes on from there.
@@ -230,7 +261,7 @@ func (s *Service) fail(ctx context.Context, t task.Task, l queue.Lease, at time.
 	return nil
 }
 
-// GiveBack puts what was claimed and not dispatched back in line, after a dispatcher failed altogether.
+// GiveBack returns claimed tasks that were not dispatched to the queue, after a dispatcher failed altogether. It returns how many.
 func (s *Service) GiveBack(ctx context.Context, execution, id string, items []string) (int, error) {
 	given := 0
 	for _, item := range items {
@@ -238,26 +269,22 @@ func (s *Service) GiveBack(ctx context.Context, execution, id string, items []st
 		if err != nil {
 			return given, err
 		}
-		if !found || !lease.DispatchedAt.IsZero() || lease.Held().Empty() {
-			continue
+		if found && lease.DispatchedAt.IsZero() && !lease.Held().Empty() {
+			if err := s.giveBack(ctx, lease, lease.Held()); err != nil {
+				return given, err
+			}
+			given += lease.Held().Len()
+			lease.Released = lease.Tasks
 		}
-		if err := s.giveBack(ctx, lease, lease.Held()); err != nil {
-			return given, err
-		}
-		given += lease.Held().Len()
-		tasks, err := s.Tasks.Range(ctx, lease.Segment, lease.Held())
-		if err == nil {
-			err = s.Sweeper.Sweep(ctx, tasks)
-		}
-		if err != nil {
+		if err := s.sweepReturned(ctx, item, lease); err != nil {
 			return given, err
 		}
 	}
 	return given, s.Control.Depart(ctx, id, execution)
 }
 
-// giveBack moves tasks from a lease back to the queue, for the same attempt, just before where they stood. Whoever cancels their jobs meanwhile
-// has not seen them: who gives back has them swept afterwards.
+// giveBack moves tasks from a lease back to the queue, for the same attempt, just before where they stood. A canceller of their jobs may not
+// have seen them there, so the caller sweeps them afterwards.
 func (s *Service) giveBack(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
 	for range looks {
 		back := numbers.Intersect(l.Held())

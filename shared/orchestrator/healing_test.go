@@ -221,6 +221,78 @@ func TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled(t *testing.T)
 	}
 }
 
+// TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff: its tasks were handed out when the cancellation read the queue, and their target is gone,
+// so that the dispatcher returns and sweeps them. The state machine tries a step again, gives back what could not be dispatched, or dies; then only
+// the minute tick is left.
+func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := outage.NewStage(t, labourers(3), "g") // f's target is not there
+		s.Schedule(t, job("nightly", "f", 3))
+		s.Pass(time.Second)
+		claimed, err := s.Services().Orchestrator.Claim(ctx, "execution", "f", 1)
+		require.NoError(t, err)
+		require.Equal(t, 3, claimed.Claimed)
+		_, summary := s.Services().Scheduler.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+		require.Empty(t, summary.Errors)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Second, func(int) error {
+			if _, err := s.Services().Orchestrator.Dispatch(ctx, "f", claimed.Leases); err == nil {
+				return nil
+			}
+			_, err := s.Services().Orchestrator.GiveBack(ctx, "execution", "f", claimed.Leases)
+			return err
+		})
+
+		cut.Off()
+		s.Pass(2 * time.Minute)
+		tick(t, s)
+		s.Scavenge(t)
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "job nightly cancelled of f total=3 cursor=1 completed=0 dead=0 cancelled=3")
+		return picture
+	})
+}
+
+// tick takes the steps of the minute tick up to the reaping.
+func tick(t *testing.T, s *outage.Stage) {
+	planned, err := s.Services().Orchestrator.Plan(ctx, "tick", orchestrator.PlanInput{})
+	require.NoError(t, err)
+	for _, turn := range planned.Labourers {
+		if !turn.Reap {
+			continue
+		}
+		_, err := s.Services().Orchestrator.Reap(ctx, turn.Labourer)
+		require.NoError(t, err)
+	}
+}
+
+// TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick, and not before its sweeper can be dead.
+func TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick(t *testing.T) {
+	s := outage.NewStage(t, labourers(3), "f", "g")
+	s.Schedule(t, job("nightly", "f", 300))
+	died := false
+	s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+		in, is := r.Input.(*dynamodb.QueryInput)
+		if died = died || is && *in.TableName == memory.TasksTable; died {
+			return errors.New("the canceller has died")
+		}
+		return nil
+	}
+	_, summary := s.Services().Scheduler.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+	require.NotEmpty(t, summary.Errors)
+	s.DynamoDB.Before = nil
+
+	s.Pass(30 * time.Second)
+	tick(t, s)
+	require.Equal(t, 300, strings.Count(outage.Picture(s.Stack), "is withdrawn"), "its canceller may still be at work")
+	s.Pass(time.Minute)
+	tick(t, s)
+
+	s.Scavenge(t)
+	require.Contains(t, outage.Picture(s.Stack), "job nightly cancelled of f total=300 cursor=2 completed=0 dead=0 cancelled=300")
+}
+
 // TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than the target takes.
 func TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {

@@ -39,7 +39,7 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error)
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
-	Look(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error)
+	Look(ctx context.Context, labourer string, now time.Time, limit int) (queue.Look, error)
 
 	Approach(ctx context.Context, labourer string, now time.Time, hold queue.Hold) error
 	Depart(ctx context.Context, labourer, execution string) error
@@ -87,9 +87,11 @@ type Settler interface {
 	Settle(ctx context.Context, ended []task.Task) (outcome.Settled, error)
 }
 
-// Sweeper takes back what is queued of these tasks, where their jobs are being cancelled.
+// Sweeper cancels queued tasks whose jobs are being cancelled.
 type Sweeper interface {
 	Sweep(ctx context.Context, tasks []task.Task) error
+	// FinishWithdrawn cancels tasks that were withdrawn before a time and never cancelled; it returns how many asides it finished.
+	FinishWithdrawn(ctx context.Context, labourer string, before time.Time) (int, error)
 }
 
 // Bus is where facts are told.
@@ -117,6 +119,8 @@ const (
 	// dispatchTerm is after how long a lease that nobody has noted as dispatched is dispatched by somebody else. It is longer than a
 	// dispatcher lives.
 	dispatchTerm = 45 * time.Second
+	// asideTerm is how long a withdrawn task is left to its canceller or sweeper. It is longer than either lives.
+	asideTerm = time.Minute
 	// adoptionMargin is how long before that its first dispatcher keeps off, should he still be at it.
 	adoptionMargin = 10 * time.Second
 	// claimTerm is how long others give way to one who is about to claim, or who has claimed and comes back when it has dispatched.
@@ -241,11 +245,15 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 // turn is what a labourer may have to do; nil: nothing.
 func (s *Service) turn(ctx context.Context, execution string, l labourer.Labourer, woken bool) (*Turn, error) {
 	now := s.Now()
-	leases, entries, err := s.Control.Look(ctx, l.ID, now, lookLimit)
+	look, err := s.Control.Look(ctx, l.ID, now, lookLimit)
 	if err != nil {
 		return nil, err
 	}
+	leases, entries := look.Leases, look.Due
 	t := Turn{Labourer: l.ID}
+	for _, a := range look.Asides {
+		t.Reap = t.Reap || a.Since.Before(now.Add(-asideTerm))
+	}
 	for _, lease := range leases {
 		t.Reap = t.Reap || overdue(lease, losing(l), now)
 	}
@@ -258,7 +266,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 		}
 	}
 	// With more items than were looked at, some may be behind.
-	if woken || t.Reap || len(entries) > 0 || len(leases)+len(entries) >= lookLimit {
+	if woken || t.Reap || len(entries) > 0 || len(look.Asides)+len(leases)+len(entries) >= lookLimit {
 		return &t, nil
 	}
 	return nil, nil
@@ -279,9 +287,10 @@ func losing(l labourer.Labourer) queue.Losing {
 
 // Reaped is what a reaper did.
 type Reaped struct {
-	Expired           int      `json:"expired"`  // attempts closed as lost
-	Released          int      `json:"released"` // tasks that had ended and were still held
-	Settled           int      `json:"settled"`  // failed tasks that nobody had settled
+	Expired           int      `json:"expired"`   // attempts closed as lost
+	Released          int      `json:"released"`  // tasks that had ended and were still held
+	Settled           int      `json:"settled"`   // failed tasks that nobody had settled
+	Withdrawn         int      `json:"withdrawn"` // asides whose canceller had died
 	Undispatched      []string `json:"undispatched"`
 	UndispatchedCount int      `json:"undispatched_count"`
 }
@@ -291,6 +300,9 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 	out := Reaped{Undispatched: []string{}}
 	l, err := s.labourer(ctx, id)
 	if err != nil {
+		return out, err
+	}
+	if out.Withdrawn, err = s.Sweeper.FinishWithdrawn(ctx, id, s.Now().Add(-asideTerm)); err != nil {
 		return out, err
 	}
 	leases, err := s.Control.Leases(ctx, id)

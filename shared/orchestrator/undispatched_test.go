@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/cancellation"
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
@@ -50,6 +51,7 @@ func newYard(t *testing.T, jobs ...string) *yard {
 	ledgers := dynamo.Jobs{API: y.db, Table: memory.JobsTable, Control: memory.ControlTable, Retention: time.Hour}
 	registry := dynamo.Registry{API: y.db, Table: memory.ControlTable}
 	y.Service = &orchestrator.Service{Control: y.control, Tasks: tasks, Registry: registry, Memory: dynamo.Health{API: y.db, Table: memory.ControlTable},
+		Sweeper: cancellation.Service{Jobs: ledgers, Control: y.control, Tasks: tasks, Now: func() time.Time { return y.now }},
 		Starter: y, Now: func() time.Time { return y.now }}
 	c, _, problems := labourer.Read("l.json", []byte(`{"labourers": {"hasty": {"target": {"sqs": "http://localhost/0/q"}, "max_simultaneous_invocations": 9,
 		"max_duration": "2s", "cooldown": "1s", "max_attempts": 1}}}`))

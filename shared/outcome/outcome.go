@@ -114,6 +114,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 	var out Settled
 	labourers := map[string]labourer.Labourer{}
 	retries := map[alike][]task.Task{}
+	var queued []task.Task // those as well that were queued before, by a settler that may have died before it read their jobs
 	var order []alike
 	for _, t := range ended {
 		if t.Status != task.Failed && t.Status != task.Expired || out.Unreadable[t.Labourer] != "" {
@@ -134,6 +135,8 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 			}
 			if killed {
 				out.Dead++
+			} else {
+				queued = append(queued, t)
 			}
 			out.free(t.Labourer)
 			continue
@@ -145,7 +148,6 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		retries[key] = append(retries[key], t)
 	}
 
-	var retried []task.Task
 	due := map[waiting]time.Time{}
 	backoffs := map[waiting]*Backoff{}
 	var waits []waiting // in their order
@@ -160,16 +162,16 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		}
 		requeued, err := s.requeue(ctx, key, retries[key], due[w])
 		backoffs[w].Tasks = append(backoffs[w].Tasks, requeued...)
-		retried = append(retried, retries[key]...) // those as well that somebody queued before, who may have died before he looked at their jobs
+		queued = append(queued, retries[key]...)
 		if err != nil {
 			return out, err
 		}
 		out.Retried += len(requeued)
 		out.free(key.labourer)
 	}
-	// A job that was cancelled while its tasks were being queued again: whoever cancelled it has not seen them. One of the two sees the
-	// other, as the cancellation marks the job before it looks at the queue, and this looks at the job after it has queued.
-	if err := s.Sweeper.Sweep(ctx, retried); err != nil {
+	// A job may be cancelled while its tasks are being queued again, and its canceller may not have seen them. One of the two sees the
+	// other: the canceller marks the job before it reads the queue, and the settler reads the job after it has queued.
+	if err := s.Sweeper.Sweep(ctx, queued); err != nil {
 		return out, err
 	}
 	for _, w := range waits {

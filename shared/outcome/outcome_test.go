@@ -371,7 +371,7 @@ func TestWhatFailsIsAnErrorAndIsSettledTheNextTime(t *testing.T) {
 			w.fails, w.swept = "", nil
 			_, err = w.settler().Settle(context.Background(), batch)
 			require.NoError(t, err)
-			require.Equal(t, []string{"nightly abcdefghijklmnop.4"}, w.swept, "also when it was queued the first time")
+			require.Contains(t, w.swept, "nightly abcdefghijklmnop.4", "also when it was queued the first time")
 			require.Equal(t, segment.Of(3), w.leases[0].Held())
 			require.True(t, w.leases[1].Held().Empty())
 			require.Len(t, w.queued, 1)

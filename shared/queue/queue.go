@@ -12,6 +12,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/drover-run/drover/shared/segment"
@@ -30,6 +31,12 @@ type Entry struct {
 	Tasks       segment.Numbers
 	Attempt     int           // the attempt that handing out these tasks starts
 	MaxDuration time.Duration // the job's own; 0: the labourer's
+}
+
+// Aside is tasks that were withdrawn from an entry because their job is being cancelled. It is kept until they are cancelled.
+type Aside struct {
+	Entry
+	Since time.Time // when they were withdrawn
 }
 
 // Item is the entry's sort key: by due time, then by segment and number, which is the order of handing out (G6).
@@ -59,11 +66,27 @@ func (l Lease) Item() string {
 	return LeasePrefix(l.Segment) + fmt.Sprintf("%d#%03d", l.Attempt, l.First)
 }
 
+// LeasedSegment returns the segment of the lease with this sort key; ok is false when it is no key of a lease.
+func LeasedSegment(item string) (at segment.ID, ok bool) {
+	parts := strings.Split(item, "#")
+	if len(parts) != 4 || parts[0] != "lease" {
+		return "", false
+	}
+	return segment.ID(parts[1]), true
+}
+
 // LeasePrefix is what the keys of all leases on a segment begin with.
 func LeasePrefix(s segment.ID) string { return "lease#" + string(s) + "#" }
 
 // Held is what of the lease still counts as running.
 func (l Lease) Held() segment.Numbers { return l.Tasks.Minus(l.Released) }
+
+// Look is what a labourer's partition shows at a glance.
+type Look struct {
+	Asides []Aside
+	Leases []Lease
+	Due    []Entry
+}
 
 // Running is how many tasks the leases hold.
 func Running(leases []Lease) int {
