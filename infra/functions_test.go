@@ -2,6 +2,7 @@ package infra_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,6 +49,22 @@ func TestFunctionsAreToldWhereEverythingIs(t *testing.T) {
 		"MAX_TASKS_PER_JOB":                 ref("MaxTasksPerJob"),
 		"RETENTION_DAYS":                    ref("RetentionDays"),
 	}, at[object](s.whole, "Globals", "Function", "Environment", "Variables"))
+}
+
+// Each function's memory, which is its share of a processor, is a parameter, and so is the concurrency that is reserved for it: none by
+// default, as that is taken from the account's.
+func TestMemoryAndConcurrencyAreTheOwnersToSay(t *testing.T) {
+	s := read(t)
+	require.NotContains(t, at[object](s.whole, "Globals", "Function"), "MemorySize")
+	for id, properties := range s.of("AWS::Serverless::Function") {
+		name := strings.TrimSuffix(id, "Function")
+		require.Equal(t, ref(name+"Memory"), properties["MemorySize"], id)
+		require.Equal(t, 128, s.parameters[name+"Memory"]["MinValue"], "what Lambda takes")
+		require.Equal(t, 10240, s.parameters[name+"Memory"]["MaxValue"], "what Lambda takes")
+		require.Equal(t, 0, s.parameters[name+"Concurrency"]["Default"])
+		require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref(name + "Concurrency"), 0}}}}, s.conditions["Reserve"+name])
+		require.Equal(t, object{"Fn::If": []any{"Reserve" + name, ref(name + "Concurrency"), ref("AWS::NoValue")}}, properties["ReservedConcurrentExecutions"], id)
+	}
 }
 
 // Lambda ends what looks like an endless loop after 16 rounds. Ours are loops, except for the scavenger's way, which begins anew at

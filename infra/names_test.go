@@ -14,6 +14,7 @@ var nameOf = map[string]string{
 	"AWS::CloudWatch::Dashboard":    "DashboardName",
 	"AWS::DynamoDB::Table":          "TableName",
 	"AWS::Events::EventBus":         "Name",
+	"AWS::Events::EventBusPolicy":   "",
 	"AWS::Events::Rule":             "Name",
 	"AWS::IAM::Role":                "RoleName",
 	"AWS::KMS::Key":                 "",
@@ -30,7 +31,7 @@ var nameOf = map[string]string{
 }
 
 // Two stacks live side by side, and what has to be replaced is replaced in place, because nothing has a name of its own making. A bus
-// must have one: it is the stack's.
+// must have one, which is the stack's; logs of state machines need a prefix, and have the stack's name and id.
 func TestNothingIsGivenAName(t *testing.T) {
 	s := read(t)
 	for id, resource := range s.resources {
@@ -41,10 +42,47 @@ func TestNothingIsGivenAName(t *testing.T) {
 			require.Equal(t, ref("AWS::StackName"), at[object](resource, "Properties", property))
 			continue
 		}
+		if kind == "AWS::Logs::LogGroup" && vended(s, id) {
+			require.Contains(t, mentioned(at[any](resource, "Properties", property)), "AWS::StackId", id)
+			continue
+		}
 		if property != "" {
 			require.NotContains(t, at[object](resource, "Properties"), property, id)
 		}
 	}
+}
+
+// vended tells whether a log group is a state machine's: Step Functions writes to it, not a role of the stack.
+func vended(s stack, id string) bool {
+	for _, properties := range s.of("AWS::Serverless::StateMachine") {
+		for _, destination := range at[[]any](properties, "Logging", "Destinations") {
+			if mentioned(destination)[0] == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Step Functions writes the names of log groups without this prefix into one policy of the account and region, which holds 5,120
+// characters and is not cleaned when a stack is deleted: after enough stacks no more can be made.
+// https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+func TestLogsOfStateMachinesFillNoPolicyOfTheAccount(t *testing.T) {
+	s := read(t)
+	id := object{"Fn::Select": []any{0, object{"Fn::Split": []any{"-", object{"Fn::Select": []any{2, object{"Fn::Split": []any{"/", ref("AWS::StackId")}}}}}}}}
+	names := map[string]bool{}
+	for group, properties := range s.of("AWS::Logs::LogGroup") {
+		if !vended(s, group) {
+			continue
+		}
+		parts := at[[]any](properties, "LogGroupName", "Fn::Join")
+		require.Len(t, parts, 2, group)
+		require.Equal(t, "/", parts[0], group)
+		path := parts[1].([]any)
+		require.Equal(t, []any{"/aws/vendedlogs/states", ref("AWS::StackName"), id}, path[:3], group)
+		names[path[3].(string)] = true
+	}
+	require.Equal(t, []string{"backoff", "orchestrate"}, keys(names), "each machine has a group of its own")
 }
 
 func TestNoAccountRegionOrPartitionIsWrittenOut(t *testing.T) {

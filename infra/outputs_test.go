@@ -33,7 +33,13 @@ func TestTheStackTellsItsPartsByItsOutputs(t *testing.T) {
 	for name, value := range want {
 		require.Equal(t, value, s.outputs[name]["Value"], name)
 	}
-	require.Equal(t, []string{"AWS::Region", "Dashboard"}, mentioned(s.outputs["DashboardUrl"]))
+	require.Equal(t, object{"Fn::Join": []any{"", []any{
+		"https://",
+		object{"Fn::If": []any{"InChina", "console.amazonaws.cn", object{"Fn::If": []any{"InGovCloud", "console.amazonaws-us-gov.com", "console.aws.amazon.com"}}}},
+		object{"Fn::Sub": "/cloudwatch/home?region=${AWS::Region}#dashboards/dashboard/${Dashboard}"},
+	}}}, s.outputs["DashboardUrl"]["Value"], "each partition has a console of its own")
+	require.Equal(t, object{"Fn::Equals": []any{ref("AWS::Partition"), "aws-cn"}}, s.conditions["InChina"])
+	require.Equal(t, object{"Fn::Equals": []any{ref("AWS::Partition"), "aws-us-gov"}}, s.conditions["InGovCloud"])
 	for name, output := range s.outputs {
 		require.NotEmpty(t, at[string](output, "Description"), name)
 		require.NotContains(t, output, "Condition", "%s: an output that may be missing can not be relied on", name)

@@ -3,6 +3,7 @@ package infra_test
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -22,15 +23,21 @@ type statement struct {
 	actions            []string
 	resources          []any
 	whole              object
+	only               string // the template's condition that it stands under; "" when it always does
 }
 
+// statements returns all statements of a policy, those under a condition of the template too.
 func statements(where string, document any) []statement {
 	var found []statement
 	for _, one := range list(at[any](document, "Statement")) {
 		whole, _ := one.(object)
+		condition := ""
+		if choice := at[[]any](whole, "Fn::If"); choice != nil {
+			condition, whole = choice[0].(string), choice[1].(object)
+		}
 		s := statement{
 			where: where, effect: at[string](whole, "Effect"), sid: at[string](whole, "Sid"),
-			resources: list(whole["Resource"]), whole: whole,
+			resources: list(whole["Resource"]), whole: whole, only: condition,
 		}
 		for _, action := range list(whole["Action"]) {
 			s.actions = append(s.actions, action.(string))
@@ -118,26 +125,103 @@ func TestRolesAreTakenOnByOneServiceForThisAccount(t *testing.T) {
 	}
 }
 
-// Which workers may be started is the owner's to say; by default it is every one in the account and region, and never more.
-func TestWorkersAreStartedWithinThisAccountAndRegion(t *testing.T) {
+// The owner says which workers may be started. By default it is those in the account and region that carry the tag, with * all of
+// the account and region, and else what is named.
+func TestByDefaultOnlyTaggedWorkersOfThisAccountAndRegionAreStarted(t *testing.T) {
+	s := read(t)
 	found := map[string]object{}
-	for _, right := range read(t).rights()["OrchestratorRole"] {
+	for _, right := range s.rights()["OrchestratorRole"] {
 		if choice := at[[]any](right.whole, "Resource", "Fn::If"); choice != nil {
-			found[fmt.Sprint(right.actions)] = object{"when": choice[0], "default": choice[1], "else": choice[2]}
+			found[fmt.Sprint(right.actions)] = object{"resource": choice, "condition": right.whole["Condition"]}
 		}
 	}
-	chosen := func(condition, pattern, parameter string) object {
+	chosen := func(kind, pattern, parameter string) object {
+		unset, all := object{"Fn::Equals": []any{ref(parameter), ""}}, object{"Fn::Equals": []any{ref(parameter), "*"}}
+		require.Equal(t, unset, s.conditions["Tagged"+kind])
+		require.Equal(t, object{"Fn::Or": []any{unset, all}}, s.conditions["Unnamed"+kind])
+		require.Empty(t, s.parameters[parameter]["Default"])
 		return object{
-			"when":    condition,
-			"default": object{"Fn::Sub": "arn:${AWS::Partition}:" + pattern},
-			"else":    object{"Fn::Split": []any{",", ref(parameter)}},
+			"resource":  []any{"Unnamed" + kind, object{"Fn::Sub": "arn:${AWS::Partition}:" + pattern}, object{"Fn::Split": []any{",", ref(parameter)}}},
+			"condition": object{"Fn::If": []any{"Tagged" + kind, object{"Null": object{"aws:ResourceTag/drover:worker": "false"}}, ref("AWS::NoValue")}},
 		}
 	}
 	require.Equal(t, map[string]object{
-		"[lambda:InvokeFunction]":                chosen("AnyFunction", "lambda:${AWS::Region}:${AWS::AccountId}:function:*", "WorkerFunctionArns"),
-		"[sqs:SendMessage sqs:SendMessageBatch]": chosen("AnyQueue", "sqs:${AWS::Region}:${AWS::AccountId}:*", "WorkerQueueArns"),
-		"[states:StartExecution]":                chosen("AnyStateMachine", "states:${AWS::Region}:${AWS::AccountId}:stateMachine:*", "WorkerStateMachineArns"),
+		"[lambda:InvokeFunction]":                chosen("Functions", "lambda:${AWS::Region}:${AWS::AccountId}:function:*", "WorkerFunctionArns"),
+		"[sqs:SendMessage sqs:SendMessageBatch]": chosen("Queues", "sqs:${AWS::Region}:${AWS::AccountId}:*", "WorkerQueueArns"),
+		"[states:StartExecution]":                chosen("StateMachines", "states:${AWS::Region}:${AWS::AccountId}:stateMachine:*", "WorkerStateMachineArns"),
 	}, found)
+}
+
+// A parameter takes ARNs of its own service, * and nothing, and no other text.
+func TestWorkersAreNamedByARNsOfTheirService(t *testing.T) {
+	s := read(t)
+	for parameter, arn := range map[string]string{
+		"WorkerFunctionArns":     "arn:aws:lambda:eu-west-1:111122223333:function:import-*",
+		"WorkerQueueArns":        "arn:aws-cn:sqs:cn-north-1:111122223333:import",
+		"WorkerStateMachineArns": "arn:aws-us-gov:states:us-gov-west-1:111122223333:stateMachine:import",
+		"WorkerKeyArns":          "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d",
+		"EventSourceAccounts":    "111122223333",
+	} {
+		pattern, err := regexp.Compile("^(?:" + at[string](s.parameters[parameter], "AllowedPattern") + ")$")
+		require.NoError(t, err, parameter)
+		for _, right := range []string{"", arn, arn + "," + arn} {
+			require.True(t, pattern.MatchString(right), "%s=%s", parameter, right)
+		}
+		for _, wrong := range []string{arn + ", " + arn, arn + ",", "arn:aws:s3:::bucket", "import", "*,*"} {
+			require.False(t, pattern.MatchString(wrong), "%s=%s", parameter, wrong)
+		}
+		require.Equal(t, parameter != "WorkerKeyArns" && parameter != "EventSourceAccounts", pattern.MatchString("*"), parameter)
+	}
+}
+
+// The keys of worker queues are used through SQS alone, and only when they are named.
+func TestKeysOfWorkerQueuesAreUsedThroughSQSAlone(t *testing.T) {
+	s := read(t)
+	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("WorkerKeyArns"), ""}}}}, s.conditions["EncryptedWorkerQueues"])
+	found := 0
+	for role, rights := range s.rights() {
+		for _, right := range rights {
+			if right.sid != "EncryptForWorkerQueues" {
+				continue
+			}
+			found++
+			require.Equal(t, "OrchestratorRole", role)
+			require.Equal(t, "EncryptedWorkerQueues", right.only)
+			require.Equal(t, []string{"kms:Decrypt", "kms:GenerateDataKey"}, right.actions)
+			require.Equal(t, object{"Fn::Split": []any{",", ref("WorkerKeyArns")}}, right.whole["Resource"])
+			require.Equal(t, object{"StringEquals": object{"kms:ViaService": []any{
+				object{"Fn::Sub": "sqs.${AWS::Region}.amazonaws.com"}, object{"Fn::Sub": "sqs.${AWS::Region}.${AWS::URLSuffix}"},
+			}}}, right.whole["Condition"])
+		}
+	}
+	require.Equal(t, 1, found)
+}
+
+// Other accounts may put commands on the bus and send completions, when they are named, and nothing else.
+func TestOtherAccountsMaySendCommandsAndCompletionsOnly(t *testing.T) {
+	s := read(t)
+	named := object{"AWS": object{"Fn::Split": []any{",", ref("EventSourceAccounts")}}}
+	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("EventSourceAccounts"), ""}}}}, s.conditions["OtherAccounts"])
+
+	require.Equal(t, "OtherAccounts", at[string](s.resources["EventBusPolicy"], "Condition"))
+	require.Equal(t, object{
+		"EventBusName": ref("EventBus"), "StatementId": "CommandsOfOtherAccounts",
+		"Statement": object{
+			"Effect": "Allow", "Principal": named, "Action": "events:PutEvents", "Resource": getAtt("EventBus", "Arn"),
+			"Condition": object{"StringEquals": object{"events:detail-type": at[any](s.resources["CommandsRule"], "Properties", "EventPattern", "detail-type")}},
+		},
+	}, at[object](s.resources["EventBusPolicy"], "Properties"))
+
+	sending := map[string][]string{}
+	for id, properties := range s.of("AWS::SQS::QueuePolicy") {
+		for _, one := range statements(id, properties["PolicyDocument"]) {
+			if one.only == "OtherAccounts" {
+				require.Equal(t, named, one.whole["Principal"])
+				sending[id] = one.actions
+			}
+		}
+	}
+	require.Equal(t, map[string][]string{"CompletionsQueuePolicy": {"sqs:SendMessage"}}, sending)
 }
 
 // What a resource's own policy lets in, it lets in for a reason that it names.
@@ -149,7 +233,9 @@ func TestResourcePoliciesLetNobodyInUnconditionally(t *testing.T) {
 				continue
 			}
 			require.NotEqual(t, "*", one.whole["Principal"], id)
-			require.NotEmpty(t, at[object](one.whole, "Condition"), id)
+			if one.only != "OtherAccounts" { // whose principals are accounts that the owner names
+				require.NotEmpty(t, at[object](one.whole, "Condition"), id)
+			}
 			for _, action := range one.actions {
 				require.NotContains(t, action, "*", id)
 			}

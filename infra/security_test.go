@@ -66,6 +66,8 @@ func named(resource any) []string {
 		case whole["Fn::Sub"] != nil:
 			id, below, _ := strings.Cut(strings.TrimPrefix(at[string](whole, "Fn::Sub"), "${"), "}")
 			names = append(names, strings.TrimSuffix(id, ".Arn")+below)
+		case whole["Fn::Split"] != nil:
+			names = append(names, mentioned(whole)...)
 		case whole["Fn::If"] != nil:
 			names = append(names, mentioned(at[[]any](whole, "Fn::If")[2])...)
 		}
@@ -82,6 +84,9 @@ func each(actions []string, resources ...string) []string {
 	}
 	return all
 }
+
+// theirKeys is what a worker queue under a customer's key asks of whoever sends to it.
+var theirKeys = each([]string{"kms:Decrypt", "kms:GenerateDataKey"}, "WorkerKeyArns")
 
 // targets is where the owner of a stack says which workers may be started, by the kind of target.
 var targets = map[string]string{"Target.Lambda": "WorkerFunctionArns", "Target.SQS": "WorkerQueueArns", "Target.States": "WorkerStateMachineArns"}
@@ -116,6 +121,7 @@ func TestEachFunctionMayDoWhatItsCodeDoes(t *testing.T) {
 				needed = append(needed, action+" on "+resource)
 				if action == "sqs:SendMessage" && resource == "WorkerQueueArns" {
 					needed = append(needed, "sqs:SendMessageBatch on "+resource) // means nothing on AWS; a local AWS asks for it
+					needed = append(needed, theirKeys...)
 				}
 			}
 			needed = append(append(needed, s.consequences(needed)...), s.onBehalf(function)...)

@@ -46,9 +46,19 @@ func TestTablesAreOnDemandEncryptedRecoverableAndKept(t *testing.T) {
 	}
 }
 
+// Without the parameter the tables can be deleted: else the creation of a stack that fails could not take them back.
+func TestTablesAreProtectedFromDeletionWhenAskedTo(t *testing.T) {
+	s := read(t)
+	require.Equal(t, "false", s.parameters["DeletionProtection"]["Default"])
+	require.Equal(t, object{"Fn::Equals": []any{ref("DeletionProtection"), "true"}}, s.conditions["ProtectTables"])
+	for id, properties := range s.of("AWS::DynamoDB::Table") {
+		require.Equal(t, object{"Fn::If": []any{"ProtectTables", true, false}}, properties["DeletionProtectionEnabled"], id)
+	}
+}
+
 func requireKept(t *testing.T, s stack, id string) {
 	t.Helper()
-	require.Equal(t, "Retain", s.resources[id]["DeletionPolicy"], id)
+	require.Equal(t, "RetainExceptOnCreate", s.resources[id]["DeletionPolicy"], "%s: what a failed creation leaves is in the way of the next", id)
 	require.Equal(t, "Retain", s.resources[id]["UpdateReplacePolicy"], id)
 }
 
