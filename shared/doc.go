@@ -20,7 +20,7 @@
 //
 // Deciding, without AWS, clock or randomness: job and calendar (the job language), labourer (configuration), ecology (pace), retry
 // (waits), segment, task, queue, ledger (what is stored, and what may become of it), completion (what workers tell), event (what passes
-// on the bus), archive (the lasting record).
+// on the bus), archive (the lasting record). exact decodes the JSON of all that comes from outside.
 //
 // Acting, by ports that they define themselves: scheduler, orchestrator, health, assistant, scavenger, outcome, cancellation, replay,
 // finish. The functions below functions/ wire them to adapters.

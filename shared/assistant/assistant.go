@@ -299,6 +299,9 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 	if v.Kind == completion.Failed {
 		end.Status = task.Failed
 	}
+	if v.Unreadable != "" {
+		end = end.Unreadable(v.Unreadable)
+	}
 	if v.TooLarge != "" {
 		end = end.Without(v.TooLarge)
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/task"
 )
 
@@ -38,6 +39,7 @@ type Report struct {
 	Result     json.RawMessage
 	Stats      json.RawMessage
 	TooLarge   string // why result and stats are not there: they were more than is kept
+	Unreadable string // which parts are left out as they cannot be read, and why; the end counts all the same
 	Error      *task.Error
 	Permanent  bool
 	RetryAfter time.Duration
@@ -54,134 +56,125 @@ const (
 // Ignored says that a message can be read and means nothing to Drover.
 var Ignored = errors.New("nothing that concerns a task")
 
-// Read reads a message of the completions queue. An error other than Ignored says why it can not be read.
+// Read reads a message of the completions queue. An error other than Ignored says why it cannot be read.
+//
+// What makes it an end has to be readable: whose it is, and its status. Anything else that cannot be read is left out, and the end counts:
+// refused, it would be lost, and the work done again.
 func Read(text []byte) (Report, error) {
-	var form struct {
-		Version        json.RawMessage `json:"version"`
-		TaskID         *string         `json:"task_id"`
-		RequestContext json.RawMessage `json:"requestContext"`
-		DetailType     string          `json:"detail-type"`
-		Action         string          `json:"action"`
-	}
-	if err := json.Unmarshal(text, &form); err != nil {
-		return Report{}, fmt.Errorf("the completion is no JSON object: %s", misread(err))
+	m, err := messageOf(text)
+	if err != nil {
+		return Report{}, fmt.Errorf("the completion is no JSON object: %w", err)
 	}
 	switch {
-	case form.DetailType != "":
+	case m.given("detail-type"):
 		return readExecution(text)
-	case form.RequestContext != nil:
-		return readInvocation(text)
-	case form.Action != "":
-		return ReadCall(text)
-	case form.TaskID == nil:
+	case m.given("requestContext"):
+		return readInvocation(m)
+	case m.given("action"):
+		return m.call()
+	case !m.given("task_id"):
 		return Report{}, errors.New("the completion has no task_id")
-	case string(form.Version) != "1":
-		return Report{}, fmt.Errorf("the completion's version is %s; 1 is known", shown(string(form.Version)))
 	}
-	return readMessage(text)
+	return m.report()
 }
 
-func readMessage(text []byte) (Report, error) {
-	var m struct {
-		TaskID     string          `json:"task_id"`
-		Attempt    *int            `json:"attempt"`
-		Status     string          `json:"status"`
-		Result     json.RawMessage `json:"result"`
-		Stats      json.RawMessage `json:"stats"`
-		Error      *failure        `json:"error"`
-		Retryable  *bool           `json:"retryable"`
-		RetryAfter json.RawMessage `json:"retry_after"`
+// report is what a worker's own message says.
+func (m message) report() (Report, error) {
+	if err := m.once("version", "task_id", "status", "attempt"); err != nil {
+		return Report{}, err
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the completion can not be read: %s", misread(err))
+	if v, ok := m.whole("version"); !ok || v != 1 {
+		return Report{}, fmt.Errorf("the completion's version is %s; 1 is known", shown(string(m.values["version"])))
 	}
-	r := Report{TaskID: m.TaskID, Kind: Kind(m.Status), Permanent: m.Retryable != nil && !*m.Retryable}
-	if m.Attempt != nil {
-		if r.Attempt = *m.Attempt; r.Attempt < 1 {
-			return r, fmt.Errorf("attempt is %d; the first one is 1", r.Attempt)
-		}
+	r := Report{Kind: Kind(m.text("status"))}
+	if r.TaskID = m.text("task_id"); r.TaskID == "" {
+		return r, fmt.Errorf("task_id is %s; the text that the worker was given would be right", shown(string(m.values["task_id"])))
 	}
+	// An attempt that cannot be read is as good as none: the one that is running.
+	r.Attempt, _ = m.whole("attempt")
 	switch r.Kind {
 	case Completed, Running:
+		return r.with(m.content("result"), m.content("stats")), nil
 	case Failed:
-		r.Error = m.Error.cut("Failed")
-	default:
-		return r, fmt.Errorf("status is %s; completed, failed and running are known", shown(m.Status))
+		return m.failed(r), nil
 	}
-	var err error
-	if r.RetryAfter, err = wait(m.RetryAfter); err != nil {
-		return r, err
-	}
-	return r.with(m.Result, m.Stats), nil
+	return r, fmt.Errorf("status is %s; completed, failed and running are known", shown(first(string(r.Kind), string(m.values["status"]))))
 }
 
-// with adds result and stats, if they are not too large to be kept. That they are is no error: who is not heard of is started again, and
-// would say the same again.
-func (r Report) with(result, stats json.RawMessage) Report {
-	result, stats = present(result), present(stats)
-	switch {
-	case len(result) > MaxResult:
-		r.TooLarge = fmt.Sprintf("the result has %d bytes, and %d are kept at most: store it elsewhere, in S3 for instance, and return its key", len(result), MaxResult)
-	case len(stats) > MaxStats:
-		r.TooLarge = fmt.Sprintf("the stats have %d bytes, and %d are kept at most", len(stats), MaxStats)
-	default:
-		r.Result, r.Stats = result, stats
+func (m message) failed(r Report) Report {
+	r.Error = m.failure("error").cut("Failed")
+	r = r.with(m.content("result"), m.content("stats"))
+	retryable, ok := m.flag("retryable", true)
+	if r.Permanent = !retryable; !ok {
+		r = r.note("retryable cannot be read; true and false are known")
+	}
+	if r.RetryAfter, ok = m.wait("retry_after"); !ok {
+		r = r.note("retry_after cannot be read; a duration like \"90s\", or seconds, would be right")
 	}
 	return r
 }
 
+// note adds to what is said of the parts that cannot be read.
+func (r Report) note(why string) Report {
+	if r.Unreadable != "" {
+		why = r.Unreadable + "; " + why
+	}
+	r.Unreadable = why
+	return r
+}
+
+// content is a value that is kept as it is written, or why it cannot be kept.
+type content struct {
+	text       json.RawMessage // nil: it is absent, or null
+	unreadable string
+}
+
+func contentOf(text json.RawMessage) content {
+	if text = present(text); text == nil {
+		return content{}
+	}
+	if err := exact.Check(text); err != nil {
+		return content{text, err.Error()}
+	}
+	return content{text, ""}
+}
+
 func present(text json.RawMessage) json.RawMessage {
-	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
+	if text = bytes.TrimSpace(text); len(text) == 0 || bytes.Equal(text, []byte("null")) {
 		return nil
 	}
 	return text
 }
 
-// wait reads a Go duration or seconds. What is too long is brought down to maxWait: to refuse it would lose the end of the attempt.
-func wait(text json.RawMessage) (time.Duration, error) {
-	if present(text) == nil || len(text) == 0 {
-		return 0, nil
+// with adds result and stats where they can be kept. That they cannot is no error: an attempt that is not heard of is started again, and would
+// say the same again.
+func (r Report) with(result, stats content) Report {
+	switch {
+	case len(result.text) > MaxResult:
+		r.TooLarge = fmt.Sprintf("the result has %d bytes, and %d are kept at most: store it elsewhere, in S3 for instance, and return its key", len(result.text), MaxResult)
+		return r
+	case len(stats.text) > MaxStats:
+		r.TooLarge = fmt.Sprintf("the stats have %d bytes, and %d are kept at most", len(stats.text), MaxStats)
+		return r
 	}
-	var seconds float64
-	if json.Unmarshal(text, &seconds) == nil && seconds >= 0 {
-		return time.Duration(min(seconds, maxWait.Seconds()) * float64(time.Second)), nil
+	if r.Result = result.text; result.unreadable != "" {
+		r.Result = nil
+		r = r.note("the result cannot be read: " + result.unreadable)
 	}
-	var words string
-	if json.Unmarshal(text, &words) == nil {
-		if d, err := time.ParseDuration(words); err == nil && d >= 0 {
-			return min(d, maxWait), nil
-		}
+	if r.Stats = stats.text; stats.unreadable != "" {
+		r.Stats = nil
+		r = r.note("the stats cannot be read: " + stats.unreadable)
 	}
-	return 0, fmt.Errorf("retry_after is %s; a duration as \"90s\", or seconds, would be right", shown(first(words, string(text))))
+	return r
 }
 
 const maxWait = 14 * 24 * time.Hour
 
-type failure struct {
-	Type    string `json:"type"`
-	Message string `json:"message"`
-}
+type failure struct{ Type, Message string }
 
-// UnmarshalJSON takes a bare text for the message as well.
-func (f *failure) UnmarshalJSON(text []byte) error {
-	var message string
-	if json.Unmarshal(text, &message) == nil {
-		f.Message = message
-		return nil
-	}
-	type plain failure
-	return json.Unmarshal(text, (*plain)(f))
-}
-
-// cut is the error as it is kept; name is its type where it has none.
-func (f *failure) cut(name string) *task.Error {
-	if f == nil {
-		return &task.Error{Type: name}
-	}
-	if f.Type != "" {
-		name = f.Type
-	}
-	return &task.Error{Type: shorten(name, maxType), Message: shorten(f.Message, maxMessage)}
+// cut returns the error as it is kept; name is its type where it has none.
+func (f failure) cut(name string) *task.Error {
+	return &task.Error{Type: shorten(first(f.Type, name), maxType), Message: shorten(f.Message, maxMessage)}
 }
 
 func shorten(text string, most int) string {
@@ -193,59 +186,49 @@ func shorten(text string, most int) string {
 
 // readInvocation reads the record of an asynchronous invocation.
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-func readInvocation(text []byte) (Report, error) {
-	var m struct {
-		RequestContext struct {
-			Condition string `json:"condition"`
-		} `json:"requestContext"`
-		RequestPayload  json.RawMessage `json:"requestPayload"`
-		ResponseContext *struct {
-			FunctionError string `json:"functionError"`
-		} `json:"responseContext"`
-		ResponsePayload json.RawMessage `json:"responsePayload"`
+func readInvocation(m message) (Report, error) {
+	var request struct {
+		Condition string `json:"condition"`
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the record of an invocation can not be read: %s", misread(err))
+	if err := exact.Decode(m.values["requestContext"], &request); err != nil {
+		return Report{}, fmt.Errorf("the record of an invocation cannot be read: requestContext: %w", err)
 	}
-	r, err := origin(m.RequestPayload)
+	r, err := origin(m.values["requestPayload"])
 	if err != nil {
 		return r, err
 	}
-	var answer struct {
-		Type         string `json:"__type"`
-		ErrorType    string `json:"errorType"`
-		ErrorMessage string `json:"errorMessage"`
+	var response struct {
+		FunctionError string `json:"functionError"`
 	}
-	_ = json.Unmarshal(m.ResponsePayload, &answer) // a function may answer anything
-	failed := m.ResponseContext != nil && m.ResponseContext.FunctionError != ""
+	_ = exact.Decode(m.values["responseContext"], &response) // it is absent, or null, where the function never ran
+	// A function may answer anything.
+	answer, _ := messageOf(m.values["responsePayload"])
 	switch {
-	case m.RequestContext.Condition == "Success":
+	case request.Condition == "Success":
 		r.Kind = Completed
-		return r.with(m.ResponsePayload, nil), nil
-	case strings.Contains(answer.Type, "TooManyRequests"), m.RequestContext.Condition == "EventAgeExceeded" && !failed:
+		return r.with(contentOf(m.values["responsePayload"]), content{}), nil
+	case strings.Contains(answer.text("__type"), "TooManyRequests"), request.Condition == "EventAgeExceeded" && response.FunctionError == "":
 		r.Kind = NeverStarted
 		r.Error = &task.Error{Type: "Throttled", Message: "the function could not be started in time"}
 		return r, nil
 	}
 	r.Kind = Failed
-	f := failure{answer.ErrorType, answer.ErrorMessage}
-	r.Error = f.cut(first(m.RequestContext.Condition, "Failed"))
+	r.Error = failure{answer.shown("errorType"), answer.shown("errorMessage")}.cut(first(request.Condition, "Failed"))
 	return r, nil
 }
 
 // origin finds the task in what a worker was started with.
 func origin(event json.RawMessage) (Report, error) {
-	var e struct {
-		Drover *struct {
-			Version int    `json:"version"`
-			TaskID  string `json:"task_id"`
-			Attempt int    `json:"attempt"`
-		} `json:"drover"`
-	}
-	if err := json.Unmarshal(event, &e); err != nil || e.Drover == nil || e.Drover.TaskID == "" {
+	whole, err := messageOf(event)
+	if err != nil {
 		return Report{}, Ignored
 	}
-	return Report{TaskID: e.Drover.TaskID, Attempt: e.Drover.Attempt}, nil
+	own, err := messageOf(whole.values["drover"])
+	if err != nil || own.text("task_id") == "" {
+		return Report{}, Ignored
+	}
+	attempt, _ := own.whole("attempt")
+	return Report{TaskID: own.text("task_id"), Attempt: attempt}, nil
 }
 
 // ExecutionName is the name of the execution that an attempt at a task is, for targets that are state machines: so starting it again
@@ -269,8 +252,8 @@ func readExecution(text []byte) (Report, error) {
 			Cause  string  `json:"cause"`
 		} `json:"detail"`
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the status change of an execution can not be read: %s", misread(err))
+	if err := exact.Decode(text, &m); err != nil {
+		return Report{}, fmt.Errorf("the status change of an execution cannot be read: %w", err)
 	}
 	parts := strings.Split(strings.TrimPrefix(m.Detail.Name, executionPrefix), "-")
 	if m.Source != "aws.states" || !strings.HasPrefix(m.Detail.Name, executionPrefix) || len(parts) != 3 {
@@ -284,14 +267,13 @@ func readExecution(text []byte) (Report, error) {
 	switch m.Detail.Status {
 	case "SUCCEEDED":
 		r.Kind = Completed
-		if m.Detail.Output != nil && json.Valid([]byte(*m.Detail.Output)) {
-			return r.with(json.RawMessage(*m.Detail.Output), nil), nil
+		if m.Detail.Output == nil {
+			return r, nil
 		}
-		return r, nil
+		return r.with(contentOf(json.RawMessage(*m.Detail.Output)), content{}), nil
 	case "FAILED", "TIMED_OUT", "ABORTED":
 		r.Kind = Failed
-		f := failure{m.Detail.Error, m.Detail.Cause}
-		r.Error = f.cut(map[string]string{"FAILED": "Failed", "TIMED_OUT": "TimedOut", "ABORTED": "Aborted"}[m.Detail.Status])
+		r.Error = failure{m.Detail.Error, m.Detail.Cause}.cut(map[string]string{"FAILED": "Failed", "TIMED_OUT": "TimedOut", "ABORTED": "Aborted"}[m.Detail.Status])
 		return r, nil
 	}
 	return r, Ignored
@@ -299,37 +281,39 @@ func readExecution(text []byte) (Report, error) {
 
 // ReadCall reads the call of a sosw Worker. Stats and result come as objects or as JSON text.
 func ReadCall(text []byte) (Report, error) {
-	var m struct {
-		Action string          `json:"action"`
-		TaskID json.RawMessage `json:"task_id"`
-		Stats  json.RawMessage `json:"stats"`
-		Result json.RawMessage `json:"result"`
+	m, err := messageOf(text)
+	if err != nil {
+		return Report{}, fmt.Errorf("the call cannot be read: %w", err)
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return Report{}, fmt.Errorf("the call can not be read: %s", misread(err))
+	return m.call()
+}
+
+func (m message) call() (Report, error) {
+	if err := m.once("action", "task_id"); err != nil {
+		return Report{}, err
 	}
-	var r Report
-	if err := json.Unmarshal(m.TaskID, &r.TaskID); err != nil || r.TaskID == "" {
-		return r, fmt.Errorf("task_id is %s; the text that the worker was given would be right", shown(string(m.TaskID)))
+	r := Report{TaskID: m.text("task_id")}
+	if r.TaskID == "" {
+		return r, fmt.Errorf("task_id is %s; the text that the worker was given would be right", shown(string(m.values["task_id"])))
 	}
-	switch m.Action {
+	switch m.text("action") {
 	case "mark_task_as_completed":
 		r.Kind = Completed
 	case "mark_task_as_failed":
 		r.Kind, r.Error = Failed, &task.Error{Type: "Failed", Message: "marked as failed by its worker"}
 	default:
-		return r, fmt.Errorf("action is %s; mark_task_as_completed and mark_task_as_failed are known", shown(m.Action))
+		return r, fmt.Errorf("action is %s; mark_task_as_completed and mark_task_as_failed are known", shown(first(m.text("action"), string(m.values["action"]))))
 	}
-	return r.with(unquote(m.Result), unquote(m.Stats)), nil
+	return r.with(m.content("result").unquoted(), m.content("stats").unquoted()), nil
 }
 
-// unquote is the JSON in a text of JSON, and anything else as it is.
-func unquote(value json.RawMessage) json.RawMessage {
+// unquoted returns the JSON in a text of JSON, and anything else as it is.
+func (c content) unquoted() content {
 	var text string
-	if json.Unmarshal(value, &text) == nil && json.Valid([]byte(text)) {
-		return json.RawMessage(text)
+	if json.Unmarshal(c.text, &text) == nil && exact.Check([]byte(text)) == nil {
+		return content{json.RawMessage(text), ""}
 	}
-	return value
+	return c
 }
 
 // name is what names and numbers look like.
@@ -342,15 +326,6 @@ func shown(value string) string {
 		return strconv.Quote(value)
 	}
 	return fmt.Sprintf("something of %d bytes", len(value))
-}
-
-// misread is why JSON can not be read as what it should be. The decoder's own words would quote a number that does not fit.
-func misread(err error) string {
-	if mismatch, is := errors.AsType[*json.UnmarshalTypeError](err); is {
-		kind, _, _ := strings.Cut(mismatch.Value, " ")
-		return fmt.Sprintf("a %s can not be %s of type %s", kind, first(mismatch.Field, "a value"), mismatch.Type)
-	}
-	return err.Error()
 }
 
 func first(texts ...string) string {

@@ -25,13 +25,26 @@ func (e End) Without(why string) End {
 		e.Status, e.Permanent, e.Error = Failed, true, &Error{Type: ResultTooLarge, Message: why}
 		return e
 	}
-	was := Error{Type: "Failed"}
+	return e.noting("Failed", "result and stats are not kept: "+why)
+}
+
+// ResultUnreadable is the type of the error of an attempt that completed and whose result, or stats, are no JSON.
+const ResultUnreadable = "ResultUnreadable"
+
+// Unreadable returns the end of an attempt of whose message a part could not be read, and why. What its worker said of its status counts: doing
+// the work again would give the same.
+func (e End) Unreadable(why string) End { return e.noting(ResultUnreadable, why) }
+
+// noting returns the end with one more thing said in its error, which is of the type where it had none.
+func (e End) noting(kind, what string) End {
+	noted := Error{Type: kind}
 	if e.Error != nil {
-		was = *e.Error
+		noted = *e.Error
 	}
-	if was.Message != "" {
-		was.Message += "; "
+	if noted.Message != "" {
+		noted.Message += "; "
 	}
-	e.Error = &Error{Type: was.Type, Message: was.Message + "result and stats are not kept: " + why}
+	noted.Message += what
+	e.Error = &noted
 	return e
 }

@@ -1,0 +1,145 @@
+package exact
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Member is one name of a JSON object and its value as it is written.
+type Member struct {
+	Name  string
+	Value json.RawMessage
+}
+
+// Members splits the object that is the text into its members, in the order written. It looks only at what holds the object together, so one
+// value that is no JSON (NaN, half a text, an object that was cut off) leaves the others readable: each value has to be judged by itself.
+// A byte order mark before the object is passed over. Where the text ends too early, the member that is cut off is the last one, and its value
+// is no JSON. Any error is an [*Error].
+func Members(text []byte) ([]Member, error) {
+	s := splitter{text: text, at: len(text) - len(bytes.TrimPrefix(text, []byte("\ufeff")))}
+	return s.object()
+}
+
+type splitter struct {
+	text []byte
+	at   int
+}
+
+func (s *splitter) object() ([]Member, error) {
+	if s.space(); s.next() != '{' {
+		return nil, s.wrong("an object is expected")
+	}
+	s.at++
+	var members []Member
+	for {
+		s.space()
+		switch s.next() {
+		case end:
+			return members, nil
+		case '}':
+			s.at++
+			if s.space(); s.next() != end {
+				return nil, s.wrong("nothing is expected after the object")
+			}
+			return members, nil
+		case ',':
+			s.at++
+			continue
+		}
+		m, whole, err := s.member()
+		if err != nil || !whole {
+			return members, err
+		}
+		members = append(members, m)
+	}
+}
+
+// member reads a name and its value; it is not whole where the text ends before the value's first byte.
+func (s *splitter) member() (m Member, whole bool, err error) {
+	if s.next() == end {
+		return m, false, nil
+	}
+	if s.next() != '"' {
+		return m, false, s.wrong("a name in double quotes is expected")
+	}
+	begin := s.at
+	if closed := s.skipText(); !closed {
+		return m, false, nil
+	}
+	if json.Unmarshal(s.text[begin:s.at], &m.Name) != nil {
+		s.at = begin
+		return m, false, s.wrong("a name in double quotes is expected")
+	}
+	switch s.space(); s.next() {
+	case ':':
+		s.at++
+	case end:
+		return m, false, nil
+	default:
+		return m, false, s.wrong("a colon is expected")
+	}
+	s.space()
+	begin = s.at
+	s.skipValue()
+	m.Value = bytes.TrimRight(s.text[begin:s.at], spaces)
+	return m, true, nil
+}
+
+// skipValue goes to the comma or brace that ends a value.
+func (s *splitter) skipValue() {
+	for depth := 0; s.at < len(s.text); s.at++ {
+		switch s.text[s.at] {
+		case '"':
+			s.skipText()
+			s.at--
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return
+			}
+		}
+	}
+}
+
+// skipText goes behind the quote that ends the text that begins here; it is not closed where there is none.
+func (s *splitter) skipText() (closed bool) {
+	for s.at++; s.at < len(s.text); s.at++ {
+		switch s.text[s.at] {
+		case '\\':
+			s.at++
+		case '"':
+			s.at++
+			return true
+		}
+	}
+	s.at = len(s.text)
+	return false
+}
+
+const (
+	spaces = " \t\r\n"
+	end    = 0
+)
+
+func (s *splitter) space() {
+	for s.at < len(s.text) && bytes.IndexByte([]byte(spaces), s.text[s.at]) >= 0 {
+		s.at++
+	}
+}
+
+func (s *splitter) next() byte {
+	if s.at >= len(s.text) {
+		return end
+	}
+	return s.text[s.at]
+}
+
+func (s *splitter) wrong(reason string) error {
+	return &Error{Line: lineOf(s.text, s.at), Column: columnOf(s.text, s.at), Reason: reason}
+}
