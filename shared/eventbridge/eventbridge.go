@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
+	"github.com/drover-run/drover/shared/escape"
 	"github.com/drover-run/drover/shared/event"
 )
 
@@ -40,6 +41,7 @@ func (b Bus) Publish(ctx context.Context, facts ...event.Fact) error {
 		if err != nil {
 			return fmt.Errorf("encoding %s, %w", f.Type, err)
 		}
+		detail = escape.JSON(detail) // a rule may hand it to a queue
 		length := len(detail) + len(f.Type) + len(event.Source)
 		if len(entries) == most || len(entries) > 0 && size+length > mostBytes {
 			if err := b.put(ctx, entries); err != nil {
@@ -60,7 +62,7 @@ func (b Bus) Publish(ctx context.Context, facts ...event.Fact) error {
 // Send puts a command of an application on the bus and is the id that the bus gave to it.
 func (b Bus) Send(ctx context.Context, source, detailType string, detail []byte) (string, error) {
 	out, err := b.API.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
-		EventBusName: &b.Name, Source: &source, DetailType: &detailType, Detail: aws.String(string(detail))}}})
+		EventBusName: &b.Name, Source: &source, DetailType: &detailType, Detail: aws.String(string(escape.JSON(detail)))}}})
 	if err != nil {
 		return "", fmt.Errorf("putting %s on the bus, %w", detailType, err)
 	}

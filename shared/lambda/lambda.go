@@ -5,14 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/throttling"
 )
 
 // API is the calls of Lambda that the orchestrator makes.
@@ -47,23 +51,53 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 		in.Qualifier = aws.String(start.Task.Qualifier)
 	}
 	_, err := s.API.Invoke(ctx, in)
-	var large *types.RequestTooLargeException
-	var many *types.TooManyRequestsException
-	var none *types.ResourceNotFoundException
-	var wrong *types.InvalidParameterValueException
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &large):
+	}
+	var many *types.TooManyRequestsException
+	switch code := codeOf(err); {
+	case code == "RequestTooLargeException", code == "RequestEntityTooLargeException", statusOf(err) == http.StatusRequestEntityTooLarge:
 		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
-			"function %s refuses an event of %d bytes: %s", l.Target.Lambda, len(start.Event), large.ErrorMessage()),
-		}
-	case start.Task.Qualifier != "" && (errors.As(err, &none) || errors.As(err, &wrong)):
-		// It is the job that asked for this alias or version: were it taken for the target's trouble, one job would hold up all others.
-		return &orchestrator.Refusal{Type: "NoSuchQualifier", Reason: fmt.Sprintf(
-			"function %s can not be invoked as %s, which its job asked for: %v", l.Target.Lambda, start.Task.Qualifier, err)}
-	case errors.As(err, &many):
+			"function %s refuses an event of %d bytes: %s", l.Target.Lambda, len(start.Event), messageOf(err))}
+	case code == "InvalidRequestContentException":
+		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refuses the event: %s", l.Target.Lambda, messageOf(err))}
+	case start.Task.Qualifier != "" && slices.Contains(ofQualifier, code):
+		// The job asked for this alias or version. Taken for trouble of the target, one job would hold up all others.
+		return &orchestrator.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
+			"function %s cannot be invoked as %s, which its job asked for: %v", l.Target.Lambda, start.Task.Qualifier, err)}
+	case errors.As(err, &many), throttling.Is(err):
 		return &orchestrator.Throttled{Err: fmt.Errorf("invoking function %s, %w", l.Target.Lambda, err)}
 	}
 	return fmt.Errorf("invoking function %s, %w", l.Target.Lambda, err)
+}
+
+// ofQualifier is the errors that an alias or version can cause, though the function itself may be invoked: it does not exist, is not
+// named as it should be, or is outside what Drover may invoke.
+// https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+var ofQualifier = []string{"ResourceNotFoundException", "InvalidParameterValueException", "ValidationException", "AccessDeniedException", "AccessDenied"}
+
+func codeOf(err error) string {
+	var told smithy.APIError
+	if errors.As(err, &told) {
+		return told.ErrorCode()
+	}
+	return ""
+}
+
+// messageOf returns what AWS said, without the request's details.
+func messageOf(err error) string {
+	var told smithy.APIError
+	if errors.As(err, &told) {
+		return told.ErrorMessage()
+	}
+	return err.Error()
+}
+
+// statusOf returns the HTTP status of an answer, 0 without one.
+func statusOf(err error) int {
+	var answered interface{ HTTPStatusCode() int }
+	if errors.As(err, &answered) {
+		return answered.HTTPStatusCode()
+	}
+	return 0
 }

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/labourer"
@@ -76,22 +79,29 @@ func TestAFunctionIsInvokedAsynchronously(t *testing.T) {
 // TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble, each error at the place of its start.
 func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 	gone := &types.ResourceNotFoundException{Message: aws.String("Function not found")}
+	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized to perform lambda:InvokeFunction"}
 	f := &fake{errs: map[string]error{
 		`"large"`:     &types.RequestTooLargeException{Message: aws.String("1048577 bytes")},
 		`"throttled"`: &types.TooManyRequestsException{Message: aws.String("Rate Exceeded.")},
 		`"gone"`:      gone,
 		`"alias"`:     gone,
 		`"other"`:     &types.InvalidParameterValueException{Message: aws.String("The derived qualifier from the function name does not match the specified qualifier.")},
-		`"denied"`:    errors.New("AccessDeniedException"),
+		`"denied"`:    denied,
+		`"entity"`:    &smithy.GenericAPIError{Code: "RequestEntityTooLargeException", Message: "1048577 bytes"},
+		`"413"`:       &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusRequestEntityTooLarge}}, Err: errors.New("no JSON")},
+		`"forbidden"`: denied,
+		`"content"`:   &types.InvalidRequestContentException{Message: aws.String("Could not parse request body into json")},
+		`"quota"`:     &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate Exceeded."},
 	}}
 	qualified := func(event string) orchestrator.Start {
 		return orchestrator.Start{Task: task.Task{Qualifier: "42"}, Event: []byte(event)}
 	}
 
 	errs := targets.Starter{API: f}.Start(context.Background(), function(), []orchestrator.Start{
-		start(`"fine"`), start(`"large"`), start(`"throttled"`), start(`"gone"`), qualified(`"alias"`), qualified(`"other"`), start(`"denied"`), start(`"fine too"`)})
+		start(`"fine"`), start(`"large"`), start(`"throttled"`), start(`"gone"`), qualified(`"alias"`), qualified(`"other"`), start(`"denied"`), start(`"fine too"`),
+		start(`"entity"`), start(`"413"`), qualified(`"forbidden"`), start(`"content"`), start(`"quota"`)})
 
-	require.Len(t, errs, 8)
+	require.Len(t, errs, 13)
 	kinds := make([]string, len(errs))
 	for i, err := range errs {
 		var refusal *orchestrator.Refusal
@@ -99,6 +109,8 @@ func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 		switch {
 		case err == nil:
 			kinds[i] = "started"
+		case errors.As(err, &refusal) && refusal.Retryable:
+			kinds[i] = refusal.Type + ", may be retried"
 		case errors.As(err, &refusal):
 			kinds[i] = refusal.Type
 		case errors.As(err, &throttled):
@@ -107,10 +119,11 @@ func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 			kinds[i] = "trouble"
 		}
 	}
-	require.Equal(t, []string{"started", "PayloadTooLarge", "throttled", "trouble", "NoSuchQualifier", "NoSuchQualifier", "trouble", "started"}, kinds)
+	require.Equal(t, []string{"started", "PayloadTooLarge", "throttled", "trouble", "NoSuchQualifier, may be retried", "NoSuchQualifier, may be retried", "trouble", "started",
+		"PayloadTooLarge", "PayloadTooLarge", "NoSuchQualifier, may be retried", "InvalidPayload", "throttled"}, kinds)
 	require.EqualError(t, errs[1], "function arn:aws:lambda:us-west-2:000000000000:function:f refuses an event of 7 bytes: 1048577 bytes")
-	require.ErrorContains(t, errs[4], "can not be invoked as 42, which its job asked for: ResourceNotFoundException: Function not found")
-	require.ErrorContains(t, errs[6], "invoking function arn:aws:lambda:us-west-2:000000000000:function:f, AccessDeniedException")
+	require.ErrorContains(t, errs[4], "cannot be invoked as 42, which its job asked for: ResourceNotFoundException: Function not found")
+	require.ErrorContains(t, errs[6], "invoking function arn:aws:lambda:us-west-2:000000000000:function:f, api error AccessDeniedException")
 }
 
 func TestManyFunctionsAreInvokedSideBySide(t *testing.T) {

@@ -154,7 +154,11 @@ type workerRun struct {
 }
 
 func (r *workerRun) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
-	if _, err := r.sqs.queue(in.QueueUrl); err != nil {
+	q, err := r.sqs.queue(in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.checkBody(*in.MessageBody); err != nil {
 		return nil, err
 	}
 	r.sent = append(r.sent, in)

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,4 +185,47 @@ func TestAMapRunsNoMoreItemsAtOnceThanItMay(t *testing.T) {
 	until(w, time.Minute)
 	require.Equal(t, 2, most)
 	require.Equal(t, []any{map[string]any{"n": 1.0}, map[string]any{"n": 2.0}, map[string]any{"n": 3.0}}, ended)
+}
+
+// TestAQueueTakesAsMuchAsItsOwnerAllows, and says so as AWS does: the entry is its sender's fault.
+func TestAQueueTakesAsMuchAsItsOwnerAllows(t *testing.T) {
+	s := NewSQS(NewWorld(midnight))
+	s.Create("small", Queue{MaxMessage: 64 << 10})
+	url, fits, large := aws.String("small"), strings.Repeat("x", 64<<10), strings.Repeat("x", 64<<10+1)
+
+	out, err := s.SendMessageBatch(context.Background(), &sqs.SendMessageBatchInput{QueueUrl: url, Entries: []types.SendMessageBatchRequestEntry{
+		{Id: aws.String("0"), MessageBody: &fits}, {Id: aws.String("1"), MessageBody: &large}}})
+
+	require.NoError(t, err)
+	require.Len(t, out.Successful, 1)
+	require.Equal(t, types.BatchResultErrorEntry{Id: aws.String("1"), SenderFault: true, Code: aws.String("InvalidParameterValue"),
+		Message: aws.String("One or more parameters are invalid. Reason: Message must be shorter than 65536 bytes.")}, out.Failed[0])
+	_, err = s.SendMessage(context.Background(), &sqs.SendMessageInput{QueueUrl: url, MessageBody: &large})
+	require.ErrorContains(t, err, "InvalidParameterValue")
+}
+
+func TestAQueueCountsWhatWaitsWhatIsDelayedAndWhatIsHidden(t *testing.T) {
+	w := NewWorld(midnight)
+	s := NewSQS(w)
+	s.Create("work", Queue{Visibility: 10 * time.Minute, Delay: time.Minute, Retention: time.Hour})
+	counts := func() []string {
+		out, err := s.GetQueueAttributes(context.Background(), &sqs.GetQueueAttributesInput{QueueUrl: aws.String("work"), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+		require.NoError(t, err)
+		return []string{out.Attributes["ApproximateNumberOfMessages"], out.Attributes["ApproximateNumberOfMessagesDelayed"], out.Attributes["ApproximateNumberOfMessagesNotVisible"]}
+	}
+	for range 3 {
+		_, err := s.SendMessage(context.Background(), &sqs.SendMessageInput{QueueUrl: aws.String("work"), MessageBody: aws.String("x")})
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"0", "3", "0"}, counts())
+
+	until(w, time.Minute)
+	require.Equal(t, []string{"3", "0", "0"}, counts())
+
+	_, err := s.ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("work")})
+	require.NoError(t, err)
+	require.Equal(t, []string{"2", "0", "1"}, counts())
+
+	until(w, 2*time.Hour)
+	require.Equal(t, []string{"0", "0", "0"}, counts(), "it keeps them for an hour")
 }

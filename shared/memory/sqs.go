@@ -37,6 +37,9 @@ type SQS struct {
 // Queue is how a queue is set up.
 type Queue struct {
 	Visibility time.Duration // how long a received message is hidden; 0: 30 s, as in SQS
+	Delay      time.Duration // how long a message is hidden before it can be received for the first time
+	Retention  time.Duration // how long a message is kept; 0: 4 days, as in SQS
+	MaxMessage int           // MaximumMessageSize, the bytes that a message may have; 0: 1 MiB, as in SQS
 	// After MaxReceives receptions a message goes to DeadLetters instead of being received again; 0: never.
 	MaxReceives int
 	DeadLetters string // URL
@@ -70,6 +73,7 @@ type sqsQueue struct {
 	messages []*message
 	consumer *Consumer
 	busy     int
+	delayed  int                  // messages on their way that nobody can receive yet
 	gathers  bool                 // a batch, for its consumer
 	seen     map[string]time.Time // deduplication ids of a FIFO queue
 }
@@ -92,6 +96,7 @@ const (
 	sqsMessageLimit = 1 << 20
 	sqsBatchMost    = 10
 	sqsVisibility   = 30 * time.Second
+	sqsRetention    = 4 * 24 * time.Hour
 	sqsDedup        = 5 * time.Minute
 )
 
@@ -101,6 +106,12 @@ func (s *SQS) Create(url string, q Queue) {
 	defer s.mu.Unlock()
 	if q.Visibility == 0 {
 		q.Visibility = sqsVisibility
+	}
+	if q.Retention == 0 {
+		q.Retention = sqsRetention
+	}
+	if q.MaxMessage == 0 {
+		q.MaxMessage = sqsMessageLimit
 	}
 	s.queues[url] = &sqsQueue{Queue: q, url: url, seen: map[string]time.Time{}}
 }
@@ -141,10 +152,10 @@ func (s *SQS) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...fu
 		if err != nil {
 			return nil, err
 		}
-		if err := checkBody(aws.ToString(in.MessageBody)); err != nil {
+		if err := q.checkBody(aws.ToString(in.MessageBody)); err != nil {
 			return nil, err
 		}
-		id := s.put(q, aws.ToString(in.MessageBody), in.MessageAttributes, aws.ToString(in.MessageDeduplicationId), time.Duration(in.DelaySeconds)*time.Second)
+		id := s.put(q, aws.ToString(in.MessageBody), in.MessageAttributes, aws.ToString(in.MessageDeduplicationId), max(q.Delay, time.Duration(in.DelaySeconds)*time.Second))
 		return &sqs.SendMessageOutput{MessageId: &id}, nil
 	})
 }
@@ -173,11 +184,11 @@ func (s *SQS) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInpu
 		}
 		out := &sqs.SendMessageBatchOutput{}
 		for _, e := range in.Entries {
-			if err := checkBody(aws.ToString(e.MessageBody)); err != nil {
+			if err := q.checkBody(aws.ToString(e.MessageBody)); err != nil {
 				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, SenderFault: true, Code: aws.String(err.ErrorCode()), Message: aws.String(err.ErrorMessage())})
 				continue
 			}
-			id := s.put(q, aws.ToString(e.MessageBody), e.MessageAttributes, aws.ToString(e.MessageDeduplicationId), time.Duration(e.DelaySeconds)*time.Second)
+			id := s.put(q, aws.ToString(e.MessageBody), e.MessageAttributes, aws.ToString(e.MessageDeduplicationId), max(q.Delay, time.Duration(e.DelaySeconds)*time.Second))
 			out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id, MessageId: &id})
 		}
 		return out, nil
@@ -203,6 +214,53 @@ func (s *SQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _
 		}
 		return out, nil
 	})
+}
+
+// GetQueueAttributes returns how many messages there are and how the queue is set up. It is exact, which SQS is not.
+func (s *SQS) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	return serve(ctx, &s.Hooks, Request{"SQS", "GetQueueAttributes", in}, func() (*sqs.GetQueueAttributesOutput, error) {
+		q, err := s.queue(in.QueueUrl)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.expire(q)
+		visible, hidden := 0, 0
+		for _, m := range q.messages {
+			if m.visibleAt.After(s.world.Now()) {
+				hidden++
+			} else {
+				visible++
+			}
+		}
+		values := map[types.QueueAttributeName]int{
+			types.QueueAttributeNameApproximateNumberOfMessages:           visible,
+			types.QueueAttributeNameApproximateNumberOfMessagesNotVisible: hidden,
+			types.QueueAttributeNameApproximateNumberOfMessagesDelayed:    q.delayed,
+			types.QueueAttributeNameMaximumMessageSize:                    q.MaxMessage,
+			types.QueueAttributeNameMessageRetentionPeriod:                int(q.Retention / time.Second),
+			types.QueueAttributeNameVisibilityTimeout:                     int(q.Visibility / time.Second),
+			types.QueueAttributeNameDelaySeconds:                          int(q.Delay / time.Second),
+		}
+		out := &sqs.GetQueueAttributesOutput{Attributes: map[string]string{}}
+		for name, value := range values {
+			if slices.Contains(in.AttributeNames, name) || slices.Contains(in.AttributeNames, types.QueueAttributeNameAll) {
+				out.Attributes[string(name)] = strconv.Itoa(value)
+			}
+		}
+		return out, nil
+	})
+}
+
+// expire removes messages that are older than the queue keeps them. It is called with the lock held.
+func (s *SQS) expire(q *sqsQueue) {
+	oldest := s.world.Now().Add(-q.Retention)
+	for _, m := range slices.Clone(q.messages) {
+		if m.sentAt.Before(oldest) {
+			s.remove(q, m)
+		}
+	}
 }
 
 // DeleteMessage takes a received message away for good. One that is gone is no error.
@@ -248,12 +306,13 @@ func (s *SQS) queue(url *string) (*sqsQueue, error) {
 	return nil, &types.QueueDoesNotExist{Message: aws.String("The specified queue does not exist.")}
 }
 
-func checkBody(body string) smithy.APIError {
+func (q *sqsQueue) checkBody(body string) smithy.APIError {
 	switch {
 	case body == "":
-		return &smithy.GenericAPIError{Code: "MissingParameter", Message: "The request must contain the parameter MessageBody."}
-	case len(body) > sqsMessageLimit:
-		return &smithy.GenericAPIError{Code: "InvalidParameterValue", Message: "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes."}
+		return &smithy.GenericAPIError{Code: "MissingParameter", Message: "The request must contain the parameter MessageBody.", Fault: smithy.FaultClient}
+	case len(body) > q.MaxMessage:
+		return &smithy.GenericAPIError{Code: "InvalidParameterValue", Fault: smithy.FaultClient,
+			Message: fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", q.MaxMessage)}
 	case strings.ContainsFunc(body, func(r rune) bool {
 		return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
 	}):
@@ -275,9 +334,11 @@ func (s *SQS) put(q *sqsQueue, body string, attributes map[string]types.MessageA
 	}
 	s.sent++
 	id := fmt.Sprintf("message-%06d", s.sent)
+	q.delayed++
 	s.mu.Unlock()
 	add := func() {
 		s.mu.Lock()
+		q.delayed--
 		q.messages = append(q.messages, &message{id: id, body: body, attributes: attributes, sentAt: now, visibleAt: s.world.Now()})
 		s.mu.Unlock()
 		s.gather(q)
@@ -296,6 +357,7 @@ func queueLabel(url string) string { return url[strings.LastIndex(url, "/")+1:] 
 func (s *SQS) receive(q *sqsQueue, most int, visibility time.Duration) []message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.expire(q)
 	now := s.world.Now()
 	var out []message
 	for _, m := range slices.Clone(q.messages) {

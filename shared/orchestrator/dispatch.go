@@ -24,8 +24,8 @@ type Start struct {
 	Event   []byte // what the worker gets
 }
 
-// Starter starts workers, and says of each whether it was started: the errors are in the order of the starts, nil for one that was.
-// An error that wraps a *Refusal is final for that task; any other is the target's, and may pass.
+// Starter starts workers. Its errors are in the order of the starts, nil for a worker that was started. An error that wraps a *Refusal is
+// that task's fault and ends its attempt. One that wraps an *Unsent was not tried. Any other is trouble of the target and may pass.
 type Starter interface {
 	Start(ctx context.Context, l labourer.Labourer, starts []Start) []error
 }
@@ -50,10 +50,21 @@ func (t Targets) Start(ctx context.Context, l labourer.Labourer, starts []Start)
 	return errs
 }
 
-// Refusal is why this task can never be started: its event is too large for the target, say.
-type Refusal struct{ Type, Reason string }
+// Refusal is a fault of one task for which its target does not start it: its event is too large, say. The attempt fails with this type.
+type Refusal struct {
+	Type, Reason string
+	// Retryable says that the fault lies outside the task's contents, so that a later attempt may start: the task is retried by its
+	// labourer's policy. The same contents are refused again, so without it the task is dead at once.
+	Retryable bool
+}
 
 func (r *Refusal) Error() string { return r.Reason }
+
+// Unsent says that a start was not tried, because one before it in the target's order failed.
+type Unsent struct{ Err error }
+
+func (u *Unsent) Error() string { return "not sent, as one before it failed: " + u.Err.Error() }
+func (u *Unsent) Unwrap() error { return u.Err }
 
 // Throttled says that the target takes no more just now.
 type Throttled struct{ Err error }
@@ -248,9 +259,9 @@ func (s *Service) sweepReturned(ctx context.Context, item string, l queue.Lease)
 	return s.Sweeper.Sweep(ctx, open)
 }
 
-// fail closes a task that can never be started. The scavenger goes on from there.
+// fail ends the attempt at a task that its target refuses. The scavenger goes on from there.
 func (s *Service) fail(ctx context.Context, t task.Task, l queue.Lease, at time.Time, never *Refusal) error {
-	closed, err := t.Close(task.End{Attempt: l.Attempt, Status: task.Failed, DispatchedAt: at, At: s.Now(), Permanent: true,
+	closed, err := t.Close(task.End{Attempt: l.Attempt, Status: task.Failed, DispatchedAt: at, At: s.Now(), Permanent: !never.Retryable,
 		Error: &task.Error{Type: never.Type, Message: never.Reason}})
 	if err != nil {
 		return err

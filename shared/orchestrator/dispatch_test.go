@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -237,4 +238,23 @@ func TestOnlySomeErrorsAreShown(t *testing.T) {
 	text, err := json.Marshal(out)
 	require.NoError(t, err)
 	require.Contains(t, string(text), `"dispatched":0,"refused":20,"failed":0,"ended":0,"errors":["task `)
+}
+
+// TestG8ATaskThatItsQueueDoesNotTakeHoldsUpNoOther: the queue's owner allows messages of 64 KB, and one task has 70.
+func TestG8ATaskThatItsQueueDoesNotTakeHoldsUpNoOther(t *testing.T) {
+	s := stage(t, 2)
+	s.SQS.Create(outage.Worker("f"), memory.Queue{MaxMessage: 64 << 10})
+	s.Schedule(t, fmt.Sprintf(`{"job_id": "large", "labourer": "f", "ballast": %q}`, strings.Repeat("x", 70<<10)), `{"job_id": "other", "labourer": "f"}`)
+
+	s.HandOut(t, "f")
+
+	require.Len(t, s.Handed(t, "f"), 1)
+	ended := s.Ended(t)
+	require.Len(t, ended, 1)
+	require.Equal(t, "PayloadTooLarge", ended[0].LastError().Type)
+	require.Contains(t, ended[0].LastError().Message, "Message must be shorter than 65536 bytes")
+	require.True(t, ended[0].Permanent)
+	state, err := s.Control.State(ctx, "f")
+	require.NoError(t, err)
+	require.Nil(t, state.Trouble)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/drover-run/drover/shared/escape"
 	"github.com/drover-run/drover/shared/event"
 )
 
@@ -34,12 +35,22 @@ func (g Graveyard) Bury(ctx context.Context, body, reason string) error {
 	if len(reason) > reasonLimit {
 		reason = strings.ToValidUTF8(reason[:reasonLimit], "")
 	}
+	reason = strings.Map(sendable, reason)
 	_, err := g.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &g.URL, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{
 		"reason": {DataType: aws.String("String"), StringValue: &reason}}})
 	if err != nil {
 		return fmt.Errorf("sending a message that can not be read to the dead letters, %w", err)
 	}
 	return nil
+}
+
+// sendable replaces a character that SQS refuses in a body or an attribute.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func sendable(r rune) rune {
+	if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF' {
+		return '\uFFFD'
+	}
+	return r
 }
 
 // Jobs is the jobs queue, with its dead letters.
@@ -54,7 +65,7 @@ func (j Jobs) Continue(ctx context.Context, e event.Envelope) error {
 	if err != nil {
 		return err
 	}
-	if _, err := j.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &j.URL, MessageBody: aws.String(string(body))}); err != nil {
+	if _, err := j.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &j.URL, MessageBody: aws.String(string(escape.JSON(body)))}); err != nil {
 		return fmt.Errorf("handing %s %s on, %w", e.DetailType, e.ID, err)
 	}
 	return nil

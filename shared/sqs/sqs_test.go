@@ -27,6 +27,7 @@ import (
 type fake struct {
 	err     error
 	fails   map[string]types.BatchResultErrorEntry
+	refuses map[string]error // a batch with such a body is refused as a whole
 	sent    []*sqs.SendMessageInput
 	batches []*sqs.SendMessageBatchInput
 }
@@ -42,6 +43,11 @@ func (f *fake) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput
 		return nil, f.err
 	}
 	out := &sqs.SendMessageBatchOutput{}
+	for _, e := range in.Entries {
+		if err := f.refuses[*e.MessageBody]; err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range in.Entries {
 		if failed, fails := f.fails[*e.MessageBody]; fails {
 			failed.Id = e.Id
@@ -181,16 +187,95 @@ func TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup(t *testing.T) {
 
 // TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble, each error at the place of its start.
 func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
-	f := &fake{fails: map[string]types.BatchResultErrorEntry{
-		`"bad"`:  {SenderFault: true, Code: aws.String("InvalidMessageContents"), Message: aws.String("characters")},
-		`"mine"`: {SenderFault: true, Code: aws.String("AccessDenied"), Message: aws.String("no")},
-		`"busy"`: {Code: aws.String("InternalError"), Message: aws.String("later")},
-	}}
+	sender := func(code, message string) types.BatchResultErrorEntry {
+		return types.BatchResultErrorEntry{SenderFault: true, Code: aws.String(code), Message: aws.String(message)}
+	}
+	for name, c := range map[string]struct {
+		failed types.BatchResultErrorEntry
+		want   string
+	}{
+		"characters":                     {sender("InvalidMessageContents", "characters"), "InvalidPayload"},
+		"the queue's own limit":          {sender("InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than 65536 bytes."), "PayloadTooLarge"},
+		"another fault of the message":   {sender("InvalidParameterValue", "Value for parameter DelaySeconds is invalid."), "Refused, may be retried"},
+		"a right that is missing":        {sender("AccessDenied", "no"), "trouble"},
+		"a key that may not be used":     {sender("KMS.AccessDeniedException", "no"), "trouble"},
+		"a fault of the service":         {types.BatchResultErrorEntry{Code: aws.String("InternalError"), Message: aws.String("later")}, "throttled"},
+		"a queue that is not there":      {sender("AWS.SimpleQueueService.NonExistentQueue", "gone"), "trouble"},
+		"characters, with the old codes": {sender("AWS.SimpleQueueService.InvalidMessageContents", "characters"), "InvalidPayload"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{fails: map[string]types.BatchResultErrorEntry{`"odd"`: c.failed}}
 
-	errs := queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, `"fine"`), start(1, `"bad"`), start(2, `"mine"`), start(3, `"busy"`), start(4, `"fine too"`)})
+			errs := queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, `"fine"`), start(1, `"odd"`), start(2, `"fine too"`)})
 
-	require.Equal(t, []string{"started", "InvalidPayload", "trouble", "throttled", "started"}, kinds(errs))
-	require.ErrorContains(t, errs[1], "queue https://sqs/f refuses the message: InvalidMessageContents: characters")
+			require.Equal(t, []string{"started", c.want, "started"}, kinds(errs))
+			require.ErrorContains(t, errs[1], "queue https://sqs/f refuses the message: "+*c.failed.Code+": "+*c.failed.Message)
+		})
+	}
+}
+
+// TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne: SQS may refuse a whole batch for what one message has in it.
+func TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  smithy.APIError
+		want string
+	}{
+		"characters": {&types.InvalidMessageContents{Message: aws.String("characters")}, "InvalidPayload"},
+		"size":       {&smithy.GenericAPIError{Code: "AWS.SimpleQueueService.BatchRequestTooLong", Message: "too long"}, "PayloadTooLarge"},
+	} {
+		for _, url := range []string{"https://sqs/f", "https://sqs/f.fifo"} {
+			t.Run(name+url, func(t *testing.T) {
+				f := &fake{refuses: map[string]error{`"odd"`: c.err}}
+
+				errs := queues.Starter{API: f}.Start(context.Background(), worker(url), []orchestrator.Start{start(0, `"fine"`), start(1, `"odd"`), start(2, `"fine too"`)})
+
+				require.Equal(t, []string{"started", c.want, "started"}, kinds(errs))
+				require.Len(t, f.batches, 4)
+			})
+		}
+	}
+}
+
+// TestG6NothingOvertakesAMessageThatAFIFOQueueDidNotTake; a standard queue has no order to keep.
+func TestG6NothingOvertakesAMessageThatAFIFOQueueDidNotTake(t *testing.T) {
+	for name, c := range map[string]struct {
+		url   string
+		fault types.BatchResultErrorEntry
+		want  string // of the messages behind the batch
+	}{
+		"a FIFO queue":           {"https://sqs/f.fifo", types.BatchResultErrorEntry{Code: aws.String("InternalError")}, "unsent"},
+		"what can never be sent": {"https://sqs/f.fifo", types.BatchResultErrorEntry{SenderFault: true, Code: aws.String("InvalidMessageContents")}, "started"},
+		"a standard queue":       {"https://sqs/f", types.BatchResultErrorEntry{Code: aws.String("InternalError")}, "started"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{fails: map[string]types.BatchResultErrorEntry{`"odd"`: c.fault}}
+			starts := []orchestrator.Start{start(0, `"odd"`)}
+			for n := 1; n < 25; n++ {
+				starts = append(starts, start(n, fmt.Sprint(n)))
+			}
+
+			got := kinds(queues.Starter{API: f}.Start(context.Background(), worker(c.url), starts))
+
+			require.Equal(t, "started", got[9], "it was in the same batch")
+			for n := 10; n < 25; n++ {
+				require.Equal(t, c.want, got[n], n)
+			}
+		})
+	}
+}
+
+// TestAMessageHasNoCharacterThatAQueueRefuses, though JSON may have it.
+func TestAMessageHasNoCharacterThatAQueueRefuses(t *testing.T) {
+	f := &fake{}
+	const text, escaped = "{\"a\":\"x\uFFFF\uFFFE\"}", `{"a":"x\uffff\ufffe"}`
+
+	require.NoError(t, errors.Join(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, text)})...))
+	require.NoError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}, URL: "https://jobs"}.Continue(context.Background(), event.Envelope{ID: "e", Detail: json.RawMessage(text)}))
+	require.NoError(t, queues.Graveyard{API: f}.Bury(context.Background(), "nonsense", "found \uFFFF and \x00 there"))
+
+	require.Equal(t, escaped, *f.batches[0].Entries[0].MessageBody)
+	require.Contains(t, *f.sent[0].MessageBody, escaped)
+	require.Equal(t, "found \uFFFD and \uFFFD there", *f.sent[1].MessageAttributes["reason"].StringValue)
 }
 
 func TestAQueueThatFailsIsTheTroubleOfAllOfItsBatch(t *testing.T) {
@@ -206,9 +291,14 @@ func kinds(errs []error) []string {
 	for i, err := range errs {
 		var refusal *orchestrator.Refusal
 		var throttled *orchestrator.Throttled
+		var unsent *orchestrator.Unsent
 		switch {
 		case err == nil:
 			out[i] = "started"
+		case errors.As(err, &unsent):
+			out[i] = "unsent"
+		case errors.As(err, &refusal) && refusal.Retryable:
+			out[i] = refusal.Type + ", may be retried"
 		case errors.As(err, &refusal):
 			out[i] = refusal.Type
 		case errors.As(err, &throttled):

@@ -9,11 +9,14 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
+	"github.com/drover-run/drover/shared/escape"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/throttling"
@@ -30,69 +33,142 @@ const (
 // Starter hands tasks to workers that read a queue.
 type Starter struct{ API API }
 
-// Start sends each task as a message, in batches, one after the other: tasks are handed out in their order.
+// Start sends each task as a message, in batches, one after the other: tasks are handed out in their order. When a FIFO queue does not
+// take a message, the messages behind its batch are not sent: they would overtake it.
 func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
-	errs := make([]error, len(starts))
+	out := sending{API: s.API, labourer: l, starts: starts, errs: make([]error, len(starts))}
 	var batch []int
 	size := 0
-	send := func() {
-		if len(batch) > 0 {
-			s.send(ctx, l, starts, batch, errs)
-		}
-		batch, size = nil, 0
-	}
 	for i, start := range starts {
-		length := len(start.Event)
+		starts[i].Event = escape.JSON(start.Event)
+		length := len(starts[i].Event)
 		if length > messageLimit {
-			errs[i] = &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the message would have %d bytes; a queue takes %d", length, messageLimit)}
+			out.errs[i] = &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the message would have %d bytes; a queue takes %d", length, messageLimit)}
 			continue
 		}
 		if len(batch) == batchMost || size+length > batchLimit {
-			send()
+			out.send(ctx, batch)
+			batch, size = nil, 0
 		}
 		batch, size = append(batch, i), size+length
 	}
-	send()
-	return errs
+	out.send(ctx, batch)
+	return out.errs
 }
 
-func (s Starter) send(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start, part []int, errs []error) {
-	in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(l.Target.SQS)}
+// sending is the messages of one call of Start, and what became of them.
+type sending struct {
+	API
+
+	labourer labourer.Labourer
+	starts   []orchestrator.Start
+	errs     []error
+	blocked  error // of a FIFO queue: why messages behind can not be sent
+}
+
+func (s *sending) send(ctx context.Context, part []int) {
+	if s.blocked != nil {
+		for _, i := range part {
+			s.errs[i] = &orchestrator.Unsent{Err: s.blocked}
+		}
+		return
+	}
+	if len(part) == 0 {
+		return
+	}
+	url := s.labourer.Target.SQS
+	in := &sqs.SendMessageBatchInput{QueueUrl: &url}
 	for _, i := range part {
-		e := types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(string(starts[i].Event))}
-		if l.Target.FIFO() {
-			e.MessageGroupId = aws.String(group(l, starts[i]))
-			e.MessageDeduplicationId = aws.String(fmt.Sprintf("%s-%d", starts[i].Task.ID, starts[i].Attempt))
+		e := types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(string(s.starts[i].Event))}
+		if s.labourer.Target.FIFO() {
+			e.MessageGroupId = aws.String(group(s.labourer, s.starts[i]))
+			e.MessageDeduplicationId = aws.String(fmt.Sprintf("%s-%d", s.starts[i].Task.ID, s.starts[i].Attempt))
 		}
 		in.Entries = append(in.Entries, e)
 	}
-	out, err := s.API.SendMessageBatch(ctx, in)
+	out, err := s.SendMessageBatch(ctx, in)
 	if err != nil {
-		err = fmt.Errorf("sending to queue %s, %w", l.Target.SQS, err)
-		if throttling.Is(err) {
-			err = &orchestrator.Throttled{Err: err}
-		}
-		for _, i := range part {
-			errs[i] = err
-		}
+		s.refused(ctx, part, err)
 		return
 	}
 	for _, failed := range out.Failed {
 		i, err := strconv.Atoi(aws.ToString(failed.Id))
-		if err != nil || i < 0 || i >= len(errs) {
+		if err != nil || i < 0 || i >= len(s.errs) {
 			continue
 		}
-		why := fmt.Sprintf("queue %s refuses the message: %s: %s", l.Target.SQS, aws.ToString(failed.Code), aws.ToString(failed.Message))
-		if failed.SenderFault && aws.ToString(failed.Code) == "InvalidMessageContents" {
-			errs[i] = &orchestrator.Refusal{Type: "InvalidPayload", Reason: why}
-			continue
-		}
-		errs[i] = errors.New(why)
-		if !failed.SenderFault { // the queue takes others, and will take this one
-			errs[i] = &orchestrator.Throttled{Err: errs[i]}
-		}
+		s.fail(i, entryError(url, failed))
 	}
 }
+
+// refused is after a batch of which no message was taken. Where one message may be to blame, each is sent alone.
+func (s *sending) refused(ctx context.Context, part []int, err error) {
+	var told smithy.APIError
+	if errors.As(err, &told) && contents(told.ErrorCode(), told.ErrorMessage()) != "" {
+		if len(part) > 1 {
+			for _, i := range part {
+				s.send(ctx, []int{i})
+			}
+			return
+		}
+		s.fail(part[0], entryError(s.labourer.Target.SQS, types.BatchResultErrorEntry{
+			Code: aws.String(told.ErrorCode()), Message: aws.String(told.ErrorMessage()), SenderFault: true}))
+		return
+	}
+	err = fmt.Errorf("sending to queue %s, %w", s.labourer.Target.SQS, err)
+	if throttling.Is(err) {
+		err = &orchestrator.Throttled{Err: err}
+	}
+	for _, i := range part {
+		s.fail(i, err)
+	}
+}
+
+func (s *sending) fail(i int, err error) {
+	s.errs[i] = err
+	var refusal *orchestrator.Refusal
+	if s.labourer.Target.FIFO() && !errors.As(err, &refusal) {
+		s.blocked = err
+	}
+}
+
+// entryError returns why a queue did not take one message: a refusal of that message, or trouble of the queue.
+func entryError(url string, failed types.BatchResultErrorEntry) error {
+	code, message := aws.ToString(failed.Code), aws.ToString(failed.Message)
+	why := fmt.Sprintf("queue %s refuses the message: %s: %s", url, code, message)
+	kind := contents(code, message)
+	switch {
+	case !failed.SenderFault: // the queue takes others, and will take this one
+		return &orchestrator.Throttled{Err: errors.New(why)}
+	case kind != "":
+		return &orchestrator.Refusal{Type: kind, Reason: why}
+	case ofQueue.MatchString(code):
+		return errors.New(why)
+	}
+	return &orchestrator.Refusal{Type: "Refused", Reason: why, Retryable: true}
+}
+
+// contents returns the type of a refusal for what a message has in it, "" where the error is about something else. A queue whose own
+// MaximumMessageSize is less than SQS's limit answers InvalidParameterValue, "Message must be shorter than … bytes".
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+func contents(code, message string) string {
+	switch code[strings.LastIndex(code, ".")+1:] {
+	case "InvalidMessageContents":
+		return "InvalidPayload"
+	case "BatchRequestTooLong", "RequestEntityTooLarge", "RequestEntityTooLargeException":
+		return "PayloadTooLarge"
+	case "InvalidParameterValue", "InvalidParameterValueException":
+		if tooLong.MatchString(message) {
+			return "PayloadTooLarge"
+		}
+	}
+	return ""
+}
+
+var (
+	tooLong = regexp.MustCompile("(?i)shorter than|too (long|large)|exceed|maximum message size")
+	// ofQueue matches the codes of faults that lie with the queue, its rights or its key, whatever the message.
+	ofQueue = regexp.MustCompile("(?i)access ?denied|kms|nonexistent|doesnotexist|invalidaddress|unsupportedoperation|missingparameter|invalidsecurity|authorization")
+)
 
 // groupName is what SQS takes as a message group.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html

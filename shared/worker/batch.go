@@ -47,7 +47,7 @@ func (w *worker) performRecord(ctx context.Context, message events.SQSMessage) e
 		return err
 	}
 	task.sentAt = sentAt(message.Attributes)
-	_, err = w.performOne(ctx, task)
+	_, err = w.performOne(ctx, w.received(ctx, task))
 	return err
 }
 

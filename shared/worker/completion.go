@@ -7,12 +7,17 @@ import (
 	"maps"
 	"strconv"
 	"time"
+
+	"github.com/drover-run/drover/shared/escape"
 )
 
-// MaxCompletionBytes is the most that a completion message may measure: 256 KiB. SQS would carry 1 MiB, but what follows
-// (EventBridge's and Step Functions' limits, queues created before SQS's limit was raised) would not.
-// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-const MaxCompletionBytes = 256 * 1024
+// What Drover keeps of a completion, in bytes of JSON: 256 KiB of a result and 16 KiB of stats. Both share an item of DynamoDB, of 400 KB,
+// with the payload. The message itself may have the 1 MiB of SQS.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+const (
+	MaxResultBytes = 256 << 10
+	MaxStatsBytes  = 16 << 10
+)
 
 // Result is what a function returns that has figures to report besides its result. Stats are added to those of
 // [Task.Stats] and win over them.
@@ -55,18 +60,17 @@ func completed(task Task, value any, stats map[string]any) ([]byte, error) {
 		if err != nil {
 			return nil, Permanent(Errorf("BadResult", "result is no JSON: %w", err))
 		}
-		c.Result = result
+		if c.Result = escape.JSON(result); len(c.Result) > MaxResultBytes {
+			return nil, Permanent(Errorf("ResultTooLarge", "result of %d bytes is over the limit of %d: store it, in S3 for instance, and return its key",
+				len(c.Result), MaxResultBytes))
+		}
 	}
-	text, err := encode(c)
-	if err != nil {
+	if figures, err := encode(stats); err != nil {
 		return nil, Permanent(Errorf("BadResult", "stats are no JSON: %w", err))
+	} else if len(escape.JSON(figures)) > MaxStatsBytes {
+		return nil, Permanent(Errorf("ResultTooLarge", "stats of %d bytes are over the limit of %d", len(figures), MaxStatsBytes))
 	}
-	if len(text) > MaxCompletionBytes {
-		return nil, Permanent(Errorf("ResultTooLarge",
-			"completion of %d bytes (result %d) is over the limit of %d: store the result, in S3 for instance, and return its key",
-			len(text), len(c.Result), MaxCompletionBytes))
-	}
-	return text, nil
+	return mustEncode(c), nil
 }
 
 // failed is the text of a failure. It always exists: stats that cannot be sent with it are left out, as a number of
@@ -80,12 +84,10 @@ func failed(task Task, err error, stats map[string]any) []byte {
 	if delay, asked := delayOf(err); asked && retryable {
 		c.RetryAfter = seconds(delay)
 	}
-	text, encodeErr := encode(c)
-	if encodeErr != nil || len(text) > MaxCompletionBytes {
+	if figures, encodeErr := encode(stats); encodeErr != nil || len(escape.JSON(figures)) > MaxStatsBytes {
 		c.Stats = nil
-		return mustEncode(c)
 	}
-	return text
+	return mustEncode(c)
 }
 
 // seconds writes a duration as Drover reads it, "90s" rather than Go's "1m30s", so that other readers need no parser.

@@ -32,6 +32,6 @@
 //
 // # Limits
 //
-// A completion message, result and stats included, is at most [MaxCompletionBytes] long. A larger result fails the task
-// at once and for good, since the next attempt would compute the same: put the data into S3 and return its key.
+// A result has at most [MaxResultBytes] of JSON and stats have at most [MaxStatsBytes]. More fails the task at once and for
+// good, since the next attempt would compute the same: put the data into S3 and return its key.
 package worker

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	drover "github.com/drover-run/drover/shared/completion"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -138,7 +139,9 @@ func TestAResultThatCannotBeSentFailsTheTaskForGood(t *testing.T) {
 		"no JSON":       {math.NaN(), "BadResult", "result is no JSON"},
 		"stats no JSON": {worker.Result{Stats: map[string]any{"f": func() {}}}, "BadResult", "stats are no JSON"},
 		"too large": {strings.Repeat("x", 300_000), "ResultTooLarge",
-			"completion of 300074 bytes (result 300002) is over the limit of 262144"},
+			"result of 300002 bytes is over the limit of 262144"},
+		"too large once escaped":   {strings.Repeat("\uFFFF", 50_000), "ResultTooLarge", "result of 300002 bytes is over the limit of 262144"},
+		"stats that are too large": {worker.Result{Stats: map[string]any{"f": strings.Repeat("x", 20_000)}}, "ResultTooLarge", "stats of 20008 bytes are over the limit of 16384"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			queue := newFakeSQS()
@@ -155,20 +158,64 @@ func TestAResultThatCannotBeSentFailsTheTaskForGood(t *testing.T) {
 }
 
 func TestTheLargestCompletionThatIsAllowedIsSent(t *testing.T) {
+	require.Equal(t, drover.MaxResult, worker.MaxResultBytes, "what is sent is kept")
+	require.Equal(t, drover.MaxStats, worker.MaxStatsBytes)
 	queue := newFakeSQS()
-	var frame int
-	for _, size := range []int{0, worker.MaxCompletionBytes, worker.MaxCompletionBytes + 1} {
-		_, err := invoke(t.Context(), queue, inAnHour(""), func(context.Context, worker.Task) (any, error) {
-			return strings.Repeat("x", max(size-frame, 0)), nil
+	for _, more := range []int{0, 1} {
+		_, err := invoke(t.Context(), queue, inAnHour(""), func(_ context.Context, task worker.Task) (any, error) {
+			task.Stats("f", strings.Repeat("x", worker.MaxStatsBytes-len(`{"f":""}`)))
+			return strings.Repeat("x", worker.MaxResultBytes-len(`""`)+more), nil
 		})
 		require.NoError(t, err)
-		if size == 0 {
-			frame = len(queue.sent[0].body)
-		}
 	}
-	require.Len(t, queue.sent[1].body, worker.MaxCompletionBytes)
-	require.Len(t, queue.completions("completed"), 2)
+	require.Len(t, queue.completions("completed"), 1)
+	report, err := drover.Read([]byte(queue.sent[0].body))
+	require.NoError(t, err)
+	require.Empty(t, report.TooLarge)
+	require.Len(t, report.Result, worker.MaxResultBytes)
 	require.Equal(t, "ResultTooLarge", queue.completions("failed")[0].Error.Type)
+}
+
+// TestWhatSQSRefusesAsTextArrives: U+FFFE and U+FFFF, which JSON may have as they are.
+func TestWhatSQSRefusesAsTextArrives(t *testing.T) {
+	queue := newFakeSQS()
+
+	for _, err := range []error{nil, errors.New("page 3: \uFFFF")} {
+		_, reported := invoke(t.Context(), queue, inAnHour(""), func(_ context.Context, task worker.Task) (any, error) {
+			task.Stats("\uFFFE", 1)
+			return "page 3: \uFFFF", err
+		})
+		require.NoError(t, reported)
+	}
+
+	for _, m := range queue.sent {
+		require.NotContains(t, m.body, "\uFFFE")
+		require.NotContains(t, m.body, "\uFFFF")
+	}
+	require.Contains(t, queue.sent[0].body, `"result":"page 3: \uffff","stats":{"\ufffe":1}`)
+	require.Contains(t, queue.sent[1].body, `"message":"page 3: \uffff"`)
+}
+
+// TestACompletionThatTheQueueRefusesForWhatIsInItEndsTheAttemptAllTheSame, without trying the same text again.
+func TestACompletionThatTheQueueRefusesForWhatIsInItEndsTheAttemptAllTheSame(t *testing.T) {
+	for _, code := range []string{"InvalidMessageContents", "AWS.SimpleQueueService.InvalidMessageContents", "InvalidParameterValue"} {
+		t.Run(code, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				queue, begin := newFakeSQS(), time.Now()
+				queue.sendErrors = repeated(1, &awsError{code, 400})
+
+				_, err := invoke(t.Context(), queue, inAnHour(""), func(context.Context, worker.Task) (any, error) { return 1, nil })
+
+				require.NoError(t, err)
+				require.Equal(t, begin, time.Now(), "it does not wait")
+				require.Len(t, queue.sent, 1)
+				failed := queue.completions("failed")[0]
+				require.Equal(t, "ResultTooLarge", failed.Error.Type)
+				require.Contains(t, failed.Error.Message, "completions queue refused a completion of")
+				require.False(t, *failed.Retryable)
+			})
+		})
+	}
 }
 
 func TestStatsThatCannotBeSentDoNotHideAFailure(t *testing.T) {

@@ -17,6 +17,7 @@ func (p *poller) performMessage(ctx context.Context, message types.Message) {
 		return
 	}
 	task.sentAt = sentAt(message.Attributes)
+	task = p.received(ctx, task)
 	ctx, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
 	r := p.beatingWorker(task).newRun(ctx, task)

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -430,4 +431,50 @@ func TestStatsMayBeRecordedFromManyGoroutines(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Len(t, queue.completions("completed")[0].Stats, 20)
+}
+
+// TestATaskThatLayInItsQueueForLongHasItsWholeTime: nobody read the queue, or it delays its messages.
+func TestATaskThatLayInItsQueueForLongHasItsWholeTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		lay, lasts  time.Duration
+		unheard     failures // of the heartbeat at its beginning
+		told        []string
+		errorOfType string
+	}{
+		"longer than its time":              {3 * time.Hour, 14 * time.Minute, failures{}, []string{"running", "completed"}, ""},
+		"for most of its time":              {10 * time.Minute, 14 * time.Minute, failures{}, []string{"running", "completed"}, ""},
+		"for little of its time":            {5 * time.Minute, 9 * time.Minute, failures{}, []string{"completed"}, ""},
+		"and the heartbeat can not be sent": {3 * time.Hour, time.Minute, repeated(1, errUnavailable), []string{"failed"}, "Timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				queue := newFakeSQS()
+				putTask(queue, "t.1", 15*time.Minute)
+				queue.sendErrors = c.unheard
+				time.Sleep(c.lay)
+				p := startPolling(t, queue, 1, func(ctx context.Context, task worker.Task) (any, error) {
+					select {
+					case <-time.After(c.lasts):
+						return 1, nil
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}, worker.HeartbeatEvery(0))
+
+				time.Sleep(time.Hour)
+
+				var told []string
+				for _, m := range queue.sent {
+					var sent struct{ Status string }
+					require.NoError(t, json.Unmarshal([]byte(m.body), &sent))
+					told = append(told, sent.Status)
+				}
+				require.Equal(t, c.told, told)
+				if c.errorOfType != "" {
+					require.Equal(t, c.errorOfType, queue.completions("failed")[0].Error.Type)
+				}
+				require.NoError(t, p.stopAndWait())
+			})
+		})
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/escape"
 )
 
 const (
@@ -50,7 +52,7 @@ func (w *worker) sendOnce(ctx context.Context, task Task, text []byte) error {
 	if err != nil {
 		return err
 	}
-	body := string(text)
+	body := string(escape.JSON(text))
 	_, err = sender.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &task.completionsURL, MessageBody: &body}, inRegionOf(task.completionsURL))
 	return err
 }

@@ -39,6 +39,27 @@ type outcome struct {
 	err    error // nil exactly when the status is completed
 }
 
+// received returns the task with the time that it has from now on. A queue may keep a message for long before a worker takes it: where that
+// cost more than half of the task's time, a heartbeat gives it the whole time anew. Without its effect the task keeps the deadline it has.
+func (w *worker) received(ctx context.Context, task Task) Task {
+	now := w.now()
+	if task.sentAt.IsZero() || now.Sub(task.sentAt) < task.Deadline.Sub(now) {
+		return task
+	}
+	length := task.Deadline.Sub(task.sentAt)
+	if length <= 0 {
+		return task
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	if err := w.sendOnce(ctx, task, running(task)); err != nil {
+		w.log.Warn("heartbeat failed", "task_id", task.ID, "attempt", task.Attempt, "error", err)
+		return task
+	}
+	task.Deadline, task.sentAt = now.Add(length), now
+	return task
+}
+
 // newRun starts the clock of a run; the caller stops its lease.
 func (w *worker) newRun(ctx context.Context, task Task) *run {
 	now := w.now()
@@ -148,9 +169,17 @@ func (r *run) startBeating() (stop func()) {
 	})
 }
 
-// report sends the outcome. It has its own time: the end of the lease is when reporting matters most.
+// report sends the outcome. It has its own time: the end of the lease is when reporting matters most. Where the queue refuses what is in
+// the message, the attempt still ends, and says why its result is missing.
 func (r *run) report(ctx context.Context, o outcome) error {
 	err := r.worker.send(ctx, r.task, o.text)
+	if err != nil && isOfContents(err) {
+		if o.err == nil {
+			o.err = Permanent(Errorf("ResultTooLarge", "completions queue refused a completion of %d bytes: %w", len(o.text), err))
+		}
+		o = outcome{status: statusFailed, text: failed(r.task, o.err, nil), err: o.err}
+		err = r.worker.send(ctx, r.task, o.text)
+	}
 	r.logEnd(o, err)
 	if err != nil {
 		return &CompletionError{TaskID: r.task.ID, Attempt: r.task.Attempt, Status: o.status, Err: err}

@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
 )
 
 // Sender is the one call of SQS that reporting needs. *sqs.Client is one.
@@ -65,8 +67,24 @@ func isFinal(err error) bool {
 	}
 	var answered interface{ HTTPStatusCode() int }
 	if !errors.As(err, &answered) {
-		return false
+		var told smithy.APIError
+		return errors.As(err, &told) && told.ErrorFault() == smithy.FaultClient
 	}
 	status := answered.HTTPStatusCode()
 	return status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
+}
+
+// isOfContents tells that a queue refused a message for its characters or its size: the same text is refused again. A queue whose own
+// MaximumMessageSize is less than SQS's limit answers InvalidParameterValue.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func isOfContents(err error) bool {
+	var told interface{ ErrorCode() string }
+	if !errors.As(err, &told) {
+		return false
+	}
+	switch code := told.ErrorCode(); code[strings.LastIndex(code, ".")+1:] {
+	case "InvalidMessageContents", "InvalidParameterValue", "InvalidParameterValueException", "RequestEntityTooLarge", "RequestEntityTooLargeException":
+		return true
+	}
+	return false
 }
