@@ -53,7 +53,7 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 	if len(keys) == 0 {
 		return
 	}
-	points, messages, err := s.get(ctx, queries, keys, now)
+	answers, err := s.get(ctx, queries, keys, now)
 	if err != nil && len(keys) > 1 && ctx.Err() == nil && !throttling.Passes(err) {
 		s.ask(ctx, queries, keys[:len(keys)/2], now, out)
 		s.ask(ctx, queries, keys[len(keys)/2:], now, out)
@@ -61,48 +61,114 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 	}
 	for i, key := range keys {
 		r := ecology.Reading{At: now.UTC().Truncate(time.Millisecond)}
-		switch {
-		case err != nil:
+		if err != nil {
 			r.Error = fmt.Sprintf("CloudWatch refuses the query: %v", err)
-		case messages[id(i)] != "":
-			r.Error = messages[id(i)]
-		default:
-			r.Value = queries[key].Value(points[id(i)], now)
+		} else if r.Error = answers[id(i)].doubt(queries[key]); r.Error == "" {
+			r.Value = queries[key].Value(answers[id(i)].points, now)
 		}
 		out[key] = r
 	}
 }
 
-func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys []string, now time.Time) (map[string][]ecology.Point, map[string]string, error) {
+// answer is what CloudWatch has said to one query, on all pages.
+type answer struct {
+	points  []ecology.Point
+	labels  []string         // of its series
+	series  int              // the most that stood on one page
+	status  types.StatusCode // of the last page that had any of it
+	message string           // why it failed, or what of it is missing
+}
+
+// doubt returns why no number can be made of the answer, "" when one can.
+func (a *answer) doubt(q ecology.Query) string {
+	switch {
+	case a == nil:
+		return ""
+	case a.failed():
+		return strings.TrimSpace(string(a.status) + " " + a.message)
+	case max(len(a.labels), a.series) > 1:
+		return fmt.Sprintf("the query has several series (%s), of which none is the metric's: make one of them, by MAX or MIN around it or without GROUP BY",
+			strings.Join(a.labels[:min(len(a.labels), 3)], ", "))
+	case a.message != "" && q.Expression != "":
+		return "CloudWatch answers only a part of the query: " + a.message
+	case a.status == types.StatusCodePartialData && (q.Window > 0 || len(a.points) == 0):
+		return "CloudWatch has answered only a part of the datapoints"
+	case a.contradictory():
+		return "the metric has two values for one time, as it is published with several units: name one by Unit"
+	}
+	return ""
+}
+
+// contradictory tells whether two values stand for the same time.
+func (a *answer) contradictory() bool {
+	values := make(map[time.Time]float64, len(a.points))
+	for _, p := range a.points {
+		if before, twice := values[p.At]; twice && before != p.Value {
+			return true
+		}
+		values[p.At] = p.Value
+	}
+	return false
+}
+
+func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys []string, now time.Time) (map[string]*answer, error) {
 	var asked []types.MetricDataQuery
-	lookback := time.Duration(0)
+	lookback, longest := time.Duration(0), time.Minute
 	for i, key := range keys {
 		asked = append(asked, queriesOf(id(i), queries[key])...)
-		lookback = max(lookback, queries[key].Lookback())
+		lookback, longest = max(lookback, queries[key].Lookback()), max(longest, queries[key].Period)
 	}
-	points, messages := map[string][]ecology.Point{}, map[string]string{}
-	// To the next whole minute, so that the newest datapoint, which has just begun, is within.
-	end := now.Add(time.Minute).Truncate(time.Minute)
-	pages := cloudwatch.NewGetMetricDataPaginator(s.API, &cloudwatch.GetMetricDataInput{MetricDataQueries: asked,
-		StartTime: aws.Time(now.Add(-lookback).Truncate(time.Minute)), EndTime: &end})
+	// From where a datapoint of the longest period begins, to the next whole minute, so that the newest one, which has just begun, is within.
+	start, end := now.Add(-lookback).Truncate(longest), now.Add(time.Minute).Truncate(time.Minute)
+	pages := cloudwatch.NewGetMetricDataPaginator(s.API, &cloudwatch.GetMetricDataInput{MetricDataQueries: asked, StartTime: &start, EndTime: &end})
+	answers := map[string]*answer{}
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
+		here := map[string]int{}
 		for _, result := range page.MetricDataResults {
 			name := aws.ToString(result.Id)
-			for i, v := range result.Values {
-				if i < len(result.Timestamps) {
-					points[name] = append(points[name], ecology.Point{At: result.Timestamps[i], Value: v})
-				}
+			if answers[name] == nil {
+				answers[name] = &answer{}
 			}
-			if result.StatusCode == types.StatusCodeInternalError || result.StatusCode == types.StatusCodeForbidden {
-				messages[name] = strings.TrimSpace(string(result.StatusCode) + " " + first(result.Messages))
+			here[name]++
+			answers[name].add(result)
+			answers[name].series = max(answers[name].series, here[name])
+		}
+		// What is said of the whole call is that it has looked at too many metrics: any search of it may lack some.
+		if whole := first(page.Messages); whole != "" {
+			for i := range keys {
+				if answers[id(i)] == nil {
+					answers[id(i)] = &answer{}
+				}
+				answers[id(i)].message = whole
 			}
 		}
 	}
-	return points, messages, nil
+	return answers, nil
+}
+
+func (a *answer) add(result types.MetricDataResult) {
+	for i, v := range result.Values {
+		if i < len(result.Timestamps) {
+			a.points = append(a.points, ecology.Point{At: result.Timestamps[i], Value: v})
+		}
+	}
+	if label := aws.ToString(result.Label); !slices.Contains(a.labels, label) {
+		a.labels = append(a.labels, label)
+	}
+	if a.failed() {
+		return
+	}
+	if a.status = result.StatusCode; a.failed() {
+		a.message = first(result.Messages)
+	}
+}
+
+func (a *answer) failed() bool {
+	return a.status == types.StatusCodeInternalError || a.status == types.StatusCodeForbidden
 }
 
 func first(messages []types.MessageData) string {

@@ -18,6 +18,7 @@ import (
 
 	metrics "github.com/drover-run/drover/shared/cloudwatch"
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/memory"
 )
 
 var now = time.Date(2026, 11, 22, 12, 0, 30, 0, time.UTC)
@@ -26,9 +27,11 @@ var now = time.Date(2026, 11, 22, 12, 0, 30, 0, time.UTC)
 type fake struct {
 	values  map[string][]float64 // a datapoint a minute, the newest first
 	status  map[string]types.StatusCode
-	refuses string // it fails every request that asks for this
-	with    error  // by this error; nil: as CloudWatch does
-	page    int    // how many results a page has; 0: all
+	refuses string              // it fails every request that asks for this
+	with    error               // by this error; nil: as CloudWatch does
+	page    int                 // how many results a page has; 0: all
+	series  map[string][]string // the labels of what has several series
+	whole   string              // what is said of the whole call
 	asked   []*cloudwatch.GetMetricDataInput
 }
 
@@ -56,9 +59,19 @@ func (f *fake) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataInpu
 		if s := f.status[subject(q)]; s != "" {
 			r.StatusCode, r.Messages = s, []types.MessageData{{Value: aws.String("as told")}}
 		}
-		results = append(results, r)
+		r.Label = q.Id
+		for _, label := range f.series[subject(q)] {
+			r.Label = aws.String(label)
+			results = append(results, r)
+		}
+		if len(f.series[subject(q)]) == 0 {
+			results = append(results, r)
+		}
 	}
 	out := &cloudwatch.GetMetricDataOutput{MetricDataResults: results}
+	if f.whole != "" {
+		out.Messages = []types.MessageData{{Value: aws.String(f.whole)}}
+	}
 	if f.page == 0 {
 		return out, nil
 	}
@@ -245,6 +258,87 @@ func TestWhoIsToldToStopDoesNotGoOnAsking(t *testing.T) {
 
 	require.ErrorIs(t, err, context.Canceled)
 	require.Len(t, f.asked, 1)
+}
+
+// Which of several series is the metric's is not for CloudWatch's order of them to say.
+func TestAQueryOfSeveralSeriesHasNoValue(t *testing.T) {
+	const search = `SEARCH('{AWS/SQS,QueueName} ApproximateNumberOfMessagesVisible', 'Maximum')`
+	for name, labels := range map[string][]string{"several": {"orders", "bills", "returns", "rest"}, "of one name": {"CPU", "CPU"}} {
+		for page := range 3 {
+			f := &fake{values: map[string][]float64{search: {7, 5}, "CPU": {1, 1}}, series: map[string][]string{search: labels}, page: page}
+
+			readings := ask(t, f, map[string]ecology.Query{"a": {Expression: search, Period: time.Minute}, "b": average("CPU")})
+
+			require.Contains(t, readings["a"].Error, "the query has several series ("+labels[0], "%s, %d results a page", name, page)
+			require.Nil(t, readings["a"].Value)
+			require.InDelta(t, 1, *readings["b"].Value, 0, "the others are as they were")
+			if name == "of one name" {
+				break // on pages of their own they pass for one, as one series that goes on does
+			}
+		}
+	}
+}
+
+func TestOneSeriesOnSeveralPagesIsOne(t *testing.T) {
+	f := &fake{values: map[string][]float64{"m": {7, 5}}, series: map[string][]string{"m": {"orders", "orders"}}, page: 1}
+
+	require.InDelta(t, 5, *ask(t, f, map[string]ecology.Query{"a": {Expression: "m", Period: time.Minute}})["a"].Value, 0)
+}
+
+func TestAnAnswerThatIsNotWholeIsNone(t *testing.T) {
+	window := average("Window")
+	window.Window = 10 * time.Minute
+	partial := types.StatusCodePartialData
+	f := &fake{values: map[string][]float64{"Window": {1, 1}, "Newest": {2, 2}, "m": {3, 3}, "CPU": {4, 4}},
+		status: map[string]types.StatusCode{"Window": partial, "Newest": partial, "Nothing": partial}, whole: "Maximum number of allowed metrics exceeded"}
+
+	readings := ask(t, f, map[string]ecology.Query{"a": window, "b": average("Newest"), "c": average("Nothing"), "d": {Expression: "m", Period: time.Minute}, "e": average("CPU")})
+
+	require.Contains(t, readings["a"].Error, "only a part of the datapoints")
+	require.Contains(t, readings["c"].Error, "only a part of the datapoints")
+	require.Equal(t, "CloudWatch answers only a part of the query: Maximum number of allowed metrics exceeded", readings["d"].Error)
+	require.InDelta(t, 2, *readings["b"].Value, 0, "the newest come first")
+	require.InDelta(t, 4, *readings["e"].Value, 0)
+}
+
+func TestAMetricOfSeveralUnitsHasNoValue(t *testing.T) {
+	minute := now.Truncate(time.Minute)
+	two := answering(func(id *string) []types.MetricDataResult {
+		return []types.MetricDataResult{{Id: id, Label: id, StatusCode: types.StatusCodeComplete, Timestamps: []time.Time{minute, minute}, Values: []float64{0.2, 200}}}
+	})
+
+	readings, err := metrics.Source{API: two}.Ask(context.Background(), map[string]ecology.Query{"a": average("Latency")}, now)
+
+	require.NoError(t, err)
+	require.Contains(t, readings["a"].Error, "several units: name one by Unit")
+	require.Nil(t, readings["a"].Value)
+}
+
+// answering is a CloudWatch that answers the one query as told.
+type answering func(id *string) []types.MetricDataResult
+
+func (a answering) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
+	return &cloudwatch.GetMetricDataOutput{MetricDataResults: a(in.MetricDataQueries[0].Id)}, nil
+}
+
+// TestG7ABusyMinuteIsBusyFromItsFirstSecond: 120 requests a second without a break are 7200 a minute, whenever they are asked for.
+func TestG7ABusyMinuteIsBusyFromItsFirstSecond(t *testing.T) {
+	requests := ecology.Query{MetricName: "Requests", Namespace: "Shop", Statistic: "Sum", Period: time.Minute}
+	total := requests
+	total.Window = 5 * time.Minute
+	begin := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	for _, second := range []int{600, 601, 603, 630, 659} {
+		seen, at := memory.NewCloudWatch(), begin.Add(time.Duration(second)*time.Second)
+		for s := range second {
+			seen.Put("Shop", "Requests", nil, begin.Add(time.Duration(s)*time.Second), 120)
+		}
+
+		readings, err := metrics.Source{API: seen}.Ask(context.Background(), map[string]ecology.Query{"one": requests, "total": total}, at)
+
+		require.NoError(t, err)
+		require.InDelta(t, 7200, *readings["one"].Value, 0, "at second %d", second%60)
+		require.InDelta(t, 5*7200, *readings["total"].Value, 0, "at second %d", second%60)
+	}
 }
 
 func TestAStatisticOverAWindowIsAskedForAsFarBack(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -29,6 +30,7 @@ type Query struct {
 	Period     time.Duration // length of one datapoint: 1, 5, 10, 20, 30 s or whole minutes
 
 	// Window is the time over whose datapoints the value is taken, newest included; 0 takes the newest datapoint alone.
+	// Of sums and counts it ends where the period in progress begins.
 	// It is sosw's MetricAggregationTimeSlice, and only for the statistics that Aggregates tells.
 	Window time.Duration
 
@@ -84,11 +86,33 @@ func (q Query) Due(reading Reading, now time.Time) bool {
 
 // Lookback is how far back from now CloudWatch has to be asked to have the datapoints that Value needs.
 func (q Query) Lookback() time.Duration {
-	if q.Window > 0 {
-		return q.Window
+	switch {
+	case q.Window == 0:
+		return max(3*q.step(), minimalLookback)
+	case q.whole():
+		return q.Window + q.step() // the window ends where the period in progress begins
 	}
-	return max(3*q.Period, minimalLookback)
+	return q.Window
 }
+
+// step is the length of a datapoint: of an expression, that of its longest operand.
+func (q Query) step() time.Duration {
+	step := q.Period
+	for _, operand := range q.Metrics {
+		step = max(step, operand.Period)
+	}
+	return step
+}
+
+// whole tells whether a datapoint counts only once its period is over. A sum or a count of a period in progress is that of its first seconds: it
+// reads low, whatever the load. What an expression makes of its operands is not known here, so it is taken for such.
+func (q Query) whole() bool {
+	return q.Expression != "" || sums.MatchString(q.Statistic)
+}
+
+// sums matches the statistics that grow while their period lasts: the sum, the count, and both of them trimmed.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
+var sums = regexp.MustCompile(`^(Sum|SampleCount|(tc|ts)[0-9].*|(TC|TS)\(.*)$`)
 
 // Point is one datapoint; At is the beginning of its period.
 type Point struct {
@@ -98,9 +122,16 @@ type Point struct {
 
 // Value takes the one number out of CloudWatch's datapoints, in whatever order they come: the newest one, or over the Window
 // the mean of averages, the greatest of maxima, the least of minima, the total of sums and counts (unweighted, as in sosw).
-// Nil when there is none within Lookback.
+// Sums, counts and expressions end with the last period that is over. Nil when there is none within Lookback.
 func (q Query) Value(points []Point, now time.Time) *float64 {
 	recent := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return now.Sub(p.At) > q.Lookback() })
+	if q.whole() {
+		recent = slices.DeleteFunc(recent, func(p Point) bool { return now.Sub(p.At) < q.step() })
+	}
+	if q.whole() && q.Window > 0 && len(recent) > 0 {
+		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // of the last period that is over: all begin a whole number of periods apart
+		recent = slices.DeleteFunc(recent, func(p Point) bool { return end.Sub(p.At) > q.Window })
+	}
 	if len(recent) == 0 {
 		return nil
 	}

@@ -66,6 +66,8 @@ func TestLookback(t *testing.T) {
 		5 * time.Minute:  {Period: time.Minute},
 		15 * time.Minute: {Period: 5 * time.Minute},
 		2 * time.Minute:  {Period: time.Minute, Window: 2 * time.Minute},
+		3 * time.Minute:  {Period: time.Minute, Window: 2 * time.Minute, Statistic: "Sum"}, // the window, and the period in progress behind it
+		3 * time.Hour:    {Period: time.Minute, Expression: "m", Metrics: []ecology.Operand{{ID: "m", Query: ecology.Query{Period: time.Hour}}}},
 	} {
 		require.Equal(t, want, q.Lookback())
 	}
@@ -76,20 +78,32 @@ func TestTheValueOfDatapoints(t *testing.T) {
 		return ecology.Point{At: now.Add(-time.Duration(m) * time.Minute), Value: v}
 	}
 	points := []ecology.Point{minutesAgo(3, 30), minutesAgo(1, 10), minutesAgo(2, 80), minutesAgo(59, 1000)}
+	inProgress := append([]ecology.Point{{At: now.Add(-20 * time.Second), Value: 7}}, points...)
+	for i := range inProgress[1:] {
+		inProgress[i+1].At = inProgress[i+1].At.Add(-20 * time.Second)
+	}
 	tests := map[string]struct {
 		statistic string
 		window    time.Duration
 		points    []ecology.Point
 		want      float64
 	}{
-		"the newest one, whatever the order": {"Average", 0, points, 10},
-		"the newest percentile":              {"p99", 0, points, 10},
-		"the mean of averages":               {"Average", 5 * time.Minute, points, 40},
-		"the greatest of maxima":             {"Maximum", 5 * time.Minute, points, 80},
-		"the least of minima":                {"Minimum", 5 * time.Minute, points, 10},
-		"the total of sums":                  {"Sum", 5 * time.Minute, points, 120},
-		"the total of counts":                {"SampleCount", 2 * time.Minute, points, 90},
-		"one alone":                          {"Average", 5 * time.Minute, points[:1], 30},
+		"the newest one, whatever the order":          {"Average", 0, points, 10},
+		"the newest percentile":                       {"p99", 0, points, 10},
+		"the mean of averages":                        {"Average", 5 * time.Minute, points, 40},
+		"the greatest of maxima":                      {"Maximum", 5 * time.Minute, points, 80},
+		"the least of minima":                         {"Minimum", 5 * time.Minute, points, 10},
+		"the total of sums":                           {"Sum", 5 * time.Minute, points, 120},
+		"the total of counts":                         {"SampleCount", 2 * time.Minute, points, 90},
+		"one alone":                                   {"Average", 5 * time.Minute, points[:1], 30},
+		"an average of the minute in progress counts": {"Average", 0, inProgress, 7},
+		"a sum of it does not":                        {"Sum", 0, inProgress, 10},
+		"a count of it does not":                      {"SampleCount", 0, inProgress, 10},
+		"a trimmed count of it does not":              {"tc90", 0, inProgress, 10},
+		"a trimmed sum of it does not":                {"TS(10%:90%)", 0, inProgress, 10},
+		"a percentile of it counts":                   {"p99", 0, inProgress, 7},
+		"the total without it":                        {"Sum", 2 * time.Minute, inProgress, 90},
+		"the total over whole periods alone":          {"Sum", 3 * time.Minute, inProgress, 120},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,4 +175,46 @@ func TestTheOrderOfFeelingsFollowsTheOperator(t *testing.T) {
 			require.EqualError(t, err, test.wrong)
 		})
 	}
+}
+
+// TestASteadyLoadReadsTheSameAtAnySecond: the sum of a minute in progress is that of its seconds so far, and would let a dependency that is
+// overloaded look well for as long as the answer counts.
+func TestASteadyLoadReadsTheSameAtAnySecond(t *testing.T) {
+	for name, q := range map[string]ecology.Query{
+		"a sum":                  {Statistic: "Sum", Period: time.Minute},
+		"a sum of five minutes":  {Statistic: "Sum", Period: 5 * time.Minute},
+		"a sum of seconds":       {Statistic: "Sum", Period: 10 * time.Second},
+		"a total":                {Statistic: "Sum", Period: time.Minute, Window: 5 * time.Minute},
+		"a total of one period":  {Statistic: "SampleCount", Period: time.Minute, Window: time.Minute},
+		"an expression":          {Expression: "m * 2", Period: time.Minute, Metrics: []ecology.Operand{{ID: "m", Query: ecology.Query{Statistic: "Sum", Period: time.Minute}}}},
+		"an expression of hours": {Expression: "m * 2", Period: time.Minute, Metrics: []ecology.Operand{{ID: "m", Query: ecology.Query{Statistic: "Sum", Period: time.Hour}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			step := q.Period
+			for _, operand := range q.Metrics {
+				step = max(step, operand.Period)
+			}
+			begin := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
+			want := step.Seconds() * max(1, float64(q.Window/step))
+			for second := 6 * 3600; second < 6*3600+601; second++ { // one a second for six hours
+				at := begin.Add(time.Duration(second) * time.Second)
+				var points []ecology.Point
+				for p := at.Add(-q.Lookback()).Truncate(step); p.Before(at); p = p.Add(step) {
+					points = append(points, ecology.Point{At: p, Value: min(step, at.Sub(p)).Seconds()})
+				}
+
+				value := q.Value(points, at)
+
+				require.NotNil(t, value, "at second %d", second)
+				require.InDelta(t, want, *value, 1e-9, "at second %d", second)
+			}
+		})
+	}
+}
+
+func TestASumOfAMinuteInProgressAloneIsNoValue(t *testing.T) {
+	q := ecology.Query{Statistic: "Sum", Period: time.Minute}
+
+	require.Nil(t, q.Value([]ecology.Point{{At: now.Add(-59 * time.Second), Value: 7}}, now))
+	require.NotNil(t, q.Value([]ecology.Point{{At: now.Add(-60 * time.Second), Value: 7}}, now))
 }
