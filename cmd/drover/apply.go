@@ -35,7 +35,9 @@ else applied it in the meantime nothing of it is overwritten.
 
 A Lambda function whose labourer names no max_duration has its own timeout taken for it. --wire sends what becomes of a function's
 failed invocations to the stack's completions queue and turns Lambda's own retries off: so a crash is noticed at once, and each
-attempt runs once.
+attempt runs once. These settings belong to the alias or version that the target names, and to no other. It also gives each target, of
+whichever kind, the tag drover:worker, without which a stack starts nothing unless its parameters name what it may start. All of it is
+shown first.
 
 --remove takes labourers away. One with work left is refused; with --drain the command waits until the work is done.`,
 		Example: `  drover apply -f labourers.yaml
@@ -44,7 +46,7 @@ attempt runs once.
 	}
 	files(c, &a.files, true)
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
-	c.Flags().BoolVar(&a.wire, "wire", false, "wire each Lambda target to the completions queue")
+	c.Flags().BoolVar(&a.wire, "wire", false, "wire each Lambda target to the completions queue, and tag each target as a worker")
 	c.Flags().StringArrayVar(&a.remove, "remove", nil, "take away a `labourer`; may be repeated")
 	c.Flags().BoolVar(&a.drain, "drain", false, "with --remove: wait until no work is left")
 	c.Args = func(_ *cobra.Command, arguments []string) error {
@@ -92,8 +94,10 @@ func (a application) run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	s.show(change, a.remove)
-	if !change.empty() || len(leaving) > 0 {
+	wiring := st.plan(ctx, given.Labourers, a.wire)
+	warnings = append(warnings, wiring.warnings...)
+	s.show(change, wiring, a.remove)
+	if !change.empty() || !wiring.empty() || len(leaving) > 0 {
 		if err := a.confirm(s); err != nil {
 			return err
 		}
@@ -101,9 +105,7 @@ func (a application) run(ctx context.Context, s *shell) error {
 	if err := st.store(ctx, change); err != nil {
 		return err
 	}
-	told, err := st.wiring(ctx, given.Labourers, a.wire)
-	warnings = append(warnings, told...)
-	if err != nil {
+	if err := st.carryOut(ctx, wiring); err != nil {
 		s.warn(warnings...)
 		if !change.empty() {
 			err = fmt.Errorf("%w (already applied: %s)", err, counted(change.ids()))
@@ -155,7 +157,7 @@ func (a application) confirm(s *shell) error {
 }
 
 // show prints what changes: as the command's output, or beside it where that is JSON.
-func (s *shell) show(c changeSet, removed []string) {
+func (s *shell) show(c changeSet, w wiring, removed []string) {
 	to := s.out
 	if s.json {
 		to = s.err
@@ -165,6 +167,7 @@ func (s *shell) show(c changeSet, removed []string) {
 			fmt.Fprintln(to, plain(line.String()))
 		}
 	}
+	w.show(to)
 	for _, id := range removed {
 		fmt.Fprintf(to, "- labourers.%s\n", id)
 	}

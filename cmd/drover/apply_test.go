@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/dynamo"
@@ -244,4 +246,58 @@ func TestATroubledTasksReasonIsShown(t *testing.T) {
 func TestReasonsAreShort(t *testing.T) {
 	require.Equal(t, "ResourceNotFoundException: no such function", reason(errors.Join(context.Canceled, &lambdatypes.ResourceNotFoundException{Message: aws.String("no such function")})))
 	require.Equal(t, "plain", reason(errors.New("plain")))
+}
+
+const kinds = `labourers:
+  resize: {target: {lambda: "` + resize + `"}, cooldown: 2m}
+  shop: {target: {sqs: "` + shopQueue + `"}}
+  bake: {target: {states: "` + bakery + `"}}
+`
+
+func TestWiringTagsTargetsOfEveryKindAndShowsItFirst(t *testing.T) {
+	g := newGround(t)
+	g.functions.add(resize, 30)
+	g.account.queue(shopQueue, "0")
+	path := file(t, "kinds.yaml", kinds)
+	g.account.machines[bakery] = sfntypes.StateMachineTypeStandard
+	g.drover("apply", "-f", path).ok()
+	require.Empty(t, g.functions.tags, "nothing is tagged that was not asked for")
+	require.Empty(t, g.account.tags)
+
+	out := g.drover("apply", "--wire", "-f", path).ok()
+	shown, _, found := strings.Cut(out, "applied ")
+	require.True(t, found)
+	require.Contains(t, shown, "~ "+resize+": failed invocations to the completions queue, no retries of Lambda's own, events kept for at most 2m0s\n")
+	for _, arn := range []string{resize, "arn:aws:sqs:us-east-1:000000000000:shop", bakery} {
+		require.Contains(t, shown, "~ "+arn+": tag drover:worker = true\n")
+	}
+	require.Equal(t, map[string]string{"drover:worker": "true"}, g.functions.tags[strings.TrimSuffix(resize, ":live")], "tags belong to the function, not to its alias")
+	require.Equal(t, map[string]string{"drover:worker": "true"}, g.account.tags[shopQueue])
+	require.Equal(t, map[string]string{"drover:worker": "true"}, g.account.tags[bakery])
+
+	out = g.drover("apply", "--wire", "-f", path).ok()
+	require.NotContains(t, out, "~", "what is wired and tagged is left alone")
+}
+
+func TestATargetThatCanNotBeTaggedStopsOnlyAStackThatGoesByTags(t *testing.T) {
+	g := newGround(t)
+	path := file(t, "shop.yaml", shop) // whose queue is not there
+	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer shop", "does not exist")
+	g.stack.Parameters["WorkerQueueArns"] = "*"
+	require.Contains(t, fmt.Sprint(g.drover("--json", "apply", "--wire", "-f", path).one()["warnings"]), "cannot be tagged")
+}
+
+func TestApplySaysThatATargetIsOutOfReach(t *testing.T) {
+	g := newGround(t)
+	warnings := fmt.Sprint(g.drover("--json", "apply", "-f", file(t, "far.yaml", `labourers:
+  far_function: {target: {lambda: "arn:aws:lambda:eu-west-1:000000000000:function:far"}, max_duration: 1m}
+  far_queue: {target: {sqs: "https://sqs.eu-west-1.amazonaws.com/000000000000/q"}}
+  far_machine: {target: {states: "arn:aws:states:us-east-1:111122223333:stateMachine:m"}}
+  foreign_queue: {target: {sqs: "https://sqs.us-east-1.amazonaws.com/111122223333/q"}}
+`)).one()["warnings"])
+	for _, words := range []string{"labourers.far_function.target: function arn:aws:lambda:eu-west-1:000000000000:function:far is in region eu-west-1, and the stack in us-east-1",
+		"labourers.far_queue.target: queue https://sqs.eu-west-1.amazonaws.com/000000000000/q is in region eu-west-1", "labourers.far_machine.target", "no machine of another account",
+		"labourers.foreign_queue.target: it is of account 111122223333", "WorkerQueueArns"} {
+		require.Contains(t, warnings, words)
+	}
 }

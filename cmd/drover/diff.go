@@ -43,7 +43,7 @@ func newDiff(s *shell) *cobra.Command {
 			}{applied{Applied: list(changes.ids()), Unchanged: list(changes.unchanged), Warnings: list(warnings)}, fields})
 		}
 		s.warn(warnings...)
-		s.show(changes, nil)
+		s.show(changes, wiring{}, nil)
 		if changes.empty() {
 			fmt.Fprintln(s.out, "no difference")
 		}

@@ -12,7 +12,7 @@ const jobsNamed = 5
 func (s *shell) jobsCheck(ctx context.Context, st *stack) check {
 	found, err := s.standstills(ctx, st, nil)
 	if err != nil {
-		return wrong("jobs", allow, "%s", reason(err))
+		return unread("jobs", err, "dynamodb:Query", "", "which stand still cannot be told: ")
 	}
 	if len(found) == 0 {
 		return fine("jobs", "none stands still")
@@ -24,5 +24,5 @@ func (s *shell) jobsCheck(ctx context.Context, st *stack) check {
 	if len(found) > jobsNamed {
 		why = append(why, "…")
 	}
-	return wrong("jobs", "mend what the logs of the scheduler and the scavenger complain of, then drover redrive", "%d stand still: %s", len(found), strings.Join(why, ", "))
+	return wrong("jobs", "mend what the logs of the scheduler and the scavenger complain of, then "+st.own("redrive"), "%d stand still: %s", len(found), strings.Join(why, ", "))
 }

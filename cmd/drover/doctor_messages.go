@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -41,9 +42,11 @@ func (d *doctor) messages(ctx context.Context) []check {
 		n, err := d.depth(ctx, url)
 		switch {
 		case err != nil:
-			checks = append(checks, wrong(q.name, allow, "queue %s can not be read: %s", path.Base(url), reason(err)))
+			checks = append(checks, unread(q.name, err, "sqs:GetQueueAttributes", "", "queue "+path.Base(url)+" cannot be read: "))
 		case n > 0:
-			checks = append(checks, wrong(q.name, q.fix+": aws sqs receive-message --message-attribute-names All --queue-url "+url, "%d messages: %s", n, q.holds))
+			fix := strings.ReplaceAll(q.fix, "drover redrive", d.own("redrive"))
+			checks = append(checks, wrong(q.name, fix+": "+d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url),
+				"%s: %s", many(n, "message"), q.holds))
 		default:
 			checks = append(checks, fine(q.name, "none"))
 		}
@@ -77,30 +80,27 @@ const late = 5 * time.Minute
 func (d *doctor) backlog(ctx context.Context, name, url string) check {
 	n, err := d.depth(ctx, url)
 	if err != nil {
-		return wrong(name, allow, "queue %s can not be read: %s", path.Base(url), reason(err))
+		return unread(name, err, "sqs:GetQueueAttributes", "", "queue "+path.Base(url)+" cannot be read: ")
 	}
 	age, err := d.metric(ctx, "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", path.Base(url))
 	switch {
 	case err != nil:
-		return wrong(name, allow, "%d messages; how old they are can not be told: %s", n, reason(err))
+		return unread(name, err, "cloudwatch:GetMetricData", "", many(n, "message")+"; how old they are cannot be told: ")
 	case n > 0 && age != nil && *age > late.Seconds():
-		return wrong(name, "see the log of the function that reads it", "%d messages, the oldest waits for %s", n, time.Duration(*age)*time.Second)
+		return wrong(name, "see the log of the function that reads it", "%s, the oldest waits for %s", many(n, "message"), time.Duration(*age)*time.Second)
 	}
-	return fine(name, "%d messages", n)
+	return fine(name, "%s", many(n, "message"))
 }
 
-// metric is the highest value of a metric in the last minutes; nil when there is none.
+// metric returns the newest value of a metric in the last minutes; nil when there is none.
 func (d *doctor) metric(ctx context.Context, namespace, name, dimension, value string) (*float64, error) {
-	const key = "doctor"
-	answers, err := d.metrics.Ask(ctx, map[string]ecology.Query{key: {Namespace: namespace, MetricName: name, Statistic: "Maximum", Period: time.Minute,
-		Dimensions: []ecology.Dimension{{Name: dimension, Value: value}}}}, d.now())
-	if err != nil {
+	now := d.now()
+	point, err := d.metrics.Newest(ctx, ecology.Query{Namespace: namespace, MetricName: name, Statistic: "Maximum", Period: time.Minute,
+		Dimensions: []ecology.Dimension{{Name: dimension, Value: value}}}, now.Add(-late).Truncate(time.Minute), now)
+	if err != nil || point == nil {
 		return nil, err
 	}
-	if why := answers[key].Error; why != "" {
-		return nil, fmt.Errorf("%s", why)
-	}
-	return answers[key].Value, nil
+	return &point.Value, nil
 }
 
 // stream looks how far the scavenger is behind.
@@ -108,7 +108,7 @@ func (d *doctor) stream(ctx context.Context) check {
 	age, err := d.metric(ctx, "AWS/Lambda", "IteratorAge", "FunctionName", d.Outputs["ScavengerFunctionName"])
 	switch {
 	case err != nil:
-		return wrong("stream", allow, "how far the scavenger is behind can not be told: %s", reason(err))
+		return unread("stream", err, "cloudwatch:GetMetricData", "", "how far the scavenger is behind cannot be told: ")
 	case age == nil:
 		return fine("stream", "nothing has passed in the last minutes")
 	}

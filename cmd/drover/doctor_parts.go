@@ -31,16 +31,13 @@ var outputs = slices.Concat(needed, []string{"JobsQueueUrl", "JobsDeadLetterQueu
 	"CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "OrchestrateStateMachineArn", "BackoffStateMachineArn",
 	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "AlarmTopicArn", "DashboardUrl"})
 
-const (
-	allow  = "allow this to the credentials that drover runs with"
-	deploy = "make deploy"
-)
+const deploy = "make deploy"
 
 // parts looks at what the stack is made of.
 func (d *doctor) parts(ctx context.Context) []check {
 	checks := []check{d.status()}
 	if err := d.Require(outputs...); err != nil {
-		checks = append(checks, wrong("outputs", deploy, "%s", reason(err)))
+		checks = append(checks, wrong("outputs", deploy, "%v", err))
 	} else {
 		checks = append(checks, fine("outputs", "all %d are there", len(outputs)))
 	}
@@ -100,14 +97,14 @@ func (d *doctor) tables(ctx context.Context) check {
 		_, err = d.jobs.Recent(ctx, d.now(), 1)
 	}
 	if err != nil {
-		return wrong("tables", allow, "%v", err)
+		return unread("tables", err, "dynamodb:GetItem, BatchGetItem and Query", "", "they cannot be read: ")
 	}
 	return fine("tables", "tasks, control and jobs can be read")
 }
 
 func (d *doctor) bucket(ctx context.Context) check {
 	if _, err := d.archive.List(ctx, archive.Prefix("#doctor", d.now())); err != nil {
-		return wrong("archive", allow, "%v", err)
+		return unread("archive", err, "s3:ListBucket", "", "it cannot be listed: ")
 	}
 	return fine("archive", "bucket %s can be read", d.archive.Name)
 }
@@ -116,7 +113,7 @@ func (d *doctor) bucket(ctx context.Context) check {
 func (d *doctor) function(ctx context.Context, name, id string, fed bool) check {
 	is, err := d.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &id})
 	if err != nil {
-		return wrong(name, deploy+", if it is gone", "function %s can not be read: %s", id, reason(err))
+		return unread(name, err, "lambda:GetFunctionConfiguration", deploy+", if it is gone", "function "+id+" cannot be read: ")
 	}
 	if is.State != "" && is.State != lambdatypes.StateActive && is.State != lambdatypes.StateInactive {
 		return wrong(name, deploy, "function %s is %s: %s", id, is.State, aws.ToString(is.StateReason))
@@ -130,7 +127,7 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 	mappings, err := d.functions.ListEventSourceMappings(ctx, &awslambda.ListEventSourceMappingsInput{FunctionName: &id})
 	switch {
 	case err != nil:
-		return wrong(name, allow, "the mappings of function %s can not be listed: %s", id, reason(err))
+		return unread(name, err, "lambda:ListEventSourceMappings", "", "the mappings of function "+id+" cannot be listed: ")
 	case len(mappings.EventSourceMappings) == 0:
 		return wrong(name, deploy, "nothing feeds function %s: its event source mapping is gone", id)
 	}
@@ -138,7 +135,7 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 		switch state := aws.ToString(m.State); state {
 		case "Enabled", "Enabling", "Updating", "Creating":
 		default:
-			return wrong(name, "aws lambda update-event-source-mapping --enabled --uuid "+aws.ToString(m.UUID), "the mapping that feeds function %s is %s: %s",
+			return wrong(name, d.command("lambda", "update-event-source-mapping", "--enabled", "--uuid", aws.ToString(m.UUID)), "the mapping that feeds function %s is %s: %s",
 				id, state, aws.ToString(m.StateTransitionReason))
 		}
 		if last := aws.ToString(m.LastProcessingResult); strings.HasPrefix(last, "PROBLEM") {
@@ -151,7 +148,7 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 func (d *doctor) machine(ctx context.Context, name, arn string) check {
 	is, err := d.machines.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: &arn})
 	if err != nil {
-		return wrong(name, deploy+", if it is gone", "state machine %s can not be read: %s", arn, reason(err))
+		return unread(name, err, "states:DescribeStateMachine", deploy+", if it is gone", "state machine "+arn+" cannot be read: ")
 	}
 	if is.Status != "" && is.Status != sfntypes.StateMachineStatusActive {
 		return wrong(name, deploy, "state machine %s is %s", arn, is.Status)
@@ -175,7 +172,7 @@ var ways = []struct {
 func (d *doctor) ways(ctx context.Context) []check {
 	resources, err := cloudformation.Resources(ctx, d.formations, d.Name)
 	if err != nil {
-		return []check{wrong("rules", allow, "%s", reason(err))}
+		return []check{unread("rules", err, "cloudformation:ListStackResources", "", "the stack's parts cannot be listed: ")}
 	}
 	checks := make([]check, len(ways))
 	for i, way := range ways {
@@ -193,20 +190,21 @@ func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string)
 		return wrong(name, deploy, "the stack has no %s", part)
 	}
 	rule := id[strings.LastIndex(id, "|")+1:] // CloudFormation knows a rule on a bus of its own as "bus|rule"
-	in, enable := &awseventbridge.DescribeRuleInput{Name: &rule}, "aws events enable-rule --name "+rule
+	in, enable := &awseventbridge.DescribeRuleInput{Name: &rule}, []string{"events", "enable-rule", "--name", rule}
 	if bus != "" {
 		in.EventBusName = &bus
-		enable += " --event-bus-name " + bus
+		enable = append(enable, "--event-bus-name", bus)
 	}
 	is, err := d.rules.DescribeRule(ctx, in)
 	if err != nil {
-		return wrong(name, deploy+", if it is gone", "rule %s can not be read: %s", rule, reason(err))
+		return unread(name, err, "events:DescribeRule", deploy+", if it is gone", "rule "+rule+" cannot be read: ")
 	}
 	if is.State == eventbridgetypes.RuleStateDisabled {
+		fix := d.command(enable...)
 		if part == "TickRule" {
-			enable += ", or deploy with TickState=ENABLED"
+			fix = "deploy with TickState=ENABLED, or until the next deployment: " + fix
 		}
-		return wrong(name, enable, "rule %s is disabled: %s", id, otherwise)
+		return wrong(name, fix, "rule %s is disabled: %s", id, otherwise)
 	}
 	return fine(name, "rule %s is enabled", id)
 }

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/ecology"
@@ -46,15 +49,14 @@ func healthy(t *testing.T) *ground {
 		g.account.rules[id[strings.LastIndex(id, "|")+1:]] = eventbridgetypes.RuleStateEnabled
 	}
 
-	require.NoError(t, g.Apply(shop))
-	require.NoError(t, g.Apply(resizer))
-	require.NoError(t, g.Apply(`labourers: {bake: {target: {states: "`+bakery+`"}}}`))
-	g.account.queue("https://sqs.us-east-1.amazonaws.com/000000000000/shop", "5")
+	g.account.queue(shopQueue, "5")
 	g.account.machines[bakery] = sfntypes.StateMachineTypeStandard
 	g.functions.add(resize, 60)
-	require.Equal(t, done, g.drover("apply", "--wire", "-f", file(t, "resize.yaml", resizer)).code)
+	g.drover("apply", "--wire", "-f", file(t, "resize.yaml", resizer), file(t, "shop.yaml", shop), file(t, "bake.yaml", `labourers: {bake: {target: {states: "`+bakery+`"}}}`)).ok()
 	return g
 }
+
+const shopQueue = "https://sqs.us-east-1.amazonaws.com/000000000000/shop"
 
 const bakery = "arn:aws:states:us-east-1:000000000000:stateMachine:bakery"
 
@@ -91,23 +93,61 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"tick gone":          {func(g *ground) { delete(g.account.parts, "TickRule") }, "tick", []string{"no TickRule"}},
 		"tick's rule gone":   {func(g *ground) { delete(g.account.rules, "tick-1") }, "tick", []string{"rule does not exist"}},
 		"dead jobs":          {func(g *ground) { g.account.queue("https://sqs/1/JobsDeadLetterQueueUrl", "2") }, "jobs' dead letters", []string{"2 messages", "receive-message"}},
-		"dead completions":   {func(g *ground) { g.account.queue("https://sqs/1/CompletionsDeadLetterQueueUrl", "1") }, "completions' dead letters", []string{"1 messages"}},
-		"stream failures":    {func(g *ground) { g.account.queue("https://sqs/1/StreamFailuresQueueUrl", "1") }, "stream's failures", []string{"1 messages"}},
-		"undelivered events": {func(g *ground) { g.account.queue("https://sqs/1/EventFailuresQueueUrl", "1") }, "events' failures", []string{"1 messages"}},
+		"dead completions":   {func(g *ground) { g.account.queue("https://sqs/1/CompletionsDeadLetterQueueUrl", "1") }, "completions' dead letters", []string{"1 message:"}},
+		"stream failures":    {func(g *ground) { g.account.queue("https://sqs/1/StreamFailuresQueueUrl", "1") }, "stream's failures", []string{"1 message:"}},
+		"undelivered events": {func(g *ground) { g.account.queue("https://sqs/1/EventFailuresQueueUrl", "1") }, "events' failures", []string{"1 message:"}},
 		"queue gone":         {func(g *ground) { delete(g.account.queues, "https://sqs/1/JobsDeadLetterQueueUrl") }, "jobs' dead letters", []string{"does not exist"}},
 		"jobs pile up": {func(g *ground) {
 			g.account.queue("https://sqs/1/JobsQueueUrl", "9")
 			g.metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "JobsQueueUrl", 900)
 		}, "jobs queue", []string{"9 messages", "15m0s"}},
-		"stream behind":         {func(g *ground) { g.metric("AWS/Lambda", "IteratorAge", "FunctionName", "Scavenger", 600_000) }, "stream", []string{"10m0s behind"}},
-		"worker function gone":  {func(g *ground) { delete(g.functions.all, resize) }, "labourer resize: target", []string{resize, "Function not found"}},
-		"worker outlives lease": {func(g *ground) { g.functions.all[resize].timeout = 900 }, "labourer resize: target", []string{"15m0s", "3m0s", "cooldown"}},
-		"not wired":             {func(g *ground) { g.functions.all[resize].wire = nil }, "labourer resize: wiring", []string{"crashes and timeouts", "drover apply --wire"}},
-		"wired, with retries":   {func(g *ground) { g.functions.all[resize].wire.MaximumRetryAttempts = nil }, "labourer resize: wiring", []string{"Lambda tries failed invocations again"}},
-		"worker queue gone":     {func(g *ground) { delete(g.account.queues, "https://sqs.us-east-1.amazonaws.com/000000000000/shop") }, "labourer shop: target", []string{"/shop can not be reached"}},
-		"worker machine gone":   {func(g *ground) { delete(g.account.machines, bakery) }, "labourer bake: target", []string{bakery}},
-		"express machine":       {func(g *ground) { g.account.machines[bakery] = sfntypes.StateMachineTypeExpress }, "labourer bake: target", []string{"Express", "Standard"}},
-		"not allowed":           {func(g *ground) { g.stack.Parameters["WorkerQueueArns"] = "arn:aws:sqs:us-east-1:000000000000:work-*,x" }, "labourer shop: target", []string{"WorkerQueueArns", "arn:aws:sqs:us-east-1:000000000000:shop"}},
+		"stream behind":              {func(g *ground) { g.metric("AWS/Lambda", "IteratorAge", "FunctionName", "Scavenger", 600_000) }, "stream", []string{"10m0s behind"}},
+		"worker function gone":       {func(g *ground) { delete(g.functions.all, resize) }, "labourer resize: target", []string{resize, "Function not found"}},
+		"worker outlives lease":      {func(g *ground) { g.functions.all[resize].timeout = 900 }, "labourer resize: target", []string{"15m0s", "3m0s", "cooldown"}},
+		"not wired":                  {func(g *ground) { g.functions.all[resize].wire = nil }, "labourer resize: wiring", []string{"crashes and timeouts", "drover apply --wire"}},
+		"wired, but kept for hours":  {func(g *ground) { g.functions.all[resize].wire.MaximumEventAgeInSeconds = nil }, "labourer resize: wiring", []string{"6h0m0s", "2m0s", "cooldown"}},
+		"wired, but kept too long":   {func(g *ground) { g.functions.all[resize].wire.MaximumEventAgeInSeconds = aws.Int32(121) }, "labourer resize: wiring", []string{"2m1s"}},
+		"a function without the tag": {func(g *ground) { g.functions.tags = nil }, "labourer resize: target", []string{resize, "lacks the tag drover:worker", "drover apply --wire", "WorkerFunctionArns"}},
+		"a queue without the tag":    {func(g *ground) { delete(g.account.tags, shopQueue) }, "labourer shop: target", []string{"lacks the tag drover:worker", "PARAMETERS=WorkerQueueArns=arn:aws:sqs:us-east-1:000000000000:shop"}},
+		"a machine without the tag":  {func(g *ground) { delete(g.account.tags, bakery) }, "labourer bake: target", []string{bakery, "lacks the tag drover:worker"}},
+		"a short visibility timeout": {func(g *ground) { g.account.queues[shopQueue]["VisibilityTimeout"] = "900" }, "labourer shop: queue",
+			[]string{"15m0s is below the lease of 20m0s", "aws sqs set-queue-attributes --queue-url " + shopQueue + " --attributes VisibilityTimeout=1200"}},
+		"a queue that delays": {func(g *ground) { g.account.queues[shopQueue]["DelaySeconds"] = "600" }, "labourer shop: queue", []string{"10m0s", "cooldown", "DelaySeconds=0"}},
+		"a queue under a key": {func(g *ground) { g.account.queues[shopQueue]["KmsMasterKeyId"] = "1234-ab" }, "labourer shop: key",
+			[]string{"kms:GenerateDataKey", "make deploy PARAMETERS=WorkerKeyArns=arn:aws:kms:us-east-1:000000000000:key/1234-ab"}},
+		"a queue under another key": {func(g *ground) {
+			g.stack.Parameters["WorkerKeyArns"] = "arn:aws:kms:us-east-1:000000000000:key/mine"
+			g.account.queues[shopQueue]["KmsMasterKeyId"] = "arn:aws:kms:us-east-1:000000000000:key/other"
+		}, "labourer shop: key", []string{"PARAMETERS=WorkerKeyArns=arn:aws:kms:us-east-1:000000000000:key/mine,arn:aws:kms:us-east-1:000000000000:key/other"}},
+		"a queue under a key by its alias": {func(g *ground) { g.account.queues[shopQueue]["KmsMasterKeyId"] = "alias/shop" }, "labourer shop: key", []string{"WorkerKeyArns", "aws kms describe-key --key-id alias/shop"}},
+		"a function of another account": {func(g *ground) {
+			g.functions.all[resize].arn = "arn:aws:lambda:us-east-1:111122223333:function:resize:live"
+			g.stack.Parameters["WorkerFunctionArns"] = "arn:aws:lambda:*:111122223333:*"
+		}, "labourer resize: account", []string{"111122223333", "PARAMETERS=EventSourceAccounts=111122223333"}},
+		"a queue in another region": {func(g *ground) {
+			require.NoError(g.t, g.Apply(`labourers: {far: {target: {sqs: "https://sqs.eu-west-1.amazonaws.com/000000000000/q"}}}`))
+		}, "labourer far: target", []string{"eu-west-1", "us-east-1", "does not reach it"}},
+		"a function in another region": {func(g *ground) {
+			require.NoError(g.t, g.Apply(`labourers: {far: {target: {lambda: "arn:aws:lambda:eu-west-1:000000000000:function:f"}}}`))
+		}, "labourer far: target", []string{"eu-west-1", "us-east-1"}},
+		"a machine of another account": {func(g *ground) {
+			require.NoError(g.t, g.Apply(`labourers: {far: {target: {states: "arn:aws:states:us-east-1:111122223333:stateMachine:m"}}}`))
+		}, "labourer far: target", []string{"111122223333", "starts no machine of another account"}},
+		"a metric that never had a value": {func(g *ground) { g.measured("ignore") }, "labourer shop: metric m",
+			[]string{"no value in 63 days", "left out: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},
+		"a metric that never had a value and counts": {func(g *ground) { g.measured("bad") }, "labourer shop: metric m", []string{"no value in 63 days", "nothing is started"}},
+		"a query that CloudWatch refuses": {func(g *ground) {
+			g.CloudWatch.Before = func(context.Context, memory.Request) error {
+				return &smithy.GenericAPIError{Code: "ValidationError", Message: "bad expression"}
+			}
+			g.withoutBacklogs()
+			g.measured("")
+		}, "labourer shop: metric m", []string{"CloudWatch refuses the query", "bad expression", "nothing is started", "drover apply -f"}},
+		"wired, with retries": {func(g *ground) { g.functions.all[resize].wire.MaximumRetryAttempts = nil }, "labourer resize: wiring", []string{"Lambda tries failed invocations again"}},
+		"worker queue gone":   {func(g *ground) { delete(g.account.queues, "https://sqs.us-east-1.amazonaws.com/000000000000/shop") }, "labourer shop: target", []string{"/shop cannot be reached"}},
+		"worker machine gone": {func(g *ground) { delete(g.account.machines, bakery) }, "labourer bake: target", []string{bakery}},
+		"express machine":     {func(g *ground) { g.account.machines[bakery] = sfntypes.StateMachineTypeExpress }, "labourer bake: target", []string{"Express", "Standard"}},
+		"not allowed":         {func(g *ground) { g.stack.Parameters["WorkerQueueArns"] = "arn:aws:sqs:us-east-1:000000000000:work-*,x" }, "labourer shop: target", []string{"WorkerQueueArns", "arn:aws:sqs:us-east-1:000000000000:shop"}},
 		"unreadable labourer": {func(g *ground) {
 			require.NoError(g.t, g.registry().ApplyLabourer(g.t.Context(), "odd", `{"max_attempts": "x"}`, 0))
 		}, "labourer odd", []string{"max_attempts", "apply it again"}},
@@ -133,6 +173,28 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			}
 			require.Contains(t, g.drover("doctor").out, "WRONG")
 		})
+	}
+}
+
+// measured gives the shop a metric that nothing publishes.
+func (g *ground) measured(missing string) {
+	g.t.Helper()
+	policy := ""
+	if missing != "" {
+		policy = ", missing: " + missing
+	}
+	require.NoError(g.t, g.Apply(strings.Replace(shop, "max_simultaneous_invocations: 3",
+		"max_simultaneous_invocations: 3\n    health_metrics: {m: {details: {MetricName: CPUUtilisation, Namespace: AWS/RDS}, feelings: {4: 50}"+policy+"}}", 1)))
+}
+
+// withoutBacklogs takes away what else the doctor asks CloudWatch for.
+func (g *ground) withoutBacklogs() {
+	before := g.CloudWatch.Before
+	g.CloudWatch.Before = func(ctx context.Context, r memory.Request) error {
+		if strings.Contains(fmt.Sprint(*r.Input.(*cloudwatch.GetMetricDataInput).MetricDataQueries[0].MetricStat.Metric.Namespace), "RDS") {
+			return before(ctx, r)
+		}
+		return nil
 	}
 }
 
@@ -174,7 +236,7 @@ func TestTheDoctorFindsTasksThatNobodyHandsOut(t *testing.T) {
 	require.NoError(t, st.control.SetPaused(t.Context(), "shop", false))
 	said := g.drover("doctor")
 	require.Equal(t, failed, said.code)
-	require.Contains(t, said.out, "1 tasks are due, the first for 5m")
+	require.Contains(t, said.out, "1 task is due, the first for 5m")
 }
 
 func TestTheDoctorFindsATargetThatCouldNotBeReached(t *testing.T) {
@@ -205,7 +267,7 @@ func TestTheDoctorFindsLeasesThatShouldHaveBeenReaped(t *testing.T) {
 		"in its time":           {held(-time.Minute, -time.Minute, time.Minute), ""},
 		"over just now":         {held(-time.Hour, -time.Hour, -time.Minute), ""},
 		"long over":             {held(-time.Hour, -time.Hour, -3*time.Minute), "the leases of 2 tasks ended more than 2m0s ago, and nobody has closed them"},
-		"half of it":            {half, "the leases of 1 tasks ended more than 2m0s ago, and nobody has closed them"},
+		"half of it":            {half, "the leases of 1 task ended more than 2m0s ago, and nobody has closed them"},
 		"claimed just now":      {held(-time.Minute, 0, time.Hour), ""},
 		"claimed and forgotten": {held(-3*time.Minute, 0, time.Hour), "2 tasks were claimed more than 2m0s ago, and nobody has started their workers"},
 	} {
@@ -222,7 +284,7 @@ func TestTheDoctorFindsTasksThatEndedAndWereNotSettled(t *testing.T) {
 	g.World.Advance(g.World.Now().Add(5 * time.Minute))
 	said := g.drover("doctor")
 	require.Equal(t, failed, said.code)
-	require.Contains(t, said.out, "1 tasks ended more than 2m0s ago and still hold their slots")
+	require.Contains(t, said.out, "1 task ended more than 2m0s ago and still hold their slots")
 }
 
 func TestIdleIsOnlyWhoCouldWork(t *testing.T) {
@@ -247,4 +309,62 @@ func TestARNsArePutBesidePatternsAsPoliciesDo(t *testing.T) {
 func TestTitlesAreForPeople(t *testing.T) {
 	require.Equal(t, "worker assistant", title("WorkerAssistantFunctionName", "FunctionName"))
 	require.True(t, strings.HasPrefix(title("BackoffStateMachineArn", "StateMachineArn"), "backoff"))
+}
+
+func TestTheDoctorTellsALackOfRightsFromAFault(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a fault":        {answer(http.StatusInternalServerError), "AWS has a fault or is out of reach: look again"},
+		"no connection":  {outages["no connection"], "look again in a minute"},
+		"throttling":     {outages["throttling"], "look again in a minute"},
+		"no rights":      {&smithy.GenericAPIError{Code: "AccessDenied", Message: "no"}, "allow cloudwatch:GetMetricData"},
+		"a session over": {outages["a session's end"], "aws sso login"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := healthy(t)
+			g.CloudWatch.Before = func(context.Context, memory.Request) error { return c.err }
+			said := g.drover("doctor")
+			require.Equal(t, failed, said.code)
+			require.Contains(t, said.out, c.want)
+			require.Equal(t, name == "no rights", strings.Contains(said.out, "allow "), said.out)
+		})
+	}
+}
+
+func TestRemediesWorkAsPasted(t *testing.T) {
+	g := healthy(t)
+	g.place = [2]string{"eu-central-1", "http://localhost:4712"}
+	g.stack.Name = "my drover"
+	g.account.queue("https://sqs/1/StreamFailuresQueueUrl", "1")
+	out := g.drover("--stack", "my drover", "doctor").out
+	require.Contains(t, out, "drover --stack 'my drover' redrive")
+	require.Contains(t, out, "aws --endpoint-url http://localhost:4712 --region eu-central-1 sqs receive-message --message-attribute-names All --queue-url https://sqs/1/StreamFailuresQueueUrl\n")
+	require.Equal(t, `'it'\''s'`, quoted("it's"))
+	require.Equal(t, `'a b'`, quoted("a b"))
+	require.Equal(t, `'$LATEST'`, quoted("$LATEST"))
+	require.Equal(t, `''`, quoted(""))
+}
+
+func TestThatNobodyReadsAQueueIsFound(t *testing.T) {
+	g := healthy(t)
+	g.SQS.Create(shopQueue, memory.Queue{})
+	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
+	g.RunFor(time.Second)
+	g.account.queue(shopQueue, "1")
+	id := g.drover("--json", "tasks").lines()[0]["task_id"].(string)
+	require.Equal(t, done, g.drover("doctor").code, "it has its time")
+	require.NotContains(t, g.drover("--json", "task", id).one()["waiting_for"], "nobody takes")
+
+	g.World.Advance(g.World.Now().Add(6 * time.Minute))
+	said := g.drover("doctor")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.out, "1 message waits in the queue, the oldest for about 6m")
+	require.Contains(t, said.out, "nobody takes them")
+	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "1 message waits in the queue")
+
+	g.account.queues[shopQueue]["ApproximateNumberOfMessagesNotVisible"] = "1"
+	require.Equal(t, done, g.drover("doctor").code, "one is being worked on")
+	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "its worker, until")
 }

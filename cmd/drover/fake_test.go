@@ -22,6 +22,7 @@ type fakeFunction struct {
 	timeout int32
 	wire    *awslambda.PutFunctionEventInvokeConfigInput // nil: none was ever set
 	mapping *lambdatypes.EventSourceMappingConfiguration
+	arn     string // "": its name
 }
 
 // fakeFunctions is a Lambda of functions by name, with ":" and the qualifier where one was asked for.
@@ -29,6 +30,8 @@ type fakeFunctions struct {
 	all    map[string]*fakeFunction
 	refuse error // of every write
 	puts   int
+	tags   map[string]map[string]string // by ARN
+	quota  int32                        // of concurrent executions; 0: none is told
 }
 
 func (f *fakeFunctions) add(name string, timeout int32) *fakeFunction {
@@ -55,7 +58,38 @@ func (f *fakeFunctions) GetFunctionConfiguration(_ context.Context, in *awslambd
 	if err != nil {
 		return nil, err
 	}
-	return &awslambda.GetFunctionConfigurationOutput{FunctionName: in.FunctionName, FunctionArn: in.FunctionName, Timeout: &one.timeout, State: lambdatypes.StateActive}, nil
+	return &awslambda.GetFunctionConfigurationOutput{FunctionName: in.FunctionName, FunctionArn: f.arnOf(one, in), Timeout: &one.timeout, State: lambdatypes.StateActive}, nil
+}
+
+func (f *fakeFunctions) arnOf(one *fakeFunction, in *awslambda.GetFunctionConfigurationInput) *string {
+	arn := one.arn
+	if arn == "" {
+		arn = aws.ToString(in.FunctionName)
+		if in.Qualifier != nil {
+			arn += ":" + *in.Qualifier
+		}
+	}
+	return &arn
+}
+
+func (f *fakeFunctions) ListTags(_ context.Context, in *awslambda.ListTagsInput, _ ...func(*awslambda.Options)) (*awslambda.ListTagsOutput, error) {
+	return &awslambda.ListTagsOutput{Tags: f.tags[aws.ToString(in.Resource)]}, nil
+}
+
+func (f *fakeFunctions) TagResource(_ context.Context, in *awslambda.TagResourceInput, _ ...func(*awslambda.Options)) (*awslambda.TagResourceOutput, error) {
+	if f.tags == nil {
+		f.tags = map[string]map[string]string{}
+	}
+	f.tags[aws.ToString(in.Resource)] = in.Tags
+	return &awslambda.TagResourceOutput{}, f.refuse
+}
+
+func (f *fakeFunctions) GetAccountSettings(context.Context, *awslambda.GetAccountSettingsInput, ...func(*awslambda.Options)) (*awslambda.GetAccountSettingsOutput, error) {
+	out := &awslambda.GetAccountSettingsOutput{}
+	if f.quota > 0 {
+		out.AccountLimit = &lambdatypes.AccountLimit{ConcurrentExecutions: f.quota, UnreservedConcurrentExecutions: &f.quota}
+	}
+	return out, nil
 }
 
 func (f *fakeFunctions) GetFunctionEventInvokeConfig(_ context.Context, in *awslambda.GetFunctionEventInvokeConfigInput, _ ...func(*awslambda.Options)) (*awslambda.GetFunctionEventInvokeConfigOutput, error) {
@@ -100,18 +134,46 @@ type fakeAccount struct {
 	queues   map[string]map[string]string // attributes
 	machines map[string]sfntypes.StateMachineType
 	rules    map[string]eventbridgetypes.RuleState
-	parts    map[string]string // physical ids by logical ones
+	parts    map[string]string            // physical ids by logical ones
+	tags     map[string]map[string]string // of queues by URL, of machines by ARN
 }
 
 func newFakeAccount() *fakeAccount {
 	return &fakeAccount{queues: map[string]map[string]string{}, machines: map[string]sfntypes.StateMachineType{}, rules: map[string]eventbridgetypes.RuleState{},
-		parts: map[string]string{}}
+		parts: map[string]string{}, tags: map[string]map[string]string{}}
 }
 
 // queue makes a queue with messages in it.
 func (a *fakeAccount) queue(url, messages string) {
 	a.queues[url] = map[string]string{"ApproximateNumberOfMessages": messages, "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0",
+		"VisibilityTimeout": "3600", "DelaySeconds": "0",
 		"QueueArn": "arn:aws:sqs:us-east-1:000000000000:" + url[strings.LastIndexByte(url, '/')+1:]}
+}
+
+func (a *fakeAccount) ListQueueTags(_ context.Context, in *awssqs.ListQueueTagsInput, _ ...func(*awssqs.Options)) (*awssqs.ListQueueTagsOutput, error) {
+	return &awssqs.ListQueueTagsOutput{Tags: a.tags[aws.ToString(in.QueueUrl)]}, nil
+}
+
+func (a *fakeAccount) TagQueue(_ context.Context, in *awssqs.TagQueueInput, _ ...func(*awssqs.Options)) (*awssqs.TagQueueOutput, error) {
+	a.tags[aws.ToString(in.QueueUrl)] = in.Tags
+	return &awssqs.TagQueueOutput{}, nil
+}
+
+func (a *fakeAccount) ListTagsForResource(_ context.Context, in *sfn.ListTagsForResourceInput, _ ...func(*sfn.Options)) (*sfn.ListTagsForResourceOutput, error) {
+	out := &sfn.ListTagsForResourceOutput{}
+	for key, value := range a.tags[aws.ToString(in.ResourceArn)] {
+		out.Tags = append(out.Tags, sfntypes.Tag{Key: &key, Value: &value})
+	}
+	return out, nil
+}
+
+func (a *fakeAccount) TagResource(_ context.Context, in *sfn.TagResourceInput, _ ...func(*sfn.Options)) (*sfn.TagResourceOutput, error) {
+	tags := map[string]string{}
+	for _, t := range in.Tags {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	a.tags[aws.ToString(in.ResourceArn)] = tags
+	return &sfn.TagResourceOutput{}, nil
 }
 
 func (a *fakeAccount) GetQueueAttributes(_ context.Context, in *awssqs.GetQueueAttributesInput, _ ...func(*awssqs.Options)) (*awssqs.GetQueueAttributesOutput, error) {

@@ -23,6 +23,9 @@ type functions interface {
 	GetFunctionEventInvokeConfig(context.Context, *awslambda.GetFunctionEventInvokeConfigInput, ...func(*awslambda.Options)) (*awslambda.GetFunctionEventInvokeConfigOutput, error)
 	PutFunctionEventInvokeConfig(context.Context, *awslambda.PutFunctionEventInvokeConfigInput, ...func(*awslambda.Options)) (*awslambda.PutFunctionEventInvokeConfigOutput, error)
 	ListEventSourceMappings(context.Context, *awslambda.ListEventSourceMappingsInput, ...func(*awslambda.Options)) (*awslambda.ListEventSourceMappingsOutput, error)
+	ListTags(context.Context, *awslambda.ListTagsInput, ...func(*awslambda.Options)) (*awslambda.ListTagsOutput, error)
+	TagResource(context.Context, *awslambda.TagResourceInput, ...func(*awslambda.Options)) (*awslambda.TagResourceOutput, error)
+	GetAccountSettings(context.Context, *awslambda.GetAccountSettingsInput, ...func(*awslambda.Options)) (*awslambda.GetAccountSettingsOutput, error)
 }
 
 // functionTarget takes a target apart: a function's name or ARN, and the alias or version behind it.
@@ -81,35 +84,6 @@ func (s *stack) timeout(ctx context.Context, f function) (time.Duration, error) 
 	return 0, errors.New("it has none")
 }
 
-// wiring wires the Lambda functions among the labourers to the completions queue, or warns of those that are not.
-func (s *stack) wiring(ctx context.Context, labourers map[string]labourer.Labourer, wire bool) ([]string, error) {
-	var warnings []string
-	var errs []error
-	for _, id := range slices.Sorted(maps.Keys(labourers)) {
-		l := labourers[id]
-		if l.Target.Kind() != "lambda" {
-			continue
-		}
-		f := functionOf(l.Target.Lambda)
-		is, err := s.wired(ctx, f)
-		lacks := is.lacks(s.Outputs["CompletionsQueueArn"])
-		switch {
-		case err == nil && lacks == "":
-		case err == nil && wire:
-			if err := s.rewire(ctx, l, f, is); err != nil {
-				errs = append(errs, fmt.Errorf("wiring labourer %s, %w", id, err))
-			}
-		case err == nil:
-			warnings = append(warnings, fmt.Sprintf("labourers.%s: %s; apply --wire puts that right", id, lacks))
-		case wire:
-			errs = append(errs, fmt.Errorf("wiring labourer %s: its function can not be read: %s", id, reason(err)))
-		default:
-			warnings = append(warnings, fmt.Sprintf("labourers.%s: whether the function is wired to the completions queue can not be told: %s", id, reason(err)))
-		}
-	}
-	return warnings, errors.Join(errs...)
-}
-
 // wire is what Lambda does with asynchronous invocations of a function.
 type wire struct {
 	retries     *int32 // nil: Lambda's own two
@@ -117,16 +91,30 @@ type wire struct {
 	destination *types.DestinationConfig
 }
 
-// lacks says what is missing for the end of each attempt to be known; "" when nothing is.
-func (w wire) lacks(queue string) string {
+// lacks says what is missing for the end of each attempt of a labourer to be known in time; "" when nothing is.
+func (w wire) lacks(queue string, l labourer.Labourer) string {
 	switch {
 	case w.destination == nil || w.destination.OnFailure == nil || aws.ToString(w.destination.OnFailure.Destination) != queue:
 		return "crashes and timeouts of the function are not sent to the completions queue, and are found out only when the lease ends"
 	case w.retries == nil || *w.retries != 0:
 		return "Lambda tries failed invocations again by itself, beside Drover"
 	}
+	if kept, longest := w.keeps(), longestKept(l); kept > longest {
+		return fmt.Sprintf("Lambda keeps an event for which it finds no room for up to %s; more than %s, the cooldown, and a worker could begin when its lease has ended", kept, longest)
+	}
 	return ""
 }
+
+// keeps is how long Lambda keeps an event for which there is no room.
+func (w wire) keeps() time.Duration {
+	if w.maximumAge == nil || *w.maximumAge <= 0 {
+		return oldest
+	}
+	return time.Duration(*w.maximumAge) * time.Second
+}
+
+// longestKept is how long Lambda may keep an event of a labourer: within its cooldown, as far as Lambda goes along.
+func longestKept(l labourer.Labourer) time.Duration { return min(max(l.Cooldown, youngest), oldest) }
 
 func (s *stack) wired(ctx context.Context, f function) (wire, error) {
 	out, err := s.functions.GetFunctionEventInvokeConfig(ctx, &awslambda.GetFunctionEventInvokeConfigInput{FunctionName: &f.name, Qualifier: f.qualifier})
@@ -160,14 +148,11 @@ func (s *stack) rewire(ctx context.Context, l labourer.Labourer, f function, is 
 	if is.destination != nil {
 		to.OnSuccess = is.destination.OnSuccess
 	}
-	age := int32(min(max(l.Cooldown, youngest), oldest) / time.Second)
-	if is.maximumAge != nil && *is.maximumAge > 0 {
-		age = min(age, *is.maximumAge)
-	}
+	age := int32(min(longestKept(l), is.keeps()) / time.Second)
 	_, err := s.functions.PutFunctionEventInvokeConfig(ctx, &awslambda.PutFunctionEventInvokeConfigInput{FunctionName: &f.name, Qualifier: f.qualifier,
 		MaximumRetryAttempts: aws.Int32(0), MaximumEventAgeInSeconds: &age, DestinationConfig: to})
 	if err != nil {
-		return fmt.Errorf("setting what Lambda does with failed invocations (the function's role needs sqs:SendMessage on %s), %w", queue, err)
+		return fmt.Errorf("setting what Lambda does with failed invocations (the function's role needs sqs:SendMessage on %s): %s", queue, reason(err))
 	}
 	return nil
 }

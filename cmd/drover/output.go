@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -66,12 +67,12 @@ func short(text string, most int) string {
 	return string(letters[:most-1]) + "…"
 }
 
-// moment is a time for people, in UTC like everything in a stack.
+// moment returns a time for people with its zone: UTC, as everything in a stack.
 func moment(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return "-"
 	}
-	return t.UTC().Format("2006-01-02 15:04:05")
+	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
 // terminal tells whether a stream is one at which a person sits. The null device is a character device, too, and nobody sits there.
@@ -94,4 +95,26 @@ func dash(text string) string {
 		return "-"
 	}
 	return text
+}
+
+// many returns a number of things in words: "1 task", "3 tasks".
+func many(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
+func are(n int, thing string) string {
+	if n == 1 {
+		return many(n, thing) + " is"
+	}
+	return many(n, thing) + " are"
+}
+
+func were(n int, thing string) string {
+	if n == 1 {
+		return many(n, thing) + " was"
+	}
+	return many(n, thing) + " were"
 }

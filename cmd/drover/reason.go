@@ -98,6 +98,9 @@ func unheard(err error) bool {
 
 // signedOut tells whether the session of AWS IAM Identity Center (SSO), of which credentials are made, has ended.
 func signedOut(err error) bool {
+	if err == nil {
+		return false
+	}
 	if _, invalid := errors.AsType[*ssocreds.InvalidTokenError](err); invalid {
 		return true
 	}

@@ -85,6 +85,9 @@ func (s *shell) explained(err error) string {
 // oneLine is a message of the flag parser without the suggestions that it sets in lines of their own.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
+// defaultStack is the stack's name where nothing is said.
+const defaultStack = "drover"
+
 func newRoot(s *shell) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "drover",
@@ -98,7 +101,7 @@ Exit codes: 0 done, 1 it failed, 2 bad usage or bad input, 3 it could not be fou
 	}
 	stack := s.environment("DROVER_STACK")
 	if stack == "" {
-		stack = "drover"
+		stack = defaultStack
 	}
 	root.PersistentFlags().StringVar(&s.stackName, "stack", stack, "the CloudFormation `name` of the stack; $DROVER_STACK, else drover")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON on standard output, and nothing else there")

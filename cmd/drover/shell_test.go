@@ -36,6 +36,7 @@ type ground struct {
 	awayUntil   time.Time
 	interruptAt time.Time         // zero: never
 	turning     bool              // the world goes on
+	place       [2]string         // region and endpoint
 	variables   map[string]string // the environment
 }
 
@@ -71,6 +72,8 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 	db := g.DynamoDB
 	return &stack{
 		Stack:    g.stack,
+		region:   g.place[0],
+		endpoint: g.place[1],
 		tasks:    dynamo.Tasks{API: db, Table: memory.TasksTable},
 		control:  dynamo.Control{API: db, Table: memory.ControlTable},
 		jobs:     dynamo.Jobs{API: db, Table: memory.JobsTable, Control: memory.ControlTable},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -25,6 +26,8 @@ import (
 // stack is a deployed stack with all that the commands read and write of it.
 type stack struct {
 	cloudformation.Stack
+	region   string
+	endpoint string // of every service, where one is set; "": AWS's own
 	tasks    dynamo.Tasks
 	control  dynamo.Control
 	jobs     dynamo.Jobs
@@ -55,7 +58,9 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	if cfg.Region == "" {
 		return nil, errors.New("no region: set AWS_REGION, or region in ~/.aws/config")
 	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+	if _, err := cfg.Credentials.Retrieve(ctx); signedOut(err) {
+		return nil, err
+	} else if err != nil {
 		return nil, fmt.Errorf("no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%w)", err)
 	}
 	cfg.Logger = logging.Nop{} // what the SDK warns of, it also handles: people have no use for it
@@ -68,6 +73,8 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	db, out := dynamodb.NewFromConfig(cfg), found.Outputs
 	s := &stack{
 		Stack:    found,
+		region:   cfg.Region,
+		endpoint: aws.ToString(cfg.BaseEndpoint),
 		tasks:    dynamo.Tasks{API: db, Table: out["TasksTableName"]},
 		control:  dynamo.Control{API: db, Table: out["ControlTableName"]},
 		jobs:     dynamo.Jobs{API: db, Table: out["JobsTableName"], Control: out["ControlTableName"]},

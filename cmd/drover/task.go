@@ -102,7 +102,7 @@ func (s *shell) task(ctx context.Context, st *stack, id task.ID) (view.Detail, b
 func (s *shell) waiting(ctx context.Context, st *stack, t task.Task, place view.Place, now time.Time) (string, error) {
 	status := view.StatusOf(t, place, now)
 	if status == view.Running {
-		return view.WaitingFor(status, place, nil, now), nil
+		return s.running(ctx, st, t, place, now)
 	}
 	b, found, err := newPulse(st, s.now).one(ctx, t.Labourer)
 	if err != nil {
@@ -112,6 +112,23 @@ func (s *shell) waiting(ctx context.Context, st *stack, t task.Task, place view.
 		return view.WaitingFor(status, place, nil, now), nil
 	}
 	return view.WaitingFor(status, place, &b.Labourer, now), nil
+}
+
+// running says what a task that was handed out waits for: its worker, or that one reads the queue.
+func (s *shell) running(ctx context.Context, st *stack, t task.Task, place view.Place, now time.Time) (string, error) {
+	waits := view.WaitingFor(view.Running, place, nil, now)
+	l, found, err := st.registry.Labourer(ctx, t.Labourer)
+	if err != nil || !found || l.Target.SQS == "" {
+		return waits, err
+	}
+	q, err := st.queue(ctx, l.Target.SQS)
+	if err != nil { // which is the doctor's to say: it takes rights on the workers' queue
+		return waits, nil
+	}
+	if lies := q.unread(place.Lease.DispatchedAt, now); lies != "" {
+		return fmt.Sprintf("a worker: %s (the attempt counts as lost at %s)", lies, place.Lease.ExpiresAt.UTC().Format(time.RFC3339)), nil
+	}
+	return waits, nil
 }
 
 func (s *shell) printTask(d view.Detail) error {

@@ -44,7 +44,7 @@ func newTasks(s *shell) *cobra.Command {
 }
 
 // taskRow holds the columns of a list of tasks, whose widths are known, so that it can be printed while it is read.
-const taskRow = "%-20s  %-9s  %7s  %-19s  %-19s  %s\n"
+const taskRow = "%-20s  %-9s  %7s  %-20s  %-20s  %s\n"
 
 func (s *shell) listTasks(ctx context.Context, asked *census, limit int, none string) error {
 	if !s.json {

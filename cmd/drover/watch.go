@@ -162,7 +162,7 @@ func (s *shell) draw(st *stack, shot snap) error {
 	if terminal(s.out) {
 		fmt.Fprint(s.out, "\033[H\033[2J")
 	}
-	fmt.Fprintf(s.out, "stack %s, %s UTC\n\n", st.Name, moment(&shot.At))
+	fmt.Fprintf(s.out, "stack %s, %s\n\n", st.Name, moment(&shot.At))
 	if err := printLabourers(s.out, shot.beats); err != nil {
 		return err
 	}

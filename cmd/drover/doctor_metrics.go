@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/drover-run/drover/shared/cloudwatch"
+	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/labourer"
+)
+
+// healthMetrics looks whether each of a labourer's metrics protects anything: CloudWatch takes the query, and it has had a value.
+func (d *doctor) healthMetrics(ctx context.Context, name string, l labourer.Labourer) []check {
+	var checks []check
+	for _, metric := range slices.Sorted(maps.Keys(l.HealthMetrics)) {
+		checks = append(checks, d.healthMetric(ctx, name+": metric "+metric, l, l.HealthMetrics[metric]))
+	}
+	return checks
+}
+
+func (d *doctor) healthMetric(ctx context.Context, name string, l labourer.Labourer, m ecology.Metric) check {
+	newest, err := d.metrics.Ever(ctx, m.Query, d.now())
+	switch {
+	case kindOf(err) == refused:
+		return wrong(name, "mend the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE",
+			"CloudWatch refuses the query, and always will: %s; %s", reason(err), meanwhile(l, m, true))
+	case err != nil:
+		return unread(name, err, "cloudwatch:GetMetricData", "", "CloudWatch cannot be asked: ")
+	case newest == nil:
+		return wrong(name, d.searching(m.Query), "it has had no value in %s; %s", span(cloudwatch.Span(m.Query)), meanwhile(l, m, false))
+	}
+	if now := d.now(); cloudwatch.Span(m.Query) == cloudwatch.Remembered && now.Sub(newest.At) > 48*time.Hour {
+		return fine(name, "it had its last value on %s", newest.At.UTC().Format(time.DateOnly))
+	}
+	return fine(name, "it has values")
+}
+
+// meanwhile says what comes of a metric without a value.
+func meanwhile(l labourer.Labourer, m ecology.Metric, failed bool) string {
+	if m.Missing == ecology.MissingIsBad || failed && m.Missing != ecology.Ignore {
+		return "it counts as Bad: " + map[bool]string{true: "nothing is started", false: "little is started"}[l.Coefficients[ecology.Bad] == 0]
+	}
+	return fmt.Sprintf("it is left out: up to %s tasks may run whatever it would say", number(l.MaxSimultaneousInvocations))
+}
+
+func span(d time.Duration) string {
+	if days := int(d / (24 * time.Hour)); days > 0 {
+		return many(days, "day")
+	}
+	return d.String()
+}
+
+// searching says how to find what the metric is really called.
+func (d *doctor) searching(q ecology.Query) string {
+	if q.Expression != "" && len(q.Metrics) > 0 {
+		q = q.Metrics[0].Query
+	}
+	if q.MetricName == "" {
+		return "mend its expression in the labourer's file, then " + d.own("apply", "-f") + " FILE"
+	}
+	return "compare Namespace, MetricName, Unit and each of the Dimensions with what there is, mend the labourer's file, then " + d.own("apply", "-f") + " FILE: " +
+		d.command("cloudwatch", "list-metrics", "--namespace", q.Namespace)
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/labourer"
+)
+
+// workerTag is by which a stack knows what it may start, where its parameters name nothing. Its value does not matter.
+const workerTag, workerTagValue = "drover:worker", "true"
+
+// tagged tells whether a target has the tag. url is that of a queue.
+func (s *stack) tagged(ctx context.Context, kind, arn, url string) (bool, error) {
+	switch kind {
+	case "lambda":
+		out, err := s.functions.ListTags(ctx, &awslambda.ListTagsInput{Resource: aws.String(unqualified(arn))})
+		if err != nil {
+			return false, err
+		}
+		_, has := out.Tags[workerTag]
+		return has, nil
+	case "sqs":
+		out, err := s.queues.ListQueueTags(ctx, &awssqs.ListQueueTagsInput{QueueUrl: &url})
+		if err != nil {
+			return false, err
+		}
+		_, has := out.Tags[workerTag]
+		return has, nil
+	}
+	out, err := s.machines.ListTagsForResource(ctx, &sfn.ListTagsForResourceInput{ResourceArn: aws.String(unqualified(arn))})
+	if err != nil {
+		return false, err
+	}
+	for _, t := range out.Tags {
+		if aws.ToString(t.Key) == workerTag {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// setTag gives a target the tag.
+func (s *stack) setTag(ctx context.Context, kind, arn, url string) error {
+	var err error
+	switch kind {
+	case "lambda":
+		_, err = s.functions.TagResource(ctx, &awslambda.TagResourceInput{Resource: aws.String(unqualified(arn)), Tags: map[string]string{workerTag: workerTagValue}})
+	case "sqs":
+		_, err = s.queues.TagQueue(ctx, &awssqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{workerTag: workerTagValue}})
+	default:
+		_, err = s.machines.TagResource(ctx, &sfn.TagResourceInput{ResourceArn: aws.String(unqualified(arn)),
+			Tags: []sfntypes.Tag{{Key: aws.String(workerTag), Value: aws.String(workerTagValue)}}})
+	}
+	if err != nil {
+		return fmt.Errorf("tagging %s, %w", arn, err)
+	}
+	return nil
+}
+
+// unqualified returns the ARN of a function or state machine without alias and version: tags belong to the whole.
+func unqualified(arn string) string {
+	if parts := strings.SplitN(arn, ":", 8); len(parts) == 8 {
+		return strings.Join(parts[:7], ":")
+	}
+	return arn
+}
+
+// tag looks whether a target has the tag by which the stack goes, and returns what is wrong.
+func (d *doctor) tag(ctx context.Context, name string, t labourer.Target, arn string) (check, bool) {
+	kind := t.Kind()
+	has, err := d.tagged(ctx, kind, arn, t.SQS)
+	switch {
+	case err != nil:
+		return unread(name, err, tagRights[kind].look, "", "whether "+arn+" carries the tag "+workerTag+", without which the orchestrator may not start it, cannot be told: "), true
+	case has:
+		return check{}, false
+	}
+	return wrong(name, d.own("apply", "--wire", "-f")+" FILE, with the labourer's file; or "+d.deployWith(workerParameters[kind], arn),
+		"the orchestrator may not start %s: it lacks the tag %s, and the stack goes by that as %s is empty", arn, workerTag, workerParameters[kind]), true
+}
+
+// tagRights are the rights that tags take.
+var tagRights = map[string]struct{ look, set string }{
+	"lambda": {"lambda:ListTags", "lambda:TagResource"},
+	"sqs":    {"sqs:ListQueueTags", "sqs:TagQueue"},
+	"states": {"states:ListTagsForResource", "states:TagResource"},
+}
+
+// arnOf returns the ARN of a target that is there.
+func (s *stack) arnOf(ctx context.Context, t labourer.Target) (string, error) {
+	switch t.Kind() {
+	case "lambda":
+		f := functionOf(t.Lambda)
+		out, err := s.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &f.name, Qualifier: f.qualifier})
+		if err != nil {
+			return "", err
+		}
+		return aws.ToString(out.FunctionArn), nil
+	case "sqs":
+		q, err := s.queue(ctx, t.SQS)
+		return q.arn, err
+	}
+	return t.States, nil
+}

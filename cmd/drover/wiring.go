@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/drover-run/drover/shared/labourer"
+)
+
+// wiring is what apply --wire would do to the targets of labourers, and what it says of them without it.
+type wiring struct {
+	rewires  []rewire
+	tags     []tagging
+	warnings []string
+	errs     []error
+}
+
+// rewire is a function whose asynchronous settings are to be set.
+type rewire struct {
+	labourer labourer.Labourer
+	function function
+	is       wire
+}
+
+// tagging is a target that is to get the tag by which the stack knows its workers.
+type tagging struct{ labourer, kind, arn, url string }
+
+func (w wiring) empty() bool { return len(w.rewires) == 0 && len(w.tags) == 0 }
+
+// plan looks at the targets of labourers. What cannot be looked at is an error where it was to be wired, else a warning.
+func (s *stack) plan(ctx context.Context, labourers map[string]labourer.Labourer, wire bool) wiring {
+	var w wiring
+	for _, id := range slices.Sorted(maps.Keys(labourers)) {
+		l := labourers[id]
+		if far, fix := s.outOfReach(l.Target); far != "" {
+			w.warn(id+".target", "%s: %s", far, fix)
+			continue
+		}
+		if account := s.abroad(l.Target.Place()); account != "" {
+			w.warn(id+".target", "it is of account %s, and the stack of %s: the target's own policy has to allow it to the orchestrator's role, and the parameter %s has to name it",
+				account, s.home().Account, workerParameters[l.Target.Kind()])
+		}
+		if l.Target.Kind() == "lambda" {
+			s.planFunction(ctx, &w, l, wire)
+		}
+		if wire && l.Target.Kind() != "" {
+			s.planTag(ctx, &w, l)
+		}
+	}
+	return w
+}
+
+func (w *wiring) warn(path, format string, arguments ...any) {
+	w.warnings = append(w.warnings, "labourers."+path+": "+fmt.Sprintf(format, arguments...))
+}
+
+func (s *stack) planFunction(ctx context.Context, w *wiring, l labourer.Labourer, wire bool) {
+	f := functionOf(l.Target.Lambda)
+	is, err := s.wired(ctx, f)
+	lacks := is.lacks(s.Outputs["CompletionsQueueArn"], l)
+	switch {
+	case err != nil && wire:
+		w.errs = append(w.errs, fmt.Errorf("wiring labourer %s: its function cannot be read: %s", l.ID, reason(err)))
+	case err != nil:
+		w.warn(l.ID, "whether the function is wired to the completions queue cannot be told: %s", reason(err))
+	case lacks == "":
+	case wire:
+		w.rewires = append(w.rewires, rewire{l, f, is})
+	default:
+		w.warn(l.ID, "%s; apply --wire puts that right", lacks)
+	}
+}
+
+// planTag plans the tag. Where the stack goes by names, a target that cannot be tagged is none the worse for it.
+func (s *stack) planTag(ctx context.Context, w *wiring, l labourer.Labourer) {
+	kind := l.Target.Kind()
+	arn, err := s.arnOf(ctx, l.Target)
+	has := false
+	if err == nil {
+		has, err = s.tagged(ctx, kind, arn, l.Target.SQS)
+	}
+	switch {
+	case err != nil && s.Parameters[workerParameters[kind]] == "":
+		w.errs = append(w.errs, fmt.Errorf("tagging the target of labourer %s: it cannot be read: %s", l.ID, reason(err)))
+	case err != nil:
+		w.warn(l.ID, "the target cannot be tagged %s: %s", workerTag, reason(err))
+	case !has:
+		w.tags = append(w.tags, tagging{l.ID, kind, arn, l.Target.SQS})
+	}
+}
+
+// show prints what is to be done.
+func (w wiring) show(to io.Writer) {
+	for _, r := range w.rewires {
+		fmt.Fprintf(to, "~ %s: failed invocations to the completions queue, no retries of Lambda's own, events kept for at most %s\n",
+			plain(r.labourer.Target.Lambda), min(longestKept(r.labourer), r.is.keeps()))
+	}
+	for _, t := range w.tags {
+		fmt.Fprintf(to, "~ %s: tag %s = %s\n", plain(t.arn), workerTag, workerTagValue)
+	}
+}
+
+// carryOut does what was planned, all of it that can be done.
+func (s *stack) carryOut(ctx context.Context, w wiring) error {
+	errs := w.errs
+	for _, r := range w.rewires {
+		if err := s.rewire(ctx, r.labourer, r.function, r.is); err != nil {
+			errs = append(errs, fmt.Errorf("wiring labourer %s, %w", r.labourer.ID, err))
+		}
+	}
+	for _, t := range w.tags {
+		if err := s.setTag(ctx, t.kind, t.arn, t.url); err != nil {
+			errs = append(errs, fmt.Errorf("labourer %s: %s: %s", t.labourer, remedy(err, tagRights[t.kind].set, "the target cannot be tagged"), reason(err)))
+		}
+	}
+	return errors.Join(errs...)
+}

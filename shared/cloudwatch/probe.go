@@ -1,0 +1,81 @@
+package cloudwatch
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/drover-run/drover/shared/ecology"
+)
+
+const (
+	// Remembered is how far back Ever asks: for as long as CloudWatch keeps datapoints of five minutes.
+	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+	Remembered = 63 * 24 * time.Hour
+	// RememberedSearch is how far back it asks for an expression that finds its metrics itself (SEARCH, SELECT): CloudWatch bounds these.
+	RememberedSearch = 3 * time.Hour
+	// probed is the period of the datapoints that Ever asks for, so that one metric has few of them.
+	probed = 24 * time.Hour
+)
+
+// Span returns how far back Ever asks for a query.
+func Span(q ecology.Query) time.Duration {
+	if q.Expression != "" && len(q.Metrics) == 0 {
+		return RememberedSearch
+	}
+	return Remembered
+}
+
+// Ever returns the newest datapoint that the query had within Span, in days of UTC where that is Remembered; nil where it had none. The
+// error is as that of Newest.
+func (s Source) Ever(ctx context.Context, q ecology.Query, now time.Time) (*ecology.Point, error) {
+	span := Span(q)
+	if span == Remembered {
+		q = coarse(q)
+	}
+	return s.Newest(ctx, q, now.Add(-span).Truncate(probed), now)
+}
+
+// Newest returns the newest datapoint that the query had since a time; nil where it had none. Unlike Ask, which keeps a reason for people,
+// it returns AWS's own error.
+func (s Source) Newest(ctx context.Context, q ecology.Query, since, now time.Time) (*ecology.Point, error) {
+	end := now.Add(time.Minute).Truncate(time.Minute)
+	pages := cloudwatch.NewGetMetricDataPaginator(s.API, &cloudwatch.GetMetricDataInput{MetricDataQueries: queriesOf("q0", q),
+		ScanBy: types.ScanByTimestampDescending, StartTime: &since, EndTime: &end})
+	var newest *ecology.Point
+	for newest == nil && pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, result := range page.MetricDataResults {
+			switch result.StatusCode {
+			case types.StatusCodeForbidden:
+				return nil, &smithy.GenericAPIError{Code: "AccessDenied", Message: strings.TrimSpace(string(result.StatusCode) + " " + first(result.Messages)), Fault: smithy.FaultClient}
+			case types.StatusCodeInternalError:
+				return nil, &smithy.GenericAPIError{Code: "InternalServiceFault", Message: strings.TrimSpace(string(result.StatusCode) + " " + first(result.Messages)), Fault: smithy.FaultServer}
+			}
+			for i, v := range result.Values {
+				if i < len(result.Timestamps) && (newest == nil || result.Timestamps[i].After(newest.At)) {
+					newest = &ecology.Point{At: result.Timestamps[i], Value: v}
+				}
+			}
+		}
+	}
+	return newest, nil
+}
+
+// coarse returns the query in datapoints of days.
+func coarse(q ecology.Query) ecology.Query {
+	q.Period = max(q.Period, probed)
+	q.Metrics = slices.Clone(q.Metrics)
+	for i := range q.Metrics {
+		q.Metrics[i].Query = coarse(q.Metrics[i].Query)
+	}
+	return q
+}
