@@ -32,6 +32,11 @@ func (d *doctor) healthMetric(ctx context.Context, name string, l labourer.Labou
 	case newest == nil:
 		return wrong(name, d.searching(m.Query), "it has had no value in %s; %s", span(cloudwatch.Span(m.Query)), meanwhile(l, m, false))
 	}
+	// It may have values and yet not be one number: more than one series, say.
+	answers, err := d.metrics.Ask(ctx, map[string]ecology.Query{name: m.Query}, d.now())
+	if err == nil && answers[name].Error != "" {
+		return wrong(name, "mend the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE", "%s; %s", answers[name].Error, meanwhile(l, m, true))
+	}
 	if now := d.now(); cloudwatch.Span(m.Query) == cloudwatch.Remembered && now.Sub(newest.At) > 48*time.Hour {
 		return fine(name, "it had its last value on %s", newest.At.UTC().Format(time.DateOnly))
 	}

@@ -119,13 +119,11 @@ func reason(err error) string {
 		}
 		return "AWS does not answer: " + cause.Error()
 	}
-	if refused, ok := errors.AsType[smithy.APIError](err); ok {
-		return refused.ErrorCode() + ": " + refused.ErrorMessage()
-	}
-	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && kindOf(err) == passing {
+	_, told := errors.AsType[smithy.APIError](err)
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && !told && kindOf(err) == passing {
 		return fmt.Sprintf("AWS has a fault: HTTP status %d", answer.HTTPStatusCode())
 	}
-	return err.Error()
+	return throttling.Reason(err)
 }
 
 // signIn says what to do about an ended session.

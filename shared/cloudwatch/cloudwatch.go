@@ -62,7 +62,7 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 	for i, key := range keys {
 		r := ecology.Reading{At: now.UTC().Truncate(time.Millisecond)}
 		if err != nil {
-			r.Error = fmt.Sprintf("CloudWatch refuses the query: %v", err)
+			r.Error = unanswered(err)
 		} else if r.Error = answers[id(i)].doubt(queries[key]); r.Error == "" {
 			r.Value = queries[key].Value(answers[id(i)].points, now)
 		}
@@ -109,6 +109,14 @@ func (a *answer) contradictory() bool {
 		values[p.At] = p.Value
 	}
 	return false
+}
+
+// unanswered says why there is no answer, and whether CloudWatch was asked at all.
+func unanswered(err error) string {
+	if throttling.Passes(err) {
+		return "CloudWatch could not be asked: " + throttling.Reason(err)
+	}
+	return "CloudWatch refuses the query: " + throttling.Reason(err)
 }
 
 func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys []string, now time.Time) (map[string]*answer, error) {

@@ -55,6 +55,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 		return nil
 	}
 	var many *types.TooManyRequestsException
+	said := &throttling.Said{Doing: "invoking function " + l.Target.Lambda, Err: err}
 	switch code := codeOf(err); {
 	case code == "RequestTooLargeException", code == "RequestEntityTooLargeException", statusOf(err) == http.StatusRequestEntityTooLarge:
 		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
@@ -64,11 +65,11 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	case start.Task.Qualifier != "" && slices.Contains(ofQualifier, code):
 		// The job asked for this alias or version. Taken for trouble of the target, one job would hold up all others.
 		return &orchestrator.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
-			"function %s cannot be invoked as %s, which its job asked for: %v", l.Target.Lambda, start.Task.Qualifier, err)}
+			"function %s cannot be invoked as %s, which its job asked for: %s", l.Target.Lambda, start.Task.Qualifier, throttling.Reason(err))}
 	case errors.As(err, &many), throttling.Is(err):
-		return &orchestrator.Throttled{Err: fmt.Errorf("invoking function %s, %w", l.Target.Lambda, err)}
+		return &orchestrator.Throttled{Err: said}
 	}
-	return fmt.Errorf("invoking function %s, %w", l.Target.Lambda, err)
+	return said
 }
 
 // ofQualifier is the errors that an alias or version can cause, though the function itself may be invoked: it does not exist, is not

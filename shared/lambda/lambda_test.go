@@ -123,7 +123,7 @@ func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 		"PayloadTooLarge", "PayloadTooLarge", "NoSuchQualifier, may be retried", "InvalidPayload", "throttled"}, kinds)
 	require.EqualError(t, errs[1], "function arn:aws:lambda:us-west-2:000000000000:function:f refuses an event of 7 bytes: 1048577 bytes")
 	require.ErrorContains(t, errs[4], "cannot be invoked as 42, which its job asked for: ResourceNotFoundException: Function not found")
-	require.ErrorContains(t, errs[6], "invoking function arn:aws:lambda:us-west-2:000000000000:function:f, api error AccessDeniedException")
+	require.ErrorContains(t, errs[6], "invoking function arn:aws:lambda:us-west-2:000000000000:function:f: AccessDeniedException")
 }
 
 func TestManyFunctionsAreInvokedSideBySide(t *testing.T) {

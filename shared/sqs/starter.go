@@ -114,7 +114,7 @@ func (s *sending) refused(ctx context.Context, part []int, err error) {
 			Code: aws.String(told.ErrorCode()), Message: aws.String(told.ErrorMessage()), SenderFault: true}))
 		return
 	}
-	err = fmt.Errorf("sending to queue %s, %w", s.labourer.Target.SQS, err)
+	err = &throttling.Said{Doing: "sending to queue " + s.labourer.Target.SQS, Err: err}
 	if throttling.Is(err) {
 		err = &orchestrator.Throttled{Err: err}
 	}

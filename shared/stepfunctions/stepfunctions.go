@@ -75,7 +75,7 @@ func start(ctx context.Context, api API, machine, name string, input []byte) err
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("starting execution %s of %s, %w", name, machine, err)
+		return &throttling.Said{Doing: "starting execution " + name + " of " + machine, Err: err}
 	}
 	return nil
 }

@@ -54,3 +54,13 @@ func TestAnErrorThatPassesHasTheNameThatTheStateMachinesKnow(t *testing.T) {
 	require.Contains(t, err.Error(), "slowly")
 	require.ErrorAs(t, err, new(*smithy.GenericAPIError))
 }
+
+func TestWhatAWSSaysComesWithoutTheSDKsWords(t *testing.T) {
+	err := &smithy.OperationError{ServiceID: "Lambda", OperationName: "Invoke", Err: &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusNotFound}}, Err: &smithy.GenericAPIError{Code: "ResourceNotFoundException", Message: "Function not found"}}}
+	require.Contains(t, err.Error(), "StatusCode: 404")
+	said := &throttling.Said{Doing: "invoking function f", Err: err}
+	require.EqualError(t, said, "invoking function f: ResourceNotFoundException: Function not found")
+	require.ErrorAs(t, said, new(*smithy.GenericAPIError), "who decides on it still can")
+	require.Equal(t, "plain", throttling.Reason(errors.New("plain")))
+}

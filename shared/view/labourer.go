@@ -71,8 +71,15 @@ func (l Labourer) reason(a ecology.Assessment, now time.Time) string {
 		return fmt.Sprintf("no slot is free: %d of %d are taken; health is %s: %s", l.Running, l.Desired, l.Status, a.Reason)
 	case l.Free == 0:
 		return fmt.Sprintf("no slot is free: %d of %d are taken", l.Running, l.Desired)
+	case l.Trouble != nil:
+		return l.untried()
 	}
 	return "tasks are being handed out"
+}
+
+// untried says that a target which could not be reached has not been tried since, although it is time.
+func (l Labourer) untried() string {
+	return fmt.Sprintf("the target could not be reached at %s, and is tried again within a minute: %s", l.Trouble.At.UTC().Format(time.RFC3339), l.Trouble.Error)
 }
 
 // Blocked tells whether due tasks stay where they are until somebody or something changes.
@@ -100,6 +107,9 @@ func WaitingFor(status Status, p Place, l *Labourer, now time.Time) string {
 		return l.Reason
 	case l.Free == 0:
 		return fmt.Sprintf("%s, and %d tasks are due", l.Reason, l.Due)
+	}
+	if l.Trouble != nil {
+		return l.untried()
 	}
 	return fmt.Sprintf("being handed out: %d slots are free, %d tasks are due", l.Free, l.Due)
 }

@@ -152,6 +152,7 @@ func TestWhyNoMoreIsHandedOut(t *testing.T) {
 		"cap 0":       {assess(0, ecology.High, 0), queue.State{}, due, "the cap is 0", true},
 		"unwell":      {assess(4, ecology.Bad, 0), queue.State{}, due, "health is Bad: cpu is high", true},
 		"unreachable": {assess(4, ecology.High, 0), queue.State{Trouble: trouble}, due, "the target could not be reached, it is tried again at 2026-11-22T09:01:00Z: no such queue", false},
+		"untried":     {assess(4, ecology.High, 0), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now}}, due, "the target could not be reached at 2026-11-22T08:59:00Z, and is tried again within a minute: no such queue", false},
 		"idle":        {assess(4, ecology.High, 0), queue.State{}, nil, "nothing is due", false},
 		"full":        {assess(4, ecology.High, 4), queue.State{}, due, "no slot is free: 4 of 4 are taken", false},
 		"at work":     {assess(4, ecology.High, 3), queue.State{}, due, "tasks are being handed out", false},
