@@ -34,6 +34,7 @@ func TestFunctionsAreBuiltFromTheFoldersOfTheirNames(t *testing.T) {
 func TestFunctionsAreToldWhereEverythingIs(t *testing.T) {
 	s := read(t)
 	require.Equal(t, object{
+		"STACK":                             ref("AWS::StackName"),
 		"TASKS_TABLE":                       ref("TasksTable"),
 		"CONTROL_TABLE":                     ref("ControlTable"),
 		"JOBS_TABLE":                        ref("JobsTable"),

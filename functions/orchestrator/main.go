@@ -23,6 +23,7 @@ import (
 	"github.com/drover-run/drover/shared/eventbridge"
 	"github.com/drover-run/drover/shared/health"
 	targets "github.com/drover-run/drover/shared/lambda"
+	"github.com/drover-run/drover/shared/metric"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/outcome"
 	"github.com/drover-run/drover/shared/sqs"
@@ -51,7 +52,12 @@ func main() {
 	}
 	lambda.Start(func(ctx context.Context, in orchestrator.Step) (any, error) {
 		out, err := service.Take(ctx, in)
-		slog.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err)
+		failures := 0
+		if err != nil {
+			failures = 1
+		}
+		slog.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err,
+			metric.Counts(env.Stack, time.Now(), map[string]int{metric.OrchestratorFailures: failures}))
 		return out, throttling.Named(err)
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
 	"github.com/drover-run/drover/shared/finish"
+	"github.com/drover-run/drover/shared/metric"
 	"github.com/drover-run/drover/shared/outcome"
 	"github.com/drover-run/drover/shared/s3"
 	"github.com/drover-run/drover/shared/scavenger"
@@ -52,16 +53,21 @@ func main() {
 	}
 	graveyard := sqs.Graveyard{API: awssqs.NewFromConfig(cfg), URL: env.StreamFailures}
 	lambda.Start(func(ctx context.Context, e events.DynamoDBEvent) error {
+		var summary scavenger.Summary
 		images, err := read(ctx, graveyard, e)
-		if err != nil {
-			return err
+		if err == nil {
+			summary, err = service.Handle(ctx, environment.Invocation(ctx), images)
 		}
-		summary, err := service.Handle(ctx, environment.Invocation(ctx), images)
+		failures := len(summary.Unsettled)
+		if err != nil {
+			failures = len(e.Records) // the whole batch comes again
+		}
 		level := slog.LevelInfo
-		if err != nil || len(summary.Unsettled) > 0 {
+		if failures > 0 {
 			level = slog.LevelError
 		}
-		slog.Log(ctx, level, "scavenged", "records", len(e.Records), "summary", summary, "error", err)
+		slog.Log(ctx, level, "scavenged", "records", len(e.Records), "summary", summary, "error", err,
+			metric.Counts(env.Stack, time.Now(), map[string]int{metric.ScavengerFailures: failures}))
 		return err
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
 	"github.com/drover-run/drover/shared/finish"
+	"github.com/drover-run/drover/shared/metric"
 	"github.com/drover-run/drover/shared/replay"
 	"github.com/drover-run/drover/shared/scheduler"
 	"github.com/drover-run/drover/shared/sqs"
@@ -53,7 +54,8 @@ func main() {
 			messages[i] = scheduler.Message{ID: r.MessageId, Body: r.Body, Receives: receives}
 		}
 		failed, summary := service.Handle(ctx, environment.Invocation(ctx), messages)
-		slog.InfoContext(ctx, "scheduled", "summary", summary, "failed", len(failed))
+		slog.InfoContext(ctx, "scheduled", "summary", summary, "failed", len(failed),
+			metric.Counts(env.Stack, time.Now(), map[string]int{metric.SchedulerFailures: len(failed)}))
 		return sqs.Failures(failed), nil
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/metric"
 	"github.com/drover-run/drover/shared/sqs"
 	"github.com/drover-run/drover/shared/stepfunctions"
 )
@@ -41,30 +42,38 @@ func main() {
 	lambda.Start(func(ctx context.Context, text json.RawMessage) (any, error) {
 		var batch struct{ Records []events.SQSMessage }
 		if json.Unmarshal(text, &batch) == nil && len(batch.Records) > 0 {
-			return handle(ctx, &service, batch.Records), nil
+			return handle(ctx, env.Stack, &service, batch.Records), nil
 		}
-		return call(ctx, &service, text)
+		return call(ctx, env.Stack, &service, text)
 	})
 }
 
-func handle(ctx context.Context, s *assistant.Service, records []events.SQSMessage) events.SQSEventResponse {
+func handle(ctx context.Context, stack string, s *assistant.Service, records []events.SQSMessage) events.SQSEventResponse {
 	messages := make([]assistant.Message, len(records))
 	for i, r := range records {
 		messages[i] = assistant.Message{ID: r.MessageId, Body: r.Body}
 	}
 	failed, summary := s.Handle(ctx, environment.Invocation(ctx), messages)
-	slog.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed))
+	slog.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed), failures(stack, len(failed)))
 	return sqs.Failures(failed)
 }
 
-// call is a sosw Worker's own.
-func call(ctx context.Context, s *assistant.Service, text json.RawMessage) (any, error) {
+func failures(stack string, n int) slog.Attr {
+	return metric.Counts(stack, time.Now(), map[string]int{metric.WorkerAssistantFailures: n})
+}
+
+// call carries out a sosw Worker's own call. One that cannot be read is the caller's fault, which it is told; it counts as none of ours.
+func call(ctx context.Context, stack string, s *assistant.Service, text json.RawMessage) (any, error) {
 	report, err := completion.ReadCall(text)
 	if err != nil {
 		slog.InfoContext(ctx, "call refused", "error", err)
 		return nil, fmt.Errorf("reading a worker's call, %w", err)
 	}
 	summary, err := s.Mark(ctx, environment.Invocation(ctx), report)
-	slog.InfoContext(ctx, "called", "summary", summary)
+	failed := 0
+	if err != nil {
+		failed = 1
+	}
+	slog.InfoContext(ctx, "called", "summary", summary, failures(stack, failed))
 	return nil, err
 }

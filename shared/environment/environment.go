@@ -18,6 +18,7 @@ import (
 
 // Environment is the stack's parts by the names that its template gave them.
 type Environment struct {
+	Stack                        string // its name
 	Tasks, Control, Jobs         string // tables
 	Bus                          string
 	JobsQueue, JobsDead          string // URLs
@@ -35,7 +36,7 @@ func Load() (Environment, error) {
 	var e Environment
 	var errs []error
 	for name, into := range map[string]*string{
-		"TASKS_TABLE": &e.Tasks, "CONTROL_TABLE": &e.Control, "JOBS_TABLE": &e.Jobs, "EVENT_BUS": &e.Bus,
+		"STACK": &e.Stack, "TASKS_TABLE": &e.Tasks, "CONTROL_TABLE": &e.Control, "JOBS_TABLE": &e.Jobs, "EVENT_BUS": &e.Bus,
 		"JOBS_QUEUE_URL": &e.JobsQueue, "JOBS_DEAD_LETTER_QUEUE_URL": &e.JobsDead,
 		"COMPLETIONS_QUEUE_URL": &e.Completions, "COMPLETIONS_DEAD_LETTER_QUEUE_URL": &e.CompletionsDead,
 		"STREAM_FAILURES_QUEUE_URL": &e.StreamFailures, "ARCHIVE_BUCKET": &e.Archive, "BACKOFF_STATE_MACHINE": &e.Backoff,

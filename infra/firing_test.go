@@ -1,0 +1,241 @@
+package infra_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/localstack"
+)
+
+// series is a metric's values of successive periods, the newest last; a period may have no value.
+type series []*float64
+
+func minutes(values ...any) series {
+	var s series
+	for _, value := range values {
+		if value == nil {
+			s = append(s, nil)
+			continue
+		}
+		number := float64(value.(int))
+		s = append(s, &number)
+	}
+	return s
+}
+
+// same is n periods of one value.
+func same(n, value int) series {
+	var all []any
+	for range n {
+		all = append(all, value)
+	}
+	return minutes(all...)
+}
+
+// fires tells whether an alarm of the template would be in ALARM after these values, one for each of its periods: of the last
+// EvaluationPeriods at least DatapointsToAlarm breach, where what is missing counts as TreatMissingData says.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
+func fires(t *testing.T, properties object, values series) bool {
+	t.Helper()
+	of := properties["EvaluationPeriods"].(int)
+	atLeast := of
+	if n, set := properties["DatapointsToAlarm"].(int); set {
+		atLeast = n
+	}
+	threshold := float64(properties["Threshold"].(int))
+	breaches := map[string]func(float64) bool{
+		"GreaterThanThreshold":          func(v float64) bool { return v > threshold },
+		"GreaterThanOrEqualToThreshold": func(v float64) bool { return v >= threshold },
+		"LessThanThreshold":             func(v float64) bool { return v < threshold },
+	}[properties["ComparisonOperator"].(string)]
+	require.NotNil(t, breaches, properties["ComparisonOperator"])
+	breaching := 0
+	for i := range of {
+		var value *float64
+		if at := len(values) - of + i; at >= 0 {
+			value = values[at]
+		}
+		switch {
+		case value != nil && breaches(*value), value == nil && properties["TreatMissingData"] == "breaching":
+			breaching++
+		case value == nil:
+			require.Contains(t, []any{"breaching", "notBreaching"}, properties["TreatMissingData"])
+		}
+	}
+	return breaching >= atLeast
+}
+
+// What AWS itself measures when a thing is broken and when it is not, by the metric that an alarm watches; a value for each period of the
+// alarm. What the functions measure is in TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms.
+func TestAlarmsOnWhatAWSMeasuresFireWhenTheThingIsBroken(t *testing.T) {
+	watched := map[string]bool{}
+	for id, properties := range read(t).of("AWS::CloudWatch::Alarm") {
+		metric := fmt.Sprint(properties["Namespace"], " ", properties["MetricName"])
+		watched[metric] = true
+		cases, known := map[string]struct{ sick, well []series }{
+			// One message is one too many.
+			"AWS/SQS ApproximateNumberOfMessagesVisible": {[]series{minutes(0, 1)}, []series{minutes(0), minutes(1, 0), minutes(nil)}},
+			// Seconds.
+			"AWS/SQS ApproximateAgeOfOldestMessage": {[]series{same(10, 7200)}, []series{same(10, 20), minutes(7200, 20, 20, 20, 20, 20), minutes(nil)}},
+			// Milliseconds. The stream forgets after 86,400,000.
+			"AWS/Lambda IteratorAge": {[]series{same(5, 700_000), minutes(900_000, 960_000, 1_020_000, 1_080_000, 1_140_000)},
+				[]series{same(5, 2000), minutes(700_000, 2000, 2000, 2000, 2000), minutes(nil)}},
+			// A message that fails comes again after one or two minutes, and the tick each minute.
+			"AWS/Lambda Errors":                {[]series{same(5, 1), minutes(1, nil, 1, nil, 1), minutes(1, 0, 1, 0, 1)}, []series{minutes(nil, 0, 3, 0, 0), minutes(nil)}},
+			"AWS/Lambda Throttles":             {[]series{same(5, 40), minutes(4, 0, 4, 0, 4)}, []series{minutes(0, 40, 0, 0, 0), minutes(nil)}},
+			"AWS/DynamoDB ReadThrottleEvents":  {[]series{same(5, 3), minutes(3, nil, 3, nil, 3)}, []series{minutes(nil, nil, 200, nil, nil), minutes(nil)}},
+			"AWS/DynamoDB WriteThrottleEvents": {[]series{same(5, 3), minutes(3, nil, 3, nil, 3)}, []series{minutes(nil, nil, 200, nil, nil), minutes(nil)}},
+			"AWS/States ExecutionsFailed":      {[]series{same(3, 1)}, []series{minutes(0, 1, 0), minutes(nil)}},
+			"AWS/States ExecutionsTimedOut":    {[]series{minutes(1)}, []series{minutes(0), minutes(nil)}},
+			"AWS/States ExecutionsStarted":     {[]series{same(3, 0), minutes(nil, nil, nil)}, []series{same(3, 5), minutes(0, 0, 1)}},
+		}[metric]
+		if properties["Namespace"] == "Drover" {
+			continue
+		}
+		require.True(t, known, "%s: say here what %s is when it should fire", id, metric)
+		for _, sick := range cases.sick {
+			require.True(t, fires(t, properties, sick), "%s keeps quiet", id)
+		}
+		for _, well := range cases.well {
+			require.False(t, fires(t, properties, well), "%s fires for nothing", id)
+		}
+	}
+	for _, metric := range []string{"AWS/Lambda Errors", "AWS/Lambda Throttles", "AWS/Lambda IteratorAge", "AWS/DynamoDB ReadThrottleEvents", "AWS/DynamoDB WriteThrottleEvents"} {
+		require.True(t, watched[metric], "%s is watched by no alarm", metric)
+	}
+}
+
+func TestThrottlesOfEveryFunctionAndTableAreToldOf(t *testing.T) {
+	s := read(t)
+	for metric, of := range map[string]string{"Throttles": "AWS::Serverless::Function", "ReadThrottleEvents": "AWS::DynamoDB::Table", "WriteThrottleEvents": "AWS::DynamoDB::Table"} {
+		watched := map[string]bool{}
+		for _, properties := range s.of("AWS::CloudWatch::Alarm") {
+			if properties["MetricName"] == metric {
+				watched[mentioned(properties["Dimensions"])[0]] = true
+			}
+		}
+		require.Equal(t, keys(s.of(of)), keys(watched), metric)
+	}
+}
+
+// events are what each function is invoked with when it is to do something for which it needs a table.
+var events = map[string]string{
+	"scheduler": `{"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": "{\"detail-type\": \"SubmitJob\", \"id\": \"e1\", \"detail\": {\"labourer\": \"f\"}}",
+		"attributes": {"ApproximateReceiveCount": "1"}}]}`,
+	"orchestrator": `{"step": "plan", "execution": "e"}`,
+	"worker-assistant": `{"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": "{\"version\": 1, \"task_id\": \"abcdefghijklmnop.7\", \"status\": \"completed\"}"},
+		{"messageId": "m2", "eventSource": "aws:sqs", "body": "{\"version\": 1, \"task_id\": \"abcdefghijklmnop.8\", \"status\": \"completed\"}"}]}`,
+	"scavenger": `{"Records": [{"eventID": "1", "eventName": "MODIFY", "dynamodb": {"SequenceNumber": "1", "Keys": {"segment": {"S": "abcdefghijklmnop"}, "n": {"N": "7"}},
+		"NewImage": {"segment": {"S": "abcdefghijklmnop"}, "n": {"N": "7"}, "labourer": {"S": "f"}, "job": {"S": "j"}, "status": {"S": "dead"}, "attempt": {"N": "1"},
+		"created_at": {"N": "1764000000000"}, "closed_at": {"N": "1764000001000"}}}}]}`,
+}
+
+// The real functions are run for five minutes, an invocation a minute, with no right on any table. Their handlers give messages back, and
+// so succeed in Lambda's eyes; the alarms on what their log lines say fire, and no other function's does.
+func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
+	refusal := []byte(`{"__type": "com.amazon.coral.service#AccessDeniedException", "message": "not authorized"}`)
+	denied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(refusal)), 10))
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write(refusal)
+	}))
+	t.Cleanup(denied.Close)
+	s := read(t)
+	alarms := map[string]object{} // by the metric
+	for _, properties := range s.of("AWS::CloudWatch::Alarm") {
+		if properties["Namespace"] == "Drover" {
+			require.Equal(t, []any{object{"Name": "Stack", "Value": ref("AWS::StackName")}}, properties["Dimensions"])
+			require.Equal(t, "Sum", properties["Statistic"])
+			alarms[properties["MetricName"].(string)] = properties
+		}
+	}
+	require.Len(t, alarms, len(folders))
+	for id, folder := range folders {
+		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+			f := started(t, folder, denied.URL)
+			for range 5 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				_, err := f.Invoke(ctx, []byte(events[folder]))
+				cancel()
+				if err != nil {
+					require.ErrorAs(t, err, new(*localstack.FunctionError))
+				}
+			}
+			require.NoError(t, f.Stop())
+			told := counted(t, f.Lines())
+			metric := strings.TrimSuffix(id, "Function") + "Failures"
+			require.Equal(t, []string{metric}, keys(told), "%s", f.Lines())
+			require.Len(t, told[metric], 5, "a line for each invocation")
+			require.True(t, fires(t, alarms[metric], told[metric]))
+			require.False(t, fires(t, alarms[metric], append(told[metric][:2:2], minutes(nil, nil, nil)...)), "two minutes of trouble are none")
+		})
+	}
+}
+
+// started is a function's program, built as it is deployed, with the environment that the template gives it.
+func started(t *testing.T, folder, endpoint string) *localstack.Function {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "bootstrap")
+	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", program, "../functions/"+folder)
+	said, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	environ := []string{"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}
+	for name := range at[object](read(t).whole, "Globals", "Function", "Environment", "Variables") {
+		value := "1"
+		if strings.HasSuffix(name, "_URL") {
+			value = endpoint + "/000000000000/" + strings.ToLower(name)
+		}
+		environ = append(environ, name+"="+value)
+	}
+	f, err := localstack.StartFunction(program, environ)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Stop() })
+	return f
+}
+
+// counted is what CloudWatch makes of log lines: the values of each metric of the namespace, line by line.
+func counted(t *testing.T, lines []string) map[string]series {
+	t.Helper()
+	found := map[string]series{}
+	for _, line := range lines {
+		var whole struct {
+			AWS struct {
+				Timestamp         int64
+				CloudWatchMetrics []struct {
+					Namespace  string
+					Dimensions [][]string
+					Metrics    []struct{ Name, Unit string }
+				}
+			} `json:"_aws"`
+		}
+		var members map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &whole), line)
+		require.NoError(t, json.Unmarshal([]byte(line), &members), line)
+		for _, set := range whole.AWS.CloudWatchMetrics {
+			require.Equal(t, "Drover", set.Namespace)
+			require.Equal(t, [][]string{{"Stack"}}, set.Dimensions)
+			require.Equal(t, "1", members["Stack"], "the stack's name, from the environment")
+			require.WithinDuration(t, time.Now(), time.UnixMilli(whole.AWS.Timestamp), time.Hour)
+			for _, metric := range set.Metrics {
+				value, is := members[metric.Name].(float64)
+				require.True(t, is, "%s has no value in %s", metric.Name, line)
+				found[metric.Name] = append(found[metric.Name], &value)
+			}
+		}
+	}
+	return found
+}
