@@ -36,7 +36,7 @@
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
 //	control  labourer, state                version (the fence of claims), paused, claiming_until, claiming_by, trouble
 //	         labourer, queue#due#segment#n  a queue entry
-//	         labourer, lease#segment#attempt#n
+//	         labourer, lease#segment#attempt#n   with the version that its claim made, which tells it from any other lease under its key
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet
 //	         labourer, assessment           the last assessment's memory
 //	         #labourers, id                 a labourer as applied

@@ -272,6 +272,9 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 		}
 		return t
 	}
+	if held && v.Kind == completion.NeverStarted && precedes(v.At, l) {
+		held = false // told again: it was put back then, and has been started anew
+	}
 	if !held || attempt != t.Attempt+1 {
 		v.counter = func(s *Summary) *int { return &s.Stale }
 		// Whoever put it back may have died before the wake.
@@ -356,6 +359,15 @@ const restart = 5 * time.Second
 // tries is how often a lost race for a lease is run again. Each one that is lost means that somebody else has moved tasks of it.
 const tries = 2 * closers
 
+// startSkew is how far apart the clocks of Lambda and of Drover's functions may be. A task that was put back is started again only after
+// restart, which is longer.
+const startSkew = restart / 2
+
+// precedes tells whether what was told at this time cannot be about a start out of this lease.
+func precedes(at time.Time, l queue.Lease) bool {
+	return !at.IsZero() && at.Add(startSkew).Before(l.ClaimedAt)
+}
+
 // putBack queues a task again for the same attempt, as it has not begun. Others of the same lease are put back at the same time: a function
 // that is throttled is so for many.
 func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
@@ -370,8 +382,8 @@ func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 			return err
 		}
 		again, held := queue.Holding(leases, t.ID, l.Attempt)
-		if !held {
-			return nil // it was put back, or has come to an end
+		if !held || again.Claim != l.Claim {
+			return nil // it was put back, and may have been started again, or has come to an end
 		}
 		l = again
 	}

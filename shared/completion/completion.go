@@ -36,6 +36,7 @@ type Report struct {
 	TaskID     string // as it came; not every sender has one that exists
 	Attempt    int    // 0: the current one
 	Kind       Kind
+	At         time.Time // when Lambda gave up; zero where the sender names no time
 	Result     json.RawMessage
 	Stats      json.RawMessage
 	TooLarge   string // why result and stats are not there: they were more than is kept
@@ -209,6 +210,7 @@ func readInvocation(m message) (Report, error) {
 		return r.with(contentOf(m.values["responsePayload"]), content{}), nil
 	case strings.Contains(answer.text("__type"), "TooManyRequests"), request.Condition == "EventAgeExceeded" && response.FunctionError == "":
 		r.Kind = NeverStarted
+		r.At, _ = time.Parse(time.RFC3339, m.text("timestamp"))
 		r.Error = &task.Error{Type: "Throttled", Message: "the function could not be started in time"}
 		return r, nil
 	}

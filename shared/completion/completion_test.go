@@ -42,8 +42,9 @@ var forms = map[string]completion.Report{
 		failed("RetriesExhausted", "2026-11-22T12:03:07.915Z e4b46cbf-b738-xmpl-8880-a18cdf61200e Task timed out after 3.00 seconds")),
 	"lambda-exit": report(completion.Failed, with(2, ``, ``),
 		failed("Runtime.ExitError", "RequestId: e4b46cbf-b738-xmpl-8880-a18cdf61200e Error: Runtime exited with error: signal: killed")),
-	"lambda-answers-text":            report(completion.Failed, with(2, ``, ``), failed("RetriesExhausted", "")),
-	"lambda-too-old":                 report(completion.NeverStarted, with(2, ``, ``), failed("Throttled", "the function could not be started in time")),
+	"lambda-answers-text": report(completion.Failed, with(2, ``, ``), failed("RetriesExhausted", "")),
+	"lambda-too-old": report(completion.NeverStarted, with(2, ``, ``), failed("Throttled", "the function could not be started in time"),
+		func(r *completion.Report) { r.At = time.Date(2026, 11, 22, 18, 3, 7, 915_000_000, time.UTC) }),
 	"lambda-too-old-after-a-failure": report(completion.Failed, with(2, ``, ``), failed("Boom", "")),
 	"lambda-throttled":               report(completion.NeverStarted, with(2, ``, ``), failed("Throttled", "the function could not be started in time")),
 

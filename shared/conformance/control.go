@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
@@ -15,7 +16,7 @@ import (
 // RunControl tests the store of states, leases and queues.
 func RunControl(t *testing.T, open func(*testing.T) Stores) {
 	on := func(test func(*testing.T, control)) func(*testing.T, Stores) {
-		return func(t *testing.T, s Stores) { test(t, control{s.Control, s.Jobs, unique("labourer")}) }
+		return func(t *testing.T, s Stores) { test(t, control{s.Control, s.Jobs, s.Registry, unique("labourer")}) }
 	}
 	each(t, open, map[string]func(*testing.T, Stores){
 		"a labourer that nothing is known of has the zero state":            on(zeroState),
@@ -55,6 +56,9 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"however often an end is told one entry comes of it":                on(requeueOnce),
 		"of many who queue a task again one does":                           on(requeueRace),
 		"a lease that somebody released from is read again":                 on(requeueStale),
+		"what was read of a lease changes no other under its key":           on(leaseMadeAnew),
+		"a lease that was adopted or dispatched since is not queued again":  on(requeueAdopted),
+		"a labourer that is applied again goes on from its version":         on(versionStays),
 		"a heartbeat is kept for each task":                                 on(hears),
 		"the heartbeat of a lease that is gone is refused":                  on(hearsNothing),
 		"first heartbeats at the same time are all kept":                    on(hearRace),
@@ -70,6 +74,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 type control struct {
 	Control
 	jobs     Jobs
+	registry Registry
 	labourer string
 }
 
@@ -88,8 +93,9 @@ func (c control) put(t *testing.T, entries ...queue.Entry) {
 // claim claims these numbers of an entry, by the state as it is, and is the lease.
 func (c control) claim(t *testing.T, e queue.Entry, numbers segment.Numbers) queue.Lease {
 	t.Helper()
-	taking := take(e, numbers, noon)
-	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{taking}, queue.Hold{}))
+	taking, state := take(e, numbers, noon), c.state(t)
+	taking.Lease.Claim = state.Version + 1
+	require.NoError(t, c.Claim(t.Context(), c.labourer, state, []queue.Taking{taking}, queue.Hold{}))
 	return taking.Lease
 }
 
@@ -314,7 +320,7 @@ func claimBesideLease(t *testing.T, c control) {
 	running := c.claim(t, e, e.Tasks)
 	back := queue.Entry{Labourer: c.labourer, Due: noon.Add(-time.Millisecond), Segment: e.Segment, First: 5, Tasks: segment.Of(5), Attempt: e.Attempt}
 	require.NoError(t, c.Requeue(t.Context(), running, back), "its worker could not be started, those of 6 and 7 run")
-	takings := queue.Take(c.queue(t), 1, noon, func(time.Duration) time.Duration { return time.Hour })
+	takings := queue.Take(c.state(t), c.queue(t), 1, noon, func(time.Duration) time.Duration { return time.Hour })
 
 	require.ErrorIs(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, queue.Hold{}), errQueue, "its lowest task would name two leases")
 	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), queue.Apart(takings, c.leases(t)), queue.Hold{}))
@@ -406,7 +412,7 @@ func looks(t *testing.T, c control) {
 }
 
 func labourersApart(t *testing.T, c control) {
-	other := control{c.Control, c.jobs, c.labourer + "2"} // its name begins with the other's
+	other := control{c.Control, c.jobs, c.registry, c.labourer + "2"} // its name begins with the other's
 	mine, others := c.leased(t, segment.Of(0)), other.leased(t, segment.Of(0))
 	e := other.entry(newSegment(), noon, segment.Of(0))
 	other.put(t, e)
@@ -655,6 +661,77 @@ func requeueStale(t *testing.T, c control) {
 	require.NoError(t, c.Release(t.Context(), l, segment.Of(3)))
 	require.ErrorIs(t, c.Requeue(t.Context(), l, again(l, segment.Of(3))), errQueue, "the lease is gone")
 	require.Len(t, c.queue(t), 1)
+}
+
+func leaseMadeAnew(t *testing.T, c control) {
+	// Two tasks in a lease; both go back in line, unstarted, and are claimed again: the key is the same.
+	anew := func(t *testing.T) (old, now queue.Lease) {
+		old = c.leased(t, segment.Of(1, 2))
+		back := again(old, old.Tasks)
+		back.Attempt = old.Attempt
+		require.NoError(t, c.Requeue(t.Context(), old, back))
+		now = c.claim(t, back, back.Tasks)
+		require.Equal(t, old.Item(), now.Item())
+		require.NotEqual(t, old.Claim, now.Claim)
+		return old, now
+	}
+	for name, write := range map[string]func(old queue.Lease) error{
+		"noting its dispatch":         func(old queue.Lease) error { return c.Dispatched(t.Context(), old, noon, noon.Add(time.Hour)) },
+		"adopting it":                 func(old queue.Lease) error { return c.Adopt(t.Context(), old, noon.Add(time.Minute)) },
+		"releasing a task":            func(old queue.Lease) error { return c.Release(t.Context(), old, segment.Of(1)) },
+		"releasing its last":          func(old queue.Lease) error { return c.Release(t.Context(), old, old.Tasks) },
+		"queueing it again":           func(old queue.Lease) error { return c.Requeue(t.Context(), old, again(old, old.Tasks)) },
+		"queueing a task of it again": func(old queue.Lease) error { return c.Requeue(t.Context(), old, again(old, segment.Of(2))) },
+		"hearing of it":               func(old queue.Lease) error { return c.Hear(t.Context(), old, 1, noon) },
+		"hearing of it a second time": func(old queue.Lease) error {
+			old.Heard = map[int]time.Time{1: noon}
+			return c.Hear(t.Context(), old, 1, noon)
+		},
+		"taking it away when it was empty": func(old queue.Lease) error {
+			old.Released = old.Tasks
+			return c.Release(t.Context(), old, old.Tasks)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, now := anew(t)
+			entries := c.queue(t)
+
+			if err := write(old); err != nil {
+				require.ErrorIs(t, err, errQueue)
+			}
+
+			require.Equal(t, now, c.lease(t, now.Item()))
+			require.Equal(t, entries, c.queue(t))
+		})
+	}
+}
+
+func requeueAdopted(t *testing.T, c control) {
+	for name, since := range map[string]func(l queue.Lease) error{
+		"adopted":    func(l queue.Lease) error { return c.Adopt(t.Context(), l, noon.Add(time.Minute)) },
+		"dispatched": func(l queue.Lease) error { return c.Dispatched(t.Context(), l, noon, noon.Add(time.Hour)) },
+	} {
+		l := c.leased(t, segment.Of(1, 2))
+		entries := c.queue(t)
+		require.NoError(t, since(l), name)
+
+		require.ErrorIs(t, c.Requeue(t.Context(), l, again(l, segment.Of(2))), errQueue, name)
+		require.ErrorIs(t, c.Requeue(t.Context(), l, again(l, l.Tasks)), errQueue, name)
+
+		require.Equal(t, entries, c.queue(t), name)
+		require.Equal(t, l.Tasks, c.lease(t, l.Item()).Held(), name)
+	}
+}
+
+func versionStays(t *testing.T, c control) {
+	before := c.leased(t, segment.Of(1))
+	require.NoError(t, c.Release(t.Context(), before, before.Tasks))
+	apply(t, c.registry, labourer.New(c.labourer), 0)
+
+	require.NoError(t, c.registry.RemoveLabourer(t.Context(), c.labourer, 1))
+
+	require.Equal(t, queue.State{Version: before.Claim + 1}, c.state(t), "and a claim that was decided on before does not go through")
+	require.Greater(t, c.leased(t, segment.Of(1)).Claim, before.Claim)
 }
 
 // ---- heartbeats

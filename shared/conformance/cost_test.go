@@ -110,7 +110,7 @@ func (c *costs) state() queue.State {
 func (c *costs) takings(free int) []queue.Taking {
 	due, err := c.Control.Due(c.t.Context(), "some_function", noon, 30)
 	require.NoError(c.t, err)
-	return queue.Take(due, free, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
+	return queue.Take(c.state(), due, free, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
 }
 
 // claimed is a dispatched lease on the first so many tasks.

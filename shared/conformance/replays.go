@@ -71,7 +71,7 @@ func died(t *testing.T, s Stores, total int, rolled, finished bool) mortal {
 	create(t, s, all...)
 	e := entryOf(job, 0)
 	require.NoError(t, s.Jobs.Publish(t.Context(), []ledger.Job{job}, e))
-	c := control{s.Control, s.Jobs, job.Labourer}
+	c := control{Control: s.Control, jobs: s.Jobs, labourer: job.Labourer}
 	l := c.claim(t, e, numbers)
 	require.NoError(t, s.Control.Release(t.Context(), l, numbers))
 	for _, one := range all[1:] {

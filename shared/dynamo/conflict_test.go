@@ -103,7 +103,7 @@ func TestATaskIsReleasedAlsoWhenOthersAreBeingQueuedAgain(t *testing.T) {
 	s.publish(t, job(2))
 	entries, err := s.control.Queue(t.Context(), "l")
 	require.NoError(t, err)
-	takings := queue.Take(entries, 2, noon, func(time.Duration) time.Duration { return time.Hour })
+	takings := queue.Take(queue.State{}, entries, 2, noon, func(time.Duration) time.Duration { return time.Hour })
 	require.NoError(t, s.control.Claim(t.Context(), "l", queue.State{}, takings, queue.Hold{}))
 	s.meeting(1)
 

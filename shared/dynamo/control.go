@@ -211,17 +211,19 @@ func versionCondition(s queue.State) string {
 // Dispatched notes that every worker of a lease was started, and when what is not closed is lost.
 // queue.ErrChanged: the lease is gone, as all its tasks have ended already, or was adopted by another dispatcher.
 func (c Control) Dispatched(ctx context.Context, l queue.Lease, at, endsAt time.Time) error {
-	return c.updateLease(ctx, l, "SET dispatched_at = :at, ends_at = :ends", "claimed_at = :claimed",
+	return c.updateLease(ctx, l, "SET dispatched_at = :at, ends_at = :ends", "claim = :claim AND claimed_at = :claimed",
 		item{":at": millis(at), ":ends": millis(endsAt), ":claimed": millis(l.ClaimedAt)}, "noting the dispatch of")
 }
 
 // Adopt takes over a lease whose dispatcher seems to have died. queue.ErrChanged: another one did, or it is dispatched by now.
 func (c Control) Adopt(ctx context.Context, l queue.Lease, now time.Time) error {
-	return c.updateLease(ctx, l, "SET claimed_at = :now", "claimed_at = :claimed AND attribute_not_exists(dispatched_at)",
+	return c.updateLease(ctx, l, "SET claimed_at = :now", "claim = :claim AND claimed_at = :claimed AND attribute_not_exists(dispatched_at)",
 		item{":now": millis(now), ":claimed": millis(l.ClaimedAt)}, "adopting")
 }
 
+// updateLease writes to a lease under a condition that names :claim. queue.ErrChanged: the condition does not hold.
 func (c Control) updateLease(ctx context.Context, l queue.Lease, update, condition string, values item, doing string) error {
+	values[":claim"] = num(l.Claim)
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()),
 		UpdateExpression: &update, ConditionExpression: &condition, ExpressionAttributeValues: values,
@@ -229,8 +231,8 @@ func (c Control) updateLease(ctx context.Context, l queue.Lease, update, conditi
 	return changed(err, doing+" "+l.Item()+" of labourer "+l.Labourer)
 }
 
-// Release takes tasks that have reached their end out of a lease, and the lease away with its last one. Doing it again changes
-// nothing.
+// Release takes tasks that have reached their end out of a lease, and the lease away with its last one. Releasing again changes nothing,
+// and neither does releasing from a lease that is gone, also when another one has its key by now.
 func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
 	if numbers.Empty() {
 		return nil
@@ -243,8 +245,8 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 	}
 	out, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ReturnValues: types.ReturnValueAllNew,
-		UpdateExpression: aws.String("ADD released :numbers"), ConditionExpression: aws.String("attribute_exists(labourer)"),
-		ExpressionAttributeValues: item{":numbers": numberSet(numbers)},
+		UpdateExpression: aws.String("ADD released :numbers"), ConditionExpression: aws.String("claim = :claim"),
+		ExpressionAttributeValues: item{":numbers": numberSet(numbers), ":claim": num(l.Claim)},
 	})
 	if refused(err) {
 		return nil // the lease is gone, and with it what it held
@@ -262,21 +264,35 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 	return nil
 }
 
-// deleteLease removes a lease that is as it was read. queue.ErrChanged: it is not, or is gone.
+// deleteLease removes a lease that holds what it held when it was read. queue.ErrChanged: it does not, or is gone.
 func (c Control) deleteLease(ctx context.Context, l queue.Lease) error {
-	condition, values := unchanged(l)
+	condition, values := holding(l)
 	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ConditionExpression: &condition, ExpressionAttributeValues: values,
 	})
 	return changed(err, "removing "+l.Item()+" of labourer "+l.Labourer)
 }
 
-// unchanged is the condition that a lease holds what it held when it was read. As `released` only grows, its size tells.
-func unchanged(l queue.Lease) (string, item) {
+// holding is the condition that this very lease holds what it held when it was read. As `released` only grows, its size tells.
+func holding(l queue.Lease) (string, item) {
 	if l.Released.Empty() {
-		return "tasks = :tasks AND attribute_not_exists(released)", item{":tasks": str(l.Tasks.String())}
+		return "claim = :claim AND attribute_not_exists(released)", item{":claim": num(l.Claim)}
 	}
-	return "tasks = :tasks AND size(released) = :released", item{":tasks": str(l.Tasks.String()), ":released": num(l.Released.Len())}
+	return "claim = :claim AND size(released) = :released", item{":claim": num(l.Claim), ":released": num(l.Released.Len())}
+}
+
+// unchanged is the condition that a lease holds what it held when it was read, and that it was neither adopted nor dispatched since.
+func unchanged(l queue.Lease) (string, item) {
+	condition, values := holding(l)
+	condition += " AND claimed_at = :claimed"
+	values[":claimed"] = millis(l.ClaimedAt)
+	if l.DispatchedAt.IsZero() {
+		condition += " AND attribute_not_exists(dispatched_at)"
+	} else {
+		condition += " AND dispatched_at = :dispatched"
+		values[":dispatched"] = millis(l.DispatchedAt)
+	}
+	return condition, values
 }
 
 // Requeue moves tasks from a lease back into an entry, in one transaction, if the lease is as it was read: so an attempt that
@@ -307,7 +323,7 @@ func putEntry(table string, e queue.Entry) types.TransactWriteItem {
 func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error {
 	// A map must exist before a key of it can be set; setting it when absent is a request of its own, made once a lease.
 	if len(l.Heard) == 0 {
-		err := c.updateLease(ctx, l, "SET heard = :heard", "attribute_exists(labourer) AND attribute_not_exists(heard)",
+		err := c.updateLease(ctx, l, "SET heard = :heard", "claim = :claim AND attribute_not_exists(heard)",
 			item{":heard": &types.AttributeValueMemberM{Value: item{strconv.Itoa(n): millis(at)}}}, "hearing of")
 		if !errors.Is(err, queue.ErrChanged) {
 			return err
@@ -315,8 +331,8 @@ func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) e
 	}
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()),
-		UpdateExpression: aws.String("SET heard.#n = :at"), ConditionExpression: aws.String("attribute_exists(heard)"),
-		ExpressionAttributeNames: map[string]string{"#n": strconv.Itoa(n)}, ExpressionAttributeValues: item{":at": millis(at)},
+		UpdateExpression: aws.String("SET heard.#n = :at"), ConditionExpression: aws.String("claim = :claim AND attribute_exists(heard)"),
+		ExpressionAttributeNames: map[string]string{"#n": strconv.Itoa(n)}, ExpressionAttributeValues: item{":at": millis(at), ":claim": num(l.Claim)},
 	})
 	return changed(err, "hearing of "+l.Item()+" of labourer "+l.Labourer)
 }
@@ -398,7 +414,7 @@ func readEntry(it item) (queue.Entry, error) {
 
 func leaseItem(l queue.Lease) item {
 	it := controlKey(l.Labourer, l.Item())
-	it["due"] = millis(l.Due)
+	it["claim"], it["due"] = num(l.Claim), millis(l.Due)
 	it["tasks"], it["claimed_at"], it["ends_at"] = str(l.Tasks.String()), millis(l.ClaimedAt), millis(l.ExpiresAt)
 	if !l.Released.Empty() {
 		it["released"] = numberSet(l.Released)
@@ -420,7 +436,7 @@ func leaseItem(l queue.Lease) item {
 }
 
 func readLease(it item) (queue.Lease, error) {
-	l := queue.Lease{Labourer: it.str("labourer"), Released: it.numberSet("released"), Due: it.time("due"), ClaimedAt: it.time("claimed_at"),
+	l := queue.Lease{Labourer: it.str("labourer"), Claim: int(it.num("claim")), Released: it.numberSet("released"), Due: it.time("due"), ClaimedAt: it.time("claimed_at"),
 		DispatchedAt: it.time("dispatched_at"), ExpiresAt: it.time("ends_at"), MaxDuration: it.duration("max_duration")}
 	parts := strings.Split(it.str("item"), "#")
 	tasks, err := it.ranges("tasks")

@@ -316,7 +316,7 @@ func TestGoldenLeases(t *testing.T) {
 			e := entry(2, 3, 100)
 			e.MaxDuration = 90 * time.Second
 			s := queued(t, e)
-			takings := queue.Take([]queue.Entry{e}, 10, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
+			takings := queue.Take(queue.State{}, []queue.Entry{e}, 10, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
 			require.NoError(t, s.control.Claim(t.Context(), e.Labourer, queue.State{}, takings, queue.Hold{}))
 			require.NoError(t, then(s, takings[0].Lease))
 			want, err := s.control.Leases(t.Context(), e.Labourer)
@@ -333,7 +333,7 @@ func TestGoldenLeases(t *testing.T) {
 
 func TestALeaseOfAWholeSegmentIsOneWriteUnitHoweverItIsReleased(t *testing.T) {
 	s := queued(t, entry(slices.Collect(segment.Range(0, 255).All())...))
-	takings := queue.Take([]queue.Entry{entry(slices.Collect(segment.Range(0, 255).All())...)}, 256, noon, func(time.Duration) time.Duration { return time.Hour })
+	takings := queue.Take(queue.State{}, []queue.Entry{entry(slices.Collect(segment.Range(0, 255).All())...)}, 256, noon, func(time.Duration) time.Duration { return time.Hour })
 	require.NoError(t, s.control.Claim(t.Context(), "some_function", queue.State{}, takings, queue.Hold{}))
 	for n := range 255 {
 		require.NoError(t, s.control.Release(t.Context(), takings[0].Lease, segment.Of(n)))

@@ -138,6 +138,9 @@ func (r Registry) apply(ctx context.Context, partition, name, text string, over 
 }
 
 // RemoveLabourer takes a labourer away, if it is as it was read. queue.ErrChanged: it is not.
+//
+// Of its state the version stays, one higher: were the labourer applied again and its versions began again, a lease could be taken for one
+// that had its key before (see queue.Lease).
 func (r Registry) RemoveLabourer(ctx context.Context, id string, revision int) error {
 	_, err := deleteItem(ctx, r.API, &dynamodb.DeleteItemInput{
 		TableName: &r.Table, Key: controlKey(labourersPartition, id), ConditionExpression: aws.String("revision = :revision"),
@@ -146,6 +149,13 @@ func (r Registry) RemoveLabourer(ctx context.Context, id string, revision int) e
 	if err := changed(err, "removing labourer "+id); err != nil {
 		return err
 	}
-	_, err = deleteItem(ctx, r.API, &dynamodb.DeleteItemInput{TableName: &r.Table, Key: controlKey(id, stateItem)})
-	return err
+	_, err = updateItem(ctx, r.API, &dynamodb.UpdateItemInput{
+		TableName: &r.Table, Key: controlKey(id, stateItem),
+		UpdateExpression:          aws.String("REMOVE paused, trouble, claiming_until, claiming_by ADD version :one"),
+		ExpressionAttributeValues: item{":one": num(1)},
+	})
+	if err != nil {
+		return fmt.Errorf("clearing the state of labourer %s, %w", id, err)
+	}
+	return nil
 }

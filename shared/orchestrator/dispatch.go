@@ -308,8 +308,8 @@ func (s *Service) giveBack(ctx context.Context, l queue.Lease, numbers segment.N
 			return err
 		}
 		again, found, err := s.Control.Lease(ctx, l.Labourer, l.Item())
-		if err != nil || !found {
-			return err
+		if err != nil || !found || again.Claim != l.Claim || !again.ClaimedAt.Equal(l.ClaimedAt) || !again.DispatchedAt.Equal(l.DispatchedAt) {
+			return err // gone, replaced, or another dispatcher has adopted or dispatched it: its tasks may run
 		}
 		l = again
 	}

@@ -619,7 +619,7 @@ func (s *Service) claim(ctx context.Context, execution string, l labourer.Labour
 	}
 	// The attempts' time begins with their dispatch, which sets the lease's end anew. Should their dispatcher die, another one has to come to
 	// it before the lease ends, or attempts would be lost that were never begun.
-	takings := queue.Take(k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) })
+	takings := queue.Take(k.state, k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) })
 	takings = queue.Apart(takings, k.leases)
 	var kept queue.Hold
 	if hold {

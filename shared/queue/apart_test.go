@@ -19,7 +19,7 @@ func TestALeaseIsNamedApartFromTheOneThatItsTasksWereGivenBackFrom(t *testing.T)
 		return queue.Entry{Segment: "a", Attempt: 1, Due: at, First: n, Tasks: segment.Of(n)}
 	}
 	take := func() []queue.Taking {
-		return queue.Take([]queue.Entry{entry(5), entry(0), entry(6)}, 10, at, func(time.Duration) time.Duration { return time.Hour })
+		return queue.Take(queue.State{}, []queue.Entry{entry(5), entry(0), entry(6)}, 10, at, func(time.Duration) time.Duration { return time.Hour })
 	}
 	firsts := func(takings []queue.Taking) []int {
 		var out []int

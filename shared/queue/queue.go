@@ -50,6 +50,9 @@ type Lease struct {
 	Segment  segment.ID
 	Attempt  int
 	First    int // as in Entry: part of the key
+	// Claim tells this lease from others under its key: it is the version of the labourer's state that the claim made. Versions never begin
+	// again, so no lease that had the key before, or gets it later, has the same. Every write of a lease is conditioned on it.
+	Claim    int
 	Tasks    segment.Numbers
 	Released segment.Numbers
 
@@ -144,8 +147,8 @@ type Taking struct {
 // Term is how long a lease on tasks with this limit of their own lasts from the moment of its claim.
 type Term func(maxDuration time.Duration) time.Duration
 
-// Take decides which of the due entries are taken for the free slots, in the entries' order.
-func Take(entries []Entry, free int, now time.Time, term Term) []Taking {
+// Take decides which of the due entries are taken for the free slots, in the entries' order. state is what the claim is conditioned on.
+func Take(state State, entries []Entry, free int, now time.Time, term Term) []Taking {
 	var out []Taking
 	for _, e := range entries {
 		if free <= 0 {
@@ -157,7 +160,7 @@ func Take(entries []Entry, free int, now time.Time, term Term) []Taking {
 		taken := e.Tasks.First(free)
 		free -= taken.Len()
 		out = append(out, Taking{Entry: e, Rest: e.Tasks.Minus(taken), Lease: Lease{
-			Labourer: e.Labourer, Segment: e.Segment, Attempt: e.Attempt, First: taken.Min(), Tasks: taken, Due: e.Due,
+			Labourer: e.Labourer, Segment: e.Segment, Attempt: e.Attempt, First: taken.Min(), Claim: state.Version + 1, Tasks: taken, Due: e.Due,
 			ClaimedAt: now, ExpiresAt: now.Add(term(e.MaxDuration)), MaxDuration: e.MaxDuration,
 		}})
 	}

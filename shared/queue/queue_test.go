@@ -61,15 +61,15 @@ func TestG6TheDueEntriesAreTakenFromTheFront(t *testing.T) {
 	first, second, third := entry(noon.Add(-2*time.Hour), segment.Of(3, 4)), entry(noon.Add(-time.Hour), segment.Range(0, 9)), entry(noon, segment.Of(20))
 	first.Attempt, first.MaxDuration = 4, time.Minute
 
-	taken := queue.Take([]queue.Entry{first, second, third}, 5, noon, func(own time.Duration) time.Duration { return own + time.Hour })
+	taken := queue.Take(queue.State{Version: 7}, []queue.Entry{first, second, third}, 5, noon, func(own time.Duration) time.Duration { return own + time.Hour })
 
 	require.Equal(t, []queue.Taking{
 		{Entry: first, Lease: queue.Lease{
-			Labourer: "f", Segment: seg, Attempt: 4, First: 3, Tasks: segment.Of(3, 4), Due: noon.Add(-2 * time.Hour),
+			Labourer: "f", Segment: seg, Attempt: 4, First: 3, Claim: 8, Tasks: segment.Of(3, 4), Due: noon.Add(-2 * time.Hour),
 			ClaimedAt: noon, ExpiresAt: noon.Add(time.Hour + time.Minute), MaxDuration: time.Minute,
 		}},
 		{Entry: second, Rest: segment.Range(3, 9), Lease: queue.Lease{
-			Labourer: "f", Segment: seg, Attempt: 1, First: 0, Tasks: segment.Range(0, 2), Due: noon.Add(-time.Hour), ClaimedAt: noon, ExpiresAt: noon.Add(time.Hour),
+			Labourer: "f", Segment: seg, Attempt: 1, First: 0, Claim: 8, Tasks: segment.Range(0, 2), Due: noon.Add(-time.Hour), ClaimedAt: noon, ExpiresAt: noon.Add(time.Hour),
 		}},
 	}, taken)
 }
@@ -77,7 +77,7 @@ func TestG6TheDueEntriesAreTakenFromTheFront(t *testing.T) {
 func TestWhatIsNotDueOrEmptyIsPassedOver(t *testing.T) {
 	later, empty, due := entry(noon.Add(time.Millisecond), segment.Of(1)), entry(noon, segment.Numbers{}), entry(noon, segment.Of(2))
 
-	taken := queue.Take([]queue.Entry{later, empty, due}, 10, noon, hour)
+	taken := queue.Take(queue.State{Version: 7}, []queue.Entry{later, empty, due}, 10, noon, hour)
 
 	require.Len(t, taken, 1)
 	require.Equal(t, due, taken[0].Entry)
@@ -86,7 +86,7 @@ func TestWhatIsNotDueOrEmptyIsPassedOver(t *testing.T) {
 
 func TestG3NothingIsTakenWithoutAFreeSlot(t *testing.T) {
 	for _, free := range []int{0, -1, -100} {
-		require.Empty(t, queue.Take([]queue.Entry{entry(noon, segment.Of(1))}, free, noon, hour), "with %d free", free)
+		require.Empty(t, queue.Take(queue.State{Version: 7}, []queue.Entry{entry(noon, segment.Of(1))}, free, noon, hour), "with %d free", free)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestG1TakingLosesNothingAndDoublesNothing(t *testing.T) {
 		slices.SortStableFunc(entries, func(a, b queue.Entry) int { return a.Due.Compare(b.Due) })
 		free := rapid.IntRange(0, 100).Draw(t, "free")
 
-		takings := queue.Take(entries, free, noon, hour)
+		takings := queue.Take(queue.State{}, entries, free, noon, hour)
 
 		total, ready := 0, 0
 		for _, e := range entries {
