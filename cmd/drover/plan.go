@@ -70,6 +70,9 @@ labourer is taken as known, and the default schema has nothing to chunk by but t
 		for _, doubt := range asked.Doubts(schema) {
 			s.warn(doubt.Error())
 		}
+		if err := asked.CheckStart(at); err != nil {
+			return inputError{err}
+		}
 		plan, err := asked.Plan(schema, at)
 		if err == nil {
 			err = plan.Within(most)

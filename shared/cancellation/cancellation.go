@@ -100,7 +100,7 @@ func (s Service) cancelJob(ctx context.Context, e event.Envelope, late func() bo
 			return err
 		}
 		if !found {
-			return &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %q", detail.JobID)}
+			return &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %.140q", detail.JobID)}
 		}
 		if job.State == ledger.Completed || job.State == ledger.Rejected {
 			return nil // it has ended before: there is nothing to take back

@@ -23,6 +23,11 @@ func num[N int | int64](n N) types.AttributeValue {
 func yes() types.AttributeValue               { return &types.AttributeValueMemberBOOL{Value: true} }
 func millis(t time.Time) types.AttributeValue { return num(t.UnixMilli()) }
 
+// nameable tells whether something can be stored under this name: DynamoDB refuses keys that are empty or longer than 1,024 bytes (sort
+// keys; partition keys may have 2,048), also when they are only asked for.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+func nameable(name string) bool { return name != "" && len(name) <= 1024 }
+
 // numberSet is a set of task numbers as DynamoDB's number set, to which ADD can add. It must not be empty.
 func numberSet(s segment.Numbers) types.AttributeValue {
 	out := make([]string, 0, s.Len())

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,6 +64,9 @@ func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
 
 // Get reads a job's record, strongly consistent; found is false when there is none.
 func (j Jobs) Get(ctx context.Context, id string) (job ledger.Job, found bool, err error) {
+	if !nameable(id) {
+		return ledger.Job{}, false, nil
+	}
 	out, err := j.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &j.Table, Key: jobKey(id, recordItem), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return ledger.Job{}, false, fmt.Errorf("reading job %s, %w", id, err)
@@ -337,7 +341,8 @@ func jobItem(j ledger.Job, retention time.Duration) item {
 		it["cancelling"] = yes()
 	}
 	if len(j.ChunkableAttrs) > 0 {
-		it["chunkable_attrs"] = str(strings.Join(j.ChunkableAttrs, ","))
+		names, _ := json.Marshal(j.ChunkableAttrs) //nolint:errchkjson // texts
+		it["chunkable_attrs"] = str(string(names))
 	}
 	return it
 }
@@ -349,7 +354,9 @@ func readJob(it item) (ledger.Job, error) {
 	}
 	var attrs []string
 	if names := it.str("chunkable_attrs"); names != "" {
-		attrs = strings.Split(names, ",")
+		if err := json.Unmarshal([]byte(names), &attrs); err != nil {
+			return ledger.Job{}, fmt.Errorf("reading job %s, attribute chunkable_attrs, %w", it.str("job_id"), err)
+		}
 	}
 	return ledger.Job{
 		ChunkableAttrs: attrs,

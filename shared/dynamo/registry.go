@@ -70,7 +70,7 @@ func (r Registry) Names(ctx context.Context) (labourers, schemas []string, err e
 }
 
 func (r Registry) get(ctx context.Context, partition, name string) (string, bool, error) {
-	if name == "" {
+	if !nameable(name) {
 		return "", false, nil
 	}
 	out, err := r.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.Table, Key: controlKey(partition, name), ConsistentRead: aws.Bool(true)})

@@ -67,6 +67,9 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
 		UpdateExpression: aws.String("SET #state = :scheduled"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
 		ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled))}}
+	if job.State == ledger.Scheduling { // it stays so: its creation goes on
+		record.ExpressionAttributeValues[":scheduled"] = str(string(ledger.Scheduling))
+	}
 	if job.State == ledger.Completed {
 		record.UpdateExpression = aws.String("SET #state = :scheduled REMOVE finished_at, expires_at ADD generation :one")
 		record.ConditionExpression = aws.String("#state = :completed AND generation = :generation")

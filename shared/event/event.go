@@ -30,6 +30,9 @@ func Continue(jobID string) Envelope {
 	return Envelope{ID: "continue/" + jobID, Source: Source, DetailType: ContinueJob, Detail: detail}
 }
 
+// MaxID is how many bytes the id of an event may have. It serves as a key where a command names none of its own; EventBridge's have 36.
+const MaxID = 256
+
 // Envelope is an event as EventBridge delivers it.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 type Envelope struct {
@@ -51,6 +54,8 @@ func Read(text []byte) (Envelope, error) {
 		return e, fmt.Errorf("not an event: it has no detail-type")
 	case e.ID == "":
 		return e, fmt.Errorf("not an event: it has no id")
+	case len(e.ID) > MaxID:
+		return e, fmt.Errorf("not an event: its id has %d bytes; at most %d would be right", len(e.ID), MaxID)
 	case len(bytes.TrimSpace(e.Detail)) == 0:
 		return e, fmt.Errorf("not an event: it has no detail")
 	}
@@ -81,6 +86,11 @@ type FieldError struct {
 	Reason string `json:"reason"`
 }
 
+// Bounded returns the error with field and reason cut to what an event and a record have room for.
+func (e FieldError) Bounded() FieldError {
+	return FieldError{shorten(e.Field, rejectedField), shorten(e.Reason, rejectedReason)}
+}
+
 // TasksDue tells the orchestrator that there may be work to start for these labourers. It may be told at any time and number.
 func TasksDue(id string, labourers ...string) Fact {
 	return Fact{"TasksDue", struct {
@@ -104,7 +114,7 @@ func JobRejected(jobID, fingerprint string, err FieldError, job []byte) Fact {
 		JobID string     `json:"job_id,omitempty"`
 		Error FieldError `json:"error"`
 		Job   any        `json:"job"`
-	}{heading("JobRejected", jobID, fingerprint), jobID, FieldError{shorten(err.Field, rejectedField), shorten(err.Reason, rejectedReason)}, asItCame(job)}}
+	}{heading("JobRejected", jobID, fingerprint), jobID, err.Bounded(), asItCame(job)}}
 }
 
 // asItCame is the job itself where it is JSON and short enough, else the beginning of its text.

@@ -10,7 +10,7 @@
 //	period           dates or hours, see package calendar: a word such as "last_3_days", or {"from": …, "to": …}
 //	isolate_days     one task for each day of the period; isolate_hours, isolate_weeks and isolate_months likewise
 //	time_zone        IANA name of the zone in which days, weeks, months and hours are meant; UTC when absent
-//	not_before       a date or time before which no task is started
+//	not_before       a date or time before which no task is started, at most ten years ahead
 //	max_attempts     1 to 1000, instead of the labourer's
 //	max_duration     "90s", "15m" or whole seconds, one second to 14 days, instead of the labourer's
 //

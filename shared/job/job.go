@@ -42,11 +42,14 @@ var reserved = []string{"task_id", "drover"}
 
 var jobID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
 
-// Instants whose milliseconds have at most thirteen digits, so that they sort as text.
+// Instants whose milliseconds have at most thirteen digits, those of a job's later entries included, so that they sort as text.
 var (
 	earliestStart = time.Unix(0, 0)
-	latestStart   = time.UnixMilli(9_999_999_999_999)
+	latestStart   = time.Date(2286, 1, 1, 0, 0, 0, 0, time.UTC)
 )
+
+// mostYearsAhead is how far in the future a job may start.
+const mostYearsAhead = 10
 
 // Job is a job that was read and found good in all that can be judged without the schema. It is never changed.
 type Job struct {
@@ -69,7 +72,7 @@ type Job struct {
 func Parse(detail []byte) (Job, error) {
 	root, err := unwrap(detail)
 	if err != nil {
-		return Job{}, err
+		return Job{ID: idIn(detail)}, err
 	}
 	e := encoder{}
 	e.value(root)
@@ -288,9 +291,18 @@ func (j *Job) readNotBefore() *Error {
 		return calendarError("not_before", err)
 	}
 	if at.Before(earliestStart) || at.After(latestStart) {
-		return refuse("not_before", "%s is out of range; want a time from 1970 to 2286", j.show(v))
+		return refuse("not_before", "%s is out of range; want a time from 1970 to 2285", j.show(v))
 	}
 	j.NotBefore = at.UTC()
+	return nil
+}
+
+// CheckStart returns an [*Error] when the job starts more than ten years after now.
+func (j Job) CheckStart(now time.Time) error {
+	latest := now.UTC().AddDate(mostYearsAhead, 0, 0)
+	if j.NotBefore.After(latest) {
+		return refuse("not_before", "%s is more than %d years ahead; want a time up to %s", j.NotBefore.Format(time.RFC3339), mostYearsAhead, latest.Format(time.DateOnly))
+	}
 	return nil
 }
 

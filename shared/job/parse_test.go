@@ -153,8 +153,8 @@ func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
 		{"before time began", `{"labourer": "w", "period": "last_99999999999_days"}`, "period", "before the year 0001"},
 		{"start a number", `{"labourer": "w", "not_before": 1764000000}`, "not_before", "is 1764000000; want the text of a date or time"},
 		{"start no time", `{"labourer": "w", "not_before": "soon"}`, "not_before", `"soon" is not a date or a time`},
-		{"start too early", `{"labourer": "w", "not_before": "1969-12-31"}`, "not_before", "want a time from 1970 to 2286"},
-		{"start too late", `{"labourer": "w", "not_before": "2286-11-21"}`, "not_before", "want a time from 1970 to 2286"},
+		{"start too early", `{"labourer": "w", "not_before": "1969-12-31"}`, "not_before", "want a time from 1970 to 2285"},
+		{"start too late", `{"labourer": "w", "not_before": "2286-01-02"}`, "not_before", "want a time from 1970 to 2285"},
 		{"no attempt", `{"labourer": "w", "max_attempts": 0}`, "max_attempts", "is 0; want a whole number from 1 to 1000"},
 		{"half an attempt", `{"labourer": "w", "max_attempts": 1.5}`, "max_attempts", "is 1.5; want a whole number"},
 		{"attempts as text", `{"labourer": "w", "max_attempts": "3"}`, "max_attempts", `is "3"; want a whole number`},
@@ -230,6 +230,52 @@ func TestAnObjectOfManyKeysKeepsTheirOrderAndTheLastOfTwoAlike(t *testing.T) {
 	tasks, err := expand([]byte(text.String()), shop, noon)
 	require.NoError(t, err)
 	require.Equal(t, []string{strings.TrimSuffix(want.String(), ",") + "}}"}, tasks)
+}
+
+func TestAJobThatCannotBeReadKeepsItsID(t *testing.T) {
+	deep := strings.Repeat("[", 300) + strings.Repeat("]", 300)
+	large := `"` + strings.Repeat("x", job.MaxJobBytes) + `"`
+	for name, c := range map[string]struct{ text, id string }{
+		"too large":                     {`{"a": ` + large + `, "job_id": "nightly"}`, "nightly"},
+		"too deep":                      {`{"a": ` + deep + `, "job_id": "nightly"}`, "nightly"},
+		"cut off":                       {`{"job_id": "nightly", "a": {"b": [1, `, "nightly"},
+		"wrapped":                       {`{"job": {"a": ` + deep + `, "job_id": "nightly"}}`, "nightly"},
+		"wrapped, the id beside":        {`{"job_id": "nightly", "job": {"a": ` + deep + `}}`, "nightly"},
+		"wrapped as text":               {`{"job": "{\"a\": ` + deep + `, \"job_id\": \"nightly\"}"}`, "nightly"},
+		"text":                          {`"{\"job_id\": \"nightly\", \"a\": ` + deep + `}"`, "nightly"},
+		"an id that is no job's":        {`{"job_id": "two words", "a": ` + deep + `}`, ""},
+		"an id of another kind":         {`{"job_id": 7, "a": ` + deep + `}`, ""},
+		"an id of something within":     {`{"a": {"job_id": "other"}, "b": ` + deep + `}`, ""},
+		"an id behind what is no JSON":  {`{"a": nonsense, "job_id": "nightly"}`, ""},
+		"an id in another spelling":     {`{"JOB_ID": "nightly", "a": ` + deep + `}`, ""},
+		"nothing that could have an id": {`[` + large + `]`, ""},
+		"nothing at all":                {``, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, err := job.Parse([]byte(c.text))
+			require.Error(t, err)
+			require.Equal(t, c.id, j.ID)
+		})
+	}
+}
+
+func TestAJobStartsWithinTenYears(t *testing.T) {
+	for text, refused := range map[string]bool{
+		`{"labourer": "w"}`: false,
+		`{"labourer": "w", "not_before": "2036-11-22T12:00:00Z"}`:     false,
+		`{"labourer": "w", "not_before": "2036-11-22T12:00:00.001Z"}`: true,
+		`{"labourer": "w", "not_before": "2285-12-31"}`:               true,
+	} {
+		j, err := job.Parse([]byte(text))
+		require.NoError(t, err)
+		err = j.CheckStart(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
+		if refused {
+			require.ErrorContains(t, err, "not_before: ")
+			require.ErrorContains(t, err, "is more than 10 years ahead; want a time up to 2036-11-22")
+		} else {
+			require.NoError(t, err)
+		}
+	}
 }
 
 func TestTheSameJobHasTheSameCanonicalText(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -295,4 +296,36 @@ func TestALabourerThatIsNotAppliedIsAnError(t *testing.T) {
 	}
 	_, err := o.Take(ctx, orchestrator.Step{Step: "dance"})
 	require.EqualError(t, err, `step is "dance"; plan, reap, assess, claim, dispatch and give_back are known`)
+}
+
+// TestG8WhatIsHandedOverFitsIntoItsEvents: of more labourers than one execution takes the others are named to the next ones.
+func TestG8WhatIsHandedOverFitsIntoItsEvents(t *testing.T) {
+	const labourers = 2500
+	var configuration strings.Builder
+	configuration.WriteString("labourers:\n")
+	var all []string
+	for i := range labourers {
+		id := fmt.Sprintf("%s%04d", strings.Repeat("l", 120), i)
+		all = append(all, id)
+		fmt.Fprintf(&configuration, "  %s: {target: {sqs: %q}}\n", id, outage.Worker("f"))
+	}
+	s := outage.NewStage(t, configuration.String())
+
+	planned, err := s.Services().Orchestrator.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: all})
+
+	require.NoError(t, err)
+	named := map[string]bool{}
+	for _, turn := range planned.Labourers {
+		named[turn.Labourer] = true
+	}
+	require.Equal(t, labourers-len(named), planned.Others)
+	for _, e := range s.EventBridge.Told() {
+		require.Less(t, len(e.Detail), 256<<10)
+		var detail struct{ Labourers []string }
+		require.NoError(t, json.Unmarshal(e.Detail, &detail))
+		for _, id := range detail.Labourers {
+			named[id] = true
+		}
+	}
+	require.Len(t, named, labourers, "each is planned or handed over")
 }

@@ -133,6 +133,9 @@ const (
 	dueLimit = 30
 	// planLimit is how many labourers one execution takes: their branches' outputs share the 256 KB of a state's output.
 	planLimit = 40
+	// handedOver is how many labourers one event hands over to another execution. Their ids have up to 140 bytes: it stays below the 256 KB
+	// of an event, and of the input of the execution that it starts.
+	handedOver = 1000
 	// claimLimit is how many tasks are claimed at once: as many as a dispatcher can start in its time.
 	claimLimit = 500
 )
@@ -239,7 +242,11 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 	if out.Others = len(others); out.Others == 0 {
 		return out, nil
 	}
-	return out, s.Bus.Publish(ctx, event.TasksDue(execution, others...))
+	var facts []event.Fact
+	for some := range slices.Chunk(others, handedOver) {
+		facts = append(facts, event.TasksDue(fmt.Sprintf("%s/%d", execution, len(facts)), some...))
+	}
+	return out, s.Bus.Publish(ctx, facts...)
 }
 
 // turn is what a labourer may have to do; nil: nothing.

@@ -95,6 +95,9 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 		return nil, &event.Refused{Reason: fmt.Sprintf("the replay can not be read: %v", err)}
 	}
 	c.ReplayID = cmp.Or(c.ReplayID, e.ID)
+	if len(c.ReplayID) > event.MaxID {
+		return nil, &event.Refused{Reason: fmt.Sprintf("replay_id: it has %d bytes; at most %d would be right", len(c.ReplayID), event.MaxID)}
+	}
 	began, err := s.Store.Begin(ctx, c.ReplayID, s.Now())
 	if err != nil {
 		return nil, err
@@ -115,7 +118,7 @@ func (r *run) carryOut(ctx context.Context, c Command) error {
 	case c.JobID != "":
 		_, found, err := r.Jobs.Get(ctx, c.JobID)
 		if err == nil && !found {
-			err = &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %q", c.JobID)}
+			err = &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %.140q", c.JobID)}
 		}
 		if err != nil {
 			return err
@@ -245,9 +248,10 @@ func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]s
 	return err
 }
 
-// revivable tells whether the dead of a job may come back: it is through with its creation, and nobody cancels it.
+// revivable tells whether the dead of a job may come back, also while later segments are still being created: the job is neither rejected
+// nor taken back.
 func revivable(j ledger.Job) bool {
-	return (j.State == ledger.Completed || j.State == ledger.Scheduled) && !j.Cancelling
+	return (j.State == ledger.Completed || j.State == ledger.Scheduled || j.State == ledger.Scheduling) && !j.Cancelling
 }
 
 // atOnce is how many lives begin in one transaction, which takes 100 items.

@@ -529,6 +529,42 @@ func TestG2OfTwoReplaysAtOnceTheDeadComeBackOnce(t *testing.T) {
 	require.Equal(t, 2, j.Open())
 }
 
+// TestTheDeadOfAJobThatIsStillBeingCreatedComeBack: its first segment has died while the others wait for the next scheduler. The job ends when all have.
+func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+			if r.Operation == "BatchWriteItem" && len(s.DynamoDB.Items(memory.TasksTable)) >= 256 {
+				return errors.New("the table is away")
+			}
+			return nil
+		}
+		message := outage.Command("job", "SubmitJob", job("nightly", "f", 300))
+		failed, _ := s.Services().Scheduler.Handle(ctx, "creating", []scheduler.Message{message})
+		require.NotEmpty(t, failed)
+		s.DynamoDB.Before = nil
+		require.Equal(t, 256, end(t, s, "f", func(n int) bool { return n < 3 }))
+		require.Equal(t, ledger.Scheduling, record(t, s, "nightly").State)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return replay(s, fmt.Sprintf("invocation-%d", delivery), `{"replay_id": "r", "job_id": "nightly"}`)
+		})
+
+		cut.Off()
+		require.Equal(t, ledger.Scheduling, record(t, s, "nightly").State)
+		require.Equal(t, 3, end(t, s, "f", none))
+		message.Receives = 2
+		failed, summary := s.Services().Scheduler.Handle(ctx, "creating again", []scheduler.Message{message})
+		require.Empty(t, failed, "%v", summary.Errors)
+		require.Equal(t, 44, end(t, s, "f", none))
+		j := record(t, s, "nightly")
+		require.Equal(t, ledger.Completed, j.State)
+		require.Equal(t, ledger.Counts{Completed: 300}, j.Counts)
+		return fmt.Sprint(j.Counts, j.Generation)
+	})
+}
+
 func TestG9AReplayThatCanNeverBeCarriedOutIsBuried(t *testing.T) {
 	for detail, reason := range map[string]string{
 		`[1]`:                  "the replay can not be read",

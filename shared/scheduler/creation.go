@@ -81,7 +81,7 @@ func (r *run) begin(ctx context.Context, group []*creation) error {
 		}
 		next += c.record.Total
 		if c.record.Total == 0 {
-			c.record.State, c.record.FinishedAt, c.record.Owner, c.record.OwnedUntil = ledger.Completed, r.Now(), "", time.Time{}
+			c.record.State, c.record.FinishedAt, c.record.Owner, c.record.OwnedUntil = ledger.Completed, r.Now().UTC().Truncate(time.Millisecond), "", time.Time{}
 		}
 		err := r.Jobs.Create(ctx, c.record)
 		if errors.Is(err, ledger.ErrChanged) {

@@ -265,6 +265,9 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 		}
 		return nil, asked.UnknownSchema(known)
 	}
+	if err := asked.CheckStart(record.RecordedAt); err != nil {
+		return nil, err
+	}
 	plan, err := asked.Plan(schema, record.SubmittedAt)
 	if err == nil {
 		err = plan.Within(r.MaxTasks)
@@ -364,16 +367,22 @@ func (r *run) proceed(ctx context.Context, e event.Envelope, m Message) (*creati
 	return r.resume(ctx, known, m)
 }
 
-// reject keeps the job with the reason, where its id is free, and tells of it.
+// reject keeps the job with the reason, where its id is free, and tells of it. A text may name attributes of any length and be as large as an
+// event: what is kept of it has bounds, so that every refusal fits into the record and the event.
 func (r *run) reject(ctx context.Context, record ledger.Job, jobID string, refusal *job.Error) error {
 	r.Rejected++
+	wrong, text := event.FieldError{Field: refusal.Field, Reason: refusal.Reason}.Bounded(), record.Text
 	record.State, record.FinishedAt = ledger.Rejected, r.Now()
-	record.ErrorField, record.ErrorReason = refusal.Field, refusal.Reason
+	record.ErrorField, record.ErrorReason = wrong.Field, wrong.Reason
+	record.Text = text[:min(len(text), rejectedText)]
 	if err := r.Jobs.Create(ctx, record); err != nil && !errors.Is(err, ledger.ErrChanged) {
 		return err
 	}
-	return r.Bus.Publish(ctx, event.JobRejected(jobID, record.Fingerprint, event.FieldError{Field: refusal.Field, Reason: refusal.Reason}, record.Text))
+	return r.Bus.Publish(ctx, event.JobRejected(jobID, record.Fingerprint, wrong, text))
 }
+
+// rejectedText is how many bytes of a rejected job's text its record keeps.
+const rejectedText = 128 << 10
 
 // tell says once more, under the same ids, what was said when the job was scheduled: whoever scheduled it may have died before. It
 // wakes the orchestrator as well, for the same reason.

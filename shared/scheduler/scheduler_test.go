@@ -170,21 +170,117 @@ func TestG9AJobThatIsWrongIsRefusedByFieldAndKept(t *testing.T) {
 	}
 }
 
+// long is longer than a key of DynamoDB may be.
+var long = strings.Repeat("x", 3000)
+
+// TestG9ARefusalIsToldWhateverItQuotes: names and values have the length that the job's author gave them, up to that of the event.
+func TestG9ARefusalIsToldWhateverItQuotes(t *testing.T) {
+	huge := strings.Repeat("\U0010ffff", 30_000)
+	deep := strings.Repeat("[", 300) + strings.Repeat("]", 300)
+	for name, c := range map[string]struct{ job, field string }{
+		"the name of an attribute":   {`{"job_id": "x", "labourer": "f", ".` + huge + `": ` + deep + `}`, ""},
+		"the name of a nested one":   {`{"job_id": "x", "labourer": "f", "isolate_stores": true, "stores": {"` + huge + `": {"task_id": 1}}}`, ""},
+		"a labourer":                 {`{"job_id": "x", "labourer": "` + huge + `"}`, "labourer"},
+		"a labourer of many letters": {`{"job_id": "x", "labourer": "` + long + `"}`, "labourer"},
+		"a schema":                   {`{"job_id": "x", "labourer": "f", "job_schema_name": "` + huge + `"}`, "job_schema_name"},
+		"a job_id":                   {`{"job_id": "` + huge + `", "labourer": "f"}`, "job_id"},
+		"a time zone":                {`{"job_id": "x", "labourer": "f", "time_zone": "` + huge + `"}`, "time_zone"},
+		"a period":                   {`{"job_id": "x", "labourer": "f", "period": "` + huge + `"}`, "period"},
+		"a time":                     {`{"job_id": "x", "labourer": "f", "not_before": "` + huge + `"}`, "not_before"},
+		"a misspelt attribute":       {`{"job_id": "x", "` + huge + `": "f"}`, "labourer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+
+			summary, err := handle(d, "only", messages(1, submitted(c.job)))
+
+			require.NoError(t, err)
+			require.Equal(t, scheduler.Summary{Rejected: 1}, summary)
+			field, reason := rejected(t, d)
+			require.NotEmpty(t, reason)
+			require.Less(t, len(field)+len(reason), 6<<10)
+			if c.field != "" {
+				require.Equal(t, c.field, field)
+			}
+		})
+	}
+}
+
+// TestG9AJobThatCannotBeReadIsRefusedUnderItsID, where that can be.
+func TestG9AJobThatCannotBeReadIsRefusedUnderItsID(t *testing.T) {
+	d := stage(t)
+
+	_, err := handle(d, "only", messages(1, submitted(`{"labourer": "f", "a": `+strings.Repeat("[", 300)+strings.Repeat("]", 300)+`, "job_id": "nightly"}`)))
+
+	require.NoError(t, err)
+	require.Equal(t, ledger.Rejected, record(t, d, "nightly").State)
+	told := d.EventBridge.Told()
+	require.Contains(t, string(told[len(told)-1].Detail), `"job_id":"nightly"`)
+}
+
+// TestG5TheEndOfAnEmptyJobIsAlwaysToldTheSame: it is told once more when its message comes again, from the record, which keeps milliseconds.
+func TestG5TheEndOfAnEmptyJobIsAlwaysToldTheSame(t *testing.T) {
+	d := stage(t)
+	d.World.Advance(start.Add(123_456_789 * time.Nanosecond))
+	for delivery := range 2 {
+		_, err := handle(d, fmt.Sprint(delivery), messages(delivery+1, submitted(stores("empty", "f", 0))))
+		require.NoError(t, err)
+	}
+
+	told := map[string]int{}
+	for _, e := range d.EventBridge.Told() {
+		if e.DetailType != "TasksDue" {
+			told[string(e.Detail)]++
+		}
+	}
+	require.Len(t, told, 2, "JobScheduled and JobCompleted")
+	for detail, times := range told {
+		require.Equal(t, 2, times, detail)
+	}
+}
+
+// TestG8TheFarFutureHoldsUpNothing: keys of entries sort as text, so that they must have one length, and a job for ten years ahead is the last.
+func TestG8TheFarFutureHoldsUpNothing(t *testing.T) {
+	d := stage(t)
+	far := func(id, at string) string {
+		return strings.Replace(stores(id, "f", 600), "{", `{"not_before": "`+at+`", `, 1)
+	}
+
+	_, err := handle(d, "only", messages(1, submitted(far("far", "2159-12-31T23:59:59Z")), submitted(far("farther", "2160-01-02")), submitted(stores("now", "f", 2))))
+
+	require.NoError(t, err)
+	field, reason := rejected(t, d)
+	require.Equal(t, "not_before", field)
+	require.Equal(t, "2160-01-02T00:00:00Z is more than 10 years ahead; want a time up to 2160-01-01", reason)
+	lengths := map[int]bool{}
+	for _, e := range entries(t, d, "f") {
+		lengths[len(e.Item())] = true
+	}
+	require.Len(t, lengths, 1)
+	due, err := dynamo.Control{API: d.DynamoDB, Table: memory.ControlTable}.Due(context.Background(), "f", d.World.Now(), 0)
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+}
+
 // TestG8PoisonDoesNotStopTheRestOfItsBatch: what can not be read goes to the dead letters as it came, with the reason.
 func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	for body, reason := range map[string]string{
-		`nonsense`:                                       "not an event",
-		`{"detail-type": "X"}`:                           "it has no id",
-		command("Dance", `{}`):                           "the scheduler knows no Dance",
-		command("CancelJob", `{}`):                       "job_id: it is missing",
-		command("CancelJob", `{"job_id": "nobody's"}`):   `job_id: there is no job "nobody's"`,
-		command("ReplayTasks", `{}`):                     "tasks, job_id or labourer would be right",
-		command("ReplayTasks", `{"tasks": ["x"]}`):       "is not of the form <segment>.<number>",
-		command("ReplayTasks", `{"job_id": "nobody's"}`): `there is no job "nobody's"`,
-		command("ReplayTasks", `[]`):                     "the replay can not be read",
-		command("ContinueJob", `{}`):                     "a ContinueJob without job_id",
+		`nonsense`:                                                         "not an event",
+		`{"detail-type": "X"}`:                                             "it has no id",
+		command("Dance", `{}`):                                             "the scheduler knows no Dance",
+		command("CancelJob", `{}`):                                         "job_id: it is missing",
+		command("CancelJob", `{"job_id": "nobody's"}`):                     `job_id: there is no job "nobody's"`,
+		command("ReplayTasks", `{}`):                                       "tasks, job_id or labourer would be right",
+		command("ReplayTasks", `{"tasks": ["x"]}`):                         "is not of the form <segment>.<number>",
+		command("ReplayTasks", `{"job_id": "nobody's"}`):                   `there is no job "nobody's"`,
+		command("ReplayTasks", `[]`):                                       "the replay can not be read",
+		command("ContinueJob", `{}`):                                       "a ContinueJob without job_id",
+		command("CancelJob", `{"job_id": "`+long+`"}`):                     "job_id: there is no job",
+		command("ReplayTasks", `{"job_id": "`+long+`"}`):                   "job_id: there is no job",
+		command("ReplayTasks", `{"job_id": "x", "replay_id": "`+long+`"}`): "replay_id: it has 3000 bytes; at most 256 would be right",
+		`{"id": "` + long + `", "detail-type": "SubmitJob", "detail": {}}`: "its id has 3000 bytes; at most 256 would be right",
 	} {
-		t.Run(body, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%.60s", body), func(t *testing.T) {
 			d := stage(t)
 
 			summary, err := handle(d, "only", messages(1, submitted(stores("a", "f", 1)), body, submitted(`{"job_id": "wrong"}`), submitted(stores("b", "g", 1))))
@@ -410,6 +506,35 @@ func TestAJobIsPlannedToItsEndByTheSchemaThatItWasAcceptedWith(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Len(t, created(t, d)["nightly"], 3)
+}
+
+// TestG1AnInterruptedJobGoesOnWhateverItsAttributesAreCalled.
+func TestG1AnInterruptedJobGoesOnWhateverItsAttributesAreCalled(t *testing.T) {
+	for _, name := range []string{"a,b", `a"b`, "ä b", "[", ","} {
+		t.Run(name, func(t *testing.T) {
+			quoted, err := json.Marshal(name)
+			require.NoError(t, err)
+			values, err := json.Marshal(map[string]any{"job_id": "nightly", "labourer": "f", name + "s": []string{"x", "y"}, "isolate_" + name + "s": true})
+			require.NoError(t, err)
+			d := stage(t)
+			require.NoError(t, d.Apply(fmt.Sprintf("job_schemas: {default: {chunkable_attrs: [[%s, {}], [other, {}]]}}\n", quoted)))
+			dies := true
+			d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+				if dies && r.Operation == "BatchWriteItem" {
+					return fmt.Errorf("the table is away")
+				}
+				return nil
+			}
+			_, err = handle(d, "first", messages(1, submitted(string(values))))
+			require.Error(t, err)
+			dies = false
+
+			_, err = handle(d, "second", messages(2, submitted(string(values))))
+
+			require.NoError(t, err)
+			require.Len(t, created(t, d)["nightly"], 2)
+		})
+	}
 }
 
 func TestALateSchedulerDoesNotWaitForOneThatIsAtWork(t *testing.T) {

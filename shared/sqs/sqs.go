@@ -30,14 +30,19 @@ type Graveyard struct {
 // reasonLimit keeps the reason within a message attribute that people can read.
 const reasonLimit = 1000
 
-// Bury puts a message there as it came, with the reason as its attribute "reason".
+// Bury puts a message there as it came, with as much of the reason as there is room for as its attribute "reason".
 func (g Graveyard) Bury(ctx context.Context, body, reason string) error {
-	if len(reason) > reasonLimit {
-		reason = strings.ToValidUTF8(reason[:reasonLimit], "")
-	}
+	const name, kind = "reason", "String"
 	reason = strings.Map(sendable, reason)
-	_, err := g.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &g.URL, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{
-		"reason": {DataType: aws.String("String"), StringValue: &reason}}})
+	room := max(min(reasonLimit, messageLimit-len(body)-len(name)-len(kind)), 0)
+	if len(reason) > room {
+		reason = strings.ToValidUTF8(reason[:room], "")
+	}
+	in := &sqs.SendMessageInput{QueueUrl: &g.URL, MessageBody: &body}
+	if reason != "" {
+		in.MessageAttributes = map[string]types.MessageAttributeValue{name: {DataType: aws.String(kind), StringValue: &reason}}
+	}
+	_, err := g.API.SendMessage(ctx, in)
 	if err != nil {
 		return fmt.Errorf("sending a message that can not be read to the dead letters, %w", err)
 	}

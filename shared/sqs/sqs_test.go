@@ -88,6 +88,23 @@ func TestALongReasonIsCutBetweenCharacters(t *testing.T) {
 	require.True(t, utf8.ValidString(reason))
 }
 
+func TestALargeMessageIsBuriedWithAsMuchOfTheReasonAsFits(t *testing.T) {
+	for _, left := range []int{0, 5, 12, 13, 500} {
+		f := &fake{}
+		body := strings.Repeat("x", 1<<20-left)
+
+		require.NoError(t, queues.Graveyard{API: f}.Bury(context.Background(), body, strings.Repeat("y", 2000)))
+
+		size := len(*f.sent[0].MessageBody)
+		for name, v := range f.sent[0].MessageAttributes {
+			require.NotEmpty(t, *v.StringValue)
+			size += len(name) + len(*v.DataType) + len(*v.StringValue)
+		}
+		require.LessOrEqual(t, size, 1<<20)
+		require.Equal(t, body, *f.sent[0].MessageBody)
+	}
+}
+
 func TestACommandIsSentOnAsAnEventThatTheNextSchedulerReads(t *testing.T) {
 	f := &fake{}
 	sent := event.Envelope{ID: "e-1", Source: "shop", DetailType: event.ReplayTasks, Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), Detail: json.RawMessage(`{"job_id":"nightly"}`)}

@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// Limits of a message, and of all messages of a batch together.
+// Limits of a message with its attributes, and of all messages of a batch together.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const (
 	messageLimit = 1 << 20
