@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/job"
+	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/view"
 )
@@ -20,11 +22,13 @@ import (
 const source = "drover.cli"
 
 func newSubmit(s *shell) *cobra.Command {
-	var follow bool
+	var follow, check bool
 	c := &cobra.Command{
-		Use:   "submit FILE|- [--wait]",
+		Use:   "submit FILE|- [--wait] [--check]",
 		Short: "submit a job",
-		Long: `Puts a job on the stack's bus, and prints its id: that in the file, else the event's.
+		Long: `Puts a job on the stack's bus, and prints its id: that in the file, else the event's. Whether the job is accepted turns out only when
+the scheduler reads the event: see drover job ID. With --check the job is put beside the labourers and job schemas that are applied first,
+and what the scheduler would refuse is refused at once, with exit code 2.
 
 With --wait it follows the job until every task has reached its end, and prints the job's line; the exit code is 1 when a task died, or
 when the job was rejected or cancelled, and 3 when AWS stayed out of reach for five minutes, or the command was interrupted: the job goes
@@ -34,6 +38,7 @@ on then.`,
 		Args: exactly("FILE"),
 	}
 	c.Flags().BoolVar(&follow, "wait", false, "follow the job to its end")
+	c.Flags().BoolVar(&check, "check", false, "refuse at once what the scheduler would refuse")
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		_, text, err := s.read(arguments[0])
 		if err != nil {
@@ -51,9 +56,83 @@ on then.`,
 		if err != nil {
 			return err
 		}
+		if check {
+			if err := s.acceptable(c.Context(), st, asked); err != nil {
+				return err
+			}
+		}
+		if warning, err := st.unwiredQualifier(c.Context(), asked); err != nil {
+			return err
+		} else if warning != "" {
+			s.warn(warning)
+		}
 		return s.submit(c.Context(), st, asked, detail, follow)
 	}
 	return c
+}
+
+// acceptable tells what the scheduler would refuse a job for, by what is applied now.
+func (s *shell) acceptable(ctx context.Context, st *stack, asked job.Job) error {
+	applied, err := st.registry.All(ctx, true)
+	if err != nil {
+		return err
+	}
+	known := labourer.Configuration{Labourers: map[string]labourer.Labourer{}, JobSchemas: map[string]labourer.Schema{}}
+	for id := range applied.Labourers {
+		known.Labourers[id] = labourer.New(id)
+	}
+	for name, stored := range applied.Schemas {
+		schema, err := labourer.DecodeSchema(name, []byte(stored.Text))
+		if err != nil {
+			return fmt.Errorf("job schema %s, as it is applied: %w", name, err)
+		}
+		known.JobSchemas[name] = schema
+	}
+	schema, err := resolve(known, true, asked)
+	if err != nil {
+		return inputError{err}
+	}
+	for _, doubt := range asked.Doubts(schema) {
+		s.warn(doubt.Error())
+	}
+	plan, err := asked.Plan(schema, s.now())
+	if err == nil {
+		most, unset := strconv.Atoi(st.Parameters["MaxTasksPerJob"])
+		if unset != nil {
+			most = defaultMaxTasks
+		}
+		err = plan.Within(most)
+	}
+	if err != nil {
+		return inputError{err}
+	}
+	return nil
+}
+
+// unwiredQualifier warns of a job that asks for an alias or version of a function that apply --wire has not wired: Lambda's asynchronous
+// settings belong to each of them, and apply knows those that labourers name.
+func (s *stack) unwiredQualifier(ctx context.Context, asked job.Job) (string, error) {
+	if asked.Qualifier == "" {
+		return "", nil
+	}
+	if _, whole, err := s.registry.Labourer(ctx, asked.Labourer+":"+asked.Qualifier); whole || err != nil {
+		return "", err // it is a part of the labourer's name
+	}
+	l, found, err := s.registry.Labourer(ctx, asked.Labourer)
+	if err != nil || !found || l.Target.Kind() != "lambda" {
+		return "", err
+	}
+	f := functionOf(l.Target.Lambda)
+	f.qualifier = &asked.Qualifier
+	is, err := s.wired(ctx, f)
+	lacks := is.lacks(s.Outputs["CompletionsQueueArn"], l)
+	if err != nil {
+		lacks = "whether it is wired cannot be told: " + reason(err)
+	}
+	if lacks == "" {
+		return "", nil
+	}
+	return fmt.Sprintf("the job asks for %s:%s, which no apply --wire has wired: %s; apply a labourer whose target names it", f.name, asked.Qualifier, lacks), nil
 }
 
 // detailOf is the job as the detail of an event, which has to be a JSON object: the text of a job is put into one.
@@ -89,6 +168,7 @@ func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []b
 			return s.document(map[string]string{"job_id": id})
 		}
 		fmt.Fprintln(s.out, id)
+		s.say("the event is on the bus; whether the job is accepted shows drover job %s", id)
 		return nil
 	}
 	line, err := s.follow(ctx, st, id, asked, before)

@@ -406,3 +406,39 @@ func TestWatchPrintsASnapshotEachSecondUntilItIsInterrupted(t *testing.T) {
 	require.Equal(t, "early", jobs[len(jobs)-1].(map[string]any)["job_id"], "what is under way is shown however old it is")
 	require.Contains(t, g.drover("watch").ok(), "j19")
 }
+
+func TestSubmitSaysThatItOnlyPutTheEvent(t *testing.T) {
+	g := newGround(t)
+	said := g.drover("submit", "-", "<", `{"job_id": "j", "labourer": "nobody"}`)
+	require.Equal(t, "j\n", said.ok())
+	require.Contains(t, said.err, "whether the job is accepted shows drover job j")
+	require.Empty(t, g.drover("--json", "submit", "-", "<", `{"job_id": "j", "labourer": "nobody"}`).err)
+}
+
+func TestSubmitCheckRefusesAtOnceWhatTheSchedulerWouldRefuse(t *testing.T) {
+	g := newGround(t)
+	g.openShop(time.Second, well)
+	g.stack.Parameters["MaxTasksPerJob"] = "2"
+	for job, words := range map[string][]string{
+		`{"labourer": "shp"}`:                                                               {"labourer", "shp", "did you mean"},
+		`{"labourer": "shop", "job_schema_name": "other"}`:                                  {"job_schema_name", "other"},
+		`{"labourer": "shop", "sections": [1, 2, 3], "isolate_sections": true}`:             {"3"},
+		`{"labourer": "shop", "sections": {"a": 1}, "isolate_sections": true, "period": 3}`: {"period"},
+	} {
+		g.drover("submit", "--check", "-", "<", job).fails(misuse, words...)
+	}
+	g.RunFor(time.Minute)
+	require.Empty(t, g.drover("--json", "jobs").lines(), "nothing was put on the bus")
+	g.drover("submit", "--check", "--wait", "-", "<", `{"labourer": "shop", "sections": [1, 2], "isolate_sections": true}`).ok()
+}
+
+func TestSubmitWarnsOfAQualifierThatNothingHasWired(t *testing.T) {
+	g := newGround(t)
+	g.functions.add("arn:aws:lambda:us-east-1:000000000000:function:resize:live", 30)
+	g.functions.add("arn:aws:lambda:us-east-1:000000000000:function:resize:7", 30)
+	g.drover("apply", "--wire", "-f", file(t, "resize.yaml", strings.ReplaceAll(resizer, ":live", ":7"))).ok()
+	said := g.drover("submit", "-", "<", `{"lambda_name": "arn:aws:lambda:us-east-1:000000000000:function:resize:live"}`)
+	said.ok()
+	require.Contains(t, said.err, "the job asks for arn:aws:lambda:us-east-1:000000000000:function:resize:live, which no apply --wire has wired")
+	require.NotContains(t, g.drover("submit", "-", "<", `{"lambda_name": "arn:aws:lambda:us-east-1:000000000000:function:resize:7"}`).err, "wired")
+}
