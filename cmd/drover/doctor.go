@@ -79,7 +79,7 @@ func (s *shell) examine(ctx context.Context) ([]check, error) {
 		return checks, nil // nothing else can be looked at
 	}
 	checks = append(checks, d.messages(ctx)...)
-	checks = append(checks, d.stream(ctx), s.jobsCheck(ctx, st))
+	checks = append(checks, d.stream(ctx), d.orphans(ctx), s.jobsCheck(ctx, st))
 	return append(checks, d.labourers(ctx)...), ctx.Err()
 }
 

@@ -23,8 +23,8 @@ func (d *doctor) labourers(ctx context.Context) []check {
 		return []check{unread("labourers", err, "dynamodb:Query", "", "they cannot be read: ")}
 	}
 	ids := slices.Sorted(maps.Keys(applied.Labourers))
-	found := make([][]check, len(ids))
-	g, ctx := errgroup.WithContext(ctx)
+	found, read := make([][]check, len(ids)), make([]labourer.Labourer, len(ids))
+	var g errgroup.Group
 	g.SetLimit(readers)
 	for i, id := range ids {
 		g.Go(func() error {
@@ -34,6 +34,7 @@ func (d *doctor) labourers(ctx context.Context) []check {
 				found[i] = []check{wrong(name, "apply it again with this version of drover", "%v", err)}
 				return nil
 			}
+			read[i] = l
 			found[i] = slices.Concat(d.target(ctx, name, l), d.healthMetrics(ctx, name, l), []check{d.work(ctx, name, l)})
 			return nil
 		})
@@ -42,7 +43,7 @@ func (d *doctor) labourers(ctx context.Context) []check {
 	if len(ids) == 0 {
 		return []check{fine("labourers", "none is applied")}
 	}
-	return slices.Concat(found...)
+	return append(slices.Concat(found...), d.room(ctx, read))
 }
 
 // work looks for tasks of a labourer that do not get on.

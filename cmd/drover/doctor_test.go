@@ -133,6 +133,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"a machine of another account": {func(g *ground) {
 			require.NoError(g.t, g.Apply(`labourers: {far: {target: {states: "arn:aws:states:us-east-1:111122223333:stateMachine:m"}}}`))
 		}, "labourer far: target", []string{"111122223333", "starts no machine of another account"}},
+		"workers that can take all there is": {func(g *ground) { g.functions.quota = 44 }, "concurrency", []string{"1 functions at once, the account 44", "OrchestratorConcurrency=10", "quota raised"}},
 		"a metric that never had a value": {func(g *ground) { g.measured("ignore") }, "labourer shop: metric m",
 			[]string{"no value in 63 days", "left out: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},
 		"a metric that never had a value and counts": {func(g *ground) { g.measured("bad") }, "labourer shop: metric m", []string{"no value in 63 days", "nothing is started"}},
@@ -367,4 +368,36 @@ func TestThatNobodyReadsAQueueIsFound(t *testing.T) {
 	g.account.queues[shopQueue]["ApproximateNumberOfMessagesNotVisible"] = "1"
 	require.Equal(t, done, g.drover("doctor").code, "one is being worked on")
 	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "its worker, until")
+}
+
+func TestTheDoctorLeavesConcurrencyAloneThatIsEnoughReservedOrNotTold(t *testing.T) {
+	g := healthy(t)
+	g.functions.quota = 45
+	require.Contains(t, g.drover("doctor").ok(), "workers may run 1 at once, the account 45")
+	g.functions.quota = 10
+	for _, c := range concurrencies {
+		g.stack.Parameters[c.parameter] = "5"
+	}
+	g.drover("doctor").ok()
+	g.functions.quota = 0
+	require.Contains(t, g.drover("doctor").ok(), "quota is not known")
+}
+
+func TestTheDoctorListsWhatDeletedStacksLeftBehind(t *testing.T) {
+	g := healthy(t)
+	g.account.parts["TasksTable"], g.account.parts["ArchiveBucket"] = "drover-TasksTable-NOW", "drover-archivebucket-now"
+	g.account.stacks = []string{"living"}
+	g.account.tables = []string{"drover-TasksTable-NOW", "drover-TasksTable-OLD", "old-ControlTable-1", "old-JobsTable-1", "old-TasksTable-1",
+		"living-ControlTable-1", "living-JobsTable-1", "living-TasksTable-1", "someone-JobsTable-1", "other"}
+	g.account.buckets = []string{"drover-archivebucket-now", "drover-archivebucket-old", "old-archivebucket-1", "living-archivebucket-1", "other"}
+	out := g.drover("doctor").ok()
+	for _, name := range []string{"drover-TasksTable-OLD", "old-ControlTable-1", "old-JobsTable-1", "old-TasksTable-1"} {
+		require.Contains(t, out, "aws dynamodb delete-table --table-name "+name)
+	}
+	for _, name := range []string{"drover-archivebucket-old", "old-archivebucket-1"} {
+		require.Contains(t, out, "aws s3 rb --force s3://"+name)
+	}
+	for _, name := range []string{"NOW", "-now", "living", "someone", "other"} {
+		require.NotContains(t, out, name)
+	}
 }

@@ -3,18 +3,23 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cloudformationtypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
 )
 
 // fakeFunction is a function as Lambda shows it.
@@ -131,11 +136,12 @@ func (f *fakeFunctions) ListEventSourceMappings(_ context.Context, in *awslambda
 
 // fakeAccount is the rest of what the doctor looks at. Queues and machines are by URL and ARN.
 type fakeAccount struct {
-	queues   map[string]map[string]string // attributes
-	machines map[string]sfntypes.StateMachineType
-	rules    map[string]eventbridgetypes.RuleState
-	parts    map[string]string            // physical ids by logical ones
-	tags     map[string]map[string]string // of queues by URL, of machines by ARN
+	queues                  map[string]map[string]string // attributes
+	machines                map[string]sfntypes.StateMachineType
+	rules                   map[string]eventbridgetypes.RuleState
+	stacks, tables, buckets []string
+	parts                   map[string]string            // physical ids by logical ones
+	tags                    map[string]map[string]string // of queues by URL, of machines by ARN
 }
 
 func newFakeAccount() *fakeAccount {
@@ -200,8 +206,24 @@ func (a *fakeAccount) DescribeRule(_ context.Context, in *awseventbridge.Describ
 	return &awseventbridge.DescribeRuleOutput{State: state}, nil
 }
 
-func (a *fakeAccount) DescribeStacks(context.Context, *awscloudformation.DescribeStacksInput, ...func(*awscloudformation.Options)) (*awscloudformation.DescribeStacksOutput, error) {
-	return nil, errors.New("the stack is known already")
+// DescribeStacks knows the stacks that live beside the one that is examined.
+func (a *fakeAccount) DescribeStacks(_ context.Context, in *awscloudformation.DescribeStacksInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DescribeStacksOutput, error) {
+	if slices.Contains(a.stacks, aws.ToString(in.StackName)) {
+		return &awscloudformation.DescribeStacksOutput{Stacks: []cloudformationtypes.Stack{{StackName: in.StackName}}}, nil
+	}
+	return nil, &smithy.GenericAPIError{Code: "ValidationError", Message: "Stack with id " + aws.ToString(in.StackName) + " does not exist"}
+}
+
+func (a *fakeAccount) ListTables(context.Context, *dynamodb.ListTablesInput, ...func(*dynamodb.Options)) (*dynamodb.ListTablesOutput, error) {
+	return &dynamodb.ListTablesOutput{TableNames: a.tables}, nil
+}
+
+func (a *fakeAccount) ListBuckets(context.Context, *awss3.ListBucketsInput, ...func(*awss3.Options)) (*awss3.ListBucketsOutput, error) {
+	out := &awss3.ListBucketsOutput{}
+	for _, name := range a.buckets {
+		out.Buckets = append(out.Buckets, s3types.Bucket{Name: &name})
+	}
+	return out, nil
 }
 
 func (a *fakeAccount) ListStackResources(context.Context, *awscloudformation.ListStackResourcesInput, ...func(*awscloudformation.Options)) (*awscloudformation.ListStackResourcesOutput, error) {

@@ -83,7 +83,7 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 		metrics:  cloudwatch.Source{API: g.CloudWatch},
 		archive:  s3.Bucket{API: g.S3, Name: memory.ArchiveBucket},
 
-		functions: g.functions, queues: g.account, rules: g.account, machines: g.account, formations: g.account,
+		functions: g.functions, queues: g.account, rules: g.account, machines: g.account, formations: g.account, listing: g.account, bins: g.account,
 	}, nil
 }
 

@@ -42,6 +42,8 @@ type stack struct {
 	rules      rules
 	machines   machines
 	formations cloudformation.API
+	listing    tables
+	bins       buckets
 }
 
 // needed are the outputs without which nothing can be done.
@@ -89,6 +91,8 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 		rules:      awseventbridge.NewFromConfig(cfg),
 		machines:   sfn.NewFromConfig(cfg),
 		formations: formations,
+		listing:    db,
+		bins:       s3.NewClient(cfg),
 	}
 	return s, nil
 }

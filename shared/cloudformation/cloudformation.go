@@ -38,6 +38,12 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("there is no stack %q in this account and region; name another one, or deploy it", e.Stack)
 }
 
+// IsMissing tells whether an error is a *MissingError.
+func IsMissing(err error) bool {
+	_, missing := errors.AsType[*MissingError](err)
+	return missing
+}
+
 // Describe reads a stack. A *MissingError: there is none of this name.
 func Describe(ctx context.Context, api API, name string) (Stack, error) {
 	out, err := api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
