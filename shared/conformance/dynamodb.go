@@ -20,8 +20,9 @@ import (
 )
 
 // RunDynamoDB tests the calls of DynamoDB themselves, as far as the stores stand on them: what AWS, a local AWS and memory must have in common.
-// The tables are those of [memory.StackTables] with this before their names.
-func RunDynamoDB(t *testing.T, before string, open func(*testing.T) dynamo.API) {
+// The tables are those of [memory.StackTables] with this before their names. Tests that are named in wrong are left out: of a backend that is
+// known to answer otherwise than AWS there.
+func RunDynamoDB(t *testing.T, before string, open func(*testing.T) dynamo.API, wrong ...string) {
 	for name, test := range map[string]func(*testing.T, database){
 		"an item is read as it was put":                                     itemAsPut,
 		"numbers are kept by their value":                                   itemNumbers,
@@ -47,9 +48,17 @@ func RunDynamoDB(t *testing.T, before string, open func(*testing.T) dynamo.API) 
 		"a query comes in pages by number and by size":                      queryPages,
 		"a query by an index has what is projected":                         queryIndex,
 		"a query's wrong conditions are refused":                            queryRefused,
+		"a query by an empty key is refused":                                queryEmptyKey,
+		"a query counts or reads what it selects":                           querySelects,
+		"a selection that does not go with its query is refused":            selectRefused,
+		"a response tells the capacity of the table and of its index":       capacityTold,
+		"a transaction tells which kind of capacity it took":                capacityOfTransactions,
 		"a projection reads parts of an item":                               projections,
 		"of many who raise a number at once all do":                         countRace,
 	} {
+		if slices.Contains(wrong, name) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, database{open(t), before, unique("partition")})
@@ -599,6 +608,7 @@ func queryPages(t *testing.T, d database) {
 				out, err := d.Query(t.Context(), in)
 				require.NoError(t, err)
 				pages++
+				require.LessOrEqual(t, len(out.Items), 5, "a page is 1 MB or less")
 				for _, it := range out.Items {
 					got = append(got, name(it))
 				}
@@ -659,11 +669,101 @@ func queryRefused(t *testing.T, d database) {
 	in = d.query(" AND #item BETWEEN :high AND :low", attributes{":high": text("b"), ":low": text("a")})
 	_, err = d.Query(t.Context(), in)
 	invalid(t, err, "bounds the wrong way round")
-	in = d.query("", attributes{})
+}
+
+func queryEmptyKey(t *testing.T, d database) {
+	in := d.query("", attributes{})
 	in.KeyConditionExpression, in.ExpressionAttributeNames = aws.String("labourer = :nobody"), nil
 	in.ExpressionAttributeValues = attributes{":nobody": text("")}
-	_, err = d.Query(t.Context(), in)
-	invalid(t, err, "an empty hash key")
+
+	_, err := d.Query(t.Context(), in)
+
+	invalid(t, err)
+}
+
+func querySelects(t *testing.T, d database) {
+	d.put(t, "a", attributes{"n": number(1)})
+	d.put(t, "b", attributes{"n": number(2)})
+
+	in := d.query("", attributes{})
+	in.Select = types.SelectCount
+	out, err := d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.EqualValues(t, []int32{2, 2}, []int32{out.Count, out.ScannedCount})
+	require.Empty(t, out.Items)
+	in.Select = types.SelectAllAttributes
+	out, err = d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.Len(t, out.Items, 2)
+
+	in.Select, in.ProjectionExpression = types.SelectSpecificAttributes, aws.String("n")
+	out, err = d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.Equal(t, attributes{"n": number(1)}, out.Items[0])
+}
+
+func selectRefused(t *testing.T, d database) {
+	in := d.query("", attributes{})
+	for _, wrong := range []types.Select{"EVERYTHING", types.SelectSpecificAttributes, types.SelectAllProjectedAttributes} {
+		in.Select = wrong
+		_, err := d.Query(t.Context(), in)
+		invalid(t, err, wrong)
+	}
+	in.ProjectionExpression = aws.String("n")
+	for _, wrong := range []types.Select{types.SelectCount, types.SelectAllAttributes} {
+		in.Select = wrong
+		_, err := d.Query(t.Context(), in)
+		invalid(t, err, wrong)
+	}
+	byMonth := &dynamodb.QueryInput{TableName: d.jobs(), IndexName: aws.String("by_month"), KeyConditionExpression: aws.String("#m = :m"),
+		ExpressionAttributeNames: map[string]string{"#m": "month"}, ExpressionAttributeValues: attributes{":m": text(d.partition)},
+		Select: types.SelectAllAttributes}
+	_, err := d.Query(t.Context(), byMonth)
+	invalid(t, err, "the index has not all attributes")
+	byMonth.Select = types.SelectAllProjectedAttributes
+	_, err = d.Query(t.Context(), byMonth)
+	require.NoError(t, err)
+}
+
+// ---- capacity
+
+func capacityTold(t *testing.T, d database) {
+	job := attributes{"job_id": text(d.partition), "item": text("job"), "month": text(d.partition), "submitted_at": number(1),
+		"labourer": text("l"), "note": text(strings.Repeat("x", 2<<10))}
+	put, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: d.jobs(), Item: job, ReturnConsumedCapacity: types.ReturnConsumedCapacityIndexes})
+	require.NoError(t, err)
+	require.Equal(t, 4., aws.ToFloat64(put.ConsumedCapacity.CapacityUnits), "three of the table and one of the index")
+	require.Equal(t, 3., aws.ToFloat64(put.ConsumedCapacity.Table.CapacityUnits))
+	require.Equal(t, 1., aws.ToFloat64(put.ConsumedCapacity.GlobalSecondaryIndexes["by_month"].CapacityUnits))
+
+	in := &dynamodb.QueryInput{TableName: d.jobs(), IndexName: aws.String("by_month"), KeyConditionExpression: aws.String("#m = :m"),
+		ExpressionAttributeNames: map[string]string{"#m": "month"}, ExpressionAttributeValues: attributes{":m": text(d.partition)},
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal}
+	out, err := d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.Equal(t, *d.jobs(), aws.ToString(out.ConsumedCapacity.TableName))
+	require.Equal(t, 0.5, aws.ToFloat64(out.ConsumedCapacity.CapacityUnits))
+	require.Nil(t, out.ConsumedCapacity.Table, "parts were not asked for")
+	in.ReturnConsumedCapacity = types.ReturnConsumedCapacityNone
+	out, err = d.Query(t.Context(), in)
+	require.NoError(t, err)
+	require.Nil(t, out.ConsumedCapacity)
+}
+
+func capacityOfTransactions(t *testing.T, d database) {
+	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{d.putting("a", nil, ""), d.putting("b", nil, "")},
+		ClientRequestToken: aws.String(unique("t")), ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal}
+	out, err := d.TransactWriteItems(t.Context(), in)
+	require.NoError(t, err)
+	require.Len(t, out.ConsumedCapacity, 1)
+	require.Equal(t, 4., aws.ToFloat64(out.ConsumedCapacity[0].WriteCapacityUnits))
+	require.Nil(t, out.ConsumedCapacity[0].ReadCapacityUnits)
+
+	again, err := d.TransactWriteItems(t.Context(), in)
+
+	require.NoError(t, err)
+	require.Equal(t, 4., aws.ToFloat64(again.ConsumedCapacity[0].ReadCapacityUnits), "the same again only reads")
+	require.Nil(t, again.ConsumedCapacity[0].WriteCapacityUnits)
 }
 
 func projections(t *testing.T, d database) {

@@ -69,7 +69,7 @@ func (d *DynamoDB) batchWriteItem(in *dynamodb.BatchWriteItemInput) (*dynamodb.B
 	for name := range in.RequestItems {
 		d.spend("BatchWriteItem", tableName(&name), "", Cost{Calls: 1})
 	}
-	spent := map[string]float64{}
+	spent := map[string]charge{}
 	for _, w := range all {
 		if d.Unprocessed != nil && d.Unprocessed(w.table.name, w.key) {
 			out.UnprocessedItems[w.table.name] = append(out.UnprocessedItems[w.table.name], w.request)
@@ -79,8 +79,7 @@ func (d *DynamoDB) batchWriteItem(in *dynamodb.BatchWriteItemInput) (*dynamodb.B
 		if err != nil {
 			return nil, err
 		}
-		d.writeCost("BatchWriteItem", w.table, before, after, 1, true)
-		spent[w.table.name] += units(max(Size(before), Size(after)), writeUnit)
+		spent[w.table.name] = spent[w.table.name].plus(d.writeCost("BatchWriteItem", w.table, before, after, 1, true))
 		d.store(w.table, w.key, after, nil)
 	}
 	out.ConsumedCapacity = consumedByAll(in.ReturnConsumedCapacity, spent)
@@ -92,10 +91,10 @@ func (w write) place() string {
 	return w.table.name + "\x00" + text(w.key[w.table.hash]) + "\x00" + text(w.key[w.table.rangeKey])
 }
 
-func consumedByAll(asked types.ReturnConsumedCapacity, spent map[string]float64) []types.ConsumedCapacity {
+func consumedByAll(asked types.ReturnConsumedCapacity, spent map[string]charge) []types.ConsumedCapacity {
 	var out []types.ConsumedCapacity
 	for _, name := range slices.Sorted(maps.Keys(spent)) {
-		if c := consumed(asked, name, spent[name]); c != nil {
+		if c := spent[name].consumed(asked, name); c != nil {
 			out = append(out, *c)
 		}
 	}
@@ -149,13 +148,13 @@ func (d *DynamoDB) batchGetItem(in *dynamodb.BatchGetItemInput) (*dynamodb.Batch
 		return nil, invalid("Too many items requested for the BatchGetItem call")
 	}
 	out := &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{}, UnprocessedKeys: map[string]types.KeysAndAttributes{}}
-	spent := map[string]float64{}
+	spent := map[string]charge{}
 	bytes := 0
 	for _, r := range all {
 		name := r.table.name
 		if _, begun := spent[name]; !begun {
 			d.spend("BatchGetItem", name, "", Cost{Calls: 1})
-			spent[name], out.Responses[name] = 0, []map[string]types.AttributeValue{}
+			spent[name], out.Responses[name] = charge{}, []map[string]types.AttributeValue{}
 		}
 		if bytes > mostBatchBytes || d.Unprocessed != nil && d.Unprocessed(name, r.key) {
 			left := in.RequestItems[name]
@@ -164,7 +163,7 @@ func (d *DynamoDB) batchGetItem(in *dynamodb.BatchGetItemInput) (*dynamodb.Batch
 			continue
 		}
 		it, cost := d.read("BatchGetItem", r.table, r.key, r.strong)
-		spent[name] += cost
+		spent[name] = spent[name].plus(charge{table: cost})
 		if it == nil {
 			continue
 		}

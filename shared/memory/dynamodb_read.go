@@ -3,7 +3,6 @@ package memory
 import (
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -74,10 +73,11 @@ func (d *DynamoDB) getItem(in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, 
 	if it != nil && projection != nil {
 		it = projection.Of(it)
 	}
-	return &dynamodb.GetItemOutput{Item: it, ConsumedCapacity: consumed(in.ReturnConsumedCapacity, t.name, cost)}, nil
+	return &dynamodb.GetItemOutput{Item: it, ConsumedCapacity: charge{table: cost}.consumed(in.ReturnConsumedCapacity, t.name)}, nil
 }
 
-// pageBytes is how much a page of a query reads.
+// pageBytes bounds what a page of a query reads: "1 MB in size (or less)".
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
 const pageBytes = 1 << 20
 
 // of is an item as the index has it; nil when it is not in the index.
@@ -182,10 +182,33 @@ func (d *DynamoDB) asked(in *dynamodb.QueryInput) (asked, error) {
 	if q.projection, err = d.projection(in.ProjectionExpression, scope); err != nil {
 		return q, err
 	}
+	if err := q.selects(in.Select); err != nil {
+		return q, err
+	}
 	if in.Limit != nil && *in.Limit < 1 {
 		return q, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *in.Limit)
 	}
 	return q, refusedAs("", scope.Unused(true))
+}
+
+// selects refuses a Select that does not go with the rest of the query. None given is right with everything.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Query.html#DDB-Query-request-Select
+func (q asked) selects(what types.Select) error {
+	switch {
+	case what == "":
+	case !slices.Contains(what.Values(), what):
+		return invalid("1 validation error detected: Value '%s' at 'select' failed to satisfy constraint: Member must satisfy enum value set: %v", what, what.Values())
+	case what == types.SelectSpecificAttributes && q.projection == nil:
+		return invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+	case what != types.SelectSpecificAttributes && q.projection != nil:
+		return invalid("Cannot specify the ProjectionExpression when choosing to get %s", what)
+	case what == types.SelectAllProjectedAttributes && q.index == nil:
+		return invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+	case what == types.SelectAllAttributes && q.index != nil && !q.index.everything:
+		return invalid("One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary index %s "+
+			"because its projection type is not ALL", q.index.name)
+	}
+	return nil
 }
 
 // line is the items that a query is about, in its order, as it sees them.
@@ -274,10 +297,18 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 	if in.Limit != nil {
 		most = int(*in.Limit)
 	}
-	out := &dynamodb.QueryOutput{Items: []map[string]types.AttributeValue{}}
+	out := &dynamodb.QueryOutput{}
+	if in.Select != types.SelectCount {
+		out.Items = []map[string]types.AttributeValue{}
+	}
 	bytes := 0
-	for _, it := range line {
-		bytes += Size(it)
+	for i, it := range line {
+		if size := Size(it); bytes+size > pageBytes {
+			out.LastEvaluatedKey = q.place(line[i-1]) // an item is smaller than a page
+			break
+		} else {
+			bytes += size
+		}
 		out.ScannedCount++
 		if q.filter == nil || q.filter.Holds(it) {
 			out.Count++
@@ -289,17 +320,18 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 				out.Items = append(out.Items, expression.CloneItem(it))
 			}
 		}
-		if bytes > pageBytes || int(out.ScannedCount) == most {
+		if int(out.ScannedCount) == most {
 			out.LastEvaluatedKey = q.place(it)
 			break
 		}
 	}
-	name := ""
+	cost := readUnits(bytes, q.strong)
+	name, spent := "", charge{table: cost}
 	if q.index != nil {
 		name = q.index.name
+		spent = charge{indexes: map[string]float64{name: cost}}
 	}
-	cost := readUnits(bytes, q.strong)
 	d.spend("Query", q.table.name, name, Cost{Calls: 1, ReadUnits: cost})
-	out.ConsumedCapacity = consumed(in.ReturnConsumedCapacity, strings.TrimSuffix(q.table.name+"/"+name, "/"), cost)
+	out.ConsumedCapacity = spent.consumed(in.ReturnConsumedCapacity, q.table.name)
 	return out, nil
 }

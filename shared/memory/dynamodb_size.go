@@ -115,11 +115,52 @@ const (
 	readUnit  = 4 << 10
 )
 
-// writeCost is what a write costs, that goes through or not, in the table and in each index that it changes.
-func (d *DynamoDB) writeCost(operation string, t *table, before, after Item, factor float64, done bool) {
-	d.spend(operation, t.name, "", Cost{WriteUnits: factor * units(max(Size(before), Size(after)), writeUnit)})
+// charge is the units that a request consumes in one table: in the table itself, and in each of its indexes that it touches.
+type charge struct {
+	table   float64
+	indexes map[string]float64
+}
+
+func (c charge) plus(o charge) charge {
+	sum := charge{c.table + o.table, maps.Clone(c.indexes)}
+	for name, units := range o.indexes {
+		if sum.indexes == nil {
+			sum.indexes = map[string]float64{}
+		}
+		sum.indexes[name] += units
+	}
+	return sum
+}
+
+// consumed returns what a response says of a charge: nothing, the sum, or with INDEXES also its parts.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ConsumedCapacity.html
+func (c charge) consumed(asked types.ReturnConsumedCapacity, table string) *types.ConsumedCapacity {
+	if asked == "" || asked == types.ReturnConsumedCapacityNone {
+		return nil
+	}
+	total := c.table
+	for _, units := range c.indexes {
+		total += units
+	}
+	out := &types.ConsumedCapacity{TableName: &table, CapacityUnits: &total}
+	if asked == types.ReturnConsumedCapacityIndexes {
+		out.Table = &types.Capacity{CapacityUnits: &c.table}
+		for name, units := range c.indexes {
+			if out.GlobalSecondaryIndexes == nil {
+				out.GlobalSecondaryIndexes = map[string]types.Capacity{}
+			}
+			out.GlobalSecondaryIndexes[name] = types.Capacity{CapacityUnits: &units}
+		}
+	}
+	return out
+}
+
+// writeCost charges a write that goes through or not, in the table and, where it is done, in each index that it changes.
+func (d *DynamoDB) writeCost(operation string, t *table, before, after Item, factor float64, done bool) charge {
+	all := charge{table: factor * units(max(Size(before), Size(after)), writeUnit)}
+	d.spend(operation, t.name, "", Cost{WriteUnits: all.table})
 	if !done {
-		return
+		return all
 	}
 	for _, i := range t.indexes {
 		was, is := i.of(t, before), i.of(t, after)
@@ -137,6 +178,8 @@ func (d *DynamoDB) writeCost(operation string, t *table, before, after Item, fac
 		}
 		if cost > 0 {
 			d.spend(operation, t.name, i.name, Cost{WriteUnits: factor * cost})
+			all = all.plus(charge{indexes: map[string]float64{i.name: factor * cost}})
 		}
 	}
+	return all
 }

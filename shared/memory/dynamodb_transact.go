@@ -77,14 +77,13 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 			cancelled = true
 		}
 	}
-	spent := map[string]float64{}
+	spent := map[string]charge{}
 	for i, w := range writes {
 		if _, begun := spent[w.table.name]; !begun {
 			d.spend("TransactWriteItems", w.table.name, "", Cost{Calls: 1})
 		}
 		// A transaction writes twice, once to prepare and once to commit; one that is cancelled is charged as well.
-		d.writeCost("TransactWriteItems", w.table, befores[i], afters[i], 2, !cancelled)
-		spent[w.table.name] += 2 * units(max(Size(befores[i]), Size(afters[i])), writeUnit)
+		spent[w.table.name] = spent[w.table.name].plus(d.writeCost("TransactWriteItems", w.table, befores[i], afters[i], 2, !cancelled))
 	}
 	if cancelled {
 		codes := make([]string, len(reasons))
@@ -102,7 +101,26 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 	if token != "" {
 		d.tokens[token] = done{in.TransactItems, d.now()}
 	}
-	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: consumedByAll(in.ReturnConsumedCapacity, spent)}, nil
+	all := consumedByAll(in.ReturnConsumedCapacity, spent)
+	split(all, func(c *types.Capacity) { c.WriteCapacityUnits = c.CapacityUnits })
+	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: all}, nil
+}
+
+// split has responses to transactions say which kind their units are of, as other responses do not.
+func split(all []types.ConsumedCapacity, kind func(*types.Capacity)) {
+	for i := range all {
+		c := &all[i]
+		sum := types.Capacity{CapacityUnits: c.CapacityUnits}
+		kind(&sum)
+		c.ReadCapacityUnits, c.WriteCapacityUnits = sum.ReadCapacityUnits, sum.WriteCapacityUnits
+		if c.Table != nil {
+			kind(c.Table)
+		}
+		for name, index := range c.GlobalSecondaryIndexes {
+			kind(&index)
+			c.GlobalSecondaryIndexes[name] = index
+		}
+	}
 }
 
 // again answers a transaction that went through before, under the same token: it is charged as a read.
@@ -111,16 +129,18 @@ func (d *DynamoDB) again(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Transa
 	if err != nil {
 		return nil, err
 	}
-	spent := map[string]float64{}
+	spent := map[string]charge{}
 	for _, w := range writes {
 		if _, begun := spent[w.table.name]; !begun {
 			d.spend("TransactWriteItems", w.table.name, "", Cost{Calls: 1})
 		}
 		cost := 2 * units(Size(w.table.item(w.key)), readUnit)
-		spent[w.table.name] += cost
+		spent[w.table.name] = spent[w.table.name].plus(charge{table: cost})
 		d.spend("TransactWriteItems", w.table.name, "", Cost{ReadUnits: cost})
 	}
-	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: consumedByAll(in.ReturnConsumedCapacity, spent)}, nil
+	all := consumedByAll(in.ReturnConsumedCapacity, spent)
+	split(all, func(c *types.Capacity) { c.ReadCapacityUnits = c.CapacityUnits })
+	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: all}, nil
 }
 
 func missing(parameter string, number int) error {

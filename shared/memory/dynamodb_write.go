@@ -139,30 +139,23 @@ func (w write) updated(before Item) (Item, error) {
 	return after, w.table.checkItem(after)
 }
 
-// run carries out a single write, and is the item before and after it.
-func (d *DynamoDB) run(operation string, w write) (before, after Item, err error) {
+// run carries out a single write, and returns the item before and after it, and the units that it consumed.
+func (d *DynamoDB) run(operation string, w write) (before, after Item, spent charge, err error) {
 	before, after, holds, err := w.outcome()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, charge{}, err
 	}
 	d.spend(operation, w.table.name, "", Cost{Calls: 1})
-	d.writeCost(operation, w.table, before, after, 1, holds)
+	spent = d.writeCost(operation, w.table, before, after, 1, holds)
 	if !holds {
 		refused := &types.ConditionalCheckFailedException{Message: aws.String("The conditional request failed")}
 		if w.shows == types.ReturnValuesOnConditionCheckFailureAllOld {
 			refused.Item = expression.CloneItem(before)
 		}
-		return nil, nil, refused
+		return nil, nil, charge{}, refused
 	}
 	d.store(w.table, w.key, after, nil)
-	return before, after, nil
-}
-
-func consumed(asked types.ReturnConsumedCapacity, table string, units float64) *types.ConsumedCapacity {
-	if asked == "" || asked == types.ReturnConsumedCapacityNone {
-		return nil
-	}
-	return &types.ConsumedCapacity{TableName: &table, CapacityUnits: &units}
+	return before, after, spent, nil
 }
 
 func onlyOld(asked types.ReturnValue) error {
@@ -186,11 +179,11 @@ func (d *DynamoDB) putItem(in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, 
 	if err != nil {
 		return nil, err
 	}
-	before, after, err := d.run("PutItem", w)
+	before, _, spent, err := d.run("PutItem", w)
 	if err != nil {
 		return nil, err
 	}
-	out := &dynamodb.PutItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(max(Size(before), Size(after)), writeUnit))}
+	out := &dynamodb.PutItemOutput{ConsumedCapacity: spent.consumed(in.ReturnConsumedCapacity, w.table.name)}
 	if in.ReturnValues == types.ReturnValueAllOld {
 		out.Attributes = expression.CloneItem(before)
 	}
@@ -211,11 +204,11 @@ func (d *DynamoDB) deleteItem(in *dynamodb.DeleteItemInput) (*dynamodb.DeleteIte
 	if err != nil {
 		return nil, err
 	}
-	before, _, err := d.run("DeleteItem", w)
+	before, _, spent, err := d.run("DeleteItem", w)
 	if err != nil {
 		return nil, err
 	}
-	out := &dynamodb.DeleteItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(Size(before), writeUnit))}
+	out := &dynamodb.DeleteItemOutput{ConsumedCapacity: spent.consumed(in.ReturnConsumedCapacity, w.table.name)}
 	if in.ReturnValues == types.ReturnValueAllOld {
 		out.Attributes = expression.CloneItem(before)
 	}
@@ -234,12 +227,12 @@ func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateIte
 	if err != nil {
 		return nil, err
 	}
-	before, after, err := d.run("UpdateItem", w)
+	before, after, spent, err := d.run("UpdateItem", w)
 	if err != nil {
 		return nil, err
 	}
 	out := &dynamodb.UpdateItemOutput{
-		ConsumedCapacity: consumed(in.ReturnConsumedCapacity, w.table.name, units(max(Size(before), Size(after)), writeUnit))}
+		ConsumedCapacity: spent.consumed(in.ReturnConsumedCapacity, w.table.name)}
 	switch in.ReturnValues {
 	case types.ReturnValueAllOld:
 		out.Attributes = expression.CloneItem(before)

@@ -28,6 +28,8 @@ type Options struct {
 	Tamper func(memory.Clients) memory.Clients
 	// Rewire changes the services themselves.
 	Rewire func(*memory.Services)
+	// Asked is told of each call of DynamoDB, before it is carried out.
+	Asked func(memory.Request)
 	// Trace keeps all steps; the last ones come with a violation anyway when it is shrunk.
 	Trace bool
 }
@@ -120,6 +122,12 @@ func simulate(p plan, o Options) Report {
 			}
 			r.count(StaleRead)
 			return between(stale, 0, memory.MostStale)
+		}
+	}
+	if o.Asked != nil {
+		stack.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+			o.Asked(r)
+			return nil
 		}
 	}
 	stack.DynamoDB.Unprocessed = func(string, memory.Item) bool { return r.partial() }
