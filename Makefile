@@ -16,7 +16,7 @@ export ARCH PYTHON
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 # The tools that need Python: the local AWS, the AWS CLI, cfn-lint. A fraction of a second when they are there.
 VENV := .local/venv
@@ -73,6 +73,11 @@ TEST_ENV = $(if $(filter 1,$(DROVER_TEST_AWS)),,$(NO_AWS)) PATH="$(CURDIR)/$(VEN
 test: build ## all tests, also the whole on a local AWS of its own (TESTFLAGS="-race -run Name")
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
+
+# AT_HAND=1 installs nothing: .ci/run asks those that are there. docs/referees.md says what each is asked.
+.PHONY: referees
+referees: ## implementations that others wrote judge the in-memory DynamoDB, the event patterns, the state machines; installs each once
+	@localstack/referees $(if $(AT_HAND),--at-hand)
 
 .PHONY: bench
 bench: python build ## the benchmarks (BENCH=pattern), also a million tasks on a local AWS (or DROVER_BENCH_TASKS=n)

@@ -95,12 +95,22 @@ func (e *EventBridge) Put(bus, source, detailType string, detail []byte) (id, wh
 	e.put++
 	one := event.Envelope{ID: fmt.Sprintf("event-%06d", e.put), Source: source, DetailType: detailType, Time: e.world.Now().Truncate(time.Second), Detail: detail}
 	e.told = append(e.told, one)
-	rules := e.rules
 	e.mu.Unlock()
-	for _, r := range rules {
-		if r.Bus == bus && r.Takes(one) {
-			e.world.send(0, Delivery, r.Name+" "+detailType+" "+string(detail), func() { r.Target(one) })
-		}
+	for _, r := range e.Takers(bus, one) {
+		e.world.send(0, Delivery, r.Name+" "+detailType+" "+string(detail), func() { r.Target(one) })
 	}
 	return one.ID, ""
+}
+
+// Takers returns the rules of a bus that take an event.
+func (e *EventBridge) Takers(bus string, one event.Envelope) []Rule {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []Rule
+	for _, r := range e.rules {
+		if r.Bus == bus && r.Takes(one) {
+			out = append(out, r)
+		}
+	}
+	return out
 }

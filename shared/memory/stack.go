@@ -131,8 +131,9 @@ func (s *Stack) rules() {
 	s.EventBridge.AddRule(Rule{Name: "tasks due", Bus: BusName, Takes: ofType("TasksDue"), Target: func(e event.Envelope) { s.Orchestrate(e.Detail) }})
 	const changed = "Step Functions Execution Status Change"
 	s.EventBridge.AddRule(Rule{Name: "worker machines", Target: queue(CompletionsQueue), Takes: func(e event.Envelope) bool {
-		var detail struct{ Name string }
-		return e.Source == "aws.states" && e.DetailType == changed && json.Unmarshal(e.Detail, &detail) == nil && strings.HasPrefix(detail.Name, "drover-")
+		var detail struct{ Name, Status string }
+		return e.Source == "aws.states" && e.DetailType == changed && json.Unmarshal(e.Detail, &detail) == nil && strings.HasPrefix(detail.Name, "drover-") &&
+			slices.Contains([]string{"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}, detail.Status)
 	}})
 	s.StepFunctions.Changed = func(detail []byte) { s.EventBridge.Put("", "aws.states", changed, detail) }
 }

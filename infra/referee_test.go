@@ -1,0 +1,167 @@
+//go:build referees
+
+package infra_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// ruled is an event that a pattern of the template may take or not.
+type ruled struct {
+	name    string
+	pattern any
+	event   any
+	takes   bool // what our own matching says
+}
+
+// The rules of the template, read by the library that AWS matches with, take the events that memory's rules take, and no others: every fact of
+// ours, every command, and forgeries of them.
+func TestRefereeEventRulerTakesWhatMemoryTakes(t *testing.T) {
+	s := read(t)
+	stack, err := memory.NewStack(memory.Start, rand.New(rand.NewPCG(1, 2)).Float64)
+	require.NoError(t, err)
+	rules := []struct{ id, name, bus string }{
+		{"CommandsRule", "commands", memory.BusName}, {"TasksDueRule", "tasks due", memory.BusName}, {"WorkerStateMachinesRule", "worker machines", ""}}
+
+	var asked []ruled
+	taken := map[string]int{}
+	for _, whole := range envelopes(t) {
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		one, err := event.Read(text)
+		if err != nil {
+			continue // nothing that EventBridge would deliver
+		}
+		for _, rule := range rules {
+			q := ruled{name: rule.id + " " + string(text), pattern: at[object](s.resources[rule.id], "Properties")["EventPattern"], event: whole}
+			for _, taker := range stack.EventBridge.Takers(rule.bus, one) {
+				if taker.Name == rule.name {
+					q.takes = true
+					taken[rule.id]++
+				}
+			}
+			asked = append(asked, q)
+		}
+	}
+	for _, rule := range rules {
+		require.Positive(t, taken[rule.id], "no event is for %s", rule.id)
+	}
+	requireRuled(t, asked)
+}
+
+// The stream's filter passes every write that ends an attempt, and neither one that opens a task nor an item's leaving.
+func TestRefereeEventRulerPassesTheEndsOfAttempts(t *testing.T) {
+	s := read(t)
+	filters := at[[]any](s.resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties", "FilterCriteria", "Filters")
+	require.Len(t, filters, 1)
+	var pattern any
+	require.NoError(t, json.Unmarshal([]byte(at[string](filters[0], "Pattern")), &pattern))
+	var asked []ruled
+	for _, status := range []task.Status{task.Open, task.Completed, task.Failed, task.Expired, task.Dead, task.Cancelled, "Completed", "running"} {
+		known := status == task.Completed || status == task.Failed || status == task.Expired || status == task.Dead || status == task.Cancelled
+		for _, name := range []string{"INSERT", "MODIFY", "REMOVE"} {
+			image := object{"segment": object{"S": "s"}, "n": object{"N": "0"}, "labourer": object{"S": "l"}, "job": object{"S": "j"}}
+			if status != task.Open {
+				image["status"] = object{"S": string(status)}
+			}
+			change := object{"Keys": object{"segment": object{"S": "s"}, "n": object{"N": "0"}}, "SequenceNumber": "1", "StreamViewType": "NEW_IMAGE"}
+			if name != "REMOVE" {
+				change["NewImage"] = image
+			}
+			asked = append(asked, ruled{name: name + " " + string(status), pattern: pattern,
+				event: object{"eventID": "1", "eventName": name, "eventSource": "aws:dynamodb", "dynamodb": change}, takes: known && name != "REMOVE"})
+		}
+	}
+	requireRuled(t, asked)
+}
+
+// envelopes are the facts of the golden files, the commands, the status events of Step Functions, and forgeries of each.
+func envelopes(t *testing.T) []object {
+	t.Helper()
+	var out []object
+	files, err := filepath.Glob("../shared/event/testdata/facts/*.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	envelope := func(source, detailType string, detail any) object {
+		return object{"version": "0", "id": "e-1", "source": source, "detail-type": detailType, "account": "111122223333", "region": "eu-west-1",
+			"time": "2026-11-22T10:00:00Z", "resources": []any{}, "detail": detail}
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var detail any
+		require.NoError(t, json.Unmarshal(text, &detail), file)
+		kind, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".json"), "-")
+		out = append(out, envelope(event.Source, kind, detail))
+	}
+	job := object{"job_id": "j", "labourer": "l"}
+	for _, kind := range []string{"SubmitJob", "CancelJob", "ReplayTasks", "TasksDue", "ContinueJob", "submitjob", "SUBMITJOB", "SubmitJob ", " SubmitJob", "SubmitJobs", ""} {
+		for _, source := range []string{"drover", "shop", "aws.states"} {
+			out = append(out, envelope(source, kind, job))
+		}
+	}
+	const changed = "Step Functions Execution Status Change"
+	status := func(more object) object {
+		detail := object{"executionArn": "arn:aws:states:eu-west-1:111122223333:execution:import:drover-1", "name": "drover-1", "status": "SUCCEEDED",
+			"stateMachineArn": "arn:aws:states:eu-west-1:111122223333:stateMachine:import", "input": "{}", "output": "{}"}
+		for name, value := range more {
+			if detail[name] = value; value == nil {
+				delete(detail, name)
+			}
+		}
+		return envelope("aws.states", changed, detail)
+	}
+	for _, name := range []any{"drover-1", "drover-", "drover", "Drover-1", "xdrover-1", "", nil, 5, []any{"other"}, object{"prefix": "drover-"}} {
+		out = append(out, status(object{"name": name}))
+	}
+	for _, state := range []any{"RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE", "succeeded", "", nil, 1} {
+		out = append(out, status(object{"status": state}))
+	}
+	forged := status(nil)
+	forged["source"] = "aws.state"
+	other := status(nil)
+	other["detail-type"] = changed + "d"
+	return append(out, forged, other)
+}
+
+// requireRuled asks event-ruler of each.
+func requireRuled(t *testing.T, asked []ruled) {
+	t.Helper()
+	folder := os.Getenv("DROVER_REFEREES")
+	require.NotEmpty(t, folder, "DROVER_REFEREES names no folder: make referees sets it")
+	var in, out, said bytes.Buffer
+	for _, one := range asked {
+		line, err := json.Marshal(object{"pattern": one.pattern, "event": one.event})
+		require.NoError(t, err)
+		in.Write(append(line, '\n'))
+	}
+	began := time.Now()
+	java := exec.CommandContext(t.Context(), "java", "-cp", filepath.Join(folder, "event-ruler-2.1.0", "*"), "testdata/referee/Patterns.java")
+	java.Stdin, java.Stdout, java.Stderr = &in, &out, &said
+	require.NoError(t, java.Run(), "%s", said.String())
+	verdicts := strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.Len(t, verdicts, len(asked))
+	for i, one := range asked {
+		want := "false"
+		if one.takes {
+			want = "true"
+		}
+		assert.Equal(t, want, verdicts[i], "what event-ruler says of %s", one.name)
+	}
+	t.Logf("%d questions in %s", len(asked), time.Since(began).Round(time.Millisecond))
+}
