@@ -131,7 +131,9 @@ func TestMetricsAreAnsweredInDatapointsOfTheirPeriod(t *testing.T) {
 		Metrics: []ecology.Operand{{ID: "cpu", Query: query("Average")}, {ID: "connections", Query: connections}}}
 	queries["wrong"] = ecology.Query{Expression: "cpu + unknown", Period: time.Minute, Metrics: []ecology.Operand{{ID: "cpu", Query: query("Average")}}}
 
-	readings, err := metrics.Source{API: api}.Ask(t.Context(), queries, now)
+	over := now.Truncate(time.Minute).Add(time.Minute) // a sum counts once its period is over
+
+	readings, err := metrics.Source{API: api}.Ask(t.Context(), queries, over)
 
 	require.NoError(t, err)
 	for name, want := range map[string]float64{"Average": 15, "Sum": 30, "Minimum": 10, "Maximum": 20, "SampleCount": 2, "p50": 10, "p100": 20, "math": 7.25} {
