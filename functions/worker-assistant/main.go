@@ -34,6 +34,7 @@ func main() {
 	service := assistant.Service{
 		Tasks:     dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention},
 		Control:   dynamo.Control{API: db, Table: env.Control},
+		Registry:  dynamo.Registry{API: db, Table: env.Control},
 		Bus:       eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
 		Alarm:     stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff},
 		Graveyard: sqs.Graveyard{API: awssqs.NewFromConfig(cfg), URL: env.CompletionsDead},

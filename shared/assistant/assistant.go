@@ -17,6 +17,7 @@ import (
 
 	"github.com/drover-run/drover/shared/completion"
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
@@ -35,6 +36,11 @@ type Control interface {
 	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
 	Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+}
+
+// Registry is the labourers as they are applied.
+type Registry interface {
+	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
 }
 
 // Bus is where facts are told.
@@ -56,6 +62,7 @@ type Graveyard interface {
 type Service struct {
 	Tasks     Tasks
 	Control   Control
+	Registry  Registry
 	Bus       Bus
 	Alarm     Alarm
 	Graveyard Graveyard
@@ -69,6 +76,7 @@ type Message struct{ ID, Body string }
 type Summary struct {
 	Completed, Failed, Heard, NeverStarted int
 	Repeated, Stale, Unknown               int // changed nothing
+	Foreign                                int // told by executions of a state machine that is not the labourer's; changed nothing
 	Ignored, Buried                        int
 	Errors                                 []string
 }
@@ -172,6 +180,7 @@ func (b *batch) close(ctx context.Context) {
 		return
 	}
 	places := b.places(ctx, tasks)
+	targets := b.targets(ctx, tasks)
 
 	// The reports of one task one after the other, tasks side by side.
 	byTask := map[task.ID][]report{}
@@ -180,6 +189,17 @@ func (b *batch) close(ctx context.Context) {
 		if !found {
 			b.Unknown++
 			continue
+		}
+		if r.Machine != "" {
+			target := targets[t.Labourer]
+			if target.err != nil {
+				b.fail(target.err, r.message)
+				continue
+			}
+			if !target.Runs(r.Machine) {
+				b.Foreign++
+				continue
+			}
 		}
 		r.at = places[placeKey{t.Labourer, t.ID.Segment}]
 		byTask[r.id] = append(byTask[r.id], r)
@@ -201,6 +221,30 @@ func (b *batch) close(ctx context.Context) {
 		}
 	}
 	b.release(ctx, places)
+}
+
+// target is that of a labourer, or why it cannot be read.
+type target struct {
+	labourer.Target
+	err error
+}
+
+// targets reads the labourers of the tasks whose end an execution tells of, and no others. A labourer that is gone has no target, and so
+// no execution.
+func (b *batch) targets(ctx context.Context, tasks map[task.ID]task.Task) map[string]target {
+	out := map[string]target{}
+	for _, r := range b.reports {
+		t, found := tasks[r.id]
+		if _, read := out[t.Labourer]; !found || read || r.Machine == "" {
+			continue
+		}
+		l, _, err := b.Registry.Labourer(ctx, t.Labourer)
+		if err != nil {
+			err = fmt.Errorf("reading labourer %s, %w", t.Labourer, err)
+		}
+		out[t.Labourer] = target{Target: l.Target, err: err}
+	}
+	return out
 }
 
 type placeKey struct {

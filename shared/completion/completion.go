@@ -44,6 +44,9 @@ type Report struct {
 	Error      *task.Error
 	Permanent  bool
 	RetryAfter time.Duration
+	// Machine is the ARN of the state machine whose execution tells of its end, which whoever knows the labourer has to compare with its
+	// target: anybody in the account may name an execution as they like. "" when no execution tells.
+	Machine string
 }
 
 // Limits of what is kept of a report. An item of DynamoDB takes 400 KB, and payload and result share it.
@@ -247,11 +250,12 @@ func readExecution(text []byte) (Report, error) {
 	var m struct {
 		Source string `json:"source"`
 		Detail struct {
-			Name   string  `json:"name"`
-			Status string  `json:"status"`
-			Output *string `json:"output"`
-			Error  string  `json:"error"`
-			Cause  string  `json:"cause"`
+			Machine string  `json:"stateMachineArn"`
+			Name    string  `json:"name"`
+			Status  string  `json:"status"`
+			Output  *string `json:"output"`
+			Error   string  `json:"error"`
+			Cause   string  `json:"cause"`
 		} `json:"detail"`
 	}
 	if err := exact.Decode(text, &m); err != nil {
@@ -265,7 +269,7 @@ func readExecution(text []byte) (Report, error) {
 	if err != nil || attempt < 1 {
 		return Report{}, Ignored
 	}
-	r := Report{TaskID: parts[0] + "." + parts[1], Attempt: attempt}
+	r := Report{TaskID: parts[0] + "." + parts[1], Attempt: attempt, Machine: first(m.Detail.Machine, "unknown")}
 	switch m.Detail.Status {
 	case "SUCCEEDED":
 		r.Kind = Completed

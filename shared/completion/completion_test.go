@@ -48,12 +48,12 @@ var forms = map[string]completion.Report{
 	"lambda-too-old-after-a-failure": report(completion.Failed, with(2, ``, ``), failed("Boom", "")),
 	"lambda-throttled":               report(completion.NeverStarted, with(2, ``, ``), failed("Throttled", "the function could not be started in time")),
 
-	"states-succeeded":                report(completion.Completed, with(2, `{"rows": 10}`, ``)),
-	"states-succeeded-without-output": report(completion.Completed, with(2, ``, ``)),
-	"states-failed":                   report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store")),
-	"states-failed-without-error":     report(completion.Failed, with(2, ``, ``), failed("Failed", "")),
-	"states-timed-out":                report(completion.Failed, with(2, ``, ``), failed("TimedOut", "")),
-	"states-aborted":                  report(completion.Failed, with(2, ``, ``), failed("Stopped", "by hand")),
+	"states-succeeded":                report(completion.Completed, with(2, `{"rows": 10}`, ``), executed),
+	"states-succeeded-without-output": report(completion.Completed, with(2, ``, ``), executed),
+	"states-failed":                   report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store"), executed),
+	"states-failed-without-error":     report(completion.Failed, with(2, ``, ``), failed("Failed", ""), executed),
+	"states-timed-out":                report(completion.Failed, with(2, ``, ``), failed("TimedOut", ""), executed),
+	"states-aborted":                  report(completion.Failed, with(2, ``, ``), failed("Stopped", "by hand"), executed),
 
 	"sosw-completed":            report(completion.Completed, with(0, `{"rows": 10}`, `{"time_run": 3, "kill_count": 0}`)),
 	"sosw-completed-as-text":    report(completion.Completed, with(0, `{"rows": 10}`, `{"time_run": 3, "kill_count": 0}`)),
@@ -90,6 +90,11 @@ func with(attempt int, result, stats string) func(*completion.Report) {
 
 func failed(kind, message string) func(*completion.Report) {
 	return func(r *completion.Report) { r.Error = &task.Error{Type: kind, Message: message} }
+}
+
+// executed is what is told by an execution of the worker's state machine.
+func executed(r *completion.Report) {
+	r.Machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
 }
 
 func form(t testing.TB, name string) []byte {

@@ -90,6 +90,19 @@ func (t Target) Kind() string {
 // Address is the ARN, name or URL of the target, whichever kind it is.
 func (t Target) Address() string { return t.Lambda + t.SQS + t.States }
 
+// Runs tells whether an execution of a state machine, named by its ARN, may be the target's own: the machine is the same, whichever version
+// or alias of it either names. An execution by a version or an alias tells of its end under the machine's own ARN.
+func (t Target) Runs(machine string) bool {
+	return t.States != "" && unqualified(t.States) == unqualified(machine)
+}
+
+// unqualified is a state machine's ARN without a version or an alias:
+// arn:<partition>:states:<region>:<account>:stateMachine:<name>[:<version or alias>].
+func unqualified(machine string) string {
+	fields := strings.SplitN(machine, ":", 8)
+	return strings.Join(fields[:min(len(fields), 7)], ":")
+}
+
 // FIFO tells whether the target is a FIFO queue, which wants a group and a deduplication id with each message.
 func (t Target) FIFO() bool {
 	address, err := url.Parse(t.SQS)

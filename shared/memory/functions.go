@@ -98,7 +98,7 @@ func Wire(c Clients) *Services {
 			Health:  health.Service{Store: store, Source: cloudwatch.Source{API: c.CloudWatch}, Now: c.Now, Wait: c.Wait},
 			Settler: settler, Sweeper: canceller, Bus: bus, Now: c.Now, CompletionsURL: CompletionsQueue,
 			Starter: orchestrator.Targets{Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS}, States: stepfunctions.Starter{API: c.StepFunctions}}},
-		Assistant: &assistant.Service{Tasks: tasks, Control: control, Bus: bus, Alarm: backoff, Graveyard: sqs.Graveyard{API: c.SQS, URL: CompletionsDead}, Now: c.Now},
+		Assistant: &assistant.Service{Tasks: tasks, Control: control, Registry: registry, Bus: bus, Alarm: backoff, Graveyard: sqs.Graveyard{API: c.SQS, URL: CompletionsDead}, Now: c.Now},
 		Scavenger: &scavenger.Service{Settler: settler, Jobs: jobs, Finisher: canceller.Finisher, Archive: s3.Bucket{API: c.S3, Name: ArchiveBucket}, Queue: control, Bus: bus,
 			Alarm: sns.Topic{API: c.SNS, ARN: AlarmTopic}, Now: c.Now},
 		Graveyard: sqs.Graveyard{API: c.SQS, URL: StreamFailures},
