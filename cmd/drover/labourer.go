@@ -42,7 +42,11 @@ func (s *shell) printLabourer(b beat) error {
 	t.row("queue", fmt.Sprintf("%d due, %d later", b.Due, b.Later))
 	t.row("attempts", fmt.Sprintf("at most %d, of at most %s and %s of cooldown", l.MaxAttempts, l.MaxDuration, l.Cooldown))
 	if b.Trouble != nil {
-		t.row("trouble", fmt.Sprintf("%s: %s", moment(&b.Trouble.At), b.Trouble.Error))
+		text := fmt.Sprintf("%s: %s", moment(&b.Trouble.At), b.Trouble.Error)
+		if b.Trouble.Times > 1 {
+			text += fmt.Sprintf(" (%d times since %s)", b.Trouble.Times, moment(&b.Trouble.Since))
+		}
+		t.row("trouble", text)
 	}
 	if err := t.end(); err != nil {
 		return err

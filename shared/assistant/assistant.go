@@ -36,6 +36,7 @@ type Control interface {
 	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
 	Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
 }
 
 // Registry is the labourers as they are applied.
@@ -319,7 +320,13 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 	if held && v.Kind == completion.NeverStarted && precedes(v.At, l) {
 		held = false // told again: it was put back then, and has been started anew
 	}
-	if !held || attempt != t.Attempt+1 {
+	unheard := false
+	if !held && attempt == t.Attempt+1 && (v.Kind == completion.Completed || v.Kind == completion.Failed) {
+		if unheard, v.err = b.tried(ctx, t, attempt); v.err != nil {
+			return t
+		}
+	}
+	if (!held || attempt != t.Attempt+1) && !unheard {
 		v.counter = func(s *Summary) *int { return &s.Stale }
 		// Whoever put it back may have died before the wake.
 		v.restart = v.Kind == completion.NeverStarted && attempt == t.Attempt+1
@@ -340,7 +347,7 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 	}
 	end := task.End{Attempt: attempt, Status: task.Completed, DispatchedAt: l.DispatchedAt, At: now, Result: v.Result, Stats: v.Stats,
 		Error: v.Report.Error, Permanent: v.Permanent, RetryAfter: v.RetryAfter}
-	if end.DispatchedAt.IsZero() { // the worker was faster than its dispatcher
+	if end.DispatchedAt.IsZero() { // the worker was faster than its dispatcher, or its start went unheard
 		end.DispatchedAt = l.ClaimedAt
 	}
 	if v.Kind == completion.Failed {
@@ -364,10 +371,41 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 	if closed.Status == task.Failed {
 		v.counter = func(s *Summary) *int { return &s.Failed }
 	}
-	if closed.Status.Terminal() {
+	if unheard {
+		v.release, v.err = b.claimedSince(ctx, closed)
+	} else if closed.Status.Terminal() {
 		v.release = &l
 	}
 	return closed
+}
+
+// tried tells whether an attempt is in line that was handed to its target before. The dispatcher did not hear that it had started the worker,
+// and returned the task to the queue; the worker's end is the attempt's all the same.
+func (b *batch) tried(ctx context.Context, t task.Task, attempt int) (bool, error) {
+	entries, err := b.Control.Queue(ctx, t.Labourer)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(entries, func(e queue.Entry) bool {
+		return e.Tried && e.Segment == t.ID.Segment && e.Attempt == attempt && e.Tasks.Contains(t.ID.N)
+	}), nil
+}
+
+// claimedSince returns the lease to release a task from whose end came while it was queued: the dispatcher did not hear that it had started
+// the worker, and returned the task. A claim made before the end was written may have moved the task to a lease; a claim made later finds
+// the end and releases the task itself.
+func (b *batch) claimedSince(ctx context.Context, closed task.Task) (*queue.Lease, error) {
+	if !closed.Status.Terminal() {
+		return nil, nil // the scavenger settles it in its lease, or the dispatcher that claims it does
+	}
+	leases, err := b.Control.LeasesOn(ctx, closed.Labourer, closed.ID.Segment)
+	if err != nil {
+		return nil, err
+	}
+	if l, held := queue.Holding(leases, closed.ID, closed.Attempt); held {
+		return &l, nil
+	}
+	return nil, nil
 }
 
 // end closes an attempt at a task. What it left is not kept where there is no room for it beside the task's payload.
@@ -417,7 +455,7 @@ func precedes(at time.Time, l queue.Lease) bool {
 func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 	for range tries {
 		err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: b.restartAt, Segment: t.ID.Segment,
-			First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration})
+			First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: l.Tried, Misfires: l.Misfires})
 		if !errors.Is(err, queue.ErrChanged) {
 			return err
 		}

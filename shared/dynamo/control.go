@@ -231,6 +231,11 @@ func (c Control) updateLease(ctx context.Context, l queue.Lease, update, conditi
 	return changed(err, doing+" "+l.Item()+" of labourer "+l.Labourer)
 }
 
+// Waited notes that tasks of a lease still wait in their target's queue for a worker. queue.ErrChanged: the lease is gone, or was adopted.
+func (c Control) Waited(ctx context.Context, l queue.Lease, at time.Time) error {
+	return c.updateLease(ctx, l, "SET waited_at = :at", "claim = :claim AND claimed_at = :claimed", item{":at": millis(at), ":claimed": millis(l.ClaimedAt)}, "noting the wait of")
+}
+
 // Release takes tasks that have reached their end out of a lease, and the lease away with its last one. Releasing again changes nothing,
 // and neither does releasing from a lease that is gone, also when another one has its key by now.
 func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
@@ -393,11 +398,22 @@ func entryItem(e queue.Entry) item {
 	if e.MaxDuration > 0 {
 		it["max_duration"] = num(e.MaxDuration.Milliseconds())
 	}
+	putTries(it, e.Tried, e.Misfires)
 	return it
 }
 
+func putTries(it item, tried bool, misfires int) {
+	if tried {
+		it["tried"] = yes()
+	}
+	if misfires > 0 {
+		it["misfires"] = num(misfires)
+	}
+}
+
 func readEntry(it item) (queue.Entry, error) {
-	e := queue.Entry{Labourer: it.str("labourer"), Attempt: int(it.num("attempt")), MaxDuration: it.duration("max_duration")}
+	e := queue.Entry{Labourer: it.str("labourer"), Attempt: int(it.num("attempt")), MaxDuration: it.duration("max_duration"),
+		Tried: it.bool("tried"), Misfires: int(it.num("misfires"))}
 	parts := strings.Split(it.str("item"), "#")
 	tasks, err := it.ranges("tasks")
 	if len(parts) != 4 || err != nil {
@@ -425,6 +441,10 @@ func leaseItem(l queue.Lease) item {
 	if l.MaxDuration > 0 {
 		it["max_duration"] = num(l.MaxDuration.Milliseconds())
 	}
+	if !l.WaitedAt.IsZero() {
+		it["waited_at"] = millis(l.WaitedAt)
+	}
+	putTries(it, l.Tried, l.Misfires)
 	if len(l.Heard) > 0 {
 		heard := item{}
 		for n, at := range l.Heard {
@@ -437,7 +457,8 @@ func leaseItem(l queue.Lease) item {
 
 func readLease(it item) (queue.Lease, error) {
 	l := queue.Lease{Labourer: it.str("labourer"), Claim: int(it.num("claim")), Released: it.numberSet("released"), Due: it.time("due"), ClaimedAt: it.time("claimed_at"),
-		DispatchedAt: it.time("dispatched_at"), ExpiresAt: it.time("ends_at"), MaxDuration: it.duration("max_duration")}
+		DispatchedAt: it.time("dispatched_at"), ExpiresAt: it.time("ends_at"), MaxDuration: it.duration("max_duration"), WaitedAt: it.time("waited_at"),
+		Tried: it.bool("tried"), Misfires: int(it.num("misfires"))}
 	parts := strings.Split(it.str("item"), "#")
 	tasks, err := it.ranges("tasks")
 	if len(parts) != 4 || err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"time"
 
@@ -108,29 +109,68 @@ func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, 
 	return out, nil
 }
 
-// Range reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers.
+// chunkBytes is how many bytes of payloads, results and stats a chunk has at most, unless a single task has more.
+const chunkBytes = 4 << 20
+
+// Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers, some at a time: at
+// most about 4 MB of what workers and jobs wrote, and a page of DynamoDB of 1 MB behind it, are in memory at once. It ends with the first
+// error.
+func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return func(yield func([]task.Task, error) bool) {
+		if numbers.Empty() {
+			return
+		}
+		in := dynamodb.QueryInput{
+			TableName: &t.Table, ConsistentRead: aws.Bool(true),
+			KeyConditionExpression:    aws.String("#segment = :segment AND n BETWEEN :first AND :last"),
+			ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
+			ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
+		}
+		var chunk []task.Task
+		bytes := 0
+		for {
+			page, err := t.API.Query(ctx, &in)
+			if err != nil {
+				yield(nil, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err))
+				return
+			}
+			for _, it := range page.Items {
+				if !numbers.Contains(int(item(it).num("n"))) {
+					continue
+				}
+				one, err := readTask(it)
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				length := len(one.Payload) + len(one.Result) + len(one.Stats)
+				if len(chunk) > 0 && bytes+length > chunkBytes {
+					if !yield(chunk, nil) {
+						return
+					}
+					chunk, bytes = nil, 0
+				}
+				chunk, bytes = append(chunk, one), bytes+length
+			}
+			if len(page.LastEvaluatedKey) == 0 {
+				break
+			}
+			in.ExclusiveStartKey = page.LastEvaluatedKey
+		}
+		if len(chunk) > 0 {
+			yield(chunk, nil)
+		}
+	}
+}
+
+// Range reads what Chunks does, all of it at once.
 func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
-	if numbers.Empty() {
-		return nil, nil
-	}
-	items, err := query(ctx, t.API, dynamodb.QueryInput{
-		TableName: &t.Table, ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("#segment = :segment AND n BETWEEN :first AND :last"),
-		ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
-		ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
-	}, 0)
-	if err != nil {
-		return nil, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err)
-	}
 	var out []task.Task
-	for _, it := range items {
-		one, err := readTask(it)
+	for chunk, err := range t.Chunks(ctx, s, numbers) {
 		if err != nil {
 			return nil, err
 		}
-		if numbers.Contains(one.ID.N) {
-			out = append(out, one)
-		}
+		out = append(out, chunk...)
 	}
 	return out, nil
 }

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -72,12 +72,8 @@ type Throttled struct{ Err error }
 func (t *Throttled) Error() string { return "throttled: " + t.Err.Error() }
 func (t *Throttled) Unwrap() error { return t.Err }
 
-const (
-	// troubleHold is how long a labourer whose target could not be reached is left alone; throttleHold the same for one that
-	// only had too much to do.
-	troubleHold  = 30 * time.Second
-	throttleHold = 3 * time.Second
-)
+// throttleHold is how long a labourer is left alone whose target only had too much to do.
+const throttleHold = 3 * time.Second
 
 // Dispatched is what a dispatcher did.
 type Dispatched struct {
@@ -102,23 +98,32 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 	if err != nil {
 		return out, err
 	}
-	reports := make([]dispatchReport, len(items))
+	reports, failures := make([]dispatchReport, len(items)), make([]error, len(items))
 	var g errgroup.Group // one lease's trouble must not break off the starts of another: nobody would know which of them happened
 	g.SetLimit(4)
 	if l.Target.SQS != "" {
 		g.SetLimit(1) // a queue has an order, and so have the leases
 	}
+	var blocked atomic.Bool
 	for i, item := range items {
-		g.Go(func() (err error) {
-			reports[i], err = s.dispatch(ctx, l, item)
-			return err
+		g.Go(func() error {
+			reports[i], failures[i] = s.dispatch(ctx, l, item, l.Target.FIFO() && blocked.Load())
+			if len(reports[i].back) > 0 {
+				blocked.Store(true)
+			}
+			return nil
 		})
 	}
-	err = g.Wait()
-	var trouble error
+	_ = g.Wait()
+	f := fates(reports)
+	for i, r := range reports {
+		if failures[i] == nil {
+			failures[i] = s.finish(ctx, l, &reports[i], f.alone(state) && r.failing() > 0, f.started > 0)
+		}
+	}
 	for _, r := range reports {
 		out.Dispatched += r.started
-		out.Refused += r.refused
+		out.Refused += len(r.back) + r.unseen.Len()
 		out.Failed += r.failed
 		out.Ended += r.ended
 		for _, e := range r.errs {
@@ -126,39 +131,94 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 				out.Errors = append(out.Errors, e.Error())
 			}
 		}
-		if r.trouble != nil {
-			trouble = r.trouble
-		}
 	}
-	if err != nil {
+	if err := errors.Join(failures...); err != nil {
 		return out, err
 	}
-	return out, s.note(ctx, id, state, trouble, out.Dispatched > 0)
+	return out, s.note(ctx, id, state, f)
+}
+
+// fate is what became of the starts of all leases of a dispatch.
+type fate struct {
+	started  int
+	troubled int   // starts that failed by what may be the target's trouble
+	trouble  error // the last of these
+	throttle error // the last start that failed as the target had too much to do
+}
+
+func fates(reports []dispatchReport) fate {
+	var out fate
+	for _, r := range reports {
+		out.started += r.started
+		for _, b := range r.back {
+			switch {
+			case b.throttled():
+				out.throttle = b.err
+			case !b.unsent():
+				out.troubled++
+				out.trouble = b.err
+			}
+		}
+	}
+	return out
+}
+
+// alone tells whether the cause of the trouble may lie with the one task that failed: others started beside it, or the target was reached
+// the last time that it was tried.
+func (f fate) alone(before queue.State) bool {
+	return f.troubled == 1 && (f.started > 0 || !before.Probing())
 }
 
 // note keeps why the target could not be reached where people look, and takes it away when it can be.
-func (s *Service) note(ctx context.Context, id string, state queue.State, trouble error, reached bool) error {
+func (s *Service) note(ctx context.Context, id string, before queue.State, f fate) error {
 	now := s.Now().UTC().Truncate(time.Millisecond)
 	switch {
-	case trouble != nil:
-		hold := troubleHold
-		if throttled := (*Throttled)(nil); errors.As(trouble, &throttled) {
-			hold = throttleHold
-		}
-		return s.Control.SetTrouble(ctx, id, &queue.Trouble{Error: trouble.Error(), At: now, Until: now.Add(hold)})
-	case state.Trouble != nil && reached:
+	case f.trouble != nil && f.started == 0:
+		return s.Control.SetTrouble(ctx, id, queue.Troubled(before.Trouble, f.trouble.Error(), now))
+	case f.troubled > 1: // and others started
+		return s.Control.SetTrouble(ctx, id, queue.Troubled(nil, f.trouble.Error(), now))
+	case f.throttle != nil:
+		return s.Control.SetTrouble(ctx, id, &queue.Trouble{Error: f.throttle.Error(), At: now, Since: now, Until: now.Add(throttleHold)})
+	case before.Trouble != nil && f.started > 0:
 		return s.Control.SetTrouble(ctx, id, nil)
 	}
 	return nil
 }
 
+// dispatchReport is what became of the tasks of one lease.
 type dispatchReport struct {
-	started, refused, failed, ended int
-	errs                            []error
-	trouble                         error // the last error of the target
+	lease                  queue.Lease
+	at                     time.Time // of the dispatch
+	started, failed, ended int
+	back                   []unstarted
+	unseen                 segment.Numbers // tasks that could not be read, and go back too
+	unread                 error           // why
+	errs                   []error
 }
 
-func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string) (dispatchReport, error) {
+// unstarted is a task that goes back to the queue, and why. Its payload is not kept.
+type unstarted struct {
+	task task.Task
+	err  error
+}
+
+func (u unstarted) throttled() bool {
+	var throttled *Throttled
+	return errors.As(u.err, &throttled)
+}
+
+func (u unstarted) unsent() bool {
+	var unsent *Unsent
+	return errors.As(u.err, &unsent)
+}
+
+// failing returns how many starts failed by what may be the target's trouble.
+func (r dispatchReport) failing() int { return fates([]dispatchReport{r}).troubled }
+
+// dispatch starts the workers of a lease, a part of it at a time: the payloads of a whole lease may be more than a function's memory. What
+// could not be started stays in the lease until finish has looked at what became of all leases. held: nothing is to be started, as a lease
+// before this one failed whose tasks must not be overtaken.
+func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string, held bool) (dispatchReport, error) {
 	var out dispatchReport
 	lease, found, err := s.Control.Lease(ctx, l.ID, item)
 	if err != nil {
@@ -170,12 +230,36 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 	if err := s.sweepReturned(ctx, item, lease); err != nil || !found || !lease.DispatchedAt.IsZero() {
 		return out, err
 	}
-	tasks, err := s.Tasks.Range(ctx, lease.Segment, lease.Held())
-	if err != nil {
-		return out, err
+	out.lease, out.at = lease, s.Now().UTC().Truncate(time.Millisecond)
+	var blocked error
+	if held {
+		blocked = errors.New("a message of another lease was not taken")
 	}
-	at := s.Now().UTC().Truncate(time.Millisecond)
-	deadline := at.Add(term(l, lease.MaxDuration) - l.Cooldown)
+	seen := segment.Numbers{}
+	for tasks, err := range s.Tasks.Chunks(ctx, lease.Segment, lease.Held()) {
+		if err == nil {
+			blocked, err = s.startChunk(ctx, l, tasks, blocked, &out)
+		}
+		if err != nil && out.started+out.failed == 0 {
+			return out, err
+		}
+		if err != nil { // workers of it run, so the lease is noted; what was not tried goes back
+			out.errs = append(out.errs, err)
+			out.unseen, out.unread = lease.Held().Minus(seen), err
+			break
+		}
+		for _, t := range tasks {
+			seen = seen.Union(segment.Of(t.ID.N))
+		}
+	}
+	return out, nil
+}
+
+// startChunk starts the workers of some tasks of a lease. blocked is why none may be started, as one before them in a FIFO queue was not;
+// it returns the same for the tasks behind.
+func (s *Service) startChunk(ctx context.Context, l labourer.Labourer, tasks []task.Task, blocked error, out *dispatchReport) (error, error) { //nolint:revive // the first error is a value, not a failure
+	lease := out.lease
+	deadline := out.at.Add(term(l, lease.MaxDuration) - l.Cooldown)
 	var starts []Start
 	var ended []task.Task
 	for _, t := range tasks {
@@ -187,54 +271,112 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 	}
 	if len(ended) > 0 { // cancelled while they waited, or closed by a worker that was believed not to have started
 		released, settled, err := s.putRight(ctx, lease, ended)
-		out.ended = released + settled
+		out.ended += released + settled
 		if err != nil {
-			return out, err
+			return blocked, err
 		}
 	}
-	var refused segment.Numbers
-	var back []task.Task
-	for i, err := range s.Starter.Start(ctx, l, starts) {
+	errs := make([]error, len(starts))
+	if blocked == nil {
+		errs = s.Starter.Start(ctx, l, starts)
+	} else {
+		for i := range errs {
+			errs[i] = &Unsent{blocked}
+		}
+	}
+	for i, err := range errs {
 		t := starts[i].Task
-		var never *Refusal
+		if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+			if unsaved := s.fail(ctx, t, lease, out.at, refusal); unsaved != nil {
+				err = &Unsent{unsaved} // it is refused again when it is tried again
+			}
+		}
 		switch {
 		case err == nil:
 			out.started++
 			continue
-		case errors.As(err, &never):
+		case refused(err):
 			out.failed++
-			if err := s.fail(ctx, t, lease, at, never); err != nil {
-				return out, err
-			}
 		default:
-			out.refused++
-			out.trouble = err
-			refused, back = refused.Union(segment.Of(t.ID.N)), append(back, t)
+			if l.Target.FIFO() && blocked == nil {
+				blocked = err
+			}
+			out.back = append(out.back, unstarted{task.Task{ID: t.ID, JobID: t.JobID, Labourer: t.Labourer}, err})
 		}
 		out.errs = append(out.errs, fmt.Errorf("task %s: %w", t.ID, err))
 	}
-	if !refused.Empty() {
-		if err := s.giveBack(ctx, lease, refused); err != nil {
-			return out, err
+	return blocked, nil
+}
+
+func refused(err error) bool {
+	var refusal *Refusal
+	return errors.As(err, &refusal)
+}
+
+// finish returns what could not be started to the queue, and notes the dispatch of the rest. alone: the lease's failing task is the only one
+// of the whole dispatch.
+func (s *Service) finish(ctx context.Context, l labourer.Labourer, r *dispatchReport, alone, othersStarted bool) error {
+	lease := r.lease
+	back := r.unseen
+	for _, b := range r.back {
+		if alone && !b.throttled() && !b.unsent() {
+			failed, err := s.misfire(ctx, lease, b, othersStarted, r.at)
+			if err != nil {
+				return err
+			}
+			if failed {
+				r.failed++
+			}
+			continue
 		}
+		back = back.Union(segment.Of(b.task.ID.N))
+	}
+	if err := s.giveBack(ctx, lease, back); err != nil {
+		return err
 	}
 	noted := true
-	if out.started+out.failed > 0 {
+	if r.started+r.failed > 0 {
 		// Workers that were started hold their slots whether this can be noted or not. Were it an error of the step, their tasks would go
 		// back in line while they run; as it is, what they have not ended when the lease is adopted is started once more.
-		err := s.Control.Dispatched(ctx, lease, at, at.Add(term(l, lease.MaxDuration)))
+		err := s.Control.Dispatched(ctx, lease, r.at, r.at.Add(term(l, lease.MaxDuration)))
 		if noted = err == nil; err != nil && !errors.Is(err, queue.ErrChanged) {
-			out.errs = append(out.errs, err)
+			r.errs = append(r.errs, err)
 		}
 	}
-	if len(back) > 0 {
-		if err := s.Sweeper.Sweep(ctx, back); err != nil && noted {
-			return out, err // a retry of the step, and the giving back that follows it, sweep what this lease has returned
-		} else if err != nil {
-			out.errs = append(out.errs, err) // an error of the step would return running tasks; who adopts the lease sweeps
+	if len(r.back) == 0 {
+		return r.unread // a retry of the step sweeps what this lease has returned
+	}
+	tasks := make([]task.Task, len(r.back))
+	for i, b := range r.back {
+		tasks[i] = b.task
+	}
+	if err := s.Sweeper.Sweep(ctx, tasks); err != nil && noted {
+		return err // a retry of the step, and the giving back that follows it, sweep what this lease has returned
+	} else if err != nil {
+		r.errs = append(r.errs, err) // an error of the step would return running tasks; who adopts the lease sweeps
+	}
+	if noted {
+		return r.unread
+	}
+	return nil
+}
+
+// misfire returns a task to the queue that alone could not be started. The count of that is in its entry, and goes to its next lease: it
+// costs no write. After so many times the cause lies with the task, and the attempt fails; misfire tells whether it did.
+func (s *Service) misfire(ctx context.Context, l queue.Lease, b unstarted, othersStarted bool, at time.Time) (bool, error) {
+	if l.Misfires+1 < queue.MisfiresMost {
+		return false, s.requeue(ctx, l, l.Misfired(b.task.ID.N, othersStarted, at))
+	}
+	for tasks, err := range s.Tasks.Chunks(ctx, l.Segment, segment.Of(b.task.ID.N)) {
+		if err != nil {
+			return false, err
+		}
+		for _, t := range tasks {
+			return true, s.fail(ctx, t, l, at, &Refusal{Type: "Unstartable", Retryable: true, Reason: fmt.Sprintf(
+				"its start failed %d times while others of its labourer could be started: %v", queue.MisfiresMost, b.err)})
 		}
 	}
-	return out, nil
+	return false, nil
 }
 
 // sweepReturned sweeps the tasks that this lease, which may be gone by now, has returned to the queue: the dispatcher that returned them may
@@ -251,11 +393,17 @@ func (s *Service) sweepReturned(ctx context.Context, item string, l queue.Lease)
 	if numbers.Empty() {
 		return nil
 	}
-	tasks, err := s.Tasks.Range(ctx, at, numbers)
-	if err != nil {
-		return err
+	var open []task.Task // without what makes them large
+	for tasks, err := range s.Tasks.Chunks(ctx, at, numbers) {
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			if !t.Status.Terminal() {
+				open = append(open, task.Task{ID: t.ID, JobID: t.JobID, Labourer: t.Labourer})
+			}
+		}
 	}
-	open := slices.DeleteFunc(tasks, func(t task.Task) bool { return t.Status.Terminal() })
 	return s.Sweeper.Sweep(ctx, open)
 }
 
@@ -297,13 +445,21 @@ func (s *Service) GiveBack(ctx context.Context, execution, id string, items []st
 // giveBack moves tasks from a lease back to the queue, for the same attempt, just before where they stood. A canceller of their jobs may not
 // have seen them there, so the caller sweeps them afterwards.
 func (s *Service) giveBack(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
+	if numbers.Empty() {
+		return nil
+	}
+	return s.requeue(ctx, l, l.Returned(numbers))
+}
+
+// requeue moves the tasks of an entry that the lease still holds from the lease to the queue.
+func (s *Service) requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
 	for range looks {
-		back := numbers.Intersect(l.Held())
-		if back.Empty() {
+		e.Tasks = e.Tasks.Intersect(l.Held())
+		if e.Tasks.Empty() {
 			return nil
 		}
-		err := s.Control.Requeue(ctx, l, queue.Entry{Labourer: l.Labourer, Due: l.Due.Add(-time.Millisecond), Segment: l.Segment,
-			First: back.Min(), Tasks: back, Attempt: l.Attempt, MaxDuration: l.MaxDuration})
+		e.First = e.Tasks.Min()
+		err := s.Control.Requeue(ctx, l, e)
 		if !errors.Is(err, queue.ErrChanged) {
 			return err
 		}

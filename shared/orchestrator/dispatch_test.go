@@ -18,17 +18,24 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// starter answers to each start what answer says; nil: started.
+// starter answers to each start what answer, or answerTo, says; nil: started.
 type starter struct {
+	asked   int
 	started []orchestrator.Start
 	answer  func(n int) error
+
+	answerTo func(id task.ID) error
 }
 
 func (s *starter) Start(_ context.Context, _ labourer.Labourer, starts []orchestrator.Start) []error {
 	errs := make([]error, len(starts))
+	s.asked += len(starts)
 	for i, one := range starts {
 		if s.answer != nil {
 			errs[i] = s.answer(one.Task.ID.N)
+		}
+		if s.answerTo != nil {
+			errs[i] = s.answerTo(one.Task.ID)
 		}
 		if errs[i] == nil {
 			s.started = append(s.started, one)

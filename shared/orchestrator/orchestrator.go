@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -53,7 +54,8 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 
 // Tasks is the tasks that are handed out.
 type Tasks interface {
-	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+	// Chunks reads tasks of a segment in the order of their numbers, some at a time: their payloads may be more than a function's memory.
+	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 	Save(ctx context.Context, before, after task.Task) error
 }
 
@@ -346,14 +348,28 @@ func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers,
 	if l.Held().Empty() {
 		return s.Control.Release(ctx, l, l.Tasks)
 	}
-	tasks, err := s.Tasks.Range(ctx, l.Segment, lost)
-	if err != nil {
-		return err
-	}
-	now := s.Now()
 	found := segment.Numbers{}
+	for tasks, err := range s.Tasks.Chunks(ctx, l.Segment, lost) {
+		if err == nil {
+			err = s.reapChunk(ctx, l, tasks, out)
+		}
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			found = found.Union(segment.Of(t.ID.N))
+		}
+	}
+	// Numbers without a task can only come of a damaged table; they must not hold a slot for ever.
+	if ghosts := lost.Minus(found); !ghosts.Empty() {
+		return s.Control.Release(ctx, l, ghosts)
+	}
+	return nil
+}
+
+func (s *Service) reapChunk(ctx context.Context, l queue.Lease, tasks []task.Task, out *Reaped) error {
+	now := s.Now()
 	for _, t := range tasks {
-		found = found.Union(segment.Of(t.ID.N))
 		if t.Status.Terminal() || t.Attempt >= l.Attempt {
 			continue
 		}
@@ -371,14 +387,7 @@ func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers,
 	released, settled, err := s.putRight(ctx, l, tasks)
 	out.Released += released
 	out.Settled += settled
-	if err != nil {
-		return err
-	}
-	// Numbers without a task can only come of a damaged table; they must not hold a slot for ever.
-	if ghosts := lost.Minus(found); !ghosts.Empty() {
-		return s.Control.Release(ctx, l, ghosts)
-	}
-	return nil
+	return err
 }
 
 // putRight releases those of a lease's tasks that have reached their end, and settles those whose attempt failed before.
@@ -626,7 +635,11 @@ func (s *Service) claim(ctx context.Context, execution string, l labourer.Labour
 	}
 	// The attempts' time begins with their dispatch, which sets the lease's end anew. Should their dispatcher die, another one has to come to
 	// it before the lease ends, or attempts would be lost that were never begun.
-	takings := queue.Take(k.state, k.entries, min(k.assessment.Free, claimLimit), now, func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) })
+	lasts := func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) }
+	takings := queue.Take(k.state, k.entries, min(k.assessment.Free, claimLimit), now, lasts)
+	if k.state.Probing() {
+		takings = queue.Probe(k.state, k.entries, now, lasts)
+	}
 	takings = queue.Apart(takings, k.leases)
 	var kept queue.Hold
 	if hold {

@@ -12,6 +12,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,8 @@ type Entry struct {
 	First       int // the lowest number when the entry was put: part of its key, though the tasks may have become fewer
 	Tasks       segment.Numbers
 	Attempt     int           // the attempt that handing out these tasks starts
+	Tried       bool          // this attempt was handed to the target before and came back: a worker may have it all the same
+	Misfires    int           // how often the task alone could not be started while others of its labourer could
 	MaxDuration time.Duration // the job's own; 0: the labourer's
 }
 
@@ -61,6 +64,9 @@ type Lease struct {
 	DispatchedAt time.Time // zero until every worker was started
 	ExpiresAt    time.Time // what is not closed by then is lost
 	MaxDuration  time.Duration
+	WaitedAt     time.Time         // when tasks of it were seen last to wait in their target's queue, for a worker to take them
+	Tried        bool              // as in Entry
+	Misfires     int               // as in Entry
 	Heard        map[int]time.Time // the last heartbeat of a task, where one came
 }
 
@@ -134,8 +140,34 @@ func (h Hold) KeepsOff(execution string, now time.Time) bool {
 type Trouble struct {
 	Error string    `json:"error"`
 	At    time.Time `json:"at"`
-	Until time.Time `json:"until"` // when it is tried again
+	Until time.Time `json:"until"`           // when it is tried again
+	Since time.Time `json:"since,omitzero"`  // when the target was reached last, as far as is known: the first of these failures
+	Times int       `json:"times,omitempty"` // dispatches in a row that could not reach it; 0: it answers, and has too much to do
 }
+
+// Troubled returns the trouble after another dispatch that could not reach the target: before is what the state says, nil for none. The
+// target is left alone for 30 s, twice as long each time, for 5 minutes at most.
+func Troubled(before *Trouble, reason string, now time.Time) *Trouble {
+	t := Trouble{Error: reason, At: now, Since: now, Times: 1}
+	if before != nil && before.Times > 0 {
+		t.Since, t.Times = before.Since, before.Times+1
+	}
+	t.Until = now.Add(doubled(t.Times))
+	return &t
+}
+
+const (
+	firstHold = 30 * time.Second
+	lastHold  = 5 * time.Minute
+)
+
+// doubled returns how long to leave alone what failed so many times in a row.
+func doubled(times int) time.Duration {
+	return min(firstHold<<min(times-1, 8), lastHold)
+}
+
+// Probing tells whether one task is to find out whether the target can be reached again.
+func (s State) Probing() bool { return s.Trouble != nil && s.Trouble.Times > 0 }
 
 // Taking is a part, or the whole, of an entry, and the lease that takes its place.
 type Taking struct {
@@ -162,9 +194,63 @@ func Take(state State, entries []Entry, free int, now time.Time, term Term) []Ta
 		out = append(out, Taking{Entry: e, Rest: e.Tasks.Minus(taken), Lease: Lease{
 			Labourer: e.Labourer, Segment: e.Segment, Attempt: e.Attempt, First: taken.Min(), Claim: state.Version + 1, Tasks: taken, Due: e.Due,
 			ClaimedAt: now, ExpiresAt: now.Add(term(e.MaxDuration)), MaxDuration: e.MaxDuration,
+			Tried: e.Tried, Misfires: e.Misfires,
 		}})
 	}
 	return out
+}
+
+// Probe decides which one of the due tasks finds out whether the target can be reached again: by turns the first, which keeps the order,
+// and another, as the cause of the trouble may lie with the first. state is a probing one, and what the claim is conditioned on.
+func Probe(state State, entries []Entry, now time.Time, term Term) []Taking {
+	due, times := 0, state.Trouble.Times
+	for _, e := range entries {
+		if !e.Due.After(now) {
+			due += e.Tasks.Len()
+		}
+	}
+	if due == 0 {
+		return nil
+	}
+	at := 0
+	if times%2 == 0 {
+		at = times / 2 % due
+	}
+	for _, e := range entries {
+		if e.Due.After(now) {
+			continue
+		}
+		if at >= e.Tasks.Len() {
+			at -= e.Tasks.Len()
+			continue
+		}
+		one := e
+		one.Tasks = e.Tasks.Minus(e.Tasks.First(at)).First(1)
+		taken := Take(state, []Entry{one}, 1, now, term)
+		taken[0].Entry, taken[0].Rest = e, e.Tasks.Minus(one.Tasks)
+		return taken
+	}
+	return nil
+}
+
+// MisfiresMost is how many starts of one task alone may fail while others of its labourer start.
+const MisfiresMost = 5
+
+// Misfired returns the entry of a task that alone could not be started. Where others started it waits, and not its labourer: for 30 s and
+// twice as long each time, for 5 minutes at most.
+func (l Lease) Misfired(n int, othersStarted bool, now time.Time) Entry {
+	e := l.Returned(segment.Of(n))
+	e.Misfires++
+	if othersStarted {
+		e.Due = now.Add(doubled(e.Misfires)).Truncate(time.Millisecond)
+	}
+	return e
+}
+
+// Returned returns the entry of tasks that go back in line for the same attempt, just before where they stood.
+func (l Lease) Returned(numbers segment.Numbers) Entry {
+	return Entry{Labourer: l.Labourer, Due: l.Due.Add(-time.Millisecond), Segment: l.Segment, First: numbers.Min(), Tasks: numbers,
+		Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: true, Misfires: l.Misfires}
 }
 
 // Losing is what makes a running task a lost one.
@@ -184,12 +270,17 @@ func (l Lease) Lost(by Losing, now time.Time) segment.Numbers {
 	var lost segment.Numbers
 	for n := range l.Held().All() {
 		end := l.ExpiresAt
+		begun := l.DispatchedAt
 		heard, spoke := l.Heard[n]
+		if !spoke && l.WaitedAt.After(begun) {
+			begun = l.WaitedAt
+			end = later(end, begun.Add(limit+by.Cooldown))
+		}
 		if spoke && heard.Add(limit+by.Cooldown).After(end) {
 			end = heard.Add(limit + by.Cooldown)
 		}
 		if by.Heartbeat > 0 && !l.DispatchedAt.IsZero() {
-			last := l.DispatchedAt
+			last := begun
 			if spoke && heard.After(last) {
 				last = heard
 			}
@@ -202,4 +293,44 @@ func (l Lease) Lost(by Losing, now time.Time) segment.Numbers {
 		}
 	}
 	return lost
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Backlog is what waits in the queue that is a labourer's target.
+type Backlog struct {
+	Messages  int           // that no worker has taken, or that are to be taken again
+	Retention time.Duration // after which the queue removes a message
+	Unknown   string        // why the queue could not be asked; empty: it was
+}
+
+// Untaken returns which tasks of leases may not have been taken by a worker, by the leases' items. As a queue hands out its oldest messages
+// first, or nearly so, those that wait in it are the newest: as many tasks as there are messages, of those that were dispatched last. A task
+// of which a heartbeat came was taken. Older than the queue keeps messages, none waits.
+func (b Backlog) Untaken(leases []Lease, now time.Time) map[string]segment.Numbers {
+	newest := slices.Clone(leases)
+	slices.SortStableFunc(newest, func(x, y Lease) int { return y.DispatchedAt.Compare(x.DispatchedAt) })
+	out, left := map[string]segment.Numbers{}, b.Messages
+	for _, l := range newest {
+		if l.DispatchedAt.IsZero() || now.Sub(l.DispatchedAt) > b.Retention {
+			continue
+		}
+		var quiet segment.Numbers
+		for n := range l.Held().All() {
+			if _, spoke := l.Heard[n]; !spoke {
+				quiet = quiet.Union(segment.Of(n))
+			}
+		}
+		waiting := quiet.Minus(quiet.First(max(quiet.Len()-left, 0)))
+		left -= waiting.Len()
+		if !waiting.Empty() {
+			out[l.Item()] = waiting
+		}
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
 )
@@ -50,6 +52,8 @@ type labourerSeen struct {
 	healths  []capSeen
 	most     int // the highest max_attempts that was ever in force
 	paused   bool
+	probing  bool // its target could not be reached the last time
+	probed   int  // the last step in which that was so, and was written
 	entries  map[string]*holder
 }
 
@@ -290,6 +294,12 @@ func (k *checker) watchControl(before, after memory.Item) {
 	case "state":
 		paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
 		seen.paused = isBool && paused.Value
+		var trouble queue.Trouble
+		_ = json.Unmarshal([]byte(str(after, "trouble")), &trouble)
+		if seen.probing {
+			seen.probed = k.step
+		}
+		seen.probing = trouble.Times > 0
 		return
 	case "queue", "lease", "cancel":
 	default:
@@ -526,6 +536,10 @@ func (k *checker) verifyClaim(c *call) {
 		if e.due.After(c.now().Add(time.Millisecond)) {
 			k.violate("G6", "%s claimed %s before it was due", c.ID, e.key)
 		}
+	}
+	if probe := l.probing || l.probed >= c.began; probe && len(k.leased) == 1 && k.leased[0].tasks.Len() == 1 {
+		k.reach("probe")
+		return // one task finds out whether the target can be reached: not always the first, which may be the cause
 	}
 	for key, e := range l.entries {
 		if key < last && e.step < c.dueRead {
