@@ -30,9 +30,12 @@ type listed struct {
 	Deps, GoFiles   []string
 }
 
-func packages(t *testing.T) []listed {
+func packages(t *testing.T, patterns ...string) []listed {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Deps,GoFiles", "./...")
+	if len(patterns) == 0 {
+		patterns = []string{"./..."}
+	}
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Deps,GoFiles"}, patterns...)...)
 	out, err := cmd.Output()
 	require.NoError(t, err, "go list")
 	var all []listed
@@ -97,6 +100,45 @@ func TestTheDecidingPackagesAreHandedTimeAndRandomness(t *testing.T) {
 				return true
 			})
 		}
+	}
+}
+
+// decoders may use encoding/json to decode, and why. All other code leaves that to package exact, by which a name means only itself.
+var decoders = map[string]string{
+	"shared/exact/exact.go":       "it is the decoder",
+	"shared/exact/members.go":     "it is the decoder",
+	"shared/worker/task.go":       "the payload goes into a type of the worker's own, which expects encoding/json",
+	"shared/labourer/document.go": "it reads tokens, and compares names itself",
+	"shared/labourer/diff.go":     "it reads what it has written itself",
+	"shared/archive/archive.go":   "it splits lines, and leaves each to package exact",
+}
+
+// TestG9WhatComesFromOutsideIsDecodedExactly: encoding/json takes "Drover" for "drover", and the last of two names that are the same.
+func TestG9WhatComesFromOutsideIsDecodedExactly(t *testing.T) {
+	decoding, seen := []string{"Unmarshal", "NewDecoder", "UnmarshalRead", "UnmarshalDecode"}, map[string]bool{}
+	for _, p := range packages(t, "./...", "../cmd/...", "../functions/...") {
+		if inside(p, testingPackages) {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
+			require.NoError(t, err)
+			name := strings.TrimPrefix(p.ImportPath, module) + "/" + file
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				s, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "json" && x.Obj == nil && slices.Contains(decoding, s.Sel.Name) {
+					seen[name] = true
+					require.Contains(t, decoders, name, "%s decodes by json.%s: use package exact", name, s.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+	for name := range decoders {
+		require.True(t, seen[name], "%s decodes nothing by encoding/json any more: take it off the list", name)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/metric"
 	"github.com/drover-run/drover/shared/sqs"
 	"github.com/drover-run/drover/shared/stepfunctions"
@@ -42,7 +43,7 @@ func main() {
 	}
 	lambda.Start(func(ctx context.Context, text json.RawMessage) (any, error) {
 		var batch struct{ Records []events.SQSMessage }
-		if json.Unmarshal(text, &batch) == nil && len(batch.Records) > 0 {
+		if exact.Decode(text, &batch) == nil && len(batch.Records) > 0 {
 			return handle(ctx, env.Stack, &service, batch.Records), nil
 		}
 		return call(ctx, env.Stack, &service, text)

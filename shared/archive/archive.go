@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/task"
 )
 
@@ -113,8 +114,13 @@ func Read(body []byte) ([]Record, error) {
 	}
 	var out []Record
 	for d := json.NewDecoder(z); d.More(); {
+		var line json.RawMessage
 		var r Record
-		if err := d.Decode(&r); err != nil {
+		err := d.Decode(&line)
+		if err == nil {
+			err = exact.Decode(line, &r)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("reading record %d of an archived file, %w", len(out)+1, err)
 		}
 		out = append(out, r)

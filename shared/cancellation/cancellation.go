@@ -8,7 +8,6 @@ package cancellation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
@@ -91,7 +91,10 @@ func (s Service) cancelJob(ctx context.Context, e event.Envelope, late func() bo
 		JobID string `json:"job_id"`
 		Force bool   `json:"force"`
 	}
-	if err := json.Unmarshal(e.Detail, &detail); err != nil || detail.JobID == "" {
+	if err := exact.Decode(e.Detail, &detail); err != nil {
+		return &event.Refused{Reason: err.Error()}
+	}
+	if detail.JobID == "" {
 		return &event.Refused{Reason: "job_id: it is missing; the id of the job that is to be cancelled would be right"}
 	}
 	for range tries {

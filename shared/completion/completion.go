@@ -315,8 +315,7 @@ func (m message) call() (Report, error) {
 
 // unquoted returns the JSON in a text of JSON, and anything else as it is.
 func (c content) unquoted() content {
-	var text string
-	if json.Unmarshal(c.text, &text) == nil && exact.Check([]byte(text)) == nil {
+	if text, ok := exact.Text(c.text); ok && exact.Check([]byte(text)) == nil {
 		return content{json.RawMessage(text), ""}
 	}
 	return c

@@ -47,10 +47,7 @@ func (m message) once(names ...string) error {
 
 // text returns a text, "" where it is none.
 func (m message) text(name string) string {
-	var text string
-	if json.Unmarshal(m.values[name], &text) != nil {
-		return ""
-	}
+	text, _ := exact.Text(m.values[name])
 	return text
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
 )
@@ -385,7 +386,7 @@ func changed(err error, doing string) error {
 func readState(it item) (queue.State, error) {
 	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), Hold: queue.Hold{By: it.str("claiming_by"), Until: it.time("claiming_until")}}
 	if text := it.str("trouble"); text != "" {
-		if err := json.Unmarshal([]byte(text), &s.Trouble); err != nil {
+		if err := exact.Decode([]byte(text), &s.Trouble); err != nil {
 			return s, fmt.Errorf("reading the state of labourer %s, attribute trouble, %w", it.str("labourer"), err)
 		}
 	}

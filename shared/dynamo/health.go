@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/queue"
 )
@@ -51,7 +52,7 @@ func (h Health) Readings(ctx context.Context, keys []string) (map[string]ecology
 			for _, it := range got.Responses[h.Table] {
 				var r ecology.Reading
 				if text := item(it).str("reading"); text != "" {
-					if err := json.Unmarshal([]byte(text), &r); err != nil {
+					if err := exact.Decode([]byte(text), &r); err != nil {
 						return nil, fmt.Errorf("metric %s, %w", item(it).str("item"), err)
 					}
 					out[item(it).str("item")] = r
@@ -101,7 +102,7 @@ func (h Health) Recall(ctx context.Context, labourer string) (orchestrator.Remem
 	if out.Item == nil {
 		return r, nil
 	}
-	if err := json.Unmarshal([]byte(item(out.Item).str("remembered")), &r); err != nil {
+	if err := exact.Decode([]byte(item(out.Item).str("remembered")), &r); err != nil {
 		return r, fmt.Errorf("reading the health of labourer %s, %w", labourer, err)
 	}
 	return r, nil

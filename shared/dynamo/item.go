@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/segment"
 )
 
@@ -112,7 +113,7 @@ func (it item) json(name string, v any) error {
 	if err != nil || len(b) == 0 {
 		return wrapAttribute(name, err)
 	}
-	return wrapAttribute(name, json.Unmarshal(b, v))
+	return wrapAttribute(name, exact.Decode(b, v))
 }
 
 func wrapAttribute(name string, err error) error {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/drover-run/drover/shared/exact"
 )
 
 // Source is the source of Drover's own events.
@@ -46,7 +48,7 @@ type Envelope struct {
 // Read reads an event. The error says what is missing.
 func Read(text []byte) (Envelope, error) {
 	var e Envelope
-	if err := json.Unmarshal(text, &e); err != nil {
+	if err := exact.Decode(text, &e); err != nil {
 		return e, fmt.Errorf("not an event: %w", err)
 	}
 	switch {

@@ -46,6 +46,15 @@ func Decode(text []byte, v any) error {
 	return nil
 }
 
+// Text returns the text that is a JSON string; it is not ok where the value is none, or no JSON.
+func Text(value json.RawMessage) (text string, ok bool) {
+	value = bytes.TrimSpace(value)
+	if len(value) == 0 || value[0] != '"' {
+		return "", false
+	}
+	return text, json.Unmarshal(value, &text) == nil
+}
+
 // MaxDepth bounds the nesting of lists and objects. The parsers of other languages give up near a thousand levels.
 const MaxDepth = 500
 

@@ -1,20 +1,22 @@
 package job
 
 import (
+	"bytes"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // decode reads one JSON value and nothing after it. It is stricter than encoding/json, which would change a payload in silence: text that
-// is not UTF-8 and halves of surrogate pairs are refused. Of a key that is written twice the last value counts, at the first one's place.
-func decode(data []byte) (value, *Error) {
+// is not UTF-8 and halves of surrogate pairs are refused. A key that is written twice is refused as well, as of two readers one takes the first value
+// and another the last; but the value is read, with the first, so that the job's id is known.
+func decode(data []byte) (v value, twice, wrong *Error) {
 	d := decoder{data: data}
 	v, ok := d.document()
 	if !ok {
-		return value{}, d.wrong
+		return value{}, nil, d.wrong
 	}
-	return v, nil
+	return v, d.twice, nil
 }
 
 type decoder struct {
@@ -22,7 +24,33 @@ type decoder struct {
 	at    int
 	depth int
 	root  string // the attribute of the outermost object that is being read
+	trail []step // from the outermost value to the one that is being read
+	twice *Error // the first key that stands twice
 	wrong *Error
+}
+
+// step is a value's place in the object or list that it lies in.
+type step struct {
+	name string
+	at   int
+	item bool
+}
+
+// doubled notes that the key on the trail stands in its object for the second time, here.
+func (d *decoder) doubled(at int) {
+	if d.twice != nil {
+		return
+	}
+	path := ""
+	for _, s := range d.trail {
+		if s.item {
+			path = index(path, s.at)
+		} else {
+			path = join(path, s.name)
+		}
+	}
+	line, column := d.place(at)
+	d.twice = refuse(path, "stands twice, here in line %d, column %d; want it once", line, column)
 }
 
 func (d *decoder) document() (value, bool) {
@@ -39,13 +67,7 @@ func (d *decoder) document() (value, bool) {
 
 // syntax notes what is wrong at the current position; it returns false so that callers can return it.
 func (d *decoder) syntax(want string) bool {
-	line, column := 1, 1
-	for _, letter := range d.data[:min(d.at, len(d.data))] {
-		column++
-		if letter == '\n' {
-			line, column = line+1, 1
-		}
-	}
+	line, column := d.place(d.at)
 	found := "the end"
 	if d.at < len(d.data) {
 		r, _ := utf8.DecodeRune(d.data[d.at:])
@@ -53,6 +75,12 @@ func (d *decoder) syntax(want string) bool {
 	}
 	d.wrong = refuse("job", "is not JSON: line %d, column %d: found %s, %s", line, column, found, want)
 	return false
+}
+
+// place returns line and column of a position, from 1; columns count bytes.
+func (d *decoder) place(at int) (line, column int) {
+	before := d.data[:min(at, len(d.data))]
+	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
 }
 
 func (d *decoder) space() {
@@ -135,10 +163,12 @@ func (d *decoder) list() (value, bool) {
 		return v, true
 	}
 	for {
+		d.trail = append(d.trail, step{at: len(v.children), item: true})
 		element, ok := d.value()
 		if !ok {
 			return v, false
 		}
+		d.trail = d.trail[:len(d.trail)-1]
 		v.children = append(v.children, element)
 		d.space()
 		if d.take(']') {
@@ -162,9 +192,15 @@ func (d *decoder) object() (value, bool) {
 		if d.peek() != '"' {
 			return v, d.syntax("want a name in double quotes")
 		}
+		begin := d.at
 		name, ok := d.text()
 		if !ok {
 			return v, false
+		}
+		d.trail = append(d.trail, step{name: name})
+		_, twice := find(v.names, places, name)
+		if twice {
+			d.doubled(begin)
 		}
 		if d.depth == 1 {
 			d.root = join("", name)
@@ -177,9 +213,8 @@ func (d *decoder) object() (value, bool) {
 		if !ok {
 			return v, false
 		}
-		if place, twice := find(v.names, places, name); twice {
-			v.children[place] = child
-		} else {
+		d.trail = d.trail[:len(d.trail)-1]
+		if !twice {
 			v.names, v.children = append(v.names, name), append(v.children, child)
 			places = note(v.names, places)
 		}

@@ -41,7 +41,8 @@
 // These are the rules, which are sosw's:
 //
 //   - An attribute is cut when isolate_<attribute> or max_<attribute>_per_batch is set, in singular or plural, at its own level or
-//     above, and when anything that lies below it is cut. A flag is set unless it is false, 0, null or empty; the text "False" sets it.
+//     above, and when anything that lies below it is cut. A flag is set unless it is false, 0, null or empty; a text
+//     that says no ("False") is refused.
 //   - Flags stay in the payload. Of the same flag at several levels the outer one decides whether to cut.
 //   - Without a number each value is a task of its own. max_<plural>_per_batch gives the most values for one task, and wins over
 //     isolate; the innermost one counts. It holds for lists, and for objects in which every value is null; where an object has more,
@@ -59,6 +60,9 @@
 // What sosw crashed on, lost or doubled is done as its author plainly meant, or refused: a cut attribute that is absent or null leaves one
 // uncut task. One that has no values makes a job of no tasks, but is refused in a branch, for the other branches have values. One that is
 // given in singular and plural at once is refused.
+//
+// What two readers would read differently is refused with its place: a key that is written twice, and a word of this language that stands beside
+// itself in another case. Alone, "Period" is payload.
 //
 // # Names that a payload may not have
 //

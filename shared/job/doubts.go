@@ -4,7 +4,7 @@ import "github.com/drover-run/drover/shared/job/spelling"
 
 // Doubts are attributes of the job itself, not of what lies deeper, whose author probably meant something else: they look like a misspelt word
 // of the job language (isolate_sectoins) and so are payload, or like the size of a batch without being it (max_section_per_batch), or cut nothing
-// (isolate_days without a period). They are no errors, for a payload may have any names; whoever checks a job before it is submitted wants to see them.
+// (isolate_days without a period), or stand beside the wrapper. They are no errors, for a payload may have any names; whoever checks a job before it is submitted wants to see them.
 func (j Job) Doubts(schema Schema) []Error {
 	words := append([]string{"job_schema_name"}, steering...)
 	for _, unit := range isolations {
@@ -25,6 +25,9 @@ func (j Job) Doubts(schema Schema) []Error {
 	var doubts []Error
 	if days := j.root.get("isolate_days"); j.period == nil && days != nil && !days.empty() {
 		doubts = append(doubts, Error{"isolate_days", "cuts nothing, for the job has no period"})
+	}
+	for _, name := range j.unseen {
+		doubts = append(doubts, Error{join("", name), "stands beside job, where it means nothing and goes to no worker; put it into the job"})
 	}
 	for _, name := range j.root.names {
 		const shortest = 5 // of shorter words too many are near each other

@@ -31,6 +31,29 @@ func (s *splitter) flagsOf(level *value, path string) flags {
 	return own
 }
 
+// checkFlag refuses a text that says no. sosw takes any text for yes, and its author plainly did not.
+func checkFlag(name string, v *value, path string) *Error {
+	switch strings.ToLower(strings.TrimSpace(v.text)) {
+	case "false", "no", "off", "n", "f", "0", "none", "null":
+		if v.kind == kindText {
+			return refuse(join(path, name), "is the text %q, which sosw takes for true; want true or false without quotes", shorten(v.text))
+		}
+	}
+	return nil
+}
+
+// checkFlags refuses flags of a level that two readers would read differently.
+func (s *splitter) checkFlags(level *value, path string) *Error {
+	for i, name := range level.names {
+		if isSize, known := s.flagNames[name]; known && !isSize {
+			if err := checkFlag(name, &level.children[i], path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // over returns both, f's flags winning where both have one. Neither is changed.
 func (f flags) over(others flags) flags {
 	if len(f) == 0 {

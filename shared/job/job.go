@@ -65,18 +65,26 @@ type Job struct {
 	period *calendar.Period // nil without a period
 	root   *value           // the job's object, encoded
 	text   []byte           // what root's positions refer to
+	unseen []string         // attributes beside the wrapper, which mean nothing
 }
 
 // Parse reads a job: the detail of a SubmitJob event, or the text of a file. Any error is an [*Error]; its field is "job" for what can not be
 // read as a job at all. Beside an error the job has its id, where that could be read, and nothing else.
 func Parse(detail []byte) (Job, error) {
-	root, err := unwrap(detail)
+	came, err := unwrap(detail)
 	if err != nil {
 		return Job{ID: idIn(detail)}, err
 	}
+	root := came.job
 	e := encoder{}
 	e.value(root)
-	j := Job{root: root, text: e.data}
+	j := Job{root: root, text: e.data, unseen: came.unseen}
+	if came.twice != nil {
+		if came.twice.Field != "job_id" && j.readID() != nil {
+			j.ID = ""
+		}
+		return Job{ID: j.ID}, came.twice
+	}
 	for _, read := range []func() *Error{j.readID, j.readLabourer, j.readSchema, j.readZone, j.readPeriod, j.readNotBefore, j.readAttempts, j.readDuration} {
 		if err := read(); err != nil {
 			return Job{ID: j.ID}, err
@@ -85,71 +93,117 @@ func Parse(detail []byte) (Job, error) {
 	if err := checkReserved(root, ""); err != nil {
 		return Job{ID: j.ID}, err
 	}
+	if err := checkSpelling(root, steeringWords, ""); err != nil {
+		return Job{ID: j.ID}, err
+	}
 	return j, nil
 }
 
-// unwrap returns the object that is the job. Text is unpacked once around the whole and once in the wrapper.
-func unwrap(detail []byte) (*value, error) {
+// outside is a job as it came: the object that is the job, and what was found on the way to it.
+type outside struct {
+	job    *value
+	unseen []string // attributes beside the wrapper
+	twice  *Error   // a key that stands twice
+}
+
+// unwrap finds the object that is the job. Text is unpacked once around the whole and once in the wrapper.
+func unwrap(detail []byte) (outside, error) {
 	if len(detail) > MaxJobBytes {
-		return nil, refuse("job", "has %d bytes; want at most %d", len(detail), MaxJobBytes)
+		return outside{}, refuse("job", "has %d bytes; want at most %d", len(detail), MaxJobBytes)
 	}
-	outer, err := unpack(detail)
+	outer, twice, err := unpack(detail)
 	if err != nil {
-		return nil, err
+		return outside{}, err
 	}
 	wrapped := outer.get("job")
 	if wrapped == nil {
-		return outer, nil
+		return outside{outer, nil, twice}, nil
+	}
+	if twice != nil { // its path begins at the wrapper, and that of a job's attribute in the job
+		twice.Field = strings.TrimPrefix(twice.Field, "job.")
 	}
 	inner := wrapped
 	if wrapped.kind == kindText {
-		if inner, err = unpack([]byte(wrapped.text)); err != nil {
-			return nil, err
+		var within *Error
+		if inner, within, err = unpack([]byte(wrapped.text)); err != nil {
+			return outside{}, err
+		}
+		if twice == nil {
+			twice = within
 		}
 	}
 	if inner.kind != kindObject {
-		return nil, refuse("job", "is %s; want an object, or the text of one", inner.kind)
+		return outside{}, refuse("job", "is %s; want an object, or the text of one", inner.kind)
 	}
-	return inner, beside(outer, inner)
+	unseen, err := beside(outer, inner)
+	return outside{inner, unseen, twice}, err
 }
 
-func unpack(detail []byte) (*value, error) {
-	v, err := decode(detail)
-	if err == nil && v.kind == kindText {
-		v, err = decode([]byte(v.text))
+func unpack(detail []byte) (v *value, twice *Error, err error) {
+	read, twice, wrong := decode(detail)
+	if wrong == nil && read.kind == kindText {
+		read, twice, wrong = decode([]byte(read.text))
 	}
-	if err != nil {
-		return nil, err
+	if wrong != nil {
+		return nil, nil, wrong
 	}
-	if v.kind != kindObject {
-		return nil, refuse("job", "is %s; want an object, or the text of one", v.kind)
+	if read.kind != kindObject {
+		return nil, nil, refuse("job", "is %s; want an object, or the text of one", read.kind)
 	}
-	return &v, nil
+	return &read, twice, nil
 }
 
 // beside looks at what stands next to the wrapper. sosw ignores it, and so does Drover, but for what would steer it: there ignoring would do
 // something else than was asked. A job_id is taken, because whoever wraps a job does it to add something.
-func beside(outer, inner *value) error {
+func beside(outer, inner *value) (unseen []string, err error) {
 	for i, name := range outer.names {
 		if name == "job_id" {
 			if own := inner.get(name); own != nil && (own.kind != outer.children[i].kind || own.text != outer.children[i].text) {
-				return refuse(name, "stands both in and beside the job, and differs; want one")
+				return nil, refuse(name, "stands both in and beside the job, and differs; want one")
 			} else if own == nil {
 				inner.names, inner.children = append(inner.names, name), append(inner.children, outer.children[i])
 			}
 			continue
 		}
 		if steers(name) {
-			return refuse(name, "stands beside job and would not be seen there; put it into the job")
+			return nil, refuse(name, "stands beside job and would not be seen there; put it into the job")
+		}
+		if name != "job" {
+			unseen = append(unseen, name)
 		}
 	}
-	return nil
+	return unseen, nil
 }
 
 func checkReserved(level *value, path string) *Error {
 	for _, name := range level.names {
 		if slices.Contains(reserved, name) {
 			return refuse(join(path, name), "is a name that Drover gives every task; want another name for this attribute")
+		}
+	}
+	return nil
+}
+
+// steeringWords are the words of the job language that need no schema.
+var steeringWords = wordsOf(slices.Concat(steering, []string{"job_schema_name", "isolate_hours", "isolate_weeks", "isolate_months"}))
+
+// words are names that mean something at a level of a job, by their small letters.
+type words map[string]string
+
+func wordsOf(names []string) words {
+	w := make(words, len(names))
+	for _, name := range names {
+		w[strings.ToLower(name)] = name
+	}
+	return w
+}
+
+// checkSpelling refuses a name that differs only by case from a word which stands beside it: of readers that do not look at the case, one takes
+// the first and another the last. Alone, such a name is payload.
+func checkSpelling(level *value, known words, path string) *Error {
+	for _, name := range level.names {
+		if word := known[strings.ToLower(name)]; word != "" && word != name && level.get(word) != nil {
+			return refuse(join(path, name), "differs only by its case from %s, which stands beside it; want one of them", word)
 		}
 	}
 	return nil

@@ -212,24 +212,91 @@ func TestJSONIsReadStrictly(t *testing.T) {
 
 func TestThePayloadIsWhatWasWritten(t *testing.T) {
 	tasks, err := expand([]byte(`{"labourer": "w", "z": 1.0, "a": [1e3, -0, 2.50, 12345678901234567890123], "t": "<&>\u00fc\ud83d\ude00\u2028\/\"\\\b\f\n\r\t\u0001\u007f",
-		"n": {"b": {}, "a": [], "": null, "b.c": true}, "twice": 1, "after": false, "twice": 2}`), shop, noon)
+		"n": {"b": {}, "a": [], "": null, "b.c": true}, "after": false}`), shop, noon)
 	require.NoError(t, err)
 	require.Equal(t, []string{`{"z":1.0,"a":[1e3,-0,2.50,12345678901234567890123],"t":"<&>ü😀` + "\u2028" + `/\"\\\b\f\n\r\t\u0001` + "\u007f" + `",` +
-		`"n":{"b":{},"a":[],"":null,"b.c":true},"twice":2,"after":false}`}, tasks)
+		`"n":{"b":{},"a":[],"":null,"b.c":true},"after":false}`}, tasks)
 }
 
-func TestAnObjectOfManyKeysKeepsTheirOrderAndTheLastOfTwoAlike(t *testing.T) {
-	var text, want strings.Builder
-	text.WriteString(`{"labourer":"w","many":{`)
-	want.WriteString(`{"many":{`)
+func TestAnObjectOfManyKeysKeepsTheirOrder(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(`{"many":{`)
 	for i := range 50 {
 		fmt.Fprintf(&text, `"k%d":0,`, 99-i)
-		fmt.Fprintf(&want, `"k%d":%d,`, 99-i, max(0, i-48))
 	}
-	text.WriteString(`"k50":1}}`)
-	tasks, err := expand([]byte(text.String()), shop, noon)
+	many := strings.TrimSuffix(text.String(), ",")
+
+	tasks, err := expand([]byte(`{"labourer":"w",`+many[1:]+`}}`), shop, noon)
+
 	require.NoError(t, err)
-	require.Equal(t, []string{strings.TrimSuffix(want.String(), ",") + "}}"}, tasks)
+	require.Equal(t, []string{many + "}}"}, tasks)
+	wrong := refusal(t, `{"labourer":"w",`+many[1:]+`,"k50":1}}`, shop)
+	require.Equal(t, "many.k50", wrong.Field)
+}
+
+// TestG9AKeyThatStandsTwiceIsRefusedWithItsPlace: Python takes the last value, others the first.
+func TestG9AKeyThatStandsTwiceIsRefusedWithItsPlace(t *testing.T) {
+	for _, c := range []struct{ job, field, place string }{
+		{`{"labourer": "w", "labourer": "v"}`, "labourer", "line 1, column 19"},
+		{"{\"labourer\": \"w\",\n \"a\": 1, \"a\": 1}", "a", "line 2, column 10"},
+		{`{"labourer": "w", "a": {"b.c": [0, {"d": 1, "\u0064": 2}]}}`, `a["b.c"][1].d`, "line 1, column 45"},
+		{`{"labourer": "w", "sections": {"a": null, "a": null}}`, "sections.a", "column 43"},
+		{`{"labourer": "w", "a": {}, "b": 1, "b": {"c": 1, "c": 1}}`, "b", "column 36"},
+		{`{"job": {"labourer": "w", "a": 1, "a": 2}}`, "a", "column 35"},
+		{`{"job": {"labourer": "w", "a": {"b": 1, "b": 2}}}`, "a.b", "column 41"},
+		{`{"job": "{\"labourer\": \"w\", \"a\": 1, \"a\": 2}"}`, "a", "column 27"},
+		{`{"job": {"labourer": "w"}, "job": {"labourer": "v"}}`, "job", "column 28"},
+	} {
+		wrong := refusal(t, c.job, shop)
+		require.Equal(t, c.field, wrong.Field, c.job)
+		require.Contains(t, wrong.Reason, "stands twice, here in ", c.job)
+		require.Contains(t, wrong.Reason, c.place, c.job)
+	}
+}
+
+func TestAJobThatSaysSomethingTwiceIsKnownByItsID(t *testing.T) {
+	for text, id := range map[string]string{
+		`{"a": 1, "a": 2, "job_id": "1"}`:                 "1",
+		`{"a": 1, "a": 2, "job_id": "a b"}`:               "",
+		`{"labourer": "w", "job_id": "1", "job_id": "2"}`: "",
+	} {
+		j, err := job.Parse([]byte(text))
+		require.Error(t, err)
+		require.Equal(t, job.Job{ID: id}, j, text)
+	}
+}
+
+// TestG9AWordInTwoSpellingsIsRefused: a reader that does not look at the case takes one for the other. Alone, such a name is payload.
+func TestG9AWordInTwoSpellingsIsRefused(t *testing.T) {
+	for text, field := range map[string]string{
+		`{"labourer": "w", "Labourer": "v"}`:                                                                               "Labourer",
+		`{"labourer": "w", "period": "today", "PERIOD": "yesterday"}`:                                                      "PERIOD",
+		`{"labourer": "w", "job_id": "1", "Job_Id": "2"}`:                                                                  "Job_Id",
+		`{"labourer": "w", "sections": ["a"], "Sections": ["b"]}`:                                                          "Sections",
+		`{"labourer": "w", "isolate_sections": true, "isolate_Sections": false, "sections": ["a", "b"]}`:                   "isolate_Sections",
+		`{"labourer": "w", "isolate_stores": true, "sections": {"a": {"stores": ["x", "y"], "Stores": ["z"]}, "b": null}}`: "sections.a.Stores",
+	} {
+		wrong := refusal(t, text, shop)
+		require.Equal(t, field, wrong.Field, text)
+		require.Contains(t, wrong.Reason, "differs only by its case from "+strings.ToLower(field[strings.LastIndex(field, ".")+1:]), text)
+	}
+	tasks, err := expand([]byte(`{"labourer": "w", "Period": 60, "Drover": {"task_id": "x"}, "note": 1, "Note": 2}`), shop, noon)
+	require.NoError(t, err)
+	require.Equal(t, []string{`{"Period":60,"Drover":{"task_id":"x"},"note":1,"Note":2}`}, tasks)
+}
+
+// TestG9ATextThatSaysNoIsNoFlag: to sosw any text is true, also this one.
+func TestG9ATextThatSaysNoIsNoFlag(t *testing.T) {
+	for text, field := range map[string]string{
+		`{"labourer": "w", "sections": ["a", "b"], "isolate_sections": "False"}`:                             "isolate_sections",
+		`{"labourer": "w", "sections": ["a", "b"], "isolate_section": "no"}`:                                 "isolate_section",
+		`{"labourer": "w", "sections": {"a": {"stores": ["x", "y"], "isolate_stores": " OFF "}, "b": null}}`: "sections.a.isolate_stores",
+		`{"labourer": "w", "period": "last_3_days", "isolate_days": "0"}`:                                    "isolate_days",
+	} {
+		wrong := refusal(t, text, shop)
+		require.Equal(t, field, wrong.Field, text)
+		require.Contains(t, wrong.Reason, "want true or false without quotes", text)
+	}
 }
 
 func TestAJobThatCannotBeReadKeepsItsID(t *testing.T) {
@@ -334,6 +401,20 @@ func TestMisspeltWordsOfTheJobLanguageAreDoubted(t *testing.T) {
 		found[doubt.Field] = doubt.Reason[strings.LastIndex(doubt.Reason, " ")+1:]
 	}
 	require.Equal(t, map[string]string{"peroid": "period?", "isolate_sectoins": "isolate_sections?", "max_sections_per_batchs": "max_sections_per_batch?", "job_schema_nam": "job_schema_name?"}, found)
+}
+
+func TestWhatIsOnlyPayloadByItsCaseOrPlaceIsDoubted(t *testing.T) {
+	j, err := job.Parse([]byte(`{"logging_level": "DEBUG", "job": {"labourer": "w", "Period": "today", "ISOLATE_STORES": true}}`))
+	require.NoError(t, err)
+	var doubts []string
+	for _, doubt := range j.Doubts(shop) {
+		doubts = append(doubts, doubt.Error())
+	}
+	require.Equal(t, []string{
+		"logging_level: stands beside job, where it means nothing and goes to no worker; put it into the job",
+		"Period: is not known and goes to the worker as payload; did you mean period?",
+		"ISOLATE_STORES: is not known and goes to the worker as payload; did you mean isolate_stores?",
+	}, doubts)
 }
 
 func TestASizeThatIsNoneIsDoubted(t *testing.T) {

@@ -61,6 +61,9 @@ func (j Job) steer(schema Schema) (payload *value, isolate calendar.Unit, err er
 		if v == nil || j.period == nil || unit != calendar.Day && slices.ContainsFunc(schema.ChunkableAttrs, func(a string) bool { return a+"s" == unit.String() }) {
 			continue
 		}
+		if err := checkFlag(name, v, ""); err != nil {
+			return nil, 0, err
+		}
 		drop = append(drop, name)
 		if !v.empty() {
 			set = append(set, unit)

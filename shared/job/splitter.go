@@ -5,6 +5,7 @@ type splitter struct {
 	job        *Job
 	attributes []attribute
 	flagNames  map[string]bool // every flag of these attributes; true for one that gives a size
+	words      words           // every name that means something by these attributes
 	leaves     []leaf
 	tasks      int
 	cut        string // path of the outermost attribute that is cut, "" if none
@@ -12,11 +13,14 @@ type splitter struct {
 
 func newSplitter(j *Job, schema Schema) *splitter {
 	s := &splitter{job: j, attributes: schema.attributes(), flagNames: map[string]bool{}}
+	var names []string
 	for _, a := range s.attributes {
 		for _, flag := range a.set {
 			s.flagNames[flag] = flag == a.size
 		}
+		names = append(append(names, a.singular, a.plural), a.set...)
 	}
+	s.words = wordsOf(names)
 	return s
 }
 
@@ -44,6 +48,12 @@ func (s *splitter) level(depth int, here *value, above *layer, inherited flags, 
 	}
 	if depth == len(s.attributes) {
 		return s.single(s.whole(here, above, path))
+	}
+	if err := checkSpelling(here, s.words, path); err != nil {
+		return err
+	}
+	if err := s.checkFlags(here, path); err != nil {
+		return err
 	}
 	a, own := s.attributes[depth], s.flagsOf(here, path)
 	effective := own.over(inherited)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/drover-run/drover/shared/ecology"
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/outcome"
 	"github.com/drover-run/drover/shared/queue"
@@ -153,8 +154,8 @@ func (p *PlanInput) UnmarshalJSON(text []byte) error {
 	var in struct {
 		Labourers json.RawMessage `json:"labourers"`
 	}
-	_ = json.Unmarshal(text, &in)
-	if json.Unmarshal(in.Labourers, &p.Labourers) != nil {
+	_ = exact.Decode(text, &in)
+	if exact.Decode(in.Labourers, &p.Labourers) != nil {
 		p.Labourers = nil
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
@@ -91,8 +92,8 @@ type run struct {
 // neither which tasks, nor which job or labourer, or names what does not exist.
 func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error) {
 	var c Command
-	if err := json.Unmarshal(e.Detail, &c); err != nil {
-		return nil, &event.Refused{Reason: fmt.Sprintf("the replay can not be read: %v", err)}
+	if err := exact.Decode(e.Detail, &c); err != nil {
+		return nil, &event.Refused{Reason: fmt.Sprintf("the replay cannot be read: %v", err)}
 	}
 	c.ReplayID = cmp.Or(c.ReplayID, e.ID)
 	if len(c.ReplayID) > event.MaxID {
@@ -112,6 +113,9 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 }
 
 func (r *run) carryOut(ctx context.Context, c Command) error {
+	if len(c.Tasks) > 0 && c.JobID != "" || c.Labourer != "" && (len(c.Tasks) > 0 || c.JobID != "") {
+		return &event.Refused{Reason: "tasks, job_id and labourer: more than one of them is given; one would be right"}
+	}
 	switch {
 	case len(c.Tasks) > 0:
 		return r.tasks(ctx, c.Tasks)

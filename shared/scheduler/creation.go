@@ -2,12 +2,12 @@ package scheduler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
@@ -365,7 +365,7 @@ func continued(e event.Envelope) (string, error) {
 	var detail struct {
 		JobID string `json:"job_id"`
 	}
-	if err := json.Unmarshal(e.Detail, &detail); err != nil || detail.JobID == "" {
+	if err := exact.Decode(e.Detail, &detail); err != nil || detail.JobID == "" {
 		return "", fmt.Errorf("a %s without job_id", e.DetailType)
 	}
 	return detail.JobID, nil

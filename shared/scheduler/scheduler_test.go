@@ -273,7 +273,7 @@ func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 		command("ReplayTasks", `{}`):                                       "tasks, job_id or labourer would be right",
 		command("ReplayTasks", `{"tasks": ["x"]}`):                         "is not of the form <segment>.<number>",
 		command("ReplayTasks", `{"job_id": "nobody's"}`):                   `there is no job "nobody's"`,
-		command("ReplayTasks", `[]`):                                       "the replay can not be read",
+		command("ReplayTasks", `[]`):                                       "the replay cannot be read",
 		command("ContinueJob", `{}`):                                       "a ContinueJob without job_id",
 		command("CancelJob", `{"job_id": "`+long+`"}`):                     "job_id: there is no job",
 		command("ReplayTasks", `{"job_id": "`+long+`"}`):                   "job_id: there is no job",

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/drover-run/drover/shared/escape"
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/throttling"
@@ -181,12 +182,11 @@ func group(l labourer.Labourer, start orchestrator.Start) string {
 		return l.ID
 	}
 	var attributes map[string]json.RawMessage
-	if json.Unmarshal(start.Task.Payload, &attributes) != nil || len(attributes[l.GroupKey]) == 0 {
+	if exact.Decode(start.Task.Payload, &attributes) != nil || len(attributes[l.GroupKey]) == 0 {
 		return l.ID
 	}
 	value := string(attributes[l.GroupKey])
-	var text string
-	if json.Unmarshal(attributes[l.GroupKey], &text) == nil {
+	if text, ok := exact.Text(attributes[l.GroupKey]); ok {
 		value = text
 	}
 	if groupName.MatchString(value) {

@@ -8,20 +8,24 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/drover-run/drover/shared/exact"
 )
 
 // sqsBatch recognises the event of an SQS event source mapping. A task is never taken for one, even if its payload has
 // an attribute "Records": it has "drover" beside it.
 func sqsBatch(event []byte) (events.SQSEvent, bool) {
 	var outline struct {
-		Drover  json.RawMessage
-		Records []struct{ EventSource string }
+		Drover  json.RawMessage `json:"drover"`
+		Records []struct {
+			EventSource string `json:"eventSource"`
+		}
 	}
-	if json.Unmarshal(event, &outline) != nil || outline.Drover != nil || len(outline.Records) == 0 || outline.Records[0].EventSource != "aws:sqs" {
+	if exact.Decode(event, &outline) != nil || outline.Drover != nil || len(outline.Records) == 0 || outline.Records[0].EventSource != "aws:sqs" {
 		return events.SQSEvent{}, false
 	}
 	var batch events.SQSEvent
-	return batch, json.Unmarshal(event, &batch) == nil
+	return batch, exact.Decode(event, &batch) == nil
 }
 
 // performBatch does the tasks of a batch in order and names the messages that are to come again: those without a task in

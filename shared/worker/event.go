@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/drover-run/drover/shared/exact"
 )
 
 // Version is the version of the `drover` part of a task's event that this package reads, and of the completions it sends.
@@ -59,48 +61,40 @@ type eventParts struct {
 	payload json.RawMessage
 }
 
-// splitEvent walks the top level by tokens instead of decoding into a map: the payload keeps its order and each number
-// its digits, and keys match exactly (decoding into a struct would take "Drover" for "drover").
+// splitEvent takes the top level apart instead of decoding it into a map: the payload keeps its order and each number its digits.
 func splitEvent(event []byte) (eventParts, error) {
 	var parts eventParts
 	if !json.Valid(event) {
 		return parts, &BadEvent{"event", "is not one JSON document"}
 	}
-	decoder := json.NewDecoder(bytes.NewReader(event))
-	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+	members, err := exact.Members(event)
+	if err != nil {
 		return parts, &BadEvent{"event", "is not a JSON object"}
 	}
 	payload := bytes.NewBufferString("{")
-	for decoder.More() {
-		name, value, err := nextAttribute(decoder)
-		if err != nil {
-			return parts, &BadEvent{"event", err.Error()}
+	own := map[string]bool{}
+	for _, m := range members {
+		if own[m.Name] {
+			return parts, &BadEvent{m.Name, "stands twice"}
 		}
-		switch name {
+		switch m.Name {
 		case "task_id":
-			if json.Unmarshal(value, &parts.taskID) != nil {
+			own[m.Name] = true
+			if exact.Decode(m.Value, &parts.taskID) != nil {
 				return parts, &BadEvent{"task_id", "is not a string"}
 			}
 		case "drover":
-			if parts.drover, err = readEnvelope(value); err != nil {
+			own[m.Name] = true
+			if parts.drover, err = readEnvelope(m.Value); err != nil {
 				return parts, err
 			}
 		default:
-			appendAttribute(payload, name, value)
+			appendAttribute(payload, m.Name, m.Value)
 		}
 	}
 	payload.WriteByte('}')
 	parts.payload = payload.Bytes()
 	return parts, nil
-}
-
-func nextAttribute(decoder *json.Decoder) (name string, value json.RawMessage, err error) {
-	token, err := decoder.Token()
-	if err != nil {
-		return "", nil, err
-	}
-	name, _ = token.(string) // in an object, the decoder gives nothing else here
-	return name, value, decoder.Decode(&value)
 }
 
 func appendAttribute(object *bytes.Buffer, name string, value json.RawMessage) {
@@ -116,21 +110,26 @@ func readEnvelope(value json.RawMessage) (*envelope, error) {
 	var version struct {
 		Version json.RawMessage `json:"version"`
 	}
-	if err := json.Unmarshal(value, &version); err != nil {
-		return nil, &BadEvent{"drover", "is not an object"}
+	if err := exact.Decode(value, &version); err != nil {
+		return nil, badDrover(err)
 	}
 	// The version comes first: of another version nothing else is known, so nothing else may be judged.
 	if err := checkVersion(version.Version); err != nil {
 		return nil, err
 	}
 	var e envelope
-	if err := json.Unmarshal(value, &e); err != nil {
-		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, &BadEvent{"drover." + wrong.Field, fmt.Sprintf("is a JSON %s, should be %s", wrong.Value, wrong.Type)}
-		}
-		return nil, &BadEvent{"drover", err.Error()}
+	if err := exact.Decode(value, &e); err != nil {
+		return nil, badDrover(err)
 	}
 	return &e, nil
+}
+
+func badDrover(err error) *BadEvent {
+	wrong, ok := errors.AsType[*exact.Error](err)
+	if ok && wrong.Path != "" {
+		return &BadEvent{"drover." + wrong.Path, wrong.Reason}
+	}
+	return &BadEvent{"drover", err.Error()}
 }
 
 func checkVersion(version json.RawMessage) error {

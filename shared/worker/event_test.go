@@ -64,7 +64,7 @@ func TestParseTaskRefusesWhatIsNoTask(t *testing.T) {
 		"a text":               {`"x"`, "event", "not a JSON object"},
 		"null":                 {`null`, "event", "not a JSON object"},
 		"somebody else's":      {`{"detail-type":"x"}`, "drover", "is missing"},
-		"drover is a list":     {`{"drover":[]}`, "drover", "is not an object"},
+		"drover is a list":     {`{"drover":[]}`, "drover", "want an object"},
 		"drover is null":       {`{"drover":null}`, "drover.version", "is missing"},
 		"no version":           {with(`"version":1,`, ``), "drover.version", "is missing"},
 		"a newer version":      {with(`"version":1`, `"version":2`), "drover.version", "is 2; this worker knows version 1"},
@@ -73,9 +73,9 @@ func TestParseTaskRefusesWhatIsNoTask(t *testing.T) {
 		"two ids":              {with(`"task_id":"t.1"`, `"task_id":"t.2"`), "task_id", `is "t.2", but drover.task_id is "t.1"`},
 		"an id that is no id":  {with(`"task_id":"t.1"`, `"task_id":1`), "task_id", "is not a string"},
 		"attempt zero":         {with(`"attempt":1`, `"attempt":0`), "drover.attempt", "is 0; attempts count from 1"},
-		"attempt in words":     {with(`"attempt":1`, `"attempt":"one"`), "drover.attempt", "is a JSON string, should be int"},
+		"attempt in words":     {with(`"attempt":1`, `"attempt":"one"`), "drover.attempt", "is text; want a whole number within bounds"},
 		"no deadline":          {with(`"deadline":"2026-11-22T08:00:00Z",`, ``), "drover.deadline", "should be a time like 2026-11-22T08:00:00Z"},
-		"a deadline by number": {with(`"2026-11-22T08:00:00Z"`, `17`), "drover.deadline", "is a JSON number, should be string"},
+		"a deadline by number": {with(`"2026-11-22T08:00:00Z"`, `17`), "drover.deadline", "is a number; want text"},
 		"nowhere to report":    {with(completionsURL, ""), "drover.completions_url", "is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {

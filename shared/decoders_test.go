@@ -1,0 +1,152 @@
+package shared_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/completion"
+	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/exact"
+	"github.com/drover-run/drover/shared/job"
+	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/replay"
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// outside is the decoders of what comes from outside, each with a text that it takes. open are the names whose values are the user's own, whatever
+// they are.
+var outside = map[string]struct {
+	text   string
+	read   func([]byte) (any, error)
+	open   []string
+	misses bool // a name that stands twice is not an error: the rest of the text counts
+}{
+	"an event": {`{"id": "e", "source": "shop", "detail-type": "SubmitJob", "time": "2026-11-22T12:00:00Z", "detail": {}}`,
+		func(text []byte) (any, error) { return event.Read(text) }, []string{"detail"}, false},
+	"a replay":             {`{"replay_id": "r", "tasks": ["abcdefghijklmnop.7"], "job_id": "j", "labourer": "f"}`, decoded[replay.Command], nil, false},
+	"an execution's input": {`{"labourers": ["f"]}`, decoded[orchestrator.PlanInput], nil, true},
+	"an archived record":   {`{"task_id": "abcdefghijklmnop.7", "job_id": "j", "attempts": [{"attempt": 1, "status": "failed", "error": {"type": "T", "message": "m"}}]}`, decoded[archive.Record], nil, false},
+	"a task's event": {`{"store": "x", "drover": {"version": 1, "task_id": "abcdefghijklmnop.7", "job_id": "j", "labourer_id": "f", "attempt": 2, "deadline": "2026-11-22T12:00:00Z", "completions_url": "u"}}`,
+		func(text []byte) (any, error) {
+			one, err := worker.ParseTask(text)
+			one.Payload = nil
+			return one, err
+		}, nil, false},
+	"a stored labourer": {`{"target": {"lambda": "f"}, "max_simultaneous_invocations": 7, "retry": {"min": "1s", "initial": "30s", "rate": 2, "max": "1h"}, "coefficients": {"1": 0.5}}`,
+		func(text []byte) (any, error) { return labourer.Decode("f", text) }, []string{"coefficients"}, false},
+}
+
+func decoded[T any](text []byte) (any, error) {
+	var out T
+	err := exact.Decode(text, &out)
+	return out, err
+}
+
+// TestG9ANameMeansOnlyItself holds for every decoder: with each name once more in capitals, and something else under it, a text says what it said.
+func TestG9ANameMeansOnlyItself(t *testing.T) {
+	for name, d := range outside {
+		t.Run(name, func(t *testing.T) {
+			want, err := d.read([]byte(d.text))
+			require.NoError(t, err)
+
+			got, err := d.read(respelt(t, d.text, d.open))
+
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+// TestG9OfTwoValuesNoneIsTaken holds for every decoder that may refuse a text: a name that stands twice is refused.
+func TestG9OfTwoValuesNoneIsTaken(t *testing.T) {
+	for name, d := range outside {
+		for _, member := range membersOf(t, d.text) {
+			if d.misses || member == "store" {
+				continue
+			}
+			text := strings.TrimSuffix(d.text, "}") + fmt.Sprintf(`, %q: 7}`, member)
+
+			_, err := d.read([]byte(text))
+
+			require.Error(t, err, "%s: %s", name, text)
+			require.Contains(t, err.Error(), member)
+		}
+	}
+	_, err := job.Parse([]byte(`{"labourer": "f", "labourer": "g"}`))
+	require.ErrorContains(t, err, "labourer")
+}
+
+// The forms in which an end is told are those of many senders.
+func TestG9ANameOfACompletionMeansOnlyItself(t *testing.T) {
+	files, err := filepath.Glob("completion/testdata/forms/*.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		want, wrong := completion.Read(text)
+
+		got, again := completion.Read(respelt(t, string(text), []string{"result", "stats", "responsePayload"}))
+
+		require.Equal(t, wrong, again, file)
+		got.Result, got.Stats, want.Result, want.Stats = nil, nil, nil, nil
+		require.Equal(t, want, got, file)
+	}
+}
+
+// respelt returns the text with each name once more, in capitals and with another value, behind the one that counts.
+func respelt(t *testing.T, text string, open []string) []byte {
+	t.Helper()
+	members, err := exact.Members([]byte(text))
+	require.NoError(t, err)
+	var out bytes.Buffer
+	for i, m := range members {
+		if i > 0 {
+			out.WriteString(", ")
+		}
+		value := m.Value
+		switch isOpen := strings.Contains(" "+strings.Join(open, " ")+" ", " "+m.Name+" "); {
+		case isOpen:
+		case value[0] == '{':
+			value = respelt(t, string(value), open)
+		case value[0] == '[':
+			value = respeltItems(t, value, open)
+		}
+		fmt.Fprintf(&out, "%q: %s", m.Name, value)
+		if other := strings.ToUpper(m.Name); other != m.Name {
+			fmt.Fprintf(&out, ", %q: {\"odd\": [7]}", other)
+		}
+	}
+	return []byte("{" + out.String() + "}")
+}
+
+func respeltItems(t *testing.T, list json.RawMessage, open []string) []byte {
+	var items []json.RawMessage
+	require.NoError(t, json.Unmarshal(list, &items))
+	texts := make([][]byte, len(items))
+	for i, item := range items {
+		if texts[i] = item; item[0] == '{' {
+			texts[i] = respelt(t, string(item), open)
+		}
+	}
+	return append(append([]byte("["), bytes.Join(texts, []byte(", "))...), ']')
+}
+
+func membersOf(t *testing.T, text string) []string {
+	members, err := exact.Members([]byte(text))
+	require.NoError(t, err)
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.Name
+	}
+	return names
+}
