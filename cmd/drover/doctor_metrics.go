@@ -27,6 +27,9 @@ func (d *doctor) healthMetric(ctx context.Context, name string, l labourer.Labou
 	case kindOf(err) == refused:
 		return wrong(name, "mend the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE",
 			"CloudWatch refuses the query, and always will: %s; %s", reason(err), meanwhile(l, m, true))
+	case err != nil && kindOf(err) == other:
+		return wrong(name, "mend the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE; where they are right, look again in a minute",
+			"CloudWatch does not carry out the query: %s; %s", reason(err), meanwhile(l, m, true))
 	case err != nil:
 		return unread(name, err, "cloudwatch:GetMetricData", "", "CloudWatch cannot be asked: ")
 	case newest == nil:

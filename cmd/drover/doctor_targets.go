@@ -177,10 +177,10 @@ func (s *stack) queue(ctx context.Context, url string) (targetQueue, error) {
 	}, nil
 }
 
-// unread says that the messages of a queue lie there although somebody has had time enough to take them; "" when that is not so. since is
-// when the longest waiting of them was sent.
-func (q targetQueue) unread(since, now time.Time) string {
-	if q.waiting < 1 || q.inFlight > 0 || since.IsZero() || now.Sub(since) < late {
+// unread says that the messages of a queue lie there although there was time enough to take them; "" when that is not so. since is when the
+// longest waiting of them was sent; where the lease is short, half of it is enough, for when it ends the task is sent again.
+func (q targetQueue) unread(l labourer.Labourer, since, now time.Time) string {
+	if q.waiting < 1 || q.inFlight > 0 || since.IsZero() || now.Sub(since) < min(late, l.Lease()/2) {
 		return ""
 	}
 	return fmt.Sprintf("%s in the queue, the oldest for about %s, and none is being worked on: nobody takes them",
@@ -204,11 +204,11 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 	url := l.Target.SQS
 	if q.visibility >= 0 && q.visibility < min(l.Lease(), longestVisibility) {
 		enough := strconv.Itoa(int(math.Ceil(min(l.Lease(), longestVisibility).Seconds())))
-		return wrong(name, d.command("sqs", "set-queue-attributes", "--queue-url", url, "--attributes", "VisibilityTimeout="+enough)+", or a lower max_duration",
+		return wrong(name, "lower max_duration, or: "+d.command("sqs", "set-queue-attributes", "--queue-url", url, "--attributes", "VisibilityTimeout="+enough),
 			"its visibility timeout of %s is below the lease of %s (max_duration + cooldown): a second worker gets a task while the first one still runs", q.visibility, l.Lease())
 	}
 	if q.delay > 0 && q.delay >= l.Cooldown {
-		return wrong(name, d.command("sqs", "set-queue-attributes", "--queue-url", url, "--attributes", "DelaySeconds=0")+", or a longer cooldown",
+		return wrong(name, "raise the cooldown, or: "+d.command("sqs", "set-queue-attributes", "--queue-url", url, "--attributes", "DelaySeconds=0"),
 			"it holds each message back for %s, which is not below the cooldown of %s: the lease ends before a worker has had its max_duration", q.delay, l.Cooldown)
 	}
 	leases, err := d.control.Leases(ctx, l.ID)
@@ -221,7 +221,7 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 			since = at
 		}
 	}
-	if lies := q.unread(since, d.now()); lies != "" {
+	if lies := q.unread(l, since, d.now()); lies != "" {
 		return wrong(name, "start its workers, or mend what keeps them from reading "+url, "%s", lies)
 	}
 	return fine(name, "it fits the lease of %s, and %s in it", l.Lease(), are(max(q.waiting, 0), "message"))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -133,6 +134,15 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"a machine of another account": {func(g *ground) {
 			require.NoError(g.t, g.Apply(`labourers: {far: {target: {states: "arn:aws:states:us-east-1:111122223333:stateMachine:m"}}}`))
 		}, "labourer far: target", []string{"111122223333", "starts no machine of another account"}},
+		"a query that fails by itself": {func(g *ground) {
+			g.CloudWatch.Broken = func(q cloudwatchtypes.MetricDataQuery) cloudwatchtypes.StatusCode {
+				if aws.ToString(q.MetricStat.Metric.Namespace) == "AWS/RDS" {
+					return cloudwatchtypes.StatusCodeInternalError
+				}
+				return ""
+			}
+			g.measured("")
+		}, "labourer shop: metric m", []string{"does not carry out the query", "InternalError", "nothing is started", "drover apply -f"}},
 		"workers that can take all there is": {func(g *ground) { g.functions.quota = 44 }, "concurrency", []string{"1 functions at once, the account 44", "OrchestratorConcurrency=10", "quota raised"}},
 		"a metric that never had a value": {func(g *ground) { g.measured("ignore") }, "labourer shop: metric m",
 			[]string{"no value in 63 days", "left out: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},
@@ -400,4 +410,18 @@ func TestTheDoctorListsWhatDeletedStacksLeftBehind(t *testing.T) {
 	for _, name := range []string{"NOW", "-now", "living", "someone", "other"} {
 		require.NotContains(t, out, name)
 	}
+}
+
+func TestASilentQueueIsFoundBeforeAShortLeaseEnds(t *testing.T) {
+	l := labourer.New("shop")
+	l.MaxDuration, l.Cooldown = 10*time.Second, 10*time.Second
+	now := memory.Start
+	q := targetQueue{waiting: 2}
+	require.Empty(t, q.unread(l, now.Add(-9*time.Second), now))
+	require.Contains(t, q.unread(l, now.Add(-10*time.Second), now), "2 messages wait in the queue, the oldest for about 10s")
+	l.MaxDuration = time.Hour
+	require.Empty(t, q.unread(l, now.Add(-4*time.Minute), now))
+	require.NotEmpty(t, q.unread(l, now.Add(-5*time.Minute), now))
+	require.Empty(t, targetQueue{waiting: 2, inFlight: 1}.unread(l, now.Add(-time.Hour), now), "one is being worked on")
+	require.Empty(t, q.unread(l, time.Time{}, now), "what lies there is nobody's task")
 }

@@ -58,6 +58,9 @@ func (s *stack) takeTimeouts(ctx context.Context, labourers map[string]labourer.
 		if l.MaxDurationGiven || l.Target.Kind() != "lambda" {
 			continue
 		}
+		if far, _ := s.outOfReach(l.Target); far != "" {
+			continue // which is told by itself
+		}
 		timeout, err := s.timeout(ctx, functionOf(l.Target.Lambda))
 		if err == nil {
 			l.MaxDuration, l.MaxDurationGiven = timeout, true

@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/drover-run/drover/shared/cloudwatch"
 	"github.com/drover-run/drover/shared/throttling"
 )
 
@@ -45,6 +47,12 @@ func kindOf(err error) kind {
 	}
 	if signedOut(err) {
 		return session
+	}
+	if q, failed := errors.AsType[*cloudwatch.QueryError](err); failed {
+		if q.Status == types.StatusCodeForbidden {
+			return denied
+		}
+		return other
 	}
 	code, status := "", 0
 	if api, ok := errors.AsType[smithy.APIError](err); ok {

@@ -125,7 +125,7 @@ func (s *shell) running(ctx context.Context, st *stack, t task.Task, place view.
 	if err != nil { // which is the doctor's to say: it takes rights on the workers' queue
 		return waits, nil
 	}
-	if lies := q.unread(place.Lease.DispatchedAt, now); lies != "" {
+	if lies := q.unread(l, place.Lease.DispatchedAt, now); lies != "" {
 		return fmt.Sprintf("a worker: %s (the attempt counts as lost at %s)", lies, place.Lease.ExpiresAt.UTC().Format(time.RFC3339)), nil
 	}
 	return waits, nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/drover-run/drover/shared/ecology"
 )
@@ -30,6 +29,14 @@ func Span(q ecology.Query) time.Duration {
 	}
 	return Remembered
 }
+
+// QueryError says that a query failed by itself, in a request that was answered. InternalError may pass, or be the query's own fault.
+type QueryError struct {
+	Status  types.StatusCode // Forbidden or InternalError
+	Message string
+}
+
+func (e *QueryError) Error() string { return strings.TrimSpace(string(e.Status) + " " + e.Message) }
 
 // Ever returns the newest datapoint that the query had within Span, in days of UTC where that is Remembered; nil where it had none. The
 // error is as that of Newest.
@@ -54,11 +61,8 @@ func (s Source) Newest(ctx context.Context, q ecology.Query, since, now time.Tim
 			return nil, err
 		}
 		for _, result := range page.MetricDataResults {
-			switch result.StatusCode {
-			case types.StatusCodeForbidden:
-				return nil, &smithy.GenericAPIError{Code: "AccessDenied", Message: strings.TrimSpace(string(result.StatusCode) + " " + first(result.Messages)), Fault: smithy.FaultClient}
-			case types.StatusCodeInternalError:
-				return nil, &smithy.GenericAPIError{Code: "InternalServiceFault", Message: strings.TrimSpace(string(result.StatusCode) + " " + first(result.Messages)), Fault: smithy.FaultServer}
+			if s := result.StatusCode; s == types.StatusCodeForbidden || s == types.StatusCodeInternalError {
+				return nil, &QueryError{s, first(result.Messages)}
 			}
 			for i, v := range result.Values {
 				if i < len(result.Timestamps) && (newest == nil || result.Timestamps[i].After(newest.At)) {

@@ -41,10 +41,11 @@ func TestWhyAMetricCanNotBeAskedForIsTypedForWhoeverActsOnIt(t *testing.T) {
 	var api smithy.APIError
 	require.ErrorAs(t, err, &api)
 	require.Equal(t, "ValidationError", api.ErrorCode())
-	for status, code := range map[types.StatusCode]string{types.StatusCodeForbidden: "AccessDenied", types.StatusCodeInternalError: "InternalServiceFault"} {
+	for _, status := range []types.StatusCode{types.StatusCodeForbidden, types.StatusCodeInternalError} {
 		f = &fake{values: map[string][]float64{"A": {1}}, status: map[string]types.StatusCode{"A": status}}
 		_, err = metrics.Source{API: f}.Ever(t.Context(), average("A"), now)
-		require.ErrorAs(t, err, &api)
-		require.Equal(t, code, api.ErrorCode())
+		var failed *metrics.QueryError
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, &metrics.QueryError{Status: status, Message: "as told"}, failed)
 	}
 }
