@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
@@ -354,7 +355,7 @@ func readJob(it item) (ledger.Job, error) {
 	}
 	var attrs []string
 	if names := it.str("chunkable_attrs"); names != "" {
-		if err := json.Unmarshal([]byte(names), &attrs); err != nil {
+		if err := exact.Decode([]byte(names), &attrs); err != nil {
 			return ledger.Job{}, fmt.Errorf("reading job %s, attribute chunkable_attrs, %w", it.str("job_id"), err)
 		}
 	}
