@@ -57,9 +57,12 @@ func TestFunctionsAreToldWhereEverythingIs(t *testing.T) {
 func TestMemoryAndConcurrencyAreTheOwnersToSay(t *testing.T) {
 	s := read(t)
 	require.NotContains(t, at[object](s.whole, "Globals", "Function"), "MemorySize")
+	// As measured by BenchmarkProcessor, see README.md.
+	measured := map[string]int{"Scheduler": 512, "Orchestrator": 256, "WorkerAssistant": 256, "Scavenger": 256}
 	for id, properties := range s.of("AWS::Serverless::Function") {
 		name := strings.TrimSuffix(id, "Function")
 		require.Equal(t, ref(name+"Memory"), properties["MemorySize"], id)
+		require.Equal(t, measured[name], s.parameters[name+"Memory"]["Default"], id)
 		require.Equal(t, 128, s.parameters[name+"Memory"]["MinValue"], "what Lambda takes")
 		require.Equal(t, 10240, s.parameters[name+"Memory"]["MaxValue"], "what Lambda takes")
 		require.Equal(t, 0, s.parameters[name+"Concurrency"]["Default"])

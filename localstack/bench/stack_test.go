@@ -144,18 +144,26 @@ func (s *stack) peak(function string) int {
 		if err != nil || !hasSetting(environ, "AWS_LAMBDA_FUNCTION_NAME="+function) || !hasSetting(environ, "AWS_ENDPOINT_URL="+s.meter.Endpoint) {
 			continue
 		}
-		status, err := os.ReadFile("/proc/" + p.Name() + "/status")
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(status)) {
-			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
-				kilobytes, _ := strconv.Atoi(fields[1])
-				most = max(most, kilobytes<<10)
-			}
+		if pid, err := strconv.Atoi(p.Name()); err == nil {
+			most = max(most, peakOf(pid))
 		}
 	}
 	return most
+}
+
+// peakOf is the most memory that a process has had, in bytes; 0 when it is gone.
+func peakOf(pid int) int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+			kilobytes, _ := strconv.Atoi(fields[1])
+			return kilobytes << 10
+		}
+	}
+	return 0
 }
 
 func hasSetting(environ []byte, setting string) bool {

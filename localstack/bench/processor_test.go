@@ -1,0 +1,366 @@
+package bench
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/localstack"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/memory"
+)
+
+// Lambda gives a whole processor at 1,769 MB and a proportional share below
+// (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html): a seventh at 256 MB, a half at 884 MB.
+var shares = []struct {
+	name string
+	of   float64 // a processor
+}{{"a-seventh", 1. / 7}, {"a-half", 1. / 2}, {"whole", 1}}
+
+const (
+	// period is how often a share is dealt out: a process that has used up its part of it waits for the rest.
+	period = 20 * time.Millisecond
+	// jobsABatch and tasksAJob are what the scheduler gets in one invocation, atOnce what the orchestrator starts in one, rounds how often.
+	jobsABatch, tasksAJob = 10, 100
+	atOnce                = 100
+	rounds                = jobsABatch * tasksAJob / atOnce
+)
+
+// BenchmarkProcessor runs the deployed functions under shares of a processor: a thousand tasks from ten jobs are scheduled, started a
+// hundred at a time, completed in batches of ten and archived in batches of a hundred. The processor's time is the function's own and the
+// same on every machine of this speed; what an invocation takes beyond it is spent waiting: for the share, and for the local AWS, which is
+// slower than AWS. It needs a cgroup for processors that can be written, as root on Linux.
+func BenchmarkProcessor(b *testing.B) {
+	for _, share := range shares {
+		b.Run(share.name, func(b *testing.B) {
+			for b.Loop() {
+				p := newPipeline(b, share.of)
+				p.run(b)
+				p.report(b)
+			}
+		})
+	}
+}
+
+// pipeline is the four functions, one process each, on a local AWS that has their tables, queues, bus and bucket and nothing else: no
+// rule, mapping or machine moves anything, the benchmark does.
+type pipeline struct {
+	sqs       *sqs.Client
+	db        *dynamodb.Client
+	tasks     string // table
+	workers   string // URL of the workers' queue
+	functions map[string]*measured
+}
+
+// measured is a function's process, and how long its invocations took.
+type measured struct {
+	*localstack.Function
+	group string // its cgroup's folder
+	took  []time.Duration
+	idle  time.Duration // of the processor, before the first invocation
+}
+
+var functionNames = []string{"scheduler", "orchestrator", "worker-assistant", "scavenger"}
+
+func newPipeline(b *testing.B, share float64) *pipeline {
+	b.Helper()
+	emulator, err := localstack.Start(b.Context(), localstack.Options{})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, emulator.Stop()) })
+	cfg := emulator.Config()
+	p := &pipeline{sqs: sqs.NewFromConfig(cfg), db: dynamodb.NewFromConfig(cfg), functions: map[string]*measured{}}
+	for _, table := range memory.StackTables("") {
+		_, err := p.db.CreateTable(b.Context(), table)
+		require.NoError(b, err)
+	}
+	queue := func(name string) string {
+		made, err := p.sqs.CreateQueue(b.Context(), &sqs.CreateQueueInput{QueueName: &name})
+		require.NoError(b, err)
+		return aws.ToString(made.QueueUrl)
+	}
+	p.tasks, p.workers = memory.TasksTable, queue("workers")
+	_, err = eventbridge.NewFromConfig(cfg).CreateEventBus(b.Context(), &eventbridge.CreateEventBusInput{Name: aws.String("bench")})
+	require.NoError(b, err)
+	_, err = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).CreateBucket(b.Context(), &s3.CreateBucketInput{Bucket: aws.String("archive")})
+	require.NoError(b, err)
+	require.NoError(b, apply(b.Context(), dynamo.Registry{API: p.db, Table: memory.ControlTable}, fmt.Sprintf(`
+labourers: {harvest: {target: {sqs: %q}, max_simultaneous_invocations: %d}}
+job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
+`, p.workers, atOnce)))
+	environ := []string{"AWS_ENDPOINT_URL=" + emulator.Endpoint, "AWS_REGION=" + cfg.Region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"STACK=bench", "TASKS_TABLE=" + memory.TasksTable, "CONTROL_TABLE=" + memory.ControlTable, "JOBS_TABLE=" + memory.JobsTable, "EVENT_BUS=bench",
+		"JOBS_QUEUE_URL=" + queue("jobs"), "JOBS_DEAD_LETTER_QUEUE_URL=" + queue("jobs-dead"), "COMPLETIONS_QUEUE_URL=" + queue("completions"),
+		"COMPLETIONS_DEAD_LETTER_QUEUE_URL=" + queue("completions-dead"), "STREAM_FAILURES_QUEUE_URL=" + queue("stream-failures"),
+		"ALARM_TOPIC=arn:aws:sns:us-east-1:000000000000:none", "ARCHIVE_BUCKET=archive",
+		"BACKOFF_STATE_MACHINE=arn:aws:states:us-east-1:000000000000:stateMachine:none", "MAX_TASKS_PER_JOB=1000000", "RETENTION_DAYS=30"}
+	for _, name := range functionNames {
+		f, err := localstack.StartFunction(filepath.Join(checkout, ".local/functions", name, "bootstrap"), environ)
+		require.NoError(b, err)
+		b.Cleanup(func() { _ = f.Stop() })
+		group := cgroup(b, share)
+		require.NoError(b, os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(f.PID())), 0o600))
+		p.functions[name] = &measured{Function: f, group: group}
+	}
+	return p
+}
+
+// cgroup makes a group of processes that have a share of a processor, for as long as the benchmark lasts.
+func cgroup(b *testing.B, share float64) string {
+	b.Helper()
+	top, settings := "/sys/fs/cgroup", map[string]string{"cpu.max": fmt.Sprintf("%d %d", int64(share*float64(period.Microseconds())), period.Microseconds())}
+	if _, err := os.Stat("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); err == nil { // version 1
+		top, settings = "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": strconv.FormatInt(period.Microseconds(), 10),
+			"cpu.cfs_quota_us": strconv.FormatInt(int64(share*float64(period.Microseconds())), 10)}
+	}
+	group, err := os.MkdirTemp(top, "drover-bench-")
+	if err != nil {
+		b.Skipf("no share of a processor can be dealt out here: %s", err)
+	}
+	b.Cleanup(func() {
+		for range 50 { // a group can be removed when its process is gone
+			if os.Remove(group) == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	for _, name := range []string{"cpu.max", "cpu.cfs_period_us", "cpu.cfs_quota_us"} {
+		if value, set := settings[name]; set {
+			if err := os.WriteFile(filepath.Join(group, name), []byte(value), 0o600); err != nil {
+				b.Skipf("no share of a processor can be dealt out here: %s", err)
+			}
+		}
+	}
+	return group
+}
+
+// invoke calls a function, with its timeout as the deadline, and reads its answer.
+func (p *pipeline) invoke(b *testing.B, name string, event, into any) {
+	b.Helper()
+	text, err := json.Marshal(event)
+	require.NoError(b, err)
+	f := p.functions[name]
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	if len(f.took) == 0 {
+		f.idle = processor(b, f.PID())
+	}
+	began := time.Now()
+	answer, err := f.Invoke(ctx, text)
+	f.took = append(f.took, time.Since(began))
+	require.NoError(b, err)
+	if into != nil {
+		require.NoError(b, json.Unmarshal(answer, into), "%s", answer)
+	}
+}
+
+type message struct {
+	ID         string            `json:"messageId"`
+	Source     string            `json:"eventSource"`
+	Body       string            `json:"body"`
+	Attributes map[string]string `json:"attributes"`
+}
+
+type batch struct {
+	Records []message `json:"Records"`
+}
+
+func messages(bodies []string) batch {
+	var of batch
+	for i, body := range bodies {
+		of.Records = append(of.Records, message{ID: strconv.Itoa(i), Source: "aws:sqs", Body: body, Attributes: map[string]string{"ApproximateReceiveCount": "1"}})
+	}
+	return of
+}
+
+func (p *pipeline) run(b *testing.B) {
+	b.Helper()
+	var failures struct {
+		Failed []any `json:"batchItemFailures"`
+	}
+	var jobs []string
+	for j := range jobsABatch {
+		sections := make([]string, tasksAJob)
+		for i := range sections {
+			sections[i] = fmt.Sprintf(`"section-%04d"`, i)
+		}
+		jobs = append(jobs, fmt.Sprintf(`{"version": "0", "id": "e%d", "detail-type": "SubmitJob", "source": "bench", "time": "2026-11-22T12:00:00Z", "detail": {"job_id": "job-%d",
+"labourer": "harvest", "sections": [%s], "isolate_sections": true, "report": {"columns": ["area_ha", "yield_t", "moisture_percent", "protein_percent", "price_eur"],
+"source": "s3://harvest-measurements/combines/raw/", "destination": "s3://harvest-reports/sections/by-day/", "format": "parquet"}}}`, j, j, strings.Join(sections, ",")))
+	}
+	p.invoke(b, "scheduler", messages(jobs), &failures)
+	require.Empty(b, failures.Failed)
+	for round := range rounds {
+		p.start(b, fmt.Sprintf("execution-%d", round))
+		ended := p.complete(b)
+		p.invoke(b, "scavenger", map[string]any{"Records": p.closings(b, ended)}, nil)
+	}
+}
+
+// start has what is due started, as an execution of the orchestrate machine does.
+func (p *pipeline) start(b *testing.B, execution string) {
+	b.Helper()
+	step := func(name string, into any, more map[string]any) {
+		in := map[string]any{"step": name, "execution": execution, "labourer": "harvest"}
+		for key, value := range more {
+			in[key] = value
+		}
+		p.invoke(b, "orchestrator", in, into)
+	}
+	step("plan", nil, map[string]any{"input": map[string]any{"labourers": []string{"harvest"}}})
+	step("reap", nil, nil)
+	started := 0
+	for round := 0; ; round++ {
+		var assessed struct{ Start bool }
+		var claimed struct {
+			Claimed int
+			Leases  []string
+		}
+		if step("assess", &assessed, map[string]any{"round": round}); !assessed.Start {
+			break
+		}
+		step("claim", &claimed, map[string]any{"round": round})
+		step("dispatch", nil, map[string]any{"leases": claimed.Leases})
+		started += claimed.Claimed
+	}
+	require.Equal(b, atOnce, started)
+}
+
+// complete takes what was started from the workers' queue and reports its end; it returns the tasks.
+func (p *pipeline) complete(b *testing.B) []string {
+	b.Helper()
+	var ended []string
+	for len(ended) < atOnce {
+		got, err := p.sqs.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{QueueUrl: &p.workers, MaxNumberOfMessages: 10, WaitTimeSeconds: 5, VisibilityTimeout: 600})
+		require.NoError(b, err)
+		require.NotEmpty(b, got.Messages, "%d of %d came", len(ended), atOnce)
+		var reports []string
+		for _, m := range got.Messages {
+			var handed struct {
+				TaskID string `json:"task_id"`
+			}
+			require.NoError(b, json.Unmarshal([]byte(aws.ToString(m.Body)), &handed))
+			ended = append(ended, handed.TaskID)
+			reports = append(reports, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed", "result": {"rows": 1234}, "stats": {"ms": 321}}`, handed.TaskID))
+			_, err := p.sqs.DeleteMessage(b.Context(), &sqs.DeleteMessageInput{QueueUrl: &p.workers, ReceiptHandle: m.ReceiptHandle})
+			require.NoError(b, err)
+		}
+		var failures struct {
+			Failed []any `json:"batchItemFailures"`
+		}
+		p.invoke(b, "worker-assistant", messages(reports), &failures)
+		require.Empty(b, failures.Failed)
+	}
+	return ended
+}
+
+// closings is what the stream of the tasks table has of tasks that ended.
+func (p *pipeline) closings(b *testing.B, ended []string) []any {
+	b.Helper()
+	var records []any
+	for i, id := range ended {
+		segment, n, _ := strings.Cut(id, ".")
+		key := map[string]types.AttributeValue{"segment": &types.AttributeValueMemberS{Value: segment}, "n": &types.AttributeValueMemberN{Value: n}}
+		got, err := p.db.GetItem(b.Context(), &dynamodb.GetItemInput{TableName: &p.tasks, Key: key, ConsistentRead: aws.Bool(true)})
+		require.NoError(b, err)
+		require.Contains(b, got.Item, "status", "%s has not ended", id)
+		records = append(records, map[string]any{"eventID": id, "eventName": "MODIFY", "dynamodb": map[string]any{"SequenceNumber": strconv.Itoa(i), "Keys": image(key), "NewImage": image(got.Item)}})
+	}
+	return records
+}
+
+func image(item map[string]types.AttributeValue) map[string]any {
+	out := map[string]any{}
+	for name, value := range item {
+		out[name] = imageOf(value)
+	}
+	return out
+}
+
+func imageOf(value types.AttributeValue) any {
+	switch v := value.(type) {
+	case *types.AttributeValueMemberS:
+		return map[string]any{"S": v.Value}
+	case *types.AttributeValueMemberN:
+		return map[string]any{"N": v.Value}
+	case *types.AttributeValueMemberB:
+		return map[string]any{"B": base64.StdEncoding.EncodeToString(v.Value)}
+	case *types.AttributeValueMemberBOOL:
+		return map[string]any{"BOOL": v.Value}
+	case *types.AttributeValueMemberM:
+		return map[string]any{"M": image(v.Value)}
+	case *types.AttributeValueMemberL:
+		list := []any{}
+		for _, one := range v.Value {
+			list = append(list, imageOf(one))
+		}
+		return map[string]any{"L": list}
+	default:
+		panic(fmt.Sprintf("a task has no %T", value))
+	}
+}
+
+// report says what the invocations of each function took. The first one, which makes the connections, is left out of the
+// duration where there are others.
+func (p *pipeline) report(b *testing.B) {
+	b.Helper()
+	for _, name := range functionNames {
+		f := p.functions[name]
+		cpu := float64((processor(b, f.PID()) - f.idle).Microseconds()) / 1000 / float64(len(f.took))
+		took := slices.Sorted(slices.Values(f.took[min(1, len(f.took)-1):]))
+		median, longest := took[len(took)/2], took[len(took)-1]
+		throttled := f.throttled(b) / float64(len(f.took))
+		b.ReportMetric(cpu, name+"-cpu-ms")
+		b.ReportMetric(throttled, name+"-waits-ms")
+		b.ReportMetric(float64(median.Microseconds())/1000, name+"-ms")
+		b.Logf("%-17s %4d invocations, each %7.1f ms of a processor, %8.1f ms of waiting for the share; in all %8.1f ms (median), %8.1f ms (longest); %5.1f MB",
+			name, len(f.took), cpu, throttled, float64(median.Microseconds())/1000, float64(longest.Microseconds())/1000, float64(peakOf(f.PID()))/(1<<20))
+	}
+}
+
+// processor is the time of a processor that a process has used.
+func processor(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(b, err)
+	_, after, _ := strings.Cut(string(text), ") ") // the name may have blanks
+	fields := strings.Fields(after)
+	user, err := strconv.Atoi(fields[11])
+	require.NoError(b, err)
+	system, err := strconv.Atoi(fields[12])
+	require.NoError(b, err)
+	return time.Duration(user+system) * 10 * time.Millisecond // Linux counts in hundredths of a second
+}
+
+// throttled is for how many milliseconds the process was kept waiting for its share.
+func (f *measured) throttled(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile(filepath.Join(f.group, "cpu.stat"))
+	require.NoError(b, err)
+	for line := range strings.Lines(string(text)) {
+		var n float64
+		if _, err := fmt.Sscanf(line, "throttled_time %f", &n); err == nil { // version 1, nanoseconds
+			return n / 1e6
+		}
+		if _, err := fmt.Sscanf(line, "throttled_usec %f", &n); err == nil {
+			return n / 1e3
+		}
+	}
+	return 0
+}
