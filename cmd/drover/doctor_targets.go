@@ -221,10 +221,29 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 			since = at
 		}
 	}
+	if since, err = d.oldest(ctx, q, since); err != nil {
+		return unread(name, err, "cloudwatch:GetMetricData", "", many(q.waiting, "message")+"; how old they are cannot be told: ")
+	}
 	if lies := q.unread(l, since, d.now()); lies != "" {
 		return wrong(name, "start its workers, or mend what keeps them from reading "+url, "%s", lies)
 	}
 	return fine(name, "it fits the lease of %s, and %s in it", l.Lease(), are(max(q.waiting, 0), "message"))
+}
+
+// oldest returns since when the longest waiting message lies in a queue that nothing is being read of: since the earliest lease, or longer, as
+// CloudWatch may know, where the leases of the first messages have ended meanwhile.
+func (d *doctor) oldest(ctx context.Context, q targetQueue, since time.Time) (time.Time, error) {
+	if q.waiting < 1 || q.inFlight > 0 {
+		return since, nil
+	}
+	age, err := d.metric(ctx, "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", q.arn[strings.LastIndexByte(q.arn, ':')+1:])
+	if err != nil || age == nil || *age <= 0 {
+		return since, err
+	}
+	if at := d.now().Add(-time.Duration(*age) * time.Second); since.IsZero() || at.Before(since) {
+		return at, nil
+	}
+	return since, nil
 }
 
 // keyOf looks whether the stack may use the customer's key that a target is encrypted with. The zero check: there is none.

@@ -143,6 +143,9 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			}
 			g.measured("")
 		}, "labourer shop: metric m", []string{"does not carry out the query", "InternalError", "nothing is started", "drover apply -f"}},
+		"a queue that nobody reads any more": {func(g *ground) {
+			g.metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "shop", 9000)
+		}, "labourer shop: queue", []string{"5 messages wait in the queue, the oldest for about 2h30m0s", "nobody takes them", "start its workers"}},
 		"workers that can take all there is": {func(g *ground) { g.functions.quota = 44 }, "concurrency", []string{"1 functions at once, the account 44", "OrchestratorConcurrency=10", "quota raised"}},
 		"a metric that never had a value": {func(g *ground) { g.measured("ignore") }, "labourer shop: metric m",
 			[]string{"no value in 63 days", "left out: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},

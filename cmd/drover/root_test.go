@@ -89,6 +89,24 @@ func TestWithoutARegionOrCredentialsItIsSaidHowToSetThem(t *testing.T) {
 	require.ErrorContains(t, err, "no credentials: set AWS_PROFILE")
 }
 
+func TestAnEndedSessionSaysHowToSignIn(t *testing.T) {
+	const plain = "sso_start_url = https://corp.example/start\nsso_region = us-east-1\nsso_account_id = 111122223333\nsso_role_name = dev\nregion = us-east-1\n"
+	const session = "sso_session = corp\nsso_account_id = 111122223333\nsso_role_name = dev\nregion = us-east-1\n[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.example/start\n"
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("HOME", t.TempDir()) // where no session is kept
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file(t, "none", ""))
+	t.Setenv("AWS_PROFILE", "my corp")
+	for _, profile := range []string{plain, session} {
+		t.Setenv("AWS_CONFIG_FILE", file(t, "config", "[profile my corp]\n"+profile))
+		var out, errs strings.Builder
+		s := &shell{out: &out, err: &errs, environment: os.Getenv, open: openStack}
+		require.Equal(t, failed, run(t.Context(), s, []string{"jobs"}))
+		require.Contains(t, errs.String(), "the SSO session has ended: aws sso login --profile 'my corp'")
+	}
+}
+
 func TestAStackThatIsNotDroversIsRefused(t *testing.T) {
 	g := newGround(t)
 	delete(g.stack.Outputs, "JobsTableName")
