@@ -53,7 +53,7 @@
 //	close     task, on condition of its attempt                               assistant; orchestrator for lost ones
 //	release   lease's released set, or the lease with its last task           assistant, scavenger
 //	requeue   {lease released, entry}: the next attempt, or the same again    scavenger, orchestrator
-//	kill      task dead, then release                                         scavenger
+//	kill      {tasks dead, lease released}                                    scavenger, orchestrator
 //	withdraw  {entry, aside}, then tasks cancelled, then aside gone           scheduler
 //	remove    tasks of a cancelled job that were written and never published  scheduler
 //	revive    {tasks open, entry, progress, job}                              scheduler

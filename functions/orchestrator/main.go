@@ -42,7 +42,7 @@ func main() {
 	service := orchestrator.Service{
 		Tasks: tasks, Control: control, Registry: registry, Memory: store,
 		Health: health.Service{Store: store, Source: cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)}, Now: time.Now, Wait: shortly},
-		Settler: outcome.Settler{Tasks: tasks, Control: control, Registry: registry,
+		Settler: outcome.Settler{Tasks: tasks, Deaths: dynamo.Deaths{Tasks: tasks, Control: control}, Control: control, Registry: registry,
 			Waiter: stepfunctions.Backoff{API: machines, Machine: env.Backoff}, Now: time.Now, Random: rand.Float64, Sweeper: canceller},
 		Sweeper: canceller,
 		Starter: orchestrator.Targets{Lambda: targets.Starter{API: awslambda.NewFromConfig(cfg)},

@@ -41,7 +41,7 @@ func main() {
 	jobs := dynamo.Jobs{API: db, Table: env.Jobs, Control: env.Control, Retention: env.Retention}
 	bus := eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus}
 	service := scavenger.Service{
-		Settler: outcome.Settler{Tasks: tasks, Control: control, Registry: dynamo.Registry{API: db, Table: env.Control},
+		Settler: outcome.Settler{Tasks: tasks, Deaths: dynamo.Deaths{Tasks: tasks, Control: control}, Control: control, Registry: dynamo.Registry{API: db, Table: env.Control},
 			Waiter: stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff}, Now: time.Now, Random: rand.Float64,
 			Sweeper: cancellation.Service{Jobs: jobs, Control: control, Tasks: tasks, Now: time.Now}},
 		Jobs: jobs, Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: time.Now},

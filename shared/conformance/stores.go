@@ -32,6 +32,7 @@ type Stores struct {
 	Registry Registry
 	Health   Health
 	Replays  Replays
+	Deaths   outcome.Deaths
 }
 
 // Tasks is all that the services ask of the store of tasks.
@@ -95,13 +96,14 @@ func On(api dynamo.API, before string) Stores {
 		Jobs:     dynamo.Jobs{API: api, Table: jobs, Control: control, Retention: Retention},
 		Registry: dynamo.Registry{API: api, Table: control}, Health: dynamo.Health{API: api, Table: control},
 		Replays: dynamo.Replays{API: api, Tasks: tasks, Control: control, Jobs: jobs, Retention: Retention},
+		Deaths:  dynamo.Deaths{Tasks: dynamo.Tasks{API: api, Table: tasks, Retention: Retention}, Control: dynamo.Control{API: api, Table: control}},
 	}
 }
 
 // Run runs every suite. open is called for each test; what it opens may be shared.
 func Run(t *testing.T, open func(*testing.T) Stores) {
 	for name, suite := range map[string]func(*testing.T, func(*testing.T) Stores){
-		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "replays": RunReplays,
+		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "replays": RunReplays, "deaths": RunDeaths,
 	} {
 		t.Run(name, func(t *testing.T) { suite(t, open) })
 	}

@@ -304,18 +304,7 @@ func unchanged(l queue.Lease) (string, item) {
 // Requeue moves tasks from a lease back into an entry, in one transaction, if the lease is as it was read: so an attempt that
 // ended is followed by one entry, however often its end is told. queue.ErrChanged: it is not; read it again.
 func (c Control) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
-	condition, values := unchanged(l)
-	lease := types.TransactWriteItem{Delete: &types.Delete{
-		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), ConditionExpression: &condition, ExpressionAttributeValues: values,
-	}}
-	if !l.Held().Minus(e.Tasks).Empty() {
-		values[":numbers"] = numberSet(e.Tasks)
-		lease = types.TransactWriteItem{Update: &types.Update{
-			TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), UpdateExpression: aws.String("ADD released :numbers"),
-			ConditionExpression: &condition, ExpressionAttributeValues: values,
-		}}
-	}
-	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{lease, putEntry(c.Table, e)}})
+	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{c.leaving(l, e.Tasks), putEntry(c.Table, e)}})
 	return changed(err, fmt.Sprintf("queueing tasks %s of segment %s again", e.Tasks, e.Segment))
 }
 

@@ -444,3 +444,24 @@ func TestAFilterIsAppliedAfterReading(t *testing.T) {
 	_, err = d.Query(t.Context(), in)
 	require.ErrorContains(t, err, "outside query boundaries")
 }
+
+// TestATransactionTakesFourMegabytesOfItems, those that it changes as they are stored among them, however little it writes of each.
+func TestATransactionTakesFourMegabytesOfItems(t *testing.T) {
+	for items, taken := range map[int]bool{10: true, 11: false} {
+		d := newDatabase()
+		var writes []types.TransactWriteItem
+		for n := range items {
+			d.putTask(t, task(n, 400_000))
+			writes = append(writes, types.TransactWriteItem{Update: &types.Update{TableName: aws.String(memory.TasksTable), Key: taskKey(n),
+				UpdateExpression: aws.String("SET closed = :one"), ExpressionAttributeValues: memory.Item{":one": number(1)}}})
+		}
+
+		_, err := d.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+
+		if taken {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, "cannot exceed 4 MB")
+		}
+	}
+}

@@ -46,19 +46,16 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 	if err != nil {
 		return nil, err
 	}
-	bytes, seen := 0, map[string]bool{}
+	seen := map[string]bool{}
 	for _, w := range writes {
 		place := w.place()
 		if seen[place] {
 			return nil, invalid("Transaction request cannot include multiple operations on one item")
 		}
 		seen[place] = true
-		bytes += Size(w.put) + Size(w.key)
-	}
-	if bytes > mostTransactBytes {
-		return nil, invalid("Transaction request size exceeded: Member must have a total size of less than or equal to 4 MB")
 	}
 
+	bytes := 0 // of the items as they are stored, before or after
 	befores, afters := make([]Item, len(writes)), make([]Item, len(writes))
 	reasons := make([]types.CancellationReason, len(writes))
 	cancelled := false
@@ -76,6 +73,12 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 			}
 			cancelled = true
 		}
+	}
+	for i := range writes {
+		bytes += max(Size(befores[i]), Size(afters[i]))
+	}
+	if bytes > mostTransactBytes {
+		return nil, invalid("Transaction request cannot exceed 4 MB: the items of this one have %d bytes in all", bytes)
 	}
 	spent := map[string]charge{}
 	for i, w := range writes {

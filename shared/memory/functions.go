@@ -87,7 +87,7 @@ func Wire(c Clients) *Services {
 	registry, store := dynamo.Registry{API: c.DynamoDB, Table: ControlTable}, dynamo.Health{API: c.DynamoDB, Table: ControlTable}
 	bus, backoff := eventbridge.Bus{API: c.EventBridge, Name: BusName}, stepfunctions.Backoff{API: c.StepFunctions, Machine: BackoffMachine}
 	canceller := cancellation.Service{Jobs: jobs, Control: control, Tasks: tasks, Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: c.Now}, Bus: bus, Now: c.Now}
-	settler := outcome.Settler{Tasks: tasks, Control: control, Registry: registry, Waiter: backoff, Sweeper: canceller, Now: c.Now, Random: c.Random}
+	settler := outcome.Settler{Tasks: tasks, Deaths: dynamo.Deaths{Tasks: tasks, Control: control}, Control: control, Registry: registry, Waiter: backoff, Sweeper: canceller, Now: c.Now, Random: c.Random}
 	return &Services{
 		Scheduler: &scheduler.Service{Tasks: tasks, Jobs: jobs, Registry: registry, Bus: bus, Alarm: backoff, Now: c.Now, MaxTasks: defaultMaxTasks,
 			Queue:     sqs.Jobs{Graveyard: sqs.Graveyard{API: c.SQS, URL: JobsDeadLetters}, URL: JobsQueue},

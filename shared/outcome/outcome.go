@@ -18,9 +18,15 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// Tasks is where a task's death is written.
+// Tasks is the tasks that are settled.
 type Tasks interface {
-	Save(ctx context.Context, before, after task.Task) error
+	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+}
+
+// Deaths is where tasks end that get no further attempt.
+type Deaths interface {
+	// Kill writes dead in the place of failed and takes these tasks out of their lease, or does nothing: queue.ErrChanged.
+	Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) error
 }
 
 // Control is where tasks are moved from leases to entries.
@@ -56,6 +62,7 @@ type Backoff struct {
 // Settler settles failed and expired attempts.
 type Settler struct {
 	Tasks    Tasks
+	Deaths   Deaths
 	Control  Control
 	Registry Registry
 	Waiter   Waiter
@@ -89,6 +96,13 @@ func Exhausted(t task.Task, l labourer.Labourer) (bool, string) {
 	return false, ""
 }
 
+// held is failed tasks that the same leases may hold.
+type held struct {
+	labourer string
+	segment  segment.ID
+	attempt  int
+}
+
 // alike is failed tasks that wait for the same time and go into the same entry.
 type alike struct {
 	labourer    string
@@ -113,6 +127,7 @@ type waiting struct {
 func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error) {
 	var out Settled
 	labourers := map[string]labourer.Labourer{}
+	deaths, dying := map[held][]task.Task{}, []held{}
 	retries := map[alike][]task.Task{}
 	var queued []task.Task // those as well that were queued before, by a settler that may have died before it read their jobs
 	var order []alike
@@ -129,16 +144,11 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 			return out, err
 		}
 		if dead, _ := Exhausted(t, l); dead {
-			killed, err := s.kill(ctx, t)
-			if err != nil {
-				return out, err
+			key := held{t.Labourer, t.ID.Segment, t.Attempt}
+			if deaths[key] == nil {
+				dying = append(dying, key)
 			}
-			if killed {
-				out.Dead++
-			} else {
-				queued = append(queued, t)
-			}
-			out.free(t.Labourer)
+			deaths[key] = append(deaths[key], t)
 			continue
 		}
 		key := alike{t.Labourer, t.ID.Segment, t.Attempt, t.Failures(), t.RetryAfter, t.MaxDuration}
@@ -148,6 +158,19 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		retries[key] = append(retries[key], t)
 	}
 
+	for _, key := range dying {
+		killed, err := s.kill(ctx, key, deaths[key])
+		out.Dead += killed.Len()
+		if err != nil {
+			return out, err
+		}
+		for _, t := range deaths[key] {
+			if !killed.Contains(t.ID.N) {
+				queued = append(queued, t)
+			}
+		}
+		out.free(key.labourer)
+	}
 	due := map[waiting]time.Time{}
 	backoffs := map[waiting]*Backoff{}
 	var waits []waiting // in their order
@@ -222,29 +245,87 @@ func (s Settler) labourer(ctx context.Context, known map[string]labourer.Laboure
 	return l, nil
 }
 
-// kill writes the death of a task that its lease still holds, and then releases it. A task that no lease holds with this attempt was
-// settled before, and may be on its way again. One that is dead and still held is only released.
-func (s Settler) kill(ctx context.Context, t task.Task) (bool, error) {
-	leases, err := s.Control.LeasesOn(ctx, t.Labourer, t.ID.Segment)
-	if err != nil {
-		return false, err
-	}
-	l, held := queue.Holding(leases, t.ID, t.Attempt)
-	if !held {
-		return false, nil
-	}
-	dead, err := t.Kill(s.Now())
-	if err != nil {
-		return false, err
-	}
-	if err := s.Tasks.Save(ctx, t, dead); err != nil && !errors.Is(err, task.ErrStale) {
-		return false, err
-	}
-	return true, s.Control.Release(ctx, l, segment.Of(t.ID.N))
-}
-
 // tries is how often a lost race for a lease is run again. Each one that is lost means that somebody else has moved tasks of it.
 const tries = 10
+
+// kill ends those of the tasks that leases still hold, and returns their numbers. A task that no lease holds with this attempt was settled
+// before, and may be on its way again. One that has reached its end meanwhile is only released.
+func (s Settler) kill(ctx context.Context, key held, tasks []task.Task) (killed segment.Numbers, err error) {
+	for range tries {
+		leases, err := s.Control.LeasesOn(ctx, key.labourer, key.segment)
+		if err != nil {
+			return killed, err
+		}
+		raced := false
+		for _, l := range leases {
+			if l.Attempt != key.attempt {
+				continue
+			}
+			dead, err := s.killIn(ctx, l, tasks)
+			killed = killed.Union(dead)
+			if raced = raced || errors.Is(err, queue.ErrChanged); err != nil && !errors.Is(err, queue.ErrChanged) {
+				return killed, err
+			}
+		}
+		if !raced {
+			return killed, nil
+		}
+		if tasks, err = s.stillDying(ctx, key, leases, tasks, killed); err != nil {
+			return killed, err
+		}
+	}
+	return killed, fmt.Errorf("ending %d tasks of segment %s: they or their leases changed %d times in between", len(tasks), key.segment, tries)
+}
+
+// killIn ends those of the tasks that a lease holds, and returns their numbers. queue.ErrChanged: the lease, or one of the tasks, is not as
+// it was read.
+func (s Settler) killIn(ctx context.Context, l queue.Lease, tasks []task.Task) (killed segment.Numbers, err error) {
+	for left := among(tasks, l.Held()); len(left) > 0; {
+		failed := task.Together(left)
+		left = left[len(failed):]
+		dead, numbers := make([]task.Task, len(failed)), segment.Numbers{}
+		for i, t := range failed {
+			if dead[i], err = t.Kill(s.Now()); err != nil {
+				return killed, err
+			}
+			numbers = numbers.Union(segment.Of(t.ID.N))
+		}
+		if err := s.Deaths.Kill(ctx, l, failed, dead); err != nil {
+			return killed, err
+		}
+		killed, l.Released = killed.Union(numbers), l.Released.Union(numbers)
+	}
+	return killed, nil
+}
+
+// stillDying reads tasks again after a race, and returns those that are still to be killed. Those that have reached their end by another hand
+// are released from the leases.
+func (s Settler) stillDying(ctx context.Context, key held, leases []queue.Lease, tasks []task.Task, killed segment.Numbers) ([]task.Task, error) {
+	var left, ended segment.Numbers
+	for _, t := range tasks {
+		left = left.Union(segment.Of(t.ID.N))
+	}
+	now, err := s.Tasks.Range(ctx, key.segment, left.Minus(killed))
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range now {
+		if t.Status.Terminal() {
+			ended = ended.Union(segment.Of(t.ID.N))
+		}
+	}
+	for _, l := range leases {
+		if l.Attempt != key.attempt {
+			continue
+		}
+		if err := s.Control.Release(ctx, l, l.Held().Intersect(ended)); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(now, func(t task.Task) bool {
+		return t.Attempt != key.attempt || t.Status != task.Failed && t.Status != task.Expired
+	}), nil
+}
 
 // requeue moves those of the tasks that leases still hold into entries, and is these.
 func (s Settler) requeue(ctx context.Context, key alike, tasks []task.Task, due time.Time) ([]task.Task, error) {

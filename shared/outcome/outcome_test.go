@@ -30,17 +30,18 @@ var (
 // world is everything that a Settler reaches, for one labourer: its leases, what was queued, saved, told to wait and swept. A name in fails makes
 // that call fail, and races is how many times a lease turns out to have changed.
 type world struct {
-	leases   []queue.Lease
-	queued   []queue.Entry
-	saved    []task.Task
-	waits    []outcome.Backoff
-	swept    []string
-	labourer *labourer.Labourer
-	fails    string
-	races    int
-	stale    bool // what is saved was saved before
-	random   float64
-	asked    int // how often for the labourer
+	leases    []queue.Lease
+	queued    []queue.Entry
+	saved     []task.Task
+	kills     []int // how many tasks ended together
+	waits     []outcome.Backoff
+	swept     []string
+	labourer  *labourer.Labourer
+	fails     string
+	races     int
+	cancelled segment.Numbers // tasks that are cancelled by somebody else
+	random    float64
+	asked     int // how often for the labourer
 }
 
 func (w *world) fail(name string) error {
@@ -58,12 +59,38 @@ func (w *world) Labourer(context.Context, string) (labourer.Labourer, bool, erro
 	return *w.labourer, true, w.fail("Labourer")
 }
 
-func (w *world) Save(_ context.Context, _, after task.Task) error {
-	if w.stale {
-		return task.ErrStale
+func (w *world) Kill(_ context.Context, l queue.Lease, failed, dead []task.Task) error {
+	if w.races != 0 {
+		w.races--
+		return queue.ErrChanged
 	}
-	w.saved = append(w.saved, after)
-	return w.fail("Save")
+	if err := w.fail("Kill"); err != nil {
+		return err
+	}
+	for _, t := range failed {
+		if w.cancelled.Contains(t.ID.N) {
+			return queue.ErrChanged
+		}
+	}
+	for i, t := range failed {
+		w.release(l, segment.Of(t.ID.N))
+		w.saved = append(w.saved, dead[i])
+	}
+	w.kills = append(w.kills, len(failed))
+	return nil
+}
+
+// Range finds tasks that failed the third time, unless somebody has cancelled one.
+func (w *world) Range(_ context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
+	var out []task.Task
+	for n := range numbers.All() {
+		t := failed(n, 3, "Boom")
+		if w.cancelled.Contains(n) {
+			t.Status = task.Cancelled
+		}
+		out = append(out, t)
+	}
+	return out, w.fail("Range")
 }
 
 func (w *world) LeasesOn(_ context.Context, _ string, s segment.ID) ([]queue.Lease, error) {
@@ -115,7 +142,7 @@ func (w *world) Sweep(_ context.Context, tasks []task.Task) error {
 }
 
 func (w *world) settler() outcome.Settler {
-	return outcome.Settler{Tasks: w, Control: w, Registry: w, Waiter: w, Sweeper: w, Now: func() time.Time { return noon.Add(300 * time.Microsecond) },
+	return outcome.Settler{Tasks: w, Deaths: w, Control: w, Registry: w, Waiter: w, Sweeper: w, Now: func() time.Time { return noon.Add(300 * time.Microsecond) },
 		Random: func() float64 { return w.random }}
 }
 
@@ -191,7 +218,7 @@ func TestG1AFailedTaskGoesFromItsLeaseToTheQueue(t *testing.T) {
 	require.Empty(t, w.saved, "its item stays as it is")
 }
 
-func TestG5AnExhaustedTaskDiesBeforeItsLeaseLetsItGo(t *testing.T) {
+func TestG5AnExhaustedTaskDiesAndItsLeaseLetsItGo(t *testing.T) {
 	w := &world{labourer: f(), leases: []queue.Lease{lease(3, 4)}}
 
 	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom")})
@@ -205,14 +232,39 @@ func TestG5AnExhaustedTaskDiesBeforeItsLeaseLetsItGo(t *testing.T) {
 	require.Empty(t, w.waits)
 }
 
-func TestG5ADeathThatIsWrittenAlreadyIsOnlyReleased(t *testing.T) {
-	w := &world{labourer: f(), leases: []queue.Lease{lease(3, 4)}, stale: true}
+// TestG5OfExhaustedTasksOneThatIsCancelledMeanwhileIsOnlyReleased, and the others die.
+func TestG5OfExhaustedTasksOneThatIsCancelledMeanwhileIsOnlyReleased(t *testing.T) {
+	w := &world{labourer: f(), leases: []queue.Lease{lease(3, 4, 5, 6)}, cancelled: segment.Of(5)}
 
-	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom")})
+	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom"), failed(5, 3, "Boom"), failed(6, 3, "Boom")})
 
 	require.NoError(t, err)
-	require.Equal(t, 1, settled.Dead)
+	require.Equal(t, 2, settled.Dead)
 	require.True(t, w.leases[0].Held().Empty())
+	require.Empty(t, w.queued)
+}
+
+// TestABatchOfDeathsIsFewTransactions: as many as their bytes and numbers allow.
+func TestABatchOfDeathsIsFewTransactions(t *testing.T) {
+	small, large := make([]task.Task, 200), make([]task.Task, 20)
+	numbers := make([]int, 220)
+	for i := range small {
+		small[i] = failed(i, 3, "Boom")
+	}
+	for i := range large {
+		large[i] = failed(200+i, 3, "Boom")
+		large[i].Payload = make([]byte, 1<<20)
+	}
+	for i := range numbers {
+		numbers[i] = i
+	}
+	w := &world{labourer: f(), leases: []queue.Lease{lease(3, numbers...)}}
+
+	settled, err := w.settler().Settle(context.Background(), slices.Concat(small, large))
+
+	require.NoError(t, err)
+	require.Equal(t, 220, settled.Dead)
+	require.Equal(t, []int{90, 90, 23, 3, 3, 3, 3, 3, 2}, w.kills)
 }
 
 // TestG4WhatNoLeaseHoldsWasSettledBefore: also when the same task is held for another attempt by now. Who settled it may have died before he told of
@@ -360,7 +412,7 @@ func TestALostRaceForALeaseIsRunAgain(t *testing.T) {
 
 // TestWhatFailsIsAnErrorAndIsSettledTheNextTime.
 func TestWhatFailsIsAnErrorAndIsSettledTheNextTime(t *testing.T) {
-	for _, call := range []string{"Labourer", "LeasesOn", "Save", "Release", "Requeue", "Sweep", "Backoff"} {
+	for _, call := range []string{"Labourer", "LeasesOn", "Kill", "Requeue", "Sweep", "Backoff"} {
 		t.Run(call, func(t *testing.T) {
 			w := &world{labourer: f(), leases: []queue.Lease{lease(1, 3, 4), lease(3, 5)}, fails: call}
 			batch := []task.Task{failed(4, 1, "Boom"), failed(5, 3, "Boom")}
@@ -384,7 +436,7 @@ func TestWhatFailsIsAnErrorAndIsSettledTheNextTime(t *testing.T) {
 		require.Equal(t, outcome.Settled{}, settled)
 	})
 	t.Run("the end of a task that can not die", func(t *testing.T) {
-		w := &world{labourer: f(), leases: []queue.Lease{lease(3, 5)}, fails: "Save"}
+		w := &world{labourer: f(), leases: []queue.Lease{lease(3, 5)}, fails: "Kill"}
 		_, err := w.settler().Settle(context.Background(), []task.Task{failed(5, 3, "Boom")})
 		require.ErrorIs(t, err, errOff)
 		require.Equal(t, segment.Of(5), w.leases[0].Held(), "it stays in its lease")
@@ -397,7 +449,7 @@ func TestG1G4HoweverOftenAndInWhateverCompanyAFailureIsSettled(t *testing.T) {
 		w := &world{labourer: f(), leases: []queue.Lease{lease(1, 0, 1, 2, 3), lease(2, 4, 5), lease(3, 6, 7)}}
 		all := []task.Task{failed(0, 1, "Boom"), failed(1, 1, "BadInput"), failed(2, 1, "Boom"), failed(4, 2, "Boom"), failed(6, 3, "Boom")}
 		for range rapid.IntRange(1, 6).Draw(t, "deliveries") {
-			w.fails = rapid.SampledFrom([]string{"", "", "LeasesOn", "Save", "Requeue", "Sweep", "Backoff", "Labourer"}).Draw(t, "fails")
+			w.fails = rapid.SampledFrom([]string{"", "", "LeasesOn", "Kill", "Requeue", "Sweep", "Backoff", "Labourer"}).Draw(t, "fails")
 			batch := rapid.Permutation(all).Draw(t, "order")[:rapid.IntRange(0, len(all)).Draw(t, "part")]
 			if _, err := w.settler().Settle(context.Background(), batch); w.fails == "" {
 				require.NoError(t, err)

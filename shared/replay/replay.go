@@ -258,9 +258,6 @@ func revivable(j ledger.Job) bool {
 	return (j.State == ledger.Completed || j.State == ledger.Scheduled || j.State == ledger.Scheduling) && !j.Cancelling
 }
 
-// atOnce is how many lives begin in one transaction, which takes 100 items.
-const atOnce = 90
-
 // tries is how often a lost race is run again.
 const tries = 10
 
@@ -312,15 +309,15 @@ func (r *run) dead(ctx context.Context, job ledger.Job, p ledger.Progress, wante
 	}), err
 }
 
-// alike is as many of the tasks as go into one entry and one transaction.
+// alike returns as many of the tasks as go into one entry and one transaction.
 func alike(tasks []task.Task) []task.Task {
 	var part []task.Task
 	for _, t := range tasks {
-		if len(part) < atOnce && t.Attempt == tasks[0].Attempt && t.MaxDuration == tasks[0].MaxDuration {
+		if t.Attempt == tasks[0].Attempt && t.MaxDuration == tasks[0].MaxDuration {
 			part = append(part, t)
 		}
 	}
-	return part
+	return task.Together(part)
 }
 
 func (r *run) entry(job ledger.Job, part []task.Task) queue.Entry {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -563,6 +564,67 @@ func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
 		require.Equal(t, ledger.Counts{Completed: 300}, j.Counts)
 		return fmt.Sprint(j.Counts, j.Generation)
 	})
+}
+
+// TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime: a record of the stream comes twice while max_attempts changes. One settler ends the task, and at
+// one of its requests the other, which has read the new configuration, queues it. Whatever came of it, a replay brings back only what is dead.
+func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
+	configuration := func(attempts int) string {
+		return fmt.Sprintf("labourers: {f: {target: {sqs: %q}, max_simultaneous_invocations: 300, max_attempts: %d}}", outage.Worker("f"), attempts)
+	}
+	for _, attempts := range [][2]int{{1, 3}, {3, 1}} {
+		for at := 1; ; at++ {
+			s := stage(t)
+			require.NoError(t, s.Apply(configuration(attempts[0])))
+			s.Schedule(t, job("nightly", "f", 2))
+			require.Equal(t, 2, s.HandOut(t, "f"))
+			for _, h := range s.Handed(t, "f") {
+				missing, _ := s.Services().Assistant.Handle(ctx, "invocation", []assistant.Message{{ID: "1", Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
+				require.Empty(t, missing)
+			}
+			failed := s.Ended(t)
+			requests := 0
+			s.DynamoDB.Before = func(context.Context, memory.Request) error {
+				if requests++; requests == at {
+					require.NoError(t, s.Apply(configuration(attempts[1])))
+					_, err := s.Services().Scavenger.Handle(ctx, "second", failed)
+					require.NoError(t, err)
+				}
+				return nil
+			}
+
+			_, err := s.Services().Scavenger.Handle(ctx, "first", failed)
+
+			require.NoError(t, err)
+			s.DynamoDB.Before = nil
+			s.Scavenge(t)
+			require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+			s.Pass(time.Hour)
+			s.HandOut(t, "f")
+			picture := outage.Picture(s.Stack)
+			require.Equal(t, 2, strings.Count(picture, "is held")+strings.Count(picture, "is queued"), "at request %d:\n%s", at, picture)
+			require.Equal(t, 2, strings.Count(picture, "is held for attempt 2"), "at request %d:\n%s", at, picture)
+			if requests < at {
+				break
+			}
+		}
+	}
+}
+
+// TestLargeTasksComeBackInPartsOfATransactionsSize: DynamoDB takes 4 MB of items in one, and so many tasks have twice that.
+func TestLargeTasksComeBackInPartsOfATransactionsSize(t *testing.T) {
+	s := stage(t)
+	noise := make([]byte, 100<<10)
+	for i := range noise {
+		noise[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rand.IntN(64)]
+	}
+	s.Schedule(t, strings.Replace(job("nightly", "f", 90), "{", fmt.Sprintf(`{"noise": %q, `, noise), 1))
+	require.Equal(t, 90, end(t, s, "f", all))
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.Equal(t, 90, end(t, s, "f", none))
+	require.Equal(t, ledger.Counts{Completed: 90}, record(t, s, "nightly").Counts)
 }
 
 func TestG9AReplayThatCanNeverBeCarriedOutIsBuried(t *testing.T) {

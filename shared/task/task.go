@@ -179,6 +179,38 @@ func (t Task) Revive() (Task, error) {
 	return t, nil
 }
 
+// Size returns how many bytes the task takes at most where it is stored, which may compress its texts.
+func (t Task) Size() int {
+	const each = 200 // the rest of the item, and of an attempt
+	size := each + len(t.Payload) + len(t.Result) + len(t.Stats)
+	for _, a := range t.Attempts {
+		size += each
+		if a.Error != nil {
+			size += len(a.Error.Type) + len(a.Error.Message)
+		}
+	}
+	return size
+}
+
+// MostTogether and MostBytesTogether are how many tasks, and how many bytes of them, one transaction writes: DynamoDB takes 100 items of
+// 4 MB in all, and lease, entry and records are among them.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+const (
+	MostTogether      = 90
+	MostBytesTogether = 7 << 19 // 3.5 MB
+)
+
+// Together returns the first tasks that go into one transaction: at least one, where there is one.
+func Together(tasks []Task) []Task {
+	bytes := 0
+	for i, t := range tasks {
+		if bytes += t.Size(); i == MostTogether || i > 0 && bytes > MostBytesTogether {
+			return tasks[:i]
+		}
+	}
+	return tasks
+}
+
 // Failures is how many attempts of the task's present life have ended without success.
 func (t Task) Failures() int { return t.Attempt - t.LifeAttempt }
 
