@@ -105,6 +105,7 @@ func TestTheDecidingPackagesAreHandedTimeAndRandomness(t *testing.T) {
 
 // decoders may use encoding/json to decode, and why. All other code leaves that to package exact, by which a name means only itself.
 var decoders = map[string]string{
+	"shared/job/identify.go":      "it reads tokens of a text that breaks off, and compares names itself",
 	"shared/exact/exact.go":       "it is the decoder",
 	"shared/exact/members.go":     "it is the decoder",
 	"shared/worker/task.go":       "the payload goes into a type of the worker's own, which expects encoding/json",

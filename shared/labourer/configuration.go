@@ -51,6 +51,7 @@ func (r *reader) unreadable(err error) Errors {
 }
 
 func (r *reader) configuration(root value) Configuration {
+	r.checkNames(root)
 	c := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]Schema{}, origins: map[string]Error{}}
 	mark, sosw := "", false
 	if root.kind == mapping {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -106,6 +107,9 @@ func parseJSON(data []byte) (*node, error) {
 	if err := checkJSON(data); err != nil {
 		return nil, err
 	}
+	if at := loneSurrogate(data); at >= 0 {
+		return nil, Error{Line: lineOf(data, int64(at)), Reason: fmt.Sprintf("%s is half of a pair of surrogates, which is no letter", data[at:at+6])}
+	}
 	p := &jsonParser{decoder: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
 	p.decoder.UseNumber()
 	return p.value(0)
@@ -121,6 +125,38 @@ func checkJSON(data []byte) error {
 		return Error{Line: lineOf(data, syntax.Offset), Reason: "the text is not JSON: " + syntax.Error()}
 	}
 	return Error{Reason: "the text is not JSON: " + err.Error()}
+}
+
+// loneSurrogate returns where an escape of JSON stands for half a pair, -1 where none does: encoding/json would put another letter there.
+func loneSurrogate(data []byte) int {
+	for at := 0; at+1 < len(data); at++ {
+		if data[at] != '\\' {
+			continue
+		}
+		if data[at+1] != 'u' {
+			at++
+			continue
+		}
+		first := unit(data[at:])
+		switch {
+		case !utf16.IsSurrogate(first):
+			at += 5
+		case utf16.DecodeRune(first, unit(data[at+6:])) == utf8.RuneError:
+			return at
+		default:
+			at += 11
+		}
+	}
+	return -1
+}
+
+// unit returns the UTF-16 code unit of the escape with which a text begins, 0 where it begins with none.
+func unit(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(n)
 }
 
 type jsonParser struct {
@@ -281,7 +317,12 @@ func (p *yamlParser) value(y *yaml.Node, depth int) (*node, error) {
 	return scalar(y)
 }
 
+// scalar reads a text, number or boolean. What YAML 1.1 and 1.2 read differently is refused: this parser takes some of it by the one, some by the
+// other, and most people know neither.
 func scalar(y *yaml.Node) (*node, error) {
+	if other := otherwise(y); other != "" {
+		return nil, Error{Line: y.Line, Column: y.Column, Reason: fmt.Sprintf("%s is %s to some readers of YAML and not to others: put it into quotes, or write what is meant", shownBare(y.Value), other)}
+	}
 	n := &node{line: y.Line, text: y.Value}
 	switch tag := y.ShortTag(); tag {
 	case "!!null":
@@ -299,6 +340,37 @@ func scalar(y *yaml.Node) (*node, error) {
 		return nil, Error{Line: y.Line, Reason: fmt.Sprintf("the tag %s is not understood here", shown(tag))}
 	}
 	return n, nil
+}
+
+// otherwise returns what a plain scalar is by one version of YAML and not by the other, "" where they agree. y and n are left out: hardly a reader
+// takes them for booleans. https://yaml.org/type/ and https://yaml.org/spec/1.2.2/#103-core-schema
+func otherwise(y *yaml.Node) string {
+	if y.Style != 0 && y.Style != yaml.FlowStyle {
+		return "" // quoted, in a block, or tagged
+	}
+	for _, form := range ambiguous {
+		if form.like.MatchString(y.Value) {
+			return form.is
+		}
+	}
+	return ""
+}
+
+var ambiguous = []struct {
+	like *regexp.Regexp
+	is   string
+}{
+	{regexp.MustCompile(`^(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$`), "true or false"},
+	{regexp.MustCompile(`^[-+]?0[0-7_]+$`), "a number in octal"},
+	{regexp.MustCompile(`^[-+]?0[0-9_]+$`), "a number"},
+	{regexp.MustCompile(`^[-+]?0o[0-7_]+$`), "a number in octal"},
+	{regexp.MustCompile(`^[-+]?0b[01_]+$`), "a number in binary"},
+	{regexp.MustCompile(`^[-+]?0[0-9_]+\.[0-9_]*$`), "a number"},
+	{regexp.MustCompile(`^[-+]?0x[0-9a-fA-F]*_[0-9a-fA-F_]*$`), "a number"},
+	{regexp.MustCompile(`^[-+]0x[0-9a-fA-F]+$`), "a number in hexadecimal"},
+	{regexp.MustCompile(`^[-+]?[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?$`), "a number"},
+	{regexp.MustCompile(`^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$`), "a number of base 60"},
+	{regexp.MustCompile(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?$`), "a date"},
 }
 
 func (p *yamlParser) list(y *yaml.Node, depth int) (*node, error) {
@@ -331,8 +403,8 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if name.kind == list || name.kind == mapping {
-			return nil, Error{Line: key.Line, Reason: fmt.Sprintf("%s can not be a name", name.kind)}
+		if name.kind != text && (name.kind != number || !plainNumber.MatchString(name.text)) {
+			return nil, Error{Line: key.Line, Reason: fmt.Sprintf("%s cannot be a name", name.describe())}
 		}
 		n.members = append(n.members, member{name.text, key.Line, value})
 	}
@@ -351,6 +423,9 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 	}
 	return n, nil
 }
+
+// plainNumber is a number that every reader makes the same name of.
+var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
 // merge adds what the mapping, or each mapping of the list, has and n has not. What n itself has twice stays, to be refused.
 func (n *node) merge(from *node, has map[string]bool) error {

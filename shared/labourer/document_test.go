@@ -28,7 +28,7 @@ func TestWhatIsNoDocumentIsRefusedWithItsLine(t *testing.T) {
 		"an open list":              {"f.yaml", "labourers: [", "f.yaml:1: the text is not YAML: did not find expected node content"},
 		"an unknown anchor":         {"f.yaml", "labourers: *x", "f.yaml: the text is not YAML: unknown anchor 'x' referenced"},
 		"a tag":                     {"f.yaml", "labourers:\n  w: !Sub x", `f.yaml:2: the tag "!Sub" is not understood here`},
-		"a mapping as a name":       {"f.yaml", "{{a: b}: c}", "f.yaml:1: a mapping can not be a name"},
+		"a mapping as a name":       {"f.yaml", "{{a: b}: c}", "f.yaml:1: a mapping cannot be a name"},
 		"a tag in a list":           {"f.yaml", "[!x y]", `f.yaml:1: the tag "!x" is not understood here`},
 		"a tag in a name":           {"f.yaml", "{!x y: z}", `f.yaml:1: the tag "!x" is not understood here`},
 		"a merge of a text":         {"f.yaml", "<<: x", "f.yaml:1: << takes a mapping or a list of them, not a text"},
@@ -83,5 +83,95 @@ func TestASmallFileCanNotUnfoldIntoALargeOne(t *testing.T) {
 			require.ErrorContains(t, errs.Err(), test.want)
 			require.Len(t, errs, 1)
 		})
+	}
+}
+
+// labelled returns a configuration with the value of a dimension, which may be any text.
+func labelled(value string) []byte {
+	return []byte("labourers:\n  w:\n    target: {lambda: f}\n    health_metrics:\n      m:\n        feelings: {4: 1}\n" +
+		"        details: {MetricName: M, Namespace: N, Dimensions: [{Name: D, Value: " + value + "}]}\n")
+}
+
+// TestG9WhatVersionsOfYAMLReadDifferentlyIsRefusedWithItsPlace: "NO" is a country, and false; 010 is eight, and ten.
+func TestG9WhatVersionsOfYAMLReadDifferentlyIsRefusedWithItsPlace(t *testing.T) {
+	for value, is := range map[string]string{
+		"yes": "true or false", "NO": "true or false", "on": "true or false", "Off": "true or false",
+		"010": "a number in octal", "0o17": "a number in octal", "000000000000": "a number in octal", "09": "a number", "0b101": "a number in binary",
+		"1_000": "a number", "1_000.5": "a number", "0x_1F": "a number", "12:30": "a number of base 60", "190:20:30": "a number of base 60", "1:30.5": "a number of base 60",
+		"2026-01-31": "a date", "2026-01-31T12:00:00Z": "a date", "2026-1-1 12:00:00": "a date",
+	} {
+		_, _, wrong := labourer.Read("f.yaml", labelled(value))
+		require.EqualError(t, wrong.Err(), "f.yaml:7:78: "+value+" is "+is+" to some readers of YAML and not to others: put it into quotes, or write what is meant", value)
+
+		for _, quoted := range []string{`"` + value + `"`, "'" + value + "'"} {
+			c, _, wrong := labourer.Read("f.yaml", labelled(quoted))
+			require.NoError(t, wrong.Err(), quoted)
+			require.Equal(t, value, c.Labourers["w"].HealthMetrics["m"].Query.Dimensions[0].Value)
+		}
+	}
+}
+
+func TestWhatEveryReaderOfYAMLReadsAlikeIsTaken(t *testing.T) {
+	for _, value := range []string{"y", "N", "yesterday", "v1_000", "a:30", "10:80", "2026-week-1", "1.2.3", "127.0.0.1:80", "0.5.0", "x010"} {
+		c, _, wrong := labourer.Read("f.yaml", labelled(value))
+		require.NoError(t, wrong.Err(), value)
+		require.Equal(t, value, c.Labourers["w"].HealthMetrics["m"].Query.Dimensions[0].Value)
+	}
+	for written, want := range map[string]float64{"10": 10, "0x1F": 31, "1e3": 1000, "2.50": 2.5, "+7": 7, "0": 0, "0.5": 0.5} {
+		c, _, wrong := labourer.Read("f.yaml", []byte("labourers: {w: {target: {lambda: f}, max_simultaneous_invocations: "+written+"}}"))
+		require.NoError(t, wrong.Err(), written)
+		require.Equal(t, want, c.Labourers["w"].MaxSimultaneousInvocations, written)
+	}
+}
+
+func TestG9ANameThatIsNoTextIsRefused(t *testing.T) {
+	for name, reason := range map[string]string{
+		"yes": "f.yaml:1:13: yes is true or false to some", "010": "f.yaml:1:13: 010 is a number in octal to some", "true": "f.yaml:1: true cannot be a name",
+		"1.0": "f.yaml:1: 1.0 cannot be a name", "0x10": "f.yaml:1: 0x10 cannot be a name", "~": "f.yaml:1: nothing cannot be a name",
+	} {
+		_, _, wrong := labourer.Read("f.yaml", []byte("labourers: {"+name+": {target: {lambda: f}}}"))
+		require.ErrorContains(t, wrong.Err(), reason, name)
+	}
+	c, _, wrong := labourer.Read("f.yaml", []byte(`labourers: {7: {target: {lambda: f}}, "010": {target: {lambda: f}}}`))
+	require.NoError(t, wrong.Err())
+	require.Contains(t, c.Labourers, "7")
+	require.Contains(t, c.Labourers, "010")
+}
+
+func TestG9ANumberThatWouldBecomeAnotherIsRefused(t *testing.T) {
+	for _, file := range []string{"f.json", "f.yaml"} {
+		for written, kept := range map[string]string{
+			"3.0000000000000000001": "3", "0.10000000000000000001": "0.1", "9007199254740993": "9.007199254740992e+15", "1e-400": "0",
+		} {
+			_, _, wrong := labourer.Read(file, []byte(`{"labourers": {"w": {"target": {"lambda": "f"}, "max_simultaneous_invocations": `+written+`}}}`))
+			require.EqualError(t, wrong.Err(), file+":1: labourers.w.max_simultaneous_invocations: "+written+" has more digits than are kept: it would be "+kept)
+		}
+		for _, written := range []string{"0.1", "1000000", "123456.789", "1E2", "0.30000000000000004"} {
+			_, _, wrong := labourer.Read(file, []byte(`{"labourers": {"w": {"target": {"lambda": "f"}, "max_simultaneous_invocations": `+written+`}}}`))
+			require.NoError(t, wrong.Err(), written)
+		}
+	}
+}
+
+// TestG9ANameThatStandsTwiceIsRefusedWhereverItStands: also in what is not carried over from sosw.
+func TestG9ANameThatStandsTwiceIsRefusedWhereverItStands(t *testing.T) {
+	for text, want := range map[string]string{
+		"{\"labourers\": {\"w\": {\"arn\": \"arn:aws:lambda:us-west-2:0000000000:function:w\"}},\n\"dynamo_db_config\": {\"a\": 1,\n\"a\": 2}}":         "f.json:3: dynamo_db_config.a: stands here a second time, first in line 2",
+		"{\"labourers\": {\"w\": {\"arn\": \"arn:aws:lambda:us-west-2:0000000000:function:w\"}},\n\"dynamo_db_config\": [{\"a\": 1,\n\"\\u0061\": 1}]}": "f.json:3: dynamo_db_config[0].a: stands here a second time, first in line 2",
+	} {
+		_, _, wrong := labourer.Read("f.json", []byte(text))
+		require.EqualError(t, wrong.Err(), want)
+	}
+}
+
+func TestG9HalfALetterIsRefused(t *testing.T) {
+	for text, ok := range map[string]bool{`\ud83d\ude00`: true, `\\ud83d`: true, `\u00e9`: true, `\ud83d`: false, `\ude00\ud83d`: false, `\ud83d\u0041`: false, `a\ud83dx`: false} {
+		_, _, wrong := labourer.Read("f.json", []byte("{\"labourers\":\n{\"w\": {\"target\": {\"lambda\": \"f\"}, \"not_retryable\": [\""+text+"\"]}}}"))
+		if ok {
+			require.NoError(t, wrong.Err(), text)
+			continue
+		}
+		require.ErrorContains(t, wrong.Err(), "f.json:2: ", text)
+		require.ErrorContains(t, wrong.Err(), "is half of a pair of surrogates, which is no letter", text)
 	}
 }

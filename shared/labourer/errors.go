@@ -10,15 +10,20 @@ import (
 // Error is one thing that is wrong with a configuration.
 type Error struct {
 	File   string `json:"file,omitempty"`
-	Line   int    `json:"line,omitempty"` // from 1; 0 where there is none to name
-	Path   string `json:"path,omitempty"` // labourers.some_function.retry.min; "" is the whole file
-	Reason string `json:"reason"`         // the value, and what would be right
+	Line   int    `json:"line,omitempty"`   // from 1; 0 where there is none to name
+	Column int    `json:"column,omitempty"` // from 1; 0 where there is none to name
+	Path   string `json:"path,omitempty"`   // labourers.some_function.retry.min; "" is the whole file
+	Reason string `json:"reason"`           // the value, and what would be right
 }
 
-// Error is "file:line: path: reason", without the parts that are not there.
+// Error is "file:line:column: path: reason", without the parts that are not there.
 func (e Error) Error() string {
 	var b strings.Builder
 	switch {
+	case e.File != "" && e.Column > 0:
+		fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
+	case e.Column > 0:
+		fmt.Fprintf(&b, "line %d, column %d: ", e.Line, e.Column)
 	case e.File != "" && e.Line > 0:
 		fmt.Fprintf(&b, "%s:%d: ", e.File, e.Line)
 	case e.File != "":

@@ -24,7 +24,7 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	for _, text := range []string{
-		"", "just words", "\t", "labourers: [", "{}", "a: &a [*a]", "<<: [{labourers: {}}]", "labourers: {w: {target: {lambda: f}, max_duration: 1e9}}",
+		"labourers: {yes: {target: {lambda: 010}}}", `{"labourers": {"w": {"cooldown": 1e-400, "cooldown": "\ud800"}}}`, "", "just words", "\t", "labourers: [", "{}", "a: &a [*a]", "<<: [{labourers: {}}]", "labourers: {w: {target: {lambda: f}, max_duration: 1e9}}",
 		`{"labourers": {"w": {"arn": "f"}}, "max_attempts": 3}`, `{"job_schema": {"chunkable_attrs": [["a", null]]}}`, "? [a]\n: b", "a: !!binary x", "- - - -",
 		"labourers: {w: {target: {lambda: f}, health_metrics: {m: {details: {Expression: a, Metrics: {a: {Name: M, Namespace: N}}}, feelings: {4: 0x10}}}}}",
 	} {

@@ -78,25 +78,46 @@ func (r *reader) fields(v value, known ...string) map[string]value {
 	return fields
 }
 
-// members goes through a mapping in the order written. A name that stands twice is refused, and its first value taken.
+// members goes through a mapping in the order written. Of a name that stands twice the first value is taken.
 func (r *reader) members(v value) func(yield func(string, value) bool) {
 	return func(yield func(string, value) bool) {
 		if v.kind != mapping {
 			r.refuse(v, "must be a mapping, not %s", v.describe())
 			return
 		}
-		lines := map[string]int{}
+		seen := map[string]bool{}
 		for _, m := range v.node.members {
 			at := value{&node{kind: m.value.kind, line: m.line, text: m.value.text, number: m.value.number, members: m.value.members, items: m.value.items}, v.at(m.key)}
-			if first, twice := lines[m.key]; twice {
-				r.refuse(at, "stands here a second time, first in line %d", first)
-				continue
+			if seen[m.key] {
+				continue // checkNames has refused it
 			}
-			lines[m.key] = m.line
+			seen[m.key] = true
 			if !yield(m.key, at) {
 				return
 			}
 		}
+	}
+}
+
+// checkNames refuses names that stand twice in one mapping, wherever that is in the document: also in what is not carried over, nobody can tell
+// which of them was meant.
+func (r *reader) checkNames(v value) {
+	lines := make(map[string]int, len(v.members))
+	for _, m := range v.members {
+		at := value{m.value, v.at(m.key)}
+		if first, twice := lines[m.key]; twice {
+			again := Error{File: r.file, Line: m.line, Path: at.path, Reason: fmt.Sprintf("stands here a second time, first in line %d", first)}
+			// An alias brings the same lines to another path.
+			if !slices.ContainsFunc(r.errors, func(told Error) bool { return told.Line == again.Line && told.Reason == again.Reason }) {
+				r.errors = append(r.errors, again)
+			}
+			continue
+		}
+		lines[m.key] = m.line
+		r.checkNames(at)
+	}
+	for i := range v.items {
+		r.checkNames(v.item(i))
 	}
 }
 
@@ -164,12 +185,42 @@ func (r *reader) decimal(v value, least, most float64) (float64, bool) {
 		r.refuse(v, "must be a number, not %s", v.describe())
 	case math.IsNaN(v.number) || math.IsInf(v.number, 0):
 		r.refuse(v, "must be a finite number, not %s", shownBare(v.text))
+	case lossy(v.text, v.number):
+		r.refuse(v, "%s has more digits than are kept: it would be %s", shownBare(v.text), strconv.FormatFloat(v.number, 'g', -1, 64))
 	case v.number < least || v.number > most:
 		r.refuse(v, "must be %s, not %s", between(least, most), shownBare(v.text))
 	default:
 		return v.number + 0, true // −0 becomes 0, which is stored in one way
 	}
 	return 0, false
+}
+
+// lossy tells whether a number, as it is written, is another one than that which is kept of it. Hexadecimal digits are not looked at.
+func lossy(written string, kept float64) bool {
+	digits, exponent, ok := significant(written)
+	if !ok {
+		return false
+	}
+	keptDigits, keptExponent, _ := significant(strconv.FormatFloat(kept, 'e', -1, 64))
+	return digits != keptDigits || digits != "" && exponent != keptExponent
+}
+
+// significant returns the digits of a decimal number without zeros around them, and the power of ten of the point before the first of them.
+func significant(written string) (digits string, exponent int, ok bool) {
+	mantissa, power, hasPower := strings.Cut(strings.ToLower(strings.TrimLeft(written, "+-")), "e")
+	if hasPower {
+		var err error
+		if exponent, err = strconv.Atoi(power); err != nil {
+			return "", 0, false
+		}
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	if strings.Trim(whole+fraction, "0123456789") != "" {
+		return "", 0, false
+	}
+	digits = strings.TrimLeft(whole+fraction, "0")
+	exponent += len(whole) - (len(whole+fraction) - len(digits))
+	return strings.TrimRight(digits, "0"), exponent, true
 }
 
 func between(least, most float64) string {

@@ -154,6 +154,7 @@ func (r *reader) decode(stored []byte, read func(value)) error {
 	if err != nil {
 		return err
 	}
+	r.checkNames(value{root, ""})
 	read(value{root, ""})
 	return r.errors.inOrder().Err()
 }
