@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -67,8 +66,9 @@ wiring, and tasks that are stuck. It changes nothing. What is wrong comes with w
 // examine carries out all checks. A stack that does not exist is a finding like any other.
 func (s *shell) examine(ctx context.Context) ([]check, error) {
 	st, err := s.open(ctx, s.stackName)
-	if _, missing := errors.AsType[*cloudformation.MissingError](err); missing {
-		return []check{wrong("stack", "name the right one with --stack or DROVER_STACK, look at AWS_REGION and the credentials, or make deploy", "%v", err)}, nil
+	if cloudformation.IsMissing(err) {
+		d := &doctor{stack: st, now: s.now}
+		return []check{wrong("stack", "name the right one with --stack or DROVER_STACK, look at AWS_REGION and the credentials, or make deploy", "%v", err), d.orphans(ctx)}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (s *shell) examine(ctx context.Context) ([]check, error) {
 	d := &doctor{stack: st, now: s.now}
 	checks := d.parts(ctx)
 	if !d.whole() {
-		return checks, nil // nothing else can be looked at
+		return append(checks, d.orphans(ctx)), nil // nothing else can be looked at
 	}
 	checks = append(checks, d.messages(ctx)...)
 	checks = append(checks, d.stream(ctx), d.orphans(ctx), s.jobsCheck(ctx, st))

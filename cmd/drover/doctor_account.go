@@ -84,7 +84,7 @@ var (
 // they cost what they store.
 func (d *doctor) orphans(ctx context.Context) check {
 	const name = "left behind"
-	own, err := cloudformation.Resources(ctx, d.formations, d.Name)
+	own, err := d.living(ctx)
 	if err != nil {
 		return fine(name, "not looked for: %s", reason(err))
 	}
@@ -145,6 +145,15 @@ func (d *doctor) orphans(ctx context.Context) check {
 		return fine(name, "nothing by deleted stacks")
 	}
 	return fine(name, "%s kept by deleted stacks, which cost what they store: %s; where nobody needs them any more: %s", are(len(found), "thing"), strings.Join(found, ", "), strings.Join(remove, "; "))
+}
+
+// living are the stack's resources by their logical ids; none where it was never created, or is being or was taken back, although
+// CloudFormation may still list what it kept then.
+func (d *doctor) living(ctx context.Context) (map[string]string, error) {
+	if d.Status == "" || d.Status == "CREATE_FAILED" || strings.HasPrefix(d.Status, "ROLLBACK_") || strings.HasPrefix(d.Status, "DELETE_") {
+		return nil, nil
+	}
+	return cloudformation.Resources(ctx, d.formations, d.Name)
 }
 
 // stackGone tells whether there is no stack of this name.

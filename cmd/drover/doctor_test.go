@@ -428,3 +428,15 @@ func TestASilentQueueIsFoundBeforeAShortLeaseEnds(t *testing.T) {
 	require.Empty(t, targetQueue{waiting: 2, inFlight: 1}.unread(l, now.Add(-time.Hour), now), "one is being worked on")
 	require.Empty(t, q.unread(l, time.Time{}, now), "what lies there is nobody's task")
 }
+
+func TestWhatAStackKeptIsListedAlsoWhereItIsGoneOrWasTakenBack(t *testing.T) {
+	g := healthy(t)
+	g.account.parts["TasksTable"] = "drover-TasksTable-1"
+	g.account.tables = []string{"drover-TasksTable-1", "gone-TasksTable-1"}
+	require.NotContains(t, g.drover("doctor").ok(), "drover-TasksTable-1")
+	require.Contains(t, g.drover("--stack", "gone", "doctor").out, "gone-TasksTable-1")
+	g.stack.Status, g.stack.Outputs = "ROLLBACK_COMPLETE", nil
+	out := g.drover("doctor").out
+	require.Contains(t, out, "ROLLBACK_COMPLETE")
+	require.Contains(t, out, "drover-TasksTable-1")
+}

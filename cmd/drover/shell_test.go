@@ -67,7 +67,7 @@ type said struct {
 
 func (g *ground) open(_ context.Context, name string) (*stack, error) {
 	if name != g.stack.Name {
-		return nil, &cloudformation.MissingError{Stack: name}
+		return &stack{Stack: cloudformation.Stack{Name: name}, formations: g.account, listing: g.account, bins: g.account}, &cloudformation.MissingError{Stack: name}
 	}
 	db := g.DynamoDB
 	return &stack{

@@ -51,7 +51,8 @@ var needed = []string{"EventBusName", "TasksTableName", "ControlTableName", "Job
 
 func impatient(o *awscloudformation.Options) { o.RetryMaxAttempts = 2 }
 
-// openStack finds a stack by its name. A *cloudformation.MissingError: there is none.
+// openStack finds a stack by its name. A *cloudformation.MissingError: there is none; what is returned beside it can look at the account,
+// and at nothing of a stack.
 func openStack(ctx context.Context, name string) (*stack, error) {
 	cfg, err := environment.AWS(ctx)
 	if err != nil {
@@ -68,10 +69,11 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	cfg.Logger = logging.Nop{} // what the SDK warns of, it also handles: people have no use for it
 	formations := awscloudformation.NewFromConfig(cfg)
 	// The first call: where nobody answers it should not take the patience that the others have.
-	found, err := cloudformation.Describe(ctx, awscloudformation.NewFromConfig(cfg, impatient), name)
-	if err != nil {
-		return nil, err
+	found, missing := cloudformation.Describe(ctx, awscloudformation.NewFromConfig(cfg, impatient), name)
+	if missing != nil && !cloudformation.IsMissing(missing) {
+		return nil, missing
 	}
+	found.Name = name
 	db, out := dynamodb.NewFromConfig(cfg), found.Outputs
 	s := &stack{
 		Stack:    found,
@@ -94,5 +96,5 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 		listing:    db,
 		bins:       s3.NewClient(cfg),
 	}
-	return s, nil
+	return s, missing
 }
