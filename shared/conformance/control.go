@@ -40,6 +40,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"as many due entries are read as are asked for":                     on(dueLimit),
 		"the queue has what is due later as well":                           on(queueHasAll),
 		"a look sees leases and what is due":                                on(looks),
+		"a look sees all leases and an entry behind them":                   on(looksBehindManyLeases),
 		"labourers have nothing to do with each other":                      on(labourersApart),
 		"a lease is found by its name until it is gone":                     on(leaseByName),
 		"leases on one segment are told from others":                        on(leasesOn),
@@ -406,9 +407,25 @@ func looks(t *testing.T, c control) {
 		return len(seen.Leases) == 1 && seen.Leases[0].Item() == l.Item() && len(seen.Due) == 1 && seen.Due[0] == now &&
 			len(seen.Asides) == 1 && seen.Asides[0] == aside
 	}, "a look sees the aside, the lease and the due entry")
-	seen, err := c.Look(t.Context(), c.labourer, noon, 1)
-	require.NoError(t, err)
-	require.Equal(t, queue.Look{Asides: []queue.Aside{aside}}, seen)
+}
+
+func looksBehindManyLeases(t *testing.T, c control) {
+	var takings []queue.Taking
+	for i := range 30 {
+		e := c.entry(newSegment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Of(0))
+		c.put(t, e)
+		takings = append(takings, take(e, e.Tasks, noon))
+	}
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), takings, queue.Hold{}))
+	c.put(t, c.entry(newSegment(), noon, segment.Of(0)), c.entry(newSegment(), noon, segment.Of(0)))
+
+	for _, page := range []int{0, 1, 2, 29, 30, 31, 32, 50} {
+		shortly(t, func() bool {
+			seen, err := c.Look(t.Context(), c.labourer, noon, page)
+			require.NoError(t, err)
+			return len(seen.Leases) == 30 && len(seen.Due) > 0
+		}, fmt.Sprintf("in pages of %d", page))
+	}
 }
 
 func labourersApart(t *testing.T, c control) {

@@ -237,6 +237,34 @@ func TestCostOfEachStep(t *testing.T) {
 	c.print()
 }
 
+// TestCostOfALook is what a tick reads of each labourer: all of its leases, of which there is one for each task in the worst case.
+func TestCostOfALook(t *testing.T) {
+	for leases, want := range map[int]line{
+		10:  {"look", "1 Query", 0, 0.5},
+		49:  {"look", "1 Query", 0, 1},
+		200: {"look", "2 Query", 0, 3.5},
+		500: {"look", "2 Query", 0, 8},
+	} {
+		t.Run(fmt.Sprintf("%d leases", leases), func(t *testing.T) {
+			c := newCosts(t)
+			for i := range leases {
+				_, _, e := c.queued(fmt.Sprintf("job-%d", i), 1)
+				takings := queue.Take(c.state(), []queue.Entry{e}, 1, noon, func(time.Duration) time.Duration { return time.Hour })
+				require.NoError(t, c.Control.Claim(t.Context(), "some_function", c.state(), takings, queue.Hold{}))
+				require.NoError(t, c.Control.Dispatched(t.Context(), takings[0].Lease, noon, noon.Add(time.Hour)))
+			}
+
+			got := c.step("look", func() error {
+				seen, err := c.Control.Look(t.Context(), "some_function", noon, 50)
+				require.Len(t, seen.Leases, leases)
+				return err
+			})
+
+			require.Equal(t, want, got)
+		})
+	}
+}
+
 // TestCostOfATask is the whole way of a segment's tasks at a cap of 100 with completions in batches of ten, from the event to the end of the
 // job: the stores' part of what a task costs.
 func TestCostOfATask(t *testing.T) {

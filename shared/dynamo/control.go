@@ -101,28 +101,41 @@ func (c Control) entries(ctx context.Context, labourer, from, to string, limit i
 	return readAll(items, readEntry)
 }
 
-// Look reads asides, leases and due entries with one request, eventually consistent: enough to tell whether there may be something to
-// do. When there are more than limit items, the last ones are left out.
-func (c Control) Look(ctx context.Context, labourer string, now time.Time, limit int) (queue.Look, error) {
+// Look reads all asides and leases, and the first due entries, eventually consistent: enough to tell whether there may be something to do.
+// It is one request for a labourer that has fewer items than page. Where there are more it reads on, ten pages at once, until it comes
+// to a due entry or to the end: no lease is left out. page 0: as many as fit a request.
+func (c Control) Look(ctx context.Context, labourer string, now time.Time, page int) (queue.Look, error) {
 	var out queue.Look
-	items, err := c.between(ctx, labourer, withdrawnPrefix, dueUntil(now), limit, false)
-	if err != nil {
-		return out, fmt.Errorf("looking at labourer %s, %w", labourer, err)
-	}
-	for _, it := range items {
-		switch name := it.str("item"); {
-		case strings.HasPrefix(name, withdrawnPrefix):
-			out.Asides, err = readOnto(out.Asides, it, readAside)
-		case strings.HasPrefix(name, leasePrefix):
-			out.Leases, err = readOnto(out.Leases, it, readLease)
-		case strings.HasPrefix(name, queuePrefix):
-			out.Due, err = readOnto(out.Due, it, readEntry)
+	in := c.span(labourer, withdrawnPrefix, dueUntil(now), false)
+	for ; ; page *= 10 {
+		if in.Limit = nil; page > 0 {
+			in.Limit = aws.Int32(int32(page))
 		}
+		answer, err := c.API.Query(ctx, &in)
 		if err != nil {
-			return out, err
+			return out, fmt.Errorf("looking at labourer %s, %w", labourer, err)
+		}
+		for _, it := range answer.Items {
+			if err := lookAt(&out, it); err != nil {
+				return out, err
+			}
+		}
+		if in.ExclusiveStartKey = answer.LastEvaluatedKey; len(in.ExclusiveStartKey) == 0 || len(out.Due) > 0 {
+			return out, nil
 		}
 	}
-	return out, nil
+}
+
+func lookAt(out *queue.Look, it item) (err error) {
+	switch name := it.str("item"); {
+	case strings.HasPrefix(name, withdrawnPrefix):
+		out.Asides, err = readOnto(out.Asides, it, readAside)
+	case strings.HasPrefix(name, leasePrefix):
+		out.Leases, err = readOnto(out.Leases, it, readLease)
+	case strings.HasPrefix(name, queuePrefix):
+		out.Due, err = readOnto(out.Due, it, readEntry)
+	}
+	return err
 }
 
 func readOnto[T any](before []T, it item, read func(item) (T, error)) ([]T, error) {
@@ -134,12 +147,17 @@ func readOnto[T any](before []T, it item, read func(item) (T, error)) ([]T, erro
 }
 
 func (c Control) between(ctx context.Context, labourer, from, to string, limit int, strong bool) ([]item, error) {
-	return query(ctx, c.API, dynamodb.QueryInput{
+	return query(ctx, c.API, c.span(labourer, from, to, strong), limit)
+}
+
+// span is the query for a labourer's items between two sort keys.
+func (c Control) span(labourer, from, to string, strong bool) dynamodb.QueryInput {
+	return dynamodb.QueryInput{
 		TableName: &c.Table, ConsistentRead: &strong,
 		KeyConditionExpression:    aws.String("labourer = :labourer AND #item BETWEEN :from AND :to"),
 		ExpressionAttributeNames:  map[string]string{"#item": "item"},
 		ExpressionAttributeValues: item{":labourer": str(labourer), ":from": str(from), ":to": str(to)},
-	}, limit)
+	}
 }
 
 // Approach says that somebody is about to claim, so that others give way to him; doing it again prolongs the hold. queue.ErrChanged:

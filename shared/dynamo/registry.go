@@ -37,12 +37,12 @@ func (r Registry) Labourer(ctx context.Context, id string) (labourer.Labourer, b
 // Labourers reads all labourers, eventually consistent. One that can not be read is left out, with the error telling of it: it must
 // not stop the others.
 func (r Registry) Labourers(ctx context.Context) (map[string]labourer.Labourer, error) {
-	stored, err := r.All(ctx, false)
+	stored, err := r.stored(ctx, labourersPartition, false)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]labourer.Labourer, len(stored.Labourers))
-	for id, s := range stored.Labourers {
+	out := make(map[string]labourer.Labourer, len(stored))
+	for id, s := range stored {
 		if l, err := labourer.Decode(id, []byte(s.Text)); err == nil {
 			out[id] = l
 		}
@@ -91,23 +91,26 @@ type Applied struct{ Labourers, Schemas map[string]Stored }
 
 // All reads everything that was applied.
 func (r Registry) All(ctx context.Context, strong bool) (Applied, error) {
-	out := Applied{Labourers: map[string]Stored{}, Schemas: map[string]Stored{}}
-	for _, partition := range []string{labourersPartition, schemasPartition} {
-		into := out.Labourers
-		if partition == schemasPartition {
-			into = out.Schemas
-		}
-		items, err := query(ctx, r.API, dynamodb.QueryInput{
-			TableName: &r.Table, ConsistentRead: &strong,
-			KeyConditionExpression:    aws.String("labourer = :partition"),
-			ExpressionAttributeValues: item{":partition": str(partition)},
-		}, 0)
-		if err != nil {
-			return out, fmt.Errorf("reading the %s, %w", partition[1:], err)
-		}
-		for _, it := range items {
-			into[it.str("item")] = Stored{Text: it.str("config"), Revision: int(it.num("revision"))}
-		}
+	labourers, err := r.stored(ctx, labourersPartition, strong)
+	if err != nil {
+		return Applied{}, err
+	}
+	schemas, err := r.stored(ctx, schemasPartition, strong)
+	return Applied{Labourers: labourers, Schemas: schemas}, err
+}
+
+func (r Registry) stored(ctx context.Context, partition string, strong bool) (map[string]Stored, error) {
+	items, err := query(ctx, r.API, dynamodb.QueryInput{
+		TableName: &r.Table, ConsistentRead: &strong,
+		KeyConditionExpression:    aws.String("labourer = :partition"),
+		ExpressionAttributeValues: item{":partition": str(partition)},
+	}, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s, %w", partition[1:], err)
+	}
+	out := make(map[string]Stored, len(items))
+	for _, it := range items {
+		out[it.str("item")] = Stored{Text: it.str("config"), Revision: int(it.num("revision"))}
 	}
 	return out, nil
 }

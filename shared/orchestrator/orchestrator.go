@@ -41,7 +41,7 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error)
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
-	Look(ctx context.Context, labourer string, now time.Time, limit int) (queue.Look, error)
+	Look(ctx context.Context, labourer string, now time.Time, page int) (queue.Look, error)
 
 	Approach(ctx context.Context, labourer string, now time.Time, hold queue.Hold) error
 	Depart(ctx context.Context, labourer, execution string) error
@@ -130,8 +130,10 @@ const (
 	claimTerm = 10 * time.Second
 	// lastRound is the round after which the state machine hands over to another execution.
 	lastRound = 20
-	// lookLimit is how many leases and entries are looked at to tell whether a labourer may have something to do.
-	lookLimit = 50
+	// lookPage is how many items of a labourer are read at once to tell whether it may have something to do.
+	lookPage = 50
+	// planners is how many labourers are looked at at the same time.
+	planners = 16
 	// dueLimit is how many entries one claim takes tasks from at most: 2 × 30 + 1 items in a transaction that takes 100.
 	dueLimit = 30
 	// planLimit is how many labourers one execution takes: their branches' outputs share the 256 KB of a state's output.
@@ -180,33 +182,15 @@ type Turn struct {
 // Plan finds the labourers that may have something to do, with one cheap read of each, and has the metrics of all of them asked for
 // together.
 func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Planned, error) {
-	all, err := s.Registry.Labourers(ctx)
+	all, unknown, err := s.labourers(ctx, slices.Compact(slices.Sorted(slices.Values(in.Labourers))))
 	if err != nil {
 		return Planned{}, err
 	}
-	out := Planned{Labourers: []Turn{}}
+	out := Planned{Labourers: []Turn{}, Unknown: unknown}
 	asked := slices.Sorted(maps.Keys(all))
-	if len(in.Labourers) > 0 {
-		asked = nil
-		for _, id := range slices.Compact(slices.Sorted(slices.Values(in.Labourers))) {
-			_, known := all[id]
-			if !known && out.Unknown < planLimit {
-				// One that was applied just now may be missing in an eventually consistent list, and this may be its only wake.
-				all[id], known, err = s.Registry.Labourer(ctx, id)
-				if err != nil { // its own branch tells of it, and leaves the others alone
-					all[id], known = labourer.New(id), true
-				}
-			}
-			if !known {
-				out.Unknown++
-				continue
-			}
-			asked = append(asked, id)
-		}
-	}
 	turns, failures := make([]*Turn, len(asked)), make([]error, len(asked))
 	var g errgroup.Group
-	g.SetLimit(16)
+	g.SetLimit(planners)
 	for i, id := range asked {
 		g.Go(func() error {
 			turns[i], failures[i] = s.turn(ctx, execution, all[id], len(in.Labourers) > 0)
@@ -252,19 +236,69 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 	return out, s.Bus.Publish(ctx, facts...)
 }
 
+// labourers is the named labourers, or all where none is named, and how many of the names are no labourer's. Named ones are read one by
+// one: a wake costs what it names, however many labourers there are.
+func (s *Service) labourers(ctx context.Context, named []string) (known map[string]labourer.Labourer, unknown int, err error) {
+	if len(named) == 0 {
+		known, err = s.Registry.Labourers(ctx)
+		return known, 0, err
+	}
+	known = make(map[string]labourer.Labourer, len(named))
+	missing := named
+	if len(named) > planLimit { // the list costs less than so many reads
+		all, err := s.Registry.Labourers(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		missing = nil
+		for _, id := range named {
+			if l, listed := all[id]; listed {
+				known[id] = l
+			} else {
+				missing = append(missing, id) // applied just now, perhaps: the list is eventually consistent, and this may be its only wake
+			}
+		}
+	}
+	// Whoever may put events on the bus may name anything, so what is read for it is bounded.
+	read := missing[:min(len(missing), planLimit)]
+	found := make([]*labourer.Labourer, len(read))
+	var g errgroup.Group
+	g.SetLimit(planners)
+	for i, id := range read {
+		g.Go(func() error {
+			l, is, err := s.Registry.Labourer(ctx, id)
+			if err != nil { // its own branch tells of it, and leaves the others alone
+				l, is = labourer.New(id), true
+			}
+			if is {
+				found[i] = &l
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	unknown = len(missing)
+	for i, l := range found {
+		if l != nil {
+			known[read[i]] = *l
+			unknown--
+		}
+	}
+	return known, unknown, nil
+}
+
 // turn is what a labourer may have to do; nil: nothing.
 func (s *Service) turn(ctx context.Context, execution string, l labourer.Labourer, woken bool) (*Turn, error) {
 	now := s.Now()
-	look, err := s.Control.Look(ctx, l.ID, now, lookLimit)
+	look, err := s.Control.Look(ctx, l.ID, now, lookPage)
 	if err != nil {
 		return nil, err
 	}
-	leases, entries := look.Leases, look.Due
 	t := Turn{Labourer: l.ID}
 	for _, a := range look.Asides {
 		t.Reap = t.Reap || a.Since.Before(now.Add(-asideTerm))
 	}
-	for _, lease := range leases {
+	for _, lease := range look.Leases {
 		t.Reap = t.Reap || overdue(lease, losing(l), now)
 	}
 	// A wake says that something has become due or free just now, which an eventually consistent look may not show yet: so it is taken at its
@@ -275,8 +309,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 			return nil, err
 		}
 	}
-	// With more items than were looked at, some may be behind.
-	if woken || t.Reap || len(entries) > 0 || len(look.Asides)+len(leases)+len(entries) >= lookLimit {
+	if woken || t.Reap || len(look.Due) > 0 {
 		return &t, nil
 	}
 	return nil, nil
