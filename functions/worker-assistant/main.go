@@ -17,6 +17,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/cancellation"
 	"github.com/drover-run/drover/shared/completion"
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/environment"
@@ -32,13 +33,15 @@ func main() {
 	env := environment.Must(environment.Load())
 	cfg := environment.Must(environment.AWS(context.Background()))
 	db := dynamodb.NewFromConfig(cfg)
+	tasks, control := dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention}, dynamo.Control{API: db, Table: env.Control}
 	service := assistant.Service{
-		Tasks:     dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention},
-		Control:   dynamo.Control{API: db, Table: env.Control},
+		Tasks:     tasks,
+		Control:   control,
 		Registry:  dynamo.Registry{API: db, Table: env.Control},
 		Bus:       eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
 		Alarm:     stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff},
 		Graveyard: sqs.Graveyard{API: awssqs.NewFromConfig(cfg), URL: env.CompletionsDead},
+		Sweeper:   cancellation.Service{Jobs: dynamo.Jobs{API: db, Table: env.Jobs}, Control: control, Tasks: tasks, Now: time.Now},
 		Now:       time.Now,
 	}
 	lambda.Start(func(ctx context.Context, text json.RawMessage) (any, error) {

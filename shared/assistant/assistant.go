@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,6 +55,11 @@ type Alarm interface {
 	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
 }
 
+// Sweeper cancels what is queued of these tasks, where their jobs are being cancelled.
+type Sweeper interface {
+	Sweep(ctx context.Context, tasks []task.Task) error
+}
+
 // Graveyard is where messages go that can not be read.
 type Graveyard interface {
 	Bury(ctx context.Context, body, reason string) error
@@ -67,6 +73,7 @@ type Service struct {
 	Bus       Bus
 	Alarm     Alarm
 	Graveyard Graveyard
+	Sweeper   Sweeper
 	Now       func() time.Time
 }
 
@@ -176,7 +183,8 @@ func (b *batch) close(ctx context.Context) {
 		ids, messages = append(ids, r.id), append(messages, r.message)
 	}
 	tasks, err := b.Tasks.Load(ctx, ids)
-	if err != nil {
+	damaged, _ := errors.AsType[*task.UnreadableError](err)
+	if err != nil && damaged == nil {
 		b.fail(err, messages...)
 		return
 	}
@@ -187,6 +195,10 @@ func (b *batch) close(ctx context.Context) {
 	byTask := map[task.ID][]report{}
 	for _, r := range b.reports {
 		t, found := tasks[r.id]
+		if !found && damaged.Has(r.id) {
+			b.fail(damaged, r.message)
+			continue
+		}
 		if !found {
 			b.Unknown++
 			continue
@@ -216,11 +228,16 @@ func (b *batch) close(ctx context.Context) {
 	}
 	_ = g.Wait()
 	close(outcomes)
+	var back []task.Task
 	for verdicts := range outcomes {
 		for _, v := range verdicts {
 			b.count(v)
+			if v.restart && v.err == nil {
+				back = append(back, tasks[v.id])
+			}
 		}
 	}
+	b.sweep(ctx, back)
 	b.release(ctx, places)
 }
 
@@ -489,6 +506,22 @@ func (b *batch) count(v verdict) {
 	}
 	if v.restart {
 		v.at.restarts = append(v.at.restarts, v.message)
+	}
+}
+
+// sweep cancels tasks that went back in line while their jobs were being cancelled: the canceller has not seen them in the queue. Those of
+// messages that come again are swept again, as the assistant that put them back may have died before it swept them.
+func (b *batch) sweep(ctx context.Context, back []task.Task) {
+	if len(back) == 0 {
+		return
+	}
+	slices.SortFunc(back, func(x, y task.Task) int { return strings.Compare(x.ID.String(), y.ID.String()) })
+	if err := b.Sweeper.Sweep(ctx, back); err != nil {
+		for _, r := range b.reports {
+			if slices.ContainsFunc(back, func(t task.Task) bool { return t.ID == r.id }) {
+				b.fail(err, r.message)
+			}
+		}
 	}
 }
 

@@ -280,9 +280,11 @@ func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numb
 // cancelOnce cancels the tasks and returns those that changed since they were read.
 func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.Numbers) (stale segment.Numbers, err error) {
 	tasks, err := s.Tasks.Range(ctx, at, numbers)
+	unreadable, err := task.Unreadable(err)
 	if err != nil {
 		return stale, err
 	}
+	tasks = append(tasks, unreadable...) // what cannot be read of them is not needed to cancel them
 	changed := make([]bool, len(tasks))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)

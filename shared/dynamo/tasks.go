@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -71,10 +72,12 @@ func (t Tasks) writeBatch(ctx context.Context, requests []types.WriteRequest) er
 	}
 }
 
-// Load reads tasks by id, strongly consistent. What does not exist is missing in the answer.
+// Load reads tasks by id, strongly consistent. What does not exist is missing in the answer. *task.UnreadableError: some cannot be decoded,
+// the others are in the answer.
 func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
 	const most = 100 // keys in a BatchGetItem
 	out := make(map[task.ID]task.Task, len(ids))
+	var bad unreadable
 	for first := 0; first < len(ids); first += most {
 		asked := map[task.ID]bool{}
 		var keys []map[string]types.AttributeValue
@@ -92,11 +95,9 @@ func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, 
 				return nil, fmt.Errorf("reading %d tasks, %w", len(keys), err)
 			}
 			for _, it := range got.Responses[t.Table] {
-				one, err := readTask(it)
-				if err != nil {
-					return nil, err
+				if one, err := readTask(it); !bad.add(one, err) {
+					out[one.ID] = one
 				}
-				out[one.ID] = one
 			}
 			keys = got.UnprocessedKeys[t.Table].Keys
 			if len(keys) > 0 {
@@ -106,7 +107,35 @@ func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, 
 			}
 		}
 	}
-	return out, nil
+	return out, bad.err()
+}
+
+// unreadable collects tasks that cannot be decoded.
+type unreadable []struct {
+	task task.Task
+	err  error
+}
+
+// add tells whether a task cannot be decoded, and keeps it if so.
+func (u *unreadable) add(one task.Task, err error) bool {
+	if err != nil {
+		*u = append(*u, struct {
+			task task.Task
+			err  error
+		}{one, err})
+	}
+	return err != nil
+}
+
+func (u unreadable) err() error {
+	if len(u) == 0 {
+		return nil
+	}
+	e := &task.UnreadableError{}
+	for _, one := range u {
+		e.Tasks, e.Reason = append(e.Tasks, one.task), errors.Join(e.Reason, one.err)
+	}
+	return e
 }
 
 // chunkBytes is how many bytes of payloads, results and stats a chunk has at most, unless a single task has more.
@@ -114,7 +143,7 @@ const chunkBytes = 4 << 20
 
 // Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers, some at a time: at
 // most about 4 MB of what workers and jobs wrote, and a page of DynamoDB of 1 MB behind it, are in memory at once. It ends with the first
-// error.
+// error; that some tasks cannot be decoded, *task.UnreadableError, comes after all the others.
 func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
 	return func(yield func([]task.Task, error) bool) {
 		if numbers.Empty() {
@@ -127,6 +156,7 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 			ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
 		}
 		var chunk []task.Task
+		var bad unreadable
 		bytes := 0
 		for {
 			page, err := t.API.Query(ctx, &in)
@@ -139,9 +169,8 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 					continue
 				}
 				one, err := readTask(it)
-				if err != nil {
-					yield(nil, err)
-					return
+				if bad.add(one, err) {
+					continue
 				}
 				length := len(one.Payload) + len(one.Result) + len(one.Stats)
 				if len(chunk) > 0 && bytes+length > chunkBytes {
@@ -157,16 +186,22 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 			}
 			in.ExclusiveStartKey = page.LastEvaluatedKey
 		}
-		if len(chunk) > 0 {
-			yield(chunk, nil)
+		if len(chunk) > 0 && !yield(chunk, nil) {
+			return
+		}
+		if err := bad.err(); err != nil {
+			yield(nil, err)
 		}
 	}
 }
 
-// Range reads what Chunks does, all of it at once.
+// Range reads what Chunks does, all of it at once. *task.UnreadableError: some tasks cannot be decoded, the others are returned.
 func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
 	var out []task.Task
 	for chunk, err := range t.Chunks(ctx, s, numbers) {
+		if damaged, is := errors.AsType[*task.UnreadableError](err); is {
+			return out, damaged
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -281,6 +316,7 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 	return it, nil
 }
 
+// readTask decodes an item. Beside an error it returns the task as far as it can be read.
 func readTask(it item) (task.Task, error) {
 	t := task.Task{
 		ID:       task.ID{Segment: segment.ID(it.str("segment")), N: int(it.num("n"))},
@@ -290,14 +326,16 @@ func readTask(it item) (task.Task, error) {
 		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
 		Life: int(it.num("life")), LifeAttempt: int(it.num("life_attempt")),
 	}
+	var problems []error
 	for name, into := range map[string]*json.RawMessage{"payload": &t.Payload, "result": &t.Result, "stats": &t.Stats} {
 		text, err := unpack(it.bytes(name))
-		if err != nil {
-			return t, fmt.Errorf("reading task %s, attribute %s, %w", t.ID, name, err)
-		}
+		problems = append(problems, wrapAttribute(name, err))
 		*into = text
 	}
 	if err := it.json("attempts", &t.Attempts); err != nil {
+		t.Attempts, problems = nil, append(problems, err)
+	}
+	if err := errors.Join(problems...); err != nil {
 		return t, fmt.Errorf("reading task %s, %w", t.ID, err)
 	}
 	return t, nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -237,6 +238,13 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 	}
 	seen := segment.Numbers{}
 	for tasks, err := range s.Tasks.Chunks(ctx, lease.Segment, lease.Held()) {
+		if unreadable, other := task.Unreadable(err); len(unreadable) > 0 {
+			// They stay in the lease until it ends, and hold up none of the others. What has ended of them is put right now.
+			out.errs = append(out.errs, err)
+			ended := slices.DeleteFunc(unreadable, func(t task.Task) bool { return !t.Status.Terminal() && t.Attempt < lease.Attempt })
+			released, settled, wrong := s.putRight(ctx, lease, ended)
+			out.ended, err = out.ended+released+settled, errors.Join(other, wrong)
+		}
 		if err == nil {
 			blocked, err = s.startChunk(ctx, l, tasks, blocked, &out)
 		}
@@ -395,10 +403,11 @@ func (s *Service) sweepReturned(ctx context.Context, item string, l queue.Lease)
 	}
 	var open []task.Task // without what makes them large
 	for tasks, err := range s.Tasks.Chunks(ctx, at, numbers) {
+		unreadable, err := task.Unreadable(err)
 		if err != nil {
 			return err
 		}
-		for _, t := range tasks {
+		for _, t := range append(tasks, unreadable...) {
 			if !t.Status.Terminal() {
 				open = append(open, task.Task{ID: t.ID, JobID: t.JobID, Labourer: t.Labourer})
 			}

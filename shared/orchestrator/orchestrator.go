@@ -330,23 +330,34 @@ func losing(l labourer.Labourer) queue.Losing {
 
 // Reaped is what a reaper did.
 type Reaped struct {
-	Expired           int      `json:"expired"`   // attempts closed as lost
-	Released          int      `json:"released"`  // tasks that had ended and were still held
-	Settled           int      `json:"settled"`   // failed tasks that nobody had settled
-	Withdrawn         int      `json:"withdrawn"` // asides whose canceller had died
+	Expired           int      `json:"expired"`    // attempts closed as lost
+	Released          int      `json:"released"`   // tasks that had ended and were still held
+	Settled           int      `json:"settled"`    // failed tasks that nobody had settled
+	Withdrawn         int      `json:"withdrawn"`  // asides whose canceller had died
+	Unreadable        int      `json:"unreadable"` // lost tasks whose items cannot be decoded: failed for good
 	Undispatched      []string `json:"undispatched"`
 	UndispatchedCount int      `json:"undispatched_count"`
+	Errors            []string `json:"errors"` // the first of what could not be done, which the next reaper tries again
+	ErrorCount        int      `json:"error_count"`
 }
 
-// Reap closes lost attempts, puts right what others died in the middle of, and is the leases whose dispatch is to be done again.
+func (r *Reaped) fail(err error) {
+	r.ErrorCount++
+	if len(r.Errors) < errorsShown {
+		r.Errors = append(r.Errors, err.Error())
+	}
+}
+
+// Reap closes lost attempts, repairs interrupted work, and returns the leases whose dispatch is to be done again. What goes wrong with one
+// lease, or with what was withdrawn, is told in the answer and stops nothing else: the labourer's other tasks must not wait for it.
 func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
-	out := Reaped{Undispatched: []string{}}
+	out := Reaped{Undispatched: []string{}, Errors: []string{}}
 	l, err := s.labourer(ctx, id)
 	if err != nil {
 		return out, err
 	}
 	if out.Withdrawn, err = s.Sweeper.FinishWithdrawn(ctx, id, s.Now().Add(-asideTerm)); err != nil {
-		return out, err
+		out.fail(err)
 	}
 	leases, err := s.Control.Leases(ctx, id)
 	if err != nil {
@@ -359,7 +370,7 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 		}
 		if lost := lease.Lost(losing(l), now); !lost.Empty() || lease.Held().Empty() {
 			if err := s.reap(ctx, lease, lost, &out); err != nil {
-				return out, err
+				out.fail(fmt.Errorf("reaping %s, %w", lease.Item(), err))
 			}
 			continue
 		}
@@ -368,7 +379,8 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 			continue
 		}
 		if err != nil {
-			return out, err
+			out.fail(err)
+			continue
 		}
 		out.Undispatched = append(out.Undispatched, lease.Item())
 	}
@@ -384,8 +396,16 @@ func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers,
 	}
 	found := segment.Numbers{}
 	for tasks, err := range s.Tasks.Chunks(ctx, l.Segment, lost) {
+		end := task.End{Status: task.Expired, Error: &task.Error{Type: "Expired", Message: fmt.Sprintf("nothing was heard of it until %s", s.Now().UTC().Format(time.RFC3339))}}
+		ended := &out.Expired
+		if unreadable, other := task.Unreadable(err); len(unreadable) > 0 {
+			// No other attempt could read it either. Its end is in its item, for the time when it can be read again.
+			out.fail(err)
+			tasks, err, ended = unreadable, other, &out.Unreadable
+			end = task.End{Status: task.Failed, Permanent: true, Error: &task.Error{Type: "Unreadable", Message: "what is stored of the task cannot be read"}}
+		}
 		if err == nil {
-			err = s.reapChunk(ctx, l, tasks, out)
+			err = s.reapChunk(ctx, l, tasks, end, ended, out)
 		}
 		if err != nil {
 			return err
@@ -401,21 +421,21 @@ func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers,
 	return nil
 }
 
-func (s *Service) reapChunk(ctx context.Context, l queue.Lease, tasks []task.Task, out *Reaped) error {
-	now := s.Now()
+// reapChunk ends those of the lost tasks that are open, counts them in ended, and puts the others right.
+func (s *Service) reapChunk(ctx context.Context, l queue.Lease, tasks []task.Task, end task.End, ended *int, out *Reaped) error {
+	end.Attempt, end.DispatchedAt, end.At = l.Attempt, l.DispatchedAt, s.Now()
 	for _, t := range tasks {
 		if t.Status.Terminal() || t.Attempt >= l.Attempt {
 			continue
 		}
-		closed, err := t.Close(task.End{Attempt: l.Attempt, Status: task.Expired, DispatchedAt: l.DispatchedAt, At: now,
-			Error: &task.Error{Type: "Expired", Message: fmt.Sprintf("nothing was heard of it until %s", now.UTC().Format(time.RFC3339))}})
+		closed, err := t.Close(end)
 		if err != nil {
 			continue
 		}
 		if err := s.Tasks.Save(ctx, t, closed); err != nil && !errors.Is(err, task.ErrStale) {
 			return err
 		} else if err == nil {
-			out.Expired++
+			*ended++
 		}
 	}
 	released, settled, err := s.putRight(ctx, l, tasks)
