@@ -79,6 +79,13 @@ test: build ## all tests, also the whole on a local AWS of its own (TESTFLAGS="-
 referees: ## implementations that others wrote judge the in-memory DynamoDB, the event patterns, the state machines; installs each once
 	@localstack/referees $(if $(AT_HAND),--at-hand)
 
+# With AWS_ENDPOINT_URL it tries itself out on that local AWS. DROVER_TEST_RUN and DROVER_TEST_CHECKS are patterns that choose tests.
+.PHONY: conformance
+conformance: python build ## the suites and ten checks against an account of AWS, in stacks that it takes away: DROVER_TEST_AWS=1 DROVER_TEST_DOLLARS=5
+	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
+	@go build -trimpath -buildvcs=false -o .local/account ./localstack/account
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/account $(if $(CLEAN),-clean $(CLEAN))
+
 .PHONY: bench
 bench: python build ## the benchmarks (BENCH=pattern), also a million tasks on a local AWS (or DROVER_BENCH_TASKS=n)
 	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \

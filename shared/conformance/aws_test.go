@@ -1,15 +1,15 @@
-//go:build aws
+//go:build account
 
 package conformance_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
 
@@ -19,14 +19,15 @@ import (
 	"github.com/drover-run/drover/shared/memory"
 )
 
-// TestAWS runs on AWS itself, in tables of its own that it deletes: go test -tags aws with DROVER_TEST_AWS=1 and an account. A run costs
-// less than a cent.
-func TestAWS(t *testing.T) {
-	require.Equal(t, "1", os.Getenv(localstack.AllowAWS), "this test would call AWS itself: set %s=1 to mean it", localstack.AllowAWS)
-	cfg, err := config.LoadDefaultConfig(t.Context())
+// TestAccount runs where the AWS settings point, in tables of its own that it deletes. On AWS itself it needs DROVER_TEST_AWS=1, and costs less
+// than a cent.
+func TestAccount(t *testing.T) {
+	target, err := localstack.Settings(t.Context())
 	require.NoError(t, err)
+	cfg := target.Config()
+	cfg.HTTPClient = whole{cfg.HTTPClient}
 	db := dynamodb.NewFromConfig(cfg)
-	before := "drover-conformance-" + rand.Text() + "-"
+	before := cmp.Or(os.Getenv("DROVER_TEST_STACK"), "drover-conformance") + "-" + rand.Text() + "-"
 	for _, table := range memory.StackTables(before) {
 		_, err := db.CreateTable(t.Context(), table)
 		require.NoError(t, err)
@@ -39,6 +40,10 @@ func TestAWS(t *testing.T) {
 		require.NoError(t, dynamodb.NewTableExistsWaiter(db).Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: table.TableName}, 5*time.Minute))
 	}
 
-	conformance.RunDynamoDB(t, before, func(*testing.T) dynamo.API { return db })
+	var wrong []string
+	if !target.OnAWS() {
+		wrong = []string{"a selection that does not go with its query is refused"}
+	}
+	conformance.RunDynamoDB(t, before, func(*testing.T) dynamo.API { return db }, wrong...)
 	conformance.Run(t, func(*testing.T) conformance.Stores { return conformance.On(db, before) })
 }

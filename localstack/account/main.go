@@ -1,0 +1,90 @@
+// Command account runs Drover's conformance suite, its end-to-end tests and the checks that only AWS can settle against an account, in stacks
+// of its own, and takes everything away again: `make conformance`.
+//
+// It needs DROVER_TEST_AWS=1, credentials, and DROVER_TEST_DOLLARS: what the run may cost. Where AWS_ENDPOINT_URL is set it tries itself out on
+// that local AWS instead. -clean NAME takes away what a run of that name left when it was killed.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/drover-run/drover/localstack"
+)
+
+// prefix is how the names of all stacks, tables, queues and buckets of these runs begin.
+const prefix = "drover-test-"
+
+func main() {
+	clean := flag.String("clean", "", "take away what the run of this name left")
+	flag.Parse()
+	// An interrupt ends the tests, not the taking away.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, *clean); err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, clean string) error {
+	target, err := localstack.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if target.OnAWS() && os.Getenv(localstack.AllowAWS) != "1" {
+		return fmt.Errorf("this changes an account of AWS: set %s=1 to mean it, or AWS_ENDPOINT_URL to try it on a local AWS", localstack.AllowAWS)
+	}
+	if clean != "" {
+		if !strings.HasPrefix(clean, prefix) {
+			return fmt.Errorf("%q is no run's name: those begin with %s", clean, prefix)
+		}
+		return takeAway(ctx, out, target, clean)
+	}
+	n, err := sizes(target.OnAWS())
+	if err != nil {
+		return err
+	}
+	if err := affordable(out, n); err != nil {
+		return err
+	}
+
+	name := prefix + strings.ToLower(rand.Text()[:8])
+	fmt.Fprintf(out, "Everything of this run is called %s…; if it is killed: make conformance CLEAN=%s\n", name, name)
+	began := time.Now()
+	failed := n.suites(ctx, out, target, name)
+	cost(out, target, name, began)
+	ended, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Hour)
+	defer cancel()
+	return errors.Join(failed, takeAway(ended, out, target, name))
+}
+
+// amounts is how much the two large checks do.
+type amounts struct{ tasks, completions, memories int }
+
+func sizes(onAWS bool) (amounts, error) {
+	n := amounts{tasks: 2000, completions: 300, memories: 1}
+	if onAWS {
+		n = amounts{tasks: 1_000_000, completions: 100_000, memories: 3}
+	}
+	for variable, into := range map[string]*int{"DROVER_TEST_TASKS": &n.tasks, "DROVER_TEST_COMPLETIONS": &n.completions} {
+		if text := os.Getenv(variable); text != "" {
+			given, err := strconv.Atoi(text)
+			if err != nil || given < 1 {
+				return n, fmt.Errorf("%s is %q: a number of at least 1 is wanted", variable, text)
+			}
+			*into = given
+		}
+	}
+	return n, nil
+}
