@@ -163,7 +163,7 @@ func TestAccount03WhatATargetRefusesIsTheTasksOwnFault(t *testing.T) {
 		require.Equal(t, kind, dead["error"].(object)["type"])
 		s.ended(t, named(t))
 	}
-	t.Run("a message over its queue's bound", func(t *testing.T) {
+	t.Run("a message over the bound of its queue", func(t *testing.T) {
 		d := s.desk(t)
 		_, err := s.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &d.url, Attributes: map[string]string{"MaximumMessageSize": "1024"}})
 		require.NoError(t, err)
@@ -176,7 +176,7 @@ func TestAccount03WhatATargetRefusesIsTheTasksOwnFault(t *testing.T) {
 	t.Run("a payload over that of a function", func(t *testing.T) {
 		t.Skip("not judged here: a job that EventBridge takes makes no task over the 1 MB of an asynchronous call")
 	})
-	t.Run("a queue under a customer's key", func(t *testing.T) {
+	t.Run("a queue under a key of the customer", func(t *testing.T) {
 		onAWS(t, "it enforces no policies of keys")
 		key := s.awsCLI(t, "kms", "create-key", "--description", s.name)["KeyMetadata"].(object)
 		t.Cleanup(func() {
