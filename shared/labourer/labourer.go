@@ -103,7 +103,9 @@ func unqualified(machine string) string {
 	return strings.Join(fields[:min(len(fields), 7)], ":")
 }
 
-// FIFO tells whether the target is a FIFO queue, which wants a group and a deduplication id with each message.
+// FIFO tells whether the target is a FIFO queue, which wants a group and a deduplication id with each message. SQS remembers the id for
+// five minutes: a start that is repeated later is a second message
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html).
 func (t Target) FIFO() bool {
 	address, err := url.Parse(t.SQS)
 	return err == nil && strings.HasSuffix(address.Path, ".fifo")
