@@ -39,7 +39,7 @@ func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check 
 	quota := int(*out.AccountLimit.UnreservedConcurrentExecutions)
 	workers := 0.0
 	for _, l := range labourers {
-		if l.Target.Kind() == "lambda" && d.abroad(l.Target.Place()) == "" {
+		if far, _ := d.outOfReach(l.Target); l.Target.Kind() == "lambda" && far == "" && d.abroad(l.Target.Place()) == "" {
 			workers += l.MaxSimultaneousInvocations
 		}
 	}
