@@ -105,10 +105,15 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 		return out, err
 	}
 	out.Archived = len(ended)
+	// The dead are told of when their jobs' progress names them: a replay that answers a TaskDead looks for them there.
+	full, err := s.enter(ctx, ended)
+	if err != nil {
+		return out, err
+	}
 	if out.Alarm, err = s.mourn(ctx, ended); err != nil {
 		return out, err
 	}
-	out.Finished, err = s.enter(ctx, ended)
+	out.Finished, err = s.finish(ctx, full)
 	return out, err
 }
 
@@ -173,8 +178,8 @@ func (s *Service) mourn(ctx context.Context, ended []task.Task) (alarm string, e
 	return alarm, nil
 }
 
-// enter puts ends in their jobs' progress, and finishes the jobs of which these were the last. It is how many it finished.
-func (s *Service) enter(ctx context.Context, ended []task.Task) (int, error) {
+// enter puts ends in their jobs' progress, and returns the jobs of which a segment has come to its end: these may have ended.
+func (s *Service) enter(ctx context.Context, ended []task.Task) ([]string, error) {
 	jobs := map[string]map[segment.ID]ledger.Ends{}
 	for _, t := range ended {
 		if jobs[t.JobID] == nil {
@@ -187,27 +192,39 @@ func (s *Service) enter(ctx context.Context, ended []task.Task) (int, error) {
 		}
 		ends[t.Status] = append(ends[t.Status], ledger.Life(t.ID.N, t.Life))
 	}
-	finished := make(chan bool, len(jobs))
+	return among(ctx, slices.Sorted(maps.Keys(jobs)), func(ctx context.Context, id string) (bool, error) {
+		return s.enterJob(ctx, id, jobs[id])
+	})
+}
+
+// finish finishes those of these jobs that have ended, and returns how many.
+func (s *Service) finish(ctx context.Context, jobs []string) (int, error) {
+	finished, err := among(ctx, jobs, s.Finisher.Finish)
+	return len(finished), err
+}
+
+// among returns those of the jobs for which is is true, asking for several at the same time.
+func among(ctx context.Context, jobs []string, is func(context.Context, string) (bool, error)) ([]string, error) {
+	found := make([]bool, len(jobs))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	for id, segments := range jobs {
-		g.Go(func() error {
-			done, err := s.enterJob(ctx, id, segments)
-			finished <- done
+	for i, id := range jobs {
+		g.Go(func() (err error) {
+			found[i], err = is(ctx, id)
 			return err
 		})
 	}
 	err := g.Wait()
-	close(finished)
-	n := 0
-	for done := range finished {
-		if done {
-			n++
+	var out []string
+	for i, id := range jobs {
+		if found[i] {
+			out = append(out, id)
 		}
 	}
-	return n, err
+	return out, err
 }
 
+// enterJob tells whether a segment of the job has come to its end.
 func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.ID]ledger.Ends) (bool, error) {
 	job, found, err := s.Jobs.Get(ctx, id)
 	if err != nil {
@@ -234,8 +251,5 @@ func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.
 			return false, err
 		}
 	}
-	if !full {
-		return false, nil
-	}
-	return s.Finisher.Finish(ctx, id)
+	return full, nil
 }

@@ -104,6 +104,30 @@ func TestADeathIsToldToApplicationsAndToPeople(t *testing.T) {
 	require.NotContains(t, letters[0].Message, "as told", "an error's message may quote a payload")
 }
 
+// TestAReplayThatAnswersADeathFindsTheDead: an application asks for a replay as soon as it hears of a task's death.
+func TestAReplayThatAnswersADeathFindsTheDead(t *testing.T) {
+	for _, name := range []string{"the task", "the job"} {
+		s, h := running(t, 2)
+		report(t, s, completed(h[0]), failed(h[1], "BadInput"))
+		detail := map[string]string{"the task": fmt.Sprintf(`{"replay_id": "r", "tasks": [%q]}`, h[1].TaskID), "the job": `{"replay_id": "r", "job_id": "nightly"}`}[name]
+		answered := false
+		s.EventBridge.After = func(_ context.Context, r memory.Request) error {
+			if answered || len(s.Facts("TaskDead")) == 0 {
+				return nil
+			}
+			answered = true
+			missing, summary := s.Services().Scheduler.Handle(ctx, "replay", []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
+			require.Empty(t, missing, "%v", summary.Errors)
+			return nil
+		}
+
+		s.Scavenge(t)
+
+		require.True(t, answered)
+		require.Equal(t, 1, s.HandOut(t, "f"), "%s comes back: %s", name, outage.Picture(s.Stack))
+	}
+}
+
 // TestG8PeopleThatCanNotBeToldHoldNothingUp.
 func TestG8PeopleThatCanNotBeToldHoldNothingUp(t *testing.T) {
 	s, h := running(t, 1)
