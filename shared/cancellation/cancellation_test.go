@@ -375,19 +375,27 @@ func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
 					return cutOff(ctx, r)
 				}
 
-				cut.Redeliver(t, s.World, 10*time.Minute, func(delivery int) error {
-					var batch []scheduler.Message
-					for i, j := range c.jobs {
-						m := outage.Command(fmt.Sprint(i), "SubmitJob", j)
-						m.Receives = delivery
-						batch = append(batch, m)
+				var batch []scheduler.Message
+				for i, j := range c.jobs {
+					batch = append(batch, outage.Command(fmt.Sprint(i), "SubmitJob", j))
+				}
+				for invocations := 0; len(batch) > 0; { // and what is handed on
+					cut.Redeliver(t, s.World, 10*time.Minute, func(delivery int) error {
+						for i := range batch {
+							batch[i].Receives = delivery
+						}
+						invocations++
+						failed, summary := s.Services().Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), batch)
+						if len(failed) > 0 {
+							return errors.New(strings.Join(summary.Errors, "; "))
+						}
+						return nil
+					})
+					batch = nil
+					for _, l := range s.SQS.Take(memory.JobsQueue, func(memory.Letter) bool { return true }) {
+						batch = append(batch, scheduler.Message{ID: l.Body, Body: l.Body, Receives: 1})
 					}
-					failed, summary := s.Services().Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", delivery), batch)
-					if len(failed) > 0 {
-						return errors.New(strings.Join(summary.Errors, "; "))
-					}
-					return nil
-				})
+				}
 
 				cut.Off()
 				require.NoError(t, refused)

@@ -144,7 +144,7 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 		err = r.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
 	}
 	if err != nil {
-		return r.giveUp(fmt.Errorf("creating %d jobs together, %w", len(group), err), group...)
+		return r.leave(ctx, fmt.Errorf("creating %d jobs together, %w", len(group), err), false, group...)
 	}
 	var told []event.Fact
 	for _, c := range group {
@@ -168,6 +168,7 @@ var (
 
 // create creates the job's tasks from its cursor on, until it is through or the time is over.
 func (r *run) create(ctx context.Context, c *creation) error {
+	began := c.record.Cursor
 	err := r.segments(ctx, c)
 	switch {
 	case errors.Is(err, errLate):
@@ -175,7 +176,7 @@ func (r *run) create(ctx context.Context, c *creation) error {
 	case errors.Is(err, errTaken):
 		return r.lookAgain(ctx, c)
 	case err != nil:
-		return r.giveUp(err, c)
+		return r.leave(ctx, err, c.record.Cursor > began, c)
 	}
 	return r.finish(ctx, c)
 }
@@ -268,7 +269,25 @@ func (r *run) clear(ctx context.Context, j ledger.Job) error {
 	return nil
 }
 
-// giveUp lets the next who gets the messages begin at once.
+// leave is after an error that broke off the creation of these jobs. Where segments were published, or the time is over, as when writes stay
+// throttled, the rest goes on with the next invocation under a message of its own: the jobs' messages may come again a few times only. Else
+// they come again.
+func (r *run) leave(ctx context.Context, why error, progress bool, group ...*creation) error {
+	if !progress && !r.late() {
+		return r.giveUp(why, group...)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spare/4)
+	defer cancel()
+	for _, c := range group {
+		if err := r.handOn(ctx, c); err != nil {
+			return errors.Join(why, err)
+		}
+	}
+	r.Errors = append(r.Errors, why.Error())
+	return nil
+}
+
+// giveUp lets the next invocation that gets the messages begin at once.
 func (r *run) giveUp(why error, group ...*creation) error {
 	ctx, cancel := context.WithTimeout(context.Background(), spare/4)
 	defer cancel()

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/scheduler"
@@ -30,10 +31,7 @@ func TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsCutOff(t *testing.T) {
 		before := len(d.EventBridge.Told())
 		cut.On(d.Stack)
 
-		cut.Redeliver(t, d.World, visibility, func(delivery int) error {
-			_, err := handle(d, fmt.Sprintf("invocation-%d", delivery), messages(delivery, submitted(stores("nightly", "f", 300))))
-			return err
-		})
+		continued(t, d, cut, 20*time.Second, submitted(stores("nightly", "f", 300)))
 
 		cut.Off()
 		require.True(t, woken(d, before, "f"), "the orchestrator is not woken")
@@ -394,4 +392,77 @@ func TestASchedulerWhoseTimeIsOverCreatesNothingAndHandsTheJobOn(t *testing.T) {
 	_, err := handle(d, "next", messages(1, letters[0].Body))
 	require.NoError(t, err)
 	require.Len(t, created(t, d)["nightly"], 300)
+}
+
+// TestG1G2AJobIsCreatedThroughAnyLengthOfThrottling: each write that the table refuses takes a second, and it refuses most of them for many minutes,
+// which is longer than the job's message is received anew. No message of it comes again, as each scheduler hands on what it has not come to.
+func TestG1G2AJobIsCreatedThroughAnyLengthOfThrottling(t *testing.T) {
+	for name, body := range map[string][]string{
+		"a large job": {submitted(stores("nightly", "f", 900))},
+		"small ones":  {submitted(stores("nightly", "f", 20)), submitted(stores("other", "f", 30))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+			guard(t, d)
+			var mu sync.Mutex
+			calm := start.Add(15 * time.Minute)
+			d.DynamoDB.Hooks.Before = func(ctx context.Context, r memory.Request) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if deadline, ok := ctx.Deadline(); ok && r.Operation == "BatchWriteItem" && d.World.Now().Before(calm) {
+					d.World.Advance(deadline) // it is tried again until the scheduler's time is over
+					return context.DeadlineExceeded
+				}
+				return nil
+			}
+			next, invocations := body, 0
+			for len(next) > 0 {
+				invocations++
+				ctx, cancel := deadlined(d, 20*time.Second)
+				failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), messages(1, next...))
+				cancel()
+				require.Empty(t, failed, "%v", summary.Errors)
+				next = nil
+				for _, l := range d.SQS.Take(memory.JobsQueue, func(memory.Letter) bool { return true }) {
+					next = append(next, l.Body)
+				}
+			}
+			require.Greater(t, invocations, 20)
+			all := created(t, d)
+			require.Len(t, all["nightly"], record(t, d, "nightly").Total)
+			require.Equal(t, ledger.Scheduled, record(t, d, "nightly").State)
+		})
+	}
+}
+
+// TestG1AJobThatMadeProgressIsHandedOnAfterAnError, so that its message is not used up; one that made none comes again.
+func TestG1AJobThatMadeProgressIsHandedOnAfterAnError(t *testing.T) {
+	for publications, again := range map[int]bool{0: true, 1: false, 2: false} {
+		d := stage(t)
+		published := 0
+		d.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+			if r.Operation != "TransactWriteItems" {
+				return nil
+			}
+			if published++; published > publications {
+				return errors.New("the table is away")
+			}
+			return nil
+		}
+
+		failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(context.Background(), "first", messages(1, submitted(stores("nightly", "f", 700))))
+
+		require.Equal(t, again, len(failed) > 0)
+		require.Len(t, summary.Errors, 1)
+		letters := d.SQS.Letters(memory.JobsQueue)
+		require.Equal(t, again, len(letters) == 0)
+		d.DynamoDB.Hooks.Before = nil
+		next := messages(2, submitted(stores("nightly", "f", 700)))
+		if !again {
+			next = messages(1, letters[0].Body)
+		}
+		_, err := handle(d, "second", next)
+		require.NoError(t, err)
+		require.Len(t, created(t, d)["nightly"], 700)
+	}
 }
