@@ -70,10 +70,18 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrato
 
 // start starts an execution; that one of this name was started before is the same as having started it.
 func start(ctx context.Context, api API, machine, name string, input []byte) error {
-	_, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
+	err := startNew(ctx, api, machine, name, input)
 	if _, ok := errors.AsType[*types.ExecutionAlreadyExists](err); ok {
 		return nil
 	}
+	return err
+}
+
+// startNew starts an execution. One of this name and input that still runs is the same as having started it; *types.ExecutionAlreadyExists: one
+// of this name has ended.
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+func startNew(ctx context.Context, api API, machine, name string, input []byte) error {
+	_, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
 	if err != nil {
 		return &throttling.Said{Doing: "starting execution " + name + " of " + machine, Err: err}
 	}
@@ -120,10 +128,30 @@ func (b Backoff) Backoff(ctx context.Context, w outcome.Backoff) error {
 	return b.start(ctx, "backoff-"+hex.EncodeToString(name.Sum(nil)[:16]), in)
 }
 
-// WakeAt starts an execution that wakes the orchestrator for labourers at a time.
+// mostWakes is how many executions of one wake may have ended before another one is not worth its while: the minute tick comes anyway.
+const mostWakes = 3
+
+// WakeAt starts an execution that wakes the orchestrator for labourers at a time, to the millisecond. One for the same time that still waits
+// serves as well. One that has ended does not: it was stopped, or its clock was ahead, and it woke before there was something to see.
 func (b Backoff) WakeAt(ctx context.Context, at time.Time, labourers ...string) error {
-	name := sha256.Sum256(fmt.Appendln(nil, labourers, at.UnixMilli()))
-	return b.start(ctx, "wake-"+hex.EncodeToString(name[:16]), waiting{Labourers: labourers, DueAt: at.UTC()})
+	at = at.UTC().Add(time.Millisecond - 1).Truncate(time.Millisecond)
+	sum := sha256.Sum256(fmt.Appendln(nil, labourers, at.UnixMilli()))
+	name := "wake-" + hex.EncodeToString(sum[:16])
+	input, err := json.Marshal(waiting{Labourers: labourers, DueAt: at})
+	if err != nil {
+		return fmt.Errorf("encoding the input of execution %s, %w", name, err)
+	}
+	for n := range mostWakes {
+		one := name
+		if n > 0 {
+			one += fmt.Sprintf("-%d", n+1)
+		}
+		err := startNew(ctx, b.API, b.Machine, one, input)
+		if _, ended := errors.AsType[*types.ExecutionAlreadyExists](err); !ended {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b Backoff) start(ctx context.Context, name string, in waiting) error {

@@ -165,6 +165,44 @@ func TestAWakeIsStartedForATime(t *testing.T) {
 	}
 }
 
+// TestAWakeWhoseExecutionHasEndedIsStartedOnceMore: its name is taken for 90 days. One that still waits is not doubled.
+func TestAWakeWhoseExecutionHasEndedIsStartedOnceMore(t *testing.T) {
+	f := &ending{ended: map[string]bool{}}
+	b := stepfunctions.Backoff{API: f, Machine: machine}
+	for range 5 {
+		require.NoError(t, b.WakeAt(context.Background(), noon, "f"))
+	}
+	require.Len(t, f.ended, 1)
+	for name := range f.ended {
+		f.ended[name] = true
+	}
+
+	require.NoError(t, b.WakeAt(context.Background(), noon, "f"))
+
+	require.Len(t, f.ended, 2)
+	for range 5 {
+		for name := range f.ended {
+			f.ended[name] = true
+		}
+		require.NoError(t, b.WakeAt(context.Background(), noon, "f"), "the tick comes anyway")
+	}
+	require.Len(t, f.ended, 3)
+}
+
+// ending is a service of which executions have ended or still run.
+type ending struct {
+	fake
+	ended map[string]bool
+}
+
+func (e *ending) StartExecution(_ context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error) {
+	if e.ended[*in.Name] {
+		return nil, &types.ExecutionAlreadyExists{}
+	}
+	e.ended[*in.Name] = false
+	return &sfn.StartExecutionOutput{}, nil
+}
+
 func TestAWaitThatCanNotBeStartedIsAnError(t *testing.T) {
 	f := &fake{all: errors.New("the service is away")}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
