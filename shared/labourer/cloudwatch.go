@@ -14,6 +14,9 @@ var (
 	// operandID is how metric math may call a metric.
 	operandID = regexp.MustCompile(`^[a-z][A-Za-z0-9_]{0,254}$`)
 
+	// manySeries is an expression whose answer may have several series: a search that nothing is made of, and a query by groups.
+	manySeries = regexp.MustCompile(`(?is)^\s*(SEARCH\s*\(|SELECT\s.*\sGROUP\s+BY\s)`)
+
 	units = []string{
 		"Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits",
 		"Megabits", "Gigabits", "Terabits", "Percent", "Count", "Bytes/Second", "Kilobytes/Second", "Megabytes/Second",

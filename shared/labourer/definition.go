@@ -457,6 +457,9 @@ func (r *reader) expression(v value) ecology.Query {
 	fields := r.fields(v, "Expression", "Period", "Metrics")
 	if f, ok := fields["Expression"]; ok {
 		q.Expression, _ = r.words(f, longestExpression)
+		if manySeries.MatchString(q.Expression) {
+			r.warn(f, "may find several series, of which none is the metric's; then it has no value: make one of them, by MAX or MIN around it or without GROUP BY")
+		}
 	}
 	if f, ok := fields["Period"]; ok {
 		q.Period = r.period(f, q.Period)

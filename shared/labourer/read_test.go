@@ -327,3 +327,19 @@ func TestFilesThatContradictAreNotMerged(t *testing.T) {
 	require.EqualError(t, errs.Err(), "b.yaml:1: labourers.w: is defined otherwise in a.yaml:2: labourers.w\n"+
 		"b.yaml:4: job_schemas.s: is defined otherwise in a.yaml:3: job_schemas.s")
 }
+
+func TestAnExpressionOfSeveralSeriesIsWarnedOf(t *testing.T) {
+	for expression, warned := range map[string]bool{
+		`SEARCH('{AWS/SQS,QueueName} Visible', 'Maximum')`: true, `SELECT MAX(M) FROM N GROUP BY QueueName`: true,
+		`MAX(SEARCH('{AWS/SQS,QueueName} Visible', 'Maximum'))`: false, `SELECT MAX(M) FROM N`: false, `a / b`: false,
+	} {
+		_, warnings, wrong := labourer.Read("f.yaml", []byte("labourers: {w: {target: {lambda: f}, health_metrics: {m: {feelings: {4: 1}, details: {Expression: \""+expression+"\"}}}}}"))
+		require.NoError(t, wrong.Err(), expression)
+		if !warned {
+			require.Empty(t, warnings, expression)
+			continue
+		}
+		require.Len(t, warnings, 1, expression)
+		require.Contains(t, warnings[0], "details.Expression: may find several series")
+	}
+}
