@@ -34,6 +34,12 @@ type DynamoDB struct {
 	// Stale is how old the state of an item is that an eventually consistent read, or any read of an index, finds: from nought, the
 	// present, to MostStale. It is asked for each item. Nil: always the present.
 	Stale func(table string, key Item) time.Duration
+	// Torn is for how long, from a transaction's success on, reads outside of transactions do not see its write of this item: DynamoDB isolates
+	// transactions from each single read, and not from several, so a reader may see one write of a transaction and not yet another. Whoever
+	// sets it has to let the transaction's caller wait until the longest of these times is over, as DynamoDB answers only then. Another write
+	// of the item shows it. It is asked for each item of a transaction. Nil: all at once.
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation
+	Torn func(table string, key Item) time.Duration
 	// Watch is told of every change of an item, nil standing for no item, as part of the request that makes it. It may call nothing of
 	// the DynamoDB, and change nothing that it is given.
 	Watch func(table string, before, after Item)

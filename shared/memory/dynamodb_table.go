@@ -55,6 +55,7 @@ type record struct {
 	order types.AttributeValue // the range key's value; nil in a table without one
 	item  Item                 // nil: there is none any more
 	past  []version            // the oldest first
+	torn  version              // what reads see until then: its last transaction has not written the item for them
 }
 
 // version is an item as it was until some time.
@@ -264,14 +265,14 @@ func (d *DynamoDB) store(t *table, key, it Item, by *events.DynamoDBUserIdentity
 	if expression.EqualItems(before, it) {
 		return
 	}
-	r.item = it
+	r.item, r.torn = it, version{}
 	if d.Watch != nil {
 		d.Watch(t.name, before, it)
 	}
 	if d.Stale != nil {
 		r.past = append(r.past, version{before, now})
 		r.past = slices.DeleteFunc(r.past, func(v version) bool { return v.until.Before(now.Add(-MostStale)) })
-	} else if it == nil {
+	} else if it == nil && d.Torn == nil {
 		p.records = slices.Delete(p.records, at, at+1)
 		if len(p.records) == 0 {
 			delete(t.partitions, hash)
@@ -299,6 +300,9 @@ func (d *DynamoDB) store(t *table, key, it Item, by *events.DynamoDBUserIdentity
 
 // seen is the item as a read sees it that is so old.
 func (r *record) seen(age time.Duration, now time.Time) Item {
+	if now.Before(r.torn.until) {
+		return r.torn.item
+	}
 	if age <= 0 {
 		return r.item
 	}

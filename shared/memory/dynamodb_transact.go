@@ -99,6 +99,7 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 	for i, w := range writes {
 		if w.put != nil || w.update != nil || w.remove {
 			d.store(w.table, w.key, afters[i], nil)
+			d.tear(w.table, w.key, befores[i])
 		}
 	}
 	if token != "" {
@@ -123,6 +124,16 @@ func split(all []types.ConsumedCapacity, kind func(*types.Capacity)) {
 			kind(&index)
 			c.GlobalSecondaryIndexes[name] = index
 		}
+	}
+}
+
+// tear hides a transaction's write of an item from reads for a while.
+func (d *DynamoDB) tear(t *table, key, before Item) {
+	if d.Torn == nil {
+		return
+	}
+	if r := t.find(key); r != nil {
+		r.torn = version{before, d.now().Add(d.Torn(t.name, key))}
 	}
 }
 

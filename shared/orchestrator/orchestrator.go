@@ -651,14 +651,20 @@ func (s *Service) Claim(ctx context.Context, execution, id string, round int) (C
 		if err != nil {
 			return out, err
 		}
-		taken, reason, err := s.claim(ctx, execution, l, round < lastRound)
+		taken, reason, err := s.claim(ctx, execution, l)
 		out.Reason = reason
+		if errors.As(err, new(*unheardError)) {
+			return out, err // its transaction may still be under way, so the hold runs out by itself
+		}
 		if err != nil {
 			return out, errors.Join(err, s.Control.Depart(ctx, id, execution))
 		}
 		for _, t := range taken {
 			out.Claimed += t.Lease.Tasks.Len()
 			out.Leases = append(out.Leases, t.Lease.Item())
+		}
+		if out.Claimed > 0 && round >= lastRound {
+			return out, s.Control.Depart(ctx, id, execution) // another execution goes on from here
 		}
 		if out.Claimed > 0 {
 			return out, nil
@@ -676,8 +682,16 @@ func (s *Service) Claim(ctx context.Context, execution, id string, round int) (C
 	return out, nil
 }
 
-// claim takes what may start, while others give way to it; hold is whether they are to do so until it has dispatched.
-func (s *Service) claim(ctx context.Context, execution string, l labourer.Labourer, hold bool) ([]queue.Taking, string, error) {
+// unheardError says that a claim was sent, and that it is not known whether it goes through.
+type unheardError struct{ err error }
+
+func (e *unheardError) Error() string { return e.err.Error() }
+func (e *unheardError) Unwrap() error { return e.err }
+
+// claim takes what may start. Its transaction holds the labourer as well, and the hold ends only after the transaction has returned: several
+// reads that meet a transaction may see one of its writes and not yet another, so a claimer that saw the new version alone would count none
+// of the new leases (G3). The state's item has the version and the hold, which no read sees apart.
+func (s *Service) claim(ctx context.Context, execution string, l labourer.Labourer) ([]queue.Taking, string, error) {
 	k, err := s.look(ctx, execution, l)
 	if err != nil {
 		return nil, "", err
@@ -695,15 +709,14 @@ func (s *Service) claim(ctx context.Context, execution string, l labourer.Labour
 		takings = queue.Probe(k.state, k.entries, now, lasts)
 	}
 	takings = queue.Apart(takings, k.leases)
-	var kept queue.Hold
-	if hold {
-		kept = queue.Hold{By: execution, Until: now.Add(claimTerm)}
-	}
-	err = s.Control.Claim(ctx, l.ID, k.state, takings, kept)
+	err = s.Control.Claim(ctx, l.ID, k.state, takings, queue.Hold{By: execution, Until: now.Add(claimTerm)})
 	if errors.Is(err, queue.ErrChanged) {
 		return nil, "the labourer was claimed for, paused or resumed in the meantime", nil
 	}
-	return takings, reason, err
+	if err != nil {
+		return nil, reason, &unheardError{err}
+	}
+	return takings, reason, nil
 }
 
 func term(l labourer.Labourer, own time.Duration) time.Duration {
