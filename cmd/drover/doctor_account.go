@@ -55,7 +55,7 @@ func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check 
 		return fine(name, "workers may run %s at once, the account %d", number(workers), quota)
 	}
 	return wrong(name, "lower the labourers' caps, have the quota raised (Service Quotas, Lambda, Concurrent executions), or reserve some for the stack's functions: "+
-		deploy+" "+quoted("PARAMETERS="+strings.Join(unreserved, " ")),
+		d.deploy(unreserved...),
 		"labourers may run %s functions at once, the account %d: workers can take all of it, and leave none of the %d that the stack's own functions may want", number(workers), quota, own)
 }
 

@@ -31,13 +31,11 @@ var outputs = slices.Concat(needed, []string{"JobsQueueUrl", "JobsDeadLetterQueu
 	"CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "OrchestrateStateMachineArn", "BackoffStateMachineArn",
 	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "AlarmTopicArn", "DashboardUrl"})
 
-const deploy = "make deploy"
-
 // parts looks at what the stack is made of.
 func (d *doctor) parts(ctx context.Context) []check {
 	checks := []check{d.status()}
 	if err := d.Require(outputs...); err != nil {
-		checks = append(checks, wrong("outputs", deploy, "%v", err))
+		checks = append(checks, wrong("outputs", d.deploy(), "%v", err))
 	} else {
 		checks = append(checks, fine("outputs", "all %d are there", len(outputs)))
 	}
@@ -80,7 +78,7 @@ func (d *doctor) status() check {
 	case "CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS":
 		return wrong("stack", "wait until the deployment has ended", "%s is %s", d.Name, d.Status)
 	}
-	return wrong("stack", "see its events in CloudFormation, then "+deploy, "%s is %s", d.Name, d.Status)
+	return wrong("stack", "see its events in CloudFormation, then "+d.deploy(), "%s is %s", d.Name, d.Status)
 }
 
 // tables reads something of each table: it need not be there.
@@ -113,13 +111,13 @@ func (d *doctor) bucket(ctx context.Context) check {
 func (d *doctor) function(ctx context.Context, name, id string, fed bool) check {
 	is, err := d.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &id})
 	if err != nil {
-		return unread(name, err, "lambda:GetFunctionConfiguration", deploy+", if it is gone", "function "+id+" cannot be read: ")
+		return unread(name, err, "lambda:GetFunctionConfiguration", d.deploy()+", if it is gone", "function "+id+" cannot be read: ")
 	}
 	if is.State != "" && is.State != lambdatypes.StateActive && is.State != lambdatypes.StateInactive {
-		return wrong(name, deploy, "function %s is %s: %s", id, is.State, aws.ToString(is.StateReason))
+		return wrong(name, d.deploy(), "function %s is %s: %s", id, is.State, aws.ToString(is.StateReason))
 	}
 	if is.LastUpdateStatus == lambdatypes.LastUpdateStatusFailed {
-		return wrong(name, deploy, "the last update of function %s failed: %s", id, aws.ToString(is.LastUpdateStatusReason))
+		return wrong(name, d.deploy(), "the last update of function %s failed: %s", id, aws.ToString(is.LastUpdateStatusReason))
 	}
 	if !fed {
 		return fine(name, "function %s is active", id)
@@ -129,7 +127,7 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 	case err != nil:
 		return unread(name, err, "lambda:ListEventSourceMappings", "", "the mappings of function "+id+" cannot be listed: ")
 	case len(mappings.EventSourceMappings) == 0:
-		return wrong(name, deploy, "nothing feeds function %s: its event source mapping is gone", id)
+		return wrong(name, d.deploy(), "nothing feeds function %s: its event source mapping is gone", id)
 	}
 	for _, m := range mappings.EventSourceMappings {
 		switch state := aws.ToString(m.State); state {
@@ -148,10 +146,10 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 func (d *doctor) machine(ctx context.Context, name, arn string) check {
 	is, err := d.machines.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: &arn})
 	if err != nil {
-		return unread(name, err, "states:DescribeStateMachine", deploy+", if it is gone", "state machine "+arn+" cannot be read: ")
+		return unread(name, err, "states:DescribeStateMachine", d.deploy()+", if it is gone", "state machine "+arn+" cannot be read: ")
 	}
 	if is.Status != "" && is.Status != sfntypes.StateMachineStatusActive {
-		return wrong(name, deploy, "state machine %s is %s", arn, is.Status)
+		return wrong(name, d.deploy(), "state machine %s is %s", arn, is.Status)
 	}
 	return fine(name, "state machine %s is active", aws.ToString(is.Name))
 }
@@ -187,7 +185,7 @@ func (d *doctor) ways(ctx context.Context) []check {
 
 func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string) check {
 	if id == "" {
-		return wrong(name, deploy, "the stack has no %s", part)
+		return wrong(name, d.deploy(), "the stack has no %s", part)
 	}
 	rule := id[strings.LastIndex(id, "|")+1:] // CloudFormation knows a rule on a bus of its own as "bus|rule"
 	in, enable := &awseventbridge.DescribeRuleInput{Name: &rule}, []string{"events", "enable-rule", "--name", rule}
@@ -197,12 +195,12 @@ func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string)
 	}
 	is, err := d.rules.DescribeRule(ctx, in)
 	if err != nil {
-		return unread(name, err, "events:DescribeRule", deploy+", if it is gone", "rule "+rule+" cannot be read: ")
+		return unread(name, err, "events:DescribeRule", d.deploy()+", if it is gone", "rule "+rule+" cannot be read: ")
 	}
 	if is.State == eventbridgetypes.RuleStateDisabled {
 		fix := d.command(enable...)
 		if part == "TickRule" {
-			fix = "deploy with TickState=ENABLED, or until the next deployment: " + fix
+			fix = d.deploy("TickState=ENABLED") + ", or until the next deployment: " + fix
 		}
 		return wrong(name, fix, "rule %s is disabled: %s", id, otherwise)
 	}

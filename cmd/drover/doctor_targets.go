@@ -116,7 +116,7 @@ func (d *doctor) deployWith(parameter, value string) string {
 	if was := d.Parameters[parameter]; was != "" && was != "*" {
 		value = was + "," + value
 	}
-	return deploy + " " + quoted("PARAMETERS="+parameter+"="+value)
+	return d.deploy(parameter + "=" + value)
 }
 
 // unreachable is the finding that a target is not there, or can not be asked.
@@ -261,7 +261,7 @@ func (d *doctor) keyOf(name, what, key, arn string) check {
 		if listed != "" {
 			return fine(name, "%s is encrypted with %s; whether that is among %s cannot be told by its name", what, key, parameter)
 		}
-		return wrong(name, deploy+" "+quoted("PARAMETERS="+parameter+"=KEY")+", where KEY is the Arn that this prints: "+d.command("kms", "describe-key", "--key-id", key, "--query", "KeyMetadata.Arn"),
+		return wrong(name, d.deploy(parameter+"=KEY")+", where KEY is the Arn that this prints: "+d.command("kms", "describe-key", "--key-id", key, "--query", "KeyMetadata.Arn"),
 			"%s is encrypted with %s, which the orchestrator may not use (kms:GenerateDataKey, kms:Decrypt): %s is empty", what, key, parameter)
 	default:
 		full = fmt.Sprintf("arn:%s:kms:%s:%s:key/%s", at.Partition, at.Region, at.Account, key)

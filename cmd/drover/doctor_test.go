@@ -354,6 +354,8 @@ func TestRemediesWorkAsPasted(t *testing.T) {
 	g.account.queue("https://sqs/1/StreamFailuresQueueUrl", "1")
 	out := g.drover("--stack", "my drover", "doctor").out
 	require.Contains(t, out, "drover --stack 'my drover' redrive")
+	delete(g.stack.Outputs, "JobsQueueUrl")
+	require.Contains(t, g.drover("--stack", "my drover", "doctor").out, "→ DROVER_STACK='my drover' make deploy\n")
 	require.Contains(t, out, "aws --endpoint-url http://localhost:4712 --region eu-central-1 sqs receive-message --message-attribute-names All --queue-url https://sqs/1/StreamFailuresQueueUrl\n")
 	require.Equal(t, `'it'\''s'`, quoted("it's"))
 	require.Equal(t, `'a b'`, quoted("a b"))

@@ -20,6 +20,18 @@ func (s *stack) command(words ...string) string {
 	return strings.Join(all, " ")
 }
 
+// deploy returns the call that deploys the stack, with some parameters of the template; the others keep their values.
+func (s *stack) deploy(parameters ...string) string {
+	text := "make deploy"
+	if s.Name != defaultStack {
+		text = "DROVER_STACK=" + quoted(s.Name) + " " + text
+	}
+	if len(parameters) > 0 {
+		text += " " + quoted("PARAMETERS="+strings.Join(parameters, " "))
+	}
+	return text
+}
+
 // own returns a call of drover as it can be pasted.
 func (s *stack) own(words ...string) string {
 	all := []string{"drover"}
