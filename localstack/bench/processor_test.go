@@ -110,10 +110,10 @@ job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
 		"ALARM_TOPIC=arn:aws:sns:us-east-1:000000000000:none", "ARCHIVE_BUCKET=archive",
 		"BACKOFF_STATE_MACHINE=arn:aws:states:us-east-1:000000000000:stateMachine:none", "MAX_TASKS_PER_JOB=1000000", "RETENTION_DAYS=30"}
 	for _, name := range functionNames {
+		group := cgroup(b, share) // before the process, and so removed after it
 		f, err := localstack.StartFunction(filepath.Join(checkout, ".local/functions", name, "bootstrap"), environ)
 		require.NoError(b, err)
 		b.Cleanup(func() { _ = f.Stop() })
-		group := cgroup(b, share)
 		require.NoError(b, os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(f.PID())), 0o600))
 		p.functions[name] = &measured{Function: f, group: group}
 	}
@@ -133,12 +133,7 @@ func cgroup(b *testing.B, share float64) string {
 		b.Skipf("no share of a processor can be dealt out here: %s", err)
 	}
 	b.Cleanup(func() {
-		for range 50 { // a group can be removed when its process is gone
-			if os.Remove(group) == nil {
-				return
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		require.NoError(b, os.Remove(group), "a group can be removed when its process is gone")
 	})
 	for _, name := range []string{"cpu.max", "cpu.cfs_period_us", "cpu.cfs_quota_us"} {
 		if value, set := settings[name]; set {
