@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,11 +106,11 @@ func read(out io.Writer, events io.Reader) (passed, failed int) {
 				fmt.Fprintf(out, "  not judged     %s: %s\n", e.Test, strings.TrimPrefix(message(said[e.Test][i]), "not judged here: "))
 			}
 		case "fail":
-			if parents[e.Test] {
+			if parents[e.Test] || e.Test == "" && failed > 0 { // its parts have been told
 				continue
 			}
 			failed++
-			fmt.Fprintf(out, "  DIFFERS        %s\n", e.Test)
+			fmt.Fprintf(out, "  DIFFERS        %s\n", cmp.Or(e.Test, "the whole"))
 			for _, line := range said[e.Test] {
 				fmt.Fprintf(out, "      %s\n", line)
 			}
