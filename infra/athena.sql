@@ -1,4 +1,5 @@
--- The archive as a table of Athena: one row for each life of a task, that is, for each time that it reached its end.
+-- The archive as a table of Athena: a row for each life of a task, that is, for each time that it reached its end. A batch of the stream that
+-- was cut in two after it had been archived is archived once more in other files, with the same rows: select from drover_lives to see each once.
 --
 -- Put the output ArchiveBucketName of the stack in both places below and run this once; new labourers and days need nothing more.
 -- Every query names its labourer: where labourer = 'some_function' and "date" >= '2026-11-01'. Times are RFC 3339 in UTC, and
@@ -30,3 +31,12 @@ TBLPROPERTIES (
   'projection.date.range' = '2026-01-01,NOW+1DAY',
   'storage.location.template' = 's3://ARCHIVE_BUCKET/labourer=${labourer}/date=${date}/'
 );
+
+-- Each life once. What stands in PARTITION BY may stand in where, and is used to read few files.
+CREATE OR REPLACE VIEW drover_lives AS
+SELECT task_id, job_id, labourer_id, status, attempt, created_at, closed_at, payload, attempts, result, stats, life, replay_of, labourer, "date"
+FROM (
+  SELECT *, row_number() OVER (PARTITION BY labourer, "date", task_id, life) AS copy
+  FROM drover_archive
+)
+WHERE copy = 1;

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/queue"
 )
@@ -202,6 +203,20 @@ func TestALabourerWithWorkLeftIsRemovedOnlyWhenItIsDrained(t *testing.T) {
 	require.Contains(t, said.err, "waiting for labourer shop: 3 tasks run, 2 are queued")
 	g.RunFor(5 * time.Second) // until the last end is counted
 	require.Equal(t, "completed", g.drover("--json", "job", "j").one()["state"])
+}
+
+// TestALabourerWhoseJobIsStillBeingCreatedIsNotRemoved: all that was created has ended, and the rest is not in the queue yet.
+func TestALabourerWhoseJobIsStillBeingCreatedIsNotRemoved(t *testing.T) {
+	g := newGround(t)
+	g.openShop(time.Second, well)
+	jobs := dynamo.Jobs{API: g.DynamoDB, Table: memory.JobsTable, Control: memory.ControlTable, Retention: time.Hour}
+	require.NoError(t, jobs.Create(t.Context(), ledger.Job{ID: "j", Labourer: "shop", State: ledger.Scheduling, Text: []byte("{}"), Fingerprint: "f",
+		SubmittedAt: g.World.Now(), RecordedAt: g.World.Now(), Total: 600, Cursor: 1, Generation: 1}))
+
+	said := g.drover("apply", "--remove", "shop")
+
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.err, "labourer shop has work left: 0 tasks run, 344 are queued")
 }
 
 func TestDrainingThatIsInterruptedRemovesNothing(t *testing.T) {

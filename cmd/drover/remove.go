@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/segment"
 )
 
 // leaver is a labourer that is to be taken away.
@@ -46,7 +48,7 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 	said := ""
 	patient := s.following(fmt.Sprintf("labourer %s stays, and its work goes on", l.id))
 	for {
-		running, queued, err := st.workLeft(ctx, l.id)
+		running, queued, err := s.workLeft(ctx, st, l.id)
 		if err != nil && drain {
 			if err := patient.bear(ctx, err); err != nil {
 				return err
@@ -79,7 +81,7 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 		return err
 	}
 	// A job that the scheduler had read before may have put tasks in the queue just now.
-	running, queued, err := st.workLeft(ctx, l.id)
+	running, queued, err := s.workLeft(ctx, st, l.id)
 	if err != nil || running+queued == 0 {
 		return err
 	}
@@ -89,18 +91,30 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 	return errors.Join(fmt.Errorf("labourer %s got %d tasks while it was being removed, and stays", l.id, running+queued), st.wake(ctx, []string{l.id}))
 }
 
-// workLeft is how many tasks of a labourer run, or hold a slot still, and how many are in its queue.
-func (s *stack) workLeft(ctx context.Context, id string) (running, queued int, err error) {
-	entries, err := s.control.Queue(ctx, id)
+// workLeft returns how many tasks of a labourer run, or still hold a slot, and how many are in its queue or will be: between two segments
+// of a job that is being created both may be empty.
+func (s *shell) workLeft(ctx context.Context, st *stack, id string) (running, queued int, err error) {
+	entries, err := st.control.Queue(ctx, id)
 	if err != nil {
 		return 0, 0, err
 	}
-	leases, err := s.control.Leases(ctx, id)
+	leases, err := st.control.Leases(ctx, id)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, e := range entries {
 		queued += e.Tasks.Len()
 	}
-	return queue.Running(leases), queued, nil
+	if running = queue.Running(leases); running+queued > 0 {
+		return running, queued, nil
+	}
+	err = st.eachJob(ctx, s.now(), func(jobs []ledger.Job) (bool, error) {
+		for _, j := range jobs {
+			if j.Labourer == id && j.State == ledger.Scheduling && !j.Cancelling {
+				queued += max(j.Total-j.Cursor*segment.Size, 0)
+			}
+		}
+		return true, nil
+	})
+	return running, queued, err
 }

@@ -55,8 +55,9 @@ type Object struct {
 	Body []byte
 }
 
-// Objects is the files for tasks that have reached their end: one for each labourer and day. The same tasks make the same files, so
-// a batch that is archived again overwrites itself.
+// Objects returns the files for tasks that have reached their end: one for each labourer and day. The same tasks make the same files, so a
+// batch that is archived again overwrites itself. A part of it makes another file with the same records: the view of infra/athena.sql counts a
+// life once.
 func Objects(tasks []task.Task) ([]Object, error) {
 	groups := map[string][]task.Task{}
 	for _, t := range tasks {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -163,6 +164,34 @@ func TestG5TheSameTasksMakeTheSameFile(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEqual(t, files[0].Key, others[0].Key)
 	})
+}
+
+// TestG5ABatchThatIsCutInTwoRepeatsItsRecordsToTheLetter, so that whoever reads both files tells the copies by task and life.
+func TestG5ABatchThatIsCutInTwoRepeatsItsRecordsToTheLetter(t *testing.T) {
+	batch := []task.Task{completed(t), cancelled(t), open(3)}
+	batch[2].Status, batch[2].ClosedAt = task.Completed, noon
+	records := func(parts ...[]task.Task) map[string][]archive.Record {
+		out := map[string][]archive.Record{}
+		for _, part := range parts {
+			files, err := archive.Objects(part)
+			require.NoError(t, err)
+			for _, file := range files {
+				read, err := archive.Read(file.Body)
+				require.NoError(t, err)
+				for _, r := range read {
+					life := fmt.Sprintf("%s/%d", r.TaskID, r.Life)
+					out[life] = append(out[life], r)
+				}
+			}
+		}
+		return out
+	}
+
+	for life, copies := range records(batch, batch[:1], batch[1:]) {
+		require.Equal(t, records(batch)[life], copies[:1])
+		require.Len(t, copies, 2, life)
+		require.Equal(t, copies[0], copies[1])
+	}
 }
 
 func TestWhatCanNotBeArchivedIsSaid(t *testing.T) {
