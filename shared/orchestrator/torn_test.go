@@ -46,6 +46,7 @@ func TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 100, min(met, 100))
 			require.Equal(t, 1, claimed.Claimed)
+			s.Pass(time.Second)
 			require.Equal(t, 1, held(t, s), "the cap is 1")
 			state, err := s.Control.State(ctx, "f")
 			require.NoError(t, err)
