@@ -146,9 +146,9 @@ func TestByDefaultOnlyTaggedWorkersOfThisAccountAndRegionAreStarted(t *testing.T
 		}
 	}
 	require.Equal(t, map[string]object{
-		"[lambda:InvokeFunction]":                chosen("Functions", "lambda:${AWS::Region}:${AWS::AccountId}:function:*", "WorkerFunctionArns"),
-		"[sqs:SendMessage sqs:SendMessageBatch]": chosen("Queues", "sqs:${AWS::Region}:${AWS::AccountId}:*", "WorkerQueueArns"),
-		"[states:StartExecution]":                chosen("StateMachines", "states:${AWS::Region}:${AWS::AccountId}:stateMachine:*", "WorkerStateMachineArns"),
+		"[lambda:InvokeFunction]": chosen("Functions", "lambda:${AWS::Region}:${AWS::AccountId}:function:*", "WorkerFunctionArns"),
+		"[sqs:GetQueueAttributes sqs:SendMessage sqs:SendMessageBatch]": chosen("Queues", "sqs:${AWS::Region}:${AWS::AccountId}:*", "WorkerQueueArns"),
+		"[states:StartExecution]": chosen("StateMachines", "states:${AWS::Region}:${AWS::AccountId}:stateMachine:*", "WorkerStateMachineArns"),
 	}, found)
 }
 

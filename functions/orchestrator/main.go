@@ -35,7 +35,7 @@ func main() {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
 	env := environment.Must(environment.Load())
 	cfg := environment.Must(environment.AWS(context.Background()))
-	db, machines := dynamodb.NewFromConfig(cfg), sfn.NewFromConfig(cfg)
+	db, machines, queues := dynamodb.NewFromConfig(cfg), sfn.NewFromConfig(cfg), awssqs.NewFromConfig(cfg)
 	tasks, control := dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention}, dynamo.Control{API: db, Table: env.Control}
 	registry, store := dynamo.Registry{API: db, Table: env.Control}, dynamo.Health{API: db, Table: env.Control}
 	canceller := cancellation.Service{Jobs: dynamo.Jobs{API: db, Table: env.Jobs}, Control: control, Tasks: tasks, Now: time.Now}
@@ -46,7 +46,8 @@ func main() {
 			Waiter: stepfunctions.Backoff{API: machines, Machine: env.Backoff}, Now: time.Now, Random: rand.Float64, Sweeper: canceller},
 		Sweeper: canceller,
 		Starter: orchestrator.Targets{Lambda: targets.Starter{API: awslambda.NewFromConfig(cfg)},
-			SQS: sqs.Starter{API: awssqs.NewFromConfig(cfg)}, States: stepfunctions.Starter{API: machines}},
+			SQS: sqs.Starter{API: queues}, States: stepfunctions.Starter{API: machines}},
+		Queues: sqs.Queues{API: queues}, Executions: stepfunctions.Executions{API: machines},
 		Bus: eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
 		Now: time.Now, CompletionsURL: env.Completions,
 	}

@@ -32,17 +32,19 @@ func main() {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
 	env := environment.Must(environment.Load())
 	cfg := environment.Must(environment.AWS(context.Background()))
-	db := dynamodb.NewFromConfig(cfg)
+	db, machines := dynamodb.NewFromConfig(cfg), sfn.NewFromConfig(cfg)
 	tasks, control := dynamo.Tasks{API: db, Table: env.Tasks, Retention: env.Retention}, dynamo.Control{API: db, Table: env.Control}
 	service := assistant.Service{
 		Tasks:     tasks,
 		Control:   control,
 		Registry:  dynamo.Registry{API: db, Table: env.Control},
 		Bus:       eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: env.Bus},
-		Alarm:     stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff},
+		Alarm:     stepfunctions.Backoff{API: machines, Machine: env.Backoff},
 		Graveyard: sqs.Graveyard{API: awssqs.NewFromConfig(cfg), URL: env.CompletionsDead},
 		Sweeper:   cancellation.Service{Jobs: dynamo.Jobs{API: db, Table: env.Jobs}, Control: control, Tasks: tasks, Now: time.Now},
 		Now:       time.Now,
+
+		Executions: stepfunctions.Executions{API: machines},
 	}
 	lambda.Start(func(ctx context.Context, text json.RawMessage) (any, error) {
 		var batch struct{ Records []events.SQSMessage }

@@ -65,6 +65,12 @@ type Graveyard interface {
 	Bury(ctx context.Context, body, reason string) error
 }
 
+// Executions is where the outputs of executions are that their status events leave out. found is false where Step Functions does not, or may
+// not, tell of the execution.
+type Executions interface {
+	Describe(ctx context.Context, arn string) (x completion.Execution, found bool, err error)
+}
+
 // Service is the worker assistant.
 type Service struct {
 	Tasks     Tasks
@@ -75,6 +81,8 @@ type Service struct {
 	Graveyard Graveyard
 	Sweeper   Sweeper
 	Now       func() time.Time
+
+	Executions Executions
 }
 
 // Message is a message of the completions queue.
@@ -104,11 +112,32 @@ func (s *Service) Handle(ctx context.Context, invocation string, messages []Mess
 				summary.Errors = append(summary.Errors, err.Error())
 			}
 		default:
+			if r, err = s.fetch(ctx, r); err != nil {
+				b.fail(err, m.ID)
+				continue
+			}
 			b.add(m.ID, r)
 		}
 	}
 	b.close(ctx)
 	return append(failed, b.failed...), summary
+}
+
+// fetch completes a report whose execution's output was left out. Where it cannot be read, the report stays as it is, and says so.
+func (s *Service) fetch(ctx context.Context, r completion.Report) (completion.Report, error) {
+	if r.Execution == "" {
+		return r, nil
+	}
+	x, found, err := s.Executions.Describe(ctx, r.Execution)
+	if err != nil || !found {
+		return r, err
+	}
+	whole, ended := x.Report()
+	if !ended {
+		return r, nil
+	}
+	whole.TaskID, whole.Attempt, whole.Machine = r.TaskID, r.Attempt, r.Machine
+	return whole, nil
 }
 
 // Mark does for one report what Handle does for a batch.
@@ -362,20 +391,11 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 		v.restart, v.err = true, b.putBack(ctx, t, l)
 		return t
 	}
-	end := task.End{Attempt: attempt, Status: task.Completed, DispatchedAt: l.DispatchedAt, At: now, Result: v.Result, Stats: v.Stats,
-		Error: v.Report.Error, Permanent: v.Permanent, RetryAfter: v.RetryAfter}
-	if end.DispatchedAt.IsZero() { // the worker was faster than its dispatcher, or its start went unheard
-		end.DispatchedAt = l.ClaimedAt
+	dispatchedAt := l.DispatchedAt
+	if dispatchedAt.IsZero() { // the worker was faster than its dispatcher, or its start went unheard
+		dispatchedAt = l.ClaimedAt
 	}
-	if v.Kind == completion.Failed {
-		end.Status = task.Failed
-	}
-	if v.Unreadable != "" {
-		end = end.Unreadable(v.Unreadable)
-	}
-	if v.TooLarge != "" {
-		end = end.Without(v.TooLarge)
-	}
+	end := v.End(attempt, dispatchedAt, now)
 	closed, err := b.end(ctx, t, end)
 	if errors.Is(err, task.ErrStale) {
 		return b.lookAgain(ctx, t, v)

@@ -39,6 +39,7 @@ type Report struct {
 	At         time.Time // when Lambda gave up; zero where the sender names no time
 	Result     json.RawMessage
 	Stats      json.RawMessage
+	Execution  string // the ARN of an execution whose output has to be fetched; then TooLarge says that it is left out
 	TooLarge   string // why result and stats are not there: they were more than is kept
 	Unreadable string // which parts are left out as they cannot be read, and why; the end counts all the same
 	Error      *task.Error
@@ -250,12 +251,16 @@ func readExecution(text []byte) (Report, error) {
 	var m struct {
 		Source string `json:"source"`
 		Detail struct {
+			ARN     string  `json:"executionArn"`
 			Machine string  `json:"stateMachineArn"`
 			Name    string  `json:"name"`
 			Status  string  `json:"status"`
 			Output  *string `json:"output"`
-			Error   string  `json:"error"`
-			Cause   string  `json:"cause"`
+			Details struct {
+				Included *bool `json:"included"`
+			} `json:"outputDetails"`
+			Error string `json:"error"`
+			Cause string `json:"cause"`
 		} `json:"detail"`
 	}
 	if err := exact.Decode(text, &m); err != nil {
@@ -269,20 +274,71 @@ func readExecution(text []byte) (Report, error) {
 	if err != nil || attempt < 1 {
 		return Report{}, Ignored
 	}
-	r := Report{TaskID: parts[0] + "." + parts[1], Attempt: attempt, Machine: first(m.Detail.Machine, "unknown")}
-	switch m.Detail.Status {
+	r, ended := Execution{Status: m.Detail.Status, Output: m.Detail.Output, Error: m.Detail.Error, Cause: m.Detail.Cause,
+		LeftOut: m.Detail.Details.Included != nil && !*m.Detail.Details.Included}.Report()
+	r.TaskID, r.Attempt, r.Machine = parts[0]+"."+parts[1], attempt, first(m.Detail.Machine, "unknown")
+	if !ended {
+		return r, Ignored
+	}
+	if r.TooLarge != "" {
+		r.Execution = m.Detail.ARN
+	}
+	return r, nil
+}
+
+// Execution is an execution as Step Functions describes it.
+type Execution struct {
+	Status       string
+	Output       *string
+	LeftOut      bool // the output is there and was left out, as it has more than 248 KB
+	Error, Cause string
+}
+
+// Report returns what is told of the attempt that the execution is, without whose it is; false while it runs.
+func (e Execution) Report() (Report, bool) {
+	var r Report
+	switch e.Status {
 	case "SUCCEEDED":
 		r.Kind = Completed
-		if m.Detail.Output == nil {
-			return r, nil
+		switch {
+		case e.Output != nil:
+			return r.with(contentOf(json.RawMessage(*e.Output)), content{}), true
+		case e.LeftOut:
+			r.TooLarge = "the execution's output was left out of what Step Functions tells of its end, as it has more than 248 KB: " +
+				"store it elsewhere, in S3 for instance, and return its key"
 		}
-		return r.with(contentOf(json.RawMessage(*m.Detail.Output)), content{}), nil
+		return r, true
 	case "FAILED", "TIMED_OUT", "ABORTED":
 		r.Kind = Failed
-		r.Error = failure{m.Detail.Error, m.Detail.Cause}.cut(map[string]string{"FAILED": "Failed", "TIMED_OUT": "TimedOut", "ABORTED": "Aborted"}[m.Detail.Status])
-		return r, nil
+		r.Error = failure{e.Error, e.Cause}.cut(map[string]string{"FAILED": "Failed", "TIMED_OUT": "TimedOut", "ABORTED": "Aborted"}[e.Status])
+		return r, true
 	}
-	return r, Ignored
+	return r, false
+}
+
+// ExecutionARN returns the ARN of the execution that an attempt at a task is. machine may name a version or an alias, which executions do not.
+func ExecutionARN(machine string, id task.ID, attempt int) string {
+	parts := strings.Split(machine, ":")
+	if len(parts) < 7 {
+		return ""
+	}
+	return strings.Join(append(parts[:5:5], "execution", parts[6], ExecutionName(id, attempt)), ":")
+}
+
+// End returns how an attempt ended by a report of its completion or failure.
+func (r Report) End(attempt int, dispatchedAt, at time.Time) task.End {
+	e := task.End{Attempt: attempt, Status: task.Completed, DispatchedAt: dispatchedAt, At: at, Result: r.Result, Stats: r.Stats,
+		Error: r.Error, Permanent: r.Permanent, RetryAfter: r.RetryAfter}
+	if r.Kind == Failed {
+		e.Status = task.Failed
+	}
+	if r.Unreadable != "" {
+		e = e.Unreadable(r.Unreadable)
+	}
+	if r.TooLarge != "" {
+		e = e.Without(r.TooLarge)
+	}
+	return e
 }
 
 // ReadCall reads the call of a sosw Worker. Stats and result come as objects or as JSON text.

@@ -49,7 +49,7 @@ var forms = map[string]completion.Report{
 	"lambda-throttled":               report(completion.NeverStarted, with(2, ``, ``), failed("Throttled", "the function could not be started in time")),
 
 	"states-succeeded":                report(completion.Completed, with(2, `{"rows": 10}`, ``), executed),
-	"states-succeeded-without-output": report(completion.Completed, with(2, ``, ``), executed),
+	"states-succeeded-without-output": report(completion.Completed, with(2, ``, ``), executed, leftOut),
 	"states-failed":                   report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store"), executed),
 	"states-failed-without-error":     report(completion.Failed, with(2, ``, ``), failed("Failed", ""), executed),
 	"states-timed-out":                report(completion.Failed, with(2, ``, ``), failed("TimedOut", ""), executed),
@@ -95,6 +95,12 @@ func failed(kind, message string) func(*completion.Report) {
 // executed is what is told by an execution of the worker's state machine.
 func executed(r *completion.Report) {
 	r.Machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
+}
+
+// leftOut is what is told of an output that is too large for a status event.
+func leftOut(r *completion.Report) {
+	r.Execution = "arn:aws:states:us-west-2:000000000000:execution:worker:drover-abcdefghijklmnop-7-2"
+	r.TooLarge = "the execution's output was left out of what Step Functions tells of its end, as it has more than 248 KB: store it elsewhere, in S3 for instance, and return its key"
 }
 
 func form(t testing.TB, name string) []byte {

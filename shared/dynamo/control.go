@@ -250,9 +250,11 @@ func (c Control) updateLease(ctx context.Context, l queue.Lease, update, conditi
 	return changed(err, doing+" "+l.Item()+" of labourer "+l.Labourer)
 }
 
-// Waited notes that tasks of a lease still wait in their target's queue for a worker. queue.ErrChanged: the lease is gone, or was adopted.
-func (c Control) Waited(ctx context.Context, l queue.Lease, at time.Time) error {
-	return c.updateLease(ctx, l, "SET waited_at = :at", "claim = :claim AND claimed_at = :claimed", item{":at": millis(at), ":claimed": millis(l.ClaimedAt)}, "noting the wait of")
+// Waited gives the tasks of a lease their time anew, as their messages are in their target's queue; waiting are those that no worker has
+// taken. queue.ErrChanged: the lease is gone, or was adopted.
+func (c Control) Waited(ctx context.Context, l queue.Lease, waiting segment.Numbers, at time.Time) error {
+	return c.updateLease(ctx, l, "SET waited_at = :at, waiting = :waiting", "claim = :claim AND claimed_at = :claimed",
+		item{":at": millis(at), ":waiting": str(waiting.String()), ":claimed": millis(l.ClaimedAt)}, "noting the wait of")
 }
 
 // Release takes tasks that have reached their end out of a lease, and the lease away with its last one. Releasing again changes nothing,
@@ -450,7 +452,7 @@ func leaseItem(l queue.Lease) item {
 		it["max_duration"] = num(l.MaxDuration.Milliseconds())
 	}
 	if !l.WaitedAt.IsZero() {
-		it["waited_at"] = millis(l.WaitedAt)
+		it["waited_at"], it["waiting"] = millis(l.WaitedAt), str(l.Waiting.String())
 	}
 	putTries(it, l.Tried, l.Misfires)
 	if len(l.Heard) > 0 {
@@ -478,6 +480,9 @@ func readLease(it item) (queue.Lease, error) {
 		return l, fmt.Errorf("lease %q of labourer %s has a key that can not be read", it.str("item"), l.Labourer)
 	}
 	l.Segment, l.Attempt, l.First, l.Tasks = segment.ID(parts[1]), attempt, first, tasks
+	if l.Waiting, err = it.ranges("waiting"); err != nil {
+		return l, fmt.Errorf("lease %q of labourer %s can not be read: %w", it.str("item"), l.Labourer, err)
+	}
 	if heard, ok := it["heard"].(*types.AttributeValueMemberM); ok {
 		l.Heard = map[int]time.Time{}
 		for name := range heard.Value {

@@ -39,6 +39,7 @@ type Queue struct {
 	Visibility time.Duration // how long a received message is hidden; 0: 30 s, as in SQS
 	Delay      time.Duration // how long a message is hidden before it can be received for the first time
 	Retention  time.Duration // how long a message is kept; 0: 4 days, as in SQS
+	Taken      bool          // workers outside of this world take each message at once, and delete it; Letters shows it all the same
 	MaxMessage int           // MaximumMessageSize, the bytes that a message may have; 0: 1 MiB, as in SQS
 	// After MaxReceives receptions a message goes to DeadLetters instead of being received again; 0: never.
 	MaxReceives int
@@ -122,6 +123,9 @@ func (s *SQS) Map(url string, c Consumer) {
 	defer s.mu.Unlock()
 	s.queues[url].consumer = &c
 }
+
+// Wake hands the messages that a queue has already to its function, which has begun to read it since.
+func (s *SQS) Wake(url string) { s.gather(s.queues[url]) }
 
 // Gather has the messages of a mapped queue gathered to batches for so long; see [Consumer].
 func (s *SQS) Gather(url string, window time.Duration) {
@@ -228,9 +232,11 @@ func (s *SQS) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributes
 		s.expire(q)
 		visible, hidden := 0, 0
 		for _, m := range q.messages {
-			if m.visibleAt.After(s.world.Now()) {
+			switch {
+			case q.Taken:
+			case m.visibleAt.After(s.world.Now()):
 				hidden++
-			} else {
+			default:
 				visible++
 			}
 		}

@@ -131,6 +131,35 @@ func (s *StepFunctions) StartExecution(ctx context.Context, in *sfn.StartExecuti
 	})
 }
 
+// DescribeExecution tells how an execution of a standard machine stands. It tells of outputs up to 256 KB.
+func (s *StepFunctions) DescribeExecution(ctx context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
+	return serve(ctx, &s.Hooks, Request{"SFN", "DescribeExecution", in}, func() (*sfn.DescribeExecutionOutput, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, m := range s.machines {
+			for _, x := range m.executions {
+				if x.id != aws.ToString(in.ExecutionArn) {
+					continue
+				}
+				out := &sfn.DescribeExecutionOutput{ExecutionArn: &x.id, Name: &x.name, StateMachineArn: &m.arn, StartDate: &x.startedAt, Status: types.ExecutionStatusRunning}
+				switch {
+				case x.failure != nil:
+					out.Status, out.Error, out.Cause = types.ExecutionStatusFailed, &x.failure.Type, &x.failure.Message
+				case x.ended:
+					out.Status, out.Output = types.ExecutionStatusSucceeded, aws.String(string(x.output))
+					out.OutputDetails = &types.CloudWatchEventsExecutionDataDetails{Included: true}
+				}
+				return out, nil
+			}
+		}
+		return nil, &types.ExecutionDoesNotExist{Message: aws.String("Execution Does Not Exist: '" + aws.ToString(in.ExecutionArn) + "'")}
+	})
+}
+
+// statusOutputLimit is how much of input and output together a status event has; more is left out.
+// https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+const statusOutputLimit = 248 << 10
+
 // execution is one run of a machine.
 type execution struct {
 	service   *StepFunctions
@@ -140,11 +169,14 @@ type execution struct {
 	startedAt time.Time
 	limit     *Coming // the end of its time
 	ended     bool
+	output    []byte   // of one that somebody else carries out
+	failure   *Failure // the same
 }
 
 func (x *execution) start() {
 	if x.machine.foreign != nil {
 		x.machine.foreign(x.name, []byte(x.input), func(output []byte, failure *Failure) {
+			x.output, x.failure = output, failure
 			x.end()
 			x.tell(output, failure)
 		})
@@ -179,7 +211,11 @@ func (x *execution) tell(output []byte, failure *Failure) {
 	if x.service.Changed == nil {
 		return
 	}
-	detail := map[string]any{"executionArn": x.id, "stateMachineArn": x.machine.arn, "name": x.name, "status": "SUCCEEDED", "output": string(output)}
+	detail := map[string]any{"executionArn": x.id, "stateMachineArn": x.machine.arn, "name": x.name, "status": "SUCCEEDED", "output": string(output),
+		"outputDetails": map[string]any{"included": true}}
+	if len(output) > statusOutputLimit {
+		detail["output"], detail["outputDetails"] = nil, map[string]any{"included": false}
+	}
 	if failure != nil {
 		detail["status"], detail["output"], detail["error"], detail["cause"] = "FAILED", nil, failure.Type, failure.Message
 	}

@@ -50,6 +50,7 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	Adopt(ctx context.Context, l queue.Lease, now time.Time) error
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
 	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
+	Waited(ctx context.Context, l queue.Lease, waiting segment.Numbers, at time.Time) error
 	SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error
 }
 
@@ -104,16 +105,18 @@ type Bus interface {
 
 // Service is the orchestrator.
 type Service struct {
-	Control  Control
-	Tasks    Tasks
-	Registry Registry
-	Health   Health
-	Memory   Memory
-	Settler  Settler
-	Sweeper  Sweeper
-	Starter  Starter
-	Bus      Bus
-	Now      func() time.Time
+	Control    Control
+	Tasks      Tasks
+	Registry   Registry
+	Health     Health
+	Memory     Memory
+	Settler    Settler
+	Sweeper    Sweeper
+	Starter    Starter
+	Queues     Queues
+	Executions Executions
+	Bus        Bus
+	Now        func() time.Time
 
 	CompletionsURL string // where workers send what became of their tasks
 }
@@ -335,6 +338,8 @@ type Reaped struct {
 	Settled           int      `json:"settled"`    // failed tasks that nobody had settled
 	Withdrawn         int      `json:"withdrawn"`  // asides whose canceller had died
 	Unreadable        int      `json:"unreadable"` // lost tasks whose items cannot be decoded: failed for good
+	Heard             int      `json:"heard"`      // executions that had ended, of which no news had come
+	Waiting           int      `json:"waiting"`    // tasks that were given their time anew, as their messages are in the target's queue
 	Undispatched      []string `json:"undispatched"`
 	UndispatchedCount int      `json:"undispatched_count"`
 	Errors            []string `json:"errors"` // the first of what could not be done, which the next reaper tries again
@@ -363,13 +368,14 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 	if err != nil {
 		return out, err
 	}
+	asking := &inquiry{Service: s, labourer: l, leases: leases}
 	for _, lease := range leases {
 		now := s.Now()
 		if !overdue(lease, losing(l), now) {
 			continue
 		}
 		if lost := lease.Lost(losing(l), now); !lost.Empty() || lease.Held().Empty() {
-			if err := s.reap(ctx, lease, lost, &out); err != nil {
+			if err := s.reap(ctx, asking, lease, lost, &out); err != nil {
 				out.fail(fmt.Errorf("reaping %s, %w", lease.Item(), err))
 			}
 			continue
@@ -390,13 +396,19 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 
 // reap ends the lost tasks of a lease. What it closes as expired, the scavenger settles; what was closed before and is still held was
 // closed by somebody who died, so it is released or settled here.
-func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers, out *Reaped) error {
+func (s *Service) reap(ctx context.Context, q *inquiry, l queue.Lease, lost segment.Numbers, out *Reaped) error {
 	if l.Held().Empty() {
 		return s.Control.Release(ctx, l, l.Tasks)
 	}
+	taken, err := q.taken(ctx, l, lost, s.Now())
+	if err != nil {
+		return err
+	}
+	out.Waiting += lost.Minus(taken).Len()
+	lost = taken
 	found := segment.Numbers{}
 	for tasks, err := range s.Tasks.Chunks(ctx, l.Segment, lost) {
-		end := task.End{Status: task.Expired, Error: &task.Error{Type: "Expired", Message: fmt.Sprintf("nothing was heard of it until %s", s.Now().UTC().Format(time.RFC3339))}}
+		end := task.End{Status: task.Expired, Error: &task.Error{Type: "Expired", Message: q.why(s.Now())}}
 		ended := &out.Expired
 		if unreadable, other := task.Unreadable(err); len(unreadable) > 0 {
 			// No other attempt could read it either. Its end is in its item, for the time when it can be read again.
@@ -405,7 +417,7 @@ func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers,
 			end = task.End{Status: task.Failed, Permanent: true, Error: &task.Error{Type: "Unreadable", Message: "what is stored of the task cannot be read"}}
 		}
 		if err == nil {
-			err = s.reapChunk(ctx, l, tasks, end, ended, out)
+			err = s.reapChunk(ctx, q, l, tasks, end, ended, out)
 		}
 		if err != nil {
 			return err
@@ -421,13 +433,18 @@ func (s *Service) reap(ctx context.Context, l queue.Lease, lost segment.Numbers,
 	return nil
 }
 
-// reapChunk ends those of the lost tasks that are open, counts them in ended, and puts the others right.
-func (s *Service) reapChunk(ctx context.Context, l queue.Lease, tasks []task.Task, end task.End, ended *int, out *Reaped) error {
+// reapChunk ends those of the lost tasks that are open, counts them in ended, and puts the others right. An execution that has ended says how
+// its task did.
+func (s *Service) reapChunk(ctx context.Context, q *inquiry, l queue.Lease, tasks []task.Task, end task.End, ended *int, out *Reaped) error {
 	end.Attempt, end.DispatchedAt, end.At = l.Attempt, l.DispatchedAt, s.Now()
-	for _, t := range tasks {
-		if t.Status.Terminal() || t.Attempt >= l.Attempt {
-			continue
+	lost := slices.DeleteFunc(slices.Clone(tasks), func(t task.Task) bool { return t.Status.Terminal() || t.Attempt >= l.Attempt })
+	if end.Status == task.Expired {
+		var err error
+		if lost, err = q.ends(ctx, l, lost, end.At, out); err != nil {
+			return err
 		}
+	}
+	for _, t := range lost {
 		closed, err := t.Close(end)
 		if err != nil {
 			continue

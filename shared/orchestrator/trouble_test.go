@@ -159,7 +159,7 @@ func TestG4TheEndOfAWorkerWhoseStartWentUnheardCounts(t *testing.T) {
 			c.during(t, s)
 
 			failed, summary := s.Services().Assistant.Handle(ctx, "ended", []assistant.Message{{ID: "1", Body: fmt.Sprintf(
-				`{"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "detail": {"name": "drover-%s-0-1", %s}}`, tasks[0].ID.Segment, c.detail)}})
+				`{"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "detail": {"stateMachineArn": %q, "name": "drover-%s-0-1", %s}}`, machine, tasks[0].ID.Segment, c.detail)}})
 			require.Empty(t, failed)
 			require.Zero(t, summary.Stale)
 			s.Scavenge(t)

@@ -64,7 +64,8 @@ type Lease struct {
 	DispatchedAt time.Time // zero until every worker was started
 	ExpiresAt    time.Time // what is not closed by then is lost
 	MaxDuration  time.Duration
-	WaitedAt     time.Time         // when tasks of it were seen last to wait in their target's queue, for a worker to take them
+	WaitedAt     time.Time         // when its tasks were given their time anew, as they had messages in their target's queue; zero: never
+	Waiting      segment.Numbers   // those of them that no worker had taken then
 	Tried        bool              // as in Entry
 	Misfires     int               // as in Entry
 	Heard        map[int]time.Time // the last heartbeat of a task, where one came
@@ -302,20 +303,24 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Backlog is what waits in the queue that is a labourer's target.
+// Backlog is what is in the queue that is a labourer's target.
 type Backlog struct {
-	Messages  int           // that no worker has taken, or that are to be taken again
+	Waiting   int           // messages that no worker has taken, or that are to be taken again
+	Taken     int           // messages that a worker has taken and not deleted: they come again, should it die
 	Retention time.Duration // after which the queue removes a message
 	Unknown   string        // why the queue could not be asked; empty: it was
 }
 
-// Untaken returns which tasks of leases may not have been taken by a worker, by the leases' items. As a queue hands out its oldest messages
-// first, or nearly so, those that wait in it are the newest: as many tasks as there are messages, of those that were dispatched last. A task
-// of which a heartbeat came was taken. Older than the queue keeps messages, none waits.
-func (b Backlog) Untaken(leases []Lease, now time.Time) map[string]segment.Numbers {
+// Standing is which tasks of a lease still have a message in the queue.
+type Standing struct{ Waiting, Taken segment.Numbers }
+
+// Standings returns where the tasks of leases stand, by the leases' items. As a queue hands out its oldest messages first, or nearly so, the
+// tasks that were dispatched last are those that wait, and the next are those that a worker has taken. A task of which a heartbeat came has
+// been taken, and tells by itself how it stands. No task that is older than the queue keeps messages has one.
+func (b Backlog) Standings(leases []Lease, now time.Time) map[string]Standing {
 	newest := slices.Clone(leases)
 	slices.SortStableFunc(newest, func(x, y Lease) int { return y.DispatchedAt.Compare(x.DispatchedAt) })
-	out, left := map[string]segment.Numbers{}, b.Messages
+	out := map[string]Standing{}
 	for _, l := range newest {
 		if l.DispatchedAt.IsZero() || now.Sub(l.DispatchedAt) > b.Retention {
 			continue
@@ -326,11 +331,27 @@ func (b Backlog) Untaken(leases []Lease, now time.Time) map[string]segment.Numbe
 				quiet = quiet.Union(segment.Of(n))
 			}
 		}
-		waiting := quiet.Minus(quiet.First(max(quiet.Len()-left, 0)))
-		left -= waiting.Len()
-		if !waiting.Empty() {
-			out[l.Item()] = waiting
-		}
+		var s Standing
+		s.Waiting, b.Waiting = last(quiet, b.Waiting)
+		s.Taken, b.Taken = last(quiet.Minus(s.Waiting), b.Taken)
+		out[l.Item()] = s
 	}
 	return out
+}
+
+// last returns the k highest numbers, and how many are left of k.
+func last(numbers segment.Numbers, k int) (segment.Numbers, int) {
+	high := numbers.Minus(numbers.First(max(numbers.Len()-k, 0)))
+	return high, k - high.Len()
+}
+
+// Kept returns which of the lost tasks of a lease are not to be closed as lost. A task that waits is no attempt yet. One that a worker has
+// taken may have been taken late, as far as is known when it is looked at first, or when it waited at the last look: it gets its time once
+// more.
+func (s Standing) Kept(l Lease, lost segment.Numbers) segment.Numbers {
+	late := s.Taken
+	if !l.WaitedAt.IsZero() {
+		late = late.Intersect(l.Waiting)
+	}
+	return s.Waiting.Union(late).Intersect(lost)
 }

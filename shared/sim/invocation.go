@@ -377,6 +377,18 @@ func (v *invocation) StartExecution(_ context.Context, in *sfn.StartExecutionInp
 	})
 }
 
+func (v *invocation) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
+	return through(v, "DescribeExecution", aws.ToString(in.ExecutionArn), in, func(ctx context.Context, in *sfn.DescribeExecutionInput) (*sfn.DescribeExecutionOutput, error) {
+		return v.real.StepFunctions.DescribeExecution(ctx, in)
+	})
+}
+
+func (v *invocation) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	return through(v, "GetQueueAttributes", aws.ToString(in.QueueUrl), in, func(ctx context.Context, in *sqs.GetQueueAttributesInput) (*sqs.GetQueueAttributesOutput, error) {
+		return v.real.SQS.GetQueueAttributes(ctx, in)
+	})
+}
+
 func (v *invocation) Invoke(_ context.Context, in *lambda.InvokeInput, _ ...func(*lambda.Options)) (*lambda.InvokeOutput, error) {
 	return through(v, "Invoke", clip(string(in.Payload)), in, func(ctx context.Context, in *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
 		return v.real.Lambda.Invoke(ctx, in)

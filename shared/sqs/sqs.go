@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -13,12 +15,40 @@ import (
 
 	"github.com/drover-run/drover/shared/escape"
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/throttling"
 )
 
 // API is the calls of SQS that Drover makes.
 type API interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+}
+
+// Queues is queues that workers read.
+type Queues struct{ API API }
+
+// Backlog returns what is in a queue; messages with a delay wait. A queue that is gone, or may not be asked, has none, and Unknown
+// says why. An error is one that passes.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
+func (q Queues) Backlog(ctx context.Context, url string) (queue.Backlog, error) {
+	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{
+		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameMessageRetentionPeriod}})
+	if err != nil && (throttling.Passes(err) || ctx.Err() != nil) {
+		return queue.Backlog{}, fmt.Errorf("reading how many messages are in queue %s, %w", url, err)
+	}
+	if err != nil {
+		return queue.Backlog{Unknown: err.Error()}, nil
+	}
+	number := func(name types.QueueAttributeName) int {
+		n, _ := strconv.Atoi(out.Attributes[string(name)])
+		return n
+	}
+	return queue.Backlog{Waiting: number(types.QueueAttributeNameApproximateNumberOfMessages) + number(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
+		Taken:     number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
+		Retention: time.Duration(number(types.QueueAttributeNameMessageRetentionPeriod)) * time.Second}, nil
 }
 
 // Graveyard is a dead letter queue, for messages of which it is known that nobody will ever read them.

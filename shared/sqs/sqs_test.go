@@ -19,6 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/queue"
 	queues "github.com/drover-run/drover/shared/sqs"
 	"github.com/drover-run/drover/shared/task"
 )
@@ -55,6 +56,34 @@ func (f *fake) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput
 		}
 	}
 	return out, nil
+}
+
+func (f *fake) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	out := &sqs.GetQueueAttributesOutput{Attributes: map[string]string{}}
+	for _, name := range in.AttributeNames {
+		out.Attributes[string(name)] = map[types.QueueAttributeName]string{"ApproximateNumberOfMessages": "5", "ApproximateNumberOfMessagesDelayed": "2", "ApproximateNumberOfMessagesNotVisible": "3", "MessageRetentionPeriod": "345600"}[name]
+	}
+	return out, nil
+}
+
+func TestABacklogIsWhatAQueueHolds(t *testing.T) {
+	f := &fake{}
+
+	backlog, err := queues.Queues{API: f}.Backlog(context.Background(), "https://sqs/f")
+
+	require.NoError(t, err)
+	require.Equal(t, queue.Backlog{Waiting: 7, Taken: 3, Retention: 4 * 24 * time.Hour}, backlog)
+	f.err = &types.QueueDoesNotExist{Message: aws.String("The specified queue does not exist.")}
+	backlog, err = queues.Queues{API: f}.Backlog(context.Background(), "https://sqs/f")
+	require.NoError(t, err, "asking again would say the same")
+	require.Zero(t, backlog.Waiting+backlog.Taken)
+	require.Contains(t, backlog.Unknown, "does not exist")
+	f.err = &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
+	_, err = queues.Queues{API: f}.Backlog(context.Background(), "https://sqs/f")
+	require.ErrorContains(t, err, "Rate exceeded")
 }
 
 func worker(url string) labourer.Labourer {

@@ -25,6 +25,7 @@ import (
 // API is the calls of Step Functions that Drover makes.
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
+	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 }
 
 // inputLimit is the largest input of an execution.
@@ -86,6 +87,24 @@ func startNew(ctx context.Context, api API, machine, name string, input []byte) 
 		return &throttling.Said{Doing: "starting execution " + name + " of " + machine, Err: err}
 	}
 	return nil
+}
+
+// Executions is executions of workers that are state machines.
+type Executions struct{ API API }
+
+// Describe returns how an execution stands; false where Step Functions does not, or may not, tell of it: it is unknown, or its machine is an
+// Express one. An error is one that passes.
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
+func (e Executions) Describe(ctx context.Context, arn string) (completion.Execution, bool, error) {
+	out, err := e.API.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	if err != nil && (throttling.Passes(err) || ctx.Err() != nil) {
+		return completion.Execution{}, false, fmt.Errorf("describing execution %s, %w", arn, err)
+	}
+	if err != nil {
+		return completion.Execution{}, false, nil
+	}
+	return completion.Execution{Status: string(out.Status), Output: out.Output, Error: aws.ToString(out.Error), Cause: aws.ToString(out.Cause),
+		LeftOut: out.OutputDetails != nil && !out.OutputDetails.Included}, true, nil
 }
 
 // Backoff is the machine in which tasks wait until they are due again.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/completion"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/outcome"
@@ -31,6 +32,8 @@ type fake struct {
 	errs map[string]error
 	all  error
 
+	described *sfn.DescribeExecutionOutput
+
 	mu    sync.Mutex
 	asked map[string]*sfn.StartExecutionInput
 }
@@ -46,6 +49,30 @@ func (f *fake) StartExecution(_ context.Context, in *sfn.StartExecutionInput, _ 
 		return nil, f.all
 	}
 	return &sfn.StartExecutionOutput{}, f.errs[*in.Name]
+}
+
+func (f *fake) DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
+	return f.described, f.all
+}
+
+func TestAnExecutionIsDescribed(t *testing.T) {
+	f := &fake{described: &sfn.DescribeExecutionOutput{Status: types.ExecutionStatusSucceeded, OutputDetails: &types.CloudWatchEventsExecutionDataDetails{}}}
+
+	x, found, err := stepfunctions.Executions{API: f}.Describe(context.Background(), "arn")
+
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, completion.Execution{Status: "SUCCEEDED", LeftOut: true}, x)
+	for name, final := range map[string]error{"unknown": &types.ExecutionDoesNotExist{}, "of an Express machine": &types.InvalidArn{},
+		"without the right": &smithy.GenericAPIError{Code: "AccessDeniedException"}} {
+		f.all = final
+		_, found, err = stepfunctions.Executions{API: f}.Describe(context.Background(), "arn")
+		require.NoError(t, err, name)
+		require.False(t, found, name)
+	}
+	f.all = &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
+	_, _, err = stepfunctions.Executions{API: f}.Describe(context.Background(), "arn")
+	require.ErrorContains(t, err, "Rate exceeded")
 }
 
 func start(n, attempt int, event string) orchestrator.Start {

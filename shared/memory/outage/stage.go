@@ -27,7 +27,7 @@ type Stage struct {
 // Start is when the stage's time begins: beyond the machine's own, as the deadlines of contexts are compared with that one.
 var Start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Worker is the URL of the queue of a labourer's workers. What is sent there stays there.
+// Worker is the URL of the queue of a labourer's workers. They take what is sent there at once; it can be looked at still.
 func Worker(labourer string) string {
 	return "https://sqs.us-west-2.amazonaws.com/000000000000/workers-" + labourer
 }
@@ -39,7 +39,7 @@ func NewStage(t require.TestingT, configuration string, labourers ...string) *St
 	d := memory.Over(stack)
 	d.SQS.Create(memory.JobsQueue, memory.Queue{}) // nobody reads it
 	for _, l := range labourers {
-		d.SQS.Create(Worker(l), memory.Queue{})
+		d.SQS.Create(Worker(l), memory.Queue{Taken: true})
 	}
 	s := &Stage{Drover: d, Tasks: dynamo.Tasks{API: d.DynamoDB, Table: memory.TasksTable, Retention: time.Hour},
 		Control: dynamo.Control{API: d.DynamoDB, Table: memory.ControlTable},
