@@ -378,8 +378,10 @@ var requests = map[string]request{
 	"s3.GetObjectInput":                       {"s3:GetObject", "Bucket"},
 	"s3.ListObjectsV2Input":                   {"s3:ListBucket", "Bucket"},
 	"s3.PutObjectInput":                       {"s3:PutObject", "Bucket"},
+	"sfn.DescribeExecutionInput":              {"states:DescribeExecution", ""},
 	"sfn.StartExecutionInput":                 {"states:StartExecution", "StateMachineArn"},
 	"sns.PublishInput":                        {"sns:Publish", "TopicArn"},
+	"sqs.GetQueueAttributesInput":             {"sqs:GetQueueAttributes", "QueueUrl"},
 	"sqs.SendMessageBatchInput":               {"sqs:SendMessage", "QueueUrl"},
 	"sqs.SendMessageInput":                    {"sqs:SendMessage", "QueueUrl"},
 }

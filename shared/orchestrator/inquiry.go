@@ -18,7 +18,7 @@ import (
 
 // Queues is the queues that are labourers' targets.
 type Queues interface {
-	Backlog(ctx context.Context, url string) (queue.Backlog, error)
+	Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog, error)
 }
 
 // Executions is the executions of labourers whose target is a state machine. found is false where Step Functions does not, or may not, tell of
@@ -44,7 +44,7 @@ func (q *inquiry) taken(ctx context.Context, l queue.Lease, lost segment.Numbers
 		return lost, nil
 	}
 	if q.backlog == nil {
-		b, err := q.Queues.Backlog(ctx, q.labourer.Target.SQS)
+		b, err := q.Queues.Backlog(ctx, q.labourer)
 		if err != nil {
 			return segment.Numbers{}, err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/drover-run/drover/shared/escape"
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/throttling"
 )
@@ -29,15 +30,15 @@ type API interface {
 // Queues is queues that workers read.
 type Queues struct{ API API }
 
-// Backlog returns what is in a queue; messages with a delay wait. A queue that is gone, or may not be asked, has none, and Unknown
+// Backlog returns what is in the queue that is a labourer's target; messages with a delay wait. A queue that is gone, or may not be asked, has none, and Unknown
 // says why. An error is one that passes.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
-func (q Queues) Backlog(ctx context.Context, url string) (queue.Backlog, error) {
-	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{
+func (q Queues) Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog, error) {
+	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(l.Target.SQS), AttributeNames: []types.QueueAttributeName{
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameMessageRetentionPeriod}})
 	if err != nil && (throttling.Passes(err) || ctx.Err() != nil) {
-		return queue.Backlog{}, fmt.Errorf("reading how many messages are in queue %s, %w", url, err)
+		return queue.Backlog{}, fmt.Errorf("reading how many messages are in queue %s, %w", l.Target.SQS, err)
 	}
 	if err != nil {
 		return queue.Backlog{Unknown: err.Error()}, nil

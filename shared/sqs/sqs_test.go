@@ -72,17 +72,17 @@ func (f *fake) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttributesI
 func TestABacklogIsWhatAQueueHolds(t *testing.T) {
 	f := &fake{}
 
-	backlog, err := queues.Queues{API: f}.Backlog(context.Background(), "https://sqs/f")
+	backlog, err := queues.Queues{API: f}.Backlog(context.Background(), worker("https://sqs/f"))
 
 	require.NoError(t, err)
 	require.Equal(t, queue.Backlog{Waiting: 7, Taken: 3, Retention: 4 * 24 * time.Hour}, backlog)
 	f.err = &types.QueueDoesNotExist{Message: aws.String("The specified queue does not exist.")}
-	backlog, err = queues.Queues{API: f}.Backlog(context.Background(), "https://sqs/f")
+	backlog, err = queues.Queues{API: f}.Backlog(context.Background(), worker("https://sqs/f"))
 	require.NoError(t, err, "asking again would say the same")
 	require.Zero(t, backlog.Waiting+backlog.Taken)
 	require.Contains(t, backlog.Unknown, "does not exist")
 	f.err = &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
-	_, err = queues.Queues{API: f}.Backlog(context.Background(), "https://sqs/f")
+	_, err = queues.Queues{API: f}.Backlog(context.Background(), worker("https://sqs/f"))
 	require.ErrorContains(t, err, "Rate exceeded")
 }
 
