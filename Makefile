@@ -81,7 +81,7 @@ referees: ## implementations that others wrote judge the in-memory DynamoDB, the
 
 # With AWS_ENDPOINT_URL it tries itself out on that local AWS. DROVER_TEST_RUN and DROVER_TEST_CHECKS are patterns that choose tests.
 .PHONY: conformance
-conformance: python build ## the suites and ten checks against an account of AWS, in stacks that it takes away: DROVER_TEST_AWS=1 DROVER_TEST_DOLLARS=5
+conformance: python build ## the suites and ten checks against an account of AWS, in stacks that it takes away: DROVER_TEST_AWS=1 DROVER_TEST_DOLLARS=10
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@go build -trimpath -buildvcs=false -o .local/account ./localstack/account
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/account $(if $(CLEAN),-clean $(CLEAN))

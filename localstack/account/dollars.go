@@ -22,12 +22,12 @@ import (
 // List prices of us-east-1 in dollars, before free tiers.
 // https://aws.amazon.com/dynamodb/pricing/on-demand/, https://aws.amazon.com/lambda/pricing/, https://aws.amazon.com/sqs/pricing/
 const (
-	perWriteUnit     = 0.625e-6
-	perReadUnit      = 0.125e-6
-	perInvocation    = 0.20e-6
-	perGigabyteSec   = 0.0000133334 // arm64; x86_64 is a quarter more
-	perQueueRequest  = 0.40e-6
-	perStackAndHours = 0.05 // alarms, dashboard and key of one stack, for the three hours that a run takes at most
+	perWriteUnit    = 0.625e-6
+	perReadUnit     = 0.125e-6
+	perInvocation   = 0.20e-6
+	perGigabyteSec  = 0.0000133334 // arm64; x86_64 is a quarter more
+	perQueueRequest = 0.40e-6
+	perStackAndRun  = 0.10 // alarms, dashboard and key of one stack, for the eight hours that a run takes at most
 )
 
 // estimated is what parts of a run should cost.
@@ -48,7 +48,7 @@ func (n amounts) estimated() []struct {
 			completions * (4.5*perWriteUnit + 6*perQueueRequest + 0.1*2*(0.85*perGigabyteSec+perInvocation))},
 		{"the conformance suite", 0.01},
 		{"the end-to-end tests: some ten thousand tasks, some hundred Standard executions, logs", 0.50},
-		{"five stacks for three hours, and a key until it is deleted", 5*perStackAndHours + 0.25},
+		{"five stacks for eight hours, and a key until it is deleted", 5*perStackAndRun + 0.25},
 	}
 }
 

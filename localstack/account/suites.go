@@ -49,8 +49,8 @@ func (n amounts) suites(ctx context.Context, out io.Writer, target localstack.Ta
 	return errors.Join(failed...)
 }
 
-// mostOfSuite is how long a suite may take: the million tasks and three times 100,000 completions are among the checks.
-const mostOfSuite = "4h"
+// mostOfSuite is how long a suite may take: the checks receive 100,000 messages three times, one after the other.
+const mostOfSuite = "8h"
 
 // patient is how long a suite that was interrupted has to clean up after itself.
 const patient = time.Minute
