@@ -32,6 +32,9 @@ type SQS struct {
 	mu     sync.Mutex
 	sent   int
 	queues map[string]*sqsQueue
+
+	// TakenIn is told of each message that a queue's consumer has worked on and does not want again; it may be nil.
+	TakenIn func(url, body string)
 }
 
 // Queue is how a queue is set up.
@@ -444,9 +447,22 @@ func (s *SQS) poll(q *sqsQueue) {
 			}
 		}
 		s.mu.Unlock()
+		s.tell(q, batch, failed, err)
 		// Those that came in the meantime.
 		s.world.At(s.world.Now(), Message, queueLabel(q.url)+" more", func() { s.poll(q) })
 	})
+}
+
+// tell reports the messages of a batch that its consumer does not want again.
+func (s *SQS) tell(q *sqsQueue, batch []message, failed []string, err error) {
+	if s.TakenIn == nil || err != nil {
+		return
+	}
+	for _, m := range batch {
+		if !slices.Contains(failed, m.id) {
+			s.TakenIn(q.url, m.body)
+		}
+	}
 }
 
 // Take removes the messages of a queue that are such, and is them.

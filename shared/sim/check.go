@@ -30,10 +30,15 @@ type checker struct {
 	holders   map[string]*holder // by labourer and sort key
 	starts    map[string]int     // by task and attempt
 	cancelled map[string]bool
-	vague     map[string]bool // tasks of which a worker reported without an attempt: it means the current one, whichever that is by then
-	loads     map[string]int  // of the labourers that depend on one
-	refused   []int           // bad jobs that were submitted
-	poison    map[string]int  // letters that belong in a dead letter queue
+	vague     map[string]bool   // tasks of which a worker reported without an attempt: it means the current one, whichever that is by then
+	loads     map[string]int    // of the labourers that depend on one
+	refused   []int             // bad jobs that were submitted
+	poison    map[string]int    // letters that belong in a dead letter queue
+	bodies    map[string]bool   // of poisonous messages
+	things    map[string]string // the part of its job that a task does
+	tasksOf   map[string]string // the task that does a part of a job
+	revive    map[task.ID]int   // the life that has to be over, as its task was to be replayed
+	looked    time.Time         // when time bounds were last looked at
 
 	// What the present request has changed.
 	touched   []*taskSeen
@@ -47,14 +52,18 @@ type checker struct {
 
 type labourerSeen struct {
 	labourer.Labourer
-	revision int
-	caps     []capSeen
-	healths  []capSeen
-	most     int // the highest max_attempts that was ever in force
-	paused   bool
-	probing  bool // its target could not be reached the last time
-	probed   int  // the last step in which that was so, and was written
-	entries  map[string]*holder
+	revision   int
+	caps       []capSeen
+	healths    []capSeen
+	most       int // the highest max_attempts that was ever in force
+	paused     bool
+	probing    bool // its target could not be reached the last time
+	probed     int  // the last step in which that was so, and was written
+	removed    bool
+	wasRemoved bool
+	began      time.Time // when a worker of it was last started
+	forms      []form
+	entries    map[string]*holder
 }
 
 // capSeen is a cap, or a status of what a labourer depends on, from a step on.
@@ -72,6 +81,8 @@ type taskSeen struct {
 	attempt, life, lifeAttempt int
 	published                  bool
 	gone                       bool // by its time to live
+	since                      int  // the step in which it came to its status
+	damaged                    bool
 	holders                    []*holder
 }
 
@@ -79,6 +90,8 @@ type jobSeen struct {
 	state                                     string
 	total, completed, dead, cancelled, cursor int
 	generation                                int
+	cancelling                                bool
+	since                                     int // the step in which it began to be cancelled
 }
 
 // holder is an item of the control table that holds tasks: an entry, a lease, or what a cancellation has put aside.
@@ -91,12 +104,15 @@ type holder struct {
 	due      time.Time
 	tasks    segment.Numbers // that it holds
 	step     int             // in which it was put
+	by       *invocation     // that put it
+	ends     time.Time       // of a lease
+	heard    bool
 }
 
 func newChecker(r *run) *checker {
 	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
 		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{},
-		loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
+		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
 }
 
 // applied notes a labourer that is about to be applied, and is the revision it is applied over.
@@ -108,6 +124,10 @@ func (k *checker) applied(l labourer.Labourer) int {
 	}
 	seen.Labourer, seen.most = l, max(seen.most, l.MaxAttempts)
 	seen.caps = append(seen.caps, capSeen{step: k.step, cap: int(l.MaxSimultaneousInvocations)})
+	seen.forms = append(seen.forms, form{k.step, l})
+	if seen.removed {
+		seen.revision, seen.removed = 0, false
+	}
 	seen.revision++
 	return seen.revision - 1
 }
@@ -139,6 +159,9 @@ func (k *checker) submitted(j jobPlan) { k.planned[j.id] = j }
 func (k *checker) started(s start) int {
 	key := fmt.Sprintf("%s/%d", s.TaskID, s.Attempt)
 	k.starts[key]++
+	if l := k.labourers[s.labourer.ID]; l != nil {
+		l.began = k.world.Now()
+	}
 	id, err := task.ParseID(s.TaskID)
 	t := k.tasks[id]
 	if err != nil || t == nil {
@@ -251,6 +274,7 @@ func (k *checker) watchTask(before, after memory.Item) {
 	}
 	if now.status != t.status {
 		k.reach("task " + orOpen(now.status))
+		t.since = k.step
 	}
 	t.status, t.attempt, t.life, t.lifeAttempt = now.status, now.attempt, now.life, now.lifeAttempt
 }
@@ -264,8 +288,8 @@ func orOpen(status string) string {
 
 // closed holds a worker's end of an attempt to what workers did (G4).
 func (k *checker) closed(t *taskSeen, now taskSeen, after memory.Item) {
-	if now.status == "failed" && after["permanent"] != nil { // also what can never be started
-		return
+	if now.status == "failed" && (after["permanent"] != nil || k.run.refused(t)) {
+		return // its worker was not started
 	}
 	if k.starts[fmt.Sprintf("%s/%d", t.id, now.attempt)] == 0 && !k.vague[t.id.String()] {
 		k.violate("G4", "attempt %d of task %s was closed as %s, and was never started", now.attempt, t.id, now.status)
@@ -311,7 +335,7 @@ func (k *checker) watchControl(before, after memory.Item) {
 		was = &holder{key: key, kind: kind, labourer: l}
 	}
 	is := k.read(kind, l, key, after)
-	is.step = was.step
+	is.step, is.by = was.step, was.by
 	if before == nil {
 		is.step = k.step
 	}
@@ -367,6 +391,10 @@ func (k *checker) read(kind, l, key string, it memory.Item) *holder {
 		h.due = time.UnixMilli(ms).UTC()
 	}
 	h.segment = segment.ID(parts[at])
+	if ends := num(it, "ends_at"); ends > 0 {
+		h.ends = time.UnixMilli(int64(ends)).UTC()
+	}
+	h.heard = it["heard"] != nil
 	h.tasks, _ = segment.ParseNumbers(str(it, "tasks"))
 	if released, ok := it["released"].(*types.AttributeValueMemberNS); ok {
 		for _, text := range released.Value {
@@ -419,6 +447,10 @@ func (k *checker) watchJob(after memory.Item) {
 	if was == nil {
 		was = &jobSeen{}
 	}
+	_, now.cancelling = after["cancelling"]
+	if now.since = was.since; now.cancelling && !was.cancelling {
+		now.since = k.step
+	}
 	over := func(s string) bool { return s == "completed" || s == "cancelled" }
 	switch {
 	case now.completed < 0 || now.dead < 0 || now.cancelled < 0 || now.completed+now.dead+now.cancelled > now.total:
@@ -456,6 +488,7 @@ func (k *checker) verify(c *call) {
 		k.verifyEnd(id)
 	}
 	if c != nil {
+		k.verifyLine(c)
 		k.verifyClaim(c)
 		k.verifyRetry(c)
 	}
@@ -480,6 +513,9 @@ func (k *checker) verifyHolding(t *taskSeen) {
 	h := t.holders[0]
 	if h.labourer != t.labourer {
 		k.violate("G1", "task %s of labourer %s is held by %s", t.id, t.labourer, h.labourer)
+	}
+	if h.kind == "queue" && t.status == "dead" {
+		k.violate("G5", "task %s is dead, and queued as %s", t.id, h.key)
 	}
 	if terminal(t.status) {
 		return
@@ -555,13 +591,13 @@ func (k *checker) verifyRetry(c *call) {
 			if l.segment != e.segment || l.attempt+1 != e.attempt || c.operation != "TransactWriteItems" {
 				continue
 			}
-			p := k.labourers[e.labourer].Retry
+			least, most := k.labourers[e.labourer].waits(c.began)
 			k.reach("retry")
-			if e.due.Before(c.start.Add(p.Min)) {
-				k.violate("G10", "%s queued %s again for %s, sooner than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), p.Min)
+			if e.due.Before(c.start.Add(least)) {
+				k.violate("G10", "%s queued %s again for %s, sooner than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), least)
 			}
-			if e.due.After(c.now().Add(max(p.Min, p.Max) + time.Millisecond)) {
-				k.violate("G10", "%s queued %s again for %s, later than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), max(p.Min, p.Max))
+			if e.due.After(c.now().Add(most + time.Millisecond)) {
+				k.violate("G10", "%s queued %s again for %s, later than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), most)
 			}
 		}
 	}

@@ -55,16 +55,34 @@ const (
 	WorkerVague       Fault = "worker reports no attempt"
 	WorkerStale       Fault = "worker reports another attempt"
 	WorkerCalls       Fault = "worker calls as sosw's do"
+	Hundreds          Fault = "hundreds of tasks at once"
+	Forced            Fault = "job cancelled by force"
+	CutCancel         Fault = "cancellation cut off after a withdrawal"
+	Reconfigured      Fault = "labourer applied anew"
+	Removed           Fault = "labourer removed"
+	LongID            Fault = "command with a long id"
+	EmptyJob          Fault = "job without tasks"
+	OwnDuration       Fault = "job with a max_duration of its own"
+	OwnQualifier      Fault = "job with a qualifier"
+	OddSchema         Fault = "schema with odd names"
+	Misspelled        Fault = "attribute spelled like one of Drover's"
+	Oversized         Fault = "message too large for its queue"
+	Incompressible    Fault = "payload that does not compress"
+	Unstartable       Fault = "task that cannot be started"
+	Damaged           Fault = "task that cannot be read"
+	ReplayedAtDeath   Fault = "task replayed as soon as it is dead"
 )
 
 // Faults is all kinds, in the order in which they are told of.
 var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Storm, Conflict, Partial, StaleRead, Slow, TimedOut, Skew, Duplicate, Late, LostWake,
 	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, TwoVersions, BadJob, CapLowered, CapRaised, Unhealthy,
 	Paused, CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
-	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls}
+	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls, Hundreds, Forced, CutCancel, Reconfigured, Removed, LongID, EmptyJob, OwnDuration,
+	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, Unstartable, Damaged, ReplayedAtDeath}
 
 // inOperations are the faults that are operations of a plan; the others happen on the way.
 var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,
-	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain}
+	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain, Hundreds, Forced, Reconfigured, Removed, LongID, EmptyJob, OwnDuration, OwnQualifier, OddSchema, Misspelled, Oversized,
+	Incompressible, Damaged}
 
 func isOperation(f Fault) bool { return slices.Contains(inOperations, f) }

@@ -49,6 +49,8 @@ type invocation struct {
 	gone    bool    // its process has died, or is about to
 	over    bool    // what it is called for has been told that it is over
 	ended   bool    // its goroutine has returned
+	crashed bool    // it was ended before it had returned
+	marred  bool    // a call of it went wrong
 	out     any
 	err     error
 }
@@ -111,6 +113,7 @@ func (v *invocation) die(kind, why string) {
 		return
 	}
 	v.run.trace("%s dies: %s", v.ID, why)
+	v.crashed = true
 	v.finish(nil, &memory.Failure{Type: kind, Message: why})
 }
 
@@ -137,7 +140,11 @@ func through[I, O any](v *invocation, operation, label string, in I, do func(con
 	if v.gone {
 		return none, errGone
 	}
+	v.marred = v.marred || c.fate != ""
 	out, err := carryOut(c, in, do)
+	if err != nil {
+		v.marred = v.marred || !expected(err)
+	}
 	v.run.check.checkCall(c)
 	return out, err
 }
@@ -330,7 +337,8 @@ func (v *invocation) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatc
 		part, left := *in, []sqstypes.SendMessageBatchRequestEntry(nil)
 		part.Entries = nil
 		for _, e := range in.Entries {
-			if v.run.partial() {
+			v.run.check.starting(v, []byte(*e.MessageBody))
+			if v.run.unstartableIn([]byte(*e.MessageBody)) || v.run.partial() {
 				left = append(left, e)
 			} else {
 				part.Entries = append(part.Entries, e)
@@ -373,6 +381,11 @@ func (v *invocation) PutEvents(_ context.Context, in *eventbridge.PutEventsInput
 
 func (v *invocation) StartExecution(_ context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error) {
 	return through(v, "StartExecution", aws.ToString(in.Name), in, func(ctx context.Context, in *sfn.StartExecutionInput) (*sfn.StartExecutionOutput, error) {
+		input := []byte(aws.ToString(in.Input))
+		v.run.check.starting(v, input)
+		if v.run.unstartableIn(input) {
+			return nil, serviceError("StartExecution", Refused)
+		}
 		return v.real.StepFunctions.StartExecution(ctx, in)
 	})
 }
@@ -391,6 +404,15 @@ func (v *invocation) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttri
 
 func (v *invocation) Invoke(_ context.Context, in *lambda.InvokeInput, _ ...func(*lambda.Options)) (*lambda.InvokeOutput, error) {
 	return through(v, "Invoke", clip(string(in.Payload)), in, func(ctx context.Context, in *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
+		v.run.check.starting(v, in.Payload)
+		switch {
+		case v.run.unstartableIn(in.Payload):
+			return nil, serviceError("Invoke", Refused)
+		case aws.ToString(in.Qualifier) == "none":
+			return nil, &lambdatypes.ResourceNotFoundException{Message: aws.String("Function not found: " + *in.FunctionName + ":none")}
+		case aws.ToString(in.Qualifier) == "forbidden":
+			return nil, &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized to perform lambda:InvokeFunction on " + *in.FunctionName + ":forbidden", Fault: smithy.FaultClient}
+		}
 		return v.real.Lambda.Invoke(ctx, in)
 	})
 }

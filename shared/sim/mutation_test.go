@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/archive"
 	"github.com/drover-run/drover/shared/assistant"
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/event"
@@ -22,6 +24,7 @@ import (
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/outcome"
 	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/scavenger"
 	"github.com/drover-run/drover/shared/scheduler"
 	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
@@ -102,6 +105,40 @@ var mutations = []struct {
 	{"a state with something more can not be read", []string{"G1"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = strict{c.DynamoDB}
 		return c
+	}}},
+	{"a worker gets the payload of another task", []string{"G2"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Orchestrator.Tasks = mixed{s.Orchestrator.Tasks}
+	}}},
+	{"the archive keeps no payloads", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Scavenger.Archive = hollow{s.Scavenger.Archive}
+	}}},
+	{"a dead task is put back in line", []string{"G5", "G1"}, 1, Options{Rewire: func(s *memory.Services) {
+		settler := s.Scavenger.Settler.(outcome.Settler)
+		settler.Control = revenants{settler.Control}
+		s.Scavenger.Settler = settler
+	}}},
+	{"an end is taken in and not kept", []string{"G4"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Assistant.Tasks = deaf{s.Assistant.Tasks}
+	}}},
+	{"what goes back in line is not swept", []string{"G5"}, 1, Options{Rewire: func(s *memory.Services) {
+		settler := s.Scavenger.Settler.(outcome.Settler)
+		settler.Sweeper = resting{settler.Sweeper}
+		s.Scavenger.Settler, s.Orchestrator.Settler, s.Orchestrator.Sweeper = settler, settler, idle{s.Orchestrator.Sweeper}
+	}}},
+	{"a dispatcher starts what has ended", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Orchestrator.Tasks = blind{s.Orchestrator.Tasks}
+	}}},
+	{"the first lease alone is looked at by its reaper", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Orchestrator.Control = shortSighted{s.Orchestrator.Control}
+	}}},
+	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Orchestrator.Control = resentful{s.Orchestrator.Control}
+	}}},
+	{"what can be read is buried", []string{"G8"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Assistant.Tasks = undertaker{s.Assistant.Tasks, s.Assistant.Graveyard}
+	}}},
+	{"a replay is dropped", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
+		s.Scheduler.Replayer = dropper{s.Scheduler.Replayer}
 	}}},
 }
 
@@ -309,4 +346,136 @@ type impatient struct{ outcome.Control }
 func (c impatient) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
 	e.Due = l.ClaimedAt.Truncate(time.Millisecond)
 	return c.Control.Requeue(ctx, l, e)
+}
+
+// mixed hands out the tasks of a segment with each other's payloads.
+type mixed struct{ orchestrator.Tasks }
+
+func (m mixed) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return eachChunk(m.Tasks.Chunks(ctx, s, numbers), func(tasks []task.Task) {
+		for i := 1; i < len(tasks); i++ {
+			tasks[i].Payload, tasks[i-1].Payload = tasks[i-1].Payload, tasks[i].Payload
+		}
+	})
+}
+
+// eachChunk changes the chunks of a sequence.
+func eachChunk(chunks iter.Seq2[[]task.Task, error], change func([]task.Task)) iter.Seq2[[]task.Task, error] {
+	return func(yield func([]task.Task, error) bool) {
+		for tasks, err := range chunks {
+			change(tasks)
+			if !yield(tasks, err) {
+				return
+			}
+		}
+	}
+}
+
+// hollow keeps records without their payloads.
+type hollow struct{ scavenger.Store }
+
+func (h hollow) Put(ctx context.Context, o archive.Object) error {
+	records, err := archive.Read(o.Body)
+	if err != nil {
+		return err
+	}
+	tasks := make([]task.Task, len(records))
+	for i, r := range records {
+		id, err := task.ParseID(r.TaskID)
+		if err != nil || r.ClosedAt == nil {
+			return err
+		}
+		tasks[i] = task.Task{ID: id, Labourer: r.Labourer, JobID: r.JobID, Status: r.Status, Attempt: r.Attempt, Attempts: r.Attempts, CreatedAt: r.CreatedAt,
+			ClosedAt: *r.ClosedAt, Life: r.Life, Payload: []byte("{}")}
+	}
+	objects, err := archive.Objects(tasks)
+	if err != nil {
+		return err
+	}
+	for _, one := range objects {
+		if err := h.Store.Put(ctx, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revenants queues again what is to be released as dead.
+type revenants struct{ outcome.Control }
+
+func (c revenants) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
+	return c.Requeue(ctx, l, queue.Entry{Labourer: l.Labourer, Due: l.Due.Add(time.Minute), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Attempt: l.Attempt + 1})
+}
+
+// deaf does not find the tasks whose ends it is told.
+type deaf struct{ assistant.Tasks }
+
+func (d deaf) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
+	found, err := d.Tasks.Load(ctx, ids)
+	maps.DeleteFunc(found, func(id task.ID, _ task.Task) bool { return id.N == 0 })
+	return found, err
+}
+
+// idle sweeps nothing.
+type idle struct{ orchestrator.Sweeper }
+
+// resting does the same for the settler.
+type resting struct{ outcome.Sweeper }
+
+func (resting) Sweep(context.Context, []task.Task) error { return nil }
+
+func (idle) Sweep(context.Context, []task.Task) error { return nil }
+
+// blind shows ended tasks as if they were open.
+type blind struct{ orchestrator.Tasks }
+
+func (b blind) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return eachChunk(b.Tasks.Chunks(ctx, s, numbers), func(tasks []task.Task) {
+		for i := range tasks {
+			if tasks[i].Status.Terminal() {
+				tasks[i].Status, tasks[i].Attempt = task.Open, max(0, tasks[i].Attempt-1)
+			}
+		}
+	})
+}
+
+// shortSighted shows a reaper one lease only.
+type shortSighted struct{ orchestrator.Control }
+
+func (c shortSighted) Look(ctx context.Context, labourer string, now time.Time, limit int) (queue.Look, error) {
+	look, err := c.Control.Look(ctx, labourer, now, limit)
+	look.Leases = look.Leases[:min(1, len(look.Leases))]
+	return look, err
+}
+
+// resentful remembers trouble for days.
+type resentful struct{ orchestrator.Control }
+
+func (c resentful) SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error {
+	if trouble == nil {
+		return nil
+	}
+	long := *trouble
+	long.Until = long.Until.Add(100 * time.Hour)
+	return c.Control.SetTrouble(ctx, labourer, &long)
+}
+
+// undertaker buries a message that can be read with each end.
+type undertaker struct {
+	assistant.Tasks
+	graveyard assistant.Graveyard
+}
+
+func (u undertaker) Save(ctx context.Context, before, after task.Task) error {
+	if err := u.graveyard.Bury(ctx, `{"version": 1, "task_id": "`+before.ID.String()+`", "status": "completed"}`, "misread"); err != nil {
+		return err
+	}
+	return u.Tasks.Save(ctx, before, after)
+}
+
+// dropper carries out no replay.
+type dropper struct{ scheduler.Replayer }
+
+func (dropper) Replay(context.Context, event.Envelope, func() bool) (*event.Envelope, error) {
+	return nil, nil
 }

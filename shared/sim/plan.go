@@ -35,6 +35,11 @@ type jobPlan struct {
 	maxAttempts int
 	notBefore   time.Duration // after the start; 0: at once
 	giant       bool
+	maxDuration time.Duration // its own; 0: none
+	qualifier   string        // of its labourer's function
+	schema      string        // "": the default
+	spelled     string        // an attribute that differs from one of Drover's by case alone
+	ballast     int           // bytes that do not compress
 }
 
 // operation is something that somebody does to Drover from outside.
@@ -82,6 +87,7 @@ func newPlan(seed uint64) plan {
 	if v := random(seed, "versions"); chance(v, 0.25) { // from calm to storm: an update meets any weather
 		p.rates[TwoVersions] = pick(v, 0.1, 0.5, 0.9)
 	}
+	p.planTrouble()
 	slices.SortStableFunc(p.operations, func(a, b operation) int { return int(a.at - b.at) })
 	return p
 }
@@ -262,7 +268,7 @@ func (p *plan) planOperations(r *rand.Rand) {
 	})
 	some(0.3, 2, func(at time.Duration) { add(operation{at: at, kind: "other job", on: job(), fault: OtherJob}) })
 	some(0.3, 2, func(at time.Duration) {
-		add(operation{at: at, kind: "bad job", value: r.IntN(len(badJobs)), fault: BadJob})
+		add(operation{at: at, kind: "bad job", value: r.IntN(usualBadJobs), fault: BadJob})
 	})
 	if p.wakesOnly {
 		return
@@ -285,7 +291,10 @@ func (p *plan) planOperations(r *rand.Rand) {
 	}
 }
 
-// badJobs are jobs that have to be refused, with the field that the refusal has to name.
+// usualBadJobs is how many of the bad jobs any world may have; the others are of worlds with odd jobs.
+const usualBadJobs = 6
+
+// badJobs are jobs that have to be refused, with the field that the refusal has to name; "": one that is too long to be told.
 var badJobs = []struct{ text, field string }{
 	{`{"job_id": "bad one"}`, "job_id"},
 	{`{"job_id": "bad-1", "labourer": "nobody"}`, "labourer"},
@@ -293,12 +302,48 @@ var badJobs = []struct{ text, field string }{
 	{`{"job_id": "bad-3", "labourer": "l0", "task_id": "x"}`, "task_id"},
 	{`{"job_id": "bad-4", "labourer": "l0", "max_attempts": 0}`, "max_attempts"},
 	{`{"job_id": "bad-5", "labourer": "l0", "job_schema_name": "nothing"}`, "job_schema_name"},
+	{`{"job_id": "bad-6", "labourer": "l0", "not_before": "2286-11-20T17:46:39.9Z"}`, "not_before"},
+	{`{"job_id": "bad-7", "labourer": "l0", ".` + strings.Repeat("\U0010ffff", 30_000) + `": ` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, ""},
+}
+
+// attribute returns the name of the attribute by which a job is divided.
+func (j jobPlan) attribute() string {
+	if j.schema == oddSchema {
+		return "odd,things"
+	}
+	return "things"
+}
+
+// mostOf returns how many bytes a message may have in a labourer's queue; 0: as many as SQS takes.
+func (p plan) mostOf(labourer string) int {
+	for _, j := range p.jobs {
+		if j.labourer == labourer && j.ballast > 0 && j.ballast <= 2*smallQueue {
+			return smallQueue
+		}
+	}
+	return 0
 }
 
 // text is the job as it is submitted.
 func (j jobPlan) text(start time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `{"job_id": %q, "labourer": %q, "isolate_things": true`, j.id, j.labourer)
+	name := j.labourer
+	if j.qualifier != "" {
+		name += ":" + j.qualifier
+	}
+	fmt.Fprintf(&b, `{"job_id": %q, "labourer": %q, "isolate_%s": true`, j.id, name, j.attribute())
+	if j.schema != "" {
+		fmt.Fprintf(&b, `, "job_schema_name": %q`, j.schema)
+	}
+	if j.maxDuration > 0 {
+		fmt.Fprintf(&b, `, "max_duration": %q`, j.maxDuration)
+	}
+	if j.spelled != "" {
+		fmt.Fprintf(&b, `, %q: {"task_id": "aaaaaaaaaaaaaaaa.1", "attempt": 9}`, j.spelled)
+	}
+	if j.ballast > 0 {
+		fmt.Fprintf(&b, `, "noise": %q`, noise(j.ballast))
+	}
 	if j.maxAttempts > 0 {
 		fmt.Fprintf(&b, `, "max_attempts": %d`, j.maxAttempts)
 	}
@@ -308,7 +353,7 @@ func (j jobPlan) text(start time.Time) string {
 	if j.giant {
 		fmt.Fprintf(&b, `, "ballast": %q`, strings.Repeat("x", 200<<10))
 	}
-	b.WriteString(`, "things": [`)
+	fmt.Fprintf(&b, `, %q: [`, j.attribute())
 	for i := range j.tasks {
 		if i > 0 {
 			b.WriteByte(',')

@@ -84,3 +84,21 @@ func TestAJobWhoseTasksAllDiedEndsAgainAfterItsReplay(t *testing.T) {
 	}
 	require.Len(t, ends, 3, "each is told as it was, however often")
 }
+
+// TestWorldsThatWereViolatedAreNot simulates the worlds in which faults were first seen.
+func TestWorldsThatWereViolatedAreNot(t *testing.T) {
+	t.Parallel()
+	for name, seed := range map[string]uint64{
+		"a message larger than its queue takes held up its labourer":          56,
+		"an unreadable task kept its lease, and those behind it":              184,
+		"a job with a very long name was refused without a word":              114,
+		"a far not_before was taken, and a command with a long id came again": 130,
+		"the end of an attempt whose start went unheard was dropped":          374,
+		"an attribute DROVER was taken for Drover's own":                      7728,
+		"a task was put back after its job was cancelled, and started":        101293,
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Nil(t, inBubble(t, newPlan(seed), Options{}).Violation)
+		})
+	}
+}

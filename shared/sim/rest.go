@@ -40,6 +40,7 @@ func (k *checker) atRest() {
 	k.archived()
 	k.deadLetters()
 	k.refusals()
+	k.revived()
 	for _, machine := range []string{memory.OrchestrateMachine, memory.BackoffMachine} {
 		if n := k.stack.StepFunctions.Running(machine); n > 0 {
 			k.violate("G1", "%d executions of %s still run", n, machine)
@@ -54,9 +55,15 @@ func (k *checker) finished() {
 	}
 	for id, plan := range k.planned {
 		j := k.jobs[id]
+		if k.spoiled(id) {
+			continue
+		}
 		if j == nil {
 			k.violate("G1", "job %s was submitted, and there is no record of it", id)
 			continue
+		}
+		if j.state == "rejected" && k.labourers[plan.labourer].wasRemoved {
+			continue // there was no such labourer when it was read
 		}
 		if j.state != "completed" && (j.state != "cancelled" || !k.cancelled[id]) {
 			k.violate("G1", "job %s is %s when all has come to rest; its tasks are %v", id, j.state, k.tally(id))
@@ -103,12 +110,12 @@ func (k *checker) toldOnce() {
 		}
 	}
 	for id := range k.planned {
-		if j := k.jobs[id]; j != nil && ends[id] != j.generation {
+		if j := k.jobs[id]; j != nil && j.state != "rejected" && !k.spoiled(id) && ends[id] != j.generation {
 			k.violate("G5", "job %s had %d generations, and %d ends were told", id, j.generation, ends[id])
 		}
 	}
 	for _, t := range k.tasks {
-		if _, told := said[fmt.Sprintf("TaskDead/%s/%d", t.id, t.life)]; t.status == "dead" && !told {
+		if _, told := said[fmt.Sprintf("TaskDead/%s/%d", t.id, t.life)]; t.status == "dead" && !told && !t.damaged {
 			k.violate("G5", "task %s is dead, and nobody was told", t.id)
 		}
 	}
@@ -128,9 +135,10 @@ func (k *checker) archived() {
 			k.violate("G5", "life %d of task %s is in the archive as %s and as %s", a.Life, a.TaskID, before, a.Status)
 		}
 		ends[key] = string(a.Status)
+		k.recorded(a)
 	}
 	for _, t := range k.tasks {
-		if !t.published {
+		if !t.published || t.damaged {
 			continue
 		}
 		if end := ends[fmt.Sprintf("%s/%d", t.id, t.life)]; end != t.status {
@@ -152,8 +160,14 @@ func (k *checker) deadLetters() {
 			k.violate("G9", "%d poisonous messages were put, and %d lie in %s", k.poison[queue], len(letters), queue)
 		}
 		for _, l := range letters {
+			if k.run.hopeless(l) {
+				continue
+			}
 			if l.Reason == "" || strings.Contains(l.Body, `"task_id":"a.1"`) && k.poison[queue] == 0 {
 				k.violate("G8", "a message lies in %s: %s", queue, clip(l.Body))
+			}
+			if queue == memory.CompletionsDead && l.Reason != "" && !k.bodies[l.Body] {
+				k.violate("G8", "a message that can be read was buried in %s, as %s: %s", queue, l.Reason, clip(l.Body))
 			}
 		}
 	}
@@ -165,15 +179,16 @@ func (k *checker) refusals() {
 		found := false
 		for _, e := range k.drover.Facts("JobRejected") {
 			var detail struct {
+				JobID string `json:"job_id"`
 				Error struct{ Field string }
 				Job   json.RawMessage
 			}
-			if json.Unmarshal(e.Detail, &detail) == nil && detail.Error.Field == badJobs[i].field && sameJSON(detail.Job, []byte(badJobs[i].text)) {
+			if json.Unmarshal(e.Detail, &detail) == nil && (detail.Error.Field == badJobs[i].field && sameJSON(detail.Job, []byte(badJobs[i].text)) || badJobs[i].field == "" && strings.Contains(badJobs[i].text, fmt.Sprintf(`"job_id": %q`, detail.JobID))) {
 				found = true
 			}
 		}
 		if !found {
-			k.violate("G9", "nobody was told that %s is wrong in %s", badJobs[i].field, badJobs[i].text)
+			k.violate("G9", "nobody was told that %s is wrong in %s", badJobs[i].field, clip(badJobs[i].text))
 		}
 	}
 }

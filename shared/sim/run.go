@@ -74,6 +74,8 @@ type run struct {
 	stormy  time.Time // until when a throttle storm lasts
 	noTicks time.Time // until when no tick comes
 	calm    bool
+	calmAt  time.Time
+	names   map[string]start // of executions that are workers
 
 	mu        sync.Mutex
 	fresh     []*call // that have come since the last step
@@ -93,14 +95,14 @@ var epoch = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
 const (
 	// settleLimit is how long, in virtual time, a world may take to come to rest when nothing goes wrong any more.
-	settleLimit = 24 * time.Hour
+	settleLimit = 8 * time.Hour
 	// stepLimit keeps a world that never rests from taking for ever.
 	stepLimit = 400_000
 )
 
 // simulate runs a plan. It has to be called in a bubble of testing/synctest, which tells when all goroutines wait.
 func simulate(p plan, o Options) Report {
-	r := &run{plan: p, options: o, start: epoch, randoms: map[string]*rand.Rand{}, faults: map[Fault]int{}, states: map[string]int{}, hash: 14695981039346656037}
+	r := &run{plan: p, options: o, start: epoch, randoms: map[string]*rand.Rand{}, names: map[string]start{}, faults: map[Fault]int{}, states: map[string]int{}, hash: 14695981039346656037}
 	stack, err := memory.NewStack(epoch, r.random("machines").Float64)
 	if err != nil {
 		panic(err)
@@ -130,6 +132,7 @@ func simulate(p plan, o Options) Report {
 			return nil
 		}
 	}
+	r.watchEnds()
 	stack.DynamoDB.Unprocessed = func(string, memory.Item) bool { return r.partial() }
 	for _, url := range []string{memory.JobsQueue, memory.CompletionsQueue} {
 		stack.SQS.Gather(url, p.window)
@@ -159,6 +162,10 @@ func (r *run) prepare() {
 	registry := dynamo.Registry{API: r.stack.DynamoDB, Table: memory.ControlTable}
 	schema := labourer.Schema{ChunkableAttrs: []string{"thing"}}
 	if err := registry.ApplySchema(context.Background(), "default", string(schema.Stored()), 0); err != nil {
+		panic(err)
+	}
+	odd := labourer.Schema{ChunkableAttrs: []string{"odd,thing"}}
+	if err := registry.ApplySchema(context.Background(), oddSchema, string(odd.Stored()), 0); err != nil {
 		panic(err)
 	}
 	for i, o := range r.plan.operations {
@@ -194,6 +201,7 @@ func (r *run) loop() {
 		r.note(c)
 		r.settle()
 		r.check.verify(nil)
+		r.check.bounds()
 	}
 	for _, v := range slices.Clone(r.active) {
 		v.die("Runtime.ExitError", "the simulation is over")
@@ -318,6 +326,10 @@ func (r *run) fate(c *call, dice *rand.Rand) Fault {
 	u, now := dice.Float64(), r.world.Now()
 	if r.calm {
 		return ""
+	}
+	if strings.Contains(c.label, "item=cancel#") && c.operation == "TransactWriteItems" && chance(r.random("cut"), r.plan.rates[CutCancel]) && r.may() {
+		r.count(CutCancel)
+		return CrashAfter
 	}
 	if now.Before(r.stormy) {
 		if u < 0.5 && r.may() {
@@ -464,6 +476,17 @@ func (r *run) operate(o operation) {
 		if r.plan.wakesOnly { // who applies a labourer wakes the orchestrator for it
 			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, o.on))
 		}
+	case "config":
+		r.reconfigure(o)
+	case "remove":
+		r.remove(o.on)
+	case "apply again":
+		if l := r.check.labourers[o.on]; l.removed {
+			r.apply(l.Labourer)
+			r.woken(o.on)
+		}
+	case "damage":
+		r.damage()
 	case "metric":
 		r.check.measured(o.on, o.value)
 	case "pause":
@@ -480,6 +503,7 @@ func (r *run) operate(o operation) {
 		r.stack.Deliver(memory.JobsQueue, o.text)
 	case "poison completions":
 		r.check.poison[memory.CompletionsDead]++
+		r.check.bodies[o.text] = true
 		r.stack.Deliver(memory.CompletionsQueue, o.text)
 	case "poison record":
 		r.check.poison[memory.StreamFailures]++
@@ -540,9 +564,13 @@ func (r *run) streamAgain() {
 // becalm ends all that goes wrong: from here on the world has to come to rest.
 func (r *run) becalm() {
 	r.trace("CALM")
-	r.calm = true
+	r.calm, r.calmAt = true, r.world.Now()
 	for _, id := range r.check.ids() {
 		l := r.check.labourers[id].Labourer
+		if r.check.labourers[id].removed {
+			r.apply(l)
+			r.woken(id)
+		}
 		if l.MaxSimultaneousInvocations < 1 {
 			l.MaxSimultaneousInvocations = 2
 			r.apply(l)
@@ -558,7 +586,7 @@ func (r *run) becalm() {
 
 // redrive puts dead letters back that somebody had bad luck with, as people do.
 func (r *run) redrive() {
-	r.redriveAll(func(l memory.Letter) bool { return l.Reason == "" })
+	r.redriveAll(func(l memory.Letter) bool { return l.Reason == "" && !r.hopeless(l) })
 	for _, letter := range r.stack.SQS.Take(memory.StreamFailures, func(l memory.Letter) bool { return strings.HasPrefix(l.Body, `{"records"`) }) {
 		r.faults[Redriven]++
 		_ = letter
@@ -599,7 +627,7 @@ func (r *run) atRest() bool {
 func (r *run) lettersOfBadLuck() bool {
 	for _, dead := range []string{memory.JobsDeadLetters, memory.CompletionsDead, memory.StreamFailures} {
 		for _, l := range r.stack.SQS.Letters(dead) {
-			if l.Reason == "" {
+			if l.Reason == "" && !r.hopeless(l) {
 				return true
 			}
 		}

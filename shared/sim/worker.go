@@ -28,36 +28,42 @@ func (r *run) employ() {
 	for _, l := range r.plan.labourers {
 		switch l.Target.Kind() {
 		case "lambda":
-			r.stack.Lambda.Handle(l.Target.Lambda, func(event []byte, done func(*memory.Failure)) {
-				r.work(l, event, false, func(_ []byte, failure *memory.Failure) { done(failure) })
-			})
+			f := func(event []byte, done func(*memory.Failure)) {
+				r.work(l, event, "", func(_ []byte, failure *memory.Failure) { done(failure) })
+			}
+			r.stack.Lambda.Handle(l.Target.Lambda, f)
+			r.stack.Lambda.Handle(l.Target.Lambda+":live", f)
 		case "sqs":
 			dead := l.Target.SQS + "-dead"
 			r.stack.SQS.Create(dead, memory.Queue{})
-			r.stack.SQS.Create(l.Target.SQS, memory.Queue{Visibility: l.Lease() + time.Minute, MaxReceives: 3, DeadLetters: dead})
+			r.stack.SQS.Create(l.Target.SQS, memory.Queue{Visibility: l.Lease() + time.Minute, MaxReceives: 3, DeadLetters: dead, MaxMessage: r.plan.mostOf(l.ID)})
 			r.stack.SQS.Map(l.Target.SQS, memory.Consumer{Batch: 1, Most: 1000, Take: func(batch []memory.Received, done func([]string, error)) {
-				r.work(l, []byte(batch[0].Body), false, func(_ []byte, failure *memory.Failure) {
+				r.work(l, []byte(batch[0].Body), "", func(_ []byte, failure *memory.Failure) {
 					if failure == nil {
 						done(nil, nil)
 					}
 				})
 			}})
 		case "states":
-			r.stack.StepFunctions.Handle(l.Target.States, func(_ string, input []byte, done func([]byte, *memory.Failure)) {
-				r.work(l, input, true, done)
+			r.stack.StepFunctions.Handle(l.Target.States, func(name string, input []byte, done func([]byte, *memory.Failure)) {
+				r.work(l, input, name, done)
 			})
 		}
 	}
 }
 
 // work is what a worker does with a task.
-func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]byte, *memory.Failure)) {
-	var e struct{ Drover start }
-	if err := json.Unmarshal(event, &e); err != nil || e.Drover.TaskID == "" {
-		r.violate("G4", "a worker of %s was started with %s", l.ID, clip(string(event)))
+func (r *run) work(l labourer.Labourer, event []byte, name string, end func([]byte, *memory.Failure)) {
+	machine := name != ""
+	s, payload, err := readStart(event)
+	if err != nil {
+		r.violate("G4", "a worker of %s was started with %s: %v", l.ID, clip(string(event)), err)
 		return
 	}
-	s := e.Drover
+	if machine {
+		r.names[name] = s
+	}
+	r.check.handed(s, payload)
 	s.labourer, s.end, s.execution = l, end, execution(machine)
 	nth := r.check.started(s)
 	dice := random(r.plan.seed, fmt.Sprintf("worker %s %d %d", s.TaskID, s.Attempt, nth))
@@ -69,7 +75,11 @@ func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]b
 		return true
 	}
 	share := dice.Float64()
-	takes := 5*time.Millisecond + time.Duration(share*share*share*0.8*float64(l.MaxDuration))
+	limit := l.MaxDuration
+	if own := r.job(s.JobID).maxDuration; own > 0 {
+		limit = own
+	}
+	takes := 5*time.Millisecond + time.Duration(share*share*share*0.8*float64(limit))
 	switch {
 	case does(WorkerThrottled) && l.Target.Lambda != "":
 		end(nil, &memory.Failure{Throttled: true})
@@ -80,7 +90,7 @@ func (r *run) work(l labourer.Labourer, event []byte, machine bool, end func([]b
 		r.later(takes, s, func() { s.end(nil, &memory.Failure{Type: "Runtime.ExitError", Message: "exit status 1"}) })
 		return
 	case does(WorkerLate):
-		takes = l.Lease() + time.Duration(share*float64(time.Minute))
+		takes = limit + l.Cooldown + time.Duration(share*float64(time.Minute))
 	}
 	if l.Heartbeat > 0 && !machine {
 		for at := l.Heartbeat / 3; at < takes; at += l.Heartbeat / 3 {

@@ -1,0 +1,236 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// giantBallast is the size of the attribute of a giant job, in bytes. It is one letter, over and over: it compresses to nothing.
+const giantBallast = 200 << 10
+
+// oddSchema is a schema whose names contain what lists of names are joined with.
+const oddSchema = "odd,name"
+
+// smallQueue is how many bytes a message may have in a queue that takes small ones only; oversized jobs have that many and more.
+const smallQueue = 4 << 10
+
+// planTrouble adds what happens in some worlds only. Each kind has dice of its own: the rest of a world stays what its seed made it.
+func (p *plan) planTrouble() {
+	if len(p.rates) == 0 {
+		return // nothing goes wrong in this world
+	}
+	some := func(kind string, share float64, put func(r *rand.Rand)) {
+		if r := random(p.seed, "trouble "+kind); chance(r, share) {
+			put(r)
+		}
+	}
+	some("odd jobs", 0.3, p.planOddJobs)
+	size := random(p.seed, "trouble size")
+	switch k := size.Float64(); {
+	case k < 0.2:
+		p.planRaces(size)
+	case p.wakesOnly:
+	case k < 0.21:
+		p.planHundreds(size)
+	case k < 0.22:
+		p.planIncompressible(size)
+	}
+	some("reconfigurations", 0.3, p.planReconfigurations)
+	some("mourning", 0.1, func(r *rand.Rand) { p.rates[ReplayedAtDeath] = 0.2 + 0.8*r.Float64() })
+	if p.wakesOnly {
+		return // a tick mends the rest
+	}
+	some("unstartable", 0.06, func(r *rand.Rand) { p.rates[Unstartable] = 0.05 + 0.3*r.Float64() })
+	some("cuts", 0.08, func(r *rand.Rand) {
+		p.rates[CutCancel] = 0.3 + 0.6*r.Float64()
+		p.planCancellations(r, 1+r.IntN(3))
+	})
+	some("damage", 0.05, func(r *rand.Rand) {
+		for range 1 + r.IntN(2) {
+			p.operations = append(p.operations, operation{at: between(r, 0, p.faulty), kind: "damage", fault: Damaged})
+		}
+	})
+}
+
+// planOddJobs makes the jobs use what few jobs use, and sends commands with odd ids.
+func (p *plan) planOddJobs(r *rand.Rand) {
+	for range r.IntN(2) {
+		p.operations = append(p.operations, operation{at: between(r, 0, p.faulty), kind: "bad job", value: usualBadJobs + r.IntN(len(badJobs)-usualBadJobs), fault: BadJob})
+	}
+	if chance(r, 0.1) && !p.wakesOnly {
+		long := strings.Repeat("x", 3000)
+		p.operations = append(p.operations, operation{at: between(r, 0, p.faulty), kind: "poison jobs", fault: LongID, text: pick(r,
+			fmt.Sprintf(`{"id": "long-1", "source": "sim", "detail-type": "CancelJob", "detail": {"job_id": %q}}`, long),
+			fmt.Sprintf(`{"id": "long-2", "source": "sim", "detail-type": "ReplayTasks", "detail": {"job_id": "job-0", "replay_id": %q}}`, long))})
+	}
+	for i := range p.jobs {
+		j := &p.jobs[i]
+		kind := p.labourers[p.labourer(j.labourer)].Target.Kind()
+		note := func(f Fault) {
+			p.operations = append(p.operations, operation{kind: "note", on: j.id, fault: f})
+		}
+		switch r.IntN(12) {
+		case 0, 1:
+			j.tasks = 0
+			note(EmptyJob)
+		case 2, 3:
+			j.maxDuration = pick(r, 2*time.Second, 20*time.Second, 3*time.Minute)
+			note(OwnDuration)
+		case 4, 5:
+			j.schema = oddSchema
+			note(OddSchema)
+		case 6, 7:
+			j.spelled = pick(r, "Drover", "DROVER", "Task_ID")
+			note(Misspelled)
+		case 8:
+			if kind == "lambda" {
+				j.qualifier = pick(r, "live", "none", "forbidden")
+				note(OwnQualifier)
+			}
+		case 9:
+			if kind == "sqs" {
+				j.ballast = pick(r, smallQueue/2, smallQueue*2)
+				note(Oversized)
+			}
+		}
+	}
+}
+
+func (p *plan) labourer(id string) int {
+	for i, l := range p.labourers {
+		if l.ID == id {
+			return i
+		}
+	}
+	panic("no labourer " + id)
+}
+
+// planRaces has jobs be cancelled by force while their tasks fail, are put back, and are slow to be handed out.
+func (p *plan) planRaces(r *rand.Rand) {
+	for i := range p.labourers {
+		p.labourers[i].MaxSimultaneousInvocations = float64(pick(r, 1, 2, 3, 5, 20))
+	}
+	for i := range p.jobs {
+		if j := &p.jobs[i]; j.tasks > 0 && j.tasks < 15 {
+			j.tasks += r.IntN(12)
+		}
+	}
+	p.shorten(between(r, time.Minute, 3*time.Minute))
+	p.rates[Slow] = 0.1 + 0.5*r.Float64()
+	if chance(r, 0.9) {
+		p.behaviours[WorkerFails] = 0.3 + 0.6*r.Float64()
+	}
+	if chance(r, 0.6) {
+		p.behaviours[WorkerThrottled] = 0.05 + 0.35*r.Float64()
+	}
+	p.planCancellations(r, 1+r.IntN(6))
+	if chance(r, 0.7) {
+		for range 1 + r.IntN(4) {
+			p.reconfigure(r, 0, 2)
+		}
+	}
+}
+
+// planCancellations has jobs be cancelled soon after they are submitted, mostly by force.
+func (p *plan) planCancellations(r *rand.Rand, n int) {
+	for range n {
+		j := p.jobs[r.IntN(len(p.jobs))]
+		o := operation{at: p.submission(j.id) + between(r, 0, 40*time.Second), kind: "cancel", on: j.id, value: pick(r, 0, 0, 0, 1), fault: CancelledJob}
+		if o.value == 0 {
+			o.fault = Forced
+		}
+		p.operations = append(p.operations, o)
+	}
+}
+
+// shorten has everything happen in a shorter time.
+func (p *plan) shorten(faulty time.Duration) {
+	p.operations = slices.DeleteFunc(p.operations, func(o operation) bool { return o.at > faulty && o.kind != "submit" && o.kind != "resume" })
+	for i := range p.operations {
+		p.operations[i].at = min(p.operations[i].at, faulty)
+	}
+	p.faulty = faulty
+}
+
+// submission returns when a job is submitted.
+func (p *plan) submission(job string) time.Duration {
+	for _, o := range p.operations {
+		if o.kind == "submit" && o.on == job {
+			return o.at
+		}
+	}
+	return 0
+}
+
+// planHundreds has a labourer run hundreds of tasks at the same time.
+func (p *plan) planHundreds(r *rand.Rand) {
+	l := &p.labourers[0]
+	l.MaxSimultaneousInvocations = float64(pick(r, 60, 100, 100, 200, 500))
+	l.MaxDuration, l.Heartbeat, l.HealthMetrics = pick(r, 30*time.Second, 2*time.Minute), 0, nil
+	p.jobs[0].labourer, p.jobs[0].giant = l.ID, chance(r, 0.15) && l.Target.Kind() == "lambda"
+	p.jobs[0].tasks = int(l.MaxSimultaneousInvocations) + r.IntN(200)
+	if len(p.jobs) > 1 { // short ones that end or hang, and long ones that come to their slots
+		p.jobs[0].maxDuration = pick(r, 0, 20*time.Second)
+		p.jobs[1].labourer, p.jobs[1].tasks, p.jobs[1].maxDuration = l.ID, 50+r.IntN(250), pick(r, 0, 30*time.Minute, 30*time.Minute)
+	}
+	p.operations = append(p.operations, operation{kind: "note", on: p.jobs[0].id, fault: Hundreds})
+	p.behaviours[WorkerHangs] = 0.05 + 0.4*r.Float64()
+	if chance(r, 0.6) {
+		for f := range p.rates {
+			if f != StaleRead && f != TwoVersions {
+				delete(p.rates, f)
+			}
+		}
+		p.rates[Duplicate] = 0.01
+	}
+}
+
+// planIncompressible has a job with a payload that stays as large as it is, whose tasks die and are replayed together.
+func (p *plan) planIncompressible(r *rand.Rand) {
+	l := &p.labourers[0]
+	l.MaxSimultaneousInvocations = 50
+	j := &p.jobs[0]
+	j.labourer, j.tasks, j.ballast, j.giant, j.maxAttempts = l.ID, 30+r.IntN(30), 180<<10, false, 1
+	p.behaviours[WorkerGivesUp] = 0.9
+	p.operations = append(p.operations,
+		operation{kind: "note", on: j.id, fault: Incompressible},
+		operation{at: p.faulty * 3 / 4, kind: "replay", on: j.id, text: "replay-all", fault: ReplayedJob})
+}
+
+// planReconfigurations has labourers be applied anew with other values, and be taken away and come back.
+func (p *plan) planReconfigurations(r *rand.Rand) {
+	for range 1 + r.IntN(5) {
+		p.reconfigure(r, 0, fields)
+	}
+	if chance(r, 0.3) {
+		on, at := p.labourers[r.IntN(len(p.labourers))].ID, between(r, 0, p.faulty)
+		p.operations = append(p.operations, operation{at: at, kind: "remove", on: on, fault: Removed},
+			operation{at: at + between(r, 0, 3*time.Minute), kind: "apply again", on: on})
+	}
+}
+
+// fields is how many of a labourer's fields an operation may change; see [run.reconfigured].
+const fields = 9
+
+func (p *plan) reconfigure(r *rand.Rand, from, to int) {
+	field := from + r.IntN(to-from)
+	if p.wakesOnly && (field == 2 || field == 3 || field == 5 || field == 7) {
+		return // what it ends by would have to be found by a tick
+	}
+	p.operations = append(p.operations, operation{at: between(r, 0, p.faulty), kind: "config", on: p.labourers[r.IntN(len(p.labourers))].ID, value: field,
+		text: fmt.Sprint(r.IntN(1000)), fault: Reconfigured})
+}
+
+// noise is a text of this many bytes that does not compress to less than three quarters.
+func noise(bytes int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	r := rand.New(rand.NewPCG(uint64(bytes), 7))
+	var b strings.Builder
+	for range bytes {
+		b.WriteByte(letters[r.IntN(len(letters))])
+	}
+	return b.String()
+}
