@@ -17,6 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/metric"
+	"github.com/drover-run/drover/shared/orchestrator"
 )
 
 // series is a metric's values of successive periods, the newest last; a period may have no value.
@@ -158,6 +162,8 @@ func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
 	for _, properties := range s.of("AWS::CloudWatch::Alarm") {
 		if properties["Namespace"] == "Drover" {
 			require.Equal(t, []any{object{"Name": "Stack", "Value": ref("AWS::StackName")}}, properties["Dimensions"])
+		}
+		if strings.HasSuffix(fmt.Sprint(properties["MetricName"]), "Failures") && properties["MetricName"] != metric.TargetFailures {
 			require.Equal(t, "Sum", properties["Statistic"])
 			alarms[properties["MetricName"].(string)] = properties
 		}
@@ -177,13 +183,58 @@ func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
 			}
 			require.NoError(t, f.Stop())
 			told := counted(t, f.Lines())
-			metric := strings.TrimSuffix(id, "Function") + "Failures"
-			require.Equal(t, []string{metric}, keys(told), "%s", f.Lines())
-			require.Len(t, told[metric], 5, "a line for each invocation")
-			require.True(t, fires(t, alarms[metric], told[metric]))
-			require.False(t, fires(t, alarms[metric], append(told[metric][:2:2], minutes(nil, nil, nil)...)), "two minutes of trouble are none")
+			name := strings.TrimSuffix(id, "Function") + "Failures"
+			require.Equal(t, []string{name}, keys(told), "%s", f.Lines())
+			require.Len(t, told[name], 5, "a line for each invocation")
+			require.True(t, fires(t, alarms[name], told[name]))
+			require.False(t, fires(t, alarms[name], append(told[name][:2:2], minutes(nil, nil, nil)...)), "two minutes of trouble are none")
 		})
 	}
+}
+
+// A queue that is a labourer's target is gone for an hour. The orchestrator comes each minute, and at every moment that it waits after a failure.
+func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
+	alarm := read(t).resources["TargetFailuresAlarm"]["Properties"].(object)
+	require.Equal(t, []any{metric.Namespace, metric.TargetFailures, "Maximum"}, []any{alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]})
+	period := time.Duration(alarm["Period"].(int)) * time.Second
+	s := outage.NewStage(t, "labourers:\n  f: {target: {sqs: \""+outage.Worker("f")+"\"}}\n", "g")
+	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
+	o := s.Services().Orchestrator
+	// hour is the metric's highest value in each of the alarm's periods of an hour.
+	hour := func() series {
+		var values series
+		for range int(time.Hour / period) {
+			highest := 0
+			for range int(period / time.Minute) {
+				turns, err := o.Take(t.Context(), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
+				require.NoError(t, err)
+				if turns.(orchestrator.Assessed).Start {
+					claimed, err := o.Take(t.Context(), orchestrator.Step{Step: "claim", Execution: "e", Labourer: "f"})
+					require.NoError(t, err)
+					out, err := o.Take(t.Context(), orchestrator.Step{Step: "dispatch", Execution: "e", Labourer: "f", Leases: claimed.(orchestrator.Claimed).Leases})
+					highest = max(highest, orchestrator.Counts(out, err)[metric.TargetFailures])
+				}
+				s.Pass(time.Minute)
+			}
+			if highest == 0 {
+				values = append(values, nil)
+				continue
+			}
+			value := float64(highest)
+			values = append(values, &value)
+		}
+		return values
+	}
+
+	values := hour()
+
+	for i := range values {
+		require.True(t, fires(t, alarm, values[:i+1]), "period %d of %d", i+1, len(values))
+	}
+	require.False(t, fires(t, alarm, minutes(2)), "two failures pass")
+	s.SQS.Create(outage.Worker("f"), memory.Queue{})
+	values = hour()
+	require.False(t, fires(t, alarm, values[:1]), "the target is back")
 }
 
 // started is a function's program, built as it is deployed, with the environment that the template gives it.

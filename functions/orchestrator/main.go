@@ -53,12 +53,8 @@ func main() {
 	}
 	lambda.Start(func(ctx context.Context, in orchestrator.Step) (any, error) {
 		out, err := service.Take(ctx, in)
-		failures := 0
-		if err != nil {
-			failures = 1
-		}
 		slog.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err,
-			metric.Counts(env.Stack, time.Now(), map[string]int{metric.OrchestratorFailures: failures}))
+			metric.Counts(env.Stack, time.Now(), orchestrator.Counts(out, err)))
 		return out, throttling.Named(err)
 	})
 }

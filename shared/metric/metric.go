@@ -26,6 +26,10 @@ const (
 	ScavengerFailures       = "ScavengerFailures"
 )
 
+// TargetFailures is, of each dispatch that could not reach its labourer's target, how many dispatches in a row could not, this one included.
+// The next one comes after half a minute to five minutes.
+const TargetFailures = "TargetFailures"
+
 type directive struct {
 	Timestamp         int64 // milliseconds since 1970
 	CloudWatchMetrics []set

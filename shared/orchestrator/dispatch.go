@@ -83,6 +83,8 @@ type Dispatched struct {
 	Failed     int      `json:"failed"`  // closed as failed, because they can never be started
 	Ended      int      `json:"ended"`   // had reached their end before
 	Errors     []string `json:"errors"`
+	// Unreached is how many dispatches in a row could not reach the target, this one included; 0: it was reached, or not tried.
+	Unreached int `json:"unreached,omitempty"`
 }
 
 // errorsShown is how many errors the step's output shows.
@@ -122,21 +124,35 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 			failures[i] = s.finish(ctx, l, &reports[i], f.alone(state) && r.failing() > 0, f.started > 0)
 		}
 	}
+	trouble, err := s.note(ctx, id, state, f)
+	err = errors.Join(append(failures, err)...)
+	if trouble != nil {
+		out.Unreached = trouble.Times
+	}
+	unnoted := false
 	for _, r := range reports {
 		out.Dispatched += r.started
 		out.Refused += len(r.back) + r.unseen.Len()
 		out.Failed += r.failed
 		out.Ended += r.ended
+		unnoted = unnoted || r.unnoted
 		for _, e := range r.errs {
-			if len(out.Errors) < errorsShown {
-				out.Errors = append(out.Errors, e.Error())
-			}
+			out.show(e)
 		}
 	}
-	if err := errors.Join(failures...); err != nil {
-		return out, err
+	if err != nil && unnoted {
+		// An error of the step would have the tasks of running workers started again, or put back in line. What is left to do waits for the
+		// adoption of its lease.
+		out.show(err)
+		return out, nil
 	}
-	return out, s.note(ctx, id, state, f)
+	return out, err
+}
+
+func (d *Dispatched) show(err error) {
+	if len(d.Errors) < errorsShown {
+		d.Errors = append(d.Errors, err.Error())
+	}
 }
 
 // fate is what became of the starts of all leases of a dispatch.
@@ -170,20 +186,21 @@ func (f fate) alone(before queue.State) bool {
 	return f.troubled == 1 && (f.started > 0 || !before.Probing())
 }
 
-// note keeps why the target could not be reached where people look, and takes it away when it can be.
-func (s *Service) note(ctx context.Context, id string, before queue.State, f fate) error {
+// note records why the target could not be reached, where people look, or that it can be. It returns the trouble that it records.
+func (s *Service) note(ctx context.Context, id string, before queue.State, f fate) (*queue.Trouble, error) {
 	now := s.Now().UTC().Truncate(time.Millisecond)
+	var t *queue.Trouble
 	switch {
 	case f.trouble != nil && f.started == 0:
-		return s.Control.SetTrouble(ctx, id, queue.Troubled(before.Trouble, f.trouble.Error(), now))
+		t = queue.Troubled(before.Trouble, f.trouble.Error(), now)
 	case f.troubled > 1: // and others started
-		return s.Control.SetTrouble(ctx, id, queue.Troubled(nil, f.trouble.Error(), now))
+		t = queue.Troubled(nil, f.trouble.Error(), now)
 	case f.throttle != nil:
-		return s.Control.SetTrouble(ctx, id, &queue.Trouble{Error: f.throttle.Error(), At: now, Since: now, Until: now.Add(throttleHold)})
-	case before.Trouble != nil && f.started > 0:
-		return s.Control.SetTrouble(ctx, id, nil)
+		t = &queue.Trouble{Error: f.throttle.Error(), At: now, Since: now, Until: now.Add(throttleHold)}
+	case before.Trouble == nil || f.started == 0:
+		return nil, nil
 	}
-	return nil
+	return t, s.Control.SetTrouble(ctx, id, t)
 }
 
 // dispatchReport is what became of the tasks of one lease.
@@ -194,6 +211,7 @@ type dispatchReport struct {
 	back                   []unstarted
 	unseen                 segment.Numbers // tasks that could not be read, and go back too
 	unread                 error           // why
+	unnoted                bool            // workers run and the lease does not say so: it looks as if it were still to be dispatched
 	errs                   []error
 }
 
@@ -321,52 +339,49 @@ func refused(err error) bool {
 	return errors.As(err, &refusal)
 }
 
-// finish returns what could not be started to the queue, and notes the dispatch of the rest. alone: the lease's failing task is the only one
-// of the whole dispatch.
+// finish returns what could not be started to the queue, and then notes the dispatch of the rest: a task that was not started must not wait
+// in a dispatched lease until its attempt is over. alone: the lease's failing task is the only one of the whole dispatch.
 func (s *Service) finish(ctx context.Context, l labourer.Labourer, r *dispatchReport, alone, othersStarted bool) error {
-	lease := r.lease
-	back := r.unseen
-	for _, b := range r.back {
-		if alone && !b.throttled() && !b.unsent() {
-			failed, err := s.misfire(ctx, lease, b, othersStarted, r.at)
-			if err != nil {
-				return err
-			}
-			if failed {
-				r.failed++
-			}
-			continue
-		}
-		back = back.Union(segment.Of(b.task.ID.N))
-	}
-	if err := s.giveBack(ctx, lease, back); err != nil {
+	r.unnoted = r.started > 0
+	if err := s.putBack(ctx, r, alone, othersStarted); err != nil {
 		return err
 	}
-	noted := true
 	if r.started+r.failed > 0 {
-		// Workers that were started hold their slots whether this can be noted or not. Were it an error of the step, their tasks would go
-		// back in line while they run; as it is, what they have not ended when the lease is adopted is started once more.
-		err := s.Control.Dispatched(ctx, lease, r.at, r.at.Add(term(l, lease.MaxDuration)))
-		if noted = err == nil; err != nil && !errors.Is(err, queue.ErrChanged) {
+		err := s.Control.Dispatched(ctx, r.lease, r.at, r.at.Add(term(l, r.lease.MaxDuration)))
+		if err == nil {
+			r.unnoted = false
+		} else if !errors.Is(err, queue.ErrChanged) {
 			r.errs = append(r.errs, err)
 		}
 	}
 	if len(r.back) == 0 {
-		return r.unread // a retry of the step sweeps what this lease has returned
+		return r.unread
 	}
 	tasks := make([]task.Task, len(r.back))
 	for i, b := range r.back {
 		tasks[i] = b.task
 	}
-	if err := s.Sweeper.Sweep(ctx, tasks); err != nil && noted {
-		return err // a retry of the step, and the giving back that follows it, sweep what this lease has returned
-	} else if err != nil {
-		r.errs = append(r.errs, err) // an error of the step would return running tasks; who adopts the lease sweeps
+	// A retry of the step, the giving back that follows it, and an adopter of the lease sweep what it has returned as well.
+	return errors.Join(s.Sweeper.Sweep(ctx, tasks), r.unread)
+}
+
+// putBack returns the tasks that were not started to the queue.
+func (s *Service) putBack(ctx context.Context, r *dispatchReport, alone, othersStarted bool) error {
+	back := r.unseen
+	for _, b := range r.back {
+		if !alone || b.throttled() || b.unsent() {
+			back = back.Union(segment.Of(b.task.ID.N))
+			continue
+		}
+		failed, err := s.misfire(ctx, r.lease, b, othersStarted, r.at)
+		if err != nil {
+			return err
+		}
+		if failed {
+			r.failed++
+		}
 	}
-	if noted {
-		return r.unread
-	}
-	return nil
+	return s.giveBack(ctx, r.lease, back)
 }
 
 // misfire returns a task to the queue that alone could not be started. The count of that is in its entry, and goes to its next lease: it

@@ -29,6 +29,7 @@ import (
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/exact"
 	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/metric"
 	"github.com/drover-run/drover/shared/outcome"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
@@ -778,4 +779,16 @@ func (s *Service) Take(ctx context.Context, in Step) (any, error) {
 		return s.GiveBack(ctx, in.Execution, in.Labourer, in.Leases)
 	}
 	return nil, fmt.Errorf("step is %q; plan, reap, assess, claim, dispatch and give_back are known", in.Step)
+}
+
+// Counts returns what a step is counted as in the metrics of the stack: what it returned, and its error.
+func Counts(out any, err error) map[string]int {
+	counts := map[string]int{}
+	if err != nil {
+		counts[metric.OrchestratorFailures] = 1
+	}
+	if d, is := out.(Dispatched); is {
+		counts[metric.TargetFailures] = d.Unreached
+	}
+	return counts
 }

@@ -278,3 +278,94 @@ func (h halting) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbe
 		yield(nil, errors.New("the table is throttled"))
 	}
 }
+
+// TestG3G4NoRunningTaskGoesBackInLineAsAnotherCouldNotBePutBack: of two tasks one is started. The other is returned to the queue, or failed
+// for good, and the write for that fails.
+func TestG3G4NoRunningTaskGoesBackInLineAsAnotherCouldNotBePutBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer   error
+		misfires int
+	}{
+		"returned to the queue": {errors.New("access denied"), 0},
+		"failed as unstartable": {errors.New("access denied"), queue.MisfiresMost - 1},
+		"refused":               {&orchestrator.Refusal{Type: "PayloadTooLarge", Reason: "too large"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, o, starts, items := claimed(t, 2)
+			starts.answer = func(n int) error {
+				if n == 1 {
+					return c.answer
+				}
+				return nil
+			}
+			o.Control = misfired{o.Control, c.misfires}
+			o.Tasks = unwritable{o.Tasks}
+
+			out, err := o.Dispatch(ctx, "f", items)
+			if err != nil {
+				_, err = o.GiveBack(ctx, "execution", "f", items)
+				require.NoError(t, err)
+			}
+
+			require.Equal(t, 1, out.Dispatched)
+			require.Len(t, out.Errors, 2, "what failed, and what could not be written of it")
+			held := leases(t, s)
+			require.Len(t, held, 1)
+			require.True(t, held[0].Held().Contains(0), "it runs")
+		})
+	}
+}
+
+// misfired are leases whose tasks have failed to start before, and from which none can be put back.
+type misfired struct {
+	orchestrator.Control
+	times int
+}
+
+func (m misfired) Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error) {
+	l, found, err := m.Control.Lease(ctx, labourer, item)
+	l.Misfires = m.times
+	return l, found, err
+}
+
+func (misfired) Requeue(context.Context, queue.Lease, queue.Entry) error {
+	return errors.New("the table is throttled")
+}
+
+type unwritable struct{ orchestrator.Tasks }
+
+func (unwritable) Save(context.Context, task.Task, task.Task) error {
+	return errors.New("the table is throttled")
+}
+
+// TestTroubleIsRecordedBesideALeaseThatCannotBeRead.
+func TestTroubleIsRecordedBesideALeaseThatCannotBeRead(t *testing.T) {
+	s := stage(t, 10, 2, 2)
+	o, starts := s.Services().Orchestrator, &starter{answer: func(int) error { return errors.New("access denied") }}
+	o.Starter = starts
+	claimed, err := o.Claim(ctx, "execution", "f", 1)
+	require.NoError(t, err)
+	require.Len(t, claimed.Leases, 2)
+	o.Control = unread{o.Control, claimed.Leases[0]}
+
+	out, err := o.Dispatch(ctx, "f", claimed.Leases)
+
+	require.ErrorContains(t, err, "the table is throttled")
+	require.Equal(t, 1, out.Unreached)
+	state, err := s.Control.State(ctx, "f")
+	require.NoError(t, err)
+	require.Equal(t, "access denied", state.Trouble.Error)
+}
+
+// unread has a lease that cannot be read.
+type unread struct {
+	orchestrator.Control
+	item string
+}
+
+func (u unread) Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error) {
+	if item == u.item {
+		return queue.Lease{}, false, errors.New("the table is throttled")
+	}
+	return u.Control.Lease(ctx, labourer, item)
+}
