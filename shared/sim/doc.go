@@ -26,7 +26,8 @@
 //
 // Workers and the archive are held to what jobs asked for: each task does one part of its job, at each start and in its record. The end of an
 // attempt that was started ends it when it is taken in. Nothing is started that had reached its end before its dispatcher began, and what is
-// put back in line of a cancelled job is taken out again by the function that put it there.  Once nothing goes wrong, leases that ended are reaped within minutes, and a labourer with tasks due and free slots starts some.
+// put back in line of a cancelled job is taken out again by the function that put it there. Once nothing goes wrong, leases that ended are
+// reaped within minutes, and a labourer with tasks due and free slots starts some.
 //
 // And when all has come to rest: every job has ended, nothing is queued or leased, no execution runs, each end is in the archive and
 // was told. In some worlds there is no tick, and little that a tick would mend: there every wake has to come by itself.
