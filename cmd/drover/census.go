@@ -147,8 +147,7 @@ func endedAs(p ledger.Progress, status view.Status) segment.Numbers {
 	case view.Completed:
 		return ledger.Numbers(p.Completed)
 	case view.Dead:
-		dead := slices.DeleteFunc(slices.Clone(p.Dead), func(life int) bool { return slices.Contains(p.Replayed, life) })
-		return ledger.Numbers(dead)
+		return ledger.Numbers(p.StillDead())
 	default:
 		return ledger.Numbers(p.Cancelled)
 	}

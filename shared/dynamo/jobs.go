@@ -179,14 +179,14 @@ func (j Jobs) ProgressIn(ctx context.Context, jobID string, s segment.ID) (ledge
 	return readProgress(out.Item), nil
 }
 
-// asSummed is the condition that a segment's sums are as they were read: those that are in the job's totals, and who was brought back since.
+// asSummed returns the condition that a segment's sums are as they were read: what of them is in the job's totals, and what was replayed.
 func asSummed(p ledger.Progress, values item) string {
 	values[":was"] = rolled(p.Rolled)
 	if len(p.Replayed) == 0 {
 		return "(" + rolledCondition(p.Rolled) + ") AND attribute_not_exists(replayed)"
 	}
-	values[":replayed"] = num(len(p.Replayed))
-	return "(" + rolledCondition(p.Rolled) + ") AND size(replayed) = :replayed"
+	values[":replayed_before"] = intSet(p.Replayed)
+	return "(" + rolledCondition(p.Rolled) + ") AND replayed = :replayed_before"
 }
 
 // Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else, or dead of it were brought

@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,37 +60,37 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 			ConditionExpression: u.ConditionExpression, ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues}})
 	}
 	// The progress is needed until the job has ended again; rolling it dates its end anew.
-	// What is taken back stands on both sets: two replays of different tasks must not count on the same sums.
-	values := item{":lives": intSet(lives)}
+	// What is taken back from the totals depends on what was replayed before: two replays of different tasks must not count on the same sums.
+	after := p.Revived(lives)
+	update := "SET rolled = :is, replayed = :replayed REMOVE expires_at"
+	values := item{":is": rolled(after.Rolled), ":replayed": intSet(after.Replayed)}
+	if gone := without(p.Dead, after.Dead); len(gone) > 0 {
+		update += " DELETE dead :gone"
+		values[":gone"] = intSet(gone)
+	}
 	condition := asSummed(p, values)
 	progress := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, segmentPrefix+string(p.Segment)),
-		UpdateExpression: aws.String("REMOVE expires_at ADD replayed :lives"), ConditionExpression: &condition, ExpressionAttributeValues: values}
+		UpdateExpression: &update, ConditionExpression: &condition, ExpressionAttributeValues: values}
 	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
-		UpdateExpression: aws.String("SET #state = :scheduled"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
-		ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled))}}
-	if job.State == ledger.Scheduling { // it stays so: its creation goes on
+		UpdateExpression: aws.String("SET #state = :scheduled ADD dead :fewer"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
+		ExpressionAttributeNames:  map[string]string{"#state": "state"},
+		ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled)), ":fewer": num(after.Rolled.Dead - p.Rolled.Dead)}}
+	switch job.State {
+	case ledger.Scheduling: // it stays so: its creation goes on
 		record.ExpressionAttributeValues[":scheduled"] = str(string(ledger.Scheduling))
-	}
-	if job.State == ledger.Completed {
-		record.UpdateExpression = aws.String("SET #state = :scheduled REMOVE finished_at, expires_at ADD generation :one")
+	case ledger.Completed:
+		record.UpdateExpression = aws.String("SET #state = :scheduled REMOVE finished_at, expires_at ADD generation :one, dead :fewer")
 		record.ConditionExpression = aws.String("#state = :completed AND generation = :generation")
 		record.ExpressionAttributeValues[":completed"] = str(string(ledger.Completed))
 		record.ExpressionAttributeValues[":generation"] = num(job.Generation)
 		record.ExpressionAttributeValues[":one"] = num(1)
 	}
-	if back := p.Reviving(len(dead)); back.Dead > 0 {
-		progress.UpdateExpression = aws.String("SET rolled = :is REMOVE expires_at ADD replayed :lives")
-		progress.ExpressionAttributeValues[":is"] = rolled(p.Rolled.Minus(back))
-		update := *record.UpdateExpression
-		if job.State == ledger.Completed {
-			update += ", dead :fewer"
-		} else {
-			update += " ADD dead :fewer"
-		}
-		record.UpdateExpression = &update
-		record.ExpressionAttributeValues[":fewer"] = num(-back.Dead)
-	}
 	writes = append(writes, types.TransactWriteItem{Update: progress}, types.TransactWriteItem{Update: record}, putEntry(r.Control, entry))
 	_, err := transactWriteItems(ctx, r.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	return jobChanged(err, fmt.Sprintf("reviving %d tasks of job %s", len(dead), job.ID))
+}
+
+// without returns what of all is not among some.
+func without(all, some []int) []int {
+	return slices.DeleteFunc(slices.Clone(all), func(n int) bool { return slices.Contains(some, n) })
 }

@@ -153,37 +153,57 @@ func (j Job) Revived() Job {
 	return j
 }
 
-// Progress is what has become of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. They only grow, so
-// a record of the stream that comes twice, or a day late, changes nothing.
+// Progress is what has become of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. A record of the stream that comes
+// twice, or a day late, changes nothing that counts.
 type Progress struct {
-	JobID                                string
-	Segment                              segment.ID
-	Completed, Dead, Cancelled, Replayed []int
-	Rolled                               Counts // what of it is in the job's totals
+	JobID                      string
+	Segment                    segment.ID
+	Completed, Dead, Cancelled []int
+	// Replayed has the last replayed life of each task that was replayed. What died up to that life counts as dead no more.
+	Replayed []int
+	Rolled   Counts // what of it is in the job's totals
 }
 
 // Life names a life of a task within its segment: a task that was replayed can end again.
 func Life(n, life int) int { return life*segment.Size + n }
 
-// Counts is how many tasks of the segment have reached an end that still holds: who was replayed is dead no more.
+// Counts returns how many tasks of the segment have reached an end that still holds.
 func (p Progress) Counts() Counts {
-	return Counts{len(p.Completed), len(p.Dead) - len(p.Replayed), len(p.Cancelled)}
+	return Counts{len(p.Completed), len(p.StillDead()), len(p.Cancelled)}
 }
 
-// Reviving is what of the rolled sums has to be taken back when so many of the dead come back to life: no more dead may stay in the job's
-// totals than there are then. Who died after the segment was rolled is not in them.
-func (p Progress) Reviving(dead int) Counts {
-	return Counts{Dead: max(0, p.Rolled.Dead-(p.Counts().Dead-dead))}
+// StillDead returns the lives that have died and were not replayed since.
+func (p Progress) StillDead() []int {
+	replayed := make(map[int]int, len(p.Replayed))
+	for _, life := range p.Replayed {
+		replayed[life%segment.Size] = life
+	}
+	var dead []int
+	for _, life := range p.Dead {
+		if last, was := replayed[life%segment.Size]; !was || life > last {
+			dead = append(dead, life)
+		}
+	}
+	return dead
 }
 
-// Revived is the progress after these of the dead have come back to life.
+// Revived returns the progress after these of the dead have come back to life. It forgets earlier lives, so that it stays as small however
+// often tasks are replayed. Of the dead that are in the job's totals no more stay there than are still dead.
 func (p Progress) Revived(lives []int) Progress {
-	p.Rolled = p.Rolled.Minus(p.Reviving(len(lives)))
-	p.Replayed = append(slices.Clip(p.Replayed), lives...)
+	again := Numbers(lives)
+	replayed := slices.Clone(lives)
+	for _, life := range p.Replayed {
+		if !again.Contains(life % segment.Size) {
+			replayed = append(replayed, life)
+		}
+	}
+	p.Replayed = replayed
+	p.Dead = p.StillDead()
+	p.Rolled.Dead = min(p.Rolled.Dead, len(p.Dead))
 	return p
 }
 
-// Numbers is the task numbers behind these lives.
+// Numbers returns the task numbers behind these lives.
 func Numbers(lives []int) segment.Numbers {
 	var s segment.Numbers
 	for _, l := range lives {

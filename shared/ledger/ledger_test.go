@@ -148,3 +148,17 @@ func TestG5WhoWasReplayedIsDeadNoMore(t *testing.T) {
 	p.Completed = append(p.Completed, ledger.Life(2, 1))
 	require.Equal(t, ledger.Counts{Completed: 3, Dead: 1, Cancelled: 1}, p.Counts())
 }
+
+// TestG5ADeathThatIsRecordedLateCountsOnce, whichever of its task's lives have been replayed since.
+func TestG5ADeathThatIsRecordedLateCountsOnce(t *testing.T) {
+	p := ledger.Progress{Dead: []int{2, 3}, Rolled: ledger.Counts{Dead: 2}}
+
+	p = p.Revived([]int{ledger.Life(2, 0)})
+	require.Equal(t, ledger.Progress{Dead: []int{3}, Replayed: []int{2}, Rolled: ledger.Counts{Dead: 1}}, p)
+	p.Dead = append(p.Dead, ledger.Life(2, 0), ledger.Life(2, 1))
+	require.Equal(t, []int{3, ledger.Life(2, 1)}, p.StillDead())
+	p = p.Revived([]int{ledger.Life(2, 1)})
+	require.Equal(t, ledger.Progress{Dead: []int{3}, Replayed: []int{ledger.Life(2, 1)}, Rolled: ledger.Counts{Dead: 1}}, p)
+	p.Dead = append(p.Dead, ledger.Life(2, 0), ledger.Life(2, 1))
+	require.Equal(t, ledger.Counts{Dead: 1}, p.Counts())
+}

@@ -303,7 +303,7 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 
 // dead is the tasks of a segment that are dead, and had been when the replay began.
 func (r *run) dead(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) ([]task.Task, error) {
-	tasks, err := r.Tasks.Range(ctx, p.Segment, ledger.Numbers(minus(p.Dead, p.Replayed)).Intersect(wanted))
+	tasks, err := r.Tasks.Range(ctx, p.Segment, ledger.Numbers(p.StillDead()).Intersect(wanted))
 	return slices.DeleteFunc(tasks, func(t task.Task) bool {
 		return t.Status != task.Dead || t.JobID != job.ID || t.ClosedAt.After(r.began)
 	}), err
@@ -333,16 +333,6 @@ func lives(tasks []task.Task) []int {
 	out := make([]int, len(tasks))
 	for i, t := range tasks {
 		out[i] = ledger.Life(t.ID.N, t.Life)
-	}
-	return out
-}
-
-func minus(a, b []int) []int {
-	var out []int
-	for _, n := range a {
-		if !slices.Contains(b, n) {
-			out = append(out, n)
-		}
 	}
 	return out
 }
