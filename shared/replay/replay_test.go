@@ -541,8 +541,8 @@ func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
 			return nil
 		}
 		message := outage.Command("job", "SubmitJob", job("nightly", "f", 300))
-		failed, _ := s.Services().Scheduler.Handle(ctx, "creating", []scheduler.Message{message})
-		require.NotEmpty(t, failed)
+		_, summary := s.Services().Scheduler.Handle(ctx, "creating", []scheduler.Message{message})
+		require.Equal(t, 1, summary.HandedOn)
 		s.DynamoDB.Before = nil
 		require.Equal(t, 256, end(t, s, "f", func(n int) bool { return n < 3 }))
 		require.Equal(t, ledger.Scheduling, record(t, s, "nightly").State)
