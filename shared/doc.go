@@ -38,6 +38,7 @@
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n   with the version that its claim made, which tells it from any other lease under its key
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet
+//	         labourer, unreadable#time#…    a lease, entry or aside that cannot be decoded, set aside for a person to look at
 //	         labourer, assessment           the last assessment's memory
 //	         #labourers, id                 a labourer as applied
 //	         #job_schemas, name

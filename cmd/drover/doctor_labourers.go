@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,6 +60,15 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 		return unread(name, err, "dynamodb:GetItem and Query", "", "they cannot be read: ")
 	}
 	now := d.now()
+	aside, err := d.control.Unreadable(ctx, l.ID, unreadableShown)
+	if err != nil {
+		return unread(name, err, "dynamodb:Query", "", "what was set aside cannot be read: ")
+	}
+	if s, item := undecoded(b, aside); s != "" {
+		key, _ := json.Marshal(map[string]map[string]string{"labourer": {"S": l.ID}, "item": {"S": item}}) // strings alone
+		return wrong(name, "their tasks are in no lease and no entry, so none of them goes on: mend the attribute, and put the item back under its key in `was`; or delete it. Look at it with: "+
+			d.command("dynamodb", "get-item", "--table-name", d.control.Table, "--key", string(key)), "%s", s)
+	}
 	if s := stuck(l, b.leases, now); s != "" {
 		return wrong(name, "see the executions of the orchestrate machine: the tick should have reaped them", "%s", s)
 	}
@@ -86,10 +96,36 @@ const (
 	recently = 15 * time.Minute
 )
 
+// unreadableShown is how many items that were set aside are read.
+const unreadableShown = 50
+
+// undecoded says which of a labourer's leases and entries cannot be decoded, and which were set aside for that, and returns the key of the
+// first; "" when there are none.
+func undecoded(b beat, aside []queue.Unreadable) (said, item string) {
+	found := slices.Clone(aside)
+	for _, l := range b.leases {
+		if l.Unreadable != nil {
+			found = append(found, *l.Unreadable)
+		}
+	}
+	for _, e := range b.entries {
+		if e.Unreadable != nil {
+			found = append(found, *e.Unreadable)
+		}
+	}
+	if len(found) == 0 {
+		return "", ""
+	}
+	return fmt.Sprintf("%s of the control table cannot be decoded, and %d of these were set aside; the first: %v", many(len(found), "item"), len(aside), found[0]), found[0].Item
+}
+
 // stuck says what of a labourer's leases should have been reaped by now; "" when nothing.
 func stuck(l labourer.Labourer, leases []queue.Lease, now time.Time) string {
 	lost, undispatched := 0, 0
 	for _, lease := range leases {
+		if lease.Unreadable != nil {
+			continue
+		}
 		lost += lease.Lost(queue.Losing{MaxDuration: l.MaxDuration, Cooldown: l.Cooldown, Heartbeat: l.Heartbeat}, now.Add(-overdue)).Len()
 		if lease.DispatchedAt.IsZero() && now.Sub(lease.ClaimedAt) > undispatchedAfter+overdue {
 			undispatched += lease.Held().Len()
@@ -111,7 +147,7 @@ const leasesLooked = 50
 func (d *doctor) unsettled(ctx context.Context, leases []queue.Lease, now time.Time) (int, error) {
 	n := 0
 	for _, l := range leases[:min(len(leases), leasesLooked)] {
-		if now.Sub(l.ClaimedAt) < overdue {
+		if l.Unreadable != nil || now.Sub(l.ClaimedAt) < overdue {
 			continue
 		}
 		tasks, err := d.tasks.Range(ctx, l.Segment, l.Held())

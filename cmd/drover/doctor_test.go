@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -287,6 +288,30 @@ func TestTheDoctorFindsLeasesThatShouldHaveBeenReaped(t *testing.T) {
 	} {
 		require.Equal(t, c.want, stuck(l, []queue.Lease{c.lease}, now), name)
 	}
+}
+
+func TestTheDoctorListsWhatCannotBeDecoded(t *testing.T) {
+	g := healthy(t)
+	require.NoError(t, g.Worker("shop", time.Hour, func(context.Context, worker.Task) (any, error) { return nil, nil }))
+	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
+	g.RunFor(5 * time.Second)
+	text := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
+	for _, item := range []string{"lease#odd", "queue#9999999999999#odd"} {
+		require.NoError(t, g.DynamoDB.Put(memory.ControlTable, memory.Item{"labourer": text("shop"), "item": text(item), "tasks": text("0-2,x")}))
+	}
+
+	require.Contains(t, g.drover("labourer", "shop").ok(), "4 running", "the odd lease counts for what can be read of it")
+	require.Contains(t, g.drover("tasks", "--status", "running").ok(), "j", "the others are listed")
+	said := g.drover("doctor")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.out, `2 items of the control table cannot be decoded, and 0 of these were set aside; the first: lease#odd cannot be read: attribute claim is missing`)
+	require.Contains(t, said.out, `dynamodb get-item --table-name control --key '{"item":{"S":"lease#odd"},"labourer":{"S":"shop"}}'`)
+
+	st, err := g.open(t.Context(), "drover")
+	require.NoError(t, err)
+	require.NoError(t, st.control.SetAside(t.Context(), "shop", "lease#odd", g.World.Now()))
+	require.Contains(t, g.drover("doctor").out, "2 items of the control table cannot be decoded, and 1 of these were set aside; the first: unreadable#")
+	require.Contains(t, g.drover("labourer", "shop").ok(), "1 running")
 }
 
 func TestTheDoctorFindsTasksThatEndedAndWereNotSettled(t *testing.T) {

@@ -103,7 +103,9 @@ func (s *shell) workLeft(ctx context.Context, st *stack, id string) (running, qu
 		return 0, 0, err
 	}
 	for _, e := range entries {
-		queued += e.Tasks.Len()
+		if queued += e.Tasks.Len(); e.Unreadable != nil {
+			queued++ // at least
+		}
 	}
 	if running = queue.Running(leases); running+queued > 0 {
 		return running, queued, nil

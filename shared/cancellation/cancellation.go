@@ -36,6 +36,7 @@ type Control interface {
 	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
 	Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error)
 	Withdrawn(ctx context.Context, labourer string) ([]queue.Aside, error)
+	SetAside(ctx context.Context, labourer, item string, now time.Time) error
 	Forget(ctx context.Context, aside queue.Aside) error
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
@@ -243,22 +244,29 @@ func (s Service) cancelAside(ctx context.Context, a queue.Aside) error {
 const mostAsides = 20
 
 // FinishWithdrawn cancels the tasks of a labourer that were withdrawn before a time: their canceller or sweeper was cut off. It finishes up
-// to [mostAsides] asides and returns how many; the stream tells of the cancelled tasks, so that their jobs end.
+// to [mostAsides] asides and returns how many; the stream tells of the cancelled tasks, so that their jobs end. What goes wrong with one of them
+// stops no other. One that cannot be decoded is told of in the error and set aside: it holds nothing but tasks that are not queued any more.
 func (s Service) FinishWithdrawn(ctx context.Context, labourer string, before time.Time) (finished int, err error) {
 	asides, err := s.Control.Withdrawn(ctx, labourer)
 	if err != nil {
 		return 0, err
 	}
+	var errs []error
 	for _, a := range asides {
+		if a.Unreadable != nil {
+			errs = append(errs, *a.Unreadable, s.Control.SetAside(ctx, labourer, a.Item(), s.Now()))
+			continue
+		}
 		if !a.Since.Before(before) || finished == mostAsides {
 			continue
 		}
 		if err := s.cancelAside(ctx, a); err != nil {
-			return finished, err
+			errs = append(errs, err)
+			continue
 		}
 		finished++
 	}
-	return finished, nil
+	return finished, errors.Join(errs...)
 }
 
 // writers is how many tasks are cancelled at the same time.

@@ -65,6 +65,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"first heartbeats at the same time are all kept":                    on(hearRace),
 		"tasks are withdrawn from an entry so that nobody can claim them":   on(withdraws),
 		"withdrawing from an entry that changed is refused":                 on(withdrawRefused),
+		"a lease that cannot be decoded counts until it is set aside":       on(undecodable),
 		"an entry keeps what its tasks need":                                on(entryAsGiven),
 		"two hundred leases and entries are read":                           on(manyItems),
 		"a lease of a whole segment is released in any order and then gone": on(wholeLease),
@@ -854,4 +855,32 @@ func claimHolds(t *testing.T, c control) {
 	require.ErrorIs(t, c.Approach(t.Context(), c.labourer, hold.Until.Add(-time.Millisecond), other), errQueue)
 	require.NoError(t, c.Depart(t.Context(), c.labourer, hold.By))
 	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, other))
+}
+
+// undecodable claims a lease whose key has one part too many.
+func undecodable(t *testing.T, c control) {
+	e := c.entry(newSegment(), noon, segment.Of(0, 1, 2))
+	c.put(t, e)
+	odd := take(e, segment.Of(0, 1), noon)
+	odd.Lease.Segment += "#odd"
+	require.NoError(t, c.Claim(t.Context(), c.labourer, c.state(t), []queue.Taking{odd}, queue.Hold{}))
+	name := odd.Lease.Item()
+
+	seen := c.leases(t)
+	require.Len(t, seen, 1)
+	require.Equal(t, name, seen[0].Item())
+	require.NotNil(t, seen[0].Unreadable)
+	require.Equal(t, 2, queue.Running(seen))
+	_, found, err := c.Lease(t.Context(), c.labourer, name)
+	require.NoError(t, err)
+	require.False(t, found)
+	require.NoError(t, c.Suspect(t.Context(), c.labourer, name, noon))
+	require.ErrorIs(t, c.Suspect(t.Context(), c.labourer, name, noon.Add(time.Minute)), errQueue, "it was seen before")
+	require.Equal(t, noon, c.leases(t)[0].Unreadable.Since)
+
+	require.NoError(t, c.SetAside(t.Context(), c.labourer, name, noon))
+	require.NoError(t, c.SetAside(t.Context(), c.labourer, name, noon), "it is gone")
+
+	require.Empty(t, c.leases(t))
+	require.Len(t, c.queue(t), 1)
 }

@@ -47,12 +47,11 @@ func (c Control) Withdrawn(ctx context.Context, labourer string) ([]queue.Aside,
 	if err != nil {
 		return nil, fmt.Errorf("reading what is withdrawn from labourer %s, %w", labourer, err)
 	}
-	return readAll(items, readAside)
+	return all(items, asideOf), nil
 }
 
-func readAside(it item) (queue.Aside, error) {
-	e, err := readEntry(it)
-	return queue.Aside{Entry: e, Since: it.time("since")}, err
+func asideOf(it item) queue.Aside {
+	return queue.Aside{Entry: entryOf(it), Since: it.time("since")}
 }
 
 // Forget removes an aside whose tasks are cancelled. Nothing happens when it is gone, or is not as it was read.

@@ -44,7 +44,8 @@ func (c Control) State(ctx context.Context, labourer string) (queue.State, error
 	return readState(out.Item)
 }
 
-// Leases reads all leases of a labourer, strongly consistent.
+// Leases reads all leases of a labourer, strongly consistent. Leases, entries and asides that cannot be decoded are among the others, as
+// [queue.Unreadable], wherever several are read.
 func (c Control) Leases(ctx context.Context, labourer string) ([]queue.Lease, error) {
 	return c.leases(ctx, labourer, leasePrefix)
 }
@@ -64,10 +65,10 @@ func (c Control) leases(ctx context.Context, labourer, prefix string) ([]queue.L
 	if err != nil {
 		return nil, fmt.Errorf("reading the leases of labourer %s, %w", labourer, err)
 	}
-	return readAll(items, readLease)
+	return all(items, leaseOf), nil
 }
 
-// Lease reads one lease by its sort key, strongly consistent; found is false when it is gone.
+// Lease reads one lease by its sort key, strongly consistent; found is false when it is gone, or cannot be decoded, which the reaper tells.
 func (c Control) Lease(ctx context.Context, labourer, name string) (lease queue.Lease, found bool, err error) {
 	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, name), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -76,8 +77,8 @@ func (c Control) Lease(ctx context.Context, labourer, name string) (lease queue.
 	if out.Item == nil {
 		return queue.Lease{}, false, nil
 	}
-	lease, err = readLease(out.Item)
-	return lease, err == nil, err
+	lease = leaseOf(out.Item)
+	return lease, lease.Unreadable == nil, nil
 }
 
 // Due reads the first entries that are due at this time, in the order of handing out, strongly consistent. limit 0: all.
@@ -98,7 +99,7 @@ func (c Control) entries(ctx context.Context, labourer, from, to string, limit i
 	if err != nil {
 		return nil, fmt.Errorf("reading the queue of labourer %s, %w", labourer, err)
 	}
-	return readAll(items, readEntry)
+	return all(items, entryOf), nil
 }
 
 // Look reads all asides and leases, and the first due entries, eventually consistent: enough to tell whether there may be something to do.
@@ -116,9 +117,7 @@ func (c Control) Look(ctx context.Context, labourer string, now time.Time, page 
 			return out, fmt.Errorf("looking at labourer %s, %w", labourer, err)
 		}
 		for _, it := range answer.Items {
-			if err := lookAt(&out, it); err != nil {
-				return out, err
-			}
+			lookAt(&out, it)
 		}
 		if in.ExclusiveStartKey = answer.LastEvaluatedKey; len(in.ExclusiveStartKey) == 0 || len(out.Due) > 0 {
 			return out, nil
@@ -126,24 +125,15 @@ func (c Control) Look(ctx context.Context, labourer string, now time.Time, page 
 	}
 }
 
-func lookAt(out *queue.Look, it item) (err error) {
+func lookAt(out *queue.Look, it item) {
 	switch name := it.str("item"); {
 	case strings.HasPrefix(name, withdrawnPrefix):
-		out.Asides, err = readOnto(out.Asides, it, readAside)
+		out.Asides = append(out.Asides, asideOf(it))
 	case strings.HasPrefix(name, leasePrefix):
-		out.Leases, err = readOnto(out.Leases, it, readLease)
+		out.Leases = append(out.Leases, leaseOf(it))
 	case strings.HasPrefix(name, queuePrefix):
-		out.Due, err = readOnto(out.Due, it, readEntry)
+		out.Due = append(out.Due, entryOf(it))
 	}
-	return err
-}
-
-func readOnto[T any](before []T, it item, read func(item) (T, error)) ([]T, error) {
-	one, err := read(it)
-	if err != nil {
-		return before, err
-	}
-	return append(before, one), nil
 }
 
 func (c Control) between(ctx context.Context, labourer, from, to string, limit int, strong bool) ([]item, error) {
@@ -280,9 +270,9 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 	if err != nil {
 		return fmt.Errorf("releasing tasks %s from %s of labourer %s, %w", numbers, l.Item(), l.Labourer, err)
 	}
-	now, err := readLease(out.Attributes)
-	if err != nil || !now.Held().Empty() {
-		return err
+	now := leaseOf(out.Attributes)
+	if now.Unreadable != nil || !now.Held().Empty() {
+		return nil
 	}
 	if err := c.deleteLease(ctx, now); err != nil && !errors.Is(err, queue.ErrChanged) {
 		return err
@@ -395,8 +385,8 @@ func changed(err error, doing string) error {
 func readState(it item) (queue.State, error) {
 	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), Hold: queue.Hold{By: it.str("claiming_by"), Until: it.time("claiming_until")}}
 	if text := it.str("trouble"); text != "" {
-		if err := exact.Decode([]byte(text), &s.Trouble); err != nil {
-			return s, fmt.Errorf("reading the state of labourer %s, attribute trouble, %w", it.str("labourer"), err)
+		if err := exact.Decode([]byte(text), &s.Trouble); err != nil { // it is only a note, and must not stop the labourer
+			s.Trouble = &queue.Trouble{Error: fmt.Sprintf("what is stored of the trouble cannot be read: %v", err)}
 		}
 	}
 	return s, nil
@@ -424,15 +414,21 @@ func putTries(it item, tried bool, misfires int) {
 func readEntry(it item) (queue.Entry, error) {
 	e := queue.Entry{Labourer: it.str("labourer"), Attempt: int(it.num("attempt")), MaxDuration: it.duration("max_duration"),
 		Tried: it.bool("tried"), Misfires: int(it.num("misfires"))}
-	parts := strings.Split(it.str("item"), "#")
+	if err := it.ofKinds(entryKinds); err != nil {
+		return e, err
+	}
 	tasks, err := it.ranges("tasks")
-	if len(parts) != 4 || err != nil {
-		return e, fmt.Errorf("queue entry %q of labourer %s can not be read: %v", it.str("item"), e.Labourer, err)
+	if err != nil {
+		return e, wrapAttribute("tasks", err)
+	}
+	parts := strings.Split(it.str("item"), "#")
+	if len(parts) != 4 {
+		return e, fmt.Errorf("its key has %d parts; 4 would be right", len(parts))
 	}
 	due, err1 := strconv.ParseInt(parts[1], 10, 64)
 	first, err2 := strconv.Atoi(parts[3])
-	if err1 != nil || err2 != nil {
-		return e, fmt.Errorf("queue entry %q of labourer %s has a key that can not be read", it.str("item"), e.Labourer)
+	if err := errors.Join(err1, err2); err != nil {
+		return e, fmt.Errorf("its key, %w", err)
 	}
 	e.Due, e.Segment, e.First, e.Tasks = time.UnixMilli(due).UTC(), segment.ID(parts[2]), first, tasks
 	return e, nil
@@ -469,39 +465,41 @@ func readLease(it item) (queue.Lease, error) {
 	l := queue.Lease{Labourer: it.str("labourer"), Claim: int(it.num("claim")), Released: it.numberSet("released"), Due: it.time("due"), ClaimedAt: it.time("claimed_at"),
 		DispatchedAt: it.time("dispatched_at"), ExpiresAt: it.time("ends_at"), MaxDuration: it.duration("max_duration"), WaitedAt: it.time("waited_at"),
 		Tried: it.bool("tried"), Misfires: int(it.num("misfires"))}
-	parts := strings.Split(it.str("item"), "#")
+	if err := it.ofKinds(leaseKinds); err != nil {
+		return l, err
+	}
 	tasks, err := it.ranges("tasks")
-	if len(parts) != 4 || err != nil {
-		return l, fmt.Errorf("lease %q of labourer %s can not be read: %v", it.str("item"), l.Labourer, err)
+	if err != nil {
+		return l, wrapAttribute("tasks", err)
+	}
+	parts := strings.Split(it.str("item"), "#")
+	if len(parts) != 4 {
+		return l, fmt.Errorf("its key has %d parts; 4 would be right", len(parts))
 	}
 	attempt, err1 := strconv.Atoi(parts[2])
 	first, err2 := strconv.Atoi(parts[3])
-	if err1 != nil || err2 != nil {
-		return l, fmt.Errorf("lease %q of labourer %s has a key that can not be read", it.str("item"), l.Labourer)
+	if err := errors.Join(err1, err2); err != nil {
+		return l, fmt.Errorf("its key, %w", err)
 	}
 	l.Segment, l.Attempt, l.First, l.Tasks = segment.ID(parts[1]), attempt, first, tasks
 	if l.Waiting, err = it.ranges("waiting"); err != nil {
-		return l, fmt.Errorf("lease %q of labourer %s can not be read: %w", it.str("item"), l.Labourer, err)
+		return l, wrapAttribute("waiting", err)
 	}
-	if heard, ok := it["heard"].(*types.AttributeValueMemberM); ok {
-		l.Heard = map[int]time.Time{}
-		for name := range heard.Value {
-			if n, err := strconv.Atoi(name); err == nil {
-				l.Heard[n] = item(heard.Value).time(name)
-			}
-		}
-	}
+	l.Heard = it.heard()
 	return l, nil
 }
 
-func readAll[T any](items []item, read func(item) (T, error)) ([]T, error) {
-	out := make([]T, 0, len(items))
-	for _, it := range items {
-		one, err := read(it)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, one)
+// heard returns the last heartbeats by the numbers of tasks.
+func (it item) heard() map[int]time.Time {
+	heard, ok := it["heard"].(*types.AttributeValueMemberM)
+	if !ok {
+		return nil
 	}
-	return out, nil
+	out := map[int]time.Time{}
+	for name := range heard.Value {
+		if n, err := strconv.Atoi(name); err == nil {
+			out[n] = item(heard.Value).time(name)
+		}
+	}
+	return out
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
@@ -274,17 +275,22 @@ func TestG8AnExecutionMayBeStartedWithAnything(t *testing.T) {
 	}
 }
 
-// TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem: one whose queue is damaged, and one whose configuration is.
+// TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem: one whose items cannot be read, and one whose configuration is damaged.
 func TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem(t *testing.T) {
 	s := stage(t, 3, 5)
 	s.Schedule(t, job("other", "g", 1))
 	text := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
-	require.NoError(t, s.DynamoDB.Put(memory.ControlTable, memory.Item{"labourer": text("f"), "item": text("queue#0000000000001#nonsense"), "tasks": text("1-x")}))
 	require.NoError(t, s.DynamoDB.Put(memory.ControlTable, memory.Item{"labourer": text("#labourers"), "item": text("h"), "config": text("{nonsense")}))
+	s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+		if in, is := r.Input.(*dynamodb.QueryInput); is && fmt.Sprint(in.ExpressionAttributeValues[":labourer"]) == fmt.Sprint(text("f")) {
+			return errors.New("as the test wants it")
+		}
+		return nil
+	}
 
 	err := execute(s, "tick")
 
-	require.ErrorContains(t, err, "queue#0000000000001#nonsense", "the branch of the labourer shows it")
+	require.ErrorContains(t, err, "as the test wants it", "the branch of the labourer shows it")
 	require.Len(t, s.Handed(t, "g"), 1)
 }
 

@@ -53,6 +53,9 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
 	Waited(ctx context.Context, l queue.Lease, waiting segment.Numbers, at time.Time) error
 	SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error
+
+	Suspect(ctx context.Context, labourer, item string, now time.Time) error
+	SetAside(ctx context.Context, labourer, item string, now time.Time) error
 }
 
 // Tasks is the tasks that are handed out.
@@ -300,7 +303,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 	}
 	t := Turn{Labourer: l.ID}
 	for _, a := range look.Asides {
-		t.Reap = t.Reap || a.Since.Before(now.Add(-asideTerm))
+		t.Reap = t.Reap || a.Unreadable != nil || a.Since.Before(now.Add(-asideTerm))
 	}
 	for _, lease := range look.Leases {
 		t.Reap = t.Reap || overdue(lease, losing(l), now)
@@ -319,9 +322,9 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 	return nil, nil
 }
 
-// overdue tells whether a lease needs a reaper: tasks of it are lost, nothing of it is held, or nobody finished its dispatch.
+// overdue tells whether a lease needs a reaper: it cannot be read, tasks of it are lost, nothing of it is held, or nobody finished its dispatch.
 func overdue(l queue.Lease, by queue.Losing, now time.Time) bool {
-	return l.Held().Empty() || !l.Lost(by, now).Empty() || undispatched(l, now)
+	return l.Unreadable != nil || l.Held().Empty() || !l.Lost(by, now).Empty() || undispatched(l, now)
 }
 
 func undispatched(l queue.Lease, now time.Time) bool {
@@ -339,6 +342,7 @@ type Reaped struct {
 	Settled           int      `json:"settled"`    // failed tasks that nobody had settled
 	Withdrawn         int      `json:"withdrawn"`  // asides whose canceller had died
 	Unreadable        int      `json:"unreadable"` // lost tasks whose items cannot be decoded: failed for good
+	SetAside          int      `json:"set_aside"`  // leases that cannot be decoded and would have ended by now
 	Heard             int      `json:"heard"`      // executions that had ended, of which no news had come
 	Waiting           int      `json:"waiting"`    // tasks that were given their time anew, as their messages are in the target's queue
 	Undispatched      []string `json:"undispatched"`
@@ -375,6 +379,10 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 		if !overdue(lease, losing(l), now) {
 			continue
 		}
+		if lease.Unreadable != nil {
+			s.reapUnreadable(ctx, l, lease, now, &out)
+			continue
+		}
 		if lost := lease.Lost(losing(l), now); !lost.Empty() || lease.Held().Empty() {
 			if err := s.reap(ctx, asking, lease, lost, &out); err != nil {
 				out.fail(fmt.Errorf("reaping %s, %w", lease.Item(), err))
@@ -393,6 +401,24 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 	}
 	out.UndispatchedCount = len(out.Undispatched)
 	return out, nil
+}
+
+// reapUnreadable tells of a lease that cannot be decoded, and sets it aside when it would have ended: until then its tasks may run.
+func (s *Service) reapUnreadable(ctx context.Context, l labourer.Labourer, lease queue.Lease, now time.Time, out *Reaped) {
+	out.fail(*lease.Unreadable)
+	longest := 2*dispatchTerm + max(l.Lease(), lease.MaxDuration+l.Cooldown)
+	var err error
+	switch from := lease.SetAsideFrom(longest); {
+	case from.IsZero():
+		err = s.Control.Suspect(ctx, l.ID, lease.Item(), now)
+	case now.After(from):
+		if err = s.Control.SetAside(ctx, l.ID, lease.Item(), now); err == nil {
+			out.SetAside++
+		}
+	}
+	if err != nil && !errors.Is(err, queue.ErrChanged) {
+		out.fail(err)
+	}
 }
 
 // reap ends the lost tasks of a lease. What it closes as expired, the scavenger settles; what was closed before and is still held was
@@ -497,7 +523,8 @@ type Assessed struct {
 	Due      int    `json:"due"`      // of those looked at
 	DueMore  bool   `json:"due_more"` // more are due than were looked at
 	ecology.Assessment
-	Trouble *queue.Trouble `json:"trouble,omitempty"`
+	Trouble    *queue.Trouble `json:"trouble,omitempty"`
+	Unreadable []string       `json:"unreadable,omitempty"` // the first leases and due entries that cannot be decoded
 }
 
 // Assess tells whether tasks of a labourer may start now. In the first round it writes only what it has to remember of the labourer's
@@ -517,7 +544,8 @@ func (s *Service) Assess(ctx context.Context, execution, id string, round int) (
 			return Assessed{}, err
 		}
 	}
-	out := Assessed{Labourer: id, Round: round + 1, Assessment: look.assessment, Paused: look.state.Paused, Due: look.due, DueMore: look.more, Trouble: look.state.Trouble}
+	out := Assessed{Labourer: id, Round: round + 1, Assessment: look.assessment, Paused: look.state.Paused, Due: look.due, DueMore: look.more, Trouble: look.state.Trouble,
+		Unreadable: look.unreadable}
 	out.Start, out.Reason = look.decide(s.Now())
 	return out, nil
 }
@@ -531,7 +559,14 @@ type look struct {
 	entries    []queue.Entry
 	due        int
 	more       bool
+	unreadable []string
 	assessment ecology.Assessment
+}
+
+func (k *look) tell(err error) {
+	if len(k.unreadable) < errorsShown {
+		k.unreadable = append(k.unreadable, err.Error())
+	}
 }
 
 func (s *Service) look(ctx context.Context, execution string, l labourer.Labourer) (look, error) {
@@ -543,7 +578,12 @@ func (s *Service) look(ctx context.Context, execution string, l labourer.Laboure
 	if out.leases, err = s.Control.Leases(ctx, l.ID); err != nil {
 		return out, err
 	}
-	if out.entries, err = s.Control.Due(ctx, l.ID, s.Now(), dueLimit); err != nil {
+	for _, lease := range out.leases {
+		if lease.Unreadable != nil {
+			out.tell(*lease.Unreadable)
+		}
+	}
+	if err = s.lookAtDue(ctx, &out); err != nil {
 		return out, err
 	}
 	out.more = len(out.entries) == dueLimit
@@ -552,6 +592,31 @@ func (s *Service) look(ctx context.Context, execution string, l labourer.Laboure
 	}
 	out.assessment, err = s.assess(ctx, l, queue.Running(out.leases))
 	return out, err
+}
+
+// lookAtDue reads the first due entries. Those that cannot be decoded are set aside at once, as they hold no slot: they keep no other from being
+// among the first.
+func (s *Service) lookAtDue(ctx context.Context, k *look) (err error) {
+	for range looks {
+		if k.entries, err = s.Control.Due(ctx, k.labourer.ID, s.Now(), dueLimit); err != nil {
+			return err
+		}
+		readable := true
+		for _, e := range k.entries {
+			if e.Unreadable == nil {
+				continue
+			}
+			readable = false
+			k.tell(*e.Unreadable)
+			if err := s.Control.SetAside(ctx, k.labourer.ID, e.Item(), s.Now()); err != nil && !errors.Is(err, queue.ErrChanged) {
+				k.tell(err)
+			}
+		}
+		if readable {
+			break
+		}
+	}
+	return nil
 }
 
 // lookAgain lets others come and looks once more at everything, the labourer included: whatever has changed while they gave way, who was woken

@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/assistant"
 	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/scheduler"
 	"github.com/drover-run/drover/shared/segment"
 )
 
@@ -128,6 +132,32 @@ func messages(bodies ...string) []assistant.Message {
 		out[i] = assistant.Message{ID: fmt.Sprintf("message-%d", i), Body: body}
 	}
 	return out
+}
+
+func planInput(woken ...string) orchestrator.PlanInput {
+	return orchestrator.PlanInput{Labourers: woken}
+}
+
+func commands(all ...scheduler.Message) []scheduler.Message { return all }
+
+// copied returns an item of the same segment under another key.
+func copied(it memory.Item, end string) memory.Item {
+	out := maps.Clone(it)
+	parts := strings.Split(it["item"].(*types.AttributeValueMemberS).Value, "#")
+	out["item"] = text(parts[0] + "#" + parts[1] + end)
+	return out
+}
+
+// beforeTransaction is a hook that does something before the next transaction.
+func beforeTransaction(do func()) func(context.Context, memory.Request) error {
+	done := false
+	return func(_ context.Context, r memory.Request) error {
+		if r.Operation == "TransactWriteItems" && !done {
+			done = true
+			do()
+		}
+		return nil
+	}
 }
 
 // unreleased is a control table that an assistant dies at when it would release.

@@ -34,6 +34,7 @@ type Entry struct {
 	Tried       bool          // this attempt was handed to the target before and came back: a worker may have it all the same
 	Misfires    int           // how often the task alone could not be started while others of its labourer could
 	MaxDuration time.Duration // the job's own; 0: the labourer's
+	Unreadable  *Unreadable   // not nil: it cannot be decoded, and has no tasks
 }
 
 // Aside is tasks that were withdrawn from an entry because their job is being cancelled. It is kept until they are cancelled.
@@ -44,6 +45,9 @@ type Aside struct {
 
 // Item is the entry's sort key: by due time, then by segment and number, which is the order of handing out (G6).
 func (e Entry) Item() string {
+	if e.Unreadable != nil {
+		return e.Unreadable.Item
+	}
 	return fmt.Sprintf("queue#%013d#%s#%03d", e.Due.UnixMilli(), e.Segment, e.First)
 }
 
@@ -69,11 +73,35 @@ type Lease struct {
 	Tried        bool              // as in Entry
 	Misfires     int               // as in Entry
 	Heard        map[int]time.Time // the last heartbeat of a task, where one came
+
+	// Unreadable is not nil for a lease that cannot be decoded. Such a lease has no segment and no attempt, so that it is no task's. Its tasks
+	// are the slots that it counts for: as many as can be read, and one where no number can.
+	Unreadable *Unreadable
 }
 
 // Item is the lease's sort key.
 func (l Lease) Item() string {
+	if l.Unreadable != nil {
+		return l.Unreadable.Item
+	}
 	return LeasePrefix(l.Segment) + fmt.Sprintf("%d#%03d", l.Attempt, l.First)
+}
+
+// SetAsideFrom returns the time from which on a lease that cannot be read holds no slots any more: it is set aside then. It is the lease's end
+// where that can be read, else the longest a lease lasts after it was first seen; zero where neither is known. A heartbeat gives it its time
+// anew, as it does to any lease. longest is how long a lease of its labourer lasts.
+func (l Lease) SetAsideFrom(longest time.Duration) time.Time {
+	end := l.ExpiresAt
+	if end.IsZero() && !l.Unreadable.Since.IsZero() {
+		end = l.Unreadable.Since.Add(longest)
+	}
+	if end.IsZero() {
+		return end
+	}
+	for _, at := range l.Heard {
+		end = later(end, at.Add(longest))
+	}
+	return end
 }
 
 // LeasedSegment returns the segment of the lease with this sort key; ok is false when it is no key of a lease.

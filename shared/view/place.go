@@ -37,9 +37,15 @@ type Places struct {
 func PlacesOf(leases []queue.Lease, entries []queue.Entry) Places {
 	p := Places{map[segment.ID][]queue.Lease{}, map[segment.ID][]queue.Entry{}}
 	for _, l := range leases {
+		if l.Unreadable != nil {
+			continue // it is not known whose it is
+		}
 		p.leases[l.Segment] = append(p.leases[l.Segment], l)
 	}
 	for _, e := range entries {
+		if e.Unreadable != nil {
+			continue
+		}
 		p.entries[e.Segment] = append(p.entries[e.Segment], e)
 	}
 	return p
