@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/drover-run/drover/shared/ecology"
-	"github.com/drover-run/drover/shared/job/spelling"
 	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/spelling"
 	"github.com/drover-run/drover/shared/view"
 )
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 )
 
@@ -64,12 +65,12 @@ func difference(given labourer.Configuration, applied dynamo.Applied) changeSet 
 	for _, name := range slices.Sorted(maps.Keys(given.JobSchemas)) {
 		is, was := given.JobSchemas[name], applied.Schemas[name]
 		if text := string(is.Stored()); text != was.Text {
-			before := labourer.Configuration{JobSchemas: map[string]labourer.Schema{}}
+			before := labourer.Configuration{JobSchemas: map[string]job.Schema{}}
 			if old, err := labourer.DecodeSchema(name, []byte(was.Text)); err == nil && was.Revision > 0 {
 				before.JobSchemas[name] = old
 			}
 			c.changes = append(c.changes, change{name, true, text, was.Revision,
-				labourer.Diff(before, labourer.Configuration{JobSchemas: map[string]labourer.Schema{name: is}})})
+				labourer.Diff(before, labourer.Configuration{JobSchemas: map[string]job.Schema{name: is}})})
 		} else {
 			c.unchanged = append(c.unchanged, schemaID(name))
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"time"
 
@@ -28,9 +27,6 @@ type functions interface {
 	GetAccountSettings(context.Context, *awslambda.GetAccountSettingsInput, ...func(*awslambda.Options)) (*awslambda.GetAccountSettingsOutput, error)
 }
 
-// functionTarget takes a target apart: a function's name or ARN, and the alias or version behind it.
-var functionTarget = regexp.MustCompile(`^((?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d+:function:|(?:\d+:)?(?:function:)?)[A-Za-z0-9_-]{1,140})(?::(\$LATEST|[A-Za-z0-9_-]{1,128}))?$`)
-
 // function is a worker that is a Lambda function.
 type function struct {
 	name      string  // or ARN
@@ -38,13 +34,10 @@ type function struct {
 }
 
 func functionOf(target string) function {
-	parts := functionTarget.FindStringSubmatch(target)
-	if parts == nil {
-		return function{name: target}
-	}
-	f := function{name: parts[1]}
-	if parts[2] != "" {
-		f.qualifier = &parts[2]
+	name, qualifier := labourer.Target{Lambda: target}.Function()
+	f := function{name: name}
+	if qualifier != "" {
+		f.qualifier = &qualifier
 	}
 	return f
 }

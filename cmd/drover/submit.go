@@ -77,7 +77,7 @@ func (s *shell) acceptable(ctx context.Context, st *stack, asked job.Job) error 
 	if err != nil {
 		return err
 	}
-	known := labourer.Configuration{Labourers: map[string]labourer.Labourer{}, JobSchemas: map[string]labourer.Schema{}}
+	known := labourer.Configuration{Labourers: map[string]labourer.Labourer{}, JobSchemas: map[string]job.Schema{}}
 	for id := range applied.Labourers {
 		known.Labourers[id] = labourer.New(id)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -21,7 +20,7 @@ const workerTag, workerTagValue = "drover:worker", "true"
 func (s *stack) tagged(ctx context.Context, kind, arn, url string) (bool, error) {
 	switch kind {
 	case "lambda":
-		out, err := s.functions.ListTags(ctx, &awslambda.ListTagsInput{Resource: aws.String(unqualified(arn))})
+		out, err := s.functions.ListTags(ctx, &awslambda.ListTagsInput{Resource: aws.String(labourer.Unqualified(arn))})
 		if err != nil {
 			return false, err
 		}
@@ -35,7 +34,7 @@ func (s *stack) tagged(ctx context.Context, kind, arn, url string) (bool, error)
 		_, has := out.Tags[workerTag]
 		return has, nil
 	}
-	out, err := s.machines.ListTagsForResource(ctx, &sfn.ListTagsForResourceInput{ResourceArn: aws.String(unqualified(arn))})
+	out, err := s.machines.ListTagsForResource(ctx, &sfn.ListTagsForResourceInput{ResourceArn: aws.String(labourer.Unqualified(arn))})
 	if err != nil {
 		return false, err
 	}
@@ -52,25 +51,17 @@ func (s *stack) setTag(ctx context.Context, kind, arn, url string) error {
 	var err error
 	switch kind {
 	case "lambda":
-		_, err = s.functions.TagResource(ctx, &awslambda.TagResourceInput{Resource: aws.String(unqualified(arn)), Tags: map[string]string{workerTag: workerTagValue}})
+		_, err = s.functions.TagResource(ctx, &awslambda.TagResourceInput{Resource: aws.String(labourer.Unqualified(arn)), Tags: map[string]string{workerTag: workerTagValue}})
 	case "sqs":
 		_, err = s.queues.TagQueue(ctx, &awssqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{workerTag: workerTagValue}})
 	default:
-		_, err = s.machines.TagResource(ctx, &sfn.TagResourceInput{ResourceArn: aws.String(unqualified(arn)),
+		_, err = s.machines.TagResource(ctx, &sfn.TagResourceInput{ResourceArn: aws.String(labourer.Unqualified(arn)),
 			Tags: []sfntypes.Tag{{Key: aws.String(workerTag), Value: aws.String(workerTagValue)}}})
 	}
 	if err != nil {
 		return fmt.Errorf("tagging %s, %w", arn, err)
 	}
 	return nil
-}
-
-// unqualified returns the ARN of a function or state machine without alias and version: tags belong to the whole.
-func unqualified(arn string) string {
-	if parts := strings.SplitN(arn, ":", 8); len(parts) == 8 {
-		return strings.Join(parts[:7], ":")
-	}
-	return arn
 }
 
 // tag looks whether a target has the tag by which the stack goes, and returns what is wrong.

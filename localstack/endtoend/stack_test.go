@@ -36,6 +36,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 	"github.com/drover-run/drover/shared/archive"
 	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
@@ -177,7 +178,7 @@ func (s *stack) apply(t *testing.T, definition object) {
 
 // schema applies a job schema that tests share.
 func (s *stack) schema(ctx context.Context, name string, attributes ...string) error {
-	return s.registry.ApplySchema(ctx, name, string(labourer.Schema{ChunkableAttrs: attributes}.Stored()), 0)
+	return s.registry.ApplySchema(ctx, name, string(job.Schema{ChunkableAttrs: attributes}.Stored()), 0)
 }
 
 // configure applies what a file of labourers and job schemas says.

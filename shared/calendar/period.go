@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/drover-run/drover/shared/job/spelling"
+	"github.com/drover-run/drover/shared/spelling"
 )
 
 // Period is a stretch of time as a job names it. It becomes dates or hours when it is resolved against the time of submission.

@@ -6,7 +6,7 @@ import (
 	"time"
 	_ "time/tzdata" // the Lambda runtime of Go programs brings no zone files of its own
 
-	"github.com/drover-run/drover/shared/job/spelling"
+	"github.com/drover-run/drover/shared/spelling"
 )
 
 // zoneNames are the IANA database's names of places, and UTC, a line each: they are proposed for one that is misspelt. Other names of the

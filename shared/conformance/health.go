@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/ecology"
-	"github.com/drover-run/drover/shared/orchestrator"
 )
 
 // RunHealth tests the store of metrics and of what was made of them.
@@ -103,7 +102,7 @@ func askAfterAnswer(t *testing.T, s Stores) {
 	require.Equal(t, map[string]ecology.Reading{key: reading(1)}, got, "asking leaves the last answer")
 }
 
-func recall(t *testing.T, s Stores, labourer string) orchestrator.Remembered {
+func recall(t *testing.T, s Stores, labourer string) ecology.Remembered {
 	t.Helper()
 	r, err := s.Health.Recall(t.Context(), labourer)
 	require.NoError(t, err)
@@ -112,11 +111,11 @@ func recall(t *testing.T, s Stores, labourer string) orchestrator.Remembered {
 
 func remembers(t *testing.T, s Stores) {
 	labourer := unique("labourer")
-	require.Equal(t, orchestrator.Remembered{}, recall(t, s, labourer))
-	first := orchestrator.Remembered{Status: ecology.High, Known: true, At: noon}
-	require.NoError(t, s.Health.Remember(t.Context(), labourer, orchestrator.Remembered{}, first))
+	require.Equal(t, ecology.Remembered{}, recall(t, s, labourer))
+	first := ecology.Remembered{Status: ecology.High, Known: true, At: noon}
+	require.NoError(t, s.Health.Remember(t.Context(), labourer, ecology.Remembered{}, first))
 	require.Equal(t, first, recall(t, s, labourer))
-	second := orchestrator.Remembered{Status: ecology.Bad, Known: true, At: noon.Add(time.Minute)}
+	second := ecology.Remembered{Status: ecology.Bad, Known: true, At: noon.Add(time.Minute)}
 
 	require.NoError(t, s.Health.Remember(t.Context(), labourer, recall(t, s, labourer), second))
 
@@ -128,11 +127,11 @@ func remembers(t *testing.T, s Stores) {
 
 func rememberRace(t *testing.T, s Stores) {
 	labourer := unique("labourer")
-	var before orchestrator.Remembered
+	var before ecology.Remembered
 	for range 2 {
 		var racers []func() error
 		for i := range 6 {
-			after := orchestrator.Remembered{Status: ecology.Good, Known: true, At: noon.Add(time.Duration(i+1) * time.Second)}
+			after := ecology.Remembered{Status: ecology.Good, Known: true, At: noon.Add(time.Duration(i+1) * time.Second)}
 			if before.Known {
 				after.At = after.At.Add(time.Hour)
 			}
@@ -145,26 +144,26 @@ func rememberRace(t *testing.T, s Stores) {
 
 func rememberStale(t *testing.T, s Stores) {
 	labourer := unique("labourer")
-	first := orchestrator.Remembered{Status: ecology.High, Known: true, At: noon}
-	second := orchestrator.Remembered{Status: ecology.Bad, Known: true, At: noon.Add(time.Minute)}
+	first := ecology.Remembered{Status: ecology.High, Known: true, At: noon}
+	second := ecology.Remembered{Status: ecology.Bad, Known: true, At: noon.Add(time.Minute)}
 	require.ErrorIs(t, s.Health.Remember(t.Context(), labourer, first, second), errQueue, "nothing was known of it")
-	require.NoError(t, s.Health.Remember(t.Context(), labourer, orchestrator.Remembered{}, first))
+	require.NoError(t, s.Health.Remember(t.Context(), labourer, ecology.Remembered{}, first))
 	require.NoError(t, s.Health.Remember(t.Context(), labourer, first, second))
 
 	require.ErrorIs(t, s.Health.Remember(t.Context(), labourer, first, first), errQueue)
-	require.ErrorIs(t, s.Health.Remember(t.Context(), labourer, orchestrator.Remembered{}, first), errQueue)
+	require.ErrorIs(t, s.Health.Remember(t.Context(), labourer, ecology.Remembered{}, first), errQueue)
 
 	require.Equal(t, second, recall(t, s, labourer))
 }
 
 func rememberHistory(t *testing.T, s Stores) {
 	labourer := unique("labourer")
-	first := orchestrator.Remembered{Status: ecology.Moderate, Known: true, At: noon, History: ecology.History{
+	first := ecology.Remembered{Status: ecology.Moderate, Known: true, At: noon, History: ecology.History{
 		"cpu":    {Status: ecology.Moderate, Since: map[ecology.Status]time.Time{ecology.Good: noon.Add(time.Nanosecond), ecology.High: noon}},
 		"memory": {Status: ecology.High}}}
-	require.NoError(t, s.Health.Remember(t.Context(), labourer, orchestrator.Remembered{}, first))
+	require.NoError(t, s.Health.Remember(t.Context(), labourer, ecology.Remembered{}, first))
 	read := recall(t, s, labourer)
 	require.Equal(t, first, read)
 
-	require.NoError(t, s.Health.Remember(t.Context(), labourer, read, orchestrator.Remembered{Known: true}), "what was read is what is stored")
+	require.NoError(t, s.Health.Remember(t.Context(), labourer, read, ecology.Remembered{Known: true}), "what was read is what is stored")
 }

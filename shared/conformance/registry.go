@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 )
 
@@ -129,7 +130,7 @@ func unreadable(t *testing.T, s Stores) {
 
 func schemas(t *testing.T, s Stores) {
 	name := unique("schema")
-	schema := labourer.Schema{ChunkableAttrs: []string{"section", "store"}}
+	schema := job.Schema{ChunkableAttrs: []string{"section", "store"}}
 	require.NoError(t, s.Registry.ApplySchema(t.Context(), name, string(schema.Stored()), 0))
 	require.NoError(t, s.Registry.ApplySchema(t.Context(), name, string(schema.Stored()), 0), "nobody else's")
 	require.ErrorIs(t, s.Registry.ApplySchema(t.Context(), name, "{}", 0), errQueue)
@@ -139,7 +140,7 @@ func schemas(t *testing.T, s Stores) {
 	require.True(t, found)
 	require.Equal(t, schema.ChunkableAttrs, read.ChunkableAttrs)
 
-	byDefault := labourer.Schema{ChunkableAttrs: []string{"product"}}
+	byDefault := job.Schema{ChunkableAttrs: []string{"product"}}
 	// Another test, or another run, may have applied it: it always reads the same.
 	if err := s.Registry.ApplySchema(t.Context(), "default", string(byDefault.Stored()), 0); err != nil {
 		require.ErrorIs(t, err, errQueue)
@@ -153,7 +154,7 @@ func schemas(t *testing.T, s Stores) {
 func listed(t *testing.T, s Stores) {
 	l, schema := newLabourer(), unique("schema")
 	apply(t, s.Registry, l, 0)
-	require.NoError(t, s.Registry.ApplySchema(t.Context(), schema, string(labourer.Schema{}.Stored()), 0))
+	require.NoError(t, s.Registry.ApplySchema(t.Context(), schema, string(job.Schema{}.Stored()), 0))
 
 	all, err := s.Registry.All(t.Context(), true)
 	require.NoError(t, err)

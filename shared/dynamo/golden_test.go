@@ -18,10 +18,10 @@ import (
 
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/ecology"
+	jobs "github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
@@ -361,7 +361,7 @@ func TestGoldenConfiguration(t *testing.T) {
 	l.Target.Lambda, l.MaxSimultaneousInvocations = "arn:aws:lambda:us-west-2:000000000000:function:some_function", 10
 	l.HealthMetrics = map[string]ecology.Metric{"SomeDBCPU": {Query: ecology.Query{MetricName: "CPUUtilization", Namespace: "AWS/RDS", Statistic: "Average", Period: time.Minute,
 		Dimensions: []ecology.Dimension{{Name: "DBInstanceIdentifier", Value: "YOUR-DB"}}}, Feelings: ecology.Feelings{3: 50, 4: 25}, Operator: "<="}}
-	schema := labourer.Schema{ChunkableAttrs: []string{"section", "store", "product"}}
+	schema := jobs.Schema{ChunkableAttrs: []string{"section", "store", "product"}}
 	require.NoError(t, s.registry.ApplyLabourer(t.Context(), l.ID, string(l.Stored()), 0))
 	require.NoError(t, s.registry.ApplyLabourer(t.Context(), l.ID, string(l.Stored()), 1))
 	require.NoError(t, s.registry.ApplySchema(t.Context(), "default", string(schema.Stored()), 0))
@@ -382,12 +382,12 @@ func TestGoldenHealth(t *testing.T) {
 	s := inMemory()
 	value := 42.5
 	readings := map[string]ecology.Reading{"0123456789abcdef0123456789abcdef": {Value: &value, At: noon}, "fedcba9876543210fedcba9876543210": {At: noon, Error: "CloudWatch refuses the query"}}
-	known := orchestrator.Remembered{Status: ecology.Moderate, Known: true, At: noon, History: ecology.History{"SomeDBCPU": {Status: ecology.Moderate, Since: map[ecology.Status]time.Time{ecology.Good: noon}}}}
+	known := ecology.Remembered{Status: ecology.Moderate, Known: true, At: noon, History: ecology.History{"SomeDBCPU": {Status: ecology.Moderate, Since: map[ecology.Status]time.Time{ecology.Good: noon}}}}
 	for _, key := range slices.Sorted(maps.Keys(readings)) {
 		require.NoError(t, s.health.Ask(t.Context(), key, noon, noon))
 	}
 	require.NoError(t, s.health.Keep(t.Context(), readings))
-	require.NoError(t, s.health.Remember(t.Context(), "some_function", orchestrator.Remembered{}, known))
+	require.NoError(t, s.health.Remember(t.Context(), "some_function", ecology.Remembered{}, known))
 
 	again := golden(t, "health", s)
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/drover-run/drover/shared/ecology"
 	"github.com/drover-run/drover/shared/exact"
-	"github.com/drover-run/drover/shared/orchestrator"
 	"github.com/drover-run/drover/shared/queue"
 )
 
@@ -93,8 +92,8 @@ func (h Health) Keep(ctx context.Context, readings map[string]ecology.Reading) e
 }
 
 // Recall reads what the last assessment of a labourer left; the zero value when there was none.
-func (h Health) Recall(ctx context.Context, labourer string) (orchestrator.Remembered, error) {
-	var r orchestrator.Remembered
+func (h Health) Recall(ctx context.Context, labourer string) (ecology.Remembered, error) {
+	var r ecology.Remembered
 	out, err := h.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &h.Table, Key: controlKey(labourer, healthItem), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return r, fmt.Errorf("reading the health of labourer %s, %w", labourer, err)
@@ -109,7 +108,7 @@ func (h Health) Recall(ctx context.Context, labourer string) (orchestrator.Remem
 }
 
 // Remember stores what an assessment leaves, over what it was based on. queue.ErrChanged: another assessment was faster.
-func (h Health) Remember(ctx context.Context, labourer string, before, after orchestrator.Remembered) error {
+func (h Health) Remember(ctx context.Context, labourer string, before, after ecology.Remembered) error {
 	was, err1 := json.Marshal(before)
 	is, err2 := json.Marshal(after)
 	if err := errors.Join(err1, err2); err != nil {

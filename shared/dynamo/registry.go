@@ -60,7 +60,7 @@ func (r Registry) Schema(ctx context.Context, name string) (job.Schema, bool, er
 		return job.Schema{}, false, err
 	}
 	s, err := labourer.DecodeSchema(name, []byte(text))
-	return job.Schema(s), err == nil, err
+	return s, err == nil, err
 }
 
 // Names is what is applied, eventually consistent.

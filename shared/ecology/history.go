@@ -15,6 +15,14 @@ type Past struct {
 	Since map[Status]time.Time `json:"since,omitempty"`
 }
 
+// Remembered is what a labourer's last assessment leaves for the next one.
+type Remembered struct {
+	Status  Status    `json:"status"`
+	Known   bool      `json:"known"` // false: the labourer was never assessed
+	History History   `json:"history,omitempty"`
+	At      time.Time `json:"at"` // when the status last changed
+}
+
 // settle is the status in force once a metric feels like felt. Without a past it is what is felt; a worse one counts at once; a better
 // one only after the metric has been at least so good for as long as settle says.
 func (p *Past) settle(felt Status, settle time.Duration, now time.Time) Past {

@@ -1,6 +1,6 @@
 package job
 
-import "github.com/drover-run/drover/shared/job/spelling"
+import "github.com/drover-run/drover/shared/spelling"
 
 // Doubts are attributes of the job itself, not of what lies deeper, whose author probably meant something else: they look like a misspelt word
 // of the job language (isolate_sectoins) and so are payload, or like the size of a batch without being it (max_section_per_batch), or cut nothing

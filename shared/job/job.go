@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/calendar"
-	"github.com/drover-run/drover/shared/job/spelling"
+	"github.com/drover-run/drover/shared/spelling"
 )
 
 const (

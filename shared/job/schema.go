@@ -4,13 +4,28 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/drover-run/drover/shared/job/spelling"
+	"github.com/drover-run/drover/shared/spelling"
 )
 
 // Schema says which attributes of a job can be cut into tasks.
 type Schema struct {
 	// ChunkableAttrs are the attributes' names in singular, outermost first. None ends in s, none is there twice.
 	ChunkableAttrs []string
+}
+
+// MarshalJSON returns what Stored returns.
+func (s Schema) MarshalJSON() ([]byte, error) { return s.Stored(), nil }
+
+// Stored returns the schema as canonical JSON, in sosw's form: {"chunkable_attrs":[["section",{}],["store",{}]]}.
+func (s Schema) Stored() []byte {
+	stored := []byte(`{"chunkable_attrs":[`)
+	for i, name := range s.ChunkableAttrs {
+		if i > 0 {
+			stored = append(stored, ',')
+		}
+		stored = append(appendText(append(stored, '['), name), `,{}]`...)
+	}
+	return append(stored, `]}`...)
 }
 
 // Validate returns what is wrong with the schema, all of it.

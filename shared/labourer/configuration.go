@@ -5,12 +5,14 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/drover-run/drover/shared/job"
 )
 
 // Configuration is what a file, or several merged, say.
 type Configuration struct {
 	Labourers  map[string]Labourer
-	JobSchemas map[string]Schema
+	JobSchemas map[string]job.Schema
 
 	// origins tells where each path was defined, for the message when another file defines it otherwise.
 	origins map[string]Error
@@ -52,7 +54,7 @@ func (r *reader) unreadable(err error) Errors {
 
 func (r *reader) configuration(root value) Configuration {
 	r.checkNames(root)
-	c := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]Schema{}, origins: map[string]Error{}}
+	c := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]job.Schema{}, origins: map[string]Error{}}
 	mark, sosw := "", false
 	if root.kind == mapping {
 		mark, sosw = isSosw(root)
@@ -104,7 +106,7 @@ func (r *reader) addLabourer(c *Configuration, at value, l Labourer) {
 	}
 }
 
-func (r *reader) addSchema(c *Configuration, at value, name string, s Schema) {
+func (r *reader) addSchema(c *Configuration, at value, name string, s job.Schema) {
 	if r.once(c, join("job_schemas", name), at, c.JobSchemas[name], s) {
 		c.JobSchemas[name] = s
 	}
@@ -125,7 +127,7 @@ func (r *reader) once(c *Configuration, path string, at value, before, now any) 
 
 // Merge makes one configuration of several files'. What two of them define must be the same in both.
 func Merge(configurations ...Configuration) (Configuration, Errors) {
-	merged := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]Schema{}, origins: map[string]Error{}}
+	merged := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]job.Schema{}, origins: map[string]Error{}}
 	var wrong Errors
 	for _, c := range configurations {
 		for _, id := range slices.Sorted(maps.Keys(c.Labourers)) {

@@ -93,13 +93,24 @@ func (t Target) Address() string { return t.Lambda + t.SQS + t.States }
 // Runs tells whether an execution of a state machine, named by its ARN, may be the target's own: the machine is the same, whichever version
 // or alias of it either names. An execution by a version or an alias tells of its end under the machine's own ARN.
 func (t Target) Runs(machine string) bool {
-	return t.States != "" && unqualified(t.States) == unqualified(machine)
+	return t.States != "" && Unqualified(t.States) == Unqualified(machine)
 }
 
-// unqualified is a state machine's ARN without a version or an alias:
-// arn:<partition>:states:<region>:<account>:stateMachine:<name>[:<version or alias>].
-func unqualified(machine string) string {
-	fields := strings.SplitN(machine, ":", 8)
+// Function returns the name or ARN of the target's Lambda function, and its alias or version apart from it: "" when it names none.
+func (t Target) Function() (function, qualifier string) {
+	parts := lambdaPattern.FindStringSubmatch(t.Lambda)
+	if parts == nil {
+		return t.Lambda, ""
+	}
+	return parts[1], parts[2]
+}
+
+// Unqualified returns the ARN of a function or a state machine without its alias or version, which is the eighth field:
+//
+//	arn:<partition>:lambda:<region>:<account>:function:<name>[:<alias or version>]
+//	arn:<partition>:states:<region>:<account>:stateMachine:<name>[:<alias or version>]
+func Unqualified(arn string) string {
+	fields := strings.SplitN(arn, ":", 8)
 	return strings.Join(fields[:min(len(fields), 7)], ":")
 }
 
@@ -117,7 +128,7 @@ var (
 	// A function's name, its partial or its full ARN, as the API's Invoke takes them
 	// (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html), but for the number of an account's digits: sosw's
 	// own samples have ten.
-	lambdaPattern = regexp.MustCompile(`^(arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d+:function:|(\d+:)?(function:)?)[A-Za-z0-9_-]{1,140}(:(\$LATEST|[A-Za-z0-9_-]{1,128}))?$`)
+	lambdaPattern = regexp.MustCompile(`^((?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d+:function:|(?:\d+:)?(?:function:)?)[A-Za-z0-9_-]{1,140})(?::(\$LATEST|[A-Za-z0-9_-]{1,128}))?$`)
 
 	// A state machine, its version or its alias (https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html).
 	statesPattern = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d+:stateMachine:[^\s:]{1,80}(:[^\s:]{1,80})?$`)

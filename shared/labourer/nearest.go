@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/drover-run/drover/shared/job/spelling"
+	"github.com/drover-run/drover/shared/spelling"
 )
 
 // nearest is the known word that was probably meant: the one a few slips of the fingers away, else one that the word is a

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/retry"
 )
@@ -73,7 +74,7 @@ func sample() labourer.Labourer {
 func TestTheSampleOfTheDocumentationIsRead(t *testing.T) {
 	c := read(t, string(testdata(t, "labourers.yaml")))
 	require.Equal(t, map[string]labourer.Labourer{"some_function": sample()}, c.Labourers)
-	require.Equal(t, map[string]labourer.Schema{"default": {ChunkableAttrs: []string{"section", "store", "product"}}}, c.JobSchemas)
+	require.Equal(t, map[string]job.Schema{"default": {ChunkableAttrs: []string{"section", "store", "product"}}}, c.JobSchemas)
 }
 
 func TestALabourerNeedsATargetAlone(t *testing.T) {

@@ -7,32 +7,26 @@ import (
 	"github.com/drover-run/drover/shared/job"
 )
 
-// Schema is what a job may be chunked by: the singular names of the attributes, outermost first. Written [[section, {}], [store, {}]],
-// as in sosw, or simply [section, store].
-type Schema struct {
-	ChunkableAttrs []string
-}
-
 // maxChunkableAttrs bounds the depth of a job's nesting.
 const maxChunkableAttrs = 32
 
-func (r *reader) schema(v value) Schema {
+func (r *reader) schema(v value) job.Schema {
 	attrs, ok := r.schemaFields(v)["chunkable_attrs"]
 	switch {
 	case !ok:
 		if v.kind == mapping && !v.has("chunkable_attrs") && r.sosw == nil {
 			r.refuse(v, "chunkable_attrs is missing; [] is a schema that chunks by the period alone")
 		}
-		return Schema{}
+		return job.Schema{}
 	case attrs.kind != list:
 		r.refuse(attrs, "must be a list like [[section, {}], [store, {}]], not %s", attrs.describe())
-		return Schema{}
+		return job.Schema{}
 	case len(attrs.items) > maxChunkableAttrs:
 		r.refuse(attrs, "has %d attributes, %d is the most", len(attrs.items), maxChunkableAttrs)
-		return Schema{}
+		return job.Schema{}
 	}
 
-	var s Schema
+	var s job.Schema
 	for i := range attrs.items {
 		at := attrs.item(i)
 		name, ok := r.chunkableAttr(at)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 )
 
@@ -59,7 +60,7 @@ func TestTheConfigurationOfSoswsOrchestratorIsTakenAsItIs(t *testing.T) {
 func TestTheConfigurationOfSoswsSchedulerIsTakenAsItIs(t *testing.T) {
 	c, warnings, errs := labourer.Read("sosw_scheduler.json", testdata(t, "sosw_scheduler.json"))
 	require.NoError(t, errs.Err())
-	require.Equal(t, map[string]labourer.Schema{"default": {ChunkableAttrs: []string{"topic", "word"}}}, c.JobSchemas)
+	require.Equal(t, map[string]job.Schema{"default": {ChunkableAttrs: []string{"topic", "word"}}}, c.JobSchemas)
 	require.Equal(t, []string{
 		"sosw_scheduler.json:2: dynamo_db_config: is not carried over: the tables are those of the stack",
 		"sosw_scheduler.json:3: job_schema.comment: is not carried over: a schema has chunkable_attrs alone",

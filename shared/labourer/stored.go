@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/job"
 )
 
 // stored is the canonical form. Its field names are those that Read takes, its order is that of the documentation.
@@ -159,25 +160,13 @@ func (r *reader) decode(stored []byte, read func(value)) error {
 	return r.errors.inOrder().Err()
 }
 
-// MarshalJSON is Stored.
-func (s Schema) MarshalJSON() ([]byte, error) { return s.Stored(), nil }
-
-// Stored is the schema as canonical JSON: {"chunkable_attrs":[["section",{}],…]}.
-func (s Schema) Stored() []byte {
-	attrs := make([][2]any, len(s.ChunkableAttrs))
-	for i, name := range s.ChunkableAttrs {
-		attrs[i] = [2]any{name, struct{}{}}
-	}
-	return encode(map[string]any{"chunkable_attrs": attrs})
-}
-
-// DecodeSchema reads what Stored wrote.
-func DecodeSchema(name string, stored []byte) (Schema, error) {
+// DecodeSchema reads what [job.Schema.Stored] wrote. As in [Decode], unknown fields are ignored.
+func DecodeSchema(name string, stored []byte) (job.Schema, error) {
 	r := &reader{unknownIgnored: true}
-	var s Schema
+	var s job.Schema
 	err := r.decode(stored, func(root value) { s = r.schema(root) })
 	if err != nil {
-		return Schema{}, fmt.Errorf("reading the stored job schema %s: %w", shown(name), err)
+		return job.Schema{}, fmt.Errorf("reading the stored job schema %s: %w", shown(name), err)
 	}
 	return s, nil
 }

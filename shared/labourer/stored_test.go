@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 )
 
@@ -28,7 +29,7 @@ func TestALabourerMarshalsAsItIsStored(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, string(sample().Stored()), string(text))
 
-	text, err = json.Marshal(labourer.Schema{ChunkableAttrs: []string{"section", "store"}})
+	text, err = json.Marshal(job.Schema{ChunkableAttrs: []string{"section", "store"}})
 	require.NoError(t, err)
 	require.Equal(t, `{"chunkable_attrs":[["section",{}],["store",{}]]}`, string(text))
 }
@@ -39,9 +40,9 @@ func TestWhatWasStoredIsDecoded(t *testing.T) {
 	require.Equal(t, sample(), l)
 
 	for _, attrs := range [][]string{nil, {"a"}, {"section", "store"}} {
-		s, err := labourer.DecodeSchema("s", labourer.Schema{ChunkableAttrs: attrs}.Stored())
+		s, err := labourer.DecodeSchema("s", job.Schema{ChunkableAttrs: attrs}.Stored())
 		require.NoError(t, err)
-		require.Equal(t, labourer.Schema{ChunkableAttrs: attrs}, s)
+		require.Equal(t, job.Schema{ChunkableAttrs: attrs}, s)
 	}
 }
 

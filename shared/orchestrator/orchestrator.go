@@ -78,16 +78,8 @@ type Health interface {
 
 // Memory is what assessments remember of a labourer from one to the next.
 type Memory interface {
-	Recall(ctx context.Context, labourer string) (Remembered, error)
-	Remember(ctx context.Context, labourer string, before, after Remembered) error
-}
-
-// Remembered is a labourer's last assessment, as far as the next one needs it.
-type Remembered struct {
-	Status  ecology.Status  `json:"status"`
-	Known   bool            `json:"known"` // false: it was never assessed
-	History ecology.History `json:"history,omitempty"`
-	At      time.Time       `json:"at"` // when the status last changed
+	Recall(ctx context.Context, labourer string) (ecology.Remembered, error)
+	Remember(ctx context.Context, labourer string, before, after ecology.Remembered) error
 }
 
 // Settler settles attempts that ended without success.
@@ -647,7 +639,7 @@ func (s *Service) assess(ctx context.Context, l labourer.Labourer, running int) 
 	}
 	now := s.Now()
 	a := ecology.Assess(l.Subject(), readings, before.History, now, running)
-	after := Remembered{Status: a.Status, Known: true, History: a.History, At: before.At}
+	after := ecology.Remembered{Status: a.Status, Known: true, History: a.History, At: before.At}
 	changed := !before.Known || before.Status != a.Status
 	if changed {
 		after.At = now.UTC().Truncate(time.Millisecond)

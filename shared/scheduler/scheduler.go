@@ -17,11 +17,11 @@ import (
 
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/job/spelling"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
 	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/spelling"
 	"github.com/drover-run/drover/shared/task"
 )
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/event"
+	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/memory"
 )
@@ -160,11 +161,11 @@ func (r *run) prepare() {
 		}
 	}
 	registry := dynamo.Registry{API: r.stack.DynamoDB, Table: memory.ControlTable}
-	schema := labourer.Schema{ChunkableAttrs: []string{"thing"}}
+	schema := job.Schema{ChunkableAttrs: []string{"thing"}}
 	if err := registry.ApplySchema(context.Background(), "default", string(schema.Stored()), 0); err != nil {
 		panic(err)
 	}
-	odd := labourer.Schema{ChunkableAttrs: []string{"odd,thing"}}
+	odd := job.Schema{ChunkableAttrs: []string{"odd,thing"}}
 	if err := registry.ApplySchema(context.Background(), oddSchema, string(odd.Stored()), 0); err != nil {
 		panic(err)
 	}

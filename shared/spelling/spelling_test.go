@@ -6,10 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/job/spelling"
+	"github.com/drover-run/drover/shared/spelling"
 )
 
-func TestNearestFindsTheWordThatWasMeant(t *testing.T) {
+func TestNearestFindsTheMisspeltWord(t *testing.T) {
 	known := []string{"isolate_sections", "isolate_stores", "period", "max_sections_per_batch"}
 	for typed, want := range map[string]string{
 		"isolate_sectoins":       "isolate_sections", // two letters swapped
@@ -26,7 +26,7 @@ func TestNearestFindsTheWordThatWasMeant(t *testing.T) {
 	}
 }
 
-func TestNearestFindsNothingInAnotherWord(t *testing.T) {
+func TestNearestFindsNothingForAnUnrelatedWord(t *testing.T) {
 	for _, typed := range []string{"", "payload", "perpetual", "x", strings.Repeat("period", 100)} {
 		got, ok := spelling.Nearest(typed, []string{"period", "isolate_days"})
 		require.False(t, ok, "%q was taken for %q", typed, got)
@@ -35,7 +35,7 @@ func TestNearestFindsNothingInAnotherWord(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestOfEquallyNearWordsTheFirstIsFound(t *testing.T) {
+func TestNearestPrefersTheFirstOfEquallyNearWords(t *testing.T) {
 	got, ok := spelling.Nearest("store", []string{"stored", "stores"})
 	require.True(t, ok)
 	require.Equal(t, "stored", got)

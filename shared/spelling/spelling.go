@@ -1,16 +1,15 @@
-// Package spelling finds the word that somebody probably meant.
+// Package spelling finds the known word nearest to a misspelt one.
 //
-// Error messages name it beside the word that was not understood; nothing is ever corrected in silence.
+// Error messages suggest it. Nothing is ever corrected silently.
 package spelling
 
 import "strings"
 
-// Nearest returns the known word that takes the fewest edits (insert, delete, replace a letter, swap two neighbours) to reach
-// from word, upper and lower case being the same letter. It returns false when even the nearest is too far to be a slip of the
-// keyboard: more than a third of the letters, or more than three. Of equally near words the first wins, so the order of known
-// decides and the answer is always the same.
+// Nearest returns the known word that takes the fewest edits to reach from word: insert, delete or replace a letter, or swap two
+// neighbours. It ignores case. It returns false when the nearest word is too far away to be a typing mistake: more than three edits, or
+// more than a third of the letters. Of equally near words the first one in known wins, so the answer is deterministic.
 func Nearest(word string, known []string) (string, bool) {
-	const longest = 64 // what is longer than any name is no misspelt name; this bounds the work
+	const longest = 64 // longer than any known word; this bounds the work
 	if word == "" || len(word) > longest {
 		return "", false
 	}
@@ -25,7 +24,7 @@ func Nearest(word string, known []string) (string, bool) {
 	return found, best <= allowed
 }
 
-// edits is the optimal string alignment distance. It needs three rows of the usual matrix: a swap looks back two.
+// edits returns the optimal string alignment distance. It keeps three rows of the usual matrix, as a swap looks back two.
 func edits(from, to []rune) int {
 	before, above, row := make([]int, len(to)+1), make([]int, len(to)+1), make([]int, len(to)+1)
 	for column := range above {
