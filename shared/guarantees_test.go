@@ -1,13 +1,16 @@
 package shared_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"go/types"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,45 +20,87 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkout is the project's top folder: go test runs in the package's.
+// checkout leads to the project's top folder: go test runs in the package's.
 const checkout = ".."
 
-// guarantees is how many there are: G1, G2, and so on.
+// guarantees counts the guarantees: G1, G2, and so on.
 const guarantees = 10
 
-// tests are the names of all tests of the project, by the files that they are in.
+// tests returns the names of all tests that `make test` runs, each with the file that it is in. It asks go list for the files, so what a build
+// constraint leaves out is left out here too; a test without a body, or one that always skips itself, does not count.
 func tests(t *testing.T) map[string]string {
 	t.Helper()
+	list := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,TestGoFiles,XTestGoFiles", "./...")
+	list.Dir = checkout
+	out, err := list.Output()
+	require.NoError(t, err, "go list")
 	found := map[string]string{}
-	err := filepath.WalkDir(checkout, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != checkout && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
-			return fs.SkipDir
-		case !strings.HasSuffix(path, "_test.go"):
-			return nil
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var p struct {
+			Dir                       string
+			TestGoFiles, XTestGoFiles []string
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		for _, d := range parsed.Decls {
-			if f, is := d.(*ast.FuncDecl); is && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") && f.Name.Name != "TestMain" {
-				found[f.Name.Name] = path
+		require.NoError(t, d.Decode(&p))
+		for _, name := range slices.Concat(p.TestGoFiles, p.XTestGoFiles) {
+			path := filepath.Join(p.Dir, name)
+			source, err := os.ReadFile(path)
+			require.NoError(t, err)
+			for _, test := range runnable(t, source) {
+				found[test] = path
 			}
 		}
-		return nil
-	})
-	require.NoError(t, err)
+	}
 	require.Greater(t, len(found), 100, "the tests of the project")
 	return found
 }
 
+// runnable returns the names of the tests in a file that go test calls and that do something.
+func runnable(t *testing.T, source []byte) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), "", source, parser.SkipObjectResolution)
+	require.NoError(t, err)
+	var names []string
+	for _, d := range parsed.Decls {
+		f, is := d.(*ast.FuncDecl)
+		if !is || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") || len(f.Type.Params.List) != 1 || f.Body == nil || len(f.Body.List) == 0 {
+			continue
+		}
+		if types.ExprString(f.Type.Params.List[0].Type) == "*testing.T" && !slices.ContainsFunc(f.Body.List, skips) {
+			names = append(names, f.Name.Name)
+		}
+	}
+	return names
+}
+
+// skips reports whether a statement skips its test whatever the circumstances.
+func skips(s ast.Stmt) bool {
+	statement, is := s.(*ast.ExprStmt)
+	if !is {
+		return false
+	}
+	call, is := statement.X.(*ast.CallExpr)
+	return is && slices.Contains([]string{"t.Skip", "t.Skipf", "t.SkipNow"}, types.ExprString(call.Fun))
+}
+
+func TestOnlyTestsThatGoTestRunsAndThatDoSomethingCount(t *testing.T) {
+	for body, want := range map[string][]string{
+		`func TestG1Holds(t *testing.T) { require.True(t, holds()) }`:                               {"TestG1Holds"},
+		`func TestG1Holds(t *testing.T) { if testing.Short() { t.Skip() }; require.True(t, ok()) }`: {"TestG1Holds"},
+		`func TestG1Holds(t *testing.T) { t.Skip("later"); require.True(t, holds()) }`:              nil,
+		`func TestG1Holds(t *testing.T) {}`:                                                         nil,
+		`func TestMain(m *testing.M) { os.Exit(m.Run()) }`:                                          nil,
+		`func TestG1Holds() bool { return true }`:                                                   nil,
+		`func (s suite) TestG1Holds(t *testing.T) { require.True(t, holds()) }`:                     nil,
+	} {
+		require.Equal(t, want, runnable(t, []byte("package p\n"+body)), body)
+	}
+}
+
 var guarantee = regexp.MustCompile(`G[1-9][0-9]*`)
 
-// A test that proves a guarantee says so in its name: TestG3…, TestG1G2….
-func TestEveryGuaranteeHasTestsThatNameIt(t *testing.T) {
+// A test that proves a guarantee has the guarantee in its name: TestG3…, TestG1G2…. That the simulator judges each guarantee, and that each can
+// be seen to fail, is checked where the simulator is: TestSeeds and TestEachGuaranteeHasAMutationThatBreaksItAlone.
+func TestEveryGuaranteeHasTestsThatRun(t *testing.T) {
 	proven := map[string][]string{}
 	for name := range tests(t) {
 		for _, id := range guarantee.FindAllString(name, -1) {
@@ -65,22 +110,22 @@ func TestEveryGuaranteeHasTestsThatNameIt(t *testing.T) {
 	for n := 1; n <= guarantees; n++ {
 		require.NotEmpty(t, proven[fmt.Sprintf("G%d", n)], "no test is named for G%d", n)
 	}
-	require.Len(t, proven, guarantees, "%v: these are named, and there are %d", slices.Sorted(maps.Keys(proven)), guarantees)
+	require.Len(t, proven, guarantees, "tests name the guarantees %v; there are %d", slices.Sorted(maps.Keys(proven)), guarantees)
 }
 
 var (
 	row = regexp.MustCompile("(?m)^\\|[ *`]*(G[0-9]+)[ *`]*\\|.*$")
-	// A name may be cut short: `TestG1…` and `TestG1*` mean all that begin so.
+	// A name may be cut short: `TestG1…` and `TestG1*` mean all names with that beginning.
 	mentioned = regexp.MustCompile(`\b(Test\w+)(…|\*|\.\.\.)?`)
 )
 
-// begins tells whether a name begins so: TestG10… does not begin with TestG1.
+// begins reports whether a name begins with another: TestG10… does not begin with TestG1.
 func begins(name, with string) bool {
 	rest, does := strings.CutPrefix(name, with)
 	return does && (rest == "" || rest[0] < '0' || rest[0] > '9')
 }
 
-// The README promises what tests prove: its table has a line for each guarantee, with tests that there are, of which one is named for it.
+// The README promises what tests prove: its table has a line for each guarantee, with tests that exist, at least one of them named for it.
 func TestTheReadmesGuaranteesAreThoseThatAreTested(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(checkout, "README.md"))
 	require.NoError(t, err)

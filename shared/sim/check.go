@@ -57,6 +57,7 @@ type labourerSeen struct {
 	healths    []capSeen
 	most       int // the highest max_attempts that was ever in force
 	paused     bool
+	wasPaused  bool
 	probing    bool // its target could not be reached the last time
 	probed     int  // the last step in which that was so, and was written
 	removed    bool
@@ -229,6 +230,9 @@ func terminal(status string) bool {
 	return status == "completed" || status == "dead" || status == "cancelled"
 }
 
+// judge notes that an invariant of a guarantee is held to something that could break it: TestSeeds wants each guarantee judged.
+func (k *checker) judge(guarantee string) { k.reach(guarantee + " judged") }
+
 func (k *checker) watchTask(before, after memory.Item) {
 	it := after
 	if it == nil {
@@ -291,6 +295,7 @@ func (k *checker) closed(t *taskSeen, now taskSeen, after memory.Item) {
 	if now.status == "failed" && (after["permanent"] != nil || k.run.refused(t)) {
 		return // its worker was not started
 	}
+	k.judge("G4")
 	if k.starts[fmt.Sprintf("%s/%d", t.id, now.attempt)] == 0 && !k.vague[t.id.String()] {
 		k.violate("G4", "attempt %d of task %s was closed as %s, and was never started", now.attempt, t.id, now.status)
 	}
@@ -318,6 +323,7 @@ func (k *checker) watchControl(before, after memory.Item) {
 	case "state":
 		paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
 		seen.paused = isBool && paused.Value
+		seen.wasPaused = seen.wasPaused || seen.paused
 		var trouble queue.Trouble
 		_ = json.Unmarshal([]byte(str(after, "trouble")), &trouble)
 		if seen.probing {
@@ -504,6 +510,7 @@ func (k *checker) verifyHolding(t *taskSeen) {
 	if !t.published || t.gone {
 		return
 	}
+	k.judge("G1")
 	if len(t.holders) == 0 {
 		if !terminal(t.status) {
 			k.violate("G1", "task %s of job %s is lost: it is %s after attempt %d, and neither queued nor running", t.id, t.job, orOpen(t.status), t.attempt)
@@ -533,6 +540,9 @@ func (k *checker) verifyClaim(c *call) {
 	id := k.leased[0].labourer
 	l := k.labourers[id]
 	k.reach("claim")
+	if l.wasPaused || len(l.healths) > 0 {
+		k.judge("G7")
+	}
 	if l.paused {
 		k.violate("G7", "%s claimed for labourer %s while it was paused", c.ID, id)
 	}
@@ -560,6 +570,7 @@ func (k *checker) verifyClaim(c *call) {
 			k.violate("G7", "%s claimed for labourer %s, which has felt bad for minutes", c.ID, id)
 		}
 	}
+	k.judge("G3")
 	if running > allowed {
 		k.violate("G3", "%s claimed for labourer %s: %d run now, and its cap was %d at most", c.ID, id, running, allowed)
 	}
@@ -578,7 +589,11 @@ func (k *checker) verifyClaim(c *call) {
 		return // one task finds out whether the target can be reached: not always the first, which may be the cause
 	}
 	for key, e := range l.entries {
-		if key < last && e.step < c.dueRead {
+		if e.step >= c.dueRead {
+			continue
+		}
+		k.judge("G6")
+		if key < last {
 			k.violate("G6", "%s took %s before %s, which was due first", c.ID, last, key)
 		}
 	}
@@ -593,6 +608,7 @@ func (k *checker) verifyRetry(c *call) {
 			}
 			least, most := k.labourers[e.labourer].waits(c.began)
 			k.reach("retry")
+			k.judge("G10")
 			if e.due.Before(c.start.Add(least)) {
 				k.violate("G10", "%s queued %s again for %s, sooner than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), least)
 			}
@@ -605,6 +621,7 @@ func (k *checker) verifyRetry(c *call) {
 
 // verifyEnd: a job ends when all its tasks have, with exact counts (G5).
 func (k *checker) verifyEnd(id string) {
+	k.judge("G5")
 	j := k.jobs[id]
 	counts := k.tally(id)
 	never := 0

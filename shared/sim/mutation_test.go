@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -13,12 +14,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	bus "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/archive"
 	"github.com/drover-run/drover/shared/assistant"
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/event"
+	events "github.com/drover-run/drover/shared/eventbridge"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/orchestrator"
@@ -30,14 +34,16 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// mutations are faults that are planted into the services, each of which breaks a guarantee: the simulator is worth something only if it
-// catches them. They live here and nowhere else.
-var mutations = []struct {
+type mutation struct {
 	name       string
 	guarantees []string // that it may break first
 	first      uint64   // a seed from which on it is caught soon
 	options    Options
-}{
+}
+
+// mutations are faults that are planted into the services, each of which breaks a guarantee: the simulator is worth something only if it
+// catches them. They live here and nowhere else.
+var mutations = []mutation{
 	{"the claim does not look at the version", []string{"G3", "G7"}, 199, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET version = :next") {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
@@ -140,6 +146,23 @@ var mutations = []struct {
 	{"a replay is dropped", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
 		s.Scheduler.Replayer = dropper{s.Scheduler.Replayer}
 	}}},
+	{"a pause is not seen", []string{"G7"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+		c.DynamoDB = restless{c.DynamoDB}
+		return c
+	}}},
+	{"the refusal of a job is not published", []string{"G9"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
+		c.EventBridge = silent{c.EventBridge}
+		return c
+	}}},
+}
+
+// TestEachGuaranteeHasAMutationThatBreaksItAlone holds the list above to the guarantees: TestMutationsAreCaught then shows, for each of them, that
+// its invariants can fail.
+func TestEachGuaranteeHasAMutationThatBreaksItAlone(t *testing.T) {
+	for n := range 10 {
+		alone := []string{fmt.Sprintf("G%d", n+1)}
+		require.True(t, slices.ContainsFunc(mutations, func(m mutation) bool { return slices.Equal(m.guarantees, alone) }), "no mutation breaks %s alone", alone)
+	}
 }
 
 // TestMutationsAreCaught shows that the simulator sees each of the planted faults.
@@ -478,4 +501,35 @@ type dropper struct{ scheduler.Replayer }
 
 func (dropper) Replay(context.Context, event.Envelope, func() bool) (*event.Envelope, error) {
 	return nil, nil
+}
+
+// restless reads every labourer as running.
+type restless struct{ dynamo.API }
+
+func (d restless) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	out, err := d.API.GetItem(ctx, in, o...)
+	if err == nil {
+		delete(out.Item, "paused")
+	}
+	return out, err
+}
+
+func (d restless) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	out, err := d.API.Query(ctx, in, o...)
+	if err == nil {
+		for _, it := range out.Items {
+			delete(it, "paused")
+		}
+	}
+	return out, err
+}
+
+// silent reports the refusal of a job as published, and drops it.
+type silent struct{ events.API }
+
+func (s silent) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, o ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
+	if slices.ContainsFunc(in.Entries, func(e bus.PutEventsRequestEntry) bool { return aws.ToString(e.DetailType) == "JobRejected" }) {
+		return &eventbridge.PutEventsOutput{Entries: make([]bus.PutEventsResultEntry, len(in.Entries))}, nil
+	}
+	return s.API.PutEvents(ctx, in, o...)
 }

@@ -69,6 +69,7 @@ func (k *checker) finished() {
 			k.violate("G1", "job %s is %s when all has come to rest; its tasks are %v", id, j.state, k.tally(id))
 			continue
 		}
+		k.judge("G2")
 		// Another job under the same id may have been first.
 		if j.total != plan.tasks && j.total != plan.tasks+1 {
 			k.violate("G2", "job %s has %d tasks, and %d were asked for", id, j.total, plan.tasks)
@@ -160,6 +161,7 @@ func (k *checker) deadLetters() {
 			k.violate("G9", "%d poisonous messages were put, and %d lie in %s", k.poison[queue], len(letters), queue)
 		}
 		for _, l := range letters {
+			k.judge("G8")
 			if k.run.hopeless(l) {
 				continue
 			}
@@ -176,6 +178,7 @@ func (k *checker) deadLetters() {
 // refusals: what is wrong with a job is told, with the field (G9).
 func (k *checker) refusals() {
 	for _, i := range k.refused {
+		k.judge("G9")
 		found := false
 		for _, e := range k.drover.Facts("JobRejected") {
 			var detail struct {
