@@ -69,6 +69,7 @@ func TestATakenPortIsRefusedByName(t *testing.T) {
 
 func TestAnEmulatorEndsWithTheProgramThatStartedIt(t *testing.T) {
 	t.Parallel()
+	skipIfShort(t)
 	owner := exec.Command(os.Args[0])
 	owner.Env = append(os.Environ(), asOwner+"=1")
 	owner.Stderr = os.Stderr
@@ -154,8 +155,17 @@ func TestProgramsGetTheEmulatorInPlaceOfTheCallersAWS(t *testing.T) {
 	require.NotContains(t, environ, "AWS_SESSION_TOKEN=of the caller")
 }
 
+// skipIfShort skips a test that starts an emulator, and so Python, under go test -short.
+func skipIfShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a local AWS")
+	}
+}
+
 func start(t *testing.T, options Options) *Emulator {
 	t.Helper()
+	skipIfShort(t)
 	options.Log = t.Output()
 	e, err := Start(t.Context(), options)
 	require.NoError(t, err)

@@ -7,8 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDemoComesToItsAnswer runs all that make demo does, on a local AWS of its own, and with what make build has built.
+// TestTheDemoComesToItsAnswer runs all that make demo does, on a local AWS of its own, with the binaries that make build leaves.
 func TestTheDemoComesToItsAnswer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a local AWS")
+	}
 	binary := t.TempDir() + "/demo"
 	built, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
 	require.NoError(t, err, "%s", built)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// interpreter is the Python that the local AWS runs its Python functions with; before it is installed, any python3.
+// interpreter returns the Python that runs the local AWS's Python functions, or any python3 when that one is not installed.
 func interpreter(t *testing.T) string {
 	installed, err := filepath.Abs("../../.local/venv/bin/python")
 	require.NoError(t, err)
@@ -22,8 +22,11 @@ func interpreter(t *testing.T) string {
 }
 
 func TestThePythonWorkerPassesItsOwnTests(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Python")
+	}
 	for _, source := range []string{"worker.py", "test_worker.py"} {
-		// go test takes its last answer for as long as what the test opened is unchanged; it does not see what Python opens.
+		// go test caches a result until a file that the test opened changes. It does not see what Python opens.
 		_, err := os.ReadFile(source)
 		require.NoError(t, err)
 	}

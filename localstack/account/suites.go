@@ -34,7 +34,7 @@ func (n amounts) suites(ctx context.Context, out io.Writer, target localstack.Ta
 		title     string
 		arguments []string
 	}{
-		{"the conformance suite", []string{"./shared/conformance", "-run", "^TestAccount$"}},
+		{"the conformance suite", []string{"./localstack/conformance", "-run", "^TestAccount$"}},
 		{"the end-to-end tests", []string{"./localstack/endtoend", "-run", endToEnd, "-skip", "^TestAccount"}},
 		{"the ten checks", []string{"./localstack/endtoend", "-run", checks, "-parallel", "1"}},
 	} {

@@ -26,6 +26,9 @@ const together = "8"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if testing.Short() { // all of them need a local AWS
+		return
+	}
 	if !given("test.parallel") {
 		if err := flag.Set("test.parallel", together); err != nil {
 			panic(err)

@@ -17,6 +17,9 @@ import (
 )
 
 func TestLocalAWS(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a local AWS")
+	}
 	emulator, err := localstack.Start(t.Context(), localstack.Options{Log: t.Output()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, emulator.Stop()) })
@@ -29,13 +32,13 @@ func TestLocalAWS(t *testing.T) {
 	}
 
 	conformance.RunDynamoDB(t, "drover-", func(*testing.T) dynamo.API { return db },
-		"a selection that does not go with its query is refused") // the emulator answers it
+		"a selection that does not go with its query is refused") // the emulator accepts it
 	conformance.Run(t, func(*testing.T) conformance.Stores { return conformance.On(db, "drover-") })
 }
 
-// whole reads each response to its end before it hands it on. On a busy machine the SDK otherwise finds, once in some thousand requests, the
-// connection closed under a response that it has begun to read, and sends the request again: a conditional write that was done
-// then comes back as refused.
+// whole reads each response to its end before it returns it. Without it, once in some thousand requests on a busy machine, the SDK finds the
+// connection closed under a response that it has begun to read, and sends the request again: the second try of a conditional write that took
+// effect is refused.
 type whole struct{ aws.HTTPClient }
 
 func (w whole) Do(request *http.Request) (*http.Response, error) {
