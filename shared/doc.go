@@ -43,7 +43,7 @@
 //	         #labourers, id                 a labourer as applied
 //	         #job_schemas, name
 //	         #metrics, key                  what CloudWatch said, and when it was asked
-//	jobs     job_id, job                    the record: state, cursor, totals; its text, when long, in job_id, text#fingerprint
+//	jobs     job_id, job                    the record: state, cursor, totals; its text, when long, in job_id, text#hash#part
 //	         job_id, segment#segment        what has become of the job's tasks there, as sets
 //	         #replay/id, replay             when a replay began
 //

@@ -152,22 +152,31 @@ func jobRejected(t *testing.T, s Stores) {
 }
 
 func jobLongText(t *testing.T, s Stores) {
-	job := newJob(10)
-	job.Text = []byte(`{"noise":"` + noise(200<<10) + `"}`)
-	require.NoError(t, s.Jobs.Create(t.Context(), job))
+	for _, length := range []int{2000, 200 << 10, 1<<20 - 12} {
+		job := newJob(10)
+		job.Text = []byte(`{"noise":"` + noise(length) + `"}`)
+		require.NoError(t, s.Jobs.Create(t.Context(), job))
 
-	read := get(t, s.Jobs, job.ID)
-	require.Empty(t, read.Text, "it is not in the record")
-	text, err := s.Jobs.Text(t.Context(), read)
-	require.NoError(t, err)
-	require.Equal(t, job.Text, text)
+		read := get(t, s.Jobs, job.ID)
+		require.Empty(t, read.Text, "it is not in the record")
+		text, err := s.Jobs.Text(t.Context(), read)
+		require.NoError(t, err)
+		require.Equal(t, string(job.Text), string(text))
 
-	other := job
-	other.Text, other.Fingerprint = []byte(`{"noise":"`+noise(2000)+`"}`), "f2"
-	require.ErrorIs(t, s.Jobs.Create(t.Context(), other), errJob)
-	text, err = s.Jobs.Text(t.Context(), get(t, s.Jobs, job.ID))
-	require.NoError(t, err)
-	require.Equal(t, job.Text, text, "another job under the same id leaves the text as it was")
+		for name, change := range map[string]func(*ledger.Job){
+			"another job under the same id": func(j *ledger.Job) {
+				j.Text, j.Fingerprint = []byte(`{"noise":"`+noise(2000)+`"}`), "f2"
+			},
+			"another spelling of the same job": func(j *ledger.Job) { j.Text = []byte(`{"noise": "` + noise(length/2) + `"}`) },
+		} {
+			other := job
+			change(&other)
+			require.ErrorIs(t, s.Jobs.Create(t.Context(), other), errJob)
+			text, err = s.Jobs.Text(t.Context(), get(t, s.Jobs, job.ID))
+			require.NoError(t, err)
+			require.Equal(t, string(job.Text), string(text), "%s leaves the text as it was", name)
+		}
+	}
 }
 
 func jobMissing(t *testing.T, s Stores) {

@@ -65,7 +65,7 @@ func FuzzItems(f *testing.F) {
 			_ = leaseItem(l)
 		}
 		if j, err := readJob(it); err == nil {
-			_ = jobItem(j, 1)
+			_ = jobItem(j, nil, 1)
 		}
 		_ = readProgress(it).Counts()
 	})

@@ -2,6 +2,8 @@ package dynamo
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,24 +38,25 @@ const (
 	textItem      = "text"
 	segmentPrefix = "segment#"
 	monthIndex    = "by_month"
-	// inlineText is how long a job's packed text may be to lie in its record, which then stays under 1 KB.
+	// inlineText is how many bytes a job's packed text may have to lie in its record, which then stays under 1 KB.
 	inlineText = 500
+	// textBytes is how many bytes of a long text one item holds. An event of 1 MB that does not compress takes three of them.
+	textBytes = room
 )
 
 func jobKey(id, name string) item { return item{"job_id": str(id), "item": str(name)} }
 
 // Create stores a new job's record. It replaces the record of a rejected job. ledger.ErrChanged: there is a job under this id.
 func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
-	it := jobItem(job, j.Retention)
-	if text := pack(job.Text); len(text) > inlineText {
-		delete(it, "text")
-		long := jobKey(job.ID, textItem+"#"+job.Fingerprint)
-		long["text"] = &types.AttributeValueMemberB{Value: text}
-		long["expires_at"] = num(job.RecordedAt.Add(2 * j.Retention).Unix())
-		if _, err := putItem(ctx, j.API, &dynamodb.PutItemInput{TableName: &j.Table, Item: long}); err != nil {
-			return fmt.Errorf("storing the text of job %s, %w", job.ID, err)
+	text := pack(job.Text)
+	if job.TextAt = ""; len(text) > inlineText {
+		job.TextAt = hashOf(job.Text)
+		if err := j.storeText(ctx, job, text); err != nil {
+			return err
 		}
+		text = nil
 	}
+	it := jobItem(job, text, j.Retention)
 	_, err := putItem(ctx, j.API, &dynamodb.PutItemInput{
 		TableName: &j.Table, Item: it,
 		ConditionExpression:       aws.String("attribute_not_exists(job_id) OR #state = :rejected"),
@@ -61,6 +64,30 @@ func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
 		ExpressionAttributeValues: item{":rejected": str(string(ledger.Rejected))},
 	})
 	return jobChanged(err, "storing job "+job.ID)
+}
+
+// storeText writes a long text in as many items as it takes. They are named for the text itself, because two spellings of one job have the
+// same fingerprint, and their parts must not mix.
+func (j Jobs) storeText(ctx context.Context, job ledger.Job, packed []byte) error {
+	part := 0
+	for some := range slices.Chunk(packed, textBytes) {
+		it := jobKey(job.ID, fmt.Sprintf("%s%02d", textPrefix(job.TextAt), part))
+		it["text"] = &types.AttributeValueMemberB{Value: some}
+		it["expires_at"] = num(job.RecordedAt.Add(2 * j.Retention).Unix())
+		if _, err := putItem(ctx, j.API, &dynamodb.PutItemInput{TableName: &j.Table, Item: it}); err != nil {
+			return fmt.Errorf("storing the text of job %s, part %d, %w", job.ID, part, err)
+		}
+		part++
+	}
+	return nil
+}
+
+// textPrefix is what the names of a long text's items begin with.
+func textPrefix(hash string) string { return textItem + "#" + hash + "#" }
+
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 // Get reads a job's record, strongly consistent; found is false when there is none.
@@ -79,16 +106,32 @@ func (j Jobs) Get(ctx context.Context, id string) (job ledger.Job, found bool, e
 	return job, err == nil, err
 }
 
-// Text is the job as it was submitted.
+// Text returns the job as it was submitted.
 func (j Jobs) Text(ctx context.Context, job ledger.Job) ([]byte, error) {
-	if job.Text != nil {
+	if job.TextAt == "" {
 		return job.Text, nil
 	}
-	out, err := j.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &j.Table, Key: jobKey(job.ID, textItem+"#"+job.Fingerprint), ConsistentRead: aws.Bool(true)})
+	items, err := query(ctx, j.API, dynamodb.QueryInput{
+		TableName: &j.Table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("job_id = :job AND begins_with(#item, :prefix)"),
+		ExpressionAttributeNames:  map[string]string{"#item": "item"},
+		ExpressionAttributeValues: item{":job": str(job.ID), ":prefix": str(textPrefix(job.TextAt))},
+	}, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reading the text of job %s, %w", job.ID, err)
 	}
-	return unpack(item(out.Item).bytes("text"))
+	var packed []byte
+	for _, it := range items {
+		packed = append(packed, item(it).bytes("text")...)
+	}
+	text, err := unpack(packed)
+	if err == nil && hashOf(text) != job.TextAt {
+		err = fmt.Errorf("%d bytes of it are left in %d items", len(packed), len(items))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the text of job %s, %w", job.ID, err)
+	}
+	return text, nil
 }
 
 // Own makes somebody the only creator of a job's tasks. ledger.ErrChanged: somebody else is, or creation is through.
@@ -314,12 +357,15 @@ func jobChanged(err error, doing string) error {
 	return nil
 }
 
-func jobItem(j ledger.Job, retention time.Duration) item {
+// jobItem is the stored form of a job whose packed text lies in its record; a longer text is nil.
+func jobItem(j ledger.Job, text []byte, retention time.Duration) item {
 	it := jobKey(j.ID, recordItem)
 	maps.Copy(it, item{"state": str(string(j.State)), "fingerprint": str(j.Fingerprint), "submitted_at": millis(j.SubmittedAt),
-		"month": str(j.SubmittedAt.UTC().Format("2006-01")), "total": num(j.Total), "cursor": num(j.Cursor), "generation": num(j.Generation),
-		"text": &types.AttributeValueMemberB{Value: pack(j.Text)}})
-	for name, s := range map[string]string{"labourer": j.Labourer, "segment": string(j.Segment), "owner": j.Owner,
+		"month": str(j.SubmittedAt.UTC().Format("2006-01")), "total": num(j.Total), "cursor": num(j.Cursor), "generation": num(j.Generation)})
+	if text != nil {
+		it["text"] = &types.AttributeValueMemberB{Value: text}
+	}
+	for name, s := range map[string]string{"text_at": j.TextAt, "labourer": j.Labourer, "segment": string(j.Segment), "owner": j.Owner,
 		"error_field": j.ErrorField, "error_reason": j.ErrorReason} {
 		if s != "" {
 			it[name] = str(s)
@@ -361,7 +407,7 @@ func readJob(it item) (ledger.Job, error) {
 	}
 	return ledger.Job{
 		ChunkableAttrs: attrs,
-		ID:             it.str("job_id"), Labourer: it.str("labourer"), State: ledger.State(it.str("state")), Cancelling: it.bool("cancelling"), Text: text,
+		ID:             it.str("job_id"), Labourer: it.str("labourer"), State: ledger.State(it.str("state")), Cancelling: it.bool("cancelling"), Text: text, TextAt: it.str("text_at"),
 		Fingerprint: it.str("fingerprint"), SubmittedAt: it.time("submitted_at"), RecordedAt: it.time("recorded_at"), NotBefore: it.time("not_before"),
 		Total: int(it.num("total")), Cursor: int(it.num("cursor")), Segment: segment.ID(it.str("segment")), First: int(it.num("first")),
 		Owner: it.str("owner"), OwnedUntil: it.time("owned_until"),

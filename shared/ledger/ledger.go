@@ -54,7 +54,8 @@ type Job struct {
 	Labourer    string
 	State       State
 	Cancelling  bool   // a cancellation has begun and is not through with all segments
-	Text        []byte // the SubmitJob as it came
+	Text        []byte // the SubmitJob as it came; of a record that was read only where it is short
+	TextAt      string // tells a long text that is stored beside the record; set by the store
 	Fingerprint string // tells the same job from another one under the same id
 	SubmittedAt time.Time
 	RecordedAt  time.Time // when the record was made; zero: before this was kept
