@@ -34,6 +34,7 @@
 // # What is stored
 //
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
+//	         segment#n, k                   the k-th part of the task's payload, where that has over 256 KB when it is compressed
 //	control  labourer, state                version (the fence of claims), paused, claiming_until, claiming_by, trouble
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n   with the version that its claim made, which tells it from any other lease under its key

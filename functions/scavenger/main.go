@@ -45,11 +45,11 @@ func main() {
 			Waiter: stepfunctions.Backoff{API: sfn.NewFromConfig(cfg), Machine: env.Backoff}, Now: time.Now, Random: rand.Float64,
 			Sweeper: cancellation.Service{Jobs: jobs, Control: control, Tasks: tasks, Now: time.Now}},
 		Jobs: jobs, Finisher: finish.Finisher{Jobs: jobs, Bus: bus, Now: time.Now},
-		Archive: s3.Bucket{API: s3.NewClient(cfg), Name: env.Archive},
-		Queue:   control,
-		Bus:     bus,
-		Alarm:   sns.Topic{API: awssns.NewFromConfig(cfg), ARN: env.AlarmTopic},
-		Now:     time.Now,
+		Payloads: tasks, Archive: s3.Bucket{API: s3.NewClient(cfg), Name: env.Archive},
+		Queue: control,
+		Bus:   bus,
+		Alarm: sns.Topic{API: awssns.NewFromConfig(cfg), ARN: env.AlarmTopic},
+		Now:   time.Now,
 	}
 	graveyard := sqs.Graveyard{API: awssqs.NewFromConfig(cfg), URL: env.StreamFailures}
 	lambda.Start(func(ctx context.Context, e events.DynamoDBEvent) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/task"
 )
 
 // Remove deletes those tasks of a segment that there are of these numbers. It has no condition: it is only for tasks whose queue entry was
@@ -20,7 +21,7 @@ func (t Tasks) Remove(ctx context.Context, s segment.ID, numbers segment.Numbers
 	items, err := query(ctx, t.API, dynamodb.QueryInput{
 		TableName: &t.Table, ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("#segment = :segment AND n BETWEEN :first AND :last"),
-		ProjectionExpression:      aws.String("#segment, n"),
+		ProjectionExpression:      aws.String("#segment, n, parts"),
 		ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
 		ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
 	}, 0)
@@ -30,7 +31,11 @@ func (t Tasks) Remove(ctx context.Context, s segment.ID, numbers segment.Numbers
 	var requests []types.WriteRequest
 	for _, it := range items {
 		if numbers.Contains(int(it.num("n"))) {
-			requests = append(requests, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: it}})
+			id := task.ID{Segment: s, N: int(it.num("n"))}
+			requests = append(requests, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: taskKey(id)}})
+			for k := range int(it.num("parts")) {
+				requests = append(requests, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: partKey(id, k)}})
+			}
 		}
 	}
 	for first := 0; first < len(requests); first += batchSize {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -35,25 +36,22 @@ const writers = 11
 // Create writes the tasks as new. It overwrites: it is only for tasks whose queue entry has not been published.
 // It retries what the table leaves unprocessed until ctx ends.
 func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(writers)
-	for first := 0; first < len(tasks); first += batchSize {
-		part := tasks[first:min(first+batchSize, len(tasks))]
-		g.Go(func() error { return t.createBatch(ctx, part) })
-	}
-	return g.Wait()
-}
-
-func (t Tasks) createBatch(ctx context.Context, tasks []task.Task) error {
-	requests := make([]types.WriteRequest, len(tasks))
-	for i, one := range tasks {
+	requests := make([]types.WriteRequest, 0, len(tasks))
+	for _, one := range tasks {
 		it, err := taskItem(one, 0)
 		if err != nil {
 			return fmt.Errorf("encoding task %s, %w", one.ID, err)
 		}
-		requests[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: it}}
+		for _, each := range append(partsOf(one), it) {
+			requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: each}})
+		}
 	}
-	return t.writeBatch(ctx, requests)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for batch := range slices.Chunk(requests, batchSize) {
+		g.Go(func() error { return t.writeBatch(ctx, batch) })
+	}
+	return g.Wait()
 }
 
 // writeBatch carries out writes that have no conditions, and retries what the table leaves unprocessed until ctx ends.
@@ -95,7 +93,11 @@ func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, 
 				return nil, fmt.Errorf("reading %d tasks, %w", len(keys), err)
 			}
 			for _, it := range got.Responses[t.Table] {
-				if one, err := readTask(it); !bad.add(one, err) {
+				one, wrong, err := t.whole(ctx, it)
+				if err != nil {
+					return nil, err
+				}
+				if !bad.add(one, wrong) {
 					out[one.ID] = one
 				}
 			}
@@ -168,8 +170,12 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 				if !numbers.Contains(int(item(it).num("n"))) {
 					continue
 				}
-				one, err := readTask(it)
-				if bad.add(one, err) {
+				one, wrong, err := t.whole(ctx, it)
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if bad.add(one, wrong) {
 					continue
 				}
 				length := len(one.Payload) + len(one.Result) + len(one.Stats)
@@ -277,11 +283,16 @@ func taskKey(id task.ID) item {
 // taskItem is the stored form. retention > 0 dates the end of a task that has reached it; DynamoDB deletes it some time after.
 func taskItem(t task.Task, retention time.Duration) (item, error) {
 	it := taskKey(t.ID)
-	maps.Copy(it, item{"labourer": str(t.Labourer), "job": str(t.JobID), "created_at": millis(t.CreatedAt),
-		"payload": &types.AttributeValueMemberB{Value: pack(t.Payload)}})
+	maps.Copy(it, item{"labourer": str(t.Labourer), "job": str(t.JobID), "created_at": millis(t.CreatedAt)})
+	if parts := partsOf(t); len(parts) > 0 {
+		t.Parts = len(parts)
+	}
+	if t.Parts == 0 {
+		it["payload"] = &types.AttributeValueMemberB{Value: pack(t.Payload)}
+	}
 	for name, n := range map[string]int64{
 		"max_attempts": int64(t.MaxAttempts), "max_duration": t.MaxDuration.Milliseconds(), "attempt": int64(t.Attempt),
-		"retry_after": t.RetryAfter.Milliseconds(), "life": int64(t.Life), "life_attempt": int64(t.LifeAttempt),
+		"retry_after": t.RetryAfter.Milliseconds(), "life": int64(t.Life), "parts": int64(t.Parts), "life_attempt": int64(t.LifeAttempt),
 	} {
 		if n != 0 {
 			it[name] = num(n)
@@ -324,7 +335,7 @@ func readTask(it item) (task.Task, error) {
 		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"),
 		Status: task.Status(it.str("status")), Attempt: int(it.num("attempt")), ClosedAt: it.time("closed_at"),
 		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
-		Life: int(it.num("life")), LifeAttempt: int(it.num("life_attempt")),
+		Life: int(it.num("life")), Parts: int(it.num("parts")), LifeAttempt: int(it.num("life_attempt")),
 	}
 	var problems []error
 	for name, into := range map[string]*json.RawMessage{"payload": &t.Payload, "result": &t.Result, "stats": &t.Stats} {

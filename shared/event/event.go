@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/drover-run/drover/shared/escape"
 	"github.com/drover-run/drover/shared/exact"
 )
 
@@ -101,10 +102,11 @@ func TasksDue(id string, labourers ...string) Fact {
 	}{heading("TasksDue", id), labourers}}
 }
 
-// How much of a rejected job is told, in bytes as they are sent: EventBridge takes events of 256 KB, and JSON writes some bytes as six.
+// How much of a rejected job is told, in bytes as they are sent: EventBridge takes events of 1 MB, and so does a queue
+// that one is delivered to with its envelope; JSON writes some bytes as six.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 const (
-	rejectedJob    = 128 << 10
+	rejectedJob    = 1<<20 - 16<<10
 	rejectedField  = 1 << 10
 	rejectedReason = 4 << 10
 )
@@ -143,10 +145,10 @@ func shorten(text string, most int) string {
 	return short
 }
 
-// sent is how many bytes a value takes as JSON.
+// sent is how many bytes a value takes on the bus.
 func sent(value any) int {
 	text, _ := json.Marshal(value) //nolint:errchkjson // texts, and JSON that is valid
-	return len(text)
+	return len(escape.JSON(text))
 }
 
 // JobScheduled tells that all tasks of a job are created.

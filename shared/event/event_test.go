@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/escape"
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/event/schemas"
 )
@@ -102,7 +103,7 @@ func TestG5AFactToldAgainHasTheSameID(t *testing.T) {
 }
 
 // eventLimit is what EventBridge takes, less what Drover puts around a detail.
-const eventLimit = 256<<10 - 1<<10
+const eventLimit = 1<<20 - 1<<10
 
 // TestG9ARejectedJobCanAlwaysBeTold: whatever was sent as a job, its rejection fits into an event, and shows as much of it as does.
 func TestG9ARejectedJobCanAlwaysBeTold(t *testing.T) {
@@ -115,6 +116,9 @@ func TestG9ARejectedJobCanAlwaysBeTold(t *testing.T) {
 		"control characters":            strings.Repeat("\x01", 200<<10),
 		"no UTF-8":                      strings.Repeat("\xffa", 100<<10),
 		"quotes":                        strings.Repeat(`"`, 120<<10),
+		"the largest":                   `{"a": "` + strings.Repeat("x", 1<<20-32<<10) + `"}`,
+		"as large as an event":          `{"a": "` + strings.Repeat("x", 1<<20-9) + `"}`,
+		"no characters":                 `{"a": "` + strings.Repeat("\uffff", 340<<10) + `"}`,
 		"empty":                         "",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,11 +130,17 @@ func TestG9ARejectedJobCanAlwaysBeTold(t *testing.T) {
 			require.True(t, utf8.Valid(detail))
 			require.Less(t, len(detail), eventLimit)
 			require.NoError(t, schemas.Validate(f.Type, detail))
-			var told struct{ Job string }
+			require.Less(t, len(escape.JSON(detail)), eventLimit, "as it is sent")
+			var told struct{ Job json.RawMessage }
 			require.NoError(t, json.Unmarshal(detail, &told))
-			begins := strings.ToValidUTF8(strings.TrimSuffix(told.Job, "…"), "�")
+			var text string
+			if json.Unmarshal(told.Job, &text) != nil {
+				require.JSONEq(t, job, string(told.Job))
+				return
+			}
+			require.Greater(t, len(told.Job), min(len(job), 1<<20)/2-32<<10, "it is cut by no more than it has to be")
+			begins := strings.ToValidUTF8(strings.TrimSuffix(text, "…"), "�")
 			require.True(t, strings.HasPrefix(strings.ToValidUTF8(job, "�"), begins))
-			require.Greater(t, len(told.Job), min(len(job), 10<<10)/2-1, "it is cut by no more than it has to be")
 		})
 	}
 }

@@ -27,9 +27,10 @@ type Bus struct {
 }
 
 // most is how many events PutEvents takes at once, and mostBytes how many bytes.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 const (
 	most      = 10
-	mostBytes = 256 << 10
+	mostBytes = 1 << 20
 )
 
 // Publish tells facts. When it fails some of them may have been told: their ids make telling them again harmless.

@@ -84,7 +84,7 @@ func TestACallIsNoLargerThanTheBusTakes(t *testing.T) {
 	f := &fake{}
 	var facts []event.Fact
 	for range 7 {
-		facts = append(facts, event.Fact{Type: "Large", Detail: strings.Repeat("x", 100<<10)})
+		facts = append(facts, event.Fact{Type: "Large", Detail: strings.Repeat("x", 400<<10)})
 	}
 
 	require.NoError(t, buses.Bus{API: f}.Publish(context.Background(), facts...))
@@ -95,7 +95,7 @@ func TestACallIsNoLargerThanTheBusTakes(t *testing.T) {
 		for _, e := range entries {
 			size += len(*e.Detail) + len(*e.DetailType) + len(*e.Source)
 		}
-		require.LessOrEqual(t, size, 256<<10)
+		require.LessOrEqual(t, size, 1<<20)
 	}
 }
 

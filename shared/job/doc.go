@@ -71,7 +71,7 @@
 //
 // # Limits
 //
-// A job, and the payload of each task, has at most 256 KiB ([MaxJobBytes], [MaxPayloadBytes]) and [MaxDepth] levels of nesting.
+// A job, and the payload of each task, has at most 1 MiB ([MaxJobBytes], [MaxPayloadBytes]) and [MaxDepth] levels of nesting.
 //
 // # Expansion
 //

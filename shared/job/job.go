@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// MaxJobBytes bounds the text of a job: an event of EventBridge had this limit for years, and the job is kept beside its tasks.
-	MaxJobBytes = 256 << 10
-	// MaxPayloadBytes bounds the payload of one task: more does not fit into the input of a state machine
-	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
-	MaxPayloadBytes = 256 << 10
+	// MaxJobBytes bounds the text of a job: an event of EventBridge has no more
+	// (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html).
+	MaxJobBytes = 1 << 20
+	// MaxPayloadBytes bounds the payload of one task: a message of SQS and an event of a Lambda function have no more
+	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). A target may take less, see [Plan.Fits].
+	MaxPayloadBytes = 1 << 20
 	// MaxDepth bounds the nesting of lists and objects; a level of chunkable attributes takes two. Python's parser, with which most
 	// workers read their payload, gives up near a thousand.
 	MaxDepth = 256

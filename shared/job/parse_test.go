@@ -113,7 +113,7 @@ func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
 		{"a wrapped null", `{"job": null}`, "job", "is null; want an object"},
 		{"wrapped text that is none", `{"job": "run"}`, "job", "is not JSON"},
 		{"more after the end", `{"labourer": "w"} {}`, "job", "want nothing after the end"},
-		{"too much", `{"labourer": "w", "a": "` + strings.Repeat("x", job.MaxJobBytes) + `"}`, "job", "has 262170 bytes; want at most 262144"},
+		{"too much", `{"labourer": "w", "a": "` + strings.Repeat("x", job.MaxJobBytes) + `"}`, "job", "has 1048602 bytes; want at most 1048576"},
 		{"too deep", `{"labourer": "w", "deep": ` + strings.Repeat(`[`, 300) + strings.Repeat(`]`, 300) + `}`, "deep", "is nested deeper than 256 levels"},
 		{"too deep from the start", strings.Repeat(`[`, 300), "job", "is nested deeper than 256 levels"},
 		{"no labourer", `{"x": 1}`, "labourer", "is missing; want a labourer's id"},

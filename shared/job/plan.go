@@ -15,6 +15,9 @@ type Plan struct {
 	leaves []leaf
 	each   int    // tasks of all leaves, for each chunk of the period
 	cut    string // path of the outermost attribute that is cut, "" if none
+
+	largest     int    // bytes of the largest payload
+	largestPath string // path of what makes it so large
 }
 
 // Plan counts the tasks that the job makes under the schema when it is submitted at now. All that can be wrong with any of the tasks is
@@ -41,7 +44,7 @@ func (j Job) Plan(schema Schema, now time.Time) (*Plan, error) {
 	if err := s.level(0, payload, outermost, nil, ""); err != nil {
 		return nil, err
 	}
-	p.leaves, p.each, p.cut = s.leaves, s.tasks, s.cut
+	p.leaves, p.each, p.cut, p.largest, p.largestPath = s.leaves, s.tasks, s.cut, s.largest, s.largestPath
 	return p, nil
 }
 
@@ -122,6 +125,14 @@ func (p *Plan) Within(limit int) error {
 		field = "period"
 	}
 	return refuse(field, "would make the job %d tasks; want at most %d", p.Len(), limit)
+}
+
+// Fits refuses a plan with a payload of more bytes than the limit, with their number.
+func (p *Plan) Fits(limit int) error {
+	if p.largest <= limit {
+		return nil
+	}
+	return tooLarge(p.largestPath, p.largest, limit)
 }
 
 // Payload is the k-th task's payload, counted from 0: one JSON object, in the order of Len tasks always at the same place. The cost does not

@@ -235,7 +235,7 @@ func TestPeriodsThatCanNotBeCutAreRefused(t *testing.T) {
 		{`{"period": "last_3_weeks", "isolate_weeks": true, "isolate_months": true}`, "isolate_weeks", "weeks do not lie within months"},
 		{`{"period": "last_800000_days", "isolate_days": true}`, "period", "before the year 0001"},
 		{`{"period": {"from": "2026-03-29T02:30", "to": "2026-03-30"}, "time_zone": "Europe/Berlin"}`, "period.from", "does not exist in Europe/Berlin"},
-		{`{"period": {"from": "0001-01-01", "to": "9999-12-31"}}`, "period", "makes a task's payload 47476782 bytes long; want at most 262144: cut it into more tasks"},
+		{`{"period": {"from": "0001-01-01", "to": "9999-12-31"}}`, "period", "makes a task's payload 47476782 bytes long; want at most 1048576: cut it into more tasks"},
 	} {
 		wrong := refusal(t, `{"labourer":"w",`+c.job[1:], shop)
 		require.Equal(t, c.field, wrong.Field, c.job)
@@ -244,24 +244,42 @@ func TestPeriodsThatCanNotBeCutAreRefused(t *testing.T) {
 }
 
 func TestAPayloadOverTheLimitIsRefusedByTheLargestAttribute(t *testing.T) {
-	big := strings.Repeat("x", 200_000)
+	big := strings.Repeat("x", 990_000)
 	years := `"period": {"from": "2000-01-01", "to": "2013-12-31"}` // 5114 days, 66 kB
 	for _, c := range []struct{ name, job, field string }{
 		{"an attribute", `{` + years + `, "note": "` + big + `"}`, "note"},
 		{"a section's attribute", `{` + years + `, "sections": {"a": {"k": 1}, "b": {"note": "` + big + `"}}, "isolate_sections": true}`, "sections.b.note"},
 		{"a batch", `{` + years + `, "sections": ["` + big + `", "y"], "max_sections_per_batch": 2}`, "sections"},
-		{"dates", `{"period": {"from": "1960-01-01", "to": "2013-12-31"}, "note": "` + big[:100_000] + `", "sections": ["a"], "isolate_sections": true}`, "period"},
+		{"dates", `{"period": {"from": "1810-01-01", "to": "2013-12-31"}, "note": "` + big[:200_000] + `", "sections": ["a"], "isolate_sections": true}`, "period"},
 	} {
 		wrong := refusal(t, `{"labourer":"w",`+c.job[1:], sections)
 		require.Equal(t, c.field, wrong.Field, c.name)
-		require.Contains(t, wrong.Reason, "want at most 262144", c.name)
+		require.Contains(t, wrong.Reason, "want at most 1048576", c.name)
 	}
-	hidden := `{"labourer":"w", ` + years + `, "note": "` + big[:195_000] + `", "sections": {"a": {"note": 1}}, "isolate_sections": true}`
+	hidden := `{"labourer":"w", ` + years + `, "note": "` + big[:975_000] + `", "sections": {"a": {"note": 1}}, "isolate_sections": true}`
 	require.Equal(t, 1, planOf(t, hidden, sections, noon).Len(), "an attribute that an inner one replaces does not count")
 	inner := `{"labourer":"w", ` + years + `, "sections": {"a": {"date_list": 1, "note": "` + big + `"}}, "isolate_sections": true}`
 	require.Equal(t, 1, planOf(t, inner, sections, noon).Len(), "nor do dates")
 	beside := `{"labourer":"w", ` + years + `, "stores": "` + big + `", "sections": {"a": {"stores": ["x"]}}, "isolate_stores": true}`
 	require.Equal(t, 1, planOf(t, beside, shop, noon).Len(), "nor what a batch replaces")
+}
+
+func TestAPlanWhosePayloadsPassTheirTargetsLimitIsRefused(t *testing.T) {
+	plan := planOf(t, `{"labourer": "w", "note": "`+strings.Repeat("x", 300_000)+`", "sections": {"a": {"k": 1}, "b": {"note": "short"}}, "isolate_sections": true}`, sections, noon)
+	largest := 0
+	for k := range plan.Len() {
+		payload, err := plan.Payload(k)
+		require.NoError(t, err)
+		largest = max(largest, len(payload))
+	}
+	require.NoError(t, plan.Fits(largest))
+
+	err := plan.Fits(largest - 1)
+
+	var wrong *job.Error
+	require.ErrorAs(t, err, &wrong)
+	require.Equal(t, "note", wrong.Field)
+	require.Contains(t, wrong.Reason, fmt.Sprintf("makes a task's payload %d bytes long; want at most %d", largest, largest-1))
 }
 
 func TestTheLimitOfAPayloadIsExact(t *testing.T) {
@@ -275,7 +293,7 @@ func TestTheLimitOfAPayloadIsExact(t *testing.T) {
 	exact, err := planOf(t, text(100_000+room), shop, noon).Payload(0)
 	require.NoError(t, err)
 	require.Len(t, exact, job.MaxPayloadBytes)
-	require.Contains(t, refusal(t, text(100_001+room), shop).Reason, "makes a task's payload 262145 bytes long")
+	require.Contains(t, refusal(t, text(100_001+room), shop).Reason, "makes a task's payload 1048577 bytes long")
 }
 
 func TestAPlanOfTooManyTasksIsRefusedWithTheNumber(t *testing.T) {

@@ -9,6 +9,9 @@ type splitter struct {
 	leaves     []leaf
 	tasks      int
 	cut        string // path of the outermost attribute that is cut, "" if none
+
+	largest     int // bytes of the largest payload
+	largestPath string
 }
 
 func newSplitter(j *Job, schema Schema) *splitter {
@@ -251,16 +254,23 @@ func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int
 
 // add adds a leaf whose largest payload has so many bytes but for the brace, of which so many are the values at a path.
 func (s *splitter) add(l leaf, bytes int, path string, values int) *Error {
-	if bytes++; bytes > MaxPayloadBytes {
+	if bytes++; bytes > s.largest {
 		if widest, size := l.layer.widest(); size > values {
 			path = widest
 		}
-		return refuse(path, "makes a task's payload %d bytes long; want at most %d: cut it into more tasks, or name what is large instead of sending it", bytes, MaxPayloadBytes)
+		s.largest, s.largestPath = bytes, path
+	}
+	if bytes > MaxPayloadBytes {
+		return tooLarge(s.largestPath, bytes, MaxPayloadBytes)
 	}
 	l.before = s.tasks
 	s.tasks += l.tasks()
 	s.leaves = append(s.leaves, l)
 	return nil
+}
+
+func tooLarge(path string, bytes, limit int) *Error {
+	return refuse(path, "makes a task's payload %d bytes long; want at most %d: cut it into more tasks, or name what is large instead of sending it", bytes, limit)
 }
 
 // member is an attribute as it is written, name and value.

@@ -87,6 +87,15 @@ func (t Target) Kind() string {
 	return ""
 }
 
+// EventLimit is how many bytes of an event the target takes: 1 MiB, and 256 KiB where it is a state machine.
+// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+func (t Target) EventLimit() int {
+	if t.States != "" {
+		return 256 << 10
+	}
+	return 1 << 20
+}
+
 // Address is the ARN, name or URL of the target, whichever kind it is.
 func (t Target) Address() string { return t.Lambda + t.SQS + t.States }
 

@@ -100,7 +100,7 @@ func Wire(c Clients) *Services {
 			Starter: orchestrator.Targets{Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS}, States: stepfunctions.Starter{API: c.StepFunctions}}},
 		Assistant: &assistant.Service{Tasks: tasks, Control: control, Registry: registry, Bus: bus, Alarm: backoff, Sweeper: canceller,
 			Graveyard: sqs.Graveyard{API: c.SQS, URL: CompletionsDead}, Now: c.Now, Executions: stepfunctions.Executions{API: c.StepFunctions}},
-		Scavenger: &scavenger.Service{Settler: settler, Jobs: jobs, Finisher: canceller.Finisher, Archive: s3.Bucket{API: c.S3, Name: ArchiveBucket}, Queue: control, Bus: bus,
+		Scavenger: &scavenger.Service{Settler: settler, Jobs: jobs, Finisher: canceller.Finisher, Payloads: tasks, Archive: s3.Bucket{API: c.S3, Name: ArchiveBucket}, Queue: control, Bus: bus,
 			Alarm: sns.Topic{API: c.SNS, ARN: AlarmTopic}, Now: c.Now},
 		Graveyard: sqs.Graveyard{API: c.SQS, URL: StreamFailures},
 	}

@@ -2,7 +2,9 @@ package scavenger_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/scheduler"
 	"github.com/drover-run/drover/shared/task"
 )
 
@@ -232,5 +235,47 @@ func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
 			require.Greater(t, at, 10)
 			return
 		}
+	}
+}
+
+// noise is a text of which about three quarters are left when it is compressed.
+func noise(length int) string {
+	random, out := rand.New(rand.NewPCG(5, uint64(length))), make([]byte, length*3/4)
+	for i := range out {
+		out[i] = byte(random.Uint32())
+	}
+	return base64.StdEncoding.EncodeToString(out)
+}
+
+// TestG1ALargePayloadReachesItsWorkerAndTheArchive: little of it can be compressed, and more of that than an item takes beside a result. Its task
+// fails, is tried again, dies and is replayed.
+func TestG1ALargePayloadReachesItsWorkerAndTheArchive(t *testing.T) {
+	s := stage(t)
+	ballast := noise(370 << 10)
+	s.Schedule(t, fmt.Sprintf(`{"job_id": "large", "labourer": "f", "stores": ["a", "b"], "isolate_stores": true, "ballast": %q}`, ballast))
+	for attempt := range 4 {
+		require.Equal(t, 2, s.HandOut(t, "f"))
+		letters := s.SQS.Letters(outage.Worker("f"))
+		for _, h := range s.Handed(t, "f")[2*attempt:] {
+			if attempt == 3 {
+				report(t, s, strings.Replace(completed(h), `{"rows": 1}`, fmt.Sprintf("%q", noise(250<<10)), 1))
+			} else {
+				report(t, s, failed(h, "Boom"))
+			}
+		}
+		require.Contains(t, letters[len(letters)-1].Body, ballast)
+		s.Scavenge(t)
+		s.Pass(2 * time.Hour)
+		if attempt == 1 {
+			failed, summary := s.Services().Scheduler.Handle(t.Context(), "replay", []scheduler.Message{outage.Command("replay", "ReplayTasks", `{"job_id": "large"}`)})
+			require.Empty(t, failed, summary.Errors)
+		}
+	}
+
+	records, err := s.Archived()
+	require.NoError(t, err)
+	require.Len(t, records, 4, "two lives of two tasks")
+	for _, r := range records {
+		require.Contains(t, string(r.Payload), ballast)
 	}
 }

@@ -40,6 +40,14 @@ type Settler interface {
 	Settle(ctx context.Context, ended []task.Task) (outcome.Settled, error)
 }
 
+// Payloads is the payloads that are too large for the stream's images.
+type Payloads interface {
+	// Payload returns task.ErrNoPayload where it is gone.
+	Payload(ctx context.Context, of task.Task) ([]byte, error)
+	// Ended lets the payload of a task that has reached its end go, after a time.
+	Ended(ctx context.Context, of task.Task) error
+}
+
 // Store keeps archived files.
 type Store interface {
 	Put(ctx context.Context, o archive.Object) error
@@ -65,6 +73,7 @@ type Service struct {
 	Settler  Settler
 	Jobs     Jobs
 	Finisher Finisher
+	Payloads Payloads
 	Archive  Store
 	Queue    Queue
 	Bus      Bus
@@ -138,7 +147,39 @@ func (s *Service) wake(ctx context.Context, invocation string, labourers []strin
 // parallel is how many files or jobs are written at the same time.
 const parallel = 8
 
+// largeTogether is how many large payloads, of up to 1 MB each, are in memory at the same time.
+const largeTogether = 16
+
+// archive writes the records of ended tasks. The same batch makes the same files.
 func (s *Service) archive(ctx context.Context, ended []task.Task) error {
+	var part, large []task.Task
+	for i, t := range ended {
+		if t.Parts > 0 {
+			large = append(large, t)
+			payload, err := s.Payloads.Payload(ctx, t)
+			if err != nil && !errors.Is(err, task.ErrNoPayload) { // without it the record says all the rest
+				return err
+			}
+			t.Payload = payload
+		}
+		part = append(part, t)
+		if i+1 < len(ended) && (t.Parts == 0 || len(large)%largeTogether != 0) {
+			continue
+		}
+		if err := s.put(ctx, part); err != nil {
+			return err
+		}
+		part = nil
+	}
+	for _, t := range large {
+		if err := s.Payloads.Ended(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) put(ctx context.Context, ended []task.Task) error {
 	objects, err := archive.Objects(ended)
 	if err != nil {
 		return err

@@ -272,6 +272,9 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 	if err == nil {
 		err = plan.Within(r.MaxTasks)
 	}
+	if err == nil {
+		err = plan.Fits(l.Target.EventLimit() - added)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -279,6 +282,10 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 	record.ChunkableAttrs, record.Owner, record.OwnedUntil = schema.ChunkableAttrs, r.owner, r.ownedUntil
 	return &creation{record: record, asked: asked, plan: plan, message: m}, nil
 }
+
+// added is how many bytes Drover adds to a payload by and large: the ids, the deadline, the completions' URL. A payload that passes this and
+// not its target fails when it is started.
+const added = 512
 
 // UnknownLabourer is the error for a job whose labourer is none of those known.
 func UnknownLabourer(name string, known []string) error {

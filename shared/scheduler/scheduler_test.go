@@ -170,6 +170,26 @@ func TestG9AJobThatIsWrongIsRefusedByFieldAndKept(t *testing.T) {
 	}
 }
 
+// TestG9APayloadThatItsTargetNeverTakesIsRefused, and one that it takes is not: 1 MB, or 256 KB for a state machine, with what Drover adds.
+func TestG9APayloadThatItsTargetNeverTakesIsRefused(t *testing.T) {
+	for labourer, most := range map[string]int{"m": 256 << 10, "f": 1 << 20, "f:prod": 1 << 20} {
+		d := stage(t)
+		job := func(id string, payload int) string {
+			return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "ballast": %q}`, id, labourer, strings.Repeat("x", payload-len(`{"ballast":""}`)))
+		}
+
+		_, err := handle(d, "only", messages(1, submitted(job("large", most-511)), submitted(job("fits", most-512))))
+
+		require.NoError(t, err)
+		require.Equal(t, ledger.Rejected, record(t, d, "large").State)
+		field, reason := rejected(t, d)
+		require.Equal(t, "ballast", field)
+		require.Contains(t, reason, fmt.Sprintf("%d bytes long; want at most %d", most-511, most-512))
+		require.Equal(t, ledger.Scheduled, record(t, d, "fits").State)
+		require.Len(t, created(t, d)["fits"], 1)
+	}
+}
+
 // long is longer than a key of DynamoDB may be.
 var long = strings.Repeat("x", 3000)
 

@@ -34,6 +34,7 @@ func stage(t require.TestingT) *memory.Drover {
 labourers:
   f: {target: {sqs: "https://sqs.us-west-2.amazonaws.com/000000000000/f"}}
   g: {target: {sqs: "https://sqs.us-west-2.amazonaws.com/000000000000/g"}}
+  m: {target: {states: "arn:aws:states:us-west-2:000000000000:stateMachine:m"}}
   f:prod: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:f:prod"}}
 job_schemas:
   default: {chunkable_attrs: [[store, {}]]}
@@ -82,7 +83,7 @@ func handle(d *memory.Drover, invocation string, batch []scheduler.Message) (sch
 func created(t require.TestingT, d *memory.Drover) map[string][]string {
 	queued := map[segment.ID]segment.Numbers{}
 	control := dynamo.Control{API: d.DynamoDB, Table: memory.ControlTable}
-	for _, labourer := range []string{"f", "g", "f:prod"} {
+	for _, labourer := range []string{"f", "g", "m", "f:prod"} {
 		entries, err := control.Queue(context.Background(), labourer)
 		require.NoError(t, err)
 		for _, e := range entries {

@@ -82,6 +82,7 @@ type Task struct {
 	Labourer  string
 	JobID     string
 	Payload   json.RawMessage // a JSON object: the attributes that the worker gets at the top level
+	Parts     int             // how many items beside its own hold the payload, where it is large; a stream's image has it not
 	CreatedAt time.Time
 
 	MaxAttempts int           // the job's own limit; 0: the labourer's
@@ -104,6 +105,9 @@ type Task struct {
 
 // ErrStale says that an end belongs to an attempt that is not the current one; it must change nothing.
 var ErrStale = errors.New("not the task's current attempt")
+
+// ErrNoPayload says that parts of a task's payload are gone.
+var ErrNoPayload = errors.New("parts of the payload are gone")
 
 // End is the end of an attempt.
 type End struct {
