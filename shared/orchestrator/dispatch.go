@@ -118,10 +118,10 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 		})
 	}
 	_ = g.Wait()
-	f := fates(reports)
-	for i, r := range reports {
+	f := fates(reports, state.Probing())
+	for i := range reports {
 		if failures[i] == nil {
-			failures[i] = s.finish(ctx, l, &reports[i], f.alone(state) && r.failing() > 0, f.started > 0)
+			failures[i] = s.finish(ctx, l, &reports[i], f)
 		}
 	}
 	trouble, err := s.note(ctx, id, state, f)
@@ -161,17 +161,22 @@ type fate struct {
 	troubled int   // starts that failed by what may be the target's trouble
 	trouble  error // the last of these
 	throttle error // the last start that failed as the target had too much to do
+	reached  bool  // the target can be reached: it was the last time, or others have started
 }
 
-func fates(reports []dispatchReport) fate {
-	var out fate
+// fates returns what became of all starts. probing: the target could not be reached the last time.
+func fates(reports []dispatchReport, probing bool) fate {
+	out := fate{reached: !probing}
 	for _, r := range reports {
 		out.started += r.started
+		out.reached = out.reached || r.started > 0
+	}
+	for _, r := range reports {
 		for _, b := range r.back {
 			switch {
 			case b.throttled():
 				out.throttle = b.err
-			case !b.unsent():
+			case !b.unsent() && !out.blames(r.lease):
 				out.troubled++
 				out.trouble = b.err
 			}
@@ -180,11 +185,8 @@ func fates(reports []dispatchReport) fate {
 	return out
 }
 
-// alone tells whether the cause of the trouble may lie with the one task that failed: others started beside it, or the target was reached
-// the last time that it was tried.
-func (f fate) alone(before queue.State) bool {
-	return f.troubled == 1 && (f.started > 0 || !before.Probing())
-}
+// blames tells whether a start of this lease failed by the task itself: its target can be reached, and it has failed so before.
+func (f fate) blames(l queue.Lease) bool { return f.reached && l.Misfires > 0 }
 
 // note records why the target could not be reached, where people look, or that it can be. It returns the trouble that it records.
 func (s *Service) note(ctx context.Context, id string, before queue.State, f fate) (*queue.Trouble, error) {
@@ -230,9 +232,6 @@ func (u unstarted) unsent() bool {
 	var unsent *Unsent
 	return errors.As(u.err, &unsent)
 }
-
-// failing returns how many starts failed by what may be the target's trouble.
-func (r dispatchReport) failing() int { return fates([]dispatchReport{r}).troubled }
 
 // dispatch starts the workers of a lease, a part of it at a time: the payloads of a whole lease may be more than a function's memory. What
 // could not be started stays in the lease until finish has looked at what became of all leases. held: nothing is to be started, as a lease
@@ -340,10 +339,10 @@ func refused(err error) bool {
 }
 
 // finish returns what could not be started to the queue, and then notes the dispatch of the rest: a task that was not started must not wait
-// in a dispatched lease until its attempt is over. alone: the lease's failing task is the only one of the whole dispatch.
-func (s *Service) finish(ctx context.Context, l labourer.Labourer, r *dispatchReport, alone, othersStarted bool) error {
+// in a dispatched lease until its attempt is over. f is what became of all leases of the dispatch.
+func (s *Service) finish(ctx context.Context, l labourer.Labourer, r *dispatchReport, f fate) error {
 	r.unnoted = r.started > 0
-	if err := s.putBack(ctx, r, alone, othersStarted); err != nil {
+	if err := s.putBack(ctx, r, f); err != nil {
 		return err
 	}
 	if r.started+r.failed > 0 {
@@ -365,30 +364,36 @@ func (s *Service) finish(ctx context.Context, l labourer.Labourer, r *dispatchRe
 	return errors.Join(s.Sweeper.Sweep(ctx, tasks), r.unread)
 }
 
-// putBack returns the tasks that were not started to the queue.
-func (s *Service) putBack(ctx context.Context, r *dispatchReport, alone, othersStarted bool) error {
+// putBack returns the tasks that were not started to the queue. One that may itself be to blame gets an entry of its own.
+func (s *Service) putBack(ctx context.Context, r *dispatchReport, f fate) error {
 	back := r.unseen
 	for _, b := range r.back {
-		if !alone || b.throttled() || b.unsent() {
+		switch blamed := f.blames(r.lease); {
+		case b.throttled() || b.unsent() || !blamed && f.troubled > 1:
 			back = back.Union(segment.Of(b.task.ID.N))
-			continue
-		}
-		failed, err := s.misfire(ctx, r.lease, b, othersStarted, r.at)
-		if err != nil {
-			return err
-		}
-		if failed {
-			r.failed++
+		case !f.reached:
+			if err := s.requeue(ctx, r.lease, r.lease.Suspected(b.task.ID.N)); err != nil {
+				return err
+			}
+		default:
+			failed, err := s.misfire(ctx, r.lease, b, blamed || f.started > 0, r.at)
+			if err != nil {
+				return err
+			}
+			if failed {
+				r.failed++
+			}
 		}
 	}
 	return s.giveBack(ctx, r.lease, back)
 }
 
-// misfire returns a task to the queue that alone could not be started. The count of that is in its entry, and goes to its next lease: it
-// costs no write. After so many times the cause lies with the task, and the attempt fails; misfire tells whether it did.
-func (s *Service) misfire(ctx context.Context, l queue.Lease, b unstarted, othersStarted bool, at time.Time) (bool, error) {
+// misfire returns a task to the queue that could not be started although its target can be reached. apart: it waits by itself. The count of that is in its entry, and
+// goes to its next lease: it costs no write. After so many times the cause lies with the task, and the attempt fails; misfire tells whether
+// it did.
+func (s *Service) misfire(ctx context.Context, l queue.Lease, b unstarted, apart bool, at time.Time) (bool, error) {
 	if l.Misfires+1 < queue.MisfiresMost {
-		return false, s.requeue(ctx, l, l.Misfired(b.task.ID.N, othersStarted, at))
+		return false, s.requeue(ctx, l, l.Misfired(b.task.ID.N, apart, at))
 	}
 	for tasks, err := range s.Tasks.Chunks(ctx, l.Segment, segment.Of(b.task.ID.N)) {
 		if err != nil {

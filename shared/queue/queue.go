@@ -32,7 +32,7 @@ type Entry struct {
 	Tasks       segment.Numbers
 	Attempt     int           // the attempt that handing out these tasks starts
 	Tried       bool          // this attempt was handed to the target before and came back: a worker may have it all the same
-	Misfires    int           // how often the task alone could not be started while others of its labourer could
+	Misfires    int           // how often the task could not be started while its target could be reached; 1 also where that is not known
 	MaxDuration time.Duration // the job's own; 0: the labourer's
 	Unreadable  *Unreadable   // not nil: it cannot be decoded, and has no tasks
 }
@@ -229,48 +229,58 @@ func Take(state State, entries []Entry, free int, now time.Time, term Term) []Ta
 	return out
 }
 
-// Probe decides which one of the due tasks finds out whether the target can be reached again: by turns the first, which keeps the order,
-// and another, as the cause of the trouble may lie with the first. state is a probing one, and what the claim is conditioned on.
+// Probe decides which one of the due tasks finds out whether the target can be reached again: at first the foremost, which keeps the order.
+// As the cause of the trouble may lie with the tasks that failed, it is then one that has not misfired, if there is one, by turns the
+// foremost of these and the hindmost, which may well be of another job. state is a probing one, and what the claim is conditioned on.
 func Probe(state State, entries []Entry, now time.Time, term Term) []Taking {
-	due, times := 0, state.Trouble.Times
-	for _, e := range entries {
-		if !e.Due.After(now) {
-			due += e.Tasks.Len()
-		}
-	}
-	if due == 0 {
+	due := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Due.After(now) || e.Tasks.Empty() })
+	if len(due) == 0 {
 		return nil
 	}
-	at := 0
-	if times%2 == 0 {
-		at = times / 2 % due
-	}
-	for _, e := range entries {
-		if e.Due.After(now) {
-			continue
+	times := state.Trouble.Times
+	fresh := slices.DeleteFunc(slices.Clone(due), func(e Entry) bool { return e.Misfires > 0 })
+	entry, at := due[0], 0
+	switch {
+	case times < 2:
+	case len(fresh) == 0: // each of them by turns
+		n := 0
+		for _, e := range due {
+			n += e.Tasks.Len()
 		}
-		if at >= e.Tasks.Len() {
-			at -= e.Tasks.Len()
-			continue
+		for at = times % n; at >= entry.Tasks.Len(); entry = due[0] {
+			at -= entry.Tasks.Len()
+			due = due[1:]
 		}
-		one := e
-		one.Tasks = e.Tasks.Minus(e.Tasks.First(at)).First(1)
-		taken := Take(state, []Entry{one}, 1, now, term)
-		taken[0].Entry, taken[0].Rest = e, e.Tasks.Minus(one.Tasks)
-		return taken
+	case times%2 == 0:
+		entry = fresh[0]
+	default:
+		entry = fresh[len(fresh)-1]
+		at = entry.Tasks.Len() - 1
 	}
-	return nil
+	one := entry
+	one.Tasks = entry.Tasks.Minus(entry.Tasks.First(at)).First(1)
+	taken := Take(state, []Entry{one}, 1, now, term)
+	taken[0].Entry, taken[0].Rest = entry, entry.Tasks.Minus(one.Tasks)
+	return taken
 }
 
-// MisfiresMost is how many starts of one task alone may fail while others of its labourer start.
+// MisfiresMost is how many starts of one task may fail while its target can be reached.
 const MisfiresMost = 5
 
-// Misfired returns the entry of a task that alone could not be started. Where others started it waits, and not its labourer: for 30 s and
-// twice as long each time, for 5 minutes at most.
-func (l Lease) Misfired(n int, othersStarted bool, now time.Time) Entry {
+// Suspected returns the entry of a task that could not be started, nor could any other just before: it stays where it was in line, and is
+// not the next to find out whether the target can be reached.
+func (l Lease) Suspected(n int) Entry {
+	e := l.Returned(segment.Of(n))
+	e.Misfires = max(e.Misfires, 1)
+	return e
+}
+
+// Misfired returns the entry of a task that could not be started although its target can be reached. apart: it waits, and not its labourer,
+// for 30 s and twice as long each time, for 5 minutes at most; else it stays where it was in line.
+func (l Lease) Misfired(n int, apart bool, now time.Time) Entry {
 	e := l.Returned(segment.Of(n))
 	e.Misfires++
-	if othersStarted {
+	if apart {
 		e.Due = now.Add(doubled(e.Misfires)).Truncate(time.Millisecond)
 	}
 	return e

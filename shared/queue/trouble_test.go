@@ -26,23 +26,30 @@ func TestATargetIsLeftAloneForLongerEachTime(t *testing.T) {
 	require.False(t, queue.State{}.Probing())
 }
 
-// TestAProbeTakesOneDueTask: the first by turns, and each of the others once before one comes again.
+// TestAProbeTakesOneDueTask: first the foremost, then by turns the foremost and the hindmost of those that have not misfired.
 func TestAProbeTakesOneDueTask(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var entries []queue.Entry
-		due := 0
+		var due, fresh segment.Numbers
 		for i := range rapid.IntRange(0, 4).Draw(t, "entries") {
 			numbers := segment.Of(rapid.SliceOfNDistinct(rapid.IntRange(i*20, i*20+19), 1, 8, rapid.ID).Draw(t, "tasks")...)
-			at := noon.Add(time.Duration(rapid.IntRange(-3, 1).Draw(t, "due")) * time.Minute)
-			entries = append(entries, entry(at, numbers))
-			if !at.After(noon) {
-				due += numbers.Len()
+			e := entry(noon.Add(time.Duration(rapid.IntRange(-3, 1).Draw(t, "due"))*time.Minute), numbers)
+			e.Misfires = rapid.IntRange(0, 2).Draw(t, "misfires")
+			entries = append(entries, e)
+			if !e.Due.After(noon) {
+				due = due.Union(numbers)
+				if e.Misfires == 0 {
+					fresh = fresh.Union(numbers)
+				}
 			}
 		}
-		first := queue.Take(queue.State{}, entries, 1, noon, hour)
+		if due.Empty() {
+			require.Empty(t, queue.Probe(probing(1), entries, noon, hour))
+			return
+		}
 
 		var tried segment.Numbers
-		for times := 1; times <= 2*due; times++ {
+		for times := 1; times <= 1+due.Len(); times++ {
 			taken := queue.Probe(probing(times), entries, noon, hour)
 
 			require.Len(t, taken, 1)
@@ -52,17 +59,30 @@ func TestAProbeTakesOneDueTask(t *testing.T) {
 			require.True(t, one.Lease.Tasks.Intersect(one.Rest).Empty())
 			require.Equal(t, one.Lease.Tasks.Min(), one.Lease.First)
 			require.False(t, one.Entry.Due.After(noon))
-			if times%2 == 1 {
-				require.Equal(t, first[0].Lease.Tasks, one.Lease.Tasks, "the first, by turns")
-			} else {
+			switch {
+			case times == 1:
+				require.Equal(t, due.First(1), one.Lease.Tasks)
+			case fresh.Empty():
 				tried = tried.Union(one.Lease.Tasks)
+			case times%2 == 0:
+				require.Equal(t, fresh.First(1), one.Lease.Tasks)
+			default:
+				require.Equal(t, fresh.Minus(fresh.First(fresh.Len()-1)), one.Lease.Tasks)
 			}
 		}
-		require.Equal(t, due, tried.Len())
-		if due == 0 {
-			require.Empty(t, queue.Probe(probing(1), entries, noon, hour))
+		if fresh.Empty() {
+			require.Equal(t, due, tried, "where all have misfired, each comes in turn")
 		}
 	})
+}
+
+func TestASuspectedTaskKeepsItsPlaceInLine(t *testing.T) {
+	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Due: noon, MaxDuration: time.Hour}
+	want := l.Returned(segment.Of(5))
+	want.Misfires = 1
+	require.Equal(t, want, l.Suspected(5))
+	l.Misfires, want.Misfires = 3, 3
+	require.Equal(t, want, l.Suspected(5), "nothing more is known of it")
 }
 
 func TestATaskThatMisfiredWaitsAloneWhereOthersStart(t *testing.T) {

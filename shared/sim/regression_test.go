@@ -96,6 +96,10 @@ func TestWorldsThatWereViolatedAreNot(t *testing.T) {
 		"the end of an attempt whose start went unheard was dropped":          374,
 		"an attribute DROVER was taken for Drover's own":                      7728,
 		"a task was put back after its job was cancelled, and started":        101293,
+		"a message that its FIFO queue does not take stood in front for ever": 4000180,
+		"with one slot, it held up all behind it":                             4000313,
+		"two executions that cannot be started held up all behind them":       4000322,
+		"two functions that cannot be started held up all behind them":        4000344,
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Nil(t, inBubble(t, newPlan(seed), Options{}).Violation)

@@ -245,7 +245,8 @@ func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 		"another fault of the message":   {sender("InvalidParameterValue", "Value for parameter DelaySeconds is invalid."), "Refused, may be retried"},
 		"a right that is missing":        {sender("AccessDenied", "no"), "trouble"},
 		"a key that may not be used":     {sender("KMS.AccessDeniedException", "no"), "trouble"},
-		"a fault of the service":         {types.BatchResultErrorEntry{Code: aws.String("InternalError"), Message: aws.String("later")}, "throttled"},
+		"a fault of the service":         {types.BatchResultErrorEntry{Code: aws.String("InternalError"), Message: aws.String("later")}, "trouble"},
+		"too much to do":                 {types.BatchResultErrorEntry{Code: aws.String("RequestThrottled"), Message: aws.String("later")}, "throttled"},
 		"a queue that is not there":      {sender("AWS.SimpleQueueService.NonExistentQueue", "gone"), "trouble"},
 		"characters, with the old codes": {sender("AWS.SimpleQueueService.InvalidMessageContents", "characters"), "InvalidPayload"},
 	} {

@@ -138,12 +138,12 @@ func entryError(url string, failed types.BatchResultErrorEntry) error {
 	why := fmt.Sprintf("queue %s refuses the message: %s: %s", url, code, message)
 	kind := contents(code, message)
 	switch {
-	case !failed.SenderFault: // the queue takes others, and will take this one
+	case throttling.Is(&smithy.GenericAPIError{Code: code}):
 		return &orchestrator.Throttled{Err: errors.New(why)}
+	case !failed.SenderFault || ofQueue.MatchString(code):
+		return errors.New(why)
 	case kind != "":
 		return &orchestrator.Refusal{Type: kind, Reason: why}
-	case ofQueue.MatchString(code):
-		return errors.New(why)
 	}
 	return &orchestrator.Refusal{Type: "Refused", Reason: why, Retryable: true}
 }
