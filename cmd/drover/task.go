@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,11 +54,32 @@ say where, and reach further back than it looks by itself.`,
 			return err
 		}
 		if s.json {
-			return s.document(d)
+			err = s.document(d)
+		} else {
+			err = s.printTask(d)
 		}
-		return s.printTask(d)
+		if lost := s.unheard(c.Context(), st, d); lost != "" {
+			fmt.Fprintln(s.err, lost)
+		}
+		return err
 	}
 	return c
+}
+
+// unheard says where the end of an expired attempt may lie that a worker reported: SQS finds no message by its task, so whoever looks has to read
+// the completions' dead letters. It is empty where no attempt has expired, or none lies there.
+func (s *shell) unheard(ctx context.Context, st *stack, of view.Detail) string {
+	url := st.Outputs["CompletionsDeadLetterQueueUrl"]
+	if url == "" || !slices.ContainsFunc(of.Attempts, func(a view.Attempt) bool { return a.Status == string(task.Expired) }) {
+		return ""
+	}
+	d := &doctor{stack: st, now: s.now}
+	n, err := d.depth(ctx, url)
+	if err != nil || n == 0 { // without the right to look, the task is shown all the same
+		return ""
+	}
+	return fmt.Sprintf("The completions' dead letters hold %s; that of an expired attempt may be among them. Read them: %s", many(n, "message"),
+		d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url))
 }
 
 // looks is how often a task that is on its way between two places is looked for again.

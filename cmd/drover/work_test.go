@@ -12,7 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/task"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -441,4 +443,32 @@ func TestSubmitWarnsOfAQualifierThatNothingHasWired(t *testing.T) {
 	said.ok()
 	require.Contains(t, said.err, "the job asks for arn:aws:lambda:us-east-1:000000000000:function:resize:live, which no apply --wire has wired")
 	require.NotContains(t, g.drover("submit", "-", "<", `{"lambda_name": "arn:aws:lambda:us-east-1:000000000000:function:resize:7"}`).err, "wired")
+}
+
+func TestATaskOfWhichAnAttemptExpiredSaysThatCompletionsLieDead(t *testing.T) {
+	g := newGround(t)
+	g.openShop(time.Second, well)
+	require.NoError(t, g.Pause("shop"))
+	g.Submit(map[string]any{"job_id": "nightly", "labourer": "shop"})
+	g.RunFor(time.Minute)
+	tasks, err := g.Tasks("nightly")
+	require.NoError(t, err)
+	one := tasks[0]
+	g.stack.Outputs["CompletionsDeadLetterQueueUrl"] = "https://sqs/1/CompletionsDeadLetterQueueUrl"
+	g.account.queue(g.stack.Outputs["CompletionsDeadLetterQueueUrl"], "2")
+	require.NotContains(t, g.drover("task", one.ID.String()).err, "dead letters", "nothing has expired")
+	closed, err := one.Close(task.End{Attempt: 1, Status: task.Expired, At: g.World.Now(), Error: &task.Error{Type: "Expired"}})
+	require.NoError(t, err)
+	require.NoError(t, dynamo.Tasks{API: g.DynamoDB, Table: memory.TasksTable, Retention: time.Hour}.Save(t.Context(), one, closed))
+
+	for _, arguments := range [][]string{{"task", one.ID.String()}, {"--json", "task", one.ID.String()}} {
+		said := g.drover(arguments...)
+
+		require.Zero(t, said.code)
+		require.Contains(t, said.err, "The completions' dead letters hold 2 messages")
+		require.Contains(t, said.err, "receive-message")
+		require.Contains(t, said.err, g.stack.Outputs["CompletionsDeadLetterQueueUrl"])
+	}
+	g.account.queue(g.stack.Outputs["CompletionsDeadLetterQueueUrl"], "0")
+	require.NotContains(t, g.drover("task", one.ID.String()).err, "dead letters")
 }
