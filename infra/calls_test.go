@@ -314,7 +314,7 @@ func (p *program) origins(value ast.Expr, seen map[ast.Expr]bool) []string {
 
 // owner is the struct in which what comes from outside is kept: the function's environment and the target of a labourer.
 func (p *program) owner(field *types.Var) string {
-	for _, at := range []struct{ path, name string }{{"shared/environment", "Environment"}, {"shared/labourer", "Target"}} {
+	for _, at := range []struct{ path, name string }{{"shared/wiring", "Environment"}, {"shared/labourer", "Target"}} {
 		if pkg := p.packages[module+at.path]; pkg != nil && pkg == field.Pkg() {
 			structure := pkg.Scope().Lookup(at.name).Type().Underlying().(*types.Struct)
 			for its := range structure.Fields() {
@@ -452,7 +452,7 @@ func (p *program) index(t *testing.T, l *ast.CompositeLit) string {
 	return found
 }
 
-// variables are the names in the function's environment by the fields of Environment, as environment.Load reads them.
+// variables are the names in the function's environment by the fields of Environment, as wiring.Load reads them.
 func (p *program) variables() map[string]string {
 	found := map[string]string{}
 	for _, l := range p.literals {

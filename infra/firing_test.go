@@ -199,19 +199,19 @@ func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 	period := time.Duration(alarm["Period"].(int)) * time.Second
 	s := outage.NewStage(t, "labourers:\n  f: {target: {sqs: \""+outage.Worker("f")+"\"}}\n", "g")
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
-	o := s.Services().Orchestrator
+	o := s.Services().Orchestrator.Service
 	// hour is the metric's highest value in each of the alarm's periods of an hour.
 	hour := func() series {
 		var values series
 		for range int(time.Hour / period) {
 			highest := 0
 			for range int(period / time.Minute) {
-				turns, err := o.Take(t.Context(), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
+				turns, err := o.Service.Take(t.Context(), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
 				require.NoError(t, err)
 				if turns.(orchestrator.Assessed).Start {
-					claimed, err := o.Take(t.Context(), orchestrator.Step{Step: "claim", Execution: "e", Labourer: "f"})
+					claimed, err := o.Service.Take(t.Context(), orchestrator.Step{Step: "claim", Execution: "e", Labourer: "f"})
 					require.NoError(t, err)
-					out, err := o.Take(t.Context(), orchestrator.Step{Step: "dispatch", Execution: "e", Labourer: "f", Leases: claimed.(orchestrator.Claimed).Leases})
+					out, err := o.Service.Take(t.Context(), orchestrator.Step{Step: "dispatch", Execution: "e", Labourer: "f", Leases: claimed.(orchestrator.Claimed).Leases})
 					highest = max(highest, orchestrator.Counts(out, err)[metric.TargetFailures])
 				}
 				s.Pass(time.Minute)

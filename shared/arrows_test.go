@@ -18,7 +18,7 @@ const module = "github.com/drover-run/drover/"
 
 // adapters are the packages that may import the AWS SDK; worker is what users' workers import, and memory stands in for AWS.
 var adapters = []string{
-	"cloudformation", "cloudwatch", "dynamo", "environment", "eventbridge", "lambda", "memory", "s3", "sns", "sqs", "stepfunctions", "throttling",
+	"cloudformation", "cloudwatch", "dynamo", "environment", "eventbridge", "lambda", "memory", "s3", "sns", "sqs", "stepfunctions", "throttling", "wiring",
 	"worker",
 }
 

@@ -21,7 +21,7 @@ import (
 
 // handle has the assistant work through a batch of which nothing has to come again.
 func handle(t require.TestingT, s *outage.Stage, bodies ...string) assistant.Summary {
-	missing, summary := s.Services().Assistant.Handle(context.Background(), "invocation", messages(bodies...))
+	missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(bodies...))
 	require.Empty(t, missing, "%v", summary.Errors)
 	return summary
 }
@@ -117,7 +117,7 @@ func TestG4WhatIsNotTheCurrentAttemptChangesNothing(t *testing.T) {
 func TestG4ACompletionThatIsLateForItsAttemptIsDropped(t *testing.T) {
 	s, h := out(t, 1)
 	s.Pass(16 * time.Minute) // the lease is 15
-	_, err := s.Services().Orchestrator.Reap(context.Background(), "f")
+	_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
 	require.NoError(t, err)
 	s.Scavenge(t)
 	s.Pass(time.Hour)
@@ -149,7 +149,7 @@ func TestTheLastHeartbeatOfATaskIsKept(t *testing.T) {
 	require.Equal(t, assistant.Summary{Heard: 1}, handle(t, s, running(h[1])))
 	s.Pass(2 * time.Minute)
 
-	reaped, err := s.Services().Orchestrator.Reap(context.Background(), "f")
+	reaped, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
 
 	require.NoError(t, err)
 	require.Equal(t, 2, reaped.Expired, "those that were silent")
@@ -205,17 +205,17 @@ func TestACallOfASoswWorker(t *testing.T) {
 		return r
 	}
 
-	summary, err := s.Services().Assistant.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_completed", "task_id": %q, "stats": "{\"time_run\": 3}", "result": {"rows": 1}}`, h[0].TaskID)))
+	summary, err := s.Services().Assistant.Service.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_completed", "task_id": %q, "stats": "{\"time_run\": 3}", "result": {"rows": 1}}`, h[0].TaskID)))
 	require.NoError(t, err)
 	require.Equal(t, assistant.Summary{Completed: 1}, summary)
 	require.JSONEq(t, `{"time_run": 3}`, string(stored(t, s, h[0].TaskID).Stats))
 
-	summary, err = s.Services().Assistant.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_failed", "task_id": %q}`, h[1].TaskID)))
+	summary, err = s.Services().Assistant.Service.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_failed", "task_id": %q}`, h[1].TaskID)))
 	require.NoError(t, err)
 	require.Equal(t, assistant.Summary{Failed: 1}, summary)
 
 	s.DynamoDB.Before = func(context.Context, memory.Request) error { return fmt.Errorf("the table is away") }
-	_, err = s.Services().Assistant.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_failed", "task_id": %q}`, h[1].TaskID)))
+	_, err = s.Services().Assistant.Service.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_failed", "task_id": %q}`, h[1].TaskID)))
 	require.ErrorContains(t, err, "closing task "+h[1].TaskID)
 }
 

@@ -18,13 +18,13 @@ import (
 func TestG1WhatWasNeverStartedOfACancelledJobIsNotStarted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s, h := out(t, 2)
-		failed, summary := s.Services().Scheduler.Handle(context.Background(), "cancel",
+		failed, summary := s.Services().Scheduler.Service.Handle(context.Background(), "cancel",
 			[]scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
 		require.Empty(t, failed, "%v", summary.Errors)
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Second, func(int) error {
-			missing, summary := s.Services().Assistant.Handle(context.Background(), "invocation", messages(neverStarted(h[0]), completed(h[1])))
+			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(neverStarted(h[0]), completed(h[1])))
 			if len(missing) > 0 {
 				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
 			}
@@ -36,7 +36,7 @@ func TestG1WhatWasNeverStartedOfACancelledJobIsNotStarted(t *testing.T) {
 		s.Pass(10 * time.Second)
 		require.Zero(t, s.HandOut(t, "f"))
 		s.Pass(10 * time.Minute) // after which the orchestrator forgets what the assistant had withdrawn when it died
-		_, err := s.Services().Orchestrator.Reap(context.Background(), "f")
+		_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
 		require.NoError(t, err)
 		require.Equal(t, task.Cancelled, stored(t, s, h[0].TaskID).Status)
 		require.Equal(t, task.Completed, stored(t, s, h[1].TaskID).Status)

@@ -71,7 +71,7 @@ func TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsCutOff(t *testing.T) {
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
-			missing, summary := s.Services().Assistant.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), batch)
+			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), batch)
 			if len(missing) > 0 {
 				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
 			}
@@ -100,7 +100,7 @@ func TestG1WhatCouldNotBeStartedNeedsNoTick(t *testing.T) {
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, 10*time.Second, func(delivery int) error {
-			missing, summary := s.Services().Assistant.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), batch)
+			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), batch)
 			if len(missing) > 0 {
 				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
 			}
@@ -126,7 +126,7 @@ func TestG1TheLastOfALeaseIsReleasedWithIt(t *testing.T) {
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
-			missing, summary := s.Services().Assistant.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), messages(completed(h[0]), completed(h[1]), completed(h[2])))
+			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), messages(completed(h[0]), completed(h[1]), completed(h[2])))
 			if len(missing) > 0 {
 				return fmt.Errorf("again: %v", summary.Errors)
 			}
@@ -155,14 +155,14 @@ func TestG4TwoAssistantsOnOneReport(t *testing.T) {
 					if requests++; requests != at {
 						return nil
 					}
-					missing, summary := s.Services().Assistant.Handle(context.Background(), "second", messages(second(h[0])))
+					missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "second", messages(second(h[0])))
 					require.Empty(t, missing, "%v", summary.Errors)
 					counted["completed"] += summary.Completed
 					counted["failed"] += summary.Failed
 					return nil
 				}
 
-				missing, summary := s.Services().Assistant.Handle(context.Background(), "first", messages(completed(h[0])))
+				missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "first", messages(completed(h[0])))
 
 				require.Empty(t, missing, "%v", summary.Errors)
 				if requests < at {

@@ -48,7 +48,7 @@ func TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask(t *testing.T) {
 				stats = `, "stats": ` + noise(c.stats)
 			}
 			report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed", "result": %s%s}`, h.TaskID, noise(c.result), stats)
-			missing, summary := s.Services().Assistant.Handle(context.Background(), "invocation", messages(report))
+			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(report))
 			require.Empty(t, missing, "%v", summary.Errors)
 			one := stored(t, s, h.TaskID)
 			require.JSONEq(t, fmt.Sprintf(`{"blob": %s}`, noise(c.payload)), string(one.Payload))

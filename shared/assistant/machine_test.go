@@ -75,7 +75,7 @@ func (unreadable) Labourer(context.Context, string) (labourer.Labourer, bool, er
 
 func TestAnExecutionWhoseLabourerCannotBeReadIsToldOfAgain(t *testing.T) {
 	s, id := runs(t, fmt.Sprintf("{states: %q}", worker))
-	service := *s.Services().Assistant
+	service := *s.Services().Assistant.Service
 	service.Registry = unreadable{}
 	missing, summary := service.Handle(context.Background(), "invocation", messages(ended(id, worker)))
 	require.Len(t, missing, 1)

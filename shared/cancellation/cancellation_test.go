@@ -45,7 +45,7 @@ func report(t require.TestingT, s *outage.Stage, ends ...string) {
 	for i, end := range ends {
 		batch = append(batch, assistant.Message{ID: fmt.Sprint(i), Body: end})
 	}
-	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", batch)
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", batch)
 	require.Empty(t, missing, "%v", summary.Errors)
 }
 
@@ -55,7 +55,7 @@ func ended(h outage.Handed, status string) string {
 
 // cancel has the scheduler carry out a CancelJob.
 func cancel(s *outage.Stage, invocation, detail string) error {
-	failed, summary := s.Services().Scheduler.Handle(ctx, invocation, []scheduler.Message{outage.Command("cancel", "CancelJob", detail)})
+	failed, summary := s.Services().Scheduler.Service.Handle(ctx, invocation, []scheduler.Message{outage.Command("cancel", "CancelJob", detail)})
 	if len(failed) > 0 {
 		return errors.New(strings.Join(summary.Errors, "; "))
 	}
@@ -221,7 +221,7 @@ func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
 		s.Schedule(t, job("nightly", 1))
-		claimed, err := s.Services().Orchestrator.Claim(ctx, "execution", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
 		require.NoError(t, err)
 		require.Equal(t, 1, claimed.Claimed)
 		require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
@@ -239,7 +239,7 @@ func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
 			return nil
 		}
 
-		_, err = s.Services().Orchestrator.GiveBack(ctx, "execution", "f", claimed.Leases)
+		_, err = s.Services().Orchestrator.Service.GiveBack(ctx, "execution", "f", claimed.Leases)
 
 		require.NoError(t, err)
 		s.DynamoDB.Before = nil
@@ -264,7 +264,7 @@ func TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts(
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Second, func(delivery int) error {
-			_, err := s.Services().Scavenger.Handle(ctx, "invocation", records)
+			_, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", records)
 			if delivery == 1 && err != nil {
 				cut.Off()
 				require.NoError(t, s.Apply(fmt.Sprintf("labourers: {f: {target: {sqs: %q}, max_simultaneous_invocations: 3, max_attempts: 1}}", outage.Worker("f"))))
@@ -296,7 +296,7 @@ func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T)
 			return nil
 		}
 
-		failed, _ := s.Services().Scheduler.Handle(ctx, "first", []scheduler.Message{outage.Command("job", "SubmitJob", job("nightly", 600))})
+		failed, _ := s.Services().Scheduler.Service.Handle(ctx, "first", []scheduler.Message{outage.Command("job", "SubmitJob", job("nightly", 600))})
 
 		reached := s.DynamoDB.Before == nil
 		s.DynamoDB.Before = nil
@@ -305,7 +305,7 @@ func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T)
 			s.Pass(10 * time.Minute)
 			m := outage.Command("job", "SubmitJob", job("nightly", 600))
 			m.Receives = 2
-			failed, summary := s.Services().Scheduler.Handle(ctx, "again", []scheduler.Message{m})
+			failed, summary := s.Services().Scheduler.Service.Handle(ctx, "again", []scheduler.Message{m})
 			require.Empty(t, failed, "at request %d: %v", at, summary.Errors)
 		}
 		if len(s.SQS.Letters(memory.JobsDeadLetters)) > 0 { // it was cancelled before there was such a job
@@ -385,7 +385,7 @@ func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
 							batch[i].Receives = delivery
 						}
 						invocations++
-						failed, summary := s.Services().Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), batch)
+						failed, summary := s.Services().Scheduler.Service.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), batch)
 						if len(failed) > 0 {
 							return errors.New(strings.Join(summary.Errors, "; "))
 						}
@@ -450,7 +450,7 @@ func TestG1G5ACancellationIsHandedOnNearTheDeadline(t *testing.T) {
 						invocations++
 						limited, stop := context.WithDeadline(ctx, s.World.Now().Add(7*time.Second))
 						defer stop()
-						failed, summary := s.Services().Scheduler.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
+						failed, summary := s.Services().Scheduler.Service.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
 						if len(failed) > 0 {
 							return errors.New(strings.Join(summary.Errors, "; "))
 						}

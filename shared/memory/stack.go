@@ -75,7 +75,7 @@ func (s *Stack) invoke(i Invocation) {
 }
 
 // call makes an invocation of a function. Its answer arrives as whatever done makes of it.
-func (s *Stack) call(function, about string, timeout time.Duration, run func(id string) func(context.Context, *Services) (any, error), done func(any, error)) {
+func (s *Stack) call(function, about string, timeout time.Duration, run func(id string) func(context.Context, *Functions) (any, error), done func(any, error)) {
 	s.invoked++
 	id := fmt.Sprintf("%s-%06d", function, s.invoked)
 	s.Invoke(Invocation{Function: function, ID: id, About: about, Timeout: timeout, Run: run(id), Done: done})
@@ -89,10 +89,10 @@ func (s *Stack) queues() {
 	s.SQS.Create(JobsQueue, Queue{Visibility: 6 * schedulerTimeout, MaxReceives: 5, DeadLetters: JobsDeadLetters})
 	s.SQS.Create(CompletionsQueue, Queue{Visibility: 6 * assistantTimeout, MaxReceives: 5, DeadLetters: CompletionsDead})
 	s.SQS.Map(JobsQueue, Consumer{Batch: 10, Most: 10, Take: func(batch []Received, done func([]string, error)) {
-		s.call("scheduler", about(batch), schedulerTimeout, func(id string) func(context.Context, *Services) (any, error) { return schedule(id, batch) }, answer(done))
+		s.call("scheduler", about(batch), schedulerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return schedule(id, batch) }, answer(done))
 	}})
 	s.SQS.Map(CompletionsQueue, Consumer{Batch: 10, Most: 20, Take: func(batch []Received, done func([]string, error)) {
-		s.call("worker-assistant", about(batch), assistantTimeout, func(id string) func(context.Context, *Services) (any, error) { return assist(id, batch) }, answer(done))
+		s.call("worker-assistant", about(batch), assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return assist(id, batch) }, answer(done))
 	}})
 }
 
@@ -180,7 +180,7 @@ func (s *Stack) step(input any, done func(any, *Failure)) {
 		done(nil, failureOf(err))
 		return
 	}
-	run := func(string) func(context.Context, *Services) (any, error) { return step(in) }
+	run := func(string) func(context.Context, *Functions) (any, error) { return step(in) }
 	s.call("orchestrator", strings.TrimSpace(in.Step+" "+in.Labourer), orchestratorTimeout, run, func(out any, err error) {
 		if err != nil {
 			done(nil, failureOf(err))
@@ -217,7 +217,7 @@ func (s *Stack) putEvents(input any) (any, *Failure) {
 
 // Mark calls the worker assistant as a sosw Worker does. done is told whether it took the call; it may be nil.
 func (s *Stack) Mark(text []byte, done func(error)) {
-	s.call("worker-assistant", "call of a worker", assistantTimeout, func(id string) func(context.Context, *Services) (any, error) { return mark(id, text) }, func(_ any, err error) {
+	s.call("worker-assistant", "call of a worker", assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return mark(id, text) }, func(_ any, err error) {
 		if done != nil {
 			done(err)
 		}
@@ -227,7 +227,7 @@ func (s *Stack) Mark(text []byte, done func(error)) {
 func (s *Stack) stream() {
 	s.Stream = &Mapping{world: s.World,
 		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
-			s.call("scavenger", about, scavengerTimeout, func(id string) func(context.Context, *Services) (any, error) { return scavenge(id, batch) },
+			s.call("scavenger", about, scavengerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return scavenge(id, batch) },
 				func(_ any, err error) { done(err) })
 		},
 		lose: func(batch []events.DynamoDBEventRecord) {

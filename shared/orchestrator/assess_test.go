@@ -105,7 +105,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 			s.Pass(90 * time.Second)
 			set(s)
 
-			assessed, err := s.Services().Orchestrator.Assess(ctx, "execution", "f", 0)
+			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "execution", "f", 0)
 
 			require.NoError(t, err)
 			var shown bytes.Buffer
@@ -222,7 +222,7 @@ func TestCloudWatchIsAskedOnceForFiftyWakes(t *testing.T) {
 
 func TestAPlanNamesWhoMayHaveSomethingToDo(t *testing.T) {
 	s := stage(t, 1, 2)
-	o := s.Services().Orchestrator
+	o := s.Services().Orchestrator.Service
 	plan := func(woken ...string) orchestrator.Planned {
 		out, err := o.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: woken})
 		require.NoError(t, err)
@@ -250,7 +250,7 @@ func TestAPlanLeavesWhatIsTooMuchForItToAnotherExecution(t *testing.T) {
 	}
 	told := len(s.EventBridge.Told())
 
-	planned, err := s.Services().Orchestrator.Plan(ctx, "execution", orchestrator.PlanInput{})
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "execution", orchestrator.PlanInput{})
 
 	require.NoError(t, err)
 	require.Len(t, planned.Labourers, 40)
@@ -295,7 +295,7 @@ func TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem(t *testing.T) {
 }
 
 func TestALabourerThatIsNotAppliedIsAnError(t *testing.T) {
-	o := stage(t, 1).Services().Orchestrator
+	o := stage(t, 1).Services().Orchestrator.Service
 	for _, step := range []string{"assess", "reap", "claim", "dispatch"} {
 		_, err := o.Take(ctx, orchestrator.Step{Step: step, Labourer: "nobody"})
 		require.EqualError(t, err, "labourer nobody is not applied", step)
@@ -317,7 +317,7 @@ func TestG8WhatIsHandedOverFitsIntoItsEvents(t *testing.T) {
 	}
 	s := outage.NewStage(t, configuration.String())
 
-	planned, err := s.Services().Orchestrator.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: all})
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: all})
 
 	require.NoError(t, err)
 	named := map[string]bool{}

@@ -59,7 +59,7 @@ func (d *drive) step() {
 	}
 	defer func() { d.s.DynamoDB.Before = outer }()
 
-	o := d.s.Services().Orchestrator
+	o := d.s.Services().Orchestrator.Service
 	switch step {
 	case "claim":
 		claimed, err := o.Claim(ctx, d.execution(), "f", rapid.IntRange(1, 3).Draw(d.t, "round"))
@@ -142,13 +142,13 @@ func TestG3AClaimThatWasOvertakenTakesNothingOnTop(t *testing.T) {
 			if requests++; requests == at {
 				// The other one does not see that somebody is about to claim.
 				require.NoError(t, s.Control.Depart(ctx, "f", "first"))
-				_, err := s.Services().Orchestrator.Claim(ctx, "second", "f", 1)
+				_, err := s.Services().Orchestrator.Service.Claim(ctx, "second", "f", 1)
 				require.NoError(t, err)
 			}
 			return nil
 		}
 
-		_, err := s.Services().Orchestrator.Claim(ctx, "first", "f", 1)
+		_, err := s.Services().Orchestrator.Service.Claim(ctx, "first", "f", 1)
 
 		require.NoError(t, err)
 		require.Equal(t, 3, held(t, s), "at request %d", at)
@@ -171,7 +171,7 @@ func TestG3TwentyWakesForOneSlotCostFewClaims(t *testing.T) {
 			one := func(i int) {
 				name := fmt.Sprintf("execution-%d", i)
 				defer done.Done()
-				o := s.Services().Orchestrator
+				o := s.Services().Orchestrator.Service
 				a, err := o.Assess(ctx, name, "f", 0)
 				assessed.Done()
 				if err != nil || !a.Start {
@@ -209,7 +209,7 @@ func TestWhatAClaimCosts(t *testing.T) {
 		s := stage(t, tasks, 256)
 		s.DynamoDB.ResetUsage()
 
-		claimed, err := s.Services().Orchestrator.Claim(ctx, "dead", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 
 		require.NoError(t, err)
 		require.Equal(t, tasks, claimed.Claimed)
@@ -317,14 +317,14 @@ func TestG1NoWakeIsMissed(t *testing.T) {
 		"a task is put back in line": {
 			func(t *testing.T, s *outage.Stage) {
 				s.Schedule(t, job("old", "f", 1))
-				claimed, err := s.Services().Orchestrator.Claim(ctx, "dead", "f", 1)
+				claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 				require.NoError(t, err)
 				require.Equal(t, 1, claimed.Claimed)
 				s.Pass(30 * time.Second) // whoever claimed it has died
 			},
 			func(t *testing.T, s *outage.Stage) {
 				for _, l := range leases(t, s) {
-					_, err := s.Services().Orchestrator.GiveBack(ctx, "dead", "f", []string{l.Item()})
+					_, err := s.Services().Orchestrator.Service.GiveBack(ctx, "dead", "f", []string{l.Item()})
 					require.NoError(t, err)
 				}
 			},
@@ -363,7 +363,7 @@ func noWakeIsMissed(t *testing.T, name string, lost bool, set, do func(t *testin
 				require.Greater(t, at, 4)
 				return
 			}
-			left, err := s.Services().Orchestrator.Assess(ctx, "later", "f", 0)
+			left, err := s.Services().Orchestrator.Service.Assess(ctx, "later", "f", 0)
 			require.NoError(t, err)
 			require.False(t, left.Start, "at request %d: %s, and nobody starts them", at, left.Reason)
 			require.False(t, left.Free > 0 && left.Due > 0, "at request %d: %s", at, left.Reason)

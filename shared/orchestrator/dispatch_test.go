@@ -47,7 +47,7 @@ func (s *starter) Start(_ context.Context, _ labourer.Labourer, starts []orchest
 // claimed is a stage on which so many tasks are claimed and not dispatched, its orchestrator with a starter, and the leases.
 func claimed(t *testing.T, n int) (*outage.Stage, *orchestrator.Service, *starter, []string) {
 	s := stage(t, n, n)
-	o, starts := s.Services().Orchestrator, &starter{}
+	o, starts := s.Services().Orchestrator.Service, &starter{}
 	o.Starter = starts
 	out, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)

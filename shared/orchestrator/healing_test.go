@@ -73,7 +73,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 		require.NoError(t, s.Apply(labourers(7)))
 		s.Schedule(t, job("late", "f", 2))
 		s.Pass(20 * time.Minute)
-		claimed, err := s.Services().Orchestrator.Claim(ctx, "dead", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 		require.NoError(t, err)
 		require.Equal(t, 2, claimed.Claimed)
 		s.Pass(time.Minute)
@@ -97,7 +97,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 
 // endUnreleased has a worker complete its task, and the assistant die before it releases it.
 func endUnreleased(t *testing.T, s *outage.Stage, h outage.Handed) {
-	release := s.Services().Assistant
+	release := s.Services().Assistant.Service
 	release.Control = unreleased{s.Control}
 	report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
 	missing, _ := release.Handle(ctx, "dies", messages(report))
@@ -204,11 +204,11 @@ func TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled(t *testing.T)
 			s := outage.NewStage(t, labourers(3), "g") // f's is not there
 			s.Schedule(t, job("nightly", "f", 5), job("other", "f", 1))
 			s.Pass(time.Second)
-			o := s.Services().Orchestrator
+			o := s.Services().Orchestrator.Service
 			claimed, err := o.Claim(ctx, "execution", "f", 1)
 			require.NoError(t, err)
 			require.Equal(t, 3, claimed.Claimed)
-			_, summary := s.Services().Scheduler.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+			_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
 			require.Empty(t, summary.Errors)
 
 			require.NoError(t, back(o, claimed.Leases))
@@ -229,18 +229,18 @@ func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
 		s := outage.NewStage(t, labourers(3), "g") // f's target is not there
 		s.Schedule(t, job("nightly", "f", 3))
 		s.Pass(time.Second)
-		claimed, err := s.Services().Orchestrator.Claim(ctx, "execution", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
 		require.NoError(t, err)
 		require.Equal(t, 3, claimed.Claimed)
-		_, summary := s.Services().Scheduler.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+		_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
 		require.Empty(t, summary.Errors)
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Second, func(int) error {
-			if _, err := s.Services().Orchestrator.Dispatch(ctx, "f", claimed.Leases); err == nil {
+			if _, err := s.Services().Orchestrator.Service.Dispatch(ctx, "f", claimed.Leases); err == nil {
 				return nil
 			}
-			_, err := s.Services().Orchestrator.GiveBack(ctx, "execution", "f", claimed.Leases)
+			_, err := s.Services().Orchestrator.Service.GiveBack(ctx, "execution", "f", claimed.Leases)
 			return err
 		})
 
@@ -256,13 +256,13 @@ func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
 
 // tick takes the steps of the minute tick up to the reaping.
 func tick(t *testing.T, s *outage.Stage) {
-	planned, err := s.Services().Orchestrator.Plan(ctx, "tick", orchestrator.PlanInput{})
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "tick", orchestrator.PlanInput{})
 	require.NoError(t, err)
 	for _, turn := range planned.Labourers {
 		if !turn.Reap {
 			continue
 		}
-		_, err := s.Services().Orchestrator.Reap(ctx, turn.Labourer)
+		_, err := s.Services().Orchestrator.Service.Reap(ctx, turn.Labourer)
 		require.NoError(t, err)
 	}
 }
@@ -279,7 +279,7 @@ func TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick(t *testing.T) {
 		}
 		return nil
 	}
-	_, summary := s.Services().Scheduler.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+	_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
 	require.NotEmpty(t, summary.Errors)
 	s.DynamoDB.Before = nil
 

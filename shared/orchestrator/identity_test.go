@@ -44,7 +44,7 @@ func TestG1AReaperThatIsLateTakesNoOtherLeaseAway(t *testing.T) {
 		}
 		return nil
 	}
-	missing, _ := s.Services().Assistant.Handle(ctx, "dies", messages(unstarted(h[0], s.World.Now()), completed(h[1])))
+	missing, _ := s.Services().Assistant.Service.Handle(ctx, "dies", messages(unstarted(h[0], s.World.Now()), completed(h[1])))
 	require.NotEmpty(t, missing)
 	s.DynamoDB.Before = nil
 	require.Len(t, leases(t, s), 1)
@@ -52,12 +52,12 @@ func TestG1AReaperThatIsLateTakesNoOtherLeaseAway(t *testing.T) {
 	key := leases(t, s)[0].Item()
 	s.Pass(10 * time.Second)
 	overtaken := between(s, "DeleteItem", func() {
-		_, err := s.Services().Orchestrator.Reap(ctx, "f")
+		_, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 		require.NoError(t, err)
 		require.Equal(t, 1, s.HandOut(t, "f"))
 	})
 
-	_, err := s.Services().Orchestrator.Reap(ctx, "f")
+	_, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 
 	require.NoError(t, err)
 	require.True(t, *overtaken)
@@ -73,7 +73,7 @@ func TestG1AReaperThatIsLateTakesNoOtherLeaseAway(t *testing.T) {
 // the same key, or while it is.
 func TestG4WhatWasNeverStartedIsPutBackOnce(t *testing.T) {
 	again := func(s *outage.Stage, record string) {
-		_, summary := s.Services().Assistant.Handle(ctx, "again", messages(record))
+		_, summary := s.Services().Assistant.Service.Handle(ctx, "again", messages(record))
 		require.Empty(t, summary.Errors)
 		require.Zero(t, summary.Completed)
 	}
@@ -115,12 +115,12 @@ func TestG4WhatWasNeverStartedIsPutBackOnce(t *testing.T) {
 func TestG3WhatAnotherDispatcherHasTakenOverIsNotGivenBack(t *testing.T) {
 	s := stage(t, 1, 1)
 	s.Pass(time.Second)
-	claimed, err := s.Services().Orchestrator.Claim(ctx, "slow", "f", 1)
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "slow", "f", 1)
 	require.NoError(t, err)
 	s.Pass(time.Minute)
 	overtaken := between(s, "TransactWriteItems", func() { require.NoError(t, execute(s, "tick")) })
 
-	_, err = s.Services().Orchestrator.GiveBack(ctx, "slow", "f", claimed.Leases)
+	_, err = s.Services().Orchestrator.Service.GiveBack(ctx, "slow", "f", claimed.Leases)
 
 	require.NoError(t, err)
 	require.True(t, *overtaken)

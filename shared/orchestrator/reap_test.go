@@ -28,7 +28,7 @@ func TestG1WhateverIsLostIsReapedWithinThreeMinutesOfItsEnd(t *testing.T) {
 	}
 	s.Schedule(t, job("undispatched", "f", 1))
 	s.Pass(time.Second)
-	claimed, err := s.Services().Orchestrator.Claim(ctx, "dead", "f", 1)
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 	require.NoError(t, err)
 	require.Equal(t, 1, claimed.Claimed)
 	claimedAt := s.World.Now()
@@ -79,7 +79,7 @@ func TestAWakeReadsWhatItNames(t *testing.T) {
 	require.NoError(t, s.Apply(text.String()))
 	plan := func(named ...string) (queries int, units float64) {
 		s.DynamoDB.ResetUsage()
-		_, err := s.Services().Orchestrator.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: named})
+		_, err := s.Services().Orchestrator.Service.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: named})
 		require.NoError(t, err)
 		for use, cost := range s.DynamoDB.Usage() {
 			require.Equal(t, memory.ControlTable, use.Table)

@@ -53,7 +53,7 @@ func job(id, labourer string, n int) string {
 
 // execute does what an execution of the orchestrate machine does with labourers, but for its retries: what fails ends it.
 func execute(s *outage.Stage, name string, woken ...string) error {
-	o := s.Services().Orchestrator
+	o := s.Services().Orchestrator.Service
 	planned, err := o.Plan(ctx, name, orchestrator.PlanInput{Labourers: woken})
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func execute(s *outage.Stage, name string, woken ...string) error {
 }
 
 func serve(s *outage.Stage, name string, turn orchestrator.Turn) error {
-	o := s.Services().Orchestrator
+	o := s.Services().Orchestrator.Service
 	if turn.Reap {
 		reaped, err := o.Reap(ctx, turn.Labourer)
 		if err != nil {
@@ -96,7 +96,7 @@ func dispatch(s *outage.Stage, name, labourer string, leases []string) error {
 	if len(leases) == 0 {
 		return nil
 	}
-	o := s.Services().Orchestrator
+	o := s.Services().Orchestrator.Service
 	_, err := o.Dispatch(ctx, labourer, leases)
 	if err != nil {
 		_, undone := o.GiveBack(ctx, name, labourer, leases)
@@ -106,7 +106,7 @@ func dispatch(s *outage.Stage, name, labourer string, leases []string) error {
 }
 
 func report(t require.TestingT, s *outage.Stage, ends ...string) {
-	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", messages(ends...))
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", messages(ends...))
 	require.Empty(t, missing, "%v", summary.Errors)
 }
 

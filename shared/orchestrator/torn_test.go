@@ -41,7 +41,7 @@ func TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt(t *testing.T) {
 				return nil
 			}
 
-			claimed, err := s.Services().Orchestrator.Claim(ctx, "one", "f", round)
+			claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", round)
 
 			require.NoError(t, err)
 			require.Equal(t, 100, min(met, 100))
@@ -66,7 +66,7 @@ func TestG3AClaimThatIsNotHeardOfHoldsItsLabourer(t *testing.T) {
 		return nil
 	}
 
-	_, err := s.Services().Orchestrator.Claim(ctx, "one", "f", 20)
+	_, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", 20)
 
 	require.ErrorContains(t, err, "connection reset")
 	state, err := s.Control.State(ctx, "f")

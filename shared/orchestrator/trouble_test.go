@@ -23,7 +23,7 @@ import (
 
 // rounds hands out what may start, as a tick does.
 func rounds(t *testing.T, s *outage.Stage, starts *starter) {
-	o := s.Services().Orchestrator
+	o := s.Services().Orchestrator.Service
 	o.Starter = starts
 	a, err := o.Assess(ctx, "rounds", "f", 0)
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func rounds(t *testing.T, s *outage.Stage, starts *starter) {
 // end has what was started and has not ended complete.
 func end(t *testing.T, s *outage.Stage, starts *starter) {
 	for _, one := range starts.started {
-		failed, _ := s.Services().Assistant.Handle(ctx, "end", []assistant.Message{{ID: "1", Body: fmt.Sprintf(
+		failed, _ := s.Services().Assistant.Service.Handle(ctx, "end", []assistant.Message{{ID: "1", Body: fmt.Sprintf(
 			`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, one.Task.ID, one.Attempt)}})
 		require.Empty(t, failed)
 	}
@@ -175,7 +175,7 @@ func TestG4TheEndOfAWorkerWhoseStartWentUnheardCounts(t *testing.T) {
 			s.StepFunctions.After = nil
 			c.during(t, s)
 
-			failed, summary := s.Services().Assistant.Handle(ctx, "ended", []assistant.Message{{ID: "1", Body: fmt.Sprintf(
+			failed, summary := s.Services().Assistant.Service.Handle(ctx, "ended", []assistant.Message{{ID: "1", Body: fmt.Sprintf(
 				`{"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "detail": {"stateMachineArn": %q, "name": "drover-%s-0-1", %s}}`, machine, tasks[0].ID.Segment, c.detail)}})
 			require.Empty(t, failed)
 			require.Zero(t, summary.Stale)
@@ -249,7 +249,7 @@ func TestG8ADispatchHoldsFewPayloadsAtOnce(t *testing.T) {
 	}
 	s.Schedule(t, fmt.Sprintf(`{"job_id": "large", "labourer": "f", "isolate_stores": true, "stores": [%s], "ballast": %q}`,
 		strings.Join(names, ","), strings.Repeat("row 17; ", 100<<10/8)))
-	o := s.Services().Orchestrator
+	o := s.Services().Orchestrator.Service
 	o.Starter = h
 	claimed, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)
@@ -358,7 +358,7 @@ func (unwritable) Save(context.Context, task.Task, task.Task) error {
 // TestTroubleIsRecordedBesideALeaseThatCannotBeRead.
 func TestTroubleIsRecordedBesideALeaseThatCannotBeRead(t *testing.T) {
 	s := stage(t, 10, 2, 2)
-	o, starts := s.Services().Orchestrator, &starter{answer: func(int) error { return errors.New("access denied") }}
+	o, starts := s.Services().Orchestrator.Service, &starter{answer: func(int) error { return errors.New("access denied") }}
 	o.Starter = starts
 	claimed, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)

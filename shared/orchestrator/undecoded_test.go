@@ -65,10 +65,10 @@ func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testin
 
 			require.Equal(t, 3, held(t, s), "the others fill the cap, and no more")
 			require.Len(t, s.Handed(t, "f"), 2+3-c.slots)
-			reaped, err := s.Services().Orchestrator.Reap(ctx, "f")
+			reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 			require.NoError(t, err)
 			require.Contains(t, fmt.Sprint(reaped.Errors), item+" cannot be read: ")
-			assessed, err := s.Services().Orchestrator.Assess(ctx, "test", "f", 0)
+			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "test", "f", 0)
 			require.NoError(t, err)
 			require.Contains(t, fmt.Sprint(assessed.Unreadable), item+" cannot be read: ")
 
@@ -168,10 +168,10 @@ func TestG8AnAsideThatCannotBeDecodedBlocksNoOther(t *testing.T) {
 	item := spoil(t, s, stored(s, "f", "cancel#")[0], "tasks", text("x"))
 	s.Pass(5 * time.Minute)
 
-	planned, err := s.Services().Orchestrator.Plan(ctx, "tick", planInput())
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "tick", planInput())
 	require.NoError(t, err)
 	require.True(t, planned.Labourers[0].Reap)
-	reaped, err := s.Services().Orchestrator.Reap(ctx, "f")
+	reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 
 	require.NoError(t, err)
 	require.Equal(t, 1, reaped.Withdrawn)
@@ -209,7 +209,7 @@ func TestG8ALeaseThatCannotBeDecodedHoldsUpNoReader(t *testing.T) {
 	}
 	require.Equal(t, 3, tasks, "two that were not handed out, and the failed one")
 
-	failures, summary := s.Services().Scheduler.Handle(ctx, "cancel", commands(outage.Command("cancel", "CancelJob", `{"job_id": "job-0", "force": true}`)))
+	failures, summary := s.Services().Scheduler.Service.Handle(ctx, "cancel", commands(outage.Command("cancel", "CancelJob", `{"job_id": "job-0", "force": true}`)))
 	require.Empty(t, failures, "%v", summary.Errors)
 	s.Scavenge(t)
 	job, _, err := s.Drover.Job("job-0")

@@ -52,7 +52,7 @@ func TestG8ATaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
 					for _, h := range s.Handed(t, "f") {
 						report(t, s, finishing(t, s, h)...)
 					}
-					reaped, err := s.Services().Orchestrator.Reap(ctx, "f")
+					reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 					require.NoError(t, err)
 					for _, e := range reaped.Errors {
 						told += e
@@ -112,7 +112,7 @@ func TestG8OneLeaseThatCannotBeReapedHoldsUpNoOther(t *testing.T) {
 		return nil
 	}
 
-	reaped, err := s.Services().Orchestrator.Reap(ctx, "f")
+	reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 
 	require.NoError(t, err, "the assessment that comes next is reached")
 	require.Equal(t, 2, reaped.Expired)
@@ -128,7 +128,7 @@ func TestG8ACompletionOfATaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
 	h := s.Handed(t, "f")
 	damage(t, s, "job-0", "payload", 1)
 
-	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", messages(completed(h[0]), completed(h[1]), completed(h[2])))
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", messages(completed(h[0]), completed(h[1]), completed(h[2])))
 
 	require.Equal(t, []string{"message-1"}, missing)
 	require.Equal(t, 2, summary.Completed)

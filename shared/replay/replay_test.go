@@ -58,7 +58,7 @@ func end(t require.TestingT, s *outage.Stage, labourer string, fails func(n int)
 		}
 		batch = append(batch, assistant.Message{ID: fmt.Sprint(i), Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)})
 	}
-	missing, summary := s.Services().Assistant.Handle(ctx, "invocation", batch)
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", batch)
 	require.Empty(t, missing, "%v", summary.Errors)
 	s.Scavenge(t)
 	return len(batch)
@@ -69,7 +69,7 @@ func none(int) bool { return false }
 
 // replay has the scheduler carry out a ReplayTasks.
 func replay(s *outage.Stage, invocation, detail string) error {
-	failed, summary := s.Services().Scheduler.Handle(ctx, invocation, []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
+	failed, summary := s.Services().Scheduler.Service.Handle(ctx, invocation, []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
 	if len(failed) > 0 {
 		return errors.New(strings.Join(summary.Errors, "; "))
 	}
@@ -99,10 +99,10 @@ func TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat(t *testing.T) {
 	s.Schedule(t, job("nightly", "f", 1))
 	s.HandOut(t, "f")
 	h := s.Handed(t, "f")[0]
-	missing, _ := s.Services().Assistant.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
+	missing, _ := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
 		Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
 	require.Empty(t, missing)
-	_, err := s.Services().Scavenger.Handle(ctx, "kills", s.Ended(t))
+	_, err := s.Services().Scavenger.Service.Handle(ctx, "kills", s.Ended(t))
 	require.NoError(t, err)
 	batch := s.Ended(t)
 	s.EventBridge.Before = func(context.Context, memory.Request) error {
@@ -111,14 +111,14 @@ func TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat(t *testing.T) {
 		}
 		return nil
 	}
-	_, err = s.Services().Scavenger.Handle(ctx, "ends it", batch)
+	_, err = s.Services().Scavenger.Service.Handle(ctx, "ends it", batch)
 	require.ErrorContains(t, err, "it has died")
 	s.EventBridge.Before = nil
 	s.Pass(time.Minute)
 
 	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
 
-	_, err = s.Services().Scavenger.Handle(ctx, "again", batch)
+	_, err = s.Services().Scavenger.Service.Handle(ctx, "again", batch)
 	require.NoError(t, err)
 	require.Equal(t, 2, record(t, s, "nightly").Generation)
 	require.Contains(t, outage.Picture(s.Stack), "fact JobCompleted/nightly/1")
@@ -200,11 +200,11 @@ func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
 		for _, one := range h[2:299] {
 			batch = append(batch, status(one, "completed"))
 		}
-		missing, _ := s.Services().Assistant.Handle(ctx, "first", batch)
+		missing, _ := s.Services().Assistant.Service.Handle(ctx, "first", batch)
 		require.Empty(t, missing)
 		s.Scavenge(t)
 		s.Pass(time.Second)
-		missing, _ = s.Services().Assistant.Handle(ctx, "last", []assistant.Message{status(h[299], "completed")})
+		missing, _ = s.Services().Assistant.Service.Handle(ctx, "last", []assistant.Message{status(h[299], "completed")})
 		require.Empty(t, missing)
 		requests := 0
 		s.DynamoDB.Before = func(context.Context, memory.Request) error {
@@ -278,7 +278,7 @@ func TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn(t *testing.T) {
 				batch = []scheduler.Message{outage.Command("b", "SubmitJob", job("other", "f", 3)), batch[0]}
 			}
 			submit := func() {
-				failed, summary := s.Services().Scheduler.Handle(ctx, "invocation", batch)
+				failed, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", batch)
 				require.Empty(t, failed, "%v", summary.Errors)
 			}
 			submit()
@@ -346,7 +346,7 @@ func handedOn(t *testing.T, s *outage.Stage, cut *outage.Cut, left time.Duration
 			invocations++
 			limited, cancel := context.WithDeadline(ctx, s.World.Now().Add(left))
 			defer cancel()
-			failed, summary := s.Services().Scheduler.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
+			failed, summary := s.Services().Scheduler.Service.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
 			if len(failed) > 0 {
 				return errors.New(strings.Join(summary.Errors, "; "))
 			}
@@ -541,7 +541,7 @@ func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
 			return nil
 		}
 		message := outage.Command("job", "SubmitJob", job("nightly", "f", 300))
-		_, summary := s.Services().Scheduler.Handle(ctx, "creating", []scheduler.Message{message})
+		_, summary := s.Services().Scheduler.Service.Handle(ctx, "creating", []scheduler.Message{message})
 		require.Equal(t, 1, summary.HandedOn)
 		s.DynamoDB.Before = nil
 		require.Equal(t, 256, end(t, s, "f", func(n int) bool { return n < 3 }))
@@ -556,7 +556,7 @@ func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
 		require.Equal(t, ledger.Scheduling, record(t, s, "nightly").State)
 		require.Equal(t, 3, end(t, s, "f", none))
 		message.Receives = 2
-		failed, summary := s.Services().Scheduler.Handle(ctx, "creating again", []scheduler.Message{message})
+		failed, summary := s.Services().Scheduler.Service.Handle(ctx, "creating again", []scheduler.Message{message})
 		require.Empty(t, failed, "%v", summary.Errors)
 		require.Equal(t, 44, end(t, s, "f", none))
 		j := record(t, s, "nightly")
@@ -579,7 +579,7 @@ func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
 			s.Schedule(t, job("nightly", "f", 2))
 			require.Equal(t, 2, s.HandOut(t, "f"))
 			for _, h := range s.Handed(t, "f") {
-				missing, _ := s.Services().Assistant.Handle(ctx, "invocation", []assistant.Message{{ID: "1", Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
+				missing, _ := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "1", Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
 				require.Empty(t, missing)
 			}
 			failed := s.Ended(t)
@@ -587,13 +587,13 @@ func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
 			s.DynamoDB.Before = func(context.Context, memory.Request) error {
 				if requests++; requests == at {
 					require.NoError(t, s.Apply(configuration(attempts[1])))
-					_, err := s.Services().Scavenger.Handle(ctx, "second", failed)
+					_, err := s.Services().Scavenger.Service.Handle(ctx, "second", failed)
 					require.NoError(t, err)
 				}
 				return nil
 			}
 
-			_, err := s.Services().Scavenger.Handle(ctx, "first", failed)
+			_, err := s.Services().Scavenger.Service.Handle(ctx, "first", failed)
 
 			require.NoError(t, err)
 			s.DynamoDB.Before = nil
@@ -656,7 +656,7 @@ func TestG5AReplayLeavesAJobThatIsCancelledMeanwhile(t *testing.T) {
 	require.Equal(t, 3, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")
 	for i, status := range []string{"failed", "completed"} {
-		_, summary := s.Services().Assistant.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
+		_, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
 			Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": %q}`, h[i].TaskID, status)}})
 		require.Empty(t, summary.Errors)
 	}
@@ -665,7 +665,7 @@ func TestG5AReplayLeavesAJobThatIsCancelledMeanwhile(t *testing.T) {
 	s.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
 		if r.Operation == "TransactWriteItems" && !cancelled {
 			cancelled = true
-			_, summary := s.Services().Scheduler.Handle(ctx, "other", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+			_, summary := s.Services().Scheduler.Service.Handle(ctx, "other", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
 			require.Empty(t, summary.Errors)
 		}
 		return nil

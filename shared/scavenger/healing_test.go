@@ -32,7 +32,7 @@ func TestG1G4G5WhatFollowsAnEndHappensOnceWhereverTheScavengerIsCutOff(t *testin
 		report(t, s, completed(h[0]), failed(h[1], "Boom"), failed(h[2], "Boom"), failed(h[3], "BadInput"), completed(h[4]), failed(h[5], "Boom"),
 			failed(s.Handed(t, "g")[0], "Boom"))
 		s.Pass(20 * time.Minute)
-		_, err := s.Services().Orchestrator.Reap(context.Background(), "f") // h[6] and h[7] are lost
+		_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f") // h[6] and h[7] are lost
 		require.NoError(t, err)
 		cut.On(s.Stack)
 
@@ -112,7 +112,7 @@ func played(t require.TestingT) (*outage.Stage, []task.Task) {
 			seen[labourer] = len(h)
 		}
 		s.Pass(21 * time.Minute)
-		if _, err := s.Services().Orchestrator.Reap(context.Background(), "f"); err != nil {
+		if _, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f"); err != nil {
 			require.NoError(t, err)
 		}
 		take()
@@ -267,7 +267,7 @@ func TestG1ALargePayloadReachesItsWorkerAndTheArchive(t *testing.T) {
 		s.Scavenge(t)
 		s.Pass(2 * time.Hour)
 		if attempt == 1 {
-			failed, summary := s.Services().Scheduler.Handle(t.Context(), "replay", []scheduler.Message{outage.Command("replay", "ReplayTasks", `{"job_id": "large"}`)})
+			failed, summary := s.Services().Scheduler.Service.Handle(t.Context(), "replay", []scheduler.Message{outage.Command("replay", "ReplayTasks", `{"job_id": "large"}`)})
 			require.Empty(t, failed, summary.Errors)
 		}
 	}

@@ -50,7 +50,7 @@ func TestOnlyEndsAreTakenUp(t *testing.T) {
 		return errors.New("nothing is to be asked: " + r.Operation)
 	}
 
-	summary, err := s.Services().Scavenger.Handle(ctx, "invocation", []task.Task{open})
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", []task.Task{open})
 
 	require.NoError(t, err)
 	require.Equal(t, scavenger.Summary{}, summary)
@@ -116,7 +116,7 @@ func TestAReplayThatAnswersADeathFindsTheDead(t *testing.T) {
 				return nil
 			}
 			answered = true
-			missing, summary := s.Services().Scheduler.Handle(ctx, "replay", []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
+			missing, summary := s.Services().Scheduler.Service.Handle(ctx, "replay", []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
 			require.Empty(t, missing, "%v", summary.Errors)
 			return nil
 		}
@@ -135,7 +135,7 @@ func TestG8PeopleThatCanNotBeToldHoldNothingUp(t *testing.T) {
 	report(t, s, failed(h[0], "BadInput"))
 	require.NoError(t, scavenge(s, "first", s.Ended(t)))
 
-	summary, err := s.Services().Scavenger.Handle(ctx, "second", s.Ended(t))
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "second", s.Ended(t))
 
 	require.NoError(t, err)
 	require.Contains(t, summary.Alarm, "access denied")
@@ -204,7 +204,7 @@ func TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases(t *testing.T) 
 	require.NoError(t, registry.ApplyLabourer(ctx, "f", `{"max_attempts": "x"}`, before.Labourers["f"].Revision))
 	report(t, s, failed(h[0], "Boom"), failed(h[1], "BadInput"), failed(s.Handed(t, "g")[0], "Boom"))
 
-	summary, err := s.Services().Scavenger.Handle(ctx, "invocation", s.Ended(t))
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", s.Ended(t))
 	require.NoError(t, err)
 	require.Equal(t, 1, summary.Died, "that of g, which gets one attempt")
 	require.Contains(t, summary.Unsettled["f"], "max_attempts")
@@ -215,7 +215,7 @@ func TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases(t *testing.T) 
 
 	require.NoError(t, registry.ApplyLabourer(ctx, "f", before.Labourers["f"].Text, before.Labourers["f"].Revision+1))
 	s.Pass(time.Hour)
-	reaped, err := s.Services().Orchestrator.Reap(ctx, "f")
+	reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 	require.NoError(t, err)
 	require.Equal(t, 2, reaped.Settled)
 	s.Scavenge(t)
@@ -231,7 +231,7 @@ func TestG8TheEndOfATaskWhoseJobIsGoneIsArchived(t *testing.T) {
 	ended := s.Ended(t)
 	ended[0].JobID = "gone"
 
-	summary, err := s.Services().Scavenger.Handle(ctx, "invocation", ended)
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", ended)
 
 	require.NoError(t, err)
 	require.Equal(t, scavenger.Summary{Archived: 1}, summary)
@@ -242,7 +242,7 @@ func TestG8TheEndOfATaskWhoseJobIsGoneIsArchived(t *testing.T) {
 func TestG5OfJobsThatShareASegmentEachEndsByItself(t *testing.T) {
 	s := stage(t)
 	one, two := outage.Command("a", "SubmitJob", job("a", "f", 3)), outage.Command("b", "SubmitJob", job("b", "f", 2))
-	failures, _ := s.Services().Scheduler.Handle(ctx, "together", []scheduler.Message{one, two})
+	failures, _ := s.Services().Scheduler.Service.Handle(ctx, "together", []scheduler.Message{one, two})
 	require.Empty(t, failures)
 	require.Equal(t, 5, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")

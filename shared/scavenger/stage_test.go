@@ -40,7 +40,7 @@ func report(t require.TestingT, s *outage.Stage, ends ...string) {
 	for i, end := range ends {
 		batch[i] = assistant.Message{ID: fmt.Sprintf("message-%d", i), Body: end}
 	}
-	missing, summary := s.Services().Assistant.Handle(context.Background(), "invocation", batch)
+	missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", batch)
 	require.Empty(t, missing, "%v", summary.Errors)
 }
 
@@ -54,7 +54,7 @@ func failed(h outage.Handed, kind string) string {
 
 // scavenge hands a batch to a scavenger.
 func scavenge(s *outage.Stage, invocation string, batch []task.Task) error {
-	_, err := s.Services().Scavenger.Handle(context.Background(), invocation, batch)
+	_, err := s.Services().Scavenger.Service.Handle(context.Background(), invocation, batch)
 	return err
 }
 

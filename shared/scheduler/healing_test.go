@@ -251,7 +251,7 @@ func TestG2AJobIsItsCreatorsUntilHeIsDeadByAnyClock(t *testing.T) {
 		return nil
 	}
 
-	failed, _ := memory.Wire(d.Clients()).Scheduler.Handle(ctx, "invocation", messages(1, submitted(stores("nightly", "f", 3))))
+	failed, _ := memory.Wire(d.Clients()).Scheduler.Service.Handle(ctx, "invocation", messages(1, submitted(stores("nightly", "f", 3))))
 
 	require.Empty(t, failed)
 	require.Equal(t, []time.Time{start.Add(2 * time.Minute)}, until)
@@ -279,7 +279,7 @@ func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
 				}
 				return nil
 			}
-			failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, "second", messages(2, body))
+			failed, summary := memory.Wire(d.Clients()).Scheduler.Service.Handle(ctx, "second", messages(2, body))
 			d.DynamoDB.Hooks.Before = nil
 			require.Empty(t, failed, "%v", summary.Errors)
 			if at < 3 {
@@ -331,7 +331,7 @@ func continued(t *testing.T, d *memory.Drover, cut *outage.Cut, left time.Durati
 			invocations++
 			ctx, cancel := deadlined(d, left)
 			defer cancel()
-			failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), messages(delivery, bodies...))
+			failed, summary := memory.Wire(d.Clients()).Scheduler.Service.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), messages(delivery, bodies...))
 			if len(failed) > 0 {
 				return errors.New(strings.Join(summary.Errors, "; "))
 			}
@@ -381,7 +381,7 @@ func TestASchedulerWhoseTimeIsOverCreatesNothingAndHandsTheJobOn(t *testing.T) {
 	ctx, cancel := deadlined(d, 3*time.Second) // less than a scheduler keeps in reserve
 	defer cancel()
 
-	failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, "late", messages(1, submitted(stores("nightly", "f", 300))))
+	failed, summary := memory.Wire(d.Clients()).Scheduler.Service.Handle(ctx, "late", messages(1, submitted(stores("nightly", "f", 300))))
 
 	require.Empty(t, failed)
 	require.Zero(t, summary.Created)
@@ -419,7 +419,7 @@ func TestG1G2AJobIsCreatedThroughAnyLengthOfThrottling(t *testing.T) {
 			for len(next) > 0 {
 				invocations++
 				ctx, cancel := deadlined(d, 20*time.Second)
-				failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), messages(1, next...))
+				failed, summary := memory.Wire(d.Clients()).Scheduler.Service.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), messages(1, next...))
 				cancel()
 				require.Empty(t, failed, "%v", summary.Errors)
 				next = nil
@@ -450,7 +450,7 @@ func TestG1AJobThatMadeProgressIsHandedOnAfterAnError(t *testing.T) {
 			return nil
 		}
 
-		failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(context.Background(), "first", messages(1, submitted(stores("nightly", "f", 700))))
+		failed, summary := memory.Wire(d.Clients()).Scheduler.Service.Handle(context.Background(), "first", messages(1, submitted(stores("nightly", "f", 700))))
 
 		require.Equal(t, again, len(failed) > 0)
 		require.Len(t, summary.Errors, 1)

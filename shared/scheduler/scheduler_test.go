@@ -440,7 +440,7 @@ func TestLargePayloadsDoNotTakeAllOfTheMemory(t *testing.T) {
 	for name, batch := range map[string][]string{"a large job": {large("nightly", 1200)}, "small jobs together": {large("a", 100), large("b", 100)}} {
 		t.Run(name, func(t *testing.T) {
 			d := stage(t)
-			s := memory.Wire(d.Clients()).Scheduler
+			s := memory.Wire(d.Clients()).Scheduler.Service
 			spy := spied{s.Tasks, &atomic.Int64{}, &atomic.Int64{}}
 			s.Tasks = spy
 

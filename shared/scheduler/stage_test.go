@@ -72,7 +72,7 @@ func messages(receives int, bodies ...string) []scheduler.Message {
 
 // handle has a new scheduler work through messages; the error says what has to come again.
 func handle(d *memory.Drover, invocation string, batch []scheduler.Message) (scheduler.Summary, error) {
-	failed, summary := memory.Wire(d.Clients()).Scheduler.Handle(context.Background(), invocation, batch)
+	failed, summary := memory.Wire(d.Clients()).Scheduler.Service.Handle(context.Background(), invocation, batch)
 	if len(failed) > 0 {
 		return summary, fmt.Errorf("%d messages have to come again: %s", len(failed), summary.Errors)
 	}

@@ -49,27 +49,27 @@ var mutations = []mutation{
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
 		}
 	})},
-	{"leases are read before the version", []string{"G3", "G7"}, 696, Options{Rewire: func(s *memory.Services) {
-		s.Orchestrator.Control = &leasesFirst{Control: s.Orchestrator.Control}
+	{"leases are read before the version", []string{"G3", "G7"}, 696, Options{Rewire: func(s *memory.Functions) {
+		s.Orchestrator.Service.Control = &leasesFirst{Control: s.Orchestrator.Service.Control}
 	}}},
 	{"leases are read eventually consistent", []string{"G3"}, 2, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = weakReads{c.DynamoDB}
 		return c
 	}}},
-	{"a release counts, and does not name", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Assistant.Control = counting{s.Assistant.Control}
+	{"a release counts, and does not name", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Assistant.Service.Control = counting{s.Assistant.Service.Control}
 	}}},
 	{"a close does not look at the attempt", []string{"G2", "G4", "G5", "G1"}, 9, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = blindCloses{c.DynamoDB}
 		return c
 	}}},
-	{"an entry is published before its tasks are written", []string{"G1", "G2", "G4"}, 1, Options{Rewire: func(s *memory.Services) {
-		early := &entryFirst{Tasks: s.Scheduler.Tasks, Jobs: s.Scheduler.Jobs}
-		s.Scheduler.Tasks, s.Scheduler.Jobs = early, earlyJobs{s.Scheduler.Jobs, early}
+	{"an entry is published before its tasks are written", []string{"G1", "G2", "G4"}, 1, Options{Rewire: func(s *memory.Functions) {
+		early := &entryFirst{Tasks: s.Scheduler.Service.Tasks, Jobs: s.Scheduler.Service.Jobs}
+		s.Scheduler.Service.Tasks, s.Scheduler.Service.Jobs = early, earlyJobs{s.Scheduler.Service.Jobs, early}
 	}}},
-	{"the orchestrator is woken before the entry is published", []string{"G1"}, 229, Options{Rewire: func(s *memory.Services) {
-		s.Scheduler.Jobs = wakeFirst{s.Scheduler.Jobs, s.Scheduler.Bus}
-		s.Scheduler.Bus = withoutWakes{s.Scheduler.Bus}
+	{"the orchestrator is woken before the entry is published", []string{"G1"}, 229, Options{Rewire: func(s *memory.Functions) {
+		s.Scheduler.Service.Jobs = wakeFirst{s.Scheduler.Service.Jobs, s.Scheduler.Service.Bus}
+		s.Scheduler.Service.Bus = withoutWakes{s.Scheduler.Service.Bus}
 	}}},
 	{"a retry is queued whether or not its lease holds the task", []string{"G1"}, 74, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		for _, w := range in.TransactItems {
@@ -82,8 +82,8 @@ var mutations = []mutation{
 			}
 		}
 	})},
-	{"who claimed nothing does not look again", []string{"G1"}, 7361, Options{Rewire: func(s *memory.Services) {
-		s.Orchestrator.Control = &looksOnce{Control: s.Orchestrator.Control}
+	{"who claimed nothing does not look again", []string{"G1"}, 7361, Options{Rewire: func(s *memory.Functions) {
+		s.Orchestrator.Service.Control = &looksOnce{Control: s.Orchestrator.Service.Control}
 	}}},
 	{"sums are entered without being remembered", []string{"G5"}, 349, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET rolled = :is") {
@@ -95,10 +95,10 @@ var mutations = []mutation{
 		c.DynamoDB = blindCreation{c.DynamoDB}
 		return c
 	}}},
-	{"a retry does not wait", []string{"G10"}, 1, Options{Rewire: func(s *memory.Services) {
-		settler := s.Scavenger.Settler.(outcome.Settler)
+	{"a retry does not wait", []string{"G10"}, 1, Options{Rewire: func(s *memory.Functions) {
+		settler := s.Scavenger.Service.Settler.(outcome.Settler)
 		settler.Control = impatient{settler.Control}
-		s.Scavenger.Settler = settler
+		s.Scavenger.Service.Settler = settler
 	}}},
 	{"what is due is taken from the end", []string{"G6"}, 3, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = backwards{c.DynamoDB}
@@ -112,39 +112,39 @@ var mutations = []mutation{
 		c.DynamoDB = strict{c.DynamoDB}
 		return c
 	}}},
-	{"a worker gets the payload of another task", []string{"G2"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Orchestrator.Tasks = mixed{s.Orchestrator.Tasks}
+	{"a worker gets the payload of another task", []string{"G2"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Orchestrator.Service.Tasks = mixed{s.Orchestrator.Service.Tasks}
 	}}},
-	{"the archive keeps no payloads", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Scavenger.Archive = hollow{s.Scavenger.Archive}
+	{"the archive keeps no payloads", []string{"G1"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Scavenger.Service.Archive = hollow{s.Scavenger.Service.Archive}
 	}}},
-	{"a dead task is put back in line", []string{"G5", "G1"}, 1, Options{Rewire: func(s *memory.Services) {
-		settler := s.Scavenger.Settler.(outcome.Settler)
+	{"a dead task is put back in line", []string{"G5", "G1"}, 1, Options{Rewire: func(s *memory.Functions) {
+		settler := s.Scavenger.Service.Settler.(outcome.Settler)
 		settler.Control = revenants{settler.Control}
-		s.Scavenger.Settler = settler
+		s.Scavenger.Service.Settler = settler
 	}}},
-	{"an end is taken in and not kept", []string{"G4"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Assistant.Tasks = deaf{s.Assistant.Tasks}
+	{"an end is taken in and not kept", []string{"G4"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Assistant.Service.Tasks = deaf{s.Assistant.Service.Tasks}
 	}}},
-	{"what goes back in line is not swept", []string{"G5"}, 1, Options{Rewire: func(s *memory.Services) {
-		settler := s.Scavenger.Settler.(outcome.Settler)
+	{"what goes back in line is not swept", []string{"G5"}, 1, Options{Rewire: func(s *memory.Functions) {
+		settler := s.Scavenger.Service.Settler.(outcome.Settler)
 		settler.Sweeper = resting{settler.Sweeper}
-		s.Scavenger.Settler, s.Orchestrator.Settler, s.Orchestrator.Sweeper = settler, settler, idle{s.Orchestrator.Sweeper}
+		s.Scavenger.Service.Settler, s.Orchestrator.Service.Settler, s.Orchestrator.Service.Sweeper = settler, settler, idle{s.Orchestrator.Service.Sweeper}
 	}}},
-	{"a dispatcher starts what has ended", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Orchestrator.Tasks = blind{s.Orchestrator.Tasks}
+	{"a dispatcher starts what has ended", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Orchestrator.Service.Tasks = blind{s.Orchestrator.Service.Tasks}
 	}}},
-	{"the first lease alone is looked at by its reaper", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Orchestrator.Control = shortSighted{s.Orchestrator.Control}
+	{"the first lease alone is looked at by its reaper", []string{"G1"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Orchestrator.Service.Control = shortSighted{s.Orchestrator.Service.Control}
 	}}},
-	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Orchestrator.Control = resentful{s.Orchestrator.Control}
+	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Orchestrator.Service.Control = resentful{s.Orchestrator.Service.Control}
 	}}},
-	{"what can be read is buried", []string{"G8"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Assistant.Tasks = undertaker{s.Assistant.Tasks, s.Assistant.Graveyard}
+	{"what can be read is buried", []string{"G8"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Assistant.Service.Tasks = undertaker{s.Assistant.Service.Tasks, s.Assistant.Service.Graveyard}
 	}}},
-	{"a replay is dropped", []string{"G1"}, 1, Options{Rewire: func(s *memory.Services) {
-		s.Scheduler.Replayer = dropper{s.Scheduler.Replayer}
+	{"a replay is dropped", []string{"G1"}, 1, Options{Rewire: func(s *memory.Functions) {
+		s.Scheduler.Service.Replayer = dropper{s.Scheduler.Service.Replayer}
 	}}},
 	{"a pause is not seen", []string{"G7"}, 1, Options{Tamper: func(c memory.Clients) memory.Clients {
 		c.DynamoDB = restless{c.DynamoDB}

@@ -28,7 +28,7 @@ type Options struct {
 	// Tamper puts something between the functions and the services, as planted mutations do.
 	Tamper func(memory.Clients) memory.Clients
 	// Rewire changes the services themselves.
-	Rewire func(*memory.Services)
+	Rewire func(*memory.Functions)
 	// Asked is told of each call of DynamoDB, before it is carried out.
 	Asked func(memory.Request)
 	// Trace keeps all steps; the last ones come with a violation anyway when it is shrunk.

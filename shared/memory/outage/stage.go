@@ -49,7 +49,7 @@ func NewStage(t require.TestingT, configuration string, labourers ...string) *St
 }
 
 // Services is the services as functions have them that begin now.
-func (s *Stage) Services() *memory.Services { return memory.Wire(s.Clients()) }
+func (s *Stage) Services() *memory.Functions { return memory.Wire(s.Clients()) }
 
 // Pass lets time pass.
 func (s *Stage) Pass(d time.Duration) { s.World.Advance(s.World.Now().Add(d)) }
@@ -63,7 +63,7 @@ func Command(id, kind, detail string) scheduler.Message {
 // Schedule has jobs scheduled.
 func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
 	for i, job := range jobs {
-		failed, summary := s.Services().Scheduler.Handle(context.Background(), fmt.Sprintf("schedule-%d", i), []scheduler.Message{Command(fmt.Sprintf("job-%d", i), "SubmitJob", job)})
+		failed, summary := s.Services().Scheduler.Service.Handle(context.Background(), fmt.Sprintf("schedule-%d", i), []scheduler.Message{Command(fmt.Sprintf("job-%d", i), "SubmitJob", job)})
 		require.Empty(t, failed, "%v", summary.Errors)
 		require.Zero(t, summary.Rejected, "job %s is rejected", job)
 	}
@@ -73,7 +73,7 @@ func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
 func (s *Stage) HandOut(t require.TestingT, labourer string) int {
 	all, round := 0, 0
 	for {
-		o := s.Services().Orchestrator
+		o := s.Services().Orchestrator.Service
 		assessed, err := o.Assess(context.Background(), "hand-out", labourer, round)
 		require.NoError(t, err)
 		if !assessed.Start {
@@ -127,7 +127,7 @@ func (s *Stage) Ended(t require.TestingT) []task.Task {
 // Scavenge has the scavenger go on from all that has ended, and from what it ends itself.
 func (s *Stage) Scavenge(t require.TestingT) {
 	for ended := s.Ended(t); len(ended) > 0; ended = s.Ended(t) {
-		_, err := s.Services().Scavenger.Handle(context.Background(), "scavenge", ended)
+		_, err := s.Services().Scavenger.Service.Handle(context.Background(), "scavenge", ended)
 		require.NoError(t, err)
 	}
 }

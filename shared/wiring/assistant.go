@@ -1,0 +1,72 @@
+package wiring
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/completion"
+	"github.com/drover-run/drover/shared/exact"
+	"github.com/drover-run/drover/shared/metric"
+	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/stepfunctions"
+)
+
+// Assistant is the worker assistant function: what is reported of running attempts, by the completions queue or by a sosw Worker's call.
+type Assistant struct {
+	Service *assistant.Service
+	env     Environment
+	clients Clients
+}
+
+// NewAssistant wires the worker assistant. It uses DynamoDB, SQS, EventBridge, StepFunctions, Now and Log.
+func NewAssistant(e Environment, c Clients) Assistant {
+	return Assistant{env: e, clients: c, Service: &assistant.Service{
+		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Bus: bus(e, c), Alarm: backoff(e, c), Sweeper: canceller(e, c),
+		Executions: stepfunctions.Executions{API: c.StepFunctions}, Graveyard: sqs.Graveyard{API: c.SQS, URL: e.CompletionsDead}, Now: c.Now,
+	}}
+}
+
+// Handle takes a batch of the completions queue, or a sosw Worker's own call, by the form of the event.
+func (f Assistant) Handle(ctx context.Context, text json.RawMessage) (any, error) {
+	var batch struct{ Records []events.SQSMessage }
+	if exact.Decode(text, &batch) == nil && len(batch.Records) > 0 {
+		return f.HandleBatch(ctx, batch.Records), nil
+	}
+	return nil, f.HandleCall(ctx, text)
+}
+
+// HandleBatch works through a batch of the completions queue and returns the messages that have to come again.
+func (f Assistant) HandleBatch(ctx context.Context, records []events.SQSMessage) events.SQSEventResponse {
+	messages := make([]assistant.Message, len(records))
+	for i, r := range records {
+		messages[i] = assistant.Message{ID: r.MessageId, Body: r.Body}
+	}
+	failed, summary := f.Service.Handle(ctx, invocation(ctx, f.clients.Now()), messages)
+	f.clients.Log.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed), f.failures(len(failed)))
+	return sqs.Failures(failed)
+}
+
+// HandleCall carries out a sosw Worker's own call. A call that cannot be read is the caller's fault and counts as no failure of the function.
+func (f Assistant) HandleCall(ctx context.Context, text []byte) error {
+	report, err := completion.ReadCall(text)
+	if err != nil {
+		f.clients.Log.InfoContext(ctx, "call refused", "error", err)
+		return fmt.Errorf("reading a worker's call, %w", err)
+	}
+	summary, err := f.Service.Mark(ctx, invocation(ctx, f.clients.Now()), report)
+	failed := 0
+	if err != nil {
+		failed = 1
+	}
+	f.clients.Log.InfoContext(ctx, "called", "summary", summary, f.failures(failed))
+	return err
+}
+
+func (f Assistant) failures(n int) slog.Attr {
+	return metric.Counts(f.env.Stack, f.clients.Now(), map[string]int{metric.WorkerAssistantFailures: n})
+}

@@ -1,0 +1,44 @@
+package wiring
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/drover-run/drover/shared/cloudwatch"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/eventbridge"
+	"github.com/drover-run/drover/shared/lambda"
+	"github.com/drover-run/drover/shared/s3"
+	"github.com/drover-run/drover/shared/sns"
+	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/stepfunctions"
+)
+
+// Clients are what functions reach outside of themselves. Each function uses those that its constructor names; the others may be nil.
+type Clients struct {
+	DynamoDB      dynamo.API
+	SQS           sqs.API
+	EventBridge   eventbridge.API
+	StepFunctions stepfunctions.API
+	Lambda        lambda.API
+	S3            s3.API
+	SNS           sns.API
+	CloudWatch    cloudwatch.API
+
+	Now    func() time.Time
+	Random func() float64              // uniform in [0,1)
+	Wait   func(context.Context) error // for as long as another function may take to ask CloudWatch
+	Log    *slog.Logger
+}
+
+// invocation returns an id that no other invocation has.
+func invocation(ctx context.Context, now time.Time) string {
+	if lc, ok := lambdacontext.FromContext(ctx); ok && lc.AwsRequestID != "" {
+		return lc.AwsRequestID
+	}
+	return strconv.FormatInt(now.UnixNano(), 36)
+}

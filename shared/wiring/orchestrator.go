@@ -1,0 +1,43 @@
+package wiring
+
+import (
+	"context"
+
+	"github.com/drover-run/drover/shared/cloudwatch"
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/health"
+	"github.com/drover-run/drover/shared/lambda"
+	"github.com/drover-run/drover/shared/metric"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/stepfunctions"
+	"github.com/drover-run/drover/shared/throttling"
+)
+
+// Orchestrator is the orchestrator function: the steps of the orchestrate state machine.
+type Orchestrator struct {
+	Service *orchestrator.Service
+	env     Environment
+	clients Clients
+}
+
+// NewOrchestrator wires the orchestrator. It uses all clients but S3 and SNS.
+func NewOrchestrator(e Environment, c Clients) Orchestrator {
+	store := dynamo.Health{API: c.DynamoDB, Table: e.Control}
+	return Orchestrator{env: e, clients: c, Service: &orchestrator.Service{
+		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Memory: store, Settler: settler(e, c), Sweeper: canceller(e, c), Bus: bus(e, c),
+		Health: health.Service{Store: store, Source: cloudwatch.Source{API: c.CloudWatch}, Now: c.Now, Wait: c.Wait},
+		Starter: orchestrator.Targets{Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS},
+			States: stepfunctions.Starter{API: c.StepFunctions}},
+		Queues: sqs.Queues{API: c.SQS}, Executions: stepfunctions.Executions{API: c.StepFunctions},
+		Now: c.Now, CompletionsURL: e.Completions,
+	}}
+}
+
+// Handle takes a step of the orchestrate machine. An error that may pass has the name that the machine retries.
+func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, error) {
+	out, err := f.Service.Take(ctx, in)
+	f.clients.Log.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err,
+		metric.Counts(f.env.Stack, f.clients.Now(), orchestrator.Counts(out, err)))
+	return out, throttling.Named(err)
+}

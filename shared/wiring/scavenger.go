@@ -1,0 +1,74 @@
+package wiring
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/metric"
+	"github.com/drover-run/drover/shared/s3"
+	"github.com/drover-run/drover/shared/scavenger"
+	"github.com/drover-run/drover/shared/sns"
+	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/task"
+)
+
+// Scavenger is the scavenger function: what has ended, from the stream of the tasks table.
+type Scavenger struct {
+	Service   *scavenger.Service
+	graveyard sqs.Graveyard // for records that cannot be read
+	env       Environment
+	clients   Clients
+}
+
+// NewScavenger wires the scavenger. It uses all clients but Lambda and CloudWatch.
+func NewScavenger(e Environment, c Clients) Scavenger {
+	return Scavenger{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.StreamFailures}, Service: &scavenger.Service{
+		Settler: settler(e, c), Jobs: jobs(e, c), Finisher: finisher(e, c), Queue: control(e, c), Bus: bus(e, c), Payloads: tasks(e, c),
+		Archive: s3.Bucket{API: c.S3, Name: e.Archive}, Alarm: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Now: c.Now,
+	}}
+}
+
+// Handle works through a batch of the stream. With an error the whole batch comes again.
+func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
+	var summary scavenger.Summary
+	images, err := f.read(ctx, e)
+	if err == nil {
+		summary, err = f.Service.Handle(ctx, invocation(ctx, f.clients.Now()), images)
+	}
+	failures := len(summary.Unsettled)
+	if err != nil {
+		failures = len(e.Records)
+	}
+	level := slog.LevelInfo
+	if failures > 0 {
+		level = slog.LevelError
+	}
+	f.clients.Log.Log(ctx, level, "scavenged", "records", len(e.Records), "summary", summary, "error", err,
+		metric.Counts(f.env.Stack, f.clients.Now(), map[string]int{metric.ScavengerFailures: failures}))
+	return err
+}
+
+// read returns the tasks of a batch as they were after each write. A record that cannot be read never will be: its keys go where a person
+// finds them, and the rest goes on.
+func (f Scavenger) read(ctx context.Context, e events.DynamoDBEvent) ([]task.Task, error) {
+	var out []task.Task
+	for _, r := range e.Records {
+		if r.EventName == string(events.DynamoDBOperationTypeRemove) {
+			continue
+		}
+		t, err := dynamo.StreamImage(r.Change.NewImage)
+		if err == nil {
+			out = append(out, t)
+			continue
+		}
+		keys, _ := json.Marshal(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber}) //nolint:errchkjson // strings and numbers
+		if err := f.graveyard.Bury(ctx, string(keys), err.Error()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,170 @@
+package wiring_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/smithy-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/throttling"
+	"github.com/drover-run/drover/shared/wiring"
+)
+
+const labourers = "labourers:\n  f: {target: {sqs: \"https://sqs.us-west-2.amazonaws.com/000000000000/workers-f\"}, max_simultaneous_invocations: 5}\njob_schemas:\n  default: {chunkable_attrs: [[store, {}]]}\n"
+
+// stage returns a stack with one labourer, its functions, and what they log.
+func stage(t *testing.T) (*outage.Stage, *memory.Functions, *bytes.Buffer) {
+	t.Helper()
+	s := outage.NewStage(t, labourers, "f")
+	var log bytes.Buffer
+	clients := s.Clients()
+	clients.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	return s, memory.Wire(clients), &log
+}
+
+// invoked returns the context of an invocation.
+func invoked(id string) context.Context {
+	return lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: id})
+}
+
+func submitted(id, job string) events.SQSMessage {
+	return events.SQSMessage{MessageId: id, Body: outage.Command("event-"+id, "SubmitJob", job).Body, Attributes: map[string]string{"ApproximateReceiveCount": "1"}}
+}
+
+func TestOnlyTheMessagesThatFailedComeAgain(t *testing.T) {
+	s, f, log := stage(t)
+	s.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+		if input, _ := json.Marshal(r.Input); strings.Contains(string(input), "unlucky") {
+			return errors.New("the table is away")
+		}
+		return nil
+	}
+
+	out, err := f.Scheduler.Handle(invoked("one"), events.SQSEvent{Records: []events.SQSMessage{
+		submitted("a", `{"job_id": "lucky", "labourer": "f", "secret": "hush"}`), submitted("b", `{"job_id": "unlucky", "labourer": "f"}`)}})
+
+	require.NoError(t, err)
+	require.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "b"}}, out.BatchItemFailures)
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), "one line an invocation")
+	require.Contains(t, log.String(), `"SchedulerFailures":1`)
+	require.NotContains(t, log.String(), "hush", "payloads are in no log")
+}
+
+func TestTheAssistantTellsABatchFromAWorkersCall(t *testing.T) {
+	s, f, _ := stage(t)
+	s.Schedule(t, `{"job_id": "nightly", "labourer": "f", "stores": ["a", "b"], "isolate_stores": true}`)
+	s.HandOut(t, "f")
+	handed := s.Handed(t, "f")
+	require.Len(t, handed, 2)
+	batch, err := json.Marshal(events.SQSEvent{Records: []events.SQSMessage{{MessageId: "m",
+		Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed"}`, handed[0].TaskID)}}})
+	require.NoError(t, err)
+
+	out, err := f.Assistant.Handle(invoked("one"), batch)
+	require.NoError(t, err)
+	require.Empty(t, out.(events.SQSEventResponse).BatchItemFailures)
+	out, err = f.Assistant.Handle(invoked("two"), json.RawMessage(fmt.Sprintf(`{"action": "mark_task_as_completed", "task_id": %q}`, handed[1].TaskID)))
+	require.NoError(t, err)
+	require.Nil(t, out)
+	_, err = f.Assistant.Handle(invoked("three"), json.RawMessage(`{"action": "dance"}`))
+	require.ErrorContains(t, err, "reading a worker's call")
+
+	for _, h := range handed {
+		id, err := task.ParseID(h.TaskID)
+		require.NoError(t, err)
+		tasks, err := s.Tasks.Load(t.Context(), []task.ID{id})
+		require.NoError(t, err)
+		require.Equal(t, task.Completed, tasks[id].Status)
+	}
+}
+
+func TestAnErrorThatMayPassHasTheNameThatTheMachineRetries(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		passes bool
+	}{
+		{&smithy.GenericAPIError{Code: "ProvisionedThroughputExceededException"}, true},
+		{&smithy.GenericAPIError{Code: "AccessDeniedException"}, false},
+	} {
+		s, f, log := stage(t)
+		s.DynamoDB.Hooks.Before = func(context.Context, memory.Request) error { return c.err }
+
+		_, err := f.Orchestrator.Handle(invoked("one"), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
+
+		_, named := errors.AsType[*throttling.ThrottledError](err)
+		require.Equal(t, c.passes, named, err)
+		require.ErrorIs(t, err, c.err)
+		require.Contains(t, log.String(), `"OrchestratorFailures":1`)
+	}
+}
+
+func messagesOf(taskID string) []assistant.Message {
+	return []assistant.Message{{ID: "m", Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed"}`, taskID)}}
+}
+
+func image(attributes string) map[string]events.DynamoDBAttributeValue {
+	var out map[string]events.DynamoDBAttributeValue
+	if err := json.Unmarshal([]byte(attributes), &out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func TestARecordThatCannotBeReadIsBuriedAndTheRestGoesOn(t *testing.T) {
+	s, f, log := stage(t)
+	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
+	s.HandOut(t, "f")
+	_, summary := f.Assistant.Service.Handle(t.Context(), "one", messagesOf(s.Handed(t, "f")[0].TaskID))
+	require.Empty(t, summary.Errors)
+	records := s.DynamoDB.Stream(memory.TasksTable, 0)
+	poison := events.DynamoDBEventRecord{EventName: "MODIFY", Change: events.DynamoDBStreamRecord{SequenceNumber: "7",
+		Keys: image(`{"segment": {"S": "odd"}, "n": {"N": "1"}}`), NewImage: image(`{"segment": {"S": "odd"}, "n": {"N": "1"}, "status": {"S": "completed"}}`)}}
+	removal := events.DynamoDBEventRecord{EventName: "REMOVE", Change: events.DynamoDBStreamRecord{Keys: image(`{"segment": {"S": "gone"}, "n": {"N": "1"}}`)}}
+
+	err := f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: append([]events.DynamoDBEventRecord{poison, removal}, records...)})
+
+	require.NoError(t, err)
+	letters := s.SQS.Letters(memory.StreamFailures)
+	require.Len(t, letters, 1)
+	require.Contains(t, letters[0].Body, `"sequence_number":"7"`)
+	require.Contains(t, letters[0].Reason, "segment")
+	require.Contains(t, log.String(), `"Archived":1`)
+}
+
+func TestABatchOfTheStreamComesAgainAsAWhole(t *testing.T) {
+	s, f, log := stage(t)
+	s.SQS.Hooks.Before = func(context.Context, memory.Request) error { return errors.New("the queue is away") }
+	poison := events.DynamoDBEventRecord{EventName: "MODIFY", Change: events.DynamoDBStreamRecord{NewImage: image(`{"n": {"N": "1"}}`)}}
+
+	err := f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{poison}})
+
+	require.ErrorContains(t, err, "the queue is away")
+	require.Contains(t, log.String(), `"ScavengerFailures":1`)
+}
+
+func TestEveryVariableThatIsMissingIsNamed(t *testing.T) {
+	for _, name := range []string{"STACK", "TASKS_TABLE", "MAX_TASKS_PER_JOB", "RETENTION_DAYS", "ALARM_TOPIC"} {
+		t.Setenv(name, "")
+	}
+
+	_, err := wiring.Load()
+
+	for _, name := range []string{"STACK is not set", "TASKS_TABLE is not set", `MAX_TASKS_PER_JOB is ""`, `RETENTION_DAYS is ""`} {
+		require.ErrorContains(t, err, name)
+	}
+	require.Panics(t, func() { wiring.Must(wiring.Load()) })
+}
