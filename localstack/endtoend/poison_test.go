@@ -44,11 +44,11 @@ func TestG8ACompletionThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *
 	t.Parallel()
 	s := shared(t)
 	for name, c := range map[string]struct{ message, reason string }{
-		"no JSON":              {`{"poison": "no JSON`, "no JSON"},
-		"no task":              {`{"version": 1, "status": "completed", "poison": "no task"}`, "task_id"},
-		"a version to come":    {`{"version": 2, "task_id": "aaaaaaaaaaaaaaaa.0", "status": "completed", "poison": "a version to come"}`, "version"},
-		"a status of its own":  {`{"version": 1, "task_id": "aaaaaaaaaaaaaaaa.0", "status": "a status of its own"}`, "status"},
-		"an attempt before it": {`{"version": 1, "task_id": "aaaaaaaaaaaaaaaa.0", "attempt": 0, "status": "completed", "poison": "an attempt before it"}`, "attempt"},
+		"no JSON":             {`{"poison": "no JSON`, "no JSON"},
+		"no task":             {`{"version": 1, "status": "completed", "poison": "no task"}`, "task_id"},
+		"a version to come":   {`{"version": 2, "task_id": "aaaaaaaaaaaaaaaa.0", "status": "completed", "poison": "a version to come"}`, "version"},
+		"a status of its own": {`{"version": 1, "task_id": "aaaaaaaaaaaaaaaa.0", "status": "a status of its own"}`, "status"},
+		"two attempts":        {`{"version": 1, "task_id": "aaaaaaaaaaaaaaaa.0", "attempt": 1, "attempt": 2, "status": "completed", "poison": "two attempts"}`, "attempt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

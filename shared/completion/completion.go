@@ -77,6 +77,8 @@ func Read(text []byte) (Report, error) {
 		return readInvocation(m)
 	case m.given("action"):
 		return m.call()
+	case !m.given("task_id") && !json.Valid(text):
+		return Report{}, errors.New("the completion is no JSON, and what can be read of it has no task_id")
 	case !m.given("task_id"):
 		return Report{}, errors.New("the completion has no task_id")
 	}
