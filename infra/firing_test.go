@@ -206,12 +206,12 @@ func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 		for range int(time.Hour / period) {
 			highest := 0
 			for range int(period / time.Minute) {
-				turns, err := o.Service.Take(t.Context(), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
+				turns, err := o.Take(t.Context(), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
 				require.NoError(t, err)
 				if turns.(orchestrator.Assessed).Start {
-					claimed, err := o.Service.Take(t.Context(), orchestrator.Step{Step: "claim", Execution: "e", Labourer: "f"})
+					claimed, err := o.Take(t.Context(), orchestrator.Step{Step: "claim", Execution: "e", Labourer: "f"})
 					require.NoError(t, err)
-					out, err := o.Service.Take(t.Context(), orchestrator.Step{Step: "dispatch", Execution: "e", Labourer: "f", Leases: claimed.(orchestrator.Claimed).Leases})
+					out, err := o.Take(t.Context(), orchestrator.Step{Step: "dispatch", Execution: "e", Labourer: "f", Leases: claimed.(orchestrator.Claimed).Leases})
 					highest = max(highest, orchestrator.Counts(out, err)[metric.TargetFailures])
 				}
 				s.Pass(time.Minute)
