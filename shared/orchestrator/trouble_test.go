@@ -126,7 +126,7 @@ func TestG8TasksThatCannotBeStartedHoldUpNoOthers(t *testing.T) {
 								ended[one.ID] = one
 							}
 						}
-						_, err := s.Services().Scavenger.Handle(ctx, "end", some)
+						_, err := s.Services().Scavenger.Service.Handle(ctx, "end", some)
 						require.NoError(t, err)
 					}
 					if len(ended) == len(odd) {
