@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -44,7 +45,7 @@ type Control interface {
 
 // Tasks is the tasks that are cancelled.
 type Tasks interface {
-	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 	Save(ctx context.Context, before, after task.Task) error
 }
 
@@ -287,12 +288,21 @@ func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numb
 
 // cancelOnce cancels the tasks and returns those that changed since they were read.
 func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.Numbers) (stale segment.Numbers, err error) {
-	tasks, err := s.Tasks.Range(ctx, at, numbers)
-	unreadable, err := task.Unreadable(err)
-	if err != nil {
-		return stale, err
+	for tasks, err := range s.Tasks.Chunks(ctx, at, numbers) {
+		unreadable, err := task.Unreadable(err)
+		if err != nil {
+			return stale, err
+		}
+		changed, err := s.save(ctx, append(tasks, unreadable...)) // what cannot be read of them is not needed to cancel them
+		if stale = stale.Union(changed); err != nil {
+			return stale, err
+		}
 	}
-	tasks = append(tasks, unreadable...) // what cannot be read of them is not needed to cancel them
+	return stale, nil
+}
+
+// save cancels tasks that were read, some at the same time, and returns those that changed since.
+func (s Service) save(ctx context.Context, tasks []task.Task) (stale segment.Numbers, err error) {
 	changed := make([]bool, len(tasks))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)

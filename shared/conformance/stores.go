@@ -42,6 +42,7 @@ type Tasks interface {
 	assistant.Tasks
 	cancellation.Tasks
 	replay.Tasks
+	outcome.Tasks
 }
 
 // Control is all that the services, and people by the command line, ask of states, leases and queues.

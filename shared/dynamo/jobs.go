@@ -308,35 +308,20 @@ func (j Jobs) Month(ctx context.Context, month time.Time) ([]string, error) {
 	return ids, nil
 }
 
-// GetAll reads the records of these jobs, eventually consistent, in the order asked for; who is gone is left out.
+// GetAll reads the records of these jobs, eventually consistent, in the order asked for. A job that is gone is left out.
 func (j Jobs) GetAll(ctx context.Context, ids []string) ([]ledger.Job, error) {
-	const most = 100 // keys in a BatchGetItem, none of them twice
+	var keys []map[string]types.AttributeValue
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		keys = append(keys, jobKey(id, recordItem))
+	}
 	found := map[string]ledger.Job{}
-	each := slices.Compact(slices.Sorted(slices.Values(ids)))
-	for first := 0; first < len(each); first += most {
-		var keys []map[string]types.AttributeValue
-		for _, id := range each[first:min(first+most, len(each))] {
-			keys = append(keys, jobKey(id, recordItem))
-		}
-		for tries := 0; len(keys) > 0; tries++ {
-			if tries > 0 {
-				if err := pause(ctx, j.API, tries); err != nil {
-					return nil, fmt.Errorf("reading %d jobs, %w", len(keys), err)
-				}
-			}
-			out, err := j.API.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{j.Table: {Keys: keys}}})
-			if err != nil {
-				return nil, fmt.Errorf("reading %d jobs, %w", len(keys), err)
-			}
-			for _, it := range out.Responses[j.Table] {
-				job, err := readJob(it)
-				if err != nil {
-					return nil, err
-				}
-				found[job.ID] = job
-			}
-			keys = out.UnprocessedKeys[j.Table].Keys
-		}
+	err := batchGet(ctx, j.API, j.Table, keys, types.KeysAndAttributes{}, func(it item) error {
+		job, err := readJob(it)
+		found[job.ID] = job
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %d jobs, %w", len(keys), err)
 	}
 	var jobs []ledger.Job
 	for _, id := range ids {

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -35,8 +36,8 @@ type Jobs interface {
 
 // Tasks is the tasks.
 type Tasks interface {
-	Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
-	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+	JobsOf(ctx context.Context, ids []task.ID) (map[task.ID]string, error)
+	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 }
 
 // Store is where replays are remembered and lives begin.
@@ -66,7 +67,7 @@ type Command struct {
 	Tasks    []string `json:"tasks,omitempty"`
 	JobID    string   `json:"job_id,omitempty"`
 	Labourer string   `json:"labourer,omitempty"`
-	From     Place    `json:"from,omitzero"` // of one that was handed on
+	From     Place    `json:"from,omitzero"` // of one of a job or a labourer that was handed on
 }
 
 // Place is where a replay goes on; what lies before it is done. Months are in falling order, jobs and segments by their ids.
@@ -86,6 +87,7 @@ type run struct {
 	late  func() bool
 	from  Place
 	at    Place
+	left  []string // of tasks that were named, those that are not through when the time is over
 }
 
 // Replay carries out a ReplayTasks until late says that the time is over; rest is the command for what is left then. *event.Refused: it says
@@ -95,11 +97,11 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 	if err := exact.Decode(e.Detail, &c); err != nil {
 		return nil, &event.Refused{Reason: fmt.Sprintf("the replay cannot be read: %v", err)}
 	}
-	c.ReplayID = cmp.Or(c.ReplayID, e.ID)
-	if len(c.ReplayID) > event.MaxID {
-		return nil, &event.Refused{Reason: fmt.Sprintf("replay_id: it has %d bytes; at most %d would be right", len(c.ReplayID), event.MaxID)}
+	id := cmp.Or(c.ReplayID, e.ID)
+	if len(id) > event.MaxID {
+		return nil, &event.Refused{Reason: fmt.Sprintf("replay_id: it has %d bytes; at most %d would be right", len(id), event.MaxID)}
 	}
-	began, err := s.Store.Begin(ctx, c.ReplayID, s.Now())
+	began, err := s.Store.Begin(ctx, id, s.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +109,11 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 	if err := r.carryOut(ctx, c); !errors.Is(err, errLate) {
 		return nil, err
 	}
-	c.From = r.at
+	if len(c.Tasks) > 0 {
+		c.Tasks = r.left // the command becomes shorter: it may be as large as a message already
+	} else {
+		c.From = r.at
+	}
 	e.Detail, err = json.Marshal(c)
 	return &e, err
 }
@@ -144,22 +150,27 @@ func (r *run) tasks(ctx context.Context, names []string) error {
 		}
 		ids = append(ids, id)
 	}
-	found, err := r.Tasks.Load(ctx, ids)
+	jobs, err := r.Tasks.JobsOf(ctx, ids)
 	if err != nil {
 		return err
 	}
 	wanted := map[string]map[segment.ID]segment.Numbers{}
-	for id, t := range found {
-		if wanted[t.JobID] == nil {
-			wanted[t.JobID] = map[segment.ID]segment.Numbers{}
+	for id, job := range jobs {
+		if wanted[job] == nil {
+			wanted[job] = map[segment.ID]segment.Numbers{}
 		}
-		wanted[t.JobID][id.Segment] = wanted[t.JobID][id.Segment].Union(segment.Of(id.N))
+		wanted[job][id.Segment] = wanted[job][id.Segment].Union(segment.Of(id.N))
 	}
 	for _, job := range slices.Sorted(maps.Keys(wanted)) {
-		if job < r.from.Job {
-			continue
+		err := r.job(ctx, "", job, wanted[job])
+		if errors.Is(err, errLate) {
+			for i, id := range ids {
+				if of, exists := jobs[id]; exists && (of > job || of == job && id.Segment > r.at.Segment) {
+					r.left = append(r.left, names[i])
+				}
+			}
 		}
-		if err := r.job(ctx, "", job, wanted[job]); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -261,28 +272,12 @@ func revivable(j ledger.Job) bool {
 // tries is how often a lost race is run again.
 const tries = 10
 
-// segment replays the dead among these numbers of one segment, part by part, and is how many came back, and the job as it is then.
-func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) (revived int, _ ledger.Job, _ error) {
+// segment replays the dead among these numbers of one segment, part by part. It returns how many came back, and the job as it is then.
+func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) (revived int, _ ledger.Job, err error) {
 	for range tries {
-		dead, err := r.dead(ctx, job, p, wanted)
-		for len(dead) > 0 && err == nil {
-			if r.late() {
-				return revived, job, errLate
-			}
-			if job.State == ledger.Completed {
-				// Who ended it may have died before he told, and nobody who finds it running tells of that end.
-				if err = r.Bus.Publish(ctx, event.JobEnded(job.Totals(), false)); err != nil {
-					break
-				}
-			}
-			part := alike(dead)
-			if err = r.Store.Revive(ctx, job, p, part, r.entry(job, part)); err != nil {
-				break
-			}
-			revived += len(part)
-			job, p = job.Revived(), p.Revived(lives(part))
-			dead = slices.DeleteFunc(dead, func(t task.Task) bool { return slices.Contains(p.Replayed, ledger.Life(t.ID.N, t.Life)) })
-		}
+		var some int
+		some, job, p, err = r.revive(ctx, job, p, wanted)
+		revived += some
 		if !errors.Is(err, ledger.ErrChanged) {
 			return revived, job, err
 		}
@@ -301,12 +296,38 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 	return revived, job, fmt.Errorf("replaying job %s: segment %s changed %d times in between", job.ID, p.Segment, tries)
 }
 
-// dead is the tasks of a segment that are dead, and had been when the replay began.
-func (r *run) dead(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) ([]task.Task, error) {
-	tasks, err := r.Tasks.Range(ctx, p.Segment, ledger.Numbers(p.StillDead()).Intersect(wanted))
-	return slices.DeleteFunc(tasks, func(t task.Task) bool {
-		return t.Status != task.Dead || t.JobID != job.ID || t.ClosedAt.After(r.began)
-	}), err
+// revive brings back the dead among these numbers of one segment until something is not as it was read: ledger.ErrChanged. It returns how many
+// came back, and the job and the progress as they are then.
+func (r *run) revive(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) (revived int, _ ledger.Job, _ ledger.Progress, _ error) {
+	for tasks, err := range r.Tasks.Chunks(ctx, p.Segment, ledger.Numbers(p.StillDead()).Intersect(wanted)) {
+		unreadable, err := task.Unreadable(err)
+		if err != nil {
+			return revived, job, p, err
+		}
+		// What cannot be read of a task is not needed to bring it back; the orchestrator says of it what is wrong.
+		dead := slices.DeleteFunc(append(tasks, unreadable...), func(t task.Task) bool {
+			return t.Status != task.Dead || t.JobID != job.ID || t.ClosedAt.After(r.began)
+		})
+		for len(dead) > 0 {
+			if r.late() {
+				return revived, job, p, errLate
+			}
+			if job.State == ledger.Completed {
+				// The component that ended the job may have died before it told, and no other tells of that end once the job runs again.
+				if err := r.Bus.Publish(ctx, event.JobEnded(job.Totals(), false)); err != nil {
+					return revived, job, p, err
+				}
+			}
+			part := alike(dead)
+			if err := r.Store.Revive(ctx, job, p, part, r.entry(job, part)); err != nil {
+				return revived, job, p, err
+			}
+			revived += len(part)
+			job, p = job.Revived(), p.Revived(lives(part))
+			dead = slices.DeleteFunc(dead, func(t task.Task) bool { return slices.Contains(p.Replayed, ledger.Life(t.ID.N, t.Life)) })
+		}
+	}
+	return revived, job, p, nil
 }
 
 // alike returns as many of the tasks as go into one entry and one transaction.

@@ -21,6 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
 )
 
@@ -383,6 +384,69 @@ func TestG1G2AReplayIsHandedOnNearTheDeadline(t *testing.T) {
 		return outage.Picture(s.Stack)
 	})
 	require.Greater(t, most, 2, "no replay was handed on")
+}
+
+// TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn: it becomes shorter with what is done, and holds few tasks in memory.
+func TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn(t *testing.T) {
+	const messageLimit = 1 << 20
+	s := stage(t)
+	s.Schedule(t, job("large", "f", 280), job("nightly", "f", 3))
+	for handed := 0; handed < 283; handed += end(t, s, "f", all) {
+	}
+	s.Pass(time.Minute)
+	var names []string
+	for _, id := range []string{"large", "nightly"} {
+		for k := range record(t, s, id).Total {
+			names = append(names, fmt.Sprintf("%q", record(t, s, id).TaskAt(k)))
+		}
+	}
+	detail := func(replayID string) string {
+		return fmt.Sprintf(`{"tasks":[%s],"replay_id":%q}`, strings.Join(names, ","), replayID)
+	}
+	room := func() int { return messageLimit - len(outage.Command("replay", "ReplayTasks", detail("")).Body) }
+	for ordinal := range (room() - 1) / (len(names[0]) + 3) {
+		names = append(names, fmt.Sprintf("%q", task.ID{Segment: segment.IDOf("never", ordinal), N: 255}))
+	}
+	require.Less(t, room(), 64<<10)
+	for room() > event.MaxID {
+		names = append(names, names[len(names)-1])
+	}
+	full := detail(strings.Repeat("r", room()))
+
+	invocations := handedOn(t, s, &outage.Cut{}, 6*time.Second, full, func() {})
+
+	require.Greater(t, invocations, 1)
+	require.Equal(t, 280, record(t, s, "large").Open())
+	require.Equal(t, 3, record(t, s, "nightly").Open())
+}
+
+// TestG8ADeadTaskThatCannotBeReadHoldsUpNoOther, by whatever way it is replayed: it comes back with them, and the orchestrator tells what is wrong.
+func TestG8ADeadTaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	for name, detail := range map[string]func(ids []string) string{
+		"by name":     func(ids []string) string { return fmt.Sprintf(`{"tasks": [%q, %q]}`, ids[0], ids[1]) },
+		"by job":      func([]string) string { return `{"job_id": "nightly"}` },
+		"by labourer": func([]string) string { return `{"labourer": "f"}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := died(t)
+			var ids []string
+			for _, it := range s.DynamoDB.Items(memory.TasksTable) {
+				if it["status"].(*types.AttributeValueMemberS).Value != "dead" || it["job"].(*types.AttributeValueMemberS).Value != "nightly" {
+					continue
+				}
+				ids = append(ids, it["segment"].(*types.AttributeValueMemberS).Value+"."+it["n"].(*types.AttributeValueMemberN).Value)
+				if len(ids) == 1 {
+					it["attempts"] = &types.AttributeValueMemberB{Value: []byte("no JSON")}
+					require.NoError(t, s.DynamoDB.Put(memory.TasksTable, it))
+				}
+			}
+			require.Len(t, ids, 2)
+
+			require.NoError(t, replay(s, "only", detail(ids)))
+
+			require.Equal(t, 2, record(t, s, "nightly").Open())
+		})
+	}
 }
 
 // TestAReplayThatIsHandedOnDoesNotBeginAnew: else it might never come beyond those who have died again in the meantime.
