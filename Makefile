@@ -1,13 +1,13 @@
-# The project's workshop: `make` lists what it can do. Each target does its own set-up; what it generates lies below bin/ and .local/.
+# `make` lists the targets. Each target does its own set-up, and generates files only below bin/ and .local/.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# Where make up has the local AWS listen.
+# The port of make up's local AWS.
 PORT ?= 4566
-# What functions are built and deployed for, in Go's words or in uname's; Go's are used from here on.
+# The architecture of the functions. Names of Go and of uname are accepted; from here on it has Go's.
 ARCH ?= $(shell go env GOHOSTARCH)
 override ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(ARCH)))
 # Python 3.11 or later, with venv.
@@ -15,25 +15,25 @@ PYTHON ?= python3
 export ARCH PYTHON
 
 .PHONY: help
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-# The tools that need Python: the local AWS, the AWS CLI, cfn-lint. A fraction of a second when they are there.
+# Python runs the local AWS, the AWS CLI and cfn-lint. This takes a fraction of a second when they are installed.
 VENV := .local/venv
 .PHONY: python
 python:
 	@$(PYTHON) localstack/environment.py >/dev/null
 
-# A bootstrap for each function and each example's worker, at .local/<the folder of its main.go>/bootstrap, where templates find it.
+# Each function and each example's worker becomes .local/<the folder of its main.go>/bootstrap, where the templates expect it.
 BOOTSTRAPS := $(patsubst %/main.go,.local/%/bootstrap,$(wildcard functions/*/main.go examples/*/worker/main.go))
 
 .PHONY: build
-build: ## bin/drover, and below .local/ the functions for ARCH (amd64 or arm64, this machine's by default)
+build: ## build bin/drover, and below .local/ the functions for ARCH (amd64 or arm64; default: this machine's)
 	@case "$(ARCH)" in amd64 | arm64) ;; *) echo 'ARCH is "$(ARCH)": Lambda runs on amd64 and arm64' >&2; exit 2 ;; esac
 	@mkdir -p "$(GO_WORK)"
 	@$(MAKE) -j2 bin/drover $(BOOTSTRAPS)
 
-# Go decides itself what is up to date. It replaces a file in one step when it builds on the same file system: others may be using it.
+# Go decides what is up to date. Building on the same file system makes it replace a file in one step, as another process may be using it.
 GO_WORK := $(CURDIR)/.local/go
 GO_BUILD = GOTMPDIR="$(GO_WORK)" go build -trimpath -buildvcs=false
 
@@ -41,82 +41,81 @@ GO_BUILD = GOTMPDIR="$(GO_WORK)" go build -trimpath -buildvcs=false
 bin/drover: always
 	@$(GO_BUILD) -o $@ ./cmd/drover
 
-# Without the RPC server of a retired runtime, without symbols, and with a fixed time: the same source is the same zip, so that
-# a deployment without changes changes nothing. (Zips know no time before 1980.)
+# Built without the RPC server of a retired runtime, without symbols, and with a fixed time: the same source gives the same zip, so
+# a deployment without changes changes nothing. (A zip has no time before 1980.)
 .local/%/bootstrap: always
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO_BUILD) -tags lambda.norpc -ldflags '-s -w' -o $@ ./$*
 	@chmod 755 $@ && TZ=UTC touch -t 198001020000 $@
 
 .PHONY: up
-up: python ## starts the local AWS in the background on PORT (4566) and prints the settings to paste
+up: python ## start the local AWS in the background on PORT (4566), and print the settings to paste
 	@$(VENV)/bin/python3 localstack/emulator.py up --port $(PORT) $(patsubst %,--set %,$(SETTINGS))
 
 .PHONY: down
-down: ## ends what make up started
+down: ## stop the local AWS of make up
 	@$(PYTHON) localstack/emulator.py down
 
 .PHONY: deploy
-deploy: python build ## builds and deploys to where the AWS settings point, as stack DROVER_STACK (drover), with PARAMETERS="Name=value ..."
+deploy: python build ## build, and deploy to where the AWS settings point, as stack DROVER_STACK (drover), with PARAMETERS="Name=value ..."
 	@$(VENV)/bin/python3 infra/deploy
 
 .PHONY: demo
-demo: python build ## a job over real data on a local AWS of its own, from the event to the answer
+demo: python build ## run a job over real data on a local AWS of its own, from the event to the answer
 	@go build -trimpath -buildvcs=false -o .local/demo ./examples/demo
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/demo
 
-# Go's cache of results does not see what the programs that tests start depend on, so it is not used. Whatever points to an
-# account of the user's is out of reach, unless DROVER_TEST_AWS=1 says that it is meant.
+# Results are not cached, as Go's cache does not see the files that programs started by tests read. The user's AWS account is out of reach
+# unless DROVER_TEST_AWS=1.
 NO_AWS = env -u AWS_PROFILE -u AWS_SESSION_TOKEN AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true
 TEST_ENV = $(if $(filter 1,$(DROVER_TEST_AWS)),,$(NO_AWS)) PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-# What a contributor runs after each change: nothing but Go, no process of Python, under a minute on two cores once Go's build cache is warm.
-# -short cuts sweeps and simulations to a part of what make test runs, and skips what needs a local AWS. The tests that ask `go list` read files
-# that Go's cache of results does not see, so results are not cached.
+# What a contributor runs after each change. It needs only Go, starts no Python, and takes under a minute on two cores once Go's build cache is
+# warm. -short runs a part of the outage sweeps and simulations that make test runs in full, and skips what needs a local AWS.
 .PHONY: check
-check: ## builds, vets and runs the unit tests (TESTFLAGS="-run Name"): the fast loop; make test runs everything
+check: ## build, vet and run the unit tests (TESTFLAGS="-run Name"): the fast loop
 	@go build ./...
 	@go vet ./...
 	@$(NO_AWS) go test -short -count=1 $(TESTFLAGS) ./...
 
 .PHONY: test
-test: build ## all tests, also the whole on a local AWS of its own (TESTFLAGS="-race -run Name")
+test: build ## run all tests, with the end-to-end tests on a local AWS of their own (TESTFLAGS="-race -run Name")
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
-# AT_HAND=1 installs nothing: .ci/run asks those that are there. docs/referees.md says what each is asked.
+# AT_HAND=1 installs nothing: .ci/run uses the referees that are installed. docs/referees.md says what each checks.
 .PHONY: referees
-referees: ## implementations that others wrote judge the in-memory DynamoDB, the event patterns, the state machines; installs each once
+referees: ## compare the in-memory DynamoDB, the event patterns and the state machines with other implementations, installed once
 	@localstack/referees $(if $(AT_HAND),--at-hand)
 
-# With AWS_ENDPOINT_URL it tries itself out on that local AWS. DROVER_TEST_RUN and DROVER_TEST_CHECKS are patterns that choose tests.
+# With AWS_ENDPOINT_URL it runs on that local AWS. The patterns DROVER_TEST_RUN and DROVER_TEST_CHECKS choose tests.
 .PHONY: conformance
-conformance: python build ## the suites and ten checks against an account of AWS, in stacks that it takes away: DROVER_TEST_AWS=1 DROVER_TEST_DOLLARS=10
+conformance: python build ## run the suites and ten checks in an AWS account, in stacks that it deletes: DROVER_TEST_AWS=1 DROVER_TEST_DOLLARS=10
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@go build -trimpath -buildvcs=false -o .local/account ./localstack/account
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/account $(if $(CLEAN),-clean $(CLEAN))
 
 .PHONY: bench
-bench: python build ## the benchmarks (BENCH=pattern), also a million tasks on a local AWS (or DROVER_BENCH_TASKS=n)
+bench: python build ## run the benchmarks (BENCH=pattern), with a million tasks (DROVER_BENCH_TASKS=n) on a local AWS
 	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \
 	[ -z "$$packages" ] || $(TEST_ENV) go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
 
-# Worlds of the simulator: many, of which it tells how fast they went, what was injected and what was reached; or one, step by step.
+# The simulator runs many worlds and prints their speed, the injected faults and the reached states; or one world, step by step.
 SEEDS ?= 10000
 .PHONY: sim
-sim: ## the simulator over SEEDS (10000) worlds, FROM (1) on; or SEED=n, that one alone and all its steps
+sim: ## simulate SEEDS (10000) worlds, FROM (1) on; or SEED=n, that world alone with all its steps
 	@go test -count=1 -timeout 0 -v ./shared/sim -run '^TestSeed$(if $(SEED),,s)$$' $(if $(SEED),-seed $(SEED),-seeds $(SEEDS) -from $(or $(FROM),1))
 
-# One target after the other, as each uses all processors. What is found is kept by Go as a case of its own, to be committed.
+# One target after the other, as each uses all processors. Go keeps each failing input as a test case: commit it.
 FUZZTIME ?= 1m
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (1m), or those that FUZZ=pattern matches
+fuzz: ## run each fuzz target for FUZZTIME (1m), or those that FUZZ=pattern matches
 	@failed=; while IFS=: read -r file target; do \
 		echo "$$(dirname $$file) $$target"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null || failed="$$failed $$target"; \
 	done < <(grep -roE --include='*_test.go' --exclude-dir=.local '^func Fuzz\w+' . | sed 's/func //' | grep -E '$(or $(FUZZ),.)' | sort); \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-# Tools of Go, built once: a folder for each version, so that another version is built anew. Two minutes for the first on two cores.
+# Go tools, built once, in a folder for each version. The first takes two minutes on two cores.
 GOLANGCI_LINT := .local/tools/golangci-lint@v2.15.0/golangci-lint
 GOVULNCHECK := .local/tools/govulncheck@v1.8.0/govulncheck
 $(GOLANGCI_LINT): package := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -126,7 +125,7 @@ $(GOVULNCHECK): package := golang.org/x/vuln/cmd/govulncheck
 	@CGO_ENABLED=0 GOBIN="$(CURDIR)/$(@D)" go install $(package)@$(lastword $(subst @, ,$(*D)))
 
 .PHONY: lint
-lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## formatting, linters, the template, the state machines, known vulnerabilities
+lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## check formatting, linters, the template, the state machines, known vulnerabilities
 	@$(GOLANGCI_LINT) run --allow-parallel-runners
 	@$(VENV)/bin/python3 infra/lint
 	@report=$$($(GOVULNCHECK) ./... 2>&1) || { code=$$?; echo "$$report" >&2; \
@@ -135,7 +134,7 @@ lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## formatting, linters, the templat
 	*) exit $$code ;; \
 	esac; }
 
-# checkov in a Python environment of its own: it needs another boto3 than the local AWS. 300 MB, once.
+# checkov has a Python environment of its own, as it needs another boto3 than the local AWS. It takes 300 MB, once.
 AUDIT := .local/audit
 $(AUDIT)/installed: infra/requirements-audit.txt
 	@echo "Installing checkov" >&2
@@ -144,9 +143,9 @@ $(AUDIT)/installed: infra/requirements-audit.txt
 	@touch $@
 
 .PHONY: audit
-audit: $(AUDIT)/installed ## checkov's reading of the template; what it is told to leave out has its reason in infra/checkov.yaml
+audit: $(AUDIT)/installed ## check the template with checkov; infra/checkov.yaml gives the reason for each rule left out
 	@$(AUDIT)/bin/checkov --config-file infra/checkov.yaml
 
 .PHONY: clean
-clean: down ## deletes all that was generated, and ends what make up started
+clean: down ## stop make up's local AWS, and delete everything generated
 	@rm -rf bin .local

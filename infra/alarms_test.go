@@ -60,7 +60,7 @@ func TestTheAlarmTopicIsEncryptedWithAKeyThatAlarmsMayUse(t *testing.T) {
 	require.Equal(t, []string{"kms:Decrypt", "kms:GenerateDataKey*"}, allowed)
 }
 
-// Whoever publishes to it may use its key; a right to the one without the other is no right.
+// A publisher needs the key as well: a right to the topic alone is no right.
 func TestWhoPublishesToTheAlarmTopicMayUseItsKey(t *testing.T) {
 	publishers := 0
 	for role, rights := range read(t).rights() {

@@ -25,7 +25,7 @@ const module = "github.com/drover-run/drover/"
 
 // program is a function's own code, with types, and what of it can be reached from main.
 //
-// Reached is what is named in code that is reached, and the methods that a call through an interface may mean: those of the types of
+// Reached holds what reached code names, and the methods that a call through an interface may mean: those of the types of
 // ours of which a value is made in code that is reached. What the standard library calls by reflection (decoding JSON) is left out; it
 // talks to no service.
 type program struct {
@@ -312,7 +312,7 @@ func (p *program) origins(value ast.Expr, seen map[ast.Expr]bool) []string {
 	return slices.Compact(found)
 }
 
-// owner is the struct in which what comes from outside is kept: the function's environment and the target of a labourer.
+// owner names the structs that hold outside values: the function's environment and a labourer's target.
 func (p *program) owner(field *types.Var) string {
 	for _, at := range []struct{ path, name string }{{"shared/wiring", "Environment"}, {"shared/labourer", "Target"}} {
 		if pkg := p.packages[module+at.path]; pkg != nil && pkg == field.Pkg() {
@@ -327,7 +327,7 @@ func (p *program) owner(field *types.Var) string {
 	return ""
 }
 
-// given is what a struct that a function of ours has made and returned has in a field; nil where the value comes from elsewhere.
+// given returns the value of a field of a struct that one of our functions made and returned; nil where the value comes from elsewhere.
 func (p *program) given(of ast.Expr, field string) []ast.Expr {
 	var found []ast.Expr
 	switch of := ast.Unparen(of).(type) {
@@ -420,7 +420,7 @@ func (p *program) calls(t *testing.T) []string {
 	return slices.Compact(found)
 }
 
-// about is the values that name what a request is about.
+// about returns the values that name what a request is about.
 func (p *program) about(l *ast.CompositeLit, field string) []ast.Expr {
 	if field != "key" {
 		return p.given(l, field)
@@ -434,7 +434,7 @@ func (p *program) about(l *ast.CompositeLit, field string) []ast.Expr {
 	return names
 }
 
-// index is the index that a query reads: "/index/by_month"; "" for the table itself.
+// index returns the index that a query reads: "/index/by_month"; "" for the table itself.
 func (p *program) index(t *testing.T, l *ast.CompositeLit) string {
 	t.Helper()
 	found := ""

@@ -200,7 +200,7 @@ func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 	s := outage.NewStage(t, "labourers:\n  f: {target: {sqs: \""+outage.Worker("f")+"\"}}\n", "g")
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
 	o := s.Services().Orchestrator.Service
-	// hour is the metric's highest value in each of the alarm's periods of an hour.
+	// hour returns the metric's highest value in each of the alarm's periods of an hour.
 	hour := func() series {
 		var values series
 		for range int(time.Hour / period) {
@@ -237,7 +237,7 @@ func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 	require.False(t, fires(t, alarm, values[:1]), "the target is back")
 }
 
-// started is a function's program, built as it is deployed, with the environment that the template gives it.
+// started starts a function's program, built as it is deployed, in the environment that the template gives it.
 func started(t *testing.T, folder, endpoint string) *localstack.Function {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "bootstrap")
@@ -258,7 +258,7 @@ func started(t *testing.T, folder, endpoint string) *localstack.Function {
 	return f
 }
 
-// counted is what CloudWatch makes of log lines: the values of each metric of the namespace, line by line.
+// counted returns what CloudWatch makes of log lines: the values of each metric of the namespace, line by line.
 func counted(t *testing.T, lines []string) map[string]series {
 	t.Helper()
 	found := map[string]series{}

@@ -108,7 +108,7 @@ func TestEveryLogIsKeptForAsLongAsAskedInAGroupOfItsOwn(t *testing.T) {
 	}
 }
 
-// How many batches are worked on at once is a literal: a parameter arrives as text, which a local AWS can not compare.
+// How many batches are worked on at once is a literal: a parameter arrives as text, which a local AWS cannot compare.
 func TestQueueMappingsReportWhatFailedAndAreBounded(t *testing.T) {
 	mappings := 0
 	for id, function := range read(t).of("AWS::Serverless::Function") {

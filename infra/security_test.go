@@ -20,7 +20,7 @@ var (
 	logging        = []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 )
 
-// onBehalf is what a function's role needs beyond what its code calls.
+// onBehalf lists what a function's role needs beyond the calls of its code.
 func (s stack) onBehalf(function string) []string {
 	var needed []string
 	properties := at[object](s.resources[function], "Properties")
@@ -38,7 +38,7 @@ func (s stack) onBehalf(function string) []string {
 	return append(needed, each(logging, named(at[any](properties, "LoggingConfig", "LogGroup"))...)...)
 }
 
-// consequences are what AWS asks for together with an action: an encrypted topic has whoever publishes use its key.
+// consequences lists what AWS asks for together with an action: the publisher to an encrypted topic must use its key.
 func (s stack) consequences(calls []string) []string {
 	var needed []string
 	for id, properties := range s.of("AWS::SNS::Topic") {
@@ -49,7 +49,7 @@ func (s stack) consequences(calls []string) []string {
 	return needed
 }
 
-// named is how the tests call a resource of a statement: by its logical id, "TasksTable" and "TasksTable.StreamArn", with what is
+// named returns the tests' name of a statement's resource: its logical id, "TasksTable" and "TasksTable.StreamArn", with what is
 // below it, "JobsTable/index/by_month", "ArchiveBucket/*"; by the parameter where that chooses; "*".
 func named(resource any) []string {
 	var names []string
@@ -85,13 +85,13 @@ func each(actions []string, resources ...string) []string {
 	return all
 }
 
-// theirKeys is what a worker queue under a customer's key asks of whoever sends to it.
+// theirKeys holds what a sender to a worker queue under a customer's key needs.
 var theirKeys = each([]string{"kms:Decrypt", "kms:GenerateDataKey"}, "WorkerKeyArns")
 
 // targets is where the owner of a stack says which workers may be started, by the kind of target.
 var targets = map[string]string{"Target.Lambda": "WorkerFunctionArns", "Target.SQS": "WorkerQueueArns", "Target.States": "WorkerStateMachineArns"}
 
-// ownExecutions is the executions of workers' state machines, as named calls them: they have names of Drover's own.
+// ownExecutions names the executions of workers' state machines, as named returns them: Drover chooses their names.
 const ownExecutions = "arn:${AWS::Partition:states:${AWS::Region}:${AWS::AccountId}:execution:*:drover-*"
 
 // What a function's role allows is what its code asks of AWS, derived from the code, on the tables, queues and machines that it asks it

@@ -17,7 +17,7 @@ import (
 // {"Fn::Sub": …}, and so on: the long forms.
 type object = map[string]any
 
-// stack is the template, read.
+// stack holds the parsed template.
 type stack struct {
 	whole      object
 	parameters map[string]object
@@ -116,7 +116,7 @@ func (s stack) of(types ...string) map[string]object {
 	return found
 }
 
-// at is the value below a path of keys, or nothing of its kind.
+// at returns the value below a path of keys, or the zero value of its type.
 func at[T any](value any, path ...string) T {
 	for _, key := range path {
 		mapping, _ := value.(object)

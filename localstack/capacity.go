@@ -15,7 +15,7 @@ var (
 	writes     = append([]string{"BatchWriteItem", "TransactWriteItems"}, itemWrites...)
 )
 
-// askForCapacity has a write answer with the units that it consumed. What is no write, or can not be read, stays as it is.
+// askForCapacity makes a write answer with the units that it consumed. A request that is no write, or cannot be parsed, stays as it is.
 func askForCapacity(operation string, request []byte) []byte {
 	var fields map[string]json.RawMessage
 	if !slices.Contains(writes, operation) || json.Unmarshal(request, &fields) != nil {
@@ -29,7 +29,7 @@ func askForCapacity(operation string, request []byte) []byte {
 	return asking
 }
 
-// units is what an operation of DynamoDB cost.
+// units holds the cost of an operation of DynamoDB.
 //
 // A write says so itself, indexes included; the emulator's figures follow the rule: a unit for each KB of the item as it was or as it is,
 // whichever is larger, two in a transaction. A write that a condition refused is charged as well, by an item that its answer does not show:
@@ -107,7 +107,7 @@ func refusedTransaction(request []byte) (units float64, refused int, err error) 
 
 type consistency struct{ ConsistentRead bool }
 
-// of is what so many units of a strong read cost.
+// of returns the cost of this many units of a strong read.
 func (c consistency) of(units float64) float64 {
 	if c.ConsistentRead {
 		return units
@@ -181,7 +181,7 @@ func decode(request []byte, asked any, answer []byte, got any) error {
 	return json.Unmarshal(answer, got)
 }
 
-// kilobytes is how many units of so many KB that size begins, one at least.
+// kilobytes returns how many units of this many KB the size begins, at least one.
 func kilobytes(size, unit int) float64 {
 	return max(1, math.Ceil(float64(size)/float64(unit<<10)))
 }
@@ -192,7 +192,7 @@ type item map[string]attribute
 // attribute is a value, named by its type: {"S": "text"}.
 type attribute map[string]json.RawMessage
 
-// size is what DynamoDB counts for an item, in bytes: names and values.
+// size returns the size that DynamoDB counts for an item, in bytes: names and values.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 func (i item) size() (int, error) {
 	total := 0

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// findCheckout is the folder around the working directory that has this package in it. Tests run in their package's folder, programs of the
+// findCheckout returns the folder around the working directory that contains this package. Tests run in their package's folder, programs of the
 // Makefile in the top one.
 func findCheckout() (string, error) {
 	start, err := os.Getwd()

@@ -38,7 +38,7 @@ type Options struct {
 	Port int
 	// Auth has it enforce the roles of functions, and resource policies.
 	Auth bool
-	// FunctionEndpoint is the AWS_ENDPOINT_URL that functions get, such as a proxy that puts faults before the emulator.
+	// FunctionEndpoint sets the functions' AWS_ENDPOINT_URL, for example to a proxy that injects faults.
 	// Empty: the emulator itself.
 	FunctionEndpoint string
 	// Settings are further settings of the emulator: the README of this folder names the useful ones.
@@ -49,7 +49,7 @@ type Options struct {
 
 // Emulator is a running local AWS. It ends when Stop is called, and also when this process ends in any way, a kill included.
 type Emulator struct {
-	// Endpoint is the URL to reach it at, http://localhost:<Port>.
+	// Endpoint is its URL, http://localhost:<Port>.
 	Endpoint string
 	Port     int
 
@@ -146,7 +146,7 @@ func (e *Emulator) Stop() error {
 	return e.stopped
 }
 
-// Config is what SDK clients need to reach the emulator. Through it nothing else can be reached: see Guard.
+// Config returns the settings by which SDK clients reach the emulator. They reach nothing else by it: see Guard.
 func (e *Emulator) Config() aws.Config {
 	return aws.Config{
 		Region:       Region,
@@ -179,7 +179,7 @@ type tail struct {
 	end []byte
 }
 
-// tailSize is how much of the emulator's log an error shows, in bytes: a Python traceback fits.
+// tailSize limits how much of the emulator's log an error shows, in bytes: a Python traceback fits.
 const tailSize = 4 << 10
 
 func (t *tail) Write(p []byte) (int, error) {

@@ -109,7 +109,7 @@ class Folder:
 
     def __enter__(self):
         RUNS.mkdir(parents=True, exist_ok=True)
-        with swept(fcntl.LOCK_SH):  # nobody sweeps between the making and the locking
+        with swept(fcntl.LOCK_SH):  # no sweep runs between making the folder and locking it
             self.path = Path(tempfile.mkdtemp(dir=RUNS))
             self.lock = open(self.path / "lock", "w")
             fcntl.flock(self.lock, fcntl.LOCK_EX)

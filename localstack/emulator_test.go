@@ -25,7 +25,7 @@ import (
 // asOwner makes the test's program start an emulator, say where, and wait to be killed.
 const asOwner = "LOCALSTACK_TEST_OWNER"
 
-// within is how long something that happens at once may take on a busy machine.
+// within bounds, on a busy machine, the time of something that happens at once.
 const within = 30 * time.Second
 
 func TestMain(m *testing.M) {

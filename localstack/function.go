@@ -43,7 +43,7 @@ type answer struct {
 	failed bool
 }
 
-// FunctionError is what a function's handler returned as its error, as the runtime API is told it.
+// FunctionError is the error that a function's handler returned, as the runtime API received it.
 type FunctionError struct{ Text string }
 
 func (e *FunctionError) Error() string { return "the function failed: " + e.Text }
@@ -115,7 +115,7 @@ func (f *Function) hear(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// PID is the process's.
+// PID returns the process's id.
 func (f *Function) PID() int { return f.command.Process.Pid }
 
 // Lines returns what the program has printed so far.

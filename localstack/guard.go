@@ -10,17 +10,17 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// AllowAWS is the variable that, set to 1, lets tests talk to AWS itself.
+// AllowAWS names the variable that, set to 1, lets tests talk to AWS itself.
 const AllowAWS = "DROVER_TEST_AWS"
 
-// awsDomains are where AWS answers: the suffixes of all partitions that the SDK knows (its internal/endpoints/awsrulesfn/partitions.json).
+// awsDomains lists the suffixes of AWS's hosts in all partitions that the SDK knows (its internal/endpoints/awsrulesfn/partitions.json).
 var awsDomains = []string{
 	"amazonaws.com", "api.aws", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "amazonaws.eu", "api.amazonwebservices.eu", "c2s.ic.gov",
 	"api.aws.ic.gov", "sc2s.sgov.gov", "api.aws.scloud", "csp.hci.ic.gov", "api.aws.hci.ic.gov", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk",
 }
 
-// Guard is a client, next or the SDK's own if that is nil, that refuses to send a request to AWS itself, so that a test with a wrong
-// setting fails instead of changing somebody's account. DROVER_TEST_AWS=1 lets everything through.
+// Guard wraps next, or the SDK's own client if next is nil, and refuses requests to AWS itself, so that a test with a wrong setting fails
+// instead of changing a real account. DROVER_TEST_AWS=1 lets everything through.
 func Guard(next aws.HTTPClient) aws.HTTPClient {
 	if next == nil {
 		next = awshttp.NewBuildableClient()

@@ -32,7 +32,7 @@ import (
 // What services do among themselves (a queue that calls its function, a state machine its steps) does not pass it: on AWS too these are no
 // calls of the account's. As it adds to requests, their signatures do not hold: it is not for an emulator that enforces roles.
 type Meter struct {
-	// Endpoint is the URL to reach it at, http://localhost:<port>.
+	// Endpoint is its URL, http://localhost:<port>.
 	Endpoint string
 
 	server *http.Server
@@ -42,18 +42,18 @@ type Meter struct {
 	usage map[string]*Usage
 }
 
-// Usage is what a caller has cost.
+// Usage holds the cost of a caller.
 type Usage struct {
 	// Calls are requests, repeated ones included, by service and operation: "dynamodb UpdateItem". Where a service has no names for its
 	// operations on the wire, the method stands for it: "s3 GET".
 	Calls map[string]int
 	// WriteUnits and ReadUnits are capacity units of DynamoDB, indexes included; see units for how they come about.
 	WriteUnits, ReadUnits float64
-	// Refused is how many writes did not come about as a condition did not hold. They are in WriteUnits with the least that each costs.
+	// Refused counts the writes whose condition did not hold. WriteUnits has them with the least that each costs.
 	Refused int
 }
 
-// Total is the number of all calls.
+// Total returns the number of all calls.
 func (u Usage) Total() int {
 	total := 0
 	for _, n := range u.Calls {
@@ -62,7 +62,7 @@ func (u Usage) Total() int {
 	return total
 }
 
-// Since is the usage after an earlier one of the same caller.
+// Since returns the usage since an earlier one of the same caller.
 func (u Usage) Since(earlier Usage) Usage {
 	calls := map[string]int{}
 	for name, n := range u.Calls {
@@ -73,7 +73,7 @@ func (u Usage) Since(earlier Usage) Usage {
 	return Usage{calls, u.WriteUnits - earlier.WriteUnits, u.ReadUnits - earlier.ReadUnits, u.Refused - earlier.Refused}
 }
 
-// Plus is the usage of two callers together.
+// Plus returns the usage of two callers together.
 func (u Usage) Plus(other Usage) Usage {
 	calls := map[string]int{}
 	for _, one := range []Usage{u, other} {
@@ -135,7 +135,7 @@ func (m *Meter) Forward(endpoint string) error {
 // Stop ends the meter, calls that are under way included.
 func (m *Meter) Stop() error { return m.server.Close() }
 
-// Usage is what each caller has cost so far, by the name that NameFunction gave it; "" are all that have none.
+// Usage returns the cost of each caller so far, by the name that NameFunction gave it; "" holds all callers without a name.
 func (m *Meter) Usage() map[string]Usage {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -146,7 +146,7 @@ func (m *Meter) Usage() map[string]Usage {
 	return usage
 }
 
-// AppID is the variable by which the SDKs learn what their requests are to call the application that makes them.
+// AppID names the variable that tells the SDKs the application's name, which they put in their requests.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-appid.html
 const AppID = "AWS_SDK_UA_APP_ID"
 
@@ -239,7 +239,7 @@ func callerOf(r *http.Request) string {
 	return ""
 }
 
-// serviceOf is the service that the request was signed for.
+// serviceOf returns the service that the request was signed for.
 func serviceOf(r *http.Request) string {
 	if found := credential.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
 		return found[1]

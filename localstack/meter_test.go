@@ -22,7 +22,7 @@ func metered(t *testing.T) (*Meter, *Emulator) {
 	return m, e
 }
 
-// through is the settings of a caller of that name that goes through the meter.
+// through returns the settings of a caller of that name that goes through the meter.
 func through(m *Meter, e *Emulator, caller string) aws.Config {
 	cfg := e.Config()
 	cfg.BaseEndpoint, cfg.AppID = aws.String(m.Endpoint), caller

@@ -10,9 +10,9 @@ import (
 
 // Target is where tests deploy to: an [Emulator], or what [Settings] finds.
 type Target interface {
-	// Config is what SDK clients need to reach it.
+	// Config returns the settings by which SDK clients reach it.
 	Config() aws.Config
-	// Environ is the environment for programs that are to reach it.
+	// Environ returns the environment of programs that are to reach it.
 	Environ() []string
 	// OnAWS tells whether it is AWS itself.
 	OnAWS() bool

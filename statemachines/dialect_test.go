@@ -116,7 +116,7 @@ func (d *dialect) scope(s scope) {
 	reach("StartAt", s.start)
 	for _, name := range sortedKeys(s.states) {
 		if !reached[name] {
-			d.refuse(s.where+name, "can not be reached")
+			d.refuse(s.where+name, "cannot be reached")
 		}
 	}
 }
@@ -186,7 +186,7 @@ func (d *dialect) choices(where string, state object) {
 		d.refuse(where, "has no choices")
 	}
 	if text(state["Default"]) == "" {
-		d.refuse(where, "has no Default: States.NoChoiceMatched can not be caught")
+		d.refuse(where, "has no Default: States.NoChoiceMatched cannot be caught")
 	}
 	for i, c := range choices {
 		choice, _ := c.(object)
@@ -388,7 +388,7 @@ func TestTheDialectRefuses(t *testing.T) {
 		{"a resource that answers differently", `"${OrchestratorFunctionArn}"`, `"arn:${Partition}:states:::lambda:invoke"`, "lambda:invoke"},
 		{"a way to nowhere", `"Default": "Show"`, `"Default": "Shwo"`, `leads to "Shwo"`},
 		{"a way out of a Map", `"Seconds": 1, "End": true`, `"Seconds": 1, "Next": "Show"`, `leads to "Show"`},
-		{"a state that nothing leads to", `"Show": {`, `"Lost": {"Type": "Succeed"}, "Show": {`, "Lost: can not be reached"},
+		{"a state that nothing leads to", `"Show": {`, `"Lost": {"Type": "Succeed"}, "Show": {`, "Lost: cannot be reached"},
 		{"two states of one name", `"Nap"`, `"Show"`, "two states of this name"},
 		{"no end", `"Show": {"Type": "Pass", "End": true}`, `"Show": {"Type": "Pass"}`, "either Next or End"},
 		{"a choice without a default", `, "Default": "Show"`, ``, "has no Default"},

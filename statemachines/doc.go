@@ -24,7 +24,7 @@
 // Any other error of a branch ends it in LabourerFailed, which shows Error and Cause (failed).
 //
 // Every step is one invocation of the orchestrator function with {"step": plan|reap|assess|claim|dispatch|give_back, …}; what it
-// answers is the state's result as it is. All steps carry the execution's id; assess also when the execution started. The rounds
+// answers becomes the state's result unchanged. All steps carry the execution's id; assess also the execution's start. The rounds
 // count from the number in the plan: an assessment returns the next one, and at 20 the execution hands over. A step that sees
 // time run short may return 20 itself.
 //

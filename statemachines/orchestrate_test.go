@@ -10,7 +10,7 @@ import (
 
 const orchestratorFunction = "${OrchestratorFunctionArn}"
 
-// expressLimit is how long AWS lets an Express execution live, in seconds
+// expressLimit is AWS's limit of an Express execution's life, in seconds
 // (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
 const expressLimit = 300
 

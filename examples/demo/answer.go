@@ -19,7 +19,7 @@ import (
 // units of what was measured.
 var measured = map[string]string{"precipitation": "mm", "temp_max": "°C", "temp_min": "°C"}
 
-// checkWeather is what the tasks found together, and whether one computation over the same days of the same data finds the same.
+// checkWeather returns what the tasks found together, and whether a single computation over the same days of the same data agrees.
 func checkWeather(p plan, records []archive.Record) (string, error) {
 	days, err := weather.Read(bytes.NewReader(data.CSV))
 	if err != nil {
@@ -54,7 +54,7 @@ func checkWeather(p plan, records []archive.Record) (string, error) {
 	return text.String(), errors.Join(wrong...)
 }
 
-// combined is the answers of all completed tasks as one.
+// combined returns the answers of all completed tasks as one.
 func combined(records []archive.Record) (weather.Answer, error) {
 	whole := weather.Answer{}
 	for _, r := range records {
@@ -91,7 +91,7 @@ func without(days weather.Days, measure string, left []weather.Request) []string
 	return dates
 }
 
-// kinds is the days of each kind of weather, by year.
+// kinds returns the days of each kind of weather, by year.
 type kinds map[string]map[string]int
 
 // checkKinds does for the worker in Python what checkWeather does for the one in Go.

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// costs is the end of the demo in figures: what became of the job, how long it took, and what it used, in all and by stage.
+// costs writes the end of the demo in figures: the job's outcome, its time, and what it used, in total and by stage.
 func costs(p performance, byOperation bool) string {
 	is := ends(p.records)
 	sum, invocations := p.spent.all()

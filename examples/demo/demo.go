@@ -172,7 +172,7 @@ func (d *demo) perform(ctx context.Context, file string, of plan) (performance, 
 }
 
 const (
-	// look is how often the demo looks at the tables. It asks the emulator itself, so that it does not count.
+	// look separates two reads of the tables. The demo reads from the emulator directly, so that its reads do not count.
 	look = 200 * time.Millisecond
 	// stuck is after how long without any change the demo gives up.
 	stuck = 60 * time.Second

@@ -22,10 +22,10 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// examples is the folder that programs of the Makefile see from the project's own.
+// examples leads to the folder of the examples, as programs of the Makefile see it from the project's folder.
 const examples = ".."
 
-// performed is the weather job as it is when all went as it should, worked out by the worker's own code.
+// performed returns the weather job after a run without faults, computed by the worker's own code.
 func performed(t *testing.T) performance {
 	days, err := weather.Read(bytes.NewReader(data.CSV))
 	require.NoError(t, err)
@@ -243,7 +243,7 @@ close: 8 calls, 1 writes refused by their conditions
 }
 
 func TestTheTasksOfAJobWithoutARecordAreQueuedAndNotLookedFor(t *testing.T) {
-	nowhere := &stack{} // it would panic to ask it: DynamoDB refuses the empty key of a job that nobody has taken in yet
+	nowhere := &stack{} // asking it would panic: DynamoDB refuses the empty key of a job that the scheduler has not taken in yet
 	c, err := nowhere.count(t.Context(), ledger.Job{}, plan{labourer: "shop", tasks: 3})
 	require.NoError(t, err)
 	require.Equal(t, "0/3 completed, 3 queued", c.String())

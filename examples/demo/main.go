@@ -27,7 +27,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "demo: %q is one argument too many\n", flag.Arg(0))
 		os.Exit(exitUsage)
 	}
-	// Whoever reads the output may go away as well: then writing fails, and the demo ends as if it were interrupted.
+	// The reader of the output may go away too: then writing fails, and the demo ends as if it were interrupted.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	code := run(ctx, *calls)
 	stop()

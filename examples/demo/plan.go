@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// plan is what is to become of an example's job, worked out here by the rules that the scheduler goes by.
+// plan holds the expected outcome of an example's job, computed here by the scheduler's rules.
 type plan struct {
 	labourer string
 	tasks    int
@@ -88,7 +88,7 @@ func (p plan) check(got performance) error {
 	return errors.Join(wrong...)
 }
 
-// ended is how many tasks came to which end, and how many of the completed were tried more than once.
+// ended counts the tasks by their end, and the completed ones that took more than one attempt.
 type ended struct{ completed, retried, dead int }
 
 func ends(records []archive.Record) ended {

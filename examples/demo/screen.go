@@ -42,7 +42,7 @@ func (s *screen) step(what string, do func() error) error {
 	return nil
 }
 
-// between is how often a file gets a line.
+// between separates two lines in a file.
 const between = 2 * time.Second
 
 // progress draws how far a job is; in a file it says so when it has changed. The last one is always shown.
@@ -80,7 +80,7 @@ type counts struct {
 	waiting                int // failed, until they are tried again
 }
 
-// queued is how many wait for a free slot.
+// queued returns the number of tasks that wait for a free slot.
 func (c counts) queued() int { return max(0, c.total-c.completed-c.dead-c.running-c.waiting) }
 
 // barWidth keeps the whole line under 80 characters.

@@ -34,7 +34,7 @@ const (
 	// The job says where its data is, the labourers what their functions are called: both as they stand in the examples.
 	dataBucket = "weather-data"
 	dataKey    = "seattle-weather.csv"
-	// endsWithin is how long a program that was interrupted may take to clean up after itself.
+	// endsWithin limits the time that an interrupted program may take to clean up.
 	endsWithin = 5 * time.Second
 )
 
@@ -174,7 +174,7 @@ func createStack(ctx context.Context, api *cloudformation.Client, name, template
 	return nil
 }
 
-// failures is what CloudFormation says of the resources that failed.
+// failures returns CloudFormation's reasons for the resources that failed.
 func failures(ctx context.Context, api *cloudformation.Client, name string) error {
 	said, err := api.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &name})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// stage is what one function does to a task.
+// stage is one function's part in the life of a task.
 type stage struct {
 	name     string
 	caller   string // what the function's calls are counted under
@@ -30,7 +30,7 @@ var stages = []stage{
 	{"scavenge, retry, archive", "scavenger", "ScavengerFunctionName"},
 }
 
-// worker is the function whose job is counted. Its own template has it say who it is.
+// worker names the function whose job is counted. Its template gives it this name.
 const worker = "weather"
 
 func (s *stack) functionOf(of stage) string {
@@ -57,7 +57,7 @@ func (s *stack) nameCallers(ctx context.Context, e *localstack.Emulator) error {
 	return nil
 }
 
-// spent is what was used, by caller, and how often each was invoked.
+// spent holds the usage of each caller, and how often each was invoked.
 type spent struct {
 	usage       map[string]localstack.Usage
 	invocations map[string]int
@@ -74,7 +74,7 @@ func (s spent) since(earlier spent) spent {
 	return later
 }
 
-// all is what all callers used together.
+// all returns the usage of all callers together.
 func (s spent) all() (localstack.Usage, int) {
 	var sum localstack.Usage
 	for _, u := range s.usage {
@@ -87,7 +87,7 @@ func (s spent) all() (localstack.Usage, int) {
 	return sum, invocations
 }
 
-// atRest is what was spent so far, when nobody spends any more.
+// atRest waits until no caller spends any more, and returns what was spent.
 func (d *demo) atRest(ctx context.Context) (spent, error) {
 	const silence, atMost = 700 * time.Millisecond, 15 * time.Second
 	for began := time.Now(); ; {
@@ -104,7 +104,7 @@ func (d *demo) atRest(ctx context.Context) (spent, error) {
 	}
 }
 
-// invocations is how often each function was invoked, by its log.
+// invocations counts the invocations of each function in its log.
 func (s *stack) invocations(ctx context.Context, e *localstack.Emulator) (map[string]int, error) {
 	counted := map[string]int{}
 	for _, of := range stages {
@@ -117,10 +117,10 @@ func (s *stack) invocations(ctx context.Context, e *localstack.Emulator) (map[st
 	return counted, nil
 }
 
-// mostTroubles is how many lines of a function's log are shown where something is wrong.
+// mostTroubles limits how many lines of a function's log are shown when something is wrong.
 const mostTroubles = 3
 
-// troubles is what the functions logged last of what went wrong: for a job that does not end.
+// troubles returns the last errors that the functions logged, to explain a job that does not end.
 func (s *stack) troubles(ctx context.Context, e *localstack.Emulator) string {
 	var text strings.Builder
 	for _, of := range stages {
@@ -138,7 +138,7 @@ func (s *stack) troubles(ctx context.Context, e *localstack.Emulator) string {
 	return text.String()
 }
 
-// log is the lines of a function's log that have what the pattern says.
+// log returns the lines of a function's log that match the pattern.
 func (s *stack) log(ctx context.Context, e *localstack.Emulator, of stage, pattern string) ([]string, error) {
 	name := s.functionOf(of)
 	is, err := lambda.NewFromConfig(e.Config()).GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Request is the payload of one task: what is left of the job after it was cut into months and measures.
+// Request holds the payload of one task: the rest of the job after it was cut into months and measures.
 type Request struct {
 	// Bucket and Key name the object in S3 that has the data.
 	Bucket string `json:"bucket"`
@@ -49,7 +49,7 @@ func (r Request) Check() error {
 	return nil
 }
 
-// Answer is the result of one task: a summary for each measure that was asked for.
+// Answer holds the result of one task: a summary for each measure that was asked for.
 type Answer map[string]Summary
 
 // Answer does what the request asks for with the data that it names.

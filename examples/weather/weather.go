@@ -15,7 +15,7 @@ import (
 // Measures are the columns that can be summed up.
 var Measures = []string{"precipitation", "temp_max", "temp_min", "wind"}
 
-// Day is what was measured on one day.
+// Day holds the measurements of one day.
 type Day struct {
 	Precipitation Tenths // mm
 	TempMax       Tenths // °C
@@ -24,7 +24,7 @@ type Day struct {
 	Weather       string // drizzle, fog, rain, snow or sun
 }
 
-// Of is the value of one of Measures.
+// Of returns the value of one of Measures.
 func (d Day) Of(measure string) (Tenths, error) {
 	switch measure {
 	case "precipitation":
@@ -88,7 +88,7 @@ func readDay(fields []string) (date string, day Day, err error) {
 	return when.Format(time.DateOnly), day, nil
 }
 
-// Summary is what one measure did over a number of days.
+// Summary sums up one measure over a number of days.
 type Summary struct {
 	Days  int     `json:"days"`
 	Min   Tenths  `json:"min"`
@@ -120,7 +120,7 @@ func Summarise(days Days, measure string, dates []string) (Summary, error) {
 	return whole, nil
 }
 
-// Combine is the summary of two parts taken together. The empty Summary changes nothing; order and grouping do not matter.
+// Combine returns the summary of two parts together. The empty Summary changes nothing; order and grouping do not matter.
 func Combine(a, b Summary) Summary {
 	if a.Days == 0 {
 		return withMean(b)

@@ -24,7 +24,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// stackGoes is how long a stack's deletion may take.
+// stackGoes limits the time that a stack's deletion may take.
 const stackGoes = 20 * time.Minute
 
 // takeAway deletes all that has a name which begins with the run's: stacks, what stacks keep when they go, what tests made beside them. Doing it

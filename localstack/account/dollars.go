@@ -30,7 +30,7 @@ const (
 	perStackAndRun  = 0.10 // alarms, dashboard and key of one stack, for the eight hours that a run takes at most
 )
 
-// estimated is what parts of a run should cost.
+// estimated returns the expected cost of the parts of a run.
 func (n amounts) estimated() []struct {
 	what    string
 	dollars float64

@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// prefix is how the names of all stacks, tables, queues and buckets of these runs begin.
+// prefix begins the names of all stacks, tables, queues and buckets of these runs.
 const prefix = "drover-test-"
 
 func main() {
@@ -69,7 +69,7 @@ func run(ctx context.Context, out io.Writer, clean string) error {
 	return errors.Join(failed, takeAway(ended, out, target, name))
 }
 
-// amounts is how much the two large checks do.
+// amounts sets the size of the two large checks.
 type amounts struct{ tasks, completions, memories int }
 
 func sizes(onAWS bool) (amounts, error) {

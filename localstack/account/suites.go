@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// suites runs the three suites, one after the other, and tells what failed in each and what could not be judged. Each deploys what it needs.
+// suites runs the three suites, one after the other, and prints what failed in each and what could not be judged. Each deploys what it needs.
 func (n amounts) suites(ctx context.Context, out io.Writer, target localstack.Target, name string) error {
 	bucket := name + "-artifacts"
 	if err := makeBucket(ctx, target, bucket); err != nil {
@@ -49,13 +49,13 @@ func (n amounts) suites(ctx context.Context, out io.Writer, target localstack.Ta
 	return errors.Join(failed...)
 }
 
-// mostOfSuite is how long a suite may take: the checks receive 100,000 messages three times, one after the other.
+// mostOfSuite limits the time of a suite: the checks receive 100,000 messages three times, one after the other.
 const mostOfSuite = "8h"
 
-// patient is how long a suite that was interrupted has to clean up after itself.
+// patient limits the time that an interrupted suite has to clean up.
 const patient = time.Minute
 
-// test runs tests and prints each that failed, with what it said, and each that could not be judged, with the reason.
+// test runs tests and prints each failure with its output, and each test that could not be judged with the reason.
 func test(ctx context.Context, out io.Writer, environ, arguments []string) error {
 	tests := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-count=1", "-tags", "account", "-timeout", mostOfSuite}, arguments...)...)
 	tests.Env, tests.Stderr = environ, out
@@ -119,7 +119,7 @@ func read(out io.Writer, events io.Reader) (passed, failed int) {
 	return passed, failed
 }
 
-// message is a line of a test's log without the place that it stands at.
+// message returns a line of a test's log without its file and line number.
 func message(line string) string {
 	if _, rest, found := strings.Cut(line, ".go:"); found {
 		if _, rest, found = strings.Cut(rest, ": "); found {

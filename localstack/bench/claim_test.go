@@ -21,7 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/segment"
 )
 
-// claimed is how many slots of the labourer are free, and so how many tasks a claim takes.
+// claimed counts the free slots of the labourer, and so the tasks that a claim takes.
 const claimed = 10
 
 // BenchmarkClaim has ten tasks claimed from queues of three lengths, on tables in memory that count as DynamoDB does: what a claim costs
@@ -70,7 +70,7 @@ func newField(b *testing.B, queued int) *field {
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-// healthy is a world in which nobody asks for metrics.
+// healthy stands for a world in which no labourer has metrics.
 type healthy struct{}
 
 func (healthy) Readings(context.Context, map[string]ecology.Metric) (map[string]ecology.Reading, error) {

@@ -35,11 +35,11 @@ func values(b *testing.B) int {
 }
 
 const (
-	// sequential is how many items are put one after the other to learn how fast that goes, and flood how many as fast as possible, of
+	// sequential counts the items that are put one after the other to measure that speed, and flood those put as fast as possible, of
 	// each size.
 	sequential = 3000
 	flood      = 30_000
-	// clients is how many write batches at once, in the flood: more do not make the local AWS faster.
+	// clients counts the parallel writers of batches in the flood: more do not make the local AWS faster.
 	clients = 4
 )
 
@@ -48,7 +48,7 @@ const (
 func BenchmarkCreation(b *testing.B) {
 	n := values(b)
 	s := start(b)
-	// No slot: what is measured is the creation, with nobody taking tasks at the same time.
+	// No slot: the benchmark measures the creation alone, while no task is claimed.
 	require.NoError(b, apply(b.Context(), s.registry, `
 labourers: {harvest: {target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/harvest"}, max_simultaneous_invocations: 0}}
 job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
@@ -187,7 +187,7 @@ func (s *stack) rates(b *testing.B) (one, many, most float64) {
 	return one, s.flood(b, name, sequential, tasklike), s.flood(b, name, sequential+flood, key)
 }
 
-// flood is how many items a second the local AWS takes in batches.
+// flood returns how many items a second the local AWS takes in batches.
 func (s *stack) flood(b *testing.B, table string, from int, item func(int) map[string]types.AttributeValue) float64 {
 	b.Helper()
 	began := time.Now()

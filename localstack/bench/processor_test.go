@@ -34,7 +34,7 @@ var shares = []struct {
 }{{"a-seventh", 1. / 7}, {"a-half", 1. / 2}, {"whole", 1}}
 
 const (
-	// period is how often a share is dealt out: a process that has used up its part of it waits for the rest.
+	// period divides time into shares: a process that has used up its share of a period waits for the next one.
 	period = 20 * time.Millisecond
 	// jobsABatch and tasksAJob are what the scheduler gets in one invocation, atOnce what the orchestrator starts in one, rounds how often.
 	jobsABatch, tasksAJob = 10, 100
@@ -58,7 +58,7 @@ func BenchmarkProcessor(b *testing.B) {
 	}
 }
 
-// pipeline is the four functions, one process each, on a local AWS that has their tables, queues, bus and bucket and nothing else: no
+// pipeline runs the four functions, one process each, on a local AWS that has their tables, queues, bus and bucket and nothing else: no
 // rule, mapping or machine moves anything, the benchmark does.
 type pipeline struct {
 	sqs       *sqs.Client
@@ -265,7 +265,7 @@ func (p *pipeline) complete(b *testing.B) []string {
 	return ended
 }
 
-// closings is what the stream of the tasks table has of tasks that ended.
+// closings returns the records of ended tasks in the stream of the tasks table.
 func (p *pipeline) closings(b *testing.B, ended []string) []any {
 	b.Helper()
 	var records []any
@@ -329,7 +329,7 @@ func (p *pipeline) report(b *testing.B) {
 	}
 }
 
-// processor is the time of a processor that a process has used.
+// processor returns the processor time that a process has used.
 func processor(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

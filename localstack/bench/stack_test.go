@@ -25,7 +25,7 @@ import (
 	"github.com/drover-run/drover/shared/labourer"
 )
 
-// checkout is the project's top folder: go test runs in the package's.
+// checkout leads to the project's top folder: go test runs in the package's.
 const checkout = "../.."
 
 // stack is Drover as deployed on an emulator of its own, with a meter between the functions and it.
@@ -71,7 +71,7 @@ func start(b *testing.B) *stack {
 	return s
 }
 
-// scheduler is how the meter knows the scheduler.
+// scheduler names the scheduler in the meter.
 const scheduler = "scheduler"
 
 // apply applies labourers and job schemas that were not there before.
@@ -132,7 +132,7 @@ func (s *stack) peaks(ctx context.Context, function string) <-chan int {
 	return largest
 }
 
-// peak is the most memory that one of the processes that run a function now has had.
+// peak returns the most memory that any process of a function has used so far.
 func (s *stack) peak(function string) int {
 	processes, err := os.ReadDir("/proc")
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *stack) peak(function string) int {
 	return most
 }
 
-// peakOf is the most memory that a process has had, in bytes; 0 when it is gone.
+// peakOf returns the most memory that a process has used, in bytes; 0 when it is gone.
 func peakOf(pid int) int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

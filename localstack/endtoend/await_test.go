@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// patience is how long something may take that takes a second on an idle machine: test machines are slow, and busy with other tests.
+	// patience bounds a wait that takes a second on an idle machine: test machines are slow, and busy with other tests.
 	patience = 4 * time.Minute
-	// glance is how long a test looks away between two looks.
+	// glance separates two looks of a waiting test.
 	glance = 50 * time.Millisecond
 )
 

@@ -49,7 +49,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	failing := s.submit(t, tasks(1, object{"job_id": quoting, "labourer": quoting, "do": canary}))
 	s.fact(t, "JobCompleted", object{"job_id": failing})
 
-	// What is refused, and what nobody can read.
+	// A refused command, and an unreadable one.
 	refused := s.submit(t, object{"job_id": named(t) + ".refused", "period": canary})
 	s.fact(t, "JobRejected", object{"job_id": refused})
 	s.put(t, "CancelJob", object{"job_id": secret})
@@ -155,7 +155,7 @@ func (s *stack) executions(t *testing.T, machine string, since time.Time) string
 	return text.String()
 }
 
-// group is the log group of a function.
+// group returns the log group of a function.
 func (s *stack) group(t *testing.T, function string) string {
 	t.Helper()
 	out, err := s.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &function})

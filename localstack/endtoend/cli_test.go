@@ -40,7 +40,7 @@ func (s *stack) drover(t *testing.T, input any, arguments ...string) (printed, s
 	return out.String(), errs.String(), command.ProcessState.ExitCode()
 }
 
-// document is the one JSON document in a text.
+// document returns the one JSON document in a text.
 func document(t *testing.T, text string) object {
 	t.Helper()
 	var out object
@@ -48,7 +48,7 @@ func document(t *testing.T, text string) object {
 	return out
 }
 
-// lines is the JSON lines in a text.
+// lines returns the JSON lines in a text.
 func lines(t *testing.T, text string) []object {
 	t.Helper()
 	out := []object{}

@@ -42,7 +42,7 @@ func newMetered(t *testing.T) metered {
 	return metered{s, m}
 }
 
-// usage is what all functions together have cost so far, when no orchestration is under way.
+// usage waits until no orchestration runs, and returns the cost of all functions together so far.
 func (m metered) usage(t *testing.T) localstack.Usage {
 	t.Helper()
 	await(t, "all orchestrations to end", func() (int, bool) {
@@ -129,7 +129,7 @@ func (m metered) tasks(t *testing.T) {
 	}
 }
 
-// backoffs is how many transitions each execution of the backoff machine has made.
+// backoffs returns the number of transitions of each execution of the backoff machine.
 func (m metered) backoffs(t *testing.T) []int {
 	t.Helper()
 	all, err := m.machines.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: aws.String(m.out["BackoffStateMachineArn"])})

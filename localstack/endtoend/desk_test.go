@@ -27,8 +27,8 @@ type delivery struct {
 	attempt int
 }
 
-// hidden is for how many seconds a message is hidden that was received. Whoever works at a desk deletes it at once; what he received and never heard
-// of, as the answer was lost on a busy machine, he gets after that.
+// hidden counts the seconds that a received message is hidden. A test at a desk deletes it at once; a message whose answer was lost on a busy
+// machine comes again after that time.
 const hidden = "60"
 
 // desk makes a queue for the test, and labourer is the definition of a labourer with it as target.
@@ -39,7 +39,7 @@ func (s *stack) desk(t *testing.T) desk {
 	return desk{s, aws.ToString(q.QueueUrl)}
 }
 
-// labourer is the definition of a labourer whose tasks come to the desk.
+// labourer returns the definition of a labourer whose tasks come to the desk.
 func (d desk) labourer(most int, more object) object {
 	return with(object{"target": object{"sqs": d.url}, "max_simultaneous_invocations": most, "retry": impatient}, more)
 }
@@ -72,13 +72,13 @@ func read(t *testing.T, body string) delivery {
 	return d
 }
 
-// waiting is how many tasks lie at the desk.
+// waiting returns the number of tasks at the desk.
 func (d desk) waiting(t *testing.T) int {
 	t.Helper()
 	return d.depth(t, d.url)
 }
 
-// depth is how many messages a queue has, in flight or not.
+// depth returns the number of messages in a queue, in flight or not.
 func (s *stack) depth(t *testing.T, url string) int {
 	t.Helper()
 	out, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
@@ -92,12 +92,12 @@ func (s *stack) depth(t *testing.T, url string) int {
 	return n
 }
 
-// completed is the completion of a task with a result.
+// completed returns the completion of a task with a result.
 func (d delivery) completed() object {
 	return object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "completed", "result": object{"attempt": d.attempt}, "stats": object{"rows": 1}}
 }
 
-// failed is the completion of a task that failed; more is laid over it.
+// failed returns the completion of a task that failed, with the fields of more set over it.
 func (d delivery) failed(more object) object {
 	return with(object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "failed", "error": object{"type": "Boom", "message": "as told"}}, more)
 }

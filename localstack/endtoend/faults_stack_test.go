@@ -32,7 +32,7 @@ var functions = map[string]string{
 // faulty is where the functions are that were built to make calls go wrong: nothing deploys them but these tests.
 const faulty = ".local/localstack/endtoend/faults"
 
-// built is whether what is deployed could be built.
+// built remembers whether the deployed programs could be built.
 var built = sync.OnceValue(func() error {
 	ctx, cancel := context.WithTimeout(context.Background(), begin)
 	defer cancel()
@@ -128,7 +128,7 @@ func zipped(t *testing.T, program string) []byte {
 	return out.Bytes()
 }
 
-// complaints is the last lines in which the functions told of errors, for messages of what was waited for in vain.
+// complaints returns the last errors that the functions logged, for the message of a wait that failed.
 func (o *ordeal) complaints(t *testing.T) string {
 	t.Helper()
 	var out strings.Builder

@@ -23,7 +23,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// calamities is what tries of calls of the functions meet: about one in fifteen goes wrong, and of those that fail the SDK tries every other
+// calamities lists the faults that the functions' calls meet: about one try in fifteen goes wrong, and of those that fail the SDK tries every other
 // one again.
 const calamities = "before=0.015,after=0.015,throttle=0.01,conflict=0.02,slow=0.01,partial=0.05,delay=500ms,through=0.5"
 
@@ -41,7 +41,7 @@ func TestTheGuaranteesHoldWhileCallsGoWrong(t *testing.T) {
 	}
 }
 
-// seedsWanted is the variable that asks for other seeds than those of every day.
+// seedsWanted names the variable that asks for other seeds than the usual ones.
 const seedsWanted = "DROVER_SEEDS"
 
 // seeds is those that are asked for, with commas between, or else these.
@@ -138,7 +138,7 @@ func (o *ordeal) begin(t *testing.T, id, labourer string, n int, more object) {
 	}
 }
 
-// tick is the minute's, quicker.
+// tick stands in for the minute tick, and comes sooner.
 func (o *ordeal) tick(ctx context.Context) {
 	for ctx.Err() == nil {
 		_, err := o.machines.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: aws.String(o.out["OrchestrateStateMachineArn"]), Input: aws.String("{}")})
@@ -149,7 +149,7 @@ func (o *ordeal) tick(ctx context.Context) {
 	}
 }
 
-// endurance is how long an ordeal may last: a job whose scheduler was killed waits for more than a minute.
+// endurance bounds the time of an ordeal: a job whose scheduler was killed waits for more than a minute.
 const endurance = 4 * time.Minute
 
 // await waits for something, and fails with all there is to be seen.
@@ -170,7 +170,7 @@ func (o *ordeal) rest(t *testing.T) {
 	o.await(t, "everything to come to rest", func() bool { return len(o.unfinished(t)) == 0 })
 }
 
-// unfinished is what is not at rest.
+// unfinished returns what is not at rest.
 func (o *ordeal) unfinished(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -272,7 +272,7 @@ func (o *ordeal) check(t *testing.T, life int) {
 	}
 }
 
-// expected is how a job has to end. What of a cancelled one was done before is anyone's guess.
+// expected describes how a job must end. How much of a cancelled job was done before is open.
 func (o *ordeal) expected(id string, n, life int, counts ledger.Counts) ledger.Counts {
 	dead := 0
 	switch {

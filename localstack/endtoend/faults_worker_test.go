@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clerk is the worker of a queue, in the test's own process: it does what workers do, good ones and bad ones, and sees how many tasks it
+// clerk works on a queue in the test's own process: it does what workers do, good ones and bad ones, and sees how many tasks it
 // has in hand.
 type clerk struct {
 	*ordeal
@@ -33,7 +33,7 @@ type clerk struct {
 	wrong  []error
 }
 
-// habit is what a worker does with a task; see clerk.attend.
+// habit names what a worker does with a task; see clerk.attend.
 type habit int
 
 const (
@@ -150,7 +150,7 @@ func (c *clerk) attend(ctx context.Context, body string) {
 	c.tell(ctx, done)
 }
 
-// sameAgain is what a second start of an attempt tells: what is hopeless stays so.
+// sameAgain returns the report of an attempt's second start: a hopeless task stays hopeless.
 func (c *clerk) sameAgain(h handed, d delivery) object {
 	if c.habitOf(h.Drover.JobID, h.Sections[0]) == hopeless && !c.revived.Load() {
 		return d.failed(object{"retryable": false})

@@ -14,7 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// onLambda is the definition of a labourer whose worker is one of the functions that are deployed for the tests.
+// onLambda returns the definition of a labourer whose worker is one of the functions deployed for the tests.
 func onLambda(function string, most int, more object) object {
 	return with(object{"target": object{"lambda": world.workers[function]}, "max_simultaneous_invocations": most, "retry": impatient}, more)
 }

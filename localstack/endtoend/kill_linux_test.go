@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kills is how many of the functions' processes are killed at most, at moments that the seed picks, up to killInterval apart. It is over
+// kills limits how many of the functions' processes are killed, at moments that the seed picks, up to killInterval apart. It is over
 // before a job whose scheduler died is anybody's again: here that is so for one of its message's five times alone, and a message that meets
 // death each time ends among the dead letters, as it should.
 const (

@@ -18,10 +18,10 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// checkout is the project's top folder: go test runs in the package's.
+// checkout leads to the project's top folder: go test runs in the package's.
 const checkout = "../.."
 
-// together is how many tests run side by side. They mostly wait; what they wait for shares two cores on a small machine.
+// together counts the tests that run side by side. They mostly wait; what they wait for shares two cores on a small machine.
 const together = "8"
 
 func TestMain(m *testing.M) {
@@ -48,7 +48,7 @@ func given(name string) bool {
 	return found
 }
 
-// world is what all tests share. It comes to be when the first test asks for it, and ends with the last, or with this process: the
+// world holds what all tests share. It starts when the first test asks for it, and ends with the last, or with this process: the
 // emulator does not outlive it.
 var world surroundings
 
@@ -62,8 +62,8 @@ type surroundings struct {
 	workers  map[string]string // the outputs of the stack of workers
 }
 
-// stackVariable, where it is set, has the tests run on what the AWS settings point to instead of an emulator of their own, in stacks of this
-// name and of names that begin with it. What they leave there is taken away by the program that set it.
+// stackVariable, if set, makes the tests run where the AWS settings point instead of on an emulator of their own, in stacks of this name and of
+// names that begin with it. The program that set it deletes what they leave there.
 const stackVariable = "DROVER_TEST_STACK"
 
 // stackName returns the name of a stack: Drover's own has the part "".
@@ -86,10 +86,10 @@ func requireWitness(t *testing.T) {
 	}
 }
 
-// begin is how long it may take to build, start and deploy everything.
+// begin limits the time to build, start and deploy everything.
 const begin = 10 * time.Minute
 
-// shared is the stack that all tests share.
+// shared returns the stack that all tests share.
 func shared(t *testing.T) *stack {
 	t.Helper()
 	world.once.Do(func() {
@@ -145,7 +145,7 @@ func (w *surroundings) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// end stops what was started, and tells what was wrong all along: a fact that is not as its schema says, an emulator that ended by itself.
+// end stops what was started, and reports what was wrong all along: a fact that breaks its schema, an emulator that ended by itself.
 func (w *surroundings) end() error {
 	var errs []error
 	if w.stack != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/ledger"
 )
 
-// requireWellBeing submits a job and wants it done: whatever came before stops nobody.
+// requireWellBeing submits a job and wants it done: what came before stops no other job.
 func (s *stack) requireWellBeing(t *testing.T) {
 	t.Helper()
 	s.apply(t, onLambda("Worker", 2, nil))

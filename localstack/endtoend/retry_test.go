@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// only is the one record that the archive has of the test's labourer.
+// only returns the one archived record of the test's labourer.
 func (s *stack) only(t *testing.T) archive.Record {
 	t.Helper()
 	records := s.archived(t, named(t))

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tables and archive outlive their stack, but not a first creation that fails: they would be empty, and nobody would look for them.
+// Tables and archive outlive their stack, but not a first creation that fails: they would be empty, and forgotten.
 func TestAStackThatCanNotBeMadeLeavesNothingBehind(t *testing.T) {
 	s := shared(t)
 	text, err := os.ReadFile(filepath.Join(checkout, "infra", "template.yaml"))

@@ -146,7 +146,7 @@ func plainHost(o *sfn.Options) {
 	})
 }
 
-// named is the test's own name for its labourer, its job, its queue.
+// named returns a name of the test's own for its labourer, its job, its queue.
 func named(t *testing.T) string {
 	return strings.NewReplacer("/", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))
 }
@@ -221,7 +221,7 @@ func (s *stack) submit(t *testing.T, attributes object) string {
 	return detail["job_id"].(string)
 }
 
-// tasks is the attributes of a job of n tasks, by the schema that all tests share.
+// tasks returns the attributes of a job of n tasks, by the schema that all tests share.
 func tasks(n int, attributes object) object {
 	sections := make([]int, n)
 	for i := range sections {
@@ -241,7 +241,7 @@ func (s *stack) ended(t *testing.T, jobID string) ledger.Job {
 	return job
 }
 
-// archived is what the archive has of a labourer's tasks.
+// archived returns the archived records of a labourer's tasks.
 func (s *stack) archived(t *testing.T, labourerID string) []archive.Record {
 	t.Helper()
 	var out []archive.Record
@@ -269,7 +269,7 @@ func (s *stack) file(t *testing.T, key string) []archive.Record {
 	return records
 }
 
-// running is how many tasks of the test's labourer are handed out.
+// running returns the number of running tasks of the test's labourer.
 func (s *stack) running(t *testing.T) int {
 	t.Helper()
 	leases, err := s.control.Leases(t.Context(), named(t))
@@ -328,10 +328,10 @@ func (s *stack) look(t *testing.T) *orchestrated {
 	})
 }
 
-// wake is the input for which the machine looks at the test's labourer alone.
+// wake returns the input that makes the machine look at the test's labourer alone.
 func wake(t *testing.T) object { return object{"labourers": []string{named(t)}} }
 
-// orchestrated is what an execution of the orchestrate machine shows of a labourer.
+// orchestrated holds what an execution of the orchestrate machine shows of a labourer.
 type orchestrated struct {
 	Labourer string
 	Assessed struct {
@@ -390,7 +390,7 @@ func (s *stack) situation(t *testing.T) string {
 	return fmt.Sprintf("the job is %q with %+v of %d, the labourer has %v", job.State, job.Counts, job.Total, found)
 }
 
-// counted is how many reports the worker assistant's log has counted under this name, in all.
+// counted returns how many reports the worker assistant has logged under this name, in total.
 func (s *stack) counted(t *testing.T, name string) int {
 	t.Helper()
 	function, err := s.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String(s.out["WorkerAssistantFunctionName"])})

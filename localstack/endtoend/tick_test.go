@@ -44,7 +44,7 @@ func TestG1TheTickAloneIsEnough(t *testing.T) {
 	s.requireDoctorsOpinion(t)
 }
 
-// requireDoctorsOpinion has the doctor look at the stack, whose wakes and tick are switched off, before and after a message that nobody can read.
+// requireDoctorsOpinion runs the doctor on the stack, whose wakes and tick are switched off, before and after an unreadable message.
 func (s *stack) requireDoctorsOpinion(t *testing.T) {
 	t.Helper()
 	hides := "labourer " + named(t) + ": queue" // a desk's queue hides a message for less than the lease
@@ -57,7 +57,7 @@ func (s *stack) requireDoctorsOpinion(t *testing.T) {
 	require.Equal(t, []string{"wakes rule", "tick", "jobs' dead letters", hides}, s.ailments(t))
 }
 
-// ailments is what drover doctor finds wrong.
+// ailments returns what drover doctor finds wrong.
 func (s *stack) ailments(t *testing.T) []string {
 	t.Helper()
 	printed, said, code := s.drover(t, nil, "doctor")

@@ -118,7 +118,7 @@ func TestAStormOfWakesCostsLittle(t *testing.T) {
 	require.LessOrEqual(t, s.claims(t)-before, 3, "claim transactions of 20 wakes at once for one free slot")
 }
 
-// claims is how many transactions have tried to put a lease of the test's labourer.
+// claims returns the number of transactions that tried to put a lease of the test's labourer.
 func (s *stack) claims(t *testing.T) int {
 	t.Helper()
 	return world.witness.count("TransactWriteItems", `"`+named(t)+`"`, "lease#")

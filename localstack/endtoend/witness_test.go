@@ -24,7 +24,7 @@ type witness struct {
 	calls map[string][]string // the bodies of calls, by operation
 }
 
-// witnessed is the operations that it remembers.
+// witnessed lists the operations that it remembers.
 var witnessed = map[string]bool{"GetMetricData": true, "TransactWriteItems": true}
 
 func startWitness() (*witness, error) {
@@ -65,7 +65,7 @@ func (w *witness) note(r *http.Request) {
 	w.calls[operation] = append(w.calls[operation], string(body))
 }
 
-// count is how many calls of an operation had all of these texts in their body.
+// count returns the number of calls of an operation whose body had all of these texts.
 func (w *witness) count(operation string, texts ...string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

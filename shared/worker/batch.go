@@ -12,8 +12,8 @@ import (
 	"github.com/drover-run/drover/shared/exact"
 )
 
-// sqsBatch recognises the event of an SQS event source mapping. A task is never taken for one, even if its payload has
-// an attribute "Records": it has "drover" beside it.
+// sqsBatch recognises the event of an SQS event source mapping. A task whose payload has an attribute "Records" is not
+// taken for one, as it also has "drover".
 func sqsBatch(event []byte) (events.SQSEvent, bool) {
 	var outline struct {
 		Drover  json.RawMessage `json:"drover"`
@@ -28,16 +28,16 @@ func sqsBatch(event []byte) (events.SQSEvent, bool) {
 	return batch, exact.Decode(event, &batch) == nil
 }
 
-// performBatch does the tasks of a batch in order and names the messages that are to come again: those without a task in
-// them (until they reach the queue's dead letters), those whose end could not be reported, and those that it had no time to
-// begin. A task that failed and was reported is done: its next attempt is Drover's affair.
+// performBatch does the tasks of a batch in order and returns the messages to redeliver: those without a task (until they
+// reach the dead letter queue), those whose end could not be reported, and those that it had no time to start. A task that
+// failed and was reported is done: Drover starts its next attempt.
 func (w *worker) performBatch(ctx context.Context, batch events.SQSEvent) events.SQSEventResponse {
 	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	blocked := false
 	for _, message := range batch.Records {
 		if blocked || ctx.Err() != nil || w.performRecord(ctx, message) != nil {
 			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: message.MessageId})
-			// In a FIFO queue, what is behind a message that comes again has to come again behind it.
+			// In a FIFO queue, the messages behind a redelivered one must be redelivered too.
 			blocked = strings.HasSuffix(message.EventSourceARN, ".fifo")
 		}
 	}
@@ -55,7 +55,7 @@ func (w *worker) performRecord(ctx context.Context, message events.SQSMessage) e
 	return err
 }
 
-// sentAt reads when a message was put into its queue; zero if it does not say.
+// sentAt returns the time at which a message was put into its queue; zero if the message does not have it.
 func sentAt(attributes map[string]string) time.Time {
 	milliseconds, err := strconv.ParseInt(attributes["SentTimestamp"], 10, 64)
 	if err != nil {

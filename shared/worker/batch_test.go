@@ -20,7 +20,7 @@ const (
 	fifoARN     = "arn:aws:sqs:eu-west-1:000000000000:tasks.fifo"
 )
 
-// batchOf is the event that an event source mapping makes of messages with the given bodies, called m0, m1, ….
+// batchOf returns the event that an event source mapping makes of messages with the given bodies, named m0, m1, ….
 func batchOf(queueARN string, bodies ...string) string {
 	var records []map[string]any
 	for i, body := range bodies {

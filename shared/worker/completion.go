@@ -19,7 +19,7 @@ const (
 	MaxStatsBytes  = 16 << 10
 )
 
-// Result is what a function returns that has figures to report besides its result. Stats are added to those of
+// Result lets a function return figures besides its result. Stats are added to those of
 // [Task.Stats] and win over them.
 type Result struct {
 	Value any
@@ -32,7 +32,7 @@ const (
 	statusRunning   = "running"
 )
 
-// completion is the message that reports how an attempt stands. The order of the fields is that of the text.
+// completion reports how an attempt stands. The fields have the order of the message's text.
 type completion struct {
 	Version    int             `json:"version"`
 	TaskID     string          `json:"task_id"`
@@ -49,7 +49,7 @@ func running(task Task) []byte {
 	return mustEncode(completion{Version: Version, TaskID: task.ID, Attempt: task.Attempt, Status: statusRunning})
 }
 
-// completed is the text of a success; an error if the result cannot be sent at all, in which case it is the attempt's failure.
+// completed returns the text of a success, or an error if the result cannot be sent at all; the attempt then fails with that error.
 func completed(task Task, value any, stats map[string]any) ([]byte, error) {
 	if result, ok := value.(Result); ok {
 		value, stats = result.Value, merged(stats, result.Stats)
@@ -73,7 +73,7 @@ func completed(task Task, value any, stats map[string]any) ([]byte, error) {
 	return mustEncode(c), nil
 }
 
-// failed is the text of a failure. It always exists: stats that cannot be sent with it are left out, as a number of
+// failed returns the text of a failure. It always succeeds: stats that cannot be sent with it are left out, as a number of
 // them must not hide why the run failed.
 func failed(task Task, err error, stats map[string]any) []byte {
 	retryable := !isPermanent(err)

@@ -10,13 +10,13 @@ import (
 	"github.com/drover-run/drover/shared/exact"
 )
 
-// Version is the version of the `drover` part of a task's event that this package reads, and of the completions it sends.
+// Version numbers the format of the `drover` part of the events that this package reads, and of the completions that it sends.
 const Version = 1
 
-// BadEvent says that what arrived is not a task of Drover's. It carries no task that could be reported as failed, so it
-// is returned to whoever delivered the event: Lambda's on-failure destination or the queue's dead letters.
+// BadEvent reports that an event is not a task of Drover's. It has no task that could be reported as failed, so it
+// goes back to where the event came from: Lambda's on-failure destination or the queue's dead letters.
 type BadEvent struct {
-	Field  string // path of the attribute at fault, "event" for the whole
+	Field  string // path of the wrong attribute, "event" for the whole
 	Reason string
 }
 
@@ -34,7 +34,7 @@ type envelope struct {
 }
 
 // ParseTask reads the event of one task: a Lambda event, the body of an SQS message or the input of a state machine.
-// Every error is a *BadEvent. Attributes of `drover` that it does not know are ignored, an unknown version is refused.
+// Every error is a *BadEvent. It ignores unknown attributes of `drover`, and refuses an unknown version.
 func ParseTask(event []byte) (Task, error) {
 	attributes, err := splitEvent(event)
 	if err != nil {
@@ -54,14 +54,14 @@ func ParseTask(event []byte) (Task, error) {
 	return task, nil
 }
 
-// eventParts is an event taken apart: what is Drover's, and the rest, which is the payload.
+// eventParts holds the parts of an event: Drover's, and the rest, which is the payload.
 type eventParts struct {
 	taskID  string
 	drover  *envelope
 	payload json.RawMessage
 }
 
-// splitEvent takes the top level apart instead of decoding it into a map: the payload keeps its order and each number its digits.
+// splitEvent splits the top level instead of decoding it into a map: the payload keeps its order and each number its digits.
 func splitEvent(event []byte) (eventParts, error) {
 	var parts eventParts
 	if !json.Valid(event) {
@@ -113,7 +113,7 @@ func readEnvelope(value json.RawMessage) (*envelope, error) {
 	if err := exact.Decode(value, &version); err != nil {
 		return nil, badDrover(err)
 	}
-	// The version comes first: of another version nothing else is known, so nothing else may be judged.
+	// The version is checked first: nothing else of another version is known.
 	if err := checkVersion(version.Version); err != nil {
 		return nil, err
 	}

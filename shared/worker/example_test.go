@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// countWords is a worker: all that a user writes.
+// countWords is a worker, and all that a user writes.
 func countWords(_ context.Context, task worker.Task) (any, error) {
 	var payload struct {
 		Text string `json:"text"`
@@ -31,8 +31,8 @@ func countWords(_ context.Context, task worker.Task) (any, error) {
 	return map[string]int{"words": len(words)}, nil
 }
 
-// The main function of a Lambda is one line. (Outside of Lambda there is nobody to start it, so the example hands its
-// handler an event itself, with a client that prints instead of SQS's.)
+// The main function of a Lambda is one line. (Outside of Lambda nothing starts it, so the example passes an event to its
+// handler, and prints what it would send to SQS.)
 func ExampleStart() {
 	main := func() { worker.Start(countWords) }
 	_ = main
@@ -57,7 +57,7 @@ func (printer) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...fun
 	return &sqs.SendMessageOutput{}, nil
 }
 
-// A container takes its tasks from a queue until it is told to stop: SIGTERM lets running tasks end first.
+// A container receives its tasks from a queue until SIGTERM stops it, and lets running tasks end first.
 func ExamplePoll() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -65,7 +65,7 @@ func ExamplePoll() {
 	queue := newFakeSQS() // instead of the client that Poll makes from the environment
 	queue.put(event("abc.7", 1, time.Now().Add(time.Hour), `"text":"to be or not to be",`))
 	work := func(ctx context.Context, task worker.Task) (any, error) {
-		defer func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) }() // what ECS does when it replaces the container
+		defer func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) }() // as ECS does when it replaces the container
 		return countWords(ctx, task)
 	}
 
@@ -78,8 +78,8 @@ func ExamplePoll() {
 	// {"version":1,"task_id":"abc.7","attempt":1,"status":"completed","result":{"words":6},"stats":{"bytes":18}}
 }
 
-// A labourer with `heartbeat: 60s` takes a silent worker for lost. Besides the regular ones a worker can send a heartbeat
-// where it knows that something long begins.
+// With `heartbeat: 60s` in the labourer's configuration, Drover takes a silent worker for lost. Besides the regular heartbeats a
+// worker can send one before a long step.
 func ExampleTask_Heartbeat() {
 	export := func(ctx context.Context, task worker.Task) (any, error) {
 		for range 3 {

@@ -55,7 +55,7 @@ func (e *permanentError) Unwrap() error { return e.error }
 func (e *delayedError) Unwrap() error   { return e.error }
 func (e *kindError) Unwrap() error      { return e.error }
 
-// panicked is what a recovered panic becomes.
+// panicked wraps a recovered panic.
 type panicked struct {
 	value any
 	stack []byte
@@ -65,7 +65,7 @@ func (p *panicked) Error() string {
 	return fmt.Sprintf("%v\n\n%s", p.value, p.stack)
 }
 
-// failure is the `error` of a completion message.
+// failure holds the `error` of a completion message.
 type failure struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`
@@ -80,7 +80,7 @@ func isPermanent(err error) bool {
 	return errors.As(err, &permanent)
 }
 
-// delayOf is the delay that the worker asked for; false if it asked for none.
+// delayOf returns the delay that the worker asked for; false if it asked for none.
 func delayOf(err error) (time.Duration, bool) {
 	var delayed *delayedError
 	if !errors.As(err, &delayed) {
@@ -112,7 +112,7 @@ func kindOf(err error) string {
 	return "Error"
 }
 
-// typeName is the name of the first type in the chain that is not just a wrapper of text; "" if there is none.
+// typeName returns the name of the first type in the chain that is not just a wrapper of text; "" if there is none.
 func typeName(err error) string {
 	if err == nil {
 		return ""

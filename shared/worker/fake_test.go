@@ -249,7 +249,7 @@ func (q *fakeSQS) left() int {
 	return n
 }
 
-// completion is the message as its receiver reads it: written down here a second time, so that the two cannot change together unseen.
+// completion repeats the message as its receiver reads it, so that sender and receiver cannot change together unnoticed.
 type completion struct {
 	Version int
 	TaskID  string `json:"task_id"`

@@ -7,20 +7,20 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
-// Start makes the program a Lambda that does Drover's tasks; it does not return. It is the last call of main.
+// Start runs the program as a Lambda that does Drover's tasks. It is the last call of main, and does not return.
 //
 // The Lambda may be the target of a labourer itself, or serve (by an event source mapping) the SQS queue that is the
-// target. For the latter, switch on ReportBatchItemFailures and let the queue's visibility timeout be at least six times
-// the function's; the messages of a batch are done one after the other.
+// target. For a queue, switch on ReportBatchItemFailures and set the queue's visibility timeout to at least six times the
+// function's timeout; Start does the messages of a batch one after the other.
 //
-// The function's error is reported to Drover and is none to Lambda, whose own retries would only repeat an attempt that
-// is over. Lambda sees an error when there is no task to report on (*[BadEvent]) or the report could not be sent (*[CompletionError]).
+// The function's error goes to Drover and not to Lambda, whose own retries would only repeat an attempt that is over.
+// Lambda sees an error when there is no task to report on (*[BadEvent]) or the report could not be sent (*[CompletionError]).
 func Start(function Func, options ...Option) {
 	lambda.Start(Handler(function, options...))
 }
 
-// Handler is what [Start] runs: for tests, and for wrapping in a handler of your own. Its answer to an invocation for one
-// task is the completion message that was sent.
+// Handler returns the handler that [Start] runs, for tests and for wrapping in a handler of your own. It answers an
+// invocation for one task with the completion message that was sent.
 func Handler(function Func, options ...Option) lambda.Handler {
 	return &handler{newWorker(function, options)}
 }
@@ -38,7 +38,7 @@ func (h *handler) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	return h.performOne(ctx, task)
 }
 
-// performOne runs a task and reports it; the error says that it is not reported.
+// performOne runs a task and reports its end. It returns an error if it could not report.
 func (w *worker) performOne(ctx context.Context, task Task) ([]byte, error) {
 	r := w.newRun(ctx, task)
 	defer r.lease.stop()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// lease is the context of a run: one whose deadline can be moved later, which the contexts of the standard library
+// lease is a run's context: its deadline can be moved later, which the contexts of the standard library
 // cannot. It ends with DeadlineExceeded when its time is over, and as its parent does when that ends first.
 //
 // Contexts made from it before the deadline moved follow it, as they wait for the lease and have no timer of their own.
@@ -50,7 +50,7 @@ func (l *lease) extend(end time.Time) {
 	l.timer.Reset(end.Sub(l.now()))
 }
 
-// expire is the timer's. It may have started just before the end was moved, so it looks again.
+// expire runs when the timer fires. That may be just before the end was moved, so it checks the end again.
 func (l *lease) expire() {
 	l.mu.Lock()
 	left := l.end.Sub(l.now())
@@ -105,7 +105,7 @@ func (l *lease) Err() error {
 	return l.err
 }
 
-// AfterFunc is what package context looks for in a foreign context: with it, a context made from the lease costs no goroutine.
+// AfterFunc implements what package context looks for in a foreign context: with it, a context made from the lease costs no goroutine.
 func (l *lease) AfterFunc(f func()) (stop func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,7 +124,7 @@ func (l *lease) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// earlier is the earlier of two times, of which zero means never.
+// earlier returns the earlier of two times; the zero time means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
 		return b

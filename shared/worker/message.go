@@ -30,7 +30,7 @@ func (p *poller) performMessage(ctx context.Context, message types.Message) {
 	p.settle(ctx, message, letGo, r, r.perform())
 }
 
-// beatingWorker is the worker with Poll's default for heartbeats, which depends on the task's time.
+// beatingWorker returns the worker with Poll's default for heartbeats, which depends on the task's time.
 func (p *poller) beatingWorker(task Task) *worker {
 	if p.beat != nil {
 		return p.worker

@@ -13,38 +13,38 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Why [Poll] ended a context that still had time: context.Cause of the context in the function says it.
+// The reasons for which [Poll] ends a context that still has time: context.Cause returns them.
 var (
-	// ErrLeaseLost: the message has become visible to other workers, one of which may be doing the task now.
+	// ErrLeaseLost: the message has become visible to other workers, and one of them may be running the task.
 	ErrLeaseLost = errors.New("worker: the task is no longer this worker's")
-	// ErrDraining: the worker is being stopped, and the task had more time than [Drain] but did not use it to end.
+	// ErrDraining: the worker is being stopped, and the task did not end within [Drain].
 	ErrDraining = errors.New("worker: stopping; the task goes back to the queue")
 )
 
 const (
 	longPoll = 20 // seconds that SQS waits for a message: the most it offers
-	// receiveMost is what SQS gives at once: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
+	// receiveMost is SQS's limit of messages a call: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 	receiveMost = 10
-	// settleTime is how long Poll waits for functions to return after it has cancelled them.
+	// settleTime limits Poll's wait for functions to return after it has cancelled them.
 	settleTime      = 4 * time.Second
 	leastVisibility = 10 * time.Second
 	mostVisibility  = 12 * time.Hour
 )
 
-// Poll does the tasks that arrive in an SQS queue (a labourer's target), at most concurrency at a time, until ctx ends. It
-// asks for no more messages than it has free places, so that none waits here while another worker is idle.
+// Poll runs the tasks that arrive in an SQS queue (a labourer's target), at most concurrency at a time, until ctx ends. It
+// receives no more messages than it has free places, so that no message waits here while another worker is idle.
 //
-// While a task runs, its message stays hidden from others and heartbeats extend its lease. Its context ends when the
-// lease is over, when the message could not be kept hidden (cause [ErrLeaseLost]; a failure that follows is not reported,
-// for it would end the attempt that another worker may have taken up), or when the worker is stopped.
+// While a task runs, Poll keeps its message hidden from other workers, and heartbeats extend its lease. Its context ends when
+// the lease expires, when the message could not be kept hidden (cause [ErrLeaseLost]; a failure that follows is not
+// reported, as another worker may have started the same attempt), or when the worker is stopped.
 //
-// When ctx ends, Poll receives nothing more and lets running tasks end for the time of [Drain]. What still runs then is
-// cancelled (cause [ErrDraining]) and its message returned to the queue, for the same attempt. Poll returns nil when
-// everything has ended so, and an error that names the tasks whose functions did not return. A message that SQS was just
-// about to hand out when ctx ended comes up again after [Visibility].
+// When ctx ends, Poll stops receiving and gives running tasks the time of [Drain] to end. It then cancels those that still
+// run (cause [ErrDraining]) and returns their messages to the queue, for the same attempt. Poll returns nil when all
+// functions have returned, else an error that names the tasks whose functions did not return. A message that SQS was about
+// to deliver when ctx ended is redelivered after [Visibility].
 //
-// A message without a task stays in the queue until its redrive policy moves it to the dead letters. Faults of SQS are waited out; an
-// error that would not pass, such as a queue that does not exist, ends Poll as if ctx had ended, and is returned.
+// A message without a task stays in the queue until its redrive policy moves it to the dead letter queue. Poll waits until faults of SQS
+// pass. An error that does not pass, such as a queue that does not exist, ends Poll as if ctx had ended, and Poll returns it.
 func Poll(ctx context.Context, queueURL string, concurrency int, function Func, options ...Option) error {
 	w := newWorker(function, options)
 	if err := w.checkPoll(queueURL, concurrency); err != nil {
@@ -89,14 +89,14 @@ type poller struct {
 }
 
 func (p *poller) poll(ctx context.Context) error {
-	// The tasks outlive ctx: its end only begins the draining.
+	// The tasks outlive ctx: its end only starts the draining.
 	tasks, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	pollErr := p.receiveAll(ctx, tasks)
 	return errors.Join(pollErr, p.drainTasks(cancel))
 }
 
-// receiveAll starts tasks until ctx ends (nil) or SQS says what will not pass.
+// receiveAll starts tasks until ctx ends (nil) or SQS returns an error that does not pass.
 func (p *poller) receiveAll(ctx, tasks context.Context) error {
 	failures := 0
 	for {
@@ -128,7 +128,7 @@ func (p *poller) receiveAll(ctx, tasks context.Context) error {
 	}
 }
 
-// takePlaces waits for a free place and takes as many more as are free, up to what one receive can fill; 0 when ctx has ended.
+// takePlaces waits for a free place, takes further free ones up to the limit of one receive, and returns their number; 0 when ctx has ended.
 func (p *poller) takePlaces(ctx context.Context) int {
 	if ctx.Err() != nil {
 		return 0
@@ -170,7 +170,7 @@ func (p *poller) receive(ctx context.Context, most int) ([]types.Message, error)
 	return answer.Messages, nil
 }
 
-// drainTasks waits for the running tasks, first for their own end, then for that of their contexts.
+// drainTasks waits until the running tasks end by themselves, then cancels their contexts and waits again.
 func (p *poller) drainTasks(cancel context.CancelCauseFunc) error {
 	ended := make(chan struct{})
 	go func() { p.tasks.Wait(); close(ended) }()

@@ -433,7 +433,7 @@ func TestStatsMayBeRecordedFromManyGoroutines(t *testing.T) {
 	require.Len(t, queue.completions("completed")[0].Stats, 20)
 }
 
-// TestATaskThatLayInItsQueueForLongHasItsWholeTime: nobody read the queue, or it delays its messages.
+// TestATaskThatLayInItsQueueForLongHasItsWholeTime: no worker read the queue, or the queue delays its messages.
 func TestATaskThatLayInItsQueueForLongHasItsWholeTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		lay, lasts  time.Duration
@@ -441,10 +441,10 @@ func TestATaskThatLayInItsQueueForLongHasItsWholeTime(t *testing.T) {
 		told        []string
 		errorOfType string
 	}{
-		"longer than its time":              {3 * time.Hour, 14 * time.Minute, failures{}, []string{"running", "completed"}, ""},
-		"for most of its time":              {10 * time.Minute, 14 * time.Minute, failures{}, []string{"running", "completed"}, ""},
-		"for little of its time":            {5 * time.Minute, 9 * time.Minute, failures{}, []string{"completed"}, ""},
-		"and the heartbeat can not be sent": {3 * time.Hour, time.Minute, repeated(1, errUnavailable), []string{"failed"}, "Timeout"},
+		"longer than its time":             {3 * time.Hour, 14 * time.Minute, failures{}, []string{"running", "completed"}, ""},
+		"for most of its time":             {10 * time.Minute, 14 * time.Minute, failures{}, []string{"running", "completed"}, ""},
+		"for little of its time":           {5 * time.Minute, 9 * time.Minute, failures{}, []string{"completed"}, ""},
+		"and the heartbeat cannot be sent": {3 * time.Hour, time.Minute, repeated(1, errUnavailable), []string{"failed"}, "Timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

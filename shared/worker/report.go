@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// sendTries, with the SDK's own three tries in each, and the waits between them bridge about half a minute of an SQS
-	// that answers at once with errors. sendTime bounds the whole where it does not answer.
+	// sendTries, with the SDK's own three tries in each, and the waits between them bridge about half a minute in which
+	// SQS answers every call with an error. sendTime limits the whole when SQS does not answer.
 	sendTries = 7
 	sendTime  = 45 * time.Second
 )
 
-// CompletionError says that the run came to its end, but the message about it could not be sent. For Drover the attempt
-// is then still running; the error goes to Lambda's on-failure destination, or the message back into the queue.
+// CompletionError reports that a run ended and its completion could not be sent. For Drover the attempt is then still
+// running; the error goes to Lambda's on-failure destination, or the message back into the queue.
 type CompletionError struct {
 	TaskID  string
 	Attempt int
@@ -32,7 +32,7 @@ func (e *CompletionError) Error() string {
 
 func (e *CompletionError) Unwrap() error { return e.Err }
 
-// send puts one message about a task into its completions queue, and tries again what may pass.
+// send puts one message about a task into its completions queue, and retries errors that may pass.
 func (w *worker) send(ctx context.Context, task Task, text []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// Func does one task. What it returns is encoded as JSON and kept as the task's result; a [Result] carries figures too.
-// The context ends shortly before the task's time is over, or when the task is no longer this worker's.
+// Func does one task. Its return value is encoded as JSON and stored as the task's result; a [Result] adds figures.
+// The context ends shortly before the task's time is over, or when this worker has lost the task.
 type Func func(ctx context.Context, task Task) (result any, err error)
 
-// reportMargin is kept of the time of a run for reporting its end; a tenth of the run where that is less.
+// reportMargin is the time reserved at the end of a run for its report; a tenth of the run if that is less.
 const reportMargin = 2 * time.Second
 
 // run is one run of one attempt.
@@ -23,7 +23,7 @@ type run struct {
 	worker *worker
 	task   Task
 	lease  *lease
-	// length is what a heartbeat gives: the labourer's max_duration. The event does not name it, but the deadline is that
+	// length holds the time that a heartbeat grants: the labourer's max_duration. The event does not name it, but the deadline is that
 	// far from the dispatch, and the task was received (or put into the queue) after the dispatch. So this is never more.
 	length time.Duration
 	margin time.Duration
@@ -32,15 +32,15 @@ type run struct {
 	stats map[string]any
 }
 
-// outcome is how a run ended: the completion to send, or the error that ended it without one of its own making.
+// outcome holds the end of a run: the completion to send, or the error that ended the run without a completion.
 type outcome struct {
 	status string
 	text   []byte
 	err    error // nil exactly when the status is completed
 }
 
-// received returns the task with the time that it has from now on. A queue may keep a message for long before a worker takes it: where that
-// cost more than half of the task's time, a heartbeat gives it the whole time anew. Without its effect the task keeps the deadline it has.
+// received returns the task with the time that is left of it. A message may wait long in its queue: if that took more than half of the task's
+// time, a heartbeat gives the task its whole time again. If the heartbeat fails, the task keeps its deadline.
 func (w *worker) received(ctx context.Context, task Task) Task {
 	now := w.now()
 	if task.sentAt.IsZero() || now.Sub(task.sentAt) < task.Deadline.Sub(now) {
@@ -103,7 +103,7 @@ func (r *run) perform() outcome {
 	return outcome{status: statusCompleted, text: text}
 }
 
-// call runs the function and encodes its result, which may run the user's code (MarshalJSON) as well.
+// call runs the function and encodes its result, which may run the user's code too (MarshalJSON).
 func (r *run) call() (text []byte, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -119,7 +119,7 @@ func (r *run) call() (text []byte, err error) {
 	return completed(r.task, result, r.figures())
 }
 
-// fromPanic leaves out the frames of the recovering itself: what is sent is cut, and the place of the panic is what matters.
+// fromPanic leaves out the frames of the recovery: the text is cut before it is sent, and the place of the panic matters most.
 func fromPanic(stack []byte) []byte {
 	if start := bytes.Index(stack, []byte("\npanic(")); start >= 0 {
 		return stack[start+1:]
@@ -140,14 +140,14 @@ func (r *run) stat(name string, value any) {
 	r.stats[name] = value
 }
 
-// figures is a copy: a goroutine that outlives the function may still call Stats.
+// figures returns a copy, as a goroutine that outlives the function may still call Stats.
 func (r *run) figures() map[string]any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.stats)
 }
 
-// heartbeat is tried once: where it fails, the next one is the better try.
+// heartbeat tries once: if it fails, the next heartbeat follows soon.
 func (r *run) heartbeat(ctx context.Context) error {
 	sent := r.worker.now()
 	if err := r.worker.sendOnce(ctx, r.task, running(r.task)); err != nil {
@@ -157,7 +157,7 @@ func (r *run) heartbeat(ctx context.Context) error {
 	return nil
 }
 
-// startBeating sends heartbeats until the function it returns is called, which waits until none is under way.
+// startBeating sends heartbeats until the returned function is called, which waits until none is under way.
 func (r *run) startBeating() (stop func()) {
 	if r.worker.beat == nil || *r.worker.beat <= 0 {
 		return func() {}
@@ -169,8 +169,8 @@ func (r *run) startBeating() (stop func()) {
 	})
 }
 
-// report sends the outcome. It has its own time: the end of the lease is when reporting matters most. Where the queue refuses what is in
-// the message, the attempt still ends, and says why its result is missing.
+// report sends the outcome. It has a time limit of its own, as it must work at the end of the lease too. If the queue refuses the message's
+// contents, report sends a failure that says so, and the attempt still ends.
 func (r *run) report(ctx context.Context, o outcome) error {
 	err := r.worker.send(ctx, r.task, o.text)
 	if err != nil && isOfContents(err) {

@@ -15,12 +15,12 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Sender is the one call of SQS that reporting needs. *sqs.Client is one.
+// Sender has the one call of SQS that reporting needs. *sqs.Client is one.
 type Sender interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
-// Queue is what [Poll] needs of SQS. *sqs.Client is one.
+// Queue has the calls of SQS that [Poll] needs. *sqs.Client is one.
 type Queue interface {
 	Sender
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
@@ -30,7 +30,7 @@ type Queue interface {
 
 var _ Queue = (*sqs.Client)(nil)
 
-// newClient makes a client from the environment, as every AWS tool does; AWS_ENDPOINT_URL is understood by the SDK itself.
+// newClient makes a client from the environment, as every AWS tool does. The SDK itself reads AWS_ENDPOINT_URL.
 func newClient() (Queue, error) {
 	settings, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
@@ -41,8 +41,8 @@ func newClient() (Queue, error) {
 
 var regionalHost = regexp.MustCompile(`^(?:sqs(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|sqs\.([a-z0-9-]+)\.api\.aws)$`)
 
-// inRegionOf sends a call to the region that the queue's URL names: a worker need not live where Drover does. With an
-// endpoint of its own (a local AWS, a proxy) the client goes there, whatever the URL says.
+// inRegionOf sends a call to the region in the queue's URL, as a worker may run in another region than Drover. A client
+// with an endpoint of its own (a local AWS, a proxy) uses that endpoint.
 func inRegionOf(queueURL string) func(*sqs.Options) {
 	return func(options *sqs.Options) {
 		parsed, err := url.Parse(queueURL)
@@ -56,8 +56,8 @@ func inRegionOf(queueURL string) func(*sqs.Options) {
 	}
 }
 
-// isFinal tells errors that the same call would meet again (no such queue, not allowed, no longer ours) from those that
-// pass (throttles, faults of the service or the network).
+// isFinal reports whether the same call would fail again (no such queue, not allowed, no longer ours). Other errors pass
+// (throttles, faults of the service or the network).
 func isFinal(err error) bool {
 	var coded interface{ ErrorCode() string }
 	if errors.As(err, &coded) {
@@ -74,7 +74,7 @@ func isFinal(err error) bool {
 	return status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
 }
 
-// isOfContents tells that a queue refused a message for its characters or its size: the same text is refused again. A queue whose own
+// isOfContents reports whether a queue refused a message for its characters or its size: it would refuse the same text again. A queue whose own
 // MaximumMessageSize is less than SQS's limit answers InvalidParameterValue.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func isOfContents(err error) bool {

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// Task is one attempt to run a task.
+// Task is one attempt at a task.
 //
-// A Task that a test of your own builds from its exported fields works too: Stats are dropped, and heartbeats go nowhere.
+// A test can build a Task from its exported fields: it drops stats, and sends no heartbeats.
 type Task struct {
-	// ID is the same for all attempts of the task: the key for whatever must happen only once.
+	// ID stays the same for all attempts of the task: use it as the key of effects that must happen only once.
 	ID string
-	// JobID is the job that the task is a part of.
+	// JobID names the task's job.
 	JobID string
-	// LabourerID is the labourer for which this worker runs.
+	// LabourerID names the labourer for which this worker runs.
 	LabourerID string
 	// Attempt counts from 1.
 	Attempt int
-	// Deadline is the end of the time that the task had been given when it was dispatched. Heartbeats move the end of
+	// Deadline ends the time that the task was given when it was dispatched. Heartbeats move the end of
 	// the context, not this field.
 	Deadline time.Time
-	// Payload is the JSON object of the task's own attributes, in their order.
+	// Payload holds the JSON object of the task's own attributes, in their order.
 	Payload json.RawMessage
 
 	completionsURL string
-	sentAt         time.Time // when it was put into the queue it came by; zero if it came by none
+	sentAt         time.Time // when its message entered the queue; zero without a queue
 	run            *run
 }
 
 // Decode stores the payload in the value that v points to, as json.Unmarshal does. Its error is Permanent and of the type
-// "BadInput": another attempt would read the same.
+// "BadInput", as another attempt would read the same payload.
 func (t Task) Decode(v any) error {
 	if err := json.Unmarshal(t.Payload, v); err != nil {
 		return Permanent(Errorf("BadInput", "payload of task %s: %w", t.ID, err))
@@ -39,15 +39,15 @@ func (t Task) Decode(v any) error {
 }
 
 // Stats records a figure of this run (rows read, bytes written). It is archived with the task, also when the run fails.
-// The value has to be one that encoding/json can encode; the same name again replaces the figure. Safe for concurrent use.
+// encoding/json must be able to encode the value; a second value of a name replaces the first. It is safe for concurrent use.
 func (t Task) Stats(name string, value any) {
 	if t.run != nil {
 		t.run.stat(name, value)
 	}
 }
 
-// Heartbeat tells Drover that the task is still being worked on. It extends the lease by the labourer's max_duration, and
-// the context of this run with it. It returns an error when the message could not be sent; the deadline then stays where it was.
+// Heartbeat tells Drover that the worker is still running the task. It extends the lease, and this run's context, by the
+// labourer's max_duration. It returns an error when the message could not be sent; the deadline then does not move.
 func (t Task) Heartbeat(ctx context.Context) error {
 	if t.run == nil {
 		return nil

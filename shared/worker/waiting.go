@@ -12,7 +12,7 @@ const (
 	longestWait = 10 * time.Second
 )
 
-// backoff is the wait after the n-th failed try: doubled each time, of which the upper half is left to chance so that many
+// backoff returns the wait after the n-th failed try: doubled each time, with the upper half left to chance so that many
 // workers that failed together do not come back together.
 func backoff(try int) time.Duration {
 	whole := min(firstWait<<min(try-1, 16), longestWait)

@@ -4,7 +4,7 @@ package data
 
 import _ "embed"
 
-// CSV is the file seattle-weather.csv; README.md says where it comes from and under which licence it stands.
+// CSV holds the file seattle-weather.csv; README.md names its source and its licence.
 //
 //go:embed seattle-weather.csv
 var CSV []byte

@@ -15,7 +15,7 @@ import (
 //go:embed *.json
 var files embed.FS
 
-// compiled is the schemas by detail-type.
+// compiled holds the schemas by detail-type.
 var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	entries, err := files.ReadDir(".")
 	if err != nil {

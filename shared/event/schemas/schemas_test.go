@@ -98,7 +98,7 @@ func TestSchemasRefuseWhatDroverWouldRefuse(t *testing.T) {
 		"cancelling nothing":              {"CancelJob", `{}`},
 		"replaying nothing":               {"ReplayTasks", `{"replay_id": "again"}`},
 		"replaying no task":               {"ReplayTasks", `{"tasks": []}`},
-		"a task that can not be":          {"ReplayTasks", `{"tasks": ["nonsense"]}`},
+		"an impossible task id":           {"ReplayTasks", `{"tasks": ["nonsense"]}`},
 		"what nobody knows":               {"DoTheDishes", `{}`},
 		"what is no JSON":                 {"CancelJob", `{"job_id"`},
 	} {
