@@ -30,7 +30,8 @@
 // reaped within minutes, and a labourer with tasks due and free slots starts some.
 //
 // And when all has come to rest: every job has ended, nothing is queued or leased, no execution runs, each end is in the archive and
-// was told. In some worlds there is no tick, and little that a tick would mend: there every wake has to come by itself.
+// was told. In some worlds there is no tick, and little that a tick would mend: there every wake has to come by itself. In some, reads that meet a
+// transaction see a part of it, until the transaction has returned.
 //
 // # How it is deterministic
 //

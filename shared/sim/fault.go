@@ -71,6 +71,7 @@ const (
 	Unstartable       Fault = "task that cannot be started"
 	Damaged           Fault = "task that cannot be read"
 	ReplayedAtDeath   Fault = "task replayed as soon as it is dead"
+	TornRead          Fault = "transaction seen in part"
 )
 
 // Faults is all kinds, in the order in which they are told of.
@@ -78,7 +79,7 @@ var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Sto
 	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, TwoVersions, BadJob, CapLowered, CapRaised, Unhealthy,
 	Paused, CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
 	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls, Hundreds, Forced, CutCancel, Reconfigured, Removed, LongID, EmptyJob, OwnDuration,
-	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, Unstartable, Damaged, ReplayedAtDeath}
+	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, Unstartable, Damaged, ReplayedAtDeath, TornRead}
 
 // inOperations are the faults that are operations of a plan; the others happen on the way.
 var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,

@@ -46,6 +46,7 @@ type invocation struct {
 	cancel  context.CancelFunc
 	kill    *memory.Coming
 	blocked []*call // calls that wait
+	dying   bool    // its process dies with the call that is carried out
 	gone    bool    // its process has died, or is about to
 	over    bool    // what it is called for has been told that it is over
 	ended   bool    // its goroutine has returned
@@ -61,6 +62,7 @@ type call struct {
 	operation string
 	input     any
 	label     string
+	lasts     time.Duration // how long it takes, and nothing goes wrong with it; 0: chance decides on both
 	fate      Fault
 	proceed   chan struct{}
 	lets      *memory.Coming
@@ -159,6 +161,7 @@ func carryOut[I, O any](c *call, in I, do func(context.Context, I) (O, error)) (
 	case Refused, Storm, Conflict:
 		return none, serviceError(c.operation, c.fate)
 	case CrashAfter:
+		c.dying = true
 		_, _ = do(ctx, in)
 		c.gone = true
 		return none, errGone
@@ -297,9 +300,26 @@ func (v *invocation) TransactWriteItems(_ context.Context, in *dynamodb.Transact
 	if one.ClientRequestToken == nil {
 		one.ClientRequestToken = aws.String(fmt.Sprintf("token-%06d", v.run.tokens.Add(1)))
 	}
-	return through(v, "TransactWriteItems", transactionLabel(in), &one, func(ctx context.Context, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
+	out, err := through(v, "TransactWriteItems", transactionLabel(in), &one, func(ctx context.Context, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
 		return v.real.DynamoDB.TransactWriteItems(ctx, in)
 	})
+	if v.run.plan.rates[TornRead] > 0 && v.waits(longestTear) {
+		v.sitOut(longestTear)
+	}
+	return out, err
+}
+
+// waits tells whether the invocation is there for so long after the call that is carried out.
+func (v *invocation) waits(d time.Duration) bool {
+	return !v.run.calm && !v.dying && !v.gone && v.kill.At.Sub(v.run.world.Now()) > d
+}
+
+// sitOut has the invocation wait for so long.
+func (v *invocation) sitOut(d time.Duration) {
+	c := &call{invocation: v, operation: "sit out", lasts: d, proceed: make(chan struct{})}
+	if v.run.wait(c) {
+		<-c.proceed
+	}
 }
 
 func transactionLabel(in *dynamodb.TransactWriteItemsInput) string {

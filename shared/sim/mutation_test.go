@@ -82,6 +82,9 @@ var mutations = []mutation{
 			}
 		}
 	})},
+	{"a claim ends the hold before its transaction has returned", []string{"G3"}, 185, Options{Rewire: func(s *memory.Functions) {
+		s.Orchestrator.Service.Control = hasty{s.Orchestrator.Service.Control}
+	}}},
 	{"who claimed nothing does not look again", []string{"G1"}, 7361, Options{Rewire: func(s *memory.Functions) {
 		s.Orchestrator.Service.Control = &looksOnce{Control: s.Orchestrator.Service.Control}
 	}}},
@@ -204,8 +207,6 @@ func (d dynamoTamper) TransactWriteItems(ctx context.Context, in *dynamodb.Trans
 	d.change(in)
 	return d.API.TransactWriteItems(ctx, in, o...)
 }
-
-func isLease(key memory.Item) bool { return strings.HasPrefix(str(key, "item"), "lease#") }
 
 type weakReads struct{ dynamo.API }
 
@@ -362,6 +363,12 @@ func (c *looksOnce) State(ctx context.Context, id string) (queue.State, error) {
 	s, err := c.Control.State(ctx, id)
 	s.Paused = s.Paused || c.departed
 	return s, err
+}
+
+type hasty struct{ orchestrator.Control }
+
+func (c hasty) Claim(ctx context.Context, id string, state queue.State, takings []queue.Taking, _ queue.Hold) error {
+	return c.Control.Claim(ctx, id, state, takings, queue.Hold{})
 }
 
 type impatient struct{ outcome.Control }

@@ -99,6 +99,9 @@ const (
 	settleLimit = 8 * time.Hour
 	// stepLimit keeps a world that never rests from taking for ever.
 	stepLimit = 400_000
+	// longestTear is for how long a read may see some writes of a transaction and not yet others; the transaction's caller waits that long. A
+	// process that dies as it calls leaves nothing torn: whatever takes over from it comes later than that.
+	longestTear = 150 * time.Millisecond
 )
 
 // simulate runs a plan. It has to be called in a bubble of testing/synctest, which tells when all goroutines wait.
@@ -127,6 +130,16 @@ func simulate(p plan, o Options) Report {
 			return between(stale, 0, memory.MostStale)
 		}
 	}
+	if rate := p.rates[TornRead]; rate > 0 {
+		torn := r.random("torn")
+		stack.DynamoDB.Torn = func(table string, key memory.Item) time.Duration {
+			if table != memory.ControlTable || !isLease(key) && str(key, "item") != "state" || !r.current.waits(longestTear) || !chance(torn, rate) {
+				return 0
+			}
+			r.count(TornRead)
+			return between(torn, 0, longestTear)
+		}
+	}
 	if o.Asked != nil {
 		stack.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
 			o.Asked(r)
@@ -144,6 +157,9 @@ func simulate(p plan, o Options) Report {
 	return Report{Seed: p.seed, Violation: r.violation, Faults: r.faults, States: r.states, Steps: r.step, Virtual: r.world.Now().Sub(epoch),
 		Trace: r.lines, Hash: r.hash, injected: r.spent, plan: p}
 }
+
+// isLease tells whether a key of the control table is a lease's.
+func isLease(key memory.Item) bool { return strings.HasPrefix(str(key, "item"), "lease#") }
 
 func (r *run) random(purpose string) *rand.Rand {
 	if r.randoms[purpose] == nil {
@@ -310,7 +326,11 @@ func (r *run) schedule(c *call) {
 	if c.slow > 0 {
 		after = between(dice, 0, c.slow)
 	}
-	c.fate = r.fate(c, dice)
+	if c.lasts > 0 {
+		after = c.lasts
+	} else {
+		c.fate = r.fate(c, dice)
+	}
 	c.lets = r.world.At(r.world.Now().Add(after), memory.Transition, "call "+c.ID+" "+c.operation+" "+c.label, func() {
 		r.mu.Lock()
 		c.blocked = slices.DeleteFunc(c.blocked, func(o *call) bool { return o == c })

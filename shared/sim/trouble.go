@@ -38,6 +38,13 @@ func (p *plan) planTrouble() {
 	case k < 0.22:
 		p.planIncompressible(size)
 	}
+	some("tears", 0.1, func(r *rand.Rand) {
+		p.rates[TornRead] = pick(r, 0.3, 0.9)
+		// The hold on a labourer keeps others from such reads, for as long as its clock says: with clocks 30 s apart, or calls that take longer
+		// than it lasts, nothing does.
+		delete(p.rates, Skew)
+		delete(p.rates, Slow)
+	})
 	some("reconfigurations", 0.3, p.planReconfigurations)
 	some("mourning", 0.1, func(r *rand.Rand) { p.rates[ReplayedAtDeath] = 0.2 + 0.8*r.Float64() })
 	if p.wakesOnly {
