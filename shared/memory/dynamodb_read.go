@@ -113,7 +113,6 @@ type asked struct {
 	table      *table
 	index      *index
 	key        expression.KeyCondition
-	filter     *expression.Bound
 	projection *expression.Projection
 	strong     bool
 }
@@ -130,6 +129,9 @@ func (d *DynamoDB) asked(in *dynamodb.QueryInput) (asked, error) {
 	if err := legacy(map[string]bool{"KeyConditions": in.KeyConditions != nil, "QueryFilter": in.QueryFilter != nil,
 		"AttributesToGet": in.AttributesToGet != nil, "ConditionalOperator": in.ConditionalOperator != ""}); err != nil {
 		return q, err
+	}
+	if in.FilterExpression != nil {
+		return q, invalid("FilterExpression is not supported by this DynamoDB, as Drover does not use it")
 	}
 	var err error
 	if q.table, err = d.table(in.TableName); err != nil {
@@ -165,19 +167,6 @@ func (d *DynamoDB) asked(in *dynamodb.QueryInput) (asked, error) {
 	}
 	if valueSize(q.key.Hash) == 0 {
 		return q, invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: %s", keys.hash)
-	}
-	if q.filter, err = d.condition("FilterExpression", in.FilterExpression, scope); err != nil {
-		return q, err
-	}
-	if q.filter != nil {
-		q.filter.Paths(func(name string) {
-			if slices.Contains(keys.names(), name) {
-				err = invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
-			}
-		})
-		if err != nil {
-			return q, err
-		}
 	}
 	if q.projection, err = d.projection(in.ProjectionExpression, scope); err != nil {
 		return q, err
@@ -310,17 +299,15 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 			bytes += size
 		}
 		out.ScannedCount++
-		if q.filter == nil || q.filter.Holds(it) {
-			out.Count++
-			switch {
-			case in.Select == types.SelectCount:
-			case q.projection != nil:
-				out.Items = append(out.Items, q.projection.Of(it))
-			default:
-				out.Items = append(out.Items, expression.CloneItem(it))
-			}
+		out.Count++
+		switch {
+		case in.Select == types.SelectCount:
+		case q.projection != nil:
+			out.Items = append(out.Items, q.projection.Of(it))
+		default:
+			out.Items = append(out.Items, expression.CloneItem(it))
 		}
-		if int(out.ScannedCount) == most {
+		if int(out.Count) == most {
 			out.LastEvaluatedKey = q.place(it)
 			break
 		}

@@ -158,61 +158,58 @@ func (d *DynamoDB) run(operation string, w write) (before, after Item, spent cha
 	return before, after, spent, nil
 }
 
-func onlyOld(asked types.ReturnValue) error {
-	if asked == "" || asked == types.ReturnValueNone || asked == types.ReturnValueAllOld {
-		return nil
+// replacing is what PutItem and DeleteItem have in common: both replace an item as a whole and can return the one before.
+type replacing struct {
+	parts
+	operation string
+	expected  map[string]types.ExpectedAttributeValue
+	operator  types.ConditionalOperator
+	returns   types.ReturnValue
+	capacity  types.ReturnConsumedCapacity
+}
+
+// replace carries out a write that prepare makes, and returns the item before it where the request asks for that.
+func (d *DynamoDB) replace(r replacing, prepare func(parts, Item) (write, error), it Item) (Item, *types.ConsumedCapacity, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := legacy(map[string]bool{"Expected": r.expected != nil, "ConditionalOperator": r.operator != ""}); err != nil {
+		return nil, nil, err
 	}
-	return invalid("ReturnValues can only be ALL_OLD or NONE")
+	if !slices.Contains([]types.ReturnValue{"", types.ReturnValueNone, types.ReturnValueAllOld}, r.returns) {
+		return nil, nil, invalid("ReturnValues can only be ALL_OLD or NONE")
+	}
+	w, err := prepare(r.parts, it)
+	if err != nil {
+		return nil, nil, err
+	}
+	before, _, spent, err := d.run(r.operation, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.returns != types.ReturnValueAllOld {
+		before = nil
+	}
+	return expression.CloneItem(before), spent.consumed(r.capacity, w.table.name), nil
 }
 
 func (d *DynamoDB) putItem(in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := legacy(map[string]bool{"Expected": in.Expected != nil, "ConditionalOperator": in.ConditionalOperator != ""}); err != nil {
-		return nil, err
-	}
-	if err := onlyOld(in.ReturnValues); err != nil {
-		return nil, err
-	}
-	w, err := d.put(parts{table: in.TableName, condition: in.ConditionExpression, names: in.ExpressionAttributeNames,
-		values: in.ExpressionAttributeValues, shows: in.ReturnValuesOnConditionCheckFailure}, in.Item)
+	old, consumed, err := d.replace(replacing{operation: "PutItem", expected: in.Expected, operator: in.ConditionalOperator, returns: in.ReturnValues,
+		capacity: in.ReturnConsumedCapacity, parts: parts{table: in.TableName, condition: in.ConditionExpression, names: in.ExpressionAttributeNames,
+			values: in.ExpressionAttributeValues, shows: in.ReturnValuesOnConditionCheckFailure}}, d.put, in.Item)
 	if err != nil {
 		return nil, err
 	}
-	before, _, spent, err := d.run("PutItem", w)
-	if err != nil {
-		return nil, err
-	}
-	out := &dynamodb.PutItemOutput{ConsumedCapacity: spent.consumed(in.ReturnConsumedCapacity, w.table.name)}
-	if in.ReturnValues == types.ReturnValueAllOld {
-		out.Attributes = expression.CloneItem(before)
-	}
-	return out, nil
+	return &dynamodb.PutItemOutput{Attributes: old, ConsumedCapacity: consumed}, nil
 }
 
 func (d *DynamoDB) deleteItem(in *dynamodb.DeleteItemInput) (*dynamodb.DeleteItemOutput, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := legacy(map[string]bool{"Expected": in.Expected != nil, "ConditionalOperator": in.ConditionalOperator != ""}); err != nil {
-		return nil, err
-	}
-	if err := onlyOld(in.ReturnValues); err != nil {
-		return nil, err
-	}
-	w, err := d.remove(parts{table: in.TableName, condition: in.ConditionExpression, names: in.ExpressionAttributeNames,
-		values: in.ExpressionAttributeValues, shows: in.ReturnValuesOnConditionCheckFailure}, in.Key)
+	old, consumed, err := d.replace(replacing{operation: "DeleteItem", expected: in.Expected, operator: in.ConditionalOperator, returns: in.ReturnValues,
+		capacity: in.ReturnConsumedCapacity, parts: parts{table: in.TableName, condition: in.ConditionExpression, names: in.ExpressionAttributeNames,
+			values: in.ExpressionAttributeValues, shows: in.ReturnValuesOnConditionCheckFailure}}, d.remove, in.Key)
 	if err != nil {
 		return nil, err
 	}
-	before, _, spent, err := d.run("DeleteItem", w)
-	if err != nil {
-		return nil, err
-	}
-	out := &dynamodb.DeleteItemOutput{ConsumedCapacity: spent.consumed(in.ReturnConsumedCapacity, w.table.name)}
-	if in.ReturnValues == types.ReturnValueAllOld {
-		out.Attributes = expression.CloneItem(before)
-	}
-	return out, nil
+	return &dynamodb.DeleteItemOutput{Attributes: old, ConsumedCapacity: consumed}, nil
 }
 
 func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {

@@ -1,7 +1,8 @@
-// Package expression reads and applies DynamoDB's expressions: conditions, filters, key conditions, updates and projections.
+// Package expression reads and applies those expressions of DynamoDB that Drover uses: conditions, key conditions, updates and projections.
 //
-// It refuses what DynamoDB refuses: reserved words, names and values that are not defined or not used, overlapping paths, operands of
-// the wrong type. An [Error] has the text of a ValidationException.
+// It refuses what DynamoDB refuses: reserved words, names and values that are undefined or unused, overlapping paths, operands of the
+// wrong type. An [Error] holds the text of a ValidationException. It also refuses what DynamoDB understands and Drover does not use, and
+// says so: NOT, <>, <, >, >=, contains, attribute_type, filters, arithmetic, if_not_exists, list_append, elements of lists.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 package expression
 
@@ -17,14 +18,19 @@ import (
 // Item is the attributes of an item, or the values of placeholders, by name.
 type Item = map[string]types.AttributeValue
 
-// Error is why an expression is refused.
+// Error is the reason for which an expression is refused.
 type Error struct{ Reason string }
 
 func (e *Error) Error() string { return e.Reason }
 
 func refuse(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
-// Scope is the placeholders of one request: names (#n) and values (:v). It remembers which of them its expressions use.
+// unsupported refuses what DynamoDB itself would accept.
+func unsupported(what string) error {
+	return refuse("%s is not supported by this DynamoDB, as Drover does not use it", what)
+}
+
+// Scope holds the placeholders of one request, names (#n) and values (:v), and remembers which of them the expressions use.
 type Scope struct {
 	names  map[string]string
 	values Item
@@ -32,7 +38,7 @@ type Scope struct {
 	usedNames, usedValues map[string]bool
 }
 
-// NewScope checks the placeholders' own form. Maps that are not nil must not be empty.
+// NewScope checks the form of the placeholders. A map must be nil or have elements.
 func NewScope(names map[string]string, values Item) (*Scope, error) {
 	if names != nil && len(names) == 0 {
 		return nil, refuse("ExpressionAttributeNames must not be empty")
@@ -59,7 +65,7 @@ func NewScope(names map[string]string, values Item) (*Scope, error) {
 	return &Scope{names: names, values: values, usedNames: map[string]bool{}, usedValues: map[string]bool{}}, nil
 }
 
-// Unused refuses placeholders that no expression has used. kinds names the request's expressions, none when it has none.
+// Unused refuses placeholders that no expression has used. expressions says whether the request has any expression.
 func (s *Scope) Unused(expressions bool) error {
 	if !expressions {
 		switch {

@@ -4,14 +4,14 @@ import (
 	"strings"
 )
 
-// token is a piece of an expression: a word, a placeholder, a number, an operator or a bracket; "" is the end.
+// token is a piece of an expression: a word, a placeholder, a number, an operator or a bracket. The token after the last is "".
 type token string
 
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 func isPart(c byte) bool   { return isLetter(c) || isDigit(c) || c == '_' }
 
-// behind is where in the text the run of such letters ends that begins there.
+// behind returns the index after the run of bytes from i on that satisfy such.
 func behind(text string, i int, such func(byte) bool) int {
 	for i < len(text) && such(text[i]) {
 		i++
@@ -28,13 +28,13 @@ func isWord(text string) bool {
 	return text != ""
 }
 
-// mostBytes is how long an expression may be.
+// mostBytes is the largest expression, in bytes.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const mostBytes = 4096
 
 func tokens(text string) ([]token, error) {
 	if strings.TrimSpace(text) == "" {
-		return nil, refuse("The expression can not be empty;")
+		return nil, refuse("The expression can not be empty;") // english: quoted
 	}
 	if len(text) > mostBytes {
 		return nil, refuse("Expression size has exceeded the maximum allowed size; expression size: %d", len(text))
@@ -72,7 +72,7 @@ func syntax(at token) error {
 	return refuse("Syntax error; token: %q", string(at))
 }
 
-// parser goes through the tokens of an expression.
+// parser reads the tokens of an expression one by one.
 type parser struct {
 	rest  []token
 	depth int
@@ -98,7 +98,7 @@ func (p *parser) next() token {
 	return t
 }
 
-// accept takes the next token if it is this one. Words are compared in any case.
+// accept consumes the next token if it is the wanted one, in upper or lower case.
 func (p *parser) accept(want string) bool {
 	if strings.EqualFold(string(p.peek()), want) {
 		p.next()
@@ -121,7 +121,7 @@ func (p *parser) end() error {
 	return nil
 }
 
-// mostDepth bounds how deep expressions may be nested.
+// mostDepth is how deep parentheses may be nested.
 const mostDepth = 100
 
 func (p *parser) deeper() error {

@@ -14,7 +14,7 @@ const (
 	fewExponent  = -130
 )
 
-// Canonical is the one form in which a number is kept: no leading or trailing zeros, no exponent.
+// Canonical returns the form in which a number is stored: no leading or trailing zeros, no exponent.
 func Canonical(text string) (string, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return strconv.FormatInt(n, 10), nil
@@ -37,7 +37,7 @@ func Canonical(text string) (string, error) {
 	return sign + digits, nil
 }
 
-// decimal takes a number apart: digits without leading and trailing zeros, to be multiplied by ten to the exponent.
+// decimal splits a number into its sign, its digits without leading and trailing zeros, and the power of ten that they are multiplied by.
 func decimal(text string) (sign, digits string, exponent int, err error) {
 	wrong := refuse("The parameter cannot be converted to a numeric value: %s", text)
 	rest := text
@@ -90,20 +90,17 @@ func compareNumbers(a, b string) int {
 	return rational(a).Cmp(rational(b))
 }
 
-// sum is a + b, or a − b, in its canonical form.
-func sum(a, b string, minus bool) (string, error) {
-	x, y := rational(a), rational(b)
-	if minus {
-		y.Neg(y)
-	}
-	x.Add(x, y)
+// sum returns a + b in canonical form.
+func sum(a, b string) (string, error) {
+	x := rational(a)
+	x.Add(x, rational(b))
 	if x.IsInt() {
 		return Canonical(x.Num().String())
 	}
 	return Canonical(x.FloatString(-fewExponent + mostDigits))
 }
 
-// rational is a number that was checked before.
+// rational returns the value of a number that was checked before.
 func rational(text string) *big.Rat {
 	r, ok := new(big.Rat).SetString(text)
 	if !ok {

@@ -1,19 +1,14 @@
 package expression
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// path leads to an attribute, or into it: a.b[3].#c.
-type path []step
-
-type step struct {
-	name  string // "" for an index
-	index int
-}
+// path leads to an attribute, or through maps to a value inside of it: a.#b.c.
+type path []string
 
 // path reads a document path.
 func (p *parser) path() (path, error) {
@@ -26,17 +21,9 @@ func (p *parser) path() (path, error) {
 		if Reserved(string(word)) {
 			return nil, refuse("Attribute name is a reserved keyword; reserved keyword: %s", word)
 		}
-		out = append(out, step{name: string(word)})
-		for p.accept("[") {
-			digits := p.next()
-			n, err := strconv.Atoi(string(digits))
-			if err != nil {
-				return nil, syntax(digits)
-			}
-			if err := p.expect("]"); err != nil {
-				return nil, err
-			}
-			out = append(out, step{index: n})
+		out = append(out, string(word))
+		if p.peek() == "[" {
+			return nil, unsupported("an element of a list")
 		}
 		if !p.accept(".") {
 			return out, nil
@@ -44,124 +31,84 @@ func (p *parser) path() (path, error) {
 	}
 }
 
-// resolve puts the real names in the place of placeholders.
+// attribute reads the name of an attribute at the top of an item.
+func (p *parser) attribute() (string, error) {
+	out, err := p.path()
+	if err != nil {
+		return "", err
+	}
+	if len(out) > 1 {
+		return "", unsupported("a path into an attribute, other than in SET,")
+	}
+	return out[0], nil
+}
+
+// placeholders reads a value's placeholder, or two with a word between them, into a test.
+func (p *parser) placeholders(t *test, between string) error {
+	first, err := p.placeholder()
+	if err != nil {
+		return err
+	}
+	t.placeholders = append(t.placeholders, first)
+	if between == "" {
+		return nil
+	}
+	if err := p.expect(between); err != nil {
+		return err
+	}
+	return p.placeholders(t, "")
+}
+
+// placeholder reads the placeholder of a value.
+func (p *parser) placeholder() (string, error) {
+	switch t := p.peek(); {
+	case strings.HasPrefix(string(t), ":"):
+		return string(p.next()), nil
+	case p.callsNext():
+		return "", unsupported("the function " + string(t) + " as a value")
+	case t != "" && (isLetter(t[0]) || t[0] == '#'):
+		return "", unsupported("an attribute as a value")
+	default:
+		return "", syntax(t)
+	}
+}
+
+// callsNext reports whether the next two tokens begin a function call.
+func (p *parser) callsNext() bool {
+	return len(p.rest) > 1 && isLetter(p.rest[0][0]) && p.rest[1] == "("
+}
+
+// resolve replaces placeholders by the names that they stand for.
 func (s *Scope) resolve(raw path) (path, error) {
-	out := make(path, len(raw))
-	for i, one := range raw {
-		out[i] = one
-		if one.name != "" {
-			name, err := s.name(one.name)
-			if err != nil {
-				return nil, err
-			}
-			out[i].name = name
+	out := slices.Clone(raw)
+	for i, word := range raw {
+		var err error
+		if out[i], err = s.name(word); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func (p path) String() string {
-	var b strings.Builder
-	for i, one := range p {
-		switch {
-		case one.name == "":
-			b.WriteString("[" + strconv.Itoa(one.index) + "]")
-		case i > 0:
-			b.WriteString("." + one.name)
-		default:
-			b.WriteString(one.name)
-		}
-	}
-	return b.String()
-}
-
-// in finds what the path leads to; nil when there is nothing.
-func (p path) in(it Item) types.AttributeValue {
-	v := it[p[0].name]
-	for _, one := range p[1:] {
-		if v = one.of(v); v == nil {
-			return nil
-		}
-	}
-	return v
-}
-
-func (s step) of(v types.AttributeValue) types.AttributeValue {
-	switch v := v.(type) {
-	case *types.AttributeValueMemberM:
-		if s.name != "" {
-			return v.Value[s.name]
-		}
-	case *types.AttributeValueMemberL:
-		if s.name == "" && s.index < len(v.Value) {
-			return v.Value[s.index]
-		}
-	}
-	return nil
-}
+func (p path) String() string { return strings.Join(p, ".") }
 
 var errPath = refuse("The document path provided in the update expression is invalid for update")
 
-// set puts a value where the path leads; all but its last step must exist.
+// set stores a value at the path's end. Everything before the end must exist.
 func (p path) set(it Item, v types.AttributeValue) error {
-	last := p[len(p)-1]
-	if len(p) == 1 {
-		it[last.name] = v
-		return nil
-	}
-	switch parent := p[:len(p)-1].in(it).(type) {
-	case *types.AttributeValueMemberM:
-		if last.name == "" {
+	for _, name := range p[:len(p)-1] {
+		m, ok := it[name].(*types.AttributeValueMemberM)
+		if !ok {
 			return errPath
 		}
-		parent.Value[last.name] = v
-		return nil
-	case *types.AttributeValueMemberL:
-		if last.name != "" {
-			return errPath
-		}
-		if last.index < len(parent.Value) {
-			parent.Value[last.index] = v
-		} else { // at the end, however far behind it the index is
-			parent.Value = append(parent.Value, v)
-		}
-		return nil
+		it = m.Value
 	}
-	return errPath
+	it[p[len(p)-1]] = v
+	return nil
 }
 
-// remove takes away what the path leads to; its parent must exist, it need not.
-func (p path) remove(it Item) error {
-	last := p[len(p)-1]
-	if len(p) == 1 {
-		delete(it, last.name)
-		return nil
-	}
-	switch parent := p[:len(p)-1].in(it).(type) {
-	case *types.AttributeValueMemberM:
-		if last.name == "" {
-			return errPath
-		}
-		delete(parent.Value, last.name)
-		return nil
-	case *types.AttributeValueMemberL:
-		if last.name != "" {
-			return errPath
-		}
-		if last.index < len(parent.Value) {
-			parent.Value = append(parent.Value[:last.index:last.index], parent.Value[last.index+1:]...)
-		}
-		return nil
-	}
-	return errPath
-}
-
-// overlaps tells whether one path is the other, or leads into it.
+// overlaps reports whether one path is the other or leads into it.
 func (p path) overlaps(o path) bool {
-	for i := range min(len(p), len(o)) {
-		if p[i] != o[i] {
-			return false
-		}
-	}
-	return true
+	n := min(len(p), len(o))
+	return slices.Equal(p[:n], o[:n])
 }

@@ -1,11 +1,11 @@
 package expression
 
-import "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+import "slices"
 
-// Projection is the parts of an item that are asked for.
-type Projection struct{ paths []path }
+// Projection names the attributes that a read returns.
+type Projection struct{ attributes []string }
 
-// ParseProjection reads a list of document paths.
+// ParseProjection reads a list of attributes.
 func ParseProjection(text string) (*Projection, error) {
 	p, err := parse(text)
 	if err != nil {
@@ -13,11 +13,11 @@ func ParseProjection(text string) (*Projection, error) {
 	}
 	out := &Projection{}
 	for {
-		one, err := p.path()
+		one, err := p.attribute()
 		if err != nil {
 			return nil, err
 		}
-		out.paths = append(out.paths, one)
+		out.attributes = append(out.attributes, one)
 		if !p.accept(",") {
 			return out, p.end()
 		}
@@ -27,53 +27,26 @@ func ParseProjection(text string) (*Projection, error) {
 // Bind checks the projection against the placeholders of a request, and marks those that it uses.
 func (p *Projection) Bind(s *Scope) (*Projection, error) {
 	out := &Projection{}
-	for _, raw := range p.paths {
-		one, err := s.resolve(raw)
+	for _, raw := range p.attributes {
+		name, err := s.name(raw)
 		if err != nil {
 			return nil, err
 		}
-		for _, earlier := range out.paths {
-			if one.overlaps(earlier) {
-				return nil, refuse("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [%s], path two: [%s]", earlier, one)
-			}
+		if slices.Contains(out.attributes, name) {
+			return nil, overlap(path{name}, path{name})
 		}
-		out.paths = append(out.paths, one)
+		out.attributes = append(out.attributes, name)
 	}
 	return out, nil
 }
 
-// Of is what of the item is asked for.
+// Of returns a copy of the attributes that the projection names.
 func (p *Projection) Of(it Item) Item {
 	out := Item{}
-	for _, one := range p.paths {
-		if v := one.in(it); v != nil {
-			if top, whole := project(out[one[0].name], one[1:], v); whole {
-				out[one[0].name] = top
-			}
+	for _, name := range p.attributes {
+		if v := it[name]; v != nil {
+			out[name] = Clone(v)
 		}
 	}
 	return out
-}
-
-// project puts a value into what is projected already, along a path. Lists come out without the elements that were not asked for.
-func project(into types.AttributeValue, along path, v types.AttributeValue) (types.AttributeValue, bool) {
-	if len(along) == 0 {
-		return Clone(v), true
-	}
-	if along[0].name == "" {
-		list, _ := into.(*types.AttributeValueMemberL)
-		if list == nil {
-			list = &types.AttributeValueMemberL{}
-		}
-		one, whole := project(nil, along[1:], v)
-		list.Value = append(list.Value, one)
-		return list, whole
-	}
-	m, _ := into.(*types.AttributeValueMemberM)
-	if m == nil {
-		m = &types.AttributeValueMemberM{Value: Item{}}
-	}
-	one, whole := project(m.Value[along[0].name], along[1:], v)
-	m.Value[along[0].name] = one
-	return m, whole
 }

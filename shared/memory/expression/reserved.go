@@ -2,7 +2,7 @@ package expression
 
 import "strings"
 
-// reservedWords can not be attribute names in expressions but by a placeholder, in whatever case.
+// reservedWords cannot stand for attributes in expressions, in upper or lower case; a placeholder for the name can.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html
 var reservedWords = func() map[string]bool {
 	words := map[string]bool{}

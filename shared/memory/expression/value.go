@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Kind is a value's type as DynamoDB's own form names it: S, N, B, SS, NS, BS, M, L, BOOL, NULL; "" for what is none.
+// Kind returns a value's type as DynamoDB names it: S, N, B, SS, NS, BS, M, L, BOOL or NULL. It returns "" for anything else.
 func Kind(v types.AttributeValue) string {
 	switch v.(type) {
 	case *types.AttributeValueMemberS:
@@ -36,7 +36,7 @@ func Kind(v types.AttributeValue) string {
 	return ""
 }
 
-// Check refuses values that no item can have: empty sets, sets with the same element twice, what is no number.
+// Check refuses values that no item can hold: empty sets, sets with an element twice, malformed numbers.
 func Check(v types.AttributeValue) error {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberN:
@@ -55,11 +55,7 @@ func Check(v types.AttributeValue) error {
 		}
 		return checkSet("number", numbers)
 	case *types.AttributeValueMemberBS:
-		texts := make([]string, len(v.Value))
-		for i, b := range v.Value {
-			texts[i] = string(b)
-		}
-		return checkSet("binary", texts)
+		return checkSet("binary", texts(v.Value))
 	case *types.AttributeValueMemberM:
 		for _, one := range v.Value {
 			if err := Check(one); err != nil {
@@ -95,8 +91,8 @@ func checkSet(of string, elements []string) error {
 	return nil
 }
 
-// Clone is a deep copy, with numbers in their canonical form. Sets come in falling order: DynamoDB promises none, and who relies on
-// one shall not find his here by chance.
+// Clone returns a deep copy, with numbers in canonical form. It sorts sets in descending order: DynamoDB promises no order, and code that
+// relies on an ascending one must fail here.
 func Clone(v types.AttributeValue) types.AttributeValue {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
@@ -135,7 +131,7 @@ func Clone(v types.AttributeValue) types.AttributeValue {
 	return v
 }
 
-// CloneItem is a deep copy; nil of nil.
+// CloneItem returns a deep copy; nil for nil.
 func CloneItem(it Item) Item {
 	if it == nil {
 		return nil
@@ -143,6 +139,14 @@ func CloneItem(it Item) Item {
 	out := make(Item, len(it))
 	for name, v := range it {
 		out[name] = Clone(v)
+	}
+	return out
+}
+
+func texts(elements [][]byte) []string {
+	out := make([]string, len(elements))
+	for i, b := range elements {
+		out[i] = string(b)
 	}
 	return out
 }
@@ -170,7 +174,7 @@ func binarySet(elements [][]byte) types.AttributeValue {
 	return &types.AttributeValueMemberBS{Value: elements}
 }
 
-// Equal tells whether two values are of one type and the same.
+// Equal reports whether two values have the same type and value.
 func Equal(a, b types.AttributeValue) bool {
 	if kind := Kind(a); kind != Kind(b) || kind == "" {
 		return false
@@ -194,7 +198,7 @@ func Equal(a, b types.AttributeValue) bool {
 	return ok && order == 0
 }
 
-// elements is a set's elements in one form and order.
+// elements returns the elements of a set in one form and order.
 func elements(set types.AttributeValue) []string {
 	switch set := Clone(set).(type) {
 	case *types.AttributeValueMemberSS:
@@ -207,7 +211,7 @@ func elements(set types.AttributeValue) []string {
 	return nil
 }
 
-// EqualItems tells whether two items have the same attributes.
+// EqualItems reports whether two items have the same attributes.
 func EqualItems(a, b Item) bool {
 	if len(a) != len(b) || (a == nil) != (b == nil) {
 		return false
@@ -221,7 +225,7 @@ func EqualItems(a, b Item) bool {
 	return true
 }
 
-// Compare orders two strings by their bytes, two numbers or two binary values. Others, and values of two types, have no order.
+// Compare orders two strings by their bytes, two numbers, or two binary values. For other types, and for values of two types, ok is false.
 func Compare(a, b types.AttributeValue) (order int, ok bool) {
 	switch a := a.(type) {
 	case *types.AttributeValueMemberS:
