@@ -1,6 +1,6 @@
 // Package cloudformation finds a deployed stack and its parts.
 //
-// Nothing in a stack has a name that is known beforehand: whoever works with it reads what it is called from the stack's outputs.
+// No part of a stack has a name that is known beforehand: its names are in the stack's outputs.
 package cloudformation
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// API is the calls of CloudFormation that Drover makes.
+// API is the part of CloudFormation that Drover calls.
 type API interface {
 	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
 	ListStackResources(context.Context, *cloudformation.ListStackResourcesInput, ...func(*cloudformation.Options)) (*cloudformation.ListStackResourcesOutput, error)
@@ -31,20 +31,20 @@ type Stack struct {
 	Parameters map[string]string
 }
 
-// MissingError says that there is no such stack in the account and region that were asked.
+// MissingError says that the account and region have no such stack.
 type MissingError struct{ Stack string }
 
 func (e *MissingError) Error() string {
 	return fmt.Sprintf("there is no stack %q in this account and region; name another one, or deploy it", e.Stack)
 }
 
-// IsMissing tells whether an error is a *MissingError.
+// IsMissing reports whether an error is a *MissingError.
 func IsMissing(err error) bool {
 	_, missing := errors.AsType[*MissingError](err)
 	return missing
 }
 
-// Describe reads a stack. A *MissingError: there is none of this name.
+// Describe reads a stack. *MissingError: there is no stack of this name.
 func Describe(ctx context.Context, api API, name string) (Stack, error) {
 	out, err := api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if missing(err) || err == nil && len(out.Stacks) == 0 {
@@ -65,14 +65,14 @@ func Describe(ctx context.Context, api API, name string) (Stack, error) {
 	return s, nil
 }
 
-// missing tells whether an answer means that there is no such stack: CloudFormation has no code of its own for it.
+// missing reports whether an error means that there is no such stack. CloudFormation has no error code of its own for that.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
 func missing(err error) bool {
 	var refused smithy.APIError
 	return errors.As(err, &refused) && refused.ErrorCode() == "ValidationError" && strings.Contains(refused.ErrorMessage(), "not exist")
 }
 
-// Require tells which of these outputs the stack lacks; nil when it has them all.
+// Require returns an error that names the outputs that the stack lacks; nil when it has them all.
 func (s Stack) Require(outputs ...string) error {
 	var lacks []string
 	for _, name := range outputs {
@@ -84,11 +84,11 @@ func (s Stack) Require(outputs ...string) error {
 		return nil
 	}
 	slices.Sort(lacks)
-	return fmt.Errorf("stack %q is %s and lacks the outputs %s: it is not Drover's, of another version, or not deployed to its end",
+	return fmt.Errorf("stack %q is %s and lacks the outputs %s: it is another stack, of another version, or its deployment has not finished",
 		s.Name, s.Status, strings.Join(lacks, ", "))
 }
 
-// Resources is the physical ids of a stack's resources, by their logical ids in the template.
+// Resources returns the physical ids of a stack's resources by their logical ids.
 func Resources(ctx context.Context, api API, name string) (map[string]string, error) {
 	out := map[string]string{}
 	for pages := cloudformation.NewListStackResourcesPaginator(api, &cloudformation.ListStackResourcesInput{StackName: &name}); pages.HasMorePages(); {

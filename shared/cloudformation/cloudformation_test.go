@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/cloudformation"
 )
 
-// scripted answers with what it holds; the pages of resources one after the other.
+// scripted answers with its contents, and returns the pages of resources one after the other.
 type scripted struct {
 	stacks []types.Stack
 	pages  [][]types.StackResourceSummary
@@ -56,10 +56,10 @@ func TestAStackIsItsOutputsAndParameters(t *testing.T) {
 
 	require.NoError(t, s.Require("EventBusName"))
 	require.EqualError(t, s.Require("TasksTableName", "EventBusName", "ControlTableName"),
-		`stack "drover" is UPDATE_COMPLETE and lacks the outputs ControlTableName, TasksTableName: it is not Drover's, of another version, or not deployed to its end`)
+		`stack "drover" is UPDATE_COMPLETE and lacks the outputs ControlTableName, TasksTableName: it is another stack, of another version, or its deployment has not finished`)
 }
 
-func TestAStackThatIsNotThereIsToldApartFromOneThatCanNotBeRead(t *testing.T) {
+func TestAMissingStackIsToldApartFromAnUnreadableOne(t *testing.T) {
 	gone := &smithy.GenericAPIError{Code: "ValidationError", Message: "Stack with id nope does not exist"}
 	for name, api := range map[string]*scripted{"refused": {err: gone}, "empty": {}} {
 		t.Run(name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package cloudwatch asks CloudWatch for the metrics that labourers depend on.
+// Package cloudwatch reads the metrics that labourers depend on.
 package cloudwatch
 
 import (
@@ -18,21 +18,21 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// API is the calls of CloudWatch that Drover makes.
+// API is the part of CloudWatch that Drover calls.
 type API interface {
 	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
 }
 
-// most is how many queries, operands included, one GetMetricData takes.
+// most is how many queries, operands included, GetMetricData takes in one request.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 const most = 500
 
 // Source answers the queries of labourers' metrics.
 type Source struct{ API API }
 
-// Ask asks all queries in as few calls as AWS allows. A query that CloudWatch refuses has the reason in its reading; one refused query
-// makes CloudWatch refuse the whole call, so the others are asked again without it; what is throttled, or fails for another reason that passes, is
-// not asked again in parts.
+// Ask reads all queries in as few requests as AWS allows. A query that CloudWatch refuses has the reason in its reading. One refused query
+// makes CloudWatch refuse the whole request, so Ask repeats it without that query. It does not split a request that was throttled or that
+// failed for another reason that may pass.
 func (s Source) Ask(ctx context.Context, queries map[string]ecology.Query, now time.Time) (map[string]ecology.Reading, error) {
 	out := map[string]ecology.Reading{}
 	var part []string
@@ -70,16 +70,16 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 	}
 }
 
-// answer is what CloudWatch has said to one query, on all pages.
+// answer collects what CloudWatch answers to one query, over all pages.
 type answer struct {
 	points  []ecology.Point
 	labels  []string         // of its series
-	series  int              // the most that stood on one page
-	status  types.StatusCode // of the last page that had any of it
-	message string           // why it failed, or what of it is missing
+	series  int              // the most on one page
+	status  types.StatusCode // of the last page that has a part of the answer
+	message string           // why it failed, or what is missing
 }
 
-// doubt returns why no number can be made of the answer, "" when one can.
+// doubt returns why the answer yields no number, "" when it yields one.
 func (a *answer) doubt(q ecology.Query) string {
 	switch {
 	case a == nil:
@@ -99,7 +99,7 @@ func (a *answer) doubt(q ecology.Query) string {
 	return ""
 }
 
-// contradictory tells whether two values stand for the same time.
+// contradictory reports whether two values have the same time.
 func (a *answer) contradictory() bool {
 	values := make(map[time.Time]float64, len(a.points))
 	for _, p := range a.points {
@@ -111,7 +111,7 @@ func (a *answer) contradictory() bool {
 	return false
 }
 
-// unanswered says why there is no answer, and whether CloudWatch was asked at all.
+// unanswered returns why there is no answer, and says so when CloudWatch was not asked at all.
 func unanswered(err error) string {
 	if throttling.Passes(err) {
 		return "CloudWatch could not be asked: " + throttling.Reason(err)
@@ -126,7 +126,8 @@ func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys 
 		asked = append(asked, queriesOf(id(i), queries[key])...)
 		lookback, longest = max(lookback, queries[key].Lookback()), max(longest, queries[key].Period)
 	}
-	// From where a datapoint of the longest period begins, to the next whole minute, so that the newest one, which has just begun, is within.
+	// The window starts where a datapoint of the longest period begins and ends at the next whole minute, so that it covers the newest
+	// datapoint, whose period has just begun.
 	start, end := now.Add(-lookback).Truncate(longest), now.Add(time.Minute).Truncate(time.Minute)
 	pages := cloudwatch.NewGetMetricDataPaginator(s.API, &cloudwatch.GetMetricDataInput{MetricDataQueries: asked, StartTime: &start, EndTime: &end})
 	answers := map[string]*answer{}
@@ -145,7 +146,7 @@ func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys 
 			answers[name].add(result)
 			answers[name].series = max(answers[name].series, here[name])
 		}
-		// What is said of the whole call is that it has looked at too many metrics: any search of it may lack some.
+		// A message about the whole request says that it covers too many metrics. Any search in it may then be incomplete.
 		if whole := first(page.Messages); whole != "" {
 			for i := range keys {
 				if answers[id(i)] == nil {
@@ -188,8 +189,8 @@ func first(messages []types.MessageData) string {
 
 func id(i int) string { return fmt.Sprintf("q%d", i) }
 
-// queriesOf is a query as CloudWatch takes it, with its operands before it. Ids are unique in a call, and two labourers may call
-// different operands by the same name: so operands get the query's id before theirs, in the expression too.
+// queriesOf returns a query as CloudWatch takes it, with its operands first. Ids are unique in a request, and two labourers may use the
+// same name for different operands, so the query's id prefixes those of its operands, also in the expression.
 func queriesOf(name string, q ecology.Query) []types.MetricDataQuery {
 	if q.Expression == "" {
 		return []types.MetricDataQuery{{Id: &name, MetricStat: stat(q), ReturnData: aws.Bool(true)}}
@@ -208,10 +209,10 @@ func queriesOf(name string, q ecology.Query) []types.MetricDataQuery {
 	return append(out, types.MetricDataQuery{Id: &name, Expression: aws.String(rename(q.Expression)), ReturnData: aws.Bool(true), Period: period(q)})
 }
 
-// names is the words of an expression, and what it quotes: labels and searches, in which a word is no operand.
+// names matches the words of an expression, and its quoted parts: in a label or a search no word is an operand.
 var names = regexp.MustCompile(`'[^']*'|"[^"]*"|[A-Za-z_][A-Za-z0-9_]*`)
 
-// renaming puts a prefix before the names of operands.
+// renaming returns a function that prefixes the names of operands in an expression.
 func renaming(prefix string, operands []ecology.Operand) func(expression string) string {
 	return func(expression string) string {
 		return names.ReplaceAllStringFunc(expression, func(name string) string {

@@ -23,15 +23,15 @@ import (
 
 var now = time.Date(2026, 11, 22, 12, 0, 30, 0, time.UTC)
 
-// fake answers by the name of the metric, or by the expression, that is asked for; it notes what it was asked.
+// fake answers by the name of the metric, or by the expression, and records its requests.
 type fake struct {
-	values  map[string][]float64 // a datapoint a minute, the newest first
+	values  map[string][]float64 // one datapoint a minute, the newest first
 	status  map[string]types.StatusCode
-	refuses string              // it fails every request that asks for this
-	with    error               // by this error; nil: as CloudWatch does
+	refuses string              // it fails every request for this
+	with    error               // with this error; nil: as CloudWatch does
 	page    int                 // how many results a page has; 0: all
-	series  map[string][]string // the labels of what has several series
-	whole   string              // what is said of the whole call
+	series  map[string][]string // the labels of a query with several series
+	whole   string              // the message about the whole request
 	asked   []*cloudwatch.GetMetricDataInput
 }
 
@@ -126,7 +126,7 @@ func TestWhatCloudWatchIsAsked(t *testing.T) {
 	}`, string(text))
 }
 
-// plain is a request without what is not set.
+// plain returns a request without fields that are not set.
 func plain(in *cloudwatch.GetMetricDataInput) any {
 	text, err := json.Marshal(in)
 	if err != nil {
@@ -206,8 +206,8 @@ func TestAllMetricsAreAskedForInAsFewCallsAsAWSAllows(t *testing.T) {
 	require.Len(t, f.asked, 3, "nothing is asked for nothing")
 }
 
-// TestG8AMetricThatCloudWatchRefusesIsNobodyElsesProblem: one wrong query has the whole call refused, so the others are asked without it.
-func TestG8AMetricThatCloudWatchRefusesIsNobodyElsesProblem(t *testing.T) {
+// TestG8AMetricThatCloudWatchRefusesFailsAlone: CloudWatch refuses the whole request for one wrong query, so the others are asked again without it.
+func TestG8AMetricThatCloudWatchRefusesFailsAlone(t *testing.T) {
 	f := &fake{values: map[string][]float64{}, refuses: "M5"}
 	queries := map[string]ecology.Query{}
 	for i := range 16 {
@@ -249,7 +249,7 @@ func TestG8AMetricThatFailsByItselfCarriesItsReason(t *testing.T) {
 	require.Empty(t, readings["c"].Error)
 }
 
-func TestWhoIsToldToStopDoesNotGoOnAsking(t *testing.T) {
+func TestACancelledContextEndsTheAsking(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f := &fake{refuses: "A"}
@@ -260,7 +260,7 @@ func TestWhoIsToldToStopDoesNotGoOnAsking(t *testing.T) {
 	require.Len(t, f.asked, 1)
 }
 
-// Which of several series is the metric's is not for CloudWatch's order of them to say.
+// CloudWatch's order does not say which of several series is the metric.
 func TestAQueryOfSeveralSeriesHasNoValue(t *testing.T) {
 	const search = `SEARCH('{AWS/SQS,QueueName} ApproximateNumberOfMessagesVisible', 'Maximum')`
 	for name, labels := range map[string][]string{"several": {"orders", "bills", "returns", "rest"}, "of one name": {"CPU", "CPU"}} {
@@ -285,7 +285,7 @@ func TestOneSeriesOnSeveralPagesIsOne(t *testing.T) {
 	require.InDelta(t, 5, *ask(t, f, map[string]ecology.Query{"a": {Expression: "m", Period: time.Minute}})["a"].Value, 0)
 }
 
-func TestAnAnswerThatIsNotWholeIsNone(t *testing.T) {
+func TestAnIncompleteAnswerHasNoValue(t *testing.T) {
 	window := average("Window")
 	window.Window = 10 * time.Minute
 	partial := types.StatusCodePartialData
@@ -314,14 +314,14 @@ func TestAMetricOfSeveralUnitsHasNoValue(t *testing.T) {
 	require.Nil(t, readings["a"].Value)
 }
 
-// answering is a CloudWatch that answers the one query as told.
+// answering is a CloudWatch that answers its only query by a function.
 type answering func(id *string) []types.MetricDataResult
 
 func (a answering) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
 	return &cloudwatch.GetMetricDataOutput{MetricDataResults: a(in.MetricDataQueries[0].Id)}, nil
 }
 
-// TestG7ABusyMinuteIsBusyFromItsFirstSecond: 120 requests a second without a break are 7200 a minute, whenever they are asked for.
+// TestG7ABusyMinuteIsBusyFromItsFirstSecond: a steady 120 requests a second are 7200 a minute, at whatever second Drover asks.
 func TestG7ABusyMinuteIsBusyFromItsFirstSecond(t *testing.T) {
 	requests := ecology.Query{MetricName: "Requests", Namespace: "Shop", Statistic: "Sum", Period: time.Minute}
 	total := requests

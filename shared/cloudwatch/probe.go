@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// Remembered is how far back Ever asks: for as long as CloudWatch keeps datapoints of five minutes.
+	// Remembered is how far back Ever looks: CloudWatch keeps datapoints of five minutes for that long.
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 	Remembered = 63 * 24 * time.Hour
-	// RememberedSearch is how far back it asks for an expression that finds its metrics itself (SEARCH, SELECT): CloudWatch bounds these.
+	// RememberedSearch is how far back Ever looks for an expression that finds its metrics itself (SEARCH, SELECT). CloudWatch limits these.
 	RememberedSearch = 3 * time.Hour
-	// probed is the period of the datapoints that Ever asks for, so that one metric has few of them.
+	// probed is the period of the datapoints that Ever asks for, so that a metric has few of them.
 	probed = 24 * time.Hour
 )
 
-// Span returns how far back Ever asks for a query.
+// Span returns how far back Ever looks for a query.
 func Span(q ecology.Query) time.Duration {
 	if q.Expression != "" && len(q.Metrics) == 0 {
 		return RememberedSearch
@@ -30,7 +30,7 @@ func Span(q ecology.Query) time.Duration {
 	return Remembered
 }
 
-// QueryError says that a query failed by itself, in a request that was answered. InternalError may pass, or be the query's own fault.
+// QueryError says that a single query failed in a request that was answered. InternalError may pass, or be the query's own fault.
 type QueryError struct {
 	Status  types.StatusCode // Forbidden or InternalError
 	Message string
@@ -38,8 +38,8 @@ type QueryError struct {
 
 func (e *QueryError) Error() string { return strings.TrimSpace(string(e.Status) + " " + e.Message) }
 
-// Ever returns the newest datapoint that the query had within Span, in days of UTC where that is Remembered; nil where it had none. The
-// error is as that of Newest.
+// Ever returns the newest datapoint of a query within Span; nil where there is none. Where Span is Remembered its time is a day of UTC.
+// Errors are those of Newest.
 func (s Source) Ever(ctx context.Context, q ecology.Query, now time.Time) (*ecology.Point, error) {
 	span := Span(q)
 	if span == Remembered {
@@ -48,8 +48,8 @@ func (s Source) Ever(ctx context.Context, q ecology.Query, now time.Time) (*ecol
 	return s.Newest(ctx, q, now.Add(-span).Truncate(probed), now)
 }
 
-// Newest returns the newest datapoint that the query had since a time; nil where it had none. Unlike Ask, which keeps a reason for people,
-// it returns AWS's own error.
+// Newest returns the newest datapoint of a query since a time; nil where there is none. Unlike Ask, which keeps a reason for people, it
+// returns AWS's own error.
 func (s Source) Newest(ctx context.Context, q ecology.Query, since, now time.Time) (*ecology.Point, error) {
 	end := now.Add(time.Minute).Truncate(time.Minute)
 	pages := cloudwatch.NewGetMetricDataPaginator(s.API, &cloudwatch.GetMetricDataInput{MetricDataQueries: queriesOf("q0", q),
@@ -74,7 +74,7 @@ func (s Source) Newest(ctx context.Context, q ecology.Query, since, now time.Tim
 	return newest, nil
 }
 
-// coarse returns the query in datapoints of days.
+// coarse returns the query in datapoints of a day.
 func coarse(q ecology.Query) ecology.Query {
 	q.Period = max(q.Period, probed)
 	q.Metrics = slices.Clone(q.Metrics)

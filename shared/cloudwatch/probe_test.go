@@ -35,7 +35,7 @@ func TestAMetricThatHadAValueWithinTwoMonthsIsFound(t *testing.T) {
 	require.Equal(t, 6.0, point.Value)
 }
 
-func TestWhyAMetricCanNotBeAskedForIsTypedForWhoeverActsOnIt(t *testing.T) {
+func TestTheErrorOfAMetricHasAType(t *testing.T) {
 	f := &fake{refuses: "A", with: &smithy.GenericAPIError{Code: "ValidationError", Message: "no"}}
 	_, err := metrics.Source{API: f}.Ever(t.Context(), average("A"), now)
 	var api smithy.APIError

@@ -115,7 +115,7 @@ func TestATaskIsReleasedAlsoWhenOthersAreBeingQueuedAgain(t *testing.T) {
 	require.Equal(t, segment.Of(0), l.Held())
 }
 
-func TestWhatMeetsOthersForTooLongIsAnErrorAndNotALostRace(t *testing.T) {
+func TestAWriteThatMeetsOthersForTooLongIsAnErrorAndNotALostRace(t *testing.T) {
 	s := inMemory()
 	j := s.publish(t, job(1))
 	one := task.Task{ID: j.TaskAt(0), Labourer: "l", JobID: j.ID, Payload: json.RawMessage(`{}`), CreatedAt: noon}

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-func TestATaskThatIsRedrivenIsToldOfAsItIs(t *testing.T) {
+func TestARedrivenTaskAppearsInTheStreamUnchanged(t *testing.T) {
 	s := inMemory()
 	one := oneTask()
 	require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))

@@ -87,7 +87,7 @@ func TestAskingAgainEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestWhatFailsSaysWhatWasBeingDone(t *testing.T) {
+func TestErrorsSayWhatWasBeingDone(t *testing.T) {
 	s := inMemory()
 	down := errors.New("no table answers")
 	s.db.Before = func(context.Context, memory.Request) error { return down }

@@ -1,4 +1,4 @@
-// Package environment is how clients of AWS are set up: from the usual places, with waits that no function outlasts.
+// Package environment sets up clients of AWS: from the usual places, and with retries that end before the functions' timeouts.
 package environment
 
 import (
@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// attempts is how often a call is tried that AWS throttles or fails.
+	// attempts is how often the SDK tries a request that AWS throttles or fails.
 	attempts = 5
-	// The waits in between are anything up to these, three seconds in all. The SDK's own, up to half a minute in all, outlast the functions.
+	// Waits between attempts are random up to these limits, three seconds in all. The SDK's default of up to half a minute outlasts the functions.
 	firstWait, longestWait = 200 * time.Millisecond, 2 * time.Second
 )
 
-// wait is how long to wait after so many attempts: full jitter.
+// wait returns how long to wait after this many attempts, with full jitter.
 func wait(attempt int, _ error) (time.Duration, error) {
 	return rand.N(min(longestWait, firstWait<<max(attempt-1, 0))), nil
 }
 
-// AWS is the settings for clients: from the usual places, AWS_ENDPOINT_URL included.
+// AWS loads the settings for clients from the usual places, AWS_ENDPOINT_URL included.
 func AWS(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = attempts, retry.BackoffDelayerFunc(wait) })

@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/environment"
 )
 
-// The worker assistant has ten seconds: a call that is throttled to the end must leave it time to say so.
+// The worker assistant has ten seconds: a request that is throttled until the SDK gives up must leave time to report that.
 func TestACallThatIsThrottledToTheEndOutlastsNoFunction(t *testing.T) {
 	t.Setenv("AWS_REGION", "us-east-1")
 	cfg, err := environment.AWS(t.Context())

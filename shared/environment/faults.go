@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/faults"
 )
 
-// withFaults is the settings with what DROVER_FAULTS asks for, in functions that are built to be tested. Each process has faults of its own.
+// withFaults adds the faults that DROVER_FAULTS asks for, in functions that are built for tests. Each process has faults of its own.
 func withFaults(cfg aws.Config) (aws.Config, error) {
 	plan, err := faults.Parse(os.Getenv("DROVER_FAULTS"))
 	if err != nil {

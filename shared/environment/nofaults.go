@@ -4,5 +4,5 @@ package environment
 
 import "github.com/aws/aws-sdk-go-v2/aws"
 
-// withFaults is the settings as they are: what is deployed has no faults but its own.
+// withFaults returns the settings unchanged: deployed functions contain no injected faults.
 func withFaults(cfg aws.Config) (aws.Config, error) { return cfg, nil }

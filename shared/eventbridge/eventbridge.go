@@ -1,4 +1,4 @@
-// Package eventbridge tells Drover's facts on its bus.
+// Package eventbridge publishes Drover's facts on its bus.
 package eventbridge
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/event"
 )
 
-// API is the calls of EventBridge that Drover makes.
+// API is the part of EventBridge that Drover calls.
 type API interface {
 	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }
@@ -26,14 +26,14 @@ type Bus struct {
 	Name string
 }
 
-// most is how many events PutEvents takes at once, and mostBytes how many bytes.
+// most and mostBytes are how many events, and how many bytes in all, PutEvents takes in one request.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 const (
 	most      = 10
 	mostBytes = 1 << 20
 )
 
-// Publish tells facts. When it fails some of them may have been told: their ids make telling them again harmless.
+// Publish puts facts on the bus. When it fails, some of them may have been published; their ids make publishing them again harmless.
 func (b Bus) Publish(ctx context.Context, facts ...event.Fact) error {
 	var entries []types.PutEventsRequestEntry
 	size := 0
@@ -42,7 +42,7 @@ func (b Bus) Publish(ctx context.Context, facts ...event.Fact) error {
 		if err != nil {
 			return fmt.Errorf("encoding %s, %w", f.Type, err)
 		}
-		detail = escape.JSON(detail) // a rule may hand it to a queue
+		detail = escape.JSON(detail) // a rule may send it to a queue
 		length := len(detail) + len(f.Type) + len(event.Source)
 		if len(entries) == most || len(entries) > 0 && size+length > mostBytes {
 			if err := b.put(ctx, entries); err != nil {
@@ -60,7 +60,7 @@ func (b Bus) Publish(ctx context.Context, facts ...event.Fact) error {
 	return b.put(ctx, entries)
 }
 
-// Send puts a command of an application on the bus and is the id that the bus gave to it.
+// Send puts an application's command on the bus and returns its event id.
 func (b Bus) Send(ctx context.Context, source, detailType string, detail []byte) (string, error) {
 	out, err := b.API.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
 		EventBusName: &b.Name, Source: &source, DetailType: &detailType, Detail: aws.String(string(escape.JSON(detail)))}}})
@@ -73,7 +73,7 @@ func (b Bus) Send(ctx context.Context, source, detailType string, detail []byte)
 	return aws.ToString(out.Entries[0].EventId), nil
 }
 
-// put sends entries, and those that failed once more.
+// put sends entries, and sends failed entries once more.
 func (b Bus) put(ctx context.Context, entries []types.PutEventsRequestEntry) error {
 	for again := false; ; again = true {
 		out, err := b.API.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: entries})

@@ -16,7 +16,7 @@ import (
 	buses "github.com/drover-run/drover/shared/eventbridge"
 )
 
-// fake refuses each entry as often as refuses says of its detail, and notes what it is asked.
+// fake refuses each entry as often as refuses says for its detail, and records its requests.
 type fake struct {
 	err     error
 	refuses map[string]int
@@ -41,10 +41,10 @@ func (f *fake) PutEvents(_ context.Context, in *eventbridge.PutEventsInput, _ ..
 	return out, nil
 }
 
-// counted is a fact that is told from another one by its number.
+// counted returns a fact that its number identifies.
 func counted(n int) event.Fact { return event.Fact{Type: "Counted", Detail: n} }
 
-func TestAFactIsToldOnTheBusAsDroversOwn(t *testing.T) {
+func TestAFactIsPublishedAsDroversOwn(t *testing.T) {
 	f := &fake{}
 
 	require.NoError(t, buses.Bus{API: f, Name: "drover"}.Publish(context.Background(), event.JobScheduled("nightly", "f", 3)))
@@ -59,7 +59,7 @@ func TestNoFactsAreNoCall(t *testing.T) {
 	require.Empty(t, f.asked)
 }
 
-func TestFactsAreToldTenAtATime(t *testing.T) {
+func TestFactsArePublishedTenAtATime(t *testing.T) {
 	f := &fake{}
 	var facts []event.Fact
 	for n := range 25 {
@@ -99,7 +99,7 @@ func TestACallIsNoLargerThanTheBusTakes(t *testing.T) {
 	}
 }
 
-func TestG1WhatTheBusRefusesIsToldOnceMore(t *testing.T) {
+func TestG1AFactThatTheBusRefusesIsPublishedOnceMore(t *testing.T) {
 	f := &fake{refuses: map[string]int{"1": 1, "3": 1}}
 
 	require.NoError(t, buses.Bus{API: f}.Publish(context.Background(), counted(0), counted(1), counted(2), counted(3)))
@@ -112,7 +112,7 @@ func TestG1WhatTheBusRefusesIsToldOnceMore(t *testing.T) {
 	require.Equal(t, []string{"1", "3"}, again, "and nothing else")
 }
 
-func TestG1WhatTheBusRefusesTwiceIsAnError(t *testing.T) {
+func TestG1AFactThatTheBusRefusesTwiceIsAnError(t *testing.T) {
 	f := &fake{refuses: map[string]int{"1": 2, "2": 1}}
 
 	err := buses.Bus{API: f}.Publish(context.Background(), counted(0), counted(1), counted(2))

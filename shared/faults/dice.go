@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// dice decides by seed which calls go wrong. Each operation has throws of its own, so that what one goroutine meets does not depend on
-// what others do at the same time, as far as they call something else.
+// dice decides by seed which requests go wrong. Each operation has draws of its own, so that what one goroutine meets does not depend on
+// what others do at the same time, as long as they call other operations.
 type dice struct {
 	plan     Plan
 	instance string
@@ -17,7 +17,7 @@ type dice struct {
 	throws map[string]uint64 // so far, by service and operation
 }
 
-// throw is the randomness of the next try of an operation.
+// throw returns the randomness of the next attempt of an operation.
 func (d *dice) throw(service, operation, what string) *rand.Rand {
 	name := service + "." + operation + "." + what
 	d.mu.Lock()
@@ -29,7 +29,7 @@ func (d *dice) throw(service, operation, what string) *rand.Rand {
 	return rand.New(rand.NewPCG(d.plan.Seed, h.Sum64()))
 }
 
-// pick is what becomes of a try, "" for nothing, among the kinds that can befall it.
+// pick returns what goes wrong with an attempt among the possible kinds, "" for nothing.
 func (d *dice) pick(r *rand.Rand, service, operation string, possible ...Kind) Kind {
 	u := r.Float64()
 	for _, k := range possible {

@@ -1,12 +1,12 @@
-// Package faults makes calls of AWS go wrong on purpose: by seed, so often as a plan says, in the ways in which they go wrong in life.
+// Package faults makes requests to AWS go wrong on purpose: by seed, as often as a plan says, in the ways in which they go wrong in production.
 //
-//	before     the call fails and never reached its service
-//	after      it reached it, did what it does, and is reported as failed
-//	throttle   the service says, in its own words, that it is too much
-//	conflict   a write of DynamoDB met somebody else's transaction
-//	slow       it takes its time, before or after
-//	partial    a part of a batch is left undone, as the answer says
+//	before     the request fails and never reached its service
+//	after      the service carried it out, and it is reported as failed
+//	throttle   the service throttles it, in the service's own words
+//	conflict   a DynamoDB write met another transaction on its items
+//	slow       it is delayed, before or after
+//	partial    a part of a batch is left undone, and the answer says so
 //
-// Most of the first four the SDK tries again and nobody notices; a share of them (through) it does not, and the caller has to live with
-// it. Nothing that is deployed contains this package: functions have it only when they are built with the tag faults.
+// The SDK retries most of the first four, and the caller does not notice. It does not retry a share of them (through), and the caller must
+// handle those. No deployed function contains this package: only functions that are built with the tag faults do.
 package faults

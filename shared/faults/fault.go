@@ -2,7 +2,7 @@ package faults
 
 import "fmt"
 
-// Fault is a call that went wrong on purpose and of which nothing more is known, as when a connection breaks off.
+// Fault is a request that failed on purpose without an answer, as when a connection breaks.
 type Fault struct {
 	Kind               Kind // Before or After
 	Service, Operation string
@@ -12,10 +12,10 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("connection reset by a fault %s %s %s", f.Kind, f.Service, f.Operation)
 }
 
-// RetryableError tells the SDK to try again.
+// RetryableError tells the SDK to retry.
 func (*Fault) RetryableError() bool { return true }
 
-// final is an error that the SDK is not to try again, as it is after the last of many tries.
+// final is an error that the SDK must not retry, as after the last of many attempts.
 type final struct{ error }
 
 func (f final) Unwrap() error      { return f.error }

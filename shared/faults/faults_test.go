@@ -34,7 +34,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// service answers every request with the same, and keeps what it was asked.
+// service gives every request the same answer, and records the requests.
 type service struct {
 	answer string
 
@@ -57,7 +57,7 @@ func (s *service) Do(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
-// under is settings with a plan, whose requests go to s.
+// under returns settings with a plan, whose requests go to s.
 func under(t *testing.T, s *service, plan string) aws.Config {
 	t.Helper()
 	p, err := Parse(plan)
@@ -116,7 +116,7 @@ func TestASlowCallEndsWithItsContext(t *testing.T) {
 	require.NoError(t, get(t.Context(), under(t, s, "slow=1,delay=1ms")))
 }
 
-// calls is one call of each service that Drover calls.
+// calls makes one request to each service that Drover uses.
 func calls(ctx context.Context, cfg aws.Config) map[string]error {
 	out := map[string]error{"DynamoDB": get(ctx, cfg)}
 	_, out["SQS"] = sqs.NewFromConfig(cfg).SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String("http://127.0.0.1:1/0/q"), MessageBody: aws.String("x")})
@@ -283,7 +283,7 @@ func TestEventsFailInTheirPlaces(t *testing.T) {
 	require.Positive(t, failed)
 }
 
-// story is which of a hundred calls went wrong, and how.
+// story records which of a hundred requests went wrong, and how.
 func story(t *testing.T, plan, instance string) string {
 	t.Helper()
 	p, err := Parse(plan)
@@ -328,7 +328,7 @@ func TestTheNearestChanceCounts(t *testing.T) {
 	require.Zero(t, p.chance(Before, "SQS", "SendMessage"))
 }
 
-func TestAPlanThatCanNotBeReadIsRefused(t *testing.T) {
+func TestAMalformedPlanIsRefused(t *testing.T) {
 	for plan, why := range map[string]string{
 		"before=2":                 `"before=2"`,
 		"before=NaN":               "a number from 0 to 1",
@@ -345,7 +345,7 @@ func TestAPlanThatCanNotBeReadIsRefused(t *testing.T) {
 	}
 }
 
-// A function contains faults only when it was built to.
+// A function contains faults only when it is built with the tag.
 func TestNoFunctionThatIsDeployedContainsFaults(t *testing.T) {
 	for _, c := range []struct {
 		tags string

@@ -15,16 +15,16 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Into is the settings with the plan's faults in every call of the clients made with them. instance tells processes with the same plan
-// apart, so that not all of them stumble at the same steps.
+// Into returns the settings with the plan's faults in every request of clients made with them. instance distinguishes processes that share a
+// plan, so that they do not all fail at the same steps.
 func (p Plan) Into(cfg aws.Config, instance string) aws.Config {
 	d := &dice{plan: p, instance: instance, throws: map[string]uint64{}}
 	cfg.APIOptions = append(append([]func(*middleware.Stack) error{}, cfg.APIOptions...), d.addTo)
 	return cfg
 }
 
-// addTo has each call pass the dice three times: where it is still a value, to leave a part of it out; where each try of it begins, to let
-// that fail; and where its request would leave, to answer in place of the service.
+// addTo draws three times for each request: as a value, to leave a part of it out; at the start of each attempt, to fail it; and where the
+// request would leave, to answer instead of the service.
 func (d *dice) addTo(stack *middleware.Stack) error {
 	if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("FaultsInParts", d.part), middleware.After); err != nil {
 		return fmt.Errorf("adding faults, %w", err)
@@ -38,7 +38,7 @@ func (d *dice) addTo(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("FaultsInAnswers", answer), middleware.After)
 }
 
-// exhausted makes of what is not tried again what the SDK makes of the last of many tries.
+// exhausted wraps an error that is not retried as the SDK wraps the error of its last attempt.
 func exhausted(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	out, metadata, err := next.HandleFinalize(ctx, in)
 	if last, ok := errors.AsType[final](err); ok {
@@ -47,7 +47,7 @@ func exhausted(ctx context.Context, in middleware.FinalizeInput, next middleware
 	return out, metadata, err
 }
 
-// try lets a try of a call pass, or fail.
+// try lets an attempt of a request pass, or fails it.
 func (d *dice) try(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	service, operation := awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)
 	r := d.throw(service, operation, "try")
@@ -67,7 +67,7 @@ func (d *dice) try(ctx context.Context, in middleware.FinalizeInput, next middle
 	case Before:
 		return failed(middleware.Metadata{}, &Fault{kind, service, operation})
 	case After:
-		_, metadata, _ := next.HandleFinalize(ctx, in) // whatever came of it, nobody hears of it
+		_, metadata, _ := next.HandleFinalize(ctx, in) // the caller never learns the result
 		return failed(metadata, &Fault{kind, service, operation})
 	case Throttle, Conflict:
 		ctx = middleware.WithStackValue(ctx, verdictKey{}, verdict{kind, r})
@@ -105,7 +105,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// verdict is what was decided on a try, for where its request would leave.
+// verdict is the decision on an attempt, kept until its request would leave.
 type verdict struct {
 	kind   Kind
 	random *rand.Rand
@@ -116,7 +116,7 @@ type (
 	writesKey  struct{} // how many writes a transaction has
 )
 
-// answer answers in place of the service, in its own words, so that the SDK makes its own error of it.
+// answer answers instead of the service and in its words, so that the SDK builds the error that it builds for the service.
 func answer(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	v, decided := middleware.GetStackValue(ctx, verdictKey{}).(verdict)
 	request, is := in.Request.(*smithyhttp.Request)

@@ -42,11 +42,11 @@ func (d *dice) part(ctx context.Context, in middleware.InitializeInput, next mid
 	return out, metadata, nil
 }
 
-// division is how a batch is divided: into the request for what is done, nil when nothing is, and the answer that the caller gets instead of
-// the service's, which is nil when nothing was done.
+// division divides a batch into the request for the part that is done, nil for none, and a function that makes the answer that the caller
+// gets out of the service's answer. The service's answer is nil when nothing was done.
 type division func(r *rand.Rand) (done any, complete func(answer any) any)
 
-// divisionOf is that of a request; nil for what can only be done as a whole.
+// divisionOf returns the division of a request; nil for a request that is carried out as a whole or not at all.
 func divisionOf(request any) division {
 	switch in := request.(type) {
 	case *dynamodb.BatchWriteItemInput:
@@ -63,7 +63,7 @@ func divisionOf(request any) division {
 	return nil
 }
 
-// halve divides a list at random; at least one of it is left out, and maybe all.
+// halve divides a list at random. It leaves out at least one element, and possibly all.
 func halve[T any](all []T, r *rand.Rand) (done, left []T) {
 	least := r.IntN(max(len(all), 1))
 	for i, one := range all {
@@ -131,10 +131,10 @@ func divideReads(in dynamodb.BatchGetItemInput, r *rand.Rand) (any, func(any) an
 	return &in, complete
 }
 
-// shortest is the page of a query that a fault leaves, in items.
+// shortest is the longest page of a query under a fault, in items.
 const shortest = 3
 
-// shorten makes the page of a query short, as after 1 MB: there is more, and the answer says from where on.
+// shorten makes a page of a query short, as after 1 MB: there is more, and the answer says where to continue.
 func shorten(in dynamodb.QueryInput, r *rand.Rand) (any, func(any) any) {
 	if limit := int32(1 + r.IntN(shortest)); in.Limit == nil || *in.Limit > limit {
 		in.Limit = &limit

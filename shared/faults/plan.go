@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Kind is a way in which a call goes wrong.
+// Kind is a way in which a request goes wrong.
 type Kind string
 
-// See the package's comment for what each does.
+// The package's comment says what each does.
 const (
 	Before   Kind = "before"
 	After    Kind = "after"
@@ -22,33 +22,33 @@ const (
 	Partial  Kind = "partial"
 )
 
-// kinds is in the order in which one number out of [0,1) picks among them.
+// kinds is the order in which one number out of [0,1) picks among them.
 var kinds = []Kind{Before, After, Throttle, Conflict, Slow, Partial}
 
-// Plan is how often which calls go wrong. The zero value lets everything pass.
+// Plan says how often which requests go wrong. The zero value lets everything pass.
 type Plan struct {
-	// Seed decides which calls these are: the same instance making the same calls meets the same faults.
+	// Seed decides which requests these are: the same instance making the same requests meets the same faults.
 	Seed uint64
-	// Through is the share of failures that the SDK does not try again, 0 to 1.
+	// Through is the share of failures that the SDK does not retry, 0 to 1.
 	Through float64
-	// Delay is the longest that a slow call waits.
+	// Delay is the longest delay of a slow request.
 	Delay time.Duration
 
 	chances map[string]float64 // by setting, lower-case: "after", "sqs.after", "sqs.sendmessage.after"
 }
 
-// What a text that does not name them means.
+// The defaults of settings that a plan does not give.
 const (
 	defaultThrough = 0.5
 	defaultDelay   = time.Second
 )
 
-// Parse reads a plan: settings name=value with commas between, such as
+// Parse reads a plan: settings name=value separated by commas, such as
 //
 //	seed=7,before=0.03,after=0.03,throttle=0.03,slow=0.02,partial=0.05,delay=500ms,through=0.3,lambda.after=0,sqs.SendMessageBatch.partial=0.5
 //
-// A chance is that of each try of a call, 0 to 1. Before it may stand the id of a service, as the SDK has it, and an operation of that: the
-// nearest one counts. The error names the setting.
+// A chance is that of each attempt of a request, 0 to 1. The SDK's id of a service may precede it, and an operation of that service; the
+// most specific setting counts. The error names the setting.
 func Parse(text string) (Plan, error) {
 	p := Plan{Through: defaultThrough, Delay: defaultDelay, chances: map[string]float64{}}
 	for setting := range strings.SplitSeq(text, ",") {
@@ -60,7 +60,7 @@ func Parse(text string) (Plan, error) {
 			return Plan{}, fmt.Errorf("fault setting %q: %w", setting, err)
 		}
 	}
-	// Whatever the scope: the chances that meet there are these at most.
+	// The chances that apply in one scope must not exceed 1 together.
 	for scope := range maps.Keys(p.scopes()) {
 		service, operation, _ := strings.Cut(scope, ".")
 		sum := 0.0
@@ -68,7 +68,7 @@ func Parse(text string) (Plan, error) {
 			sum += p.chance(k, service, operation)
 		}
 		if sum > 1 {
-			return Plan{}, fmt.Errorf("the chances of %q are %g together: 1 is the most that can go wrong", scope, sum)
+			return Plan{}, fmt.Errorf("the chances of %q add up to %g; at most 1 would be right", scope, sum)
 		}
 	}
 	return p, nil
@@ -96,13 +96,13 @@ func (p *Plan) set(name, value string) (err error) {
 	}
 	parts := strings.Split(name, ".")
 	if kind := Kind(parts[len(parts)-1]); len(parts) > 3 || !slices.Contains(kinds, kind) {
-		return fmt.Errorf("seed, through, delay and [service.[operation.]]kind are known, where kind is one of %v", kinds)
+		return fmt.Errorf("seed, through, delay or [service.[operation.]]kind would be right, where kind is one of %v", kinds)
 	}
 	p.chances[name] = chance
 	return nil
 }
 
-// scopes is what chances were given for: "", a service, or a service and an operation.
+// scopes returns what chances were given for: "", a service, or a service and an operation.
 func (p Plan) scopes() map[string]bool {
 	out := map[string]bool{"": true}
 	for name := range p.chances {
@@ -119,7 +119,7 @@ func cutLast(name string) (scope, kind string, found bool) {
 	return "", name, false
 }
 
-// chance is that of a fault of this kind in a try of an operation of a service.
+// chance returns the chance of a fault of this kind in an attempt of an operation of a service.
 func (p Plan) chance(k Kind, service, operation string) float64 {
 	service, operation = strings.ToLower(strings.ReplaceAll(service, " ", "")), strings.ToLower(operation)
 	for _, name := range []string{service + "." + operation + "." + string(k), service + "." + string(k), string(k)} {

@@ -12,12 +12,12 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// said is an error as a service tells it.
+// said is an error as a service returns it.
 type said struct {
 	status  int
 	code    string
 	message string
-	// reasons is why each write of a transaction was not made.
+	// reasons says why each write of a transaction was not made.
 	reasons []reason
 }
 
@@ -26,7 +26,7 @@ type reason struct {
 	Message string `json:"Message,omitempty"`
 }
 
-// throttles is how services say that it is too much, where it is not ThrottlingException with status 400.
+// throttles holds the throttling errors of services that do not answer ThrottlingException with status 400.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -40,13 +40,13 @@ var throttles = map[string]said{
 	"SNS":      {status: 400, code: "Throttled"},
 }
 
-// conflicting tells whether an operation can meet somebody else's transaction.
+// conflicting reports whether an operation can meet another transaction.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling
 func conflicting(service, operation string) bool {
 	return service == "DynamoDB" && slices.Contains([]string{"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}, operation)
 }
 
-// refusal is what the service says.
+// refusal returns the service's error.
 func refusal(v verdict, service, operation string, writes int) said {
 	if operation == "TransactWriteItems" && writes > 0 && (v.kind == Conflict || v.random.IntN(2) == 0) {
 		code := "TransactionConflict"
@@ -72,7 +72,7 @@ func refusal(v verdict, service, operation string, writes int) said {
 	return s
 }
 
-// response is the error in the protocol of the request.
+// response returns the error in the protocol of the request.
 func (s said) response(request *smithyhttp.Request) *smithyhttp.Response {
 	header := http.Header{}
 	var body []byte
@@ -111,7 +111,7 @@ func (s said) json(typed bool) []byte {
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
-		panic(err) // texts
+		panic(err) // it holds only strings
 	}
 	return text
 }

@@ -19,12 +19,12 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// API is the calls of Lambda that the orchestrator makes.
+// API is the part of Lambda that the orchestrator calls.
 type API interface {
 	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 }
 
-// invokers is how many functions are invoked at the same time.
+// invokers is how many Invoke requests run at the same time.
 const invokers = 24
 
 // Starter invokes functions asynchronously.
@@ -63,7 +63,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	case code == "InvalidRequestContentException":
 		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refuses the event: %s", l.Target.Lambda, messageOf(err))}
 	case start.Task.Qualifier != "" && slices.Contains(ofQualifier, code):
-		// The job asked for this alias or version. Taken for trouble of the target, one job would hold up all others.
+		// The job asked for this alias or version. Treating the error as trouble of the target would let one job hold up all others.
 		return &orchestrator.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
 			"function %s cannot be invoked as %s, which its job asked for: %s", l.Target.Lambda, start.Task.Qualifier, throttling.Reason(err))}
 	case errors.As(err, &many), throttling.Is(err):
@@ -72,8 +72,8 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	return said
 }
 
-// ofQualifier is the errors that an alias or version can cause, though the function itself may be invoked: it does not exist, is not
-// named as it should be, or is outside what Drover may invoke.
+// ofQualifier are the errors that an alias or version can cause although the function itself may be invoked: it does not exist, its name
+// is malformed, or the orchestrator's role does not cover it.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 var ofQualifier = []string{"ResourceNotFoundException", "InvalidParameterValueException", "ValidationException", "AccessDeniedException", "AccessDenied"}
 
@@ -85,7 +85,7 @@ func codeOf(err error) string {
 	return ""
 }
 
-// messageOf returns what AWS said, without the request's details.
+// messageOf returns the message of AWS without the request's details.
 func messageOf(err error) string {
 	var told smithy.APIError
 	if errors.As(err, &told) {
@@ -94,7 +94,7 @@ func messageOf(err error) string {
 	return err.Error()
 }
 
-// statusOf returns the HTTP status of an answer, 0 without one.
+// statusOf returns the HTTP status of an answer, or 0 without one.
 func statusOf(err error) int {
 	var answered interface{ HTTPStatusCode() int }
 	if errors.As(err, &answered) {

@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// fake notes what it is asked, by payload, and answers with the error for that payload.
+// fake records its requests by payload, and answers with the error for that payload.
 type fake struct {
 	errs map[string]error
 
@@ -76,8 +76,8 @@ func TestAFunctionIsInvokedAsynchronously(t *testing.T) {
 	}
 }
 
-// TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble, each error at the place of its start.
-func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
+// TestG8ARefusedTaskIsToldApartFromATroubledTarget also expects each error at the place of its start.
+func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
 	gone := &types.ResourceNotFoundException{Message: aws.String("Function not found")}
 	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized to perform lambda:InvokeFunction"}
 	f := &fake{errs: map[string]error{

@@ -69,13 +69,13 @@ type aslChoice struct {
 	NumericLessThan    *float64
 }
 
-// thread is one way through states: the execution's own, or that of one item of a Map.
+// thread is one way through states: that of the execution, or that of one item of a Map.
 type thread struct {
 	*execution
 	states map[string]*aslState
-	item   any // of the Map that it belongs to
+	item   any // of the Map that the thread belongs to
 	done   func(output any, failure *Failure)
-	tried  map[*aslRetrier]int // of the present state
+	tried  map[*aslRetrier]int // attempts at the present state
 }
 
 // enter goes into a state with its input.
@@ -84,7 +84,7 @@ func (t *thread) enter(name string, input any) {
 	t.perform(name, input)
 }
 
-// perform does what the state does, and goes on from there.
+// perform carries out a state, and goes on from there.
 func (t *thread) perform(name string, input any) {
 	if t.ended {
 		return
@@ -112,7 +112,7 @@ func (t *thread) perform(name string, input any) {
 		text, _ := path(input, state.TimestampPath).(string)
 		until, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			t.done(nil, &Failure{Type: "States.Runtime", Message: fmt.Sprintf("%s is %q, no time", state.TimestampPath, text)})
+			t.done(nil, &Failure{Type: "States.Runtime", Message: fmt.Sprintf("%s is %q, which is not a time", state.TimestampPath, text)})
 			return
 		}
 		w.At(until, Timer, t.name+" waits", func() { t.leave(state, input, input) })
@@ -140,7 +140,7 @@ func (t *thread) perform(name string, input any) {
 	}
 }
 
-// leave puts a state's result where its ResultPath says, and goes to the next state.
+// leave stores a state's result where its ResultPath says, and goes to the next state.
 func (t *thread) leave(state *aslState, input, result any) {
 	output, err := place(input, result, state.ResultPath)
 	switch {
@@ -153,7 +153,7 @@ func (t *thread) leave(state *aslState, input, result any) {
 	}
 }
 
-// fail tries a state again, or goes where its Catch says.
+// fail retries a state, or goes where its Catch says.
 func (t *thread) fail(name string, input any, f Failure) {
 	state := t.states[name]
 	for i := range state.Retry {
@@ -209,11 +209,11 @@ func matches(names []string, failure string) bool {
 	return slices.Contains(names, "States.TaskFailed") && failure != "States.Timeout"
 }
 
-// each runs a Map's states once for each item, side by side.
+// each runs a Map's states once for each item, concurrently.
 func (t *thread) each(name string, state *aslState, input any) {
 	items, ok := path(input, state.ItemsPath).([]any)
 	if !ok {
-		t.fail(name, input, Failure{Type: "States.Runtime", Message: state.ItemsPath + " is no list"})
+		t.fail(name, input, Failure{Type: "States.Runtime", Message: state.ItemsPath + " is not a list"})
 		return
 	}
 	outputs := make([]any, len(items))
@@ -255,7 +255,7 @@ func (t *thread) each(name string, state *aslState, input any) {
 	more()
 }
 
-// holds tells whether a rule of a Choice applies.
+// holds reports whether a rule of a Choice applies.
 func (c aslChoice) holds(data any) bool {
 	switch {
 	case len(c.And) > 0:
@@ -286,7 +286,7 @@ func (c aslChoice) holds(data any) bool {
 	return false
 }
 
-// fill is a payload template with its paths and intrinsic functions replaced; nil is the input itself.
+// fill returns a payload template with its paths and intrinsic functions replaced. A nil template stands for the input itself.
 func (t *thread) fill(template, input any) (any, error) {
 	switch v := template.(type) {
 	case nil:
@@ -327,7 +327,7 @@ func (t *thread) fillInner(template, input any) (any, error) {
 	return template, nil
 }
 
-// evaluate is the value of a path into the input or the context object, or of an intrinsic function of such.
+// evaluate returns the value of a path into the input or the context object, or of an intrinsic function of such paths.
 func (t *thread) evaluate(text string, input any) (any, error) {
 	function, arguments, isCall := strings.Cut(strings.TrimSpace(text), "(")
 	if !isCall {
@@ -369,7 +369,7 @@ func (t *thread) lookUp(text string, input any) (any, error) {
 	}
 	value, present := find(data, text)
 	if !present {
-		return nil, fmt.Errorf("the path %s leads nowhere", text)
+		return nil, fmt.Errorf("the path %s is not in the input", text)
 	}
 	return value, nil
 }
@@ -397,7 +397,7 @@ func path(data any, text string) any {
 	return value
 }
 
-// place is the input with the result at the place that the path names; nil: the result takes the input's place.
+// place returns the input with the result at the place that the path names. Without a path the result replaces the input.
 func place(input, result any, path *string) (any, error) {
 	if path == nil || *path == "$" {
 		return result, nil
@@ -413,7 +413,7 @@ func place(input, result any, path *string) (any, error) {
 	return out, nil
 }
 
-// plain is a value as JSON has it: objects, lists, texts, numbers.
+// plain returns a value in JSON's own types: maps, lists, strings, numbers.
 func plain(v any) (any, error) {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -20,13 +20,12 @@ import (
 	metrics "github.com/drover-run/drover/shared/cloudwatch"
 )
 
-// CloudWatch is metrics in memory: what was put, by namespace, name and dimensions, is answered in datapoints of the period that is asked for.
-// Of metric math it knows numbers, ids, + − * / and parentheses; other expressions are refused as broken ones are. It is safe for
-// concurrent use.
+// CloudWatch holds metrics in memory. It answers with the values that were put, by namespace, name and dimensions, in datapoints of the
+// period of the query. Of metric math it supports numbers, ids, + − * / and parentheses, and refuses other expressions like malformed ones.
+// It is safe for concurrent use.
 type CloudWatch struct {
 	Hooks
-	// Broken says of a query that it fails by itself: its result then has this status, InternalError or Forbidden, and no values. "" is
-	// a query that works.
+	// Broken makes a single query fail: its result has this status, InternalError or Forbidden, and no values. "" is a query that works.
 	Broken func(types.MetricDataQuery) types.StatusCode
 
 	mu      sync.Mutex
@@ -38,12 +37,12 @@ type sample struct {
 	value float64
 }
 
-// NewCloudWatch is a CloudWatch without metrics.
+// NewCloudWatch returns a CloudWatch without metrics.
 func NewCloudWatch() *CloudWatch { return &CloudWatch{samples: map[string][]sample{}} }
 
 var _ metrics.API = (*CloudWatch)(nil)
 
-// Put adds a value to a metric, which is told by namespace, name and all of its dimensions.
+// Put adds a value to a metric, which its namespace, name and all of its dimensions identify.
 func (c *CloudWatch) Put(namespace, name string, dimensions map[string]string, at time.Time, value float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +71,7 @@ func refusedQuery(format string, args ...any) error {
 	return &smithy.GenericAPIError{Code: "ValidationError", Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
 }
 
-// GetMetricData is CloudWatch's, in one page. One wrong query has the whole request refused.
+// GetMetricData answers in one page. It refuses the whole request for one wrong query.
 func (c *CloudWatch) GetMetricData(ctx context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
 	return serve(ctx, &c.Hooks, Request{cloudwatch.ServiceID, "GetMetricData", in}, func() (*cloudwatch.GetMetricDataOutput, error) {
 		c.mu.Lock()
@@ -81,7 +80,7 @@ func (c *CloudWatch) GetMetricData(ctx context.Context, in *cloudwatch.GetMetric
 	})
 }
 
-// series is a query's datapoints, by the beginnings of their periods.
+// series holds a query's datapoints by the beginnings of their periods.
 type series map[time.Time]float64
 
 func (c *CloudWatch) answer(in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
@@ -190,7 +189,7 @@ func (c *CloudWatch) statistic(s types.MetricStat, from, to time.Time) (series, 
 	return out, nil
 }
 
-// statistic is one number of those in a period, of which there is at least one.
+// statistic returns a statistic of the numbers in a period, of which there is at least one.
 func statistic(name string, of []float64) float64 {
 	total := 0.0
 	for _, v := range of {

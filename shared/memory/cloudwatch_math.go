@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// formula is a metric math expression being read: tokens, and what its ids stand for.
+// formula is a metric math expression that is being read: its tokens, and the series of its ids.
 type formula struct {
 	rest  []string
 	known map[string]series
@@ -16,14 +16,14 @@ type formula struct {
 
 var formulaToken = regexp.MustCompile(`^\s*([0-9]+(?:\.[0-9]+)?|[a-z][A-Za-z0-9_]*|[-+*/()])`)
 
-// evaluate is the datapoints of an expression: those times at which every metric in it has one.
+// evaluate returns the datapoints of an expression, at those times at which each of its metrics has one.
 func evaluate(text string, known map[string]series) (series, error) {
 	f := formula{known: known}
 	for left := text; ; {
 		at := formulaToken.FindStringSubmatchIndex(left)
 		if at == nil {
 			if regexp.MustCompile(`\S`).MatchString(left) {
-				return nil, fmt.Errorf("it can not be read from %q on", left)
+				return nil, fmt.Errorf("it is unreadable from %q on", left)
 			}
 			break
 		}
@@ -37,12 +37,12 @@ func evaluate(text string, known map[string]series) (series, error) {
 	case len(f.rest) > 0:
 		return nil, fmt.Errorf("%q was not expected", f.rest[0])
 	case result.points == nil:
-		return nil, fmt.Errorf("it is no time series")
+		return nil, fmt.Errorf("it is not a time series")
 	}
 	return result.points, nil
 }
 
-// quantity is a number, or a time series.
+// quantity is a number or a time series.
 type quantity struct {
 	number float64
 	points series
@@ -138,7 +138,7 @@ func combine(operator byte, a, b quantity) quantity {
 	return quantity{points: out}
 }
 
-// apply is false for a division by nought, of which CloudWatch makes no datapoint.
+// apply computes one operation. It returns false for a division by zero, which yields no datapoint.
 func apply(operator byte, a, b float64) (float64, bool) {
 	switch operator {
 	case '+':

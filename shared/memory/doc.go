@@ -1,6 +1,6 @@
-// Package memory is the services of AWS that Drover stands on, in memory: what they promise, what they refuse and what they leave open.
+// Package memory holds the AWS services that Drover uses, in memory: what they promise, what they refuse and what they leave open.
 //
-// Each service implements the narrow interface of calls that its adapter makes, so the real adapters, with their real expressions, run on
-// it: no rule of Drover has a second implementation here. Nothing happens by itself: there are no goroutines and no timers, time and
-// randomness are handed in, and what AWS would deliver at some time is delivered when it is asked for.
+// Each service implements the narrow interface that its adapter calls, so the real adapters run on it with their real expressions: no rule
+// of Drover is implemented a second time here. Nothing happens by itself: there are no goroutines and no timers, time and randomness are
+// passed in, and what AWS would deliver at some time is delivered when the caller asks for it.
 package memory

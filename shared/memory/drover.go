@@ -26,10 +26,10 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// Drover is a whole Drover in one process and in virtual time, for tests of workers and of what uses Drover: the real services on a
-// [Stack]. Hours of retries and leases pass in milliseconds, and the same calls have the same outcome each time.
+// Drover is a whole Drover in one process and in virtual time, for tests of workers and of applications that use Drover. It runs the real
+// services on a [Stack]. Hours of retries and leases pass in milliseconds, and the same calls have the same outcome each time.
 //
-// It is for one goroutine.
+// It is not safe for concurrent use.
 type Drover struct {
 	*Stack
 	tasks    dynamo.Tasks
@@ -41,11 +41,11 @@ type Drover struct {
 // Start is when virtual time begins in [New].
 var Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// ErrCrash is returned by a worker that dies: nothing is reported of the attempt by it, and what runs workers of its kind notices as it
-// would on AWS. A function's on-failure destination does at once; a worker that reads a queue is lost until the lease ends.
+// ErrCrash is the error of a worker that dies without reporting its attempt. Drover learns of it as it would on AWS: from the on-failure
+// destination of a function at once, from a worker that reads a queue when its lease ends.
 var ErrCrash = errors.New("the worker crashed")
 
-// New is a Drover without labourers. What it leaves to chance, the jitter of retries, it takes from a fixed seed.
+// New returns a Drover without labourers. The jitter of retries comes from a fixed seed.
 func New() *Drover {
 	stack, err := NewStack(Start, rand.New(rand.NewPCG(1, 2)).Float64)
 	if err != nil {
@@ -54,12 +54,12 @@ func New() *Drover {
 	return Over(stack)
 }
 
-// Over is a Drover over a stack, to use and look at it.
+// Over returns a Drover that runs on a stack.
 func Over(s *Stack) *Drover {
 	return &Drover{Stack: s,
-		tasks:    dynamo.Tasks{API: s.DynamoDB, Table: TasksTable, Retention: defaultRetention},
+		tasks:    dynamo.Tasks{API: s.DynamoDB, Table: TasksTable, Retention: Retention},
 		control:  dynamo.Control{API: s.DynamoDB, Table: ControlTable},
-		jobs:     dynamo.Jobs{API: s.DynamoDB, Table: JobsTable, Control: ControlTable, Retention: defaultRetention},
+		jobs:     dynamo.Jobs{API: s.DynamoDB, Table: JobsTable, Control: ControlTable, Retention: Retention},
 		registry: dynamo.Registry{API: s.DynamoDB, Table: ControlTable},
 	}
 }
@@ -89,7 +89,7 @@ func (d *Drover) Apply(configuration string) error {
 	return nil
 }
 
-// wake is what follows a configuration that may let more tasks start.
+// wake publishes TasksDue for labourers whose configuration changed, as more of their tasks may start now.
 func (d *Drover) wake(labourers map[string]labourer.Labourer) {
 	for id := range labourers {
 		d.put("drover", "TasksDue", map[string]any{"id": "apply/" + id, "version": 1, "labourers": []string{id}})
@@ -123,7 +123,7 @@ func (d *Drover) Worker(id string, takes time.Duration, f worker.Func) error {
 	return nil
 }
 
-// function runs a worker's function in its handler. It works at once; what it sends, and its end, come when its time is over.
+// function runs f in the handler of Go workers. f runs at once; what it sends, and its result, arrive when its time is over.
 func (d *Drover) function(takes time.Duration, f worker.Func) Function {
 	return func(text []byte, done func(*Failure)) {
 		run := &workerRun{sqs: d.SQS}
@@ -141,7 +141,7 @@ func (d *Drover) function(takes time.Duration, f worker.Func) Function {
 			for _, m := range run.sent {
 				d.Deliver(*m.QueueUrl, *m.MessageBody)
 			}
-			done(failureOf(err))
+			done(FailureOf(err))
 		})
 	}
 }
@@ -154,18 +154,14 @@ type workerRun struct {
 }
 
 func (r *workerRun) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
-	q, err := r.sqs.queue(in.QueueUrl)
-	if err != nil {
-		return nil, err
-	}
-	if err := q.checkBody(*in.MessageBody); err != nil {
+	if err := r.sqs.Check(*in.QueueUrl, *in.MessageBody); err != nil {
 		return nil, err
 	}
 	r.sent = append(r.sent, in)
 	return &sqs.SendMessageOutput{}, nil
 }
 
-// machine runs a worker's function as an execution of a state machine.
+// machine runs f as an execution of a state machine.
 func (d *Drover) machine(takes time.Duration, f worker.Func) Foreign {
 	return func(name string, input []byte, done func([]byte, *Failure)) {
 		t, err := worker.ParseTask(input)
@@ -174,12 +170,12 @@ func (d *Drover) machine(takes time.Duration, f worker.Func) Foreign {
 			result, err = f(context.Background(), t)
 		}
 		output, encodeErr := json.Marshal(result)
-		failure := failureOf(errors.Join(err, encodeErr))
+		failure := FailureOf(errors.Join(err, encodeErr))
 		d.World.At(d.World.Now().Add(takes), Run, "end of "+name, func() { done(output, failure) })
 	}
 }
 
-// Submit puts a SubmitJob on the bus; the job is JSON text or what encodes to it. It is the job's id.
+// Submit puts a SubmitJob on the bus and returns the job's id. The job is JSON text, or a value that encodes to it.
 func (d *Drover) Submit(job any) string {
 	id := d.put("memory", event.SubmitJob, job)
 	var named struct {
@@ -191,7 +187,7 @@ func (d *Drover) Submit(job any) string {
 	return id
 }
 
-// Put puts an event on the bus, as an application does, and is its id.
+// Put puts an event on the bus, as an application does, and returns the event's id.
 func (d *Drover) Put(detailType string, detail any) string {
 	return d.put("memory", detailType, detail)
 }
@@ -218,7 +214,7 @@ func encoded(v any) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// Pause has nothing of a labourer start any more; Resume ends that.
+// Pause stops new starts of a labourer's tasks until Resume.
 func (d *Drover) Pause(id string) error { return d.control.SetPaused(context.Background(), id, true) }
 
 // Resume lets a labourer's tasks start again.
@@ -230,16 +226,16 @@ func (d *Drover) Resume(id string) error {
 	return nil
 }
 
-// patience is how long, in virtual time, Run goes on.
+// patience is how long Run continues, in virtual time.
 const patience = 90 * 24 * time.Hour
 
-// Run lets everything happen until the world is at rest: nothing is under way, runs or waits for a time to come. What is due and may not
-// start, as its labourer is paused, say, does not keep it from resting. The error tells of a world that is not at rest after 90 days.
+// Run lets time pass until the world is at rest: nothing is under way, runs or waits for a later time. Tasks that are due and may not start,
+// for example those of a paused labourer, do not count. It returns an error for a world that is not at rest after 90 days.
 func (d *Drover) Run() error {
 	end := d.World.Now().Add(patience)
 	before := "?"
 	for d.World.Now().Before(end) {
-		if d.onlyTick() {
+		if d.Idle() {
 			left, err := d.left()
 			if err != nil {
 				return err
@@ -260,7 +256,7 @@ func (d *Drover) Run() error {
 	return fmt.Errorf("not at rest after %s; under way: %s", patience, strings.Join(under, "; "))
 }
 
-// RunFor lets everything happen that happens in this time.
+// RunFor lets this much time pass.
 func (d *Drover) RunFor(span time.Duration) {
 	end := d.World.Now().Add(span)
 	for next := d.World.Next(); next != nil && !next.At.After(end); next = d.World.Next() {
@@ -269,13 +265,7 @@ func (d *Drover) RunFor(span time.Duration) {
 	d.World.Advance(end)
 }
 
-// onlyTick tells whether nothing but the next tick is under way.
-func (d *Drover) onlyTick() bool {
-	coming := d.World.Coming()
-	return len(coming) == 1 && coming[0] == d.tick
-}
-
-// left is the keys of all leases and entries.
+// left returns the keys of all leases and entries.
 func (d *Drover) left() (string, error) {
 	applied, err := d.registry.All(context.Background(), true)
 	if err != nil {
@@ -302,7 +292,7 @@ func (d *Drover) left() (string, error) {
 	return strings.Join(keys, "\n"), nil
 }
 
-// later tells whether one of these entries is not due yet.
+// later reports whether one of these entries is due at a later time.
 func (d *Drover) later(keys string) bool {
 	for key := range strings.SplitSeq(keys, "\n") {
 		parts := strings.Split(key, "#")
@@ -314,12 +304,12 @@ func (d *Drover) later(keys string) bool {
 	return false
 }
 
-// Job is a job's record.
+// Job returns a job's record.
 func (d *Drover) Job(id string) (job ledger.Job, found bool, err error) {
 	return d.jobs.Get(context.Background(), id)
 }
 
-// Tasks is the tasks of a job, in the job's order.
+// Tasks returns the tasks of a job, in the job's order.
 func (d *Drover) Tasks(jobID string) ([]task.Task, error) {
 	job, found, err := d.Job(jobID)
 	if err != nil || !found {
@@ -337,24 +327,24 @@ func (d *Drover) Tasks(jobID string) ([]task.Task, error) {
 	return out, nil
 }
 
-// Leases is what of a labourer runs.
+// Leases returns a labourer's leases: its tasks that run.
 func (d *Drover) Leases(labourer string) ([]queue.Lease, error) {
 	return d.control.Leases(context.Background(), labourer)
 }
 
-// LeasesOn is what of a labourer's tasks in a segment runs.
+// LeasesOn returns a labourer's leases on tasks of one segment.
 func (d *Drover) LeasesOn(labourer string, s segment.ID) ([]queue.Lease, error) {
 	return d.control.LeasesOn(context.Background(), labourer, s)
 }
 
-// Facts is what Drover told on the bus, of this type; "" means all.
+// Facts returns the facts of this type that Drover published on the bus; "" means all.
 func (d *Drover) Facts(detailType string) []event.Envelope {
 	return slices.DeleteFunc(d.EventBridge.Told(), func(e event.Envelope) bool {
 		return e.Source != event.Source || detailType != "" && e.DetailType != detailType
 	})
 }
 
-// Archived is every record in the archive, in the order of the files' keys.
+// Archived returns every record in the archive, in the order of the files' keys.
 func (d *Drover) Archived() ([]archive.Record, error) {
 	bucket := s3.Bucket{API: d.S3, Name: ArchiveBucket}
 	keys, err := bucket.List(context.Background(), "")

@@ -19,29 +19,29 @@ import (
 	"github.com/drover-run/drover/shared/memory/expression"
 )
 
-// Item is an item's attributes, or its key, by name.
+// Item holds an item's attributes, or its key, by name.
 type Item = expression.Item
 
-// DynamoDB is tables in memory that take, refuse and answer requests as DynamoDB does: conditions, transactions and their reasons,
-// limits, pages, the two kinds of reads, streams, and what it all costs. It is safe for concurrent use; each request is one step.
+// DynamoDB holds tables in memory and answers or refuses requests as DynamoDB does: conditions, transactions and their reasons, limits,
+// pages, both kinds of reads, streams, and capacity. It is safe for concurrent use; each request is one step.
 //
-// What DynamoDB may do at any time, it does when a hook says so: fail, throttle, leave parts of a batch unprocessed, answer an eventually
-// consistent read with the past. Parameters from before there were expressions (Expected, AttributeUpdates, …) are refused.
+// It does what DynamoDB may do at any time where a hook says so: fail, throttle, leave parts of a batch unprocessed, answer an eventually
+// consistent read with an older state. It refuses legacy parameters (Expected, AttributeUpdates, …) and expressions that Drover does not use.
 type DynamoDB struct {
 	Hooks
-	// Unprocessed leaves this part of a batch undone, or unread, so that it comes back in UnprocessedItems or UnprocessedKeys.
+	// Unprocessed leaves this part of a batch undone or unread, so that it comes back in UnprocessedItems or UnprocessedKeys.
 	Unprocessed func(table string, key Item) bool
-	// Stale is how old the state of an item is that an eventually consistent read, or any read of an index, finds: from nought, the
-	// present, to MostStale. It is asked for each item. Nil: always the present.
+	// Stale returns the age of the state that an eventually consistent read, or a read of an index, sees of an item: from zero, the present,
+	// to MostStale. It is called for each item. nil: always the present.
 	Stale func(table string, key Item) time.Duration
-	// Torn is for how long, from a transaction's success on, reads outside of transactions do not see its write of this item: DynamoDB isolates
-	// transactions from each single read, and not from several, so a reader may see one write of a transaction and not yet another. Whoever
-	// sets it has to let the transaction's caller wait until the longest of these times is over, as DynamoDB answers only then. Another write
-	// of the item shows it. It is asked for each item of a transaction. Nil: all at once.
+	// Torn returns for how long after a transaction's success reads outside of transactions miss its write of this item. DynamoDB isolates
+	// transactions from each single read and not from several, so a reader may see one write of a transaction and not yet another. A test that
+	// sets it must make the transaction's caller wait until the longest of these times is over, as DynamoDB answers only then. Another write of
+	// the item makes it visible. It is called for each item of a transaction. nil: all writes are visible at once.
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation
 	Torn func(table string, key Item) time.Duration
-	// Watch is told of every change of an item, nil standing for no item, as part of the request that makes it. It may call nothing of
-	// the DynamoDB, and change nothing that it is given.
+	// Watch is called for every change of an item as part of the request that makes it; nil stands for no item. It must not call this DynamoDB
+	// nor change its arguments.
 	Watch func(table string, before, after Item)
 
 	now func() time.Time
@@ -53,11 +53,11 @@ type DynamoDB struct {
 	parsed parsed
 }
 
-// MostStale bounds how far behind an eventually consistent read can be here. DynamoDB says "usually within a second" and promises nothing.
+// MostStale limits how old a state an eventually consistent read can see here. DynamoDB says "usually within a second" and promises nothing.
 const MostStale = 10 * time.Second
 
-// NewDynamoDB is a DynamoDB with these tables, or where none is given with those of the stack, all empty. A table's keys, indexes and
-// stream are heeded, everything else of it is not. It panics on definitions that make no table.
+// NewDynamoDB returns a DynamoDB with these tables, or with those of the stack if none are given, all empty. Of a definition it reads keys,
+// indexes and stream, and ignores the rest. It panics on a definition that makes no table.
 func NewDynamoDB(now func() time.Time, tables ...*dynamodb.CreateTableInput) *DynamoDB {
 	if len(tables) == 0 {
 		tables = StackTables("")
@@ -75,54 +75,54 @@ var (
 	_ dynamo.Pacer = (*DynamoDB)(nil)
 )
 
-// Pause is how the adapters wait between two tries: not at all, as no time passes here by itself.
+// Pause returns at once, as no time passes here by itself. The adapters call it between two attempts of a request.
 func (d *DynamoDB) Pause(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
 func (d *DynamoDB) serve(operation string, in any) Request {
 	return Request{Service: dynamodb.ServiceID, Operation: operation, Input: in}
 }
 
-// GetItem is DynamoDB's.
+// GetItem reads an item.
 func (d *DynamoDB) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("GetItem", in), func() (*dynamodb.GetItemOutput, error) { return d.getItem(in) })
 }
 
-// Query is DynamoDB's.
+// Query reads a page of items with one hash key.
 func (d *DynamoDB) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("Query", in), func() (*dynamodb.QueryOutput, error) { return d.query(in) })
 }
 
-// BatchGetItem is DynamoDB's.
+// BatchGetItem reads up to 100 items.
 func (d *DynamoDB) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("BatchGetItem", in), func() (*dynamodb.BatchGetItemOutput, error) { return d.batchGetItem(in) })
 }
 
-// PutItem is DynamoDB's.
+// PutItem stores an item.
 func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("PutItem", in), func() (*dynamodb.PutItemOutput, error) { return d.putItem(in) })
 }
 
-// UpdateItem is DynamoDB's.
+// UpdateItem changes an item.
 func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("UpdateItem", in), func() (*dynamodb.UpdateItemOutput, error) { return d.updateItem(in) })
 }
 
-// DeleteItem is DynamoDB's.
+// DeleteItem deletes an item.
 func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("DeleteItem", in), func() (*dynamodb.DeleteItemOutput, error) { return d.deleteItem(in) })
 }
 
-// BatchWriteItem is DynamoDB's.
+// BatchWriteItem stores and deletes up to 25 items.
 func (d *DynamoDB) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("BatchWriteItem", in), func() (*dynamodb.BatchWriteItemOutput, error) { return d.batchWriteItem(in) })
 }
 
-// TransactWriteItems is DynamoDB's.
+// TransactWriteItems carries out up to 100 writes, all or none.
 func (d *DynamoDB) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	return serve(ctx, &d.Hooks, d.serve("TransactWriteItems", in), func() (*dynamodb.TransactWriteItemsOutput, error) { return d.transact(in) })
 }
 
-// Items is a copy of all items of a table in the order of their keys, for tests to look at. It costs nothing and asks no hook.
+// Items returns a copy of all items of a table in the order of their keys. It consumes no capacity and calls no hook.
 func (d *DynamoDB) Items(table string) []Item {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,8 +139,8 @@ func (d *DynamoDB) Items(table string) []Item {
 	return out
 }
 
-// Put stores an item as it is, whatever was there: for tests that need one which no adapter would write. It costs nothing, asks no
-// hook, and is told on the table's stream.
+// Put stores an item unconditionally, for tests that need one that no adapter would write. It consumes no capacity, calls no hook, and
+// appears in the table's stream.
 func (d *DynamoDB) Put(table string, it Item) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -159,8 +159,8 @@ func (d *DynamoDB) Put(table string, it Item) error {
 	return nil
 }
 
-// Expire deletes the items of a table whose attribute is a time, in seconds since 1970, before now: what DynamoDB's time to live does
-// within days. It is how many went. The stream tells of them as deletions by DynamoDB itself.
+// Expire deletes the items of a table whose attribute is a time before now, in seconds since 1970, as DynamoDB's time to live does within
+// days. It returns their number. The stream reports them as deletions by DynamoDB itself.
 func (d *DynamoDB) Expire(table, attribute string, now time.Time) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,7 +176,7 @@ func (d *DynamoDB) Expire(table, attribute string, now time.Time) int {
 				continue
 			}
 			at := time.Unix(epoch(ends.Value), 0)
-			// What lies more than five years back is taken for no time at all.
+			// DynamoDB ignores times that lie more than five years back.
 			if at.Before(now) && at.After(now.AddDate(-5, 0, 0)) {
 				d.store(t, r.key, nil, &events.DynamoDBUserIdentity{Type: "Service", PrincipalID: "dynamodb.amazonaws.com"})
 				gone++
@@ -186,8 +186,8 @@ func (d *DynamoDB) Expire(table, attribute string, now time.Time) int {
 	return gone
 }
 
-// Stream is the records of a table's stream from the number-th on, 0 the first, as a function gets them. There is one for every
-// write that changed something, in order; images are as the table's definition says. Nothing is ever trimmed.
+// Stream returns the records of a table's stream from a number on, 0 the first, as a function receives them. Each write that changed
+// something has one, in order; its images are those of the table's definition. Records are never trimmed.
 func (d *DynamoDB) Stream(table string, number int) []events.DynamoDBEventRecord {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -209,7 +209,7 @@ func (d *DynamoDB) table(name *string) (*table, error) {
 	return nil, &types.ResourceNotFoundException{Message: aws.String("Requested resource not found")}
 }
 
-// tableName is the table's name, also where it is given as an ARN.
+// tableName returns a table's name, also where it is given as an ARN.
 func tableName(name *string) string {
 	text := aws.ToString(name)
 	if _, after, found := strings.Cut(text, ":table/"); found {
@@ -218,12 +218,12 @@ func tableName(name *string) string {
 	return text
 }
 
-// invalid is how DynamoDB refuses a request that is wrong in itself.
+// invalid returns the error with which DynamoDB refuses a malformed request.
 func invalid(format string, args ...any) error {
 	return &smithy.GenericAPIError{Code: "ValidationException", Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
 }
 
-// refusedAs says which of a request's expressions is refused.
+// refusedAs names the request's expression that is refused.
 func refusedAs(what string, err error) error {
 	var refused *expression.Error
 	if !errors.As(err, &refused) {
@@ -235,17 +235,17 @@ func refusedAs(what string, err error) error {
 	return invalid("Invalid %s: %s", what, refused.Reason)
 }
 
-// legacy refuses parameters from before there were expressions.
+// legacy refuses parameters that expressions have replaced.
 func legacy(used map[string]bool) error {
 	for name, is := range used {
 		if is {
-			return invalid("%s is a parameter from before there were expressions, which this DynamoDB does not take", name)
+			return invalid("%s is a legacy parameter, which this DynamoDB does not support", name)
 		}
 	}
 	return nil
 }
 
-// parsed keeps expressions that were read before: the adapters use a few dozen.
+// parsed caches expressions: the adapters use a few dozen.
 type parsed struct {
 	conditions  map[string]*expression.Condition
 	updates     map[string]*expression.Update
@@ -256,7 +256,7 @@ func newParsed() parsed {
 	return parsed{map[string]*expression.Condition{}, map[string]*expression.Update{}, map[string]*expression.Projection{}}
 }
 
-// mostParsed bounds what is kept of each kind.
+// mostParsed limits the cache, for each kind of expression.
 const mostParsed = 1000
 
 func remembered[T any](known map[string]T, text string, parse func(string) (T, error)) (T, error) {
@@ -270,7 +270,7 @@ func remembered[T any](known map[string]T, text string, parse func(string) (T, e
 	return one, err
 }
 
-// condition is a request's condition, nil when it has none.
+// condition returns a request's condition, nil when it has none.
 func (d *DynamoDB) condition(what string, text *string, scope *expression.Scope) (*expression.Bound, error) {
 	if text == nil {
 		return nil, nil

@@ -86,7 +86,7 @@ func (d *DynamoDB) batchWriteItem(in *dynamodb.BatchWriteItemInput) (*dynamodb.B
 	return out, nil
 }
 
-// place names an item of a table.
+// place returns a text that identifies an item of a table.
 func (w write) place() string {
 	return w.table.name + "\x00" + text(w.key[w.table.hash]) + "\x00" + text(w.key[w.table.rangeKey])
 }
@@ -173,7 +173,7 @@ func (d *DynamoDB) batchGetItem(in *dynamodb.BatchGetItemInput) (*dynamodb.Batch
 		}
 		out.Responses[name] = append(out.Responses[name], it)
 	}
-	// DynamoDB answers in no particular order: backwards, so that nobody comes to rely on one.
+	// DynamoDB answers in no particular order. Reversed, no caller can come to rely on one.
 	for _, items := range out.Responses {
 		slices.Reverse(items)
 	}

@@ -24,7 +24,7 @@ func (d *DynamoDB) projected(text *string, names map[string]string) (*expression
 	return p, refusedAs("", scope.Unused(text != nil))
 }
 
-// age is how old a state this read sees.
+// age returns how old the state is that a read sees.
 func (d *DynamoDB) age(t *table, key Item, strong bool) time.Duration {
 	if strong || d.Stale == nil {
 		return 0
@@ -39,7 +39,7 @@ func readUnits(size int, strong bool) float64 {
 	return units(size, readUnit) / 2
 }
 
-// read is a copy of one item, nil when there is none, and what it cost to look.
+// read returns a copy of an item, nil when there is none, and the capacity consumed.
 func (d *DynamoDB) read(operation string, t *table, key Item, strong bool) (Item, float64) {
 	var it Item
 	if r := t.find(key); r != nil {
@@ -76,11 +76,11 @@ func (d *DynamoDB) getItem(in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, 
 	return &dynamodb.GetItemOutput{Item: it, ConsumedCapacity: charge{table: cost}.consumed(in.ReturnConsumedCapacity, t.name)}, nil
 }
 
-// pageBytes bounds what a page of a query reads: "1 MB in size (or less)".
+// pageBytes limits what a page of a query reads: "1 MB in size (or less)".
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
 const pageBytes = 1 << 20
 
-// of is an item as the index has it; nil when it is not in the index.
+// of returns an item as the index holds it; nil when the index does not have it.
 func (i index) of(t *table, it Item) Item {
 	if it == nil {
 		return nil
@@ -180,7 +180,7 @@ func (d *DynamoDB) asked(in *dynamodb.QueryInput) (asked, error) {
 	return q, refusedAs("", scope.Unused(true))
 }
 
-// selects refuses a Select that does not go with the rest of the query. None given is right with everything.
+// selects refuses a Select that does not fit the rest of the query. No Select fits every query.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Query.html#DDB-Query-request-Select
 func (q asked) selects(what types.Select) error {
 	switch {
@@ -200,7 +200,7 @@ func (q asked) selects(what types.Select) error {
 	return nil
 }
 
-// line is the items that a query is about, in its order, as it sees them.
+// line returns the items that a query selects, in its order, in the state that it sees.
 func (d *DynamoDB) line(q asked, backwards bool) []Item {
 	var out []Item
 	now := d.now()
@@ -235,7 +235,7 @@ func (d *DynamoDB) line(q asked, backwards bool) []Item {
 	return out
 }
 
-// compare orders items as the table or the index does: in the index by its range key, then by the table's key.
+// compare orders items as the table does, or as the index does: by the index's range key, then by the table's key.
 func (q asked) compare(a, b Item) int {
 	names := q.table.names()
 	if q.index != nil {
@@ -249,7 +249,7 @@ func (q asked) compare(a, b Item) int {
 	return 0
 }
 
-// place is where a query goes on: the keys of the last item that it read.
+// place returns where a query continues: the keys of the last item that it read.
 func (q asked) place(it Item) Item {
 	out := Item{}
 	for _, name := range slices.Concat(q.schema().names(), q.table.names()) {

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Size is an item's size in bytes as DynamoDB counts it for its limits and its prices: names and values, numbers by their digits.
+// Size returns an item's size in bytes as DynamoDB counts it for limits and prices: names and values, numbers by their digits.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 func Size(it Item) int {
 	size := 0
@@ -19,8 +19,8 @@ func Size(it Item) int {
 }
 
 func valueSize(v types.AttributeValue) int {
-	const element = 1 // what each element of a list or a map costs beside itself
-	const nested = 3  // what a list or a map costs even when it is empty
+	const element = 1 // the cost of each element of a list or a map beside its own size
+	const nested = 3  // the cost of a list or a map, also of an empty one
 	size := 0
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
@@ -57,7 +57,7 @@ func valueSize(v types.AttributeValue) int {
 	return size
 }
 
-// numberSize is a byte for two significant digits and one more, and one for a minus.
+// numberSize returns one byte for each two significant digits, plus one, plus one for a minus.
 func numberSize(text string) int {
 	size := 1
 	digits, negative := strings.CutPrefix(text, "-")
@@ -68,14 +68,14 @@ func numberSize(text string) int {
 	return size + (len(digits)+1)/2
 }
 
-// Use is what a cost is of.
+// Use says what consumed capacity.
 type Use struct {
 	Operation string // "UpdateItem"
 	Table     string
 	Index     string // "" for the table itself
 }
 
-// Cost is what requests came to. A request to several tables is a call of each.
+// Cost is what requests consumed. A request to several tables counts as a call of each.
 type Cost struct {
 	Calls      int
 	WriteUnits float64 // 1 KB each; doubled in transactions
@@ -86,8 +86,8 @@ func (c Cost) plus(o Cost) Cost {
 	return Cost{c.Calls + o.Calls, c.WriteUnits + o.WriteUnits, c.ReadUnits + o.ReadUnits}
 }
 
-// Usage is all that was used since the beginning, or since the last ResetUsage. Requests that were refused as wrong in themselves cost
-// nothing, those whose condition did not hold cost as much as if it had.
+// Usage returns what was consumed since the beginning or since the last ResetUsage. Malformed requests consume nothing. Requests whose
+// condition did not hold consume as much as if it had held.
 func (d *DynamoDB) Usage() map[Use]Cost {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -96,7 +96,7 @@ func (d *DynamoDB) Usage() map[Use]Cost {
 	return out
 }
 
-// ResetUsage begins to count anew.
+// ResetUsage starts the count again.
 func (d *DynamoDB) ResetUsage() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,7 +115,7 @@ const (
 	readUnit  = 4 << 10
 )
 
-// charge is the units that a request consumes in one table: in the table itself, and in each of its indexes that it touches.
+// charge holds the units that a request consumes in one table: in the table itself and in each index that it touches.
 type charge struct {
 	table   float64
 	indexes map[string]float64
@@ -132,7 +132,7 @@ func (c charge) plus(o charge) charge {
 	return sum
 }
 
-// consumed returns what a response says of a charge: nothing, the sum, or with INDEXES also its parts.
+// consumed returns what a response says of a charge: nothing, the sum, or with INDEXES the parts as well.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ConsumedCapacity.html
 func (c charge) consumed(asked types.ReturnConsumedCapacity, table string) *types.ConsumedCapacity {
 	if asked == "" || asked == types.ReturnConsumedCapacityNone {
@@ -155,7 +155,7 @@ func (c charge) consumed(asked types.ReturnConsumedCapacity, table string) *type
 	return out
 }
 
-// writeCost charges a write that goes through or not, in the table and, where it is done, in each index that it changes.
+// writeCost charges a write, whether or not it goes through: in the table and, if it does, in each index that it changes.
 func (d *DynamoDB) writeCost(operation string, t *table, before, after Item, factor float64, done bool) charge {
 	all := charge{table: factor * units(max(Size(before), Size(after)), writeUnit)}
 	d.spend(operation, t.name, "", Cost{WriteUnits: all.table})

@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/memory/expression"
 )
 
-// schema is the key of a table or an index. An index' keys need not be unique.
+// schema is the key of a table or an index. Keys of an index need not be unique.
 type schema struct {
 	hash, rangeKey string // rangeKey is "" where there is none
 }
@@ -42,23 +42,23 @@ type table struct {
 	indexes    map[string]index
 	view       types.StreamViewType // "" without a stream
 	partitions map[string]*partition
-	sorted     []string // the hash keys in order; nil when it has to be made anew
+	sorted     []string // the hash keys in order; nil when they must be sorted again
 	stream     []change
 }
 
-// partition is the items with one hash key, in the order of their range keys.
+// partition holds the items with one hash key, in the order of their range keys.
 type partition struct{ records []*record }
 
-// record is an item, and what it was before as far as a read may still see it.
+// record is an item, with its earlier states as long as a read may see them.
 type record struct {
 	key   Item
 	order types.AttributeValue // the range key's value; nil in a table without one
-	item  Item                 // nil: there is none any more
+	item  Item                 // nil: deleted
 	past  []version            // the oldest first
-	torn  version              // what reads see until then: its last transaction has not written the item for them
+	torn  version              // what reads see for a while, as they miss the last transaction's write
 }
 
-// version is an item as it was until some time.
+// version is the state of an item until some time.
 type version struct {
 	item  Item
 	until time.Time
@@ -118,7 +118,7 @@ const (
 	mostRangeBytes = 1024
 )
 
-// keyOf is the key of an item. The item must have the key's attributes, of the right types and sizes.
+// keyOf returns the key of an item, which must have the key's attributes in the right types and sizes.
 func (t *table) keyOf(it Item) (Item, error) {
 	key := make(Item, 2)
 	for i, name := range t.names() {
@@ -146,7 +146,7 @@ func (t *table) keyOf(it Item) (Item, error) {
 	return key, nil
 }
 
-// exactKey is a key that was given as one: the key's attributes and no others.
+// exactKey checks a key that a request gives: it has the key's attributes and no others.
 func (t *table) exactKey(given Item) (Item, error) {
 	if len(given) != len(t.names()) {
 		return nil, invalid("The provided key element does not match the schema")
@@ -162,7 +162,7 @@ func (t *table) exactKey(given Item) (Item, error) {
 // mostItemBytes is the largest item, names included.
 const mostItemBytes = 400 << 10
 
-// checkItem refuses an item that DynamoDB does not keep.
+// checkItem refuses an item that DynamoDB does not store.
 func (t *table) checkItem(it Item) error {
 	for _, name := range slices.Sorted(maps.Keys(it)) {
 		if name == "" {
@@ -193,7 +193,7 @@ func (t *table) checkItem(it Item) error {
 	return nil
 }
 
-// hashes is the hash keys in order, as texts.
+// hashes returns the hash keys in order, as texts.
 func (t *table) hashes() []string {
 	if t.sorted == nil {
 		t.sorted = slices.Sorted(maps.Keys(t.partitions))
@@ -236,7 +236,7 @@ func (p *partition) at(rangeKey types.AttributeValue) (int, bool) {
 	})
 }
 
-// item is the present item under a key, not to be changed; nil when there is none.
+// item returns the present item under a key; nil when there is none. The caller must not change it.
 func (t *table) item(key Item) Item {
 	if r := t.find(key); r != nil {
 		return r.item
@@ -244,7 +244,7 @@ func (t *table) item(key Item) Item {
 	return nil
 }
 
-// store puts an item, or with nil deletes it, and tells the stream when that changed something. The item is not to be changed after.
+// store puts an item, or deletes it if it is nil, and adds to the stream if that changed anything. The caller must not change the item later.
 func (d *DynamoDB) store(t *table, key, it Item, by *events.DynamoDBUserIdentity) {
 	now := d.now()
 	hash := text(key[t.hash])
@@ -298,7 +298,7 @@ func (d *DynamoDB) store(t *table, key, it Item, by *events.DynamoDBUserIdentity
 	t.stream = append(t.stream, c)
 }
 
-// seen is the item as a read sees it that is so old.
+// seen returns the item as a read sees it whose state is this old.
 func (r *record) seen(age time.Duration, now time.Time) Item {
 	if now.Before(r.torn.until) {
 		return r.torn.item

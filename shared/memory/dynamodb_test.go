@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/memory"
 )
 
-// database is a DynamoDB in a time of its own.
+// database is a DynamoDB with its own time.
 type database struct {
 	*memory.DynamoDB
 	now time.Time
@@ -41,7 +41,7 @@ func number(n int) types.AttributeValue {
 
 func taskKey(n int) memory.Item { return memory.Item{"segment": text("s"), "n": number(n)} }
 
-// task is an item of the tasks table of about so many bytes.
+// task returns an item of the tasks table of about this many bytes.
 func task(n, size int) memory.Item {
 	it := taskKey(n)
 	it["payload"] = text(strings.Repeat("x", max(0, size-memory.Size(it)-len("payload"))))
@@ -95,7 +95,7 @@ func TestTheTablesAreThoseOfTheStacksTemplate(t *testing.T) {
 	require.ElementsMatch(t, want, got)
 }
 
-// tableProperties is what of a table's definition memory heeds.
+// tableProperties holds what memory reads of a table's definition.
 type tableProperties struct {
 	AttributeDefinitions []struct {
 		AttributeName string `yaml:"AttributeName"`

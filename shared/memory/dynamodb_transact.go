@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/memory/expression"
 )
 
-// Limits of transactions, and how long a request's token makes it one and the same.
+// Limits of transactions, and how long a request's token identifies it.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 const (
 	mostTransactWrites = 100
@@ -55,7 +55,7 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 		seen[place] = true
 	}
 
-	bytes := 0 // of the items as they are stored, before or after
+	bytes := 0 // of the items as they are stored, the larger of before and after
 	befores, afters := make([]Item, len(writes)), make([]Item, len(writes))
 	reasons := make([]types.CancellationReason, len(writes))
 	cancelled := false
@@ -85,7 +85,7 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 		if _, begun := spent[w.table.name]; !begun {
 			d.spend("TransactWriteItems", w.table.name, "", Cost{Calls: 1})
 		}
-		// A transaction writes twice, once to prepare and once to commit; one that is cancelled is charged as well.
+		// A transaction writes twice, to prepare and to commit. A cancelled one is charged as well.
 		spent[w.table.name] = spent[w.table.name].plus(d.writeCost("TransactWriteItems", w.table, befores[i], afters[i], 2, !cancelled))
 	}
 	if cancelled {
@@ -110,7 +110,7 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 	return &dynamodb.TransactWriteItemsOutput{ConsumedCapacity: all}, nil
 }
 
-// split has responses to transactions say which kind their units are of, as other responses do not.
+// split sets the kind of the units, which only responses to transactions tell.
 func split(all []types.ConsumedCapacity, kind func(*types.Capacity)) {
 	for i := range all {
 		c := &all[i]
@@ -137,7 +137,7 @@ func (d *DynamoDB) tear(t *table, key, before Item) {
 	}
 }
 
-// again answers a transaction that went through before, under the same token: it is charged as a read.
+// again answers a transaction that went through before under the same token. It is charged as a read.
 func (d *DynamoDB) again(in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
 	writes, err := d.writes(in.TransactItems)
 	if err != nil {

@@ -11,18 +11,18 @@ import (
 	"github.com/drover-run/drover/shared/memory/expression"
 )
 
-// write is one item's part of a request: everything checked that needs no look at the item.
+// write is the part of a request that concerns one item, with every check done that needs no look at the item.
 type write struct {
 	table     *table
 	key       Item
 	condition *expression.Bound
-	put       Item                    // the new item, of a put
-	update    *expression.BoundUpdate // of an update
-	remove    bool                    // of a deletion
+	put       Item                    // the new item of a put
+	update    *expression.BoundUpdate // for an update
+	remove    bool                    // for a deletion
 	shows     types.ReturnValuesOnConditionCheckFailure
 }
 
-// parts is what the requests that write one item have in common.
+// parts holds what the requests that write one item have in common.
 type parts struct {
 	table     *string
 	condition *string
@@ -95,7 +95,7 @@ func (d *DynamoDB) remove(p parts, key Item) (write, error) {
 	return w, err
 }
 
-// check is a deletion or a condition check, which differ in what they do alone.
+// check prepares a deletion or a condition check; remove says which of the two.
 func (d *DynamoDB) check(p parts, key Item) (write, error) {
 	w, scope, err := d.prepare(p)
 	if err != nil {
@@ -108,7 +108,7 @@ func (d *DynamoDB) check(p parts, key Item) (write, error) {
 	return w, err
 }
 
-// outcome is what a write comes to: the item before and after, and whether its condition holds. It changes nothing.
+// outcome returns the item before and after a write, and whether its condition holds. It changes nothing.
 func (w write) outcome() (before, after Item, holds bool, err error) {
 	before = w.table.item(w.key)
 	if w.condition != nil && !w.condition.Holds(before) {
@@ -139,7 +139,7 @@ func (w write) updated(before Item) (Item, error) {
 	return after, w.table.checkItem(after)
 }
 
-// run carries out a single write, and returns the item before and after it, and the units that it consumed.
+// run carries out a single write. It returns the item before and after, and the capacity that it consumed.
 func (d *DynamoDB) run(operation string, w write) (before, after Item, spent charge, err error) {
 	before, after, holds, err := w.outcome()
 	if err != nil {
@@ -158,7 +158,7 @@ func (d *DynamoDB) run(operation string, w write) (before, after Item, spent cha
 	return before, after, spent, nil
 }
 
-// replacing is what PutItem and DeleteItem have in common: both replace an item as a whole and can return the one before.
+// replacing holds what PutItem and DeleteItem have in common: both replace a whole item and can return the old one.
 type replacing struct {
 	parts
 	operation string
@@ -168,7 +168,7 @@ type replacing struct {
 	capacity  types.ReturnConsumedCapacity
 }
 
-// replace carries out a write that prepare makes, and returns the item before it where the request asks for that.
+// replace carries out the write that prepare makes, and returns the old item where the request asks for it.
 func (d *DynamoDB) replace(r replacing, prepare func(parts, Item) (write, error), it Item) (Item, *types.ConsumedCapacity, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -243,7 +243,7 @@ func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateIte
 	return out, nil
 }
 
-// touched is the attributes that an update named, whole.
+// touched returns the attributes that an update names, whole.
 func touched(u *expression.BoundUpdate, it Item) Item {
 	out := Item{}
 	u.Attributes(func(name string) {

@@ -18,7 +18,7 @@ import (
 
 var _ drover.API = (*EventBridge)(nil)
 
-// EventBridge is buses and their rules. What a rule takes is delivered later, each rule by itself.
+// EventBridge holds buses and their rules. It delivers an event later, to each rule's target by itself.
 type EventBridge struct {
 	Hooks
 	world *World
@@ -29,14 +29,14 @@ type EventBridge struct {
 	told  []event.Envelope
 }
 
-// Rule hands the events of a bus that it takes to a target.
+// Rule passes the events of a bus that match it to a target.
 type Rule struct {
 	Name, Bus string
 	Takes     func(event.Envelope) bool
 	Target    func(event.Envelope)
 }
 
-// NewEventBridge is an EventBridge without rules.
+// NewEventBridge returns an EventBridge without rules.
 func NewEventBridge(w *World) *EventBridge { return &EventBridge{world: w} }
 
 // AddRule adds a rule.
@@ -46,7 +46,7 @@ func (e *EventBridge) AddRule(r Rule) {
 	e.rules = append(e.rules, r)
 }
 
-// Told is every event that was ever put on a bus, in order.
+// Told returns every event that was put on a bus, in order.
 func (e *EventBridge) Told() []event.Envelope {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -85,7 +85,7 @@ func (e *EventBridge) PutEvents(ctx context.Context, in *eventbridge.PutEventsIn
 	})
 }
 
-// Put puts one event on a bus and is its id, or why it is refused.
+// Put puts one event on a bus and returns its id, or why it is refused.
 func (e *EventBridge) Put(bus, source, detailType string, detail []byte) (id, why string) {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(detail, &object) != nil || source == "" || detailType == "" {
@@ -102,7 +102,7 @@ func (e *EventBridge) Put(bus, source, detailType string, detail []byte) (id, wh
 	return one.ID, ""
 }
 
-// Takers returns the rules of a bus that take an event.
+// Takers returns the rules of a bus that match an event.
 func (e *EventBridge) Takers(bus string, one event.Envelope) []Rule {
 	e.mu.Lock()
 	defer e.mu.Unlock()

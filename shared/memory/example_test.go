@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// A job of three tasks, of which one fails at its first attempt and one can not be done at all.
+// A job of three tasks: one fails at its first attempt, and one cannot be done at all.
 func ExampleNew() {
 	drover := memory.New()
 	err := drover.Apply(`

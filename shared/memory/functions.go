@@ -15,10 +15,10 @@ import (
 	"github.com/drover-run/drover/shared/wiring"
 )
 
-// Clients is all that Drover's functions reach.
+// Clients are what functions reach outside of themselves.
 type Clients = wiring.Clients
 
-// Functions is Drover's functions over one set of clients, each wired as it is deployed.
+// Functions holds Drover's functions over one set of clients, each wired as it is deployed.
 type Functions struct {
 	Scheduler    wiring.Scheduler
 	Orchestrator wiring.Orchestrator
@@ -26,7 +26,7 @@ type Functions struct {
 	Scavenger    wiring.Scavenger
 }
 
-// The names of the parts of a [Stack].
+// The names of a [Stack]'s parts.
 const (
 	BusName            = "drover"
 	ArchiveBucket      = "archive"
@@ -41,19 +41,21 @@ const (
 	CompletionsDead      = queuePrefix + "completions-dead-letters"
 	StreamFailures       = queuePrefix + "stream-failures"
 	defaultMaxTasks      = 1_000_000
-	defaultRetention     = 30 * 24 * time.Hour
 	orchestratorResource = "arn:aws:lambda:us-west-2:000000000000:function:orchestrator"
 	putEventsResource    = "arn:aws:states:::events:putEvents"
 )
 
-// environment is what the stack's template hands to functions.
+// Retention is how long the stack keeps tasks and jobs after their end.
+const Retention = 30 * 24 * time.Hour
+
+// environment holds what the stack's template hands to functions.
 var environment = wiring.Environment{
 	Stack: "drover", Tasks: TasksTable, Control: ControlTable, Jobs: JobsTable, Bus: BusName,
 	JobsQueue: JobsQueue, JobsDead: JobsDeadLetters, Completions: CompletionsQueue, CompletionsDead: CompletionsDead, StreamFailures: StreamFailures,
-	Archive: ArchiveBucket, Backoff: BackoffMachine, AlarmTopic: AlarmTopic, MaxTasks: defaultMaxTasks, Retention: defaultRetention,
+	Archive: ArchiveBucket, Backoff: BackoffMachine, AlarmTopic: AlarmTopic, MaxTasks: defaultMaxTasks, Retention: Retention,
 }
 
-// Wire returns the functions over clients. Without a log of their own they write none.
+// Wire returns the functions over clients. Without a log in the clients they log nothing.
 func Wire(c Clients) *Functions {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -64,19 +66,19 @@ func Wire(c Clients) *Functions {
 // Invocation is one call of one of Drover's functions.
 type Invocation struct {
 	Function string // scheduler, orchestrator, worker-assistant, scavenger
-	ID       string // no other invocation has it
-	About    string // what it is called for, for people
+	ID       string // unique among invocations
+	About    string // what it is called for, in words for people
 	Timeout  time.Duration
-	// Run does the function's work with services of its own.
+	// Run calls the handler of the function.
 	Run func(context.Context, *Functions) (any, error)
-	// Done is told what came of it, once. The error of a function that did not come back is a [*Failure].
+	// Done receives the result, once. If the function did not return, the error is a [*Failure].
 	Done func(any, error)
 }
 
 func (f *Failure) Error() string { return f.Type + ": " + f.Message }
 
-// failureOf is an error of a function as Lambda tells it: by the name of its Go type.
-func failureOf(err error) *Failure {
+// FailureOf returns a function's error as Lambda reports it: with the name of its Go type.
+func FailureOf(err error) *Failure {
 	var f *Failure
 	if err == nil || errors.As(err, &f) {
 		return f
@@ -88,7 +90,7 @@ func failureOf(err error) *Failure {
 	return &Failure{Type: t.Name(), Message: err.Error()}
 }
 
-// The timeouts of the functions, as the stack's template has them.
+// The timeouts of the functions in the stack's template.
 const (
 	schedulerTimeout    = 20 * time.Second
 	orchestratorTimeout = 30 * time.Second
@@ -110,7 +112,7 @@ func records(batch []Received) []events.SQSMessage {
 	return out
 }
 
-// again returns the ids of the messages that have to come again.
+// again returns the ids of the messages that must be redelivered.
 func again(r events.SQSEventResponse) []string {
 	var ids []string
 	for _, f := range r.BatchItemFailures {
@@ -119,8 +121,7 @@ func again(r events.SQSEventResponse) []string {
 	return ids
 }
 
-// schedule, assist and scavenge are the work of the functions on their batches, mark a sosw Worker's own call, step a state of the orchestrate
-// machine.
+// schedule, assist and scavenge call the functions with a batch, mark with a sosw Worker's own call, step for a state of the orchestrate machine.
 func schedule(id string, batch []Received) func(context.Context, *Functions) (any, error) {
 	return func(ctx context.Context, f *Functions) (any, error) {
 		out, err := f.Scheduler.Handle(invoked(ctx, id), events.SQSEvent{Records: records(batch)})

@@ -17,11 +17,11 @@ import (
 
 var _ drover.API = (*Lambda)(nil)
 
-// Lambda is functions that are invoked asynchronously, without retries, with an on-failure destination.
+// Lambda holds functions that are invoked asynchronously, without retries, with an on-failure destination.
 type Lambda struct {
 	Hooks
 	world *World
-	// OnFailure gets the record of an invocation that failed.
+	// OnFailure receives the record of an invocation that failed.
 	OnFailure func(record []byte)
 
 	mu        sync.Mutex
@@ -29,30 +29,30 @@ type Lambda struct {
 	functions map[string]Function
 }
 
-// Function works on an event and calls done, once, when it is through; one that never calls it hangs. The failure is nil when it succeeded.
+// Function handles an event and calls done once at its end. A function that never calls done hangs. The failure is nil after a success.
 type Function func(event []byte, done func(failure *Failure))
 
-// Failure is how a function failed, as Lambda tells it.
+// Failure says how a function failed, in Lambda's terms.
 type Failure struct {
 	Type, Message string
-	Throttled     bool // it was never started
+	Throttled     bool // the function never started
 }
 
-// NewLambda is a Lambda without functions.
+// NewLambda returns a Lambda without functions.
 func NewLambda(w *World) *Lambda { return &Lambda{world: w, functions: map[string]Function{}} }
 
-// Handle makes a function, by its name or ARN.
+// Handle adds a function under its name or ARN.
 func (l *Lambda) Handle(name string, f Function) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.functions[name] = f
 }
 
-// lambdaEventLimit is the largest event of an asynchronous invocation.
+// lambdaEventLimit is the largest event of an asynchronous invocation, in bytes.
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const lambdaEventLimit = 1 << 20
 
-// Invoke has a function run later.
+// Invoke starts a function later.
 func (l *Lambda) Invoke(ctx context.Context, in *lambda.InvokeInput, _ ...func(*lambda.Options)) (*lambda.InvokeOutput, error) {
 	return serve(ctx, &l.Hooks, Request{"Lambda", "Invoke", in}, func() (*lambda.InvokeOutput, error) {
 		name := aws.ToString(in.FunctionName)
@@ -82,7 +82,7 @@ func (l *Lambda) Invoke(ctx context.Context, in *lambda.InvokeInput, _ ...func(*
 	})
 }
 
-// failureRecord is what Lambda sends to an on-failure destination.
+// failureRecord returns what Lambda sends to an on-failure destination.
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 func failureRecord(id, function string, event []byte, f Failure, at time.Time) []byte {
 	record := map[string]any{
@@ -98,7 +98,7 @@ func failureRecord(id, function string, event []byte, f Failure, at time.Time) [
 	}
 	text, err := json.Marshal(record)
 	if err != nil {
-		panic(err) // texts, numbers and an event that is valid JSON
+		panic(err) // it holds only strings, numbers and an event that is valid JSON
 	}
 	return text
 }

@@ -21,7 +21,7 @@ func until(w *World, end time.Duration) {
 	w.Advance(midnight.Add(end))
 }
 
-func TestAMessageThatIsNotTakenComesAgainAndThenLiesInTheDeadLetters(t *testing.T) {
+func TestAMessageThatIsNotTakenIsRedeliveredAndThenDeadLettered(t *testing.T) {
 	w := NewWorld(midnight)
 	s := NewSQS(w)
 	s.Create("dead", Queue{})
@@ -43,7 +43,7 @@ func TestAMessageThatIsNotTakenComesAgainAndThenLiesInTheDeadLetters(t *testing.
 	require.Empty(t, s.Letters("jobs"))
 }
 
-func TestOnlyWhatFailedOfABatchComesAgain(t *testing.T) {
+func TestOnlyTheFailedMessagesOfABatchAreRedelivered(t *testing.T) {
 	w := NewWorld(midnight)
 	s := NewSQS(w)
 	s.Create("jobs", Queue{Visibility: time.Minute})
@@ -187,7 +187,7 @@ func TestAMapRunsNoMoreItemsAtOnceThanItMay(t *testing.T) {
 	require.Equal(t, []any{map[string]any{"n": 1.0}, map[string]any{"n": 2.0}, map[string]any{"n": 3.0}}, ended)
 }
 
-// TestAQueueTakesAsMuchAsItsOwnerAllows, and says so as AWS does: the entry is its sender's fault.
+// TestAQueueTakesAsMuchAsItsOwnerAllows, and refuses more as AWS does: the entry is its sender's fault.
 func TestAQueueTakesAsMuchAsItsOwnerAllows(t *testing.T) {
 	s := NewSQS(NewWorld(midnight))
 	s.Create("small", Queue{MaxMessage: 64 << 10})

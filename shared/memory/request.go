@@ -10,18 +10,18 @@ import (
 type Request struct {
 	Service   string // as the SDK names it: "DynamoDB", "S3"
 	Operation string // as the SDK names it: "UpdateItem"
-	Input     any    // the SDK's input, such as *dynamodb.UpdateItemInput; not to be changed
+	Input     any    // the SDK's input, such as *dynamodb.UpdateItemInput; hooks must not change it
 }
 
-// Hooks are asked around each request of a service. Set them before the first one. A hook may call the service itself.
+// Hooks are called around each request of a service. Set them before the first request. A hook may call the service itself.
 type Hooks struct {
-	// Before may refuse a request: it then fails with this error and nothing has happened.
+	// Before may refuse a request: the request then fails with this error, and nothing has happened.
 	Before func(context.Context, Request) error
-	// After may fail a request that the service has carried out, or refused: the caller gets this error and can not know which.
+	// After may fail a request that the service has carried out or refused: the caller gets this error and cannot tell which.
 	After func(context.Context, Request) error
 }
 
-// serve carries out a request between its hooks. Errors come wrapped as the SDK wraps them.
+// serve carries out a request between its hooks. It wraps errors as the SDK does.
 func serve[O any](ctx context.Context, h *Hooks, r Request, do func() (*O, error)) (*O, error) {
 	wrap := func(err error) (*O, error) {
 		return nil, &smithy.OperationError{ServiceID: r.Service, OperationName: r.Operation, Err: err}

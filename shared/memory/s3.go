@@ -19,7 +19,7 @@ import (
 	buckets "github.com/drover-run/drover/shared/s3"
 )
 
-// S3 is buckets in memory: strongly consistent, whole objects, lists in pages in the order of their keys. It is safe for concurrent use.
+// S3 holds buckets in memory: strongly consistent, whole objects, lists in pages in the order of the keys. It is safe for concurrent use.
 type S3 struct {
 	Hooks
 
@@ -33,7 +33,7 @@ type object struct {
 	contentType, encoding *string
 }
 
-// NewS3 is an S3 with these buckets, empty. Without any, a bucket comes into being with its first object.
+// NewS3 returns an S3 with these buckets, empty. If none are given, the first object creates its bucket.
 func NewS3(names ...string) *S3 {
 	s := &S3{strict: len(names) > 0, buckets: map[string]map[string]object{}}
 	for _, name := range names {
@@ -60,7 +60,7 @@ func (s *S3) bucket(name *string) (map[string]object, error) {
 	return b, nil
 }
 
-// PutObject is S3's. IfNoneMatch "*" refuses to overwrite.
+// PutObject stores an object. With IfNoneMatch "*" it refuses to overwrite one.
 func (s *S3) PutObject(ctx context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
 	return serve(ctx, &s.Hooks, Request{s3.ServiceID, "PutObject", in}, func() (*s3.PutObjectOutput, error) {
 		s.mu.Lock()
@@ -91,7 +91,7 @@ func etag(body []byte) *string {
 	return aws.String(`"` + hex.EncodeToString(sum[:]) + `"`)
 }
 
-// GetObject is S3's.
+// GetObject reads a whole object.
 func (s *S3) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
 	return serve(ctx, &s.Hooks, Request{s3.ServiceID, "GetObject", in}, func() (*s3.GetObjectOutput, error) {
 		s.mu.Lock()
@@ -109,7 +109,7 @@ func (s *S3) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3
 	})
 }
 
-// ListObjectsV2 is S3's, with Prefix, Delimiter, StartAfter, MaxKeys and pages.
+// ListObjectsV2 lists objects, with Prefix, Delimiter, StartAfter, MaxKeys and pages.
 func (s *S3) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, _ ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
 	return serve(ctx, &s.Hooks, Request{s3.ServiceID, "ListObjectsV2", in}, func() (*s3.ListObjectsV2Output, error) {
 		s.mu.Lock()
@@ -139,7 +139,7 @@ func (s *S3) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, _ ...
 			if at := strings.Index(key[len(prefix):], delimiter); delimiter != "" && at >= 0 {
 				folder = key[:len(prefix)+at+len(delimiter)]
 				out.CommonPrefixes = append(out.CommonPrefixes, types.CommonPrefix{Prefix: aws.String(folder)})
-				last = folder + "\U0010FFFF" // behind all that lies in it
+				last = folder + "\U0010FFFF" // behind everything in the folder
 				continue
 			}
 			out.Contents = append(out.Contents, types.Object{Key: aws.String(key), Size: aws.Int64(int64(len(b[key].body))), ETag: etag(b[key].body)})

@@ -90,7 +90,7 @@ func TestATopicKeepsWhatWasPublishedAndRefusesWhatSNSDoes(t *testing.T) {
 
 	published := api.Published("arn:topic")
 	require.Len(t, published, 1)
-	require.Contains(t, published[0].Message, "1 tasks of labourer")
+	require.Contains(t, published[0].Message, "1 task of labourer")
 	require.Less(t, len(published[0].Subject), 100)
 
 	for name, in := range map[string]*awssns.PublishInput{

@@ -14,7 +14,7 @@ import (
 	topics "github.com/drover-run/drover/shared/sns"
 )
 
-// SNS is topics in memory. It delivers nothing, and keeps what was published. It is safe for concurrent use.
+// SNS holds topics in memory. It delivers nothing and records what was published. It is safe for concurrent use.
 type SNS struct {
 	Hooks
 
@@ -26,12 +26,12 @@ type SNS struct {
 // Published is a message to a topic.
 type Published struct{ Topic, Subject, Message string }
 
-// NewSNS is an SNS with these topics, named by their ARNs. Without any, every topic is there.
+// NewSNS returns an SNS with these topics, given by their ARNs. If none are given, every topic exists.
 func NewSNS(arns ...string) *SNS { return &SNS{topics: arns} }
 
 var _ topics.API = (*SNS)(nil)
 
-// Published is what was published to a topic, in order.
+// Published returns what was published to a topic, in order.
 func (s *SNS) Published(topic string) []Published {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ const (
 	mostMessage = 256 << 10
 )
 
-// Publish is SNS'.
+// Publish records a message.
 func (s *SNS) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	return serve(ctx, &s.Hooks, Request{sns.ServiceID, "Publish", in}, func() (*sns.PublishOutput, error) {
 		s.mu.Lock()

@@ -23,8 +23,8 @@ var (
 	_ worker.Queue = (*SQS)(nil)
 )
 
-// SQS is queues: standard ones, and FIFO queues as far as deduplication. A message that is received is hidden until it is deleted or
-// its visibility timeout is over; one that was received too often goes to the dead letters.
+// SQS holds queues: standard queues, and FIFO queues as far as deduplication. A received message is hidden until it is deleted or until its
+// visibility timeout ends. A message that was received too often goes to the dead letters.
 type SQS struct {
 	Hooks
 	world *World
@@ -33,17 +33,17 @@ type SQS struct {
 	sent   int
 	queues map[string]*sqsQueue
 
-	// TakenIn is told of each message that a queue's consumer has worked on and does not want again; it may be nil.
+	// TakenIn is called for each message that a queue's consumer has handled and does not want redelivered. It may be nil.
 	TakenIn func(url, body string)
 }
 
-// Queue is how a queue is set up.
+// Queue holds the settings of a queue.
 type Queue struct {
-	Visibility time.Duration // how long a received message is hidden; 0: 30 s, as in SQS
-	Delay      time.Duration // how long a message is hidden before it can be received for the first time
-	Retention  time.Duration // how long a message is kept; 0: 4 days, as in SQS
-	Taken      bool          // workers outside of this world take each message at once, and delete it; Letters shows it all the same
-	MaxMessage int           // MaximumMessageSize, the bytes that a message may have; 0: 1 MiB, as in SQS
+	Visibility time.Duration // how long a received message is hidden; 0: 30 s, the default of SQS
+	Delay      time.Duration // how long a new message is hidden
+	Retention  time.Duration // how long a message is kept; 0: 4 days, the default of SQS
+	Taken      bool          // workers outside of this world take and delete each message at once; Letters still shows it
+	MaxMessage int           // MaximumMessageSize, the largest message in bytes; 0: 1 MiB, the default of SQS
 	// After MaxReceives receptions a message goes to DeadLetters instead of being received again; 0: never.
 	MaxReceives int
 	DeadLetters string // URL
@@ -51,24 +51,24 @@ type Queue struct {
 
 // Consumer is a function that a queue is mapped to.
 type Consumer struct {
-	Batch int // how many messages it gets at once
-	Most  int // how many batches it works on at the same time
-	// Window is for how long messages are gathered to a batch, from the first one on; 0: each is handed on when it comes.
+	Batch int // messages in a batch
+	Most  int // batches at the same time
+	// Window is how long messages are gathered to a batch, from the first one on; 0: no gathering.
 	Window time.Duration
-	// Take works on a batch and then calls done, once, with the ids of the messages that have to come again; an error means all of them.
+	// Take handles a batch and then calls done once, with the ids of the messages to redeliver. An error redelivers all of them.
 	Take func(batch []Received, done func(failed []string, err error))
 }
 
-// Received is a message as a consumer gets it.
+// Received is a message as a consumer receives it.
 type Received struct {
 	ID, Body string
-	Receives int // how often it was received, this time included
+	Receives int // receptions, this one included
 	SentAt   time.Time
 }
 
-// Letter is a message that lies in a queue.
+// Letter is a message in a queue.
 type Letter struct {
-	ID, Body, Reason string // the reason is the attribute that Drover's dead letters have
+	ID, Body, Reason string // Reason is an attribute of Drover's dead letters
 }
 
 type sqsQueue struct {
@@ -77,8 +77,8 @@ type sqsQueue struct {
 	messages []*message
 	consumer *Consumer
 	busy     int
-	delayed  int                  // messages on their way that nobody can receive yet
-	gathers  bool                 // a batch, for its consumer
+	delayed  int                  // messages that cannot be received yet
+	gathers  bool                 // a batch for the consumer
 	seen     map[string]time.Time // deduplication ids of a FIFO queue
 }
 
@@ -92,7 +92,7 @@ type message struct {
 	wait       *Coming // for the end of its visibility timeout
 }
 
-// NewSQS is an SQS without queues.
+// NewSQS returns an SQS without queues.
 func NewSQS(w *World) *SQS { return &SQS{world: w, queues: map[string]*sqsQueue{}} }
 
 // Limits of SQS. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -104,7 +104,7 @@ const (
 	sqsDedup        = 5 * time.Minute
 )
 
-// Create makes a queue; its URL is its name to everybody.
+// Create makes a queue under its URL.
 func (s *SQS) Create(url string, q Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,24 +120,24 @@ func (s *SQS) Create(url string, q Queue) {
 	s.queues[url] = &sqsQueue{Queue: q, url: url, seen: map[string]time.Time{}}
 }
 
-// Map hands a queue's messages to a function from now on.
+// Map passes a queue's messages to a function from now on.
 func (s *SQS) Map(url string, c Consumer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queues[url].consumer = &c
 }
 
-// Wake hands the messages that a queue has already to its function, which has begun to read it since.
+// Wake passes the messages that a queue holds already to the function that was mapped to it since.
 func (s *SQS) Wake(url string) { s.gather(s.queues[url]) }
 
-// Gather has the messages of a mapped queue gathered to batches for so long; see [Consumer].
+// Gather sets how long the messages of a mapped queue are gathered to batches; see [Consumer].
 func (s *SQS) Gather(url string, window time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queues[url].consumer.Window = window
 }
 
-// Letters is the messages of a queue, hidden ones too, in the order in which they came.
+// Letters returns the messages of a queue, hidden ones included, in the order of their arrival.
 func (s *SQS) Letters(url string) []Letter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +202,7 @@ func (s *SQS) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInpu
 	})
 }
 
-// ReceiveMessage takes visible messages from a queue, and hides them. It never waits.
+// ReceiveMessage takes visible messages from a queue and hides them. It never waits.
 func (s *SQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
 	return serve(ctx, &s.Hooks, Request{"SQS", "ReceiveMessage", in}, func() (*sqs.ReceiveMessageOutput, error) {
 		q, err := s.queue(in.QueueUrl)
@@ -223,7 +223,7 @@ func (s *SQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _
 	})
 }
 
-// GetQueueAttributes returns how many messages there are and how the queue is set up. It is exact, which SQS is not.
+// GetQueueAttributes returns how many messages a queue holds, and its settings. Unlike those of SQS its counts are exact.
 func (s *SQS) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
 	return serve(ctx, &s.Hooks, Request{"SQS", "GetQueueAttributes", in}, func() (*sqs.GetQueueAttributesOutput, error) {
 		q, err := s.queue(in.QueueUrl)
@@ -262,7 +262,7 @@ func (s *SQS) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributes
 	})
 }
 
-// expire removes messages that are older than the queue keeps them. It is called with the lock held.
+// expire removes messages that are older than the queue's retention. The caller holds the lock.
 func (s *SQS) expire(q *sqsQueue) {
 	oldest := s.world.Now().Add(-q.Retention)
 	for _, m := range slices.Clone(q.messages) {
@@ -272,7 +272,7 @@ func (s *SQS) expire(q *sqsQueue) {
 	}
 }
 
-// DeleteMessage takes a received message away for good. One that is gone is no error.
+// DeleteMessage removes a received message. Removing one that is gone is no error.
 func (s *SQS) DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error) {
 	return serve(ctx, &s.Hooks, Request{"SQS", "DeleteMessage", in}, func() (*sqs.DeleteMessageOutput, error) {
 		q, err := s.queue(in.QueueUrl)
@@ -288,7 +288,7 @@ func (s *SQS) DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput, _ .
 	})
 }
 
-// ChangeMessageVisibility hides a received message for another time from now; 0 shows it again.
+// ChangeMessageVisibility hides a received message for another period from now; 0 makes it visible.
 func (s *SQS) ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMessageVisibilityInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error) {
 	return serve(ctx, &s.Hooks, Request{"SQS", "ChangeMessageVisibility", in}, func() (*sqs.ChangeMessageVisibilityOutput, error) {
 		q, err := s.queue(in.QueueUrl)
@@ -315,6 +315,18 @@ func (s *SQS) queue(url *string) (*sqsQueue, error) {
 	return nil, &types.QueueDoesNotExist{Message: aws.String("The specified queue does not exist.")}
 }
 
+// Check returns the error with which SendMessage would refuse a message: the queue does not exist, or does not take this body.
+func (s *SQS) Check(url, body string) error {
+	q, err := s.queue(&url)
+	if err != nil {
+		return err
+	}
+	if err := q.checkBody(body); err != nil { // returned as it is, a nil smithy.APIError would be a non-nil error
+		return err
+	}
+	return nil
+}
+
 func (q *sqsQueue) checkBody(body string) smithy.APIError {
 	switch {
 	case body == "":
@@ -330,7 +342,7 @@ func (q *sqsQueue) checkBody(body string) smithy.APIError {
 	return nil
 }
 
-// put stores a message and sends for its consumer. A copy that an at-least-once queue delivers is a message of the same id.
+// put stores a message and wakes its consumer. A second copy that an at-least-once queue delivers has the same id.
 func (s *SQS) put(q *sqsQueue, body string, attributes map[string]types.MessageAttributeValue, dedup string, delay time.Duration) string {
 	s.mu.Lock()
 	now := s.world.Now()
@@ -362,7 +374,7 @@ func (s *SQS) put(q *sqsQueue, body string, attributes map[string]types.MessageA
 
 func queueLabel(url string) string { return url[strings.LastIndex(url, "/")+1:] }
 
-// receive takes visible messages, the oldest first; those that were received too often go to the dead letters instead.
+// receive takes visible messages, the oldest first. Messages that were received too often go to the dead letters instead.
 func (s *SQS) receive(q *sqsQueue, most int, visibility time.Duration) []message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -391,7 +403,7 @@ func (s *SQS) receive(q *sqsQueue, most int, visibility time.Duration) []message
 	return out
 }
 
-// hide and remove are called with the lock held.
+// The callers of hide and remove hold the lock.
 func (s *SQS) hide(q *sqsQueue, m *message, d time.Duration) {
 	s.world.Cancel(m.wait)
 	m.wait = nil
@@ -406,7 +418,7 @@ func (s *SQS) remove(q *sqsQueue, m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(o *message) bool { return o == m })
 }
 
-// gather polls when the consumer's window is over.
+// gather polls when the consumer's window ends.
 func (s *SQS) gather(q *sqsQueue) {
 	switch {
 	case q.consumer == nil || q.gathers:
@@ -421,7 +433,7 @@ func (s *SQS) gather(q *sqsQueue) {
 	}
 }
 
-// poll hands a batch to the queue's consumer, if there is one, it has room and there are messages.
+// poll passes a batch to the queue's consumer, if there are messages and a consumer that may take another batch.
 func (s *SQS) poll(q *sqsQueue) {
 	if q.consumer == nil || q.busy >= q.consumer.Most {
 		return
@@ -440,7 +452,7 @@ func (s *SQS) poll(q *sqsQueue) {
 		s.mu.Lock()
 		for _, m := range batch {
 			if err != nil || slices.Contains(failed, m.id) {
-				continue // it shows again when its visibility timeout is over
+				continue // it becomes visible when its visibility timeout ends
 			}
 			if i := slices.IndexFunc(q.messages, func(o *message) bool { return o.receipt == m.receipt }); i >= 0 {
 				s.remove(q, q.messages[i])
@@ -448,12 +460,12 @@ func (s *SQS) poll(q *sqsQueue) {
 		}
 		s.mu.Unlock()
 		s.tell(q, batch, failed, err)
-		// Those that came in the meantime.
+		// There may be messages that arrived in the meantime.
 		s.world.At(s.world.Now(), Message, queueLabel(q.url)+" more", func() { s.poll(q) })
 	})
 }
 
-// tell reports the messages of a batch that its consumer does not want again.
+// tell reports the messages of a batch that need no redelivery.
 func (s *SQS) tell(q *sqsQueue, batch []message, failed []string, err error) {
 	if s.TakenIn == nil || err != nil {
 		return
@@ -465,7 +477,7 @@ func (s *SQS) tell(q *sqsQueue, batch []message, failed []string, err error) {
 	}
 }
 
-// Take removes the messages of a queue that are such, and is them.
+// Take removes and returns the messages of a queue that satisfy a condition.
 func (s *SQS) Take(url string, such func(Letter) bool) []Letter {
 	letters := s.Letters(url)
 	s.mu.Lock()

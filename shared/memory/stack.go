@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/statemachines"
 )
 
-// Stack is what the stack's template makes, in memory: tables, queues, bus and rules, both state machines, and the four functions with
+// Stack holds in memory what the stack's template makes: tables, queues, bus and rules, both state machines, and the four functions with
 // their mappings. It does nothing by itself: see [World].
 type Stack struct {
 	World         *World
@@ -31,21 +31,21 @@ type Stack struct {
 	Lambda        *Lambda
 	Stream        *Mapping // of the tasks table to the scavenger
 
-	// Invoke runs Drover's functions. By default it runs them at once, and to their end.
+	// Invoke runs Drover's functions. By default it runs each at once, to its end.
 	Invoke func(Invocation)
 	// Random is the functions' randomness, uniform in [0,1).
 	Random func() float64
 
 	invoked int
 	tick    *Coming
-	pulling bool // the stream has records that the mapping does not know of
+	pulling bool // the stream has records that the mapping has not read
 	pulled  int
 }
 
 // tickEvery is how often the schedule starts the orchestrate machine.
 const tickEvery = time.Minute
 
-// NewStack makes a stack that begins at this time. Randomness is handed in.
+// NewStack returns a stack whose time begins at start. random is uniform in [0,1).
 func NewStack(start time.Time, random func() float64) (*Stack, error) {
 	w := NewWorld(start)
 	s := &Stack{World: w, DynamoDB: NewDynamoDB(w.Now, StackTables("")...), S3: NewS3(ArchiveBucket), SNS: NewSNS(AlarmTopic), CloudWatch: NewCloudWatch(),
@@ -62,10 +62,16 @@ func NewStack(start time.Time, random func() float64) (*Stack, error) {
 	return s, nil
 }
 
-// Clients is the stack's services as a function reaches them.
+// Clients returns the stack's services as a function uses them.
 func (s *Stack) Clients() Clients {
 	return Clients{DynamoDB: s.DynamoDB, SQS: s.SQS, EventBridge: s.EventBridge, StepFunctions: s.StepFunctions, Lambda: s.Lambda, S3: s.S3,
 		SNS: s.SNS, CloudWatch: s.CloudWatch, Now: s.World.Now, Random: s.Random, Wait: func(context.Context) error { return nil }}
+}
+
+// Idle reports whether nothing but the next tick of the schedule is under way.
+func (s *Stack) Idle() bool {
+	coming := s.World.Coming()
+	return len(coming) == 1 && coming[0] == s.tick
 }
 
 // invoke runs a function at once.
@@ -74,7 +80,7 @@ func (s *Stack) invoke(i Invocation) {
 	i.Done(out, err)
 }
 
-// call makes an invocation of a function. Its answer arrives as whatever done makes of it.
+// call invokes a function. done receives its result.
 func (s *Stack) call(function, about string, timeout time.Duration, run func(id string) func(context.Context, *Functions) (any, error), done func(any, error)) {
 	s.invoked++
 	id := fmt.Sprintf("%s-%06d", function, s.invoked)
@@ -82,7 +88,7 @@ func (s *Stack) call(function, about string, timeout time.Duration, run func(id 
 }
 
 func (s *Stack) queues() {
-	// As the stack's template has them: a message is hidden for six times the function's timeout.
+	// As in the stack's template: a message is hidden for six times the function's timeout.
 	s.SQS.Create(JobsDeadLetters, Queue{})
 	s.SQS.Create(CompletionsDead, Queue{})
 	s.SQS.Create(StreamFailures, Queue{})
@@ -111,7 +117,7 @@ func answer(done func([]string, error)) func(any, error) {
 	}
 }
 
-// Deliver puts a message into a queue on behalf of AWS itself: no hook is asked.
+// Deliver puts a message into a queue on behalf of AWS itself: it calls no hook.
 func (s *Stack) Deliver(url, body string) { s.SQS.put(s.SQS.queues[url], body, nil, "", 0) }
 
 func (s *Stack) rules() {
@@ -119,7 +125,7 @@ func (s *Stack) rules() {
 		return func(e event.Envelope) {
 			text, err := json.Marshal(e)
 			if err != nil {
-				panic(err) // was valid when it was put
+				panic(err) // it was valid when it was put
 			}
 			s.Deliver(url, string(text))
 		}
@@ -138,7 +144,7 @@ func (s *Stack) rules() {
 	s.StepFunctions.Changed = func(detail []byte) { s.EventBridge.Put("", "aws.states", changed, detail) }
 }
 
-// Orchestrate starts the orchestrate machine. What can not be an input starts nothing, as with a rule.
+// Orchestrate starts the orchestrate machine. An invalid input starts nothing, as with a rule.
 func (s *Stack) Orchestrate(input []byte) {
 	text, machine := string(input), OrchestrateMachine
 	_, _ = s.StepFunctions.StartExecution(context.Background(), &sfn.StartExecutionInput{StateMachineArn: &machine, Input: &text})
@@ -177,22 +183,22 @@ func (s *Stack) step(input any, done func(any, *Failure)) {
 		err = json.Unmarshal(text, &in)
 	}
 	if err != nil {
-		done(nil, failureOf(err))
+		done(nil, FailureOf(err))
 		return
 	}
 	run := func(string) func(context.Context, *Functions) (any, error) { return step(in) }
 	s.call("orchestrator", strings.TrimSpace(in.Step+" "+in.Labourer), orchestratorTimeout, run, func(out any, err error) {
 		if err != nil {
-			done(nil, failureOf(err))
+			done(nil, FailureOf(err))
 			return
 		}
 		result, err := plain(out)
-		done(result, failureOf(err))
+		done(result, FailureOf(err))
 	})
 }
 
-// putEvents is the integration of Step Functions with EventBridge: a Detail that is an object becomes text; with an event the
-// state fails.
+// putEvents is the integration of Step Functions with EventBridge: it encodes a Detail that is an object as text. The state fails if any
+// event does.
 func (s *Stack) putEvents(input any) (any, *Failure) {
 	text, err := json.Marshal(input)
 	var in struct {
@@ -205,7 +211,7 @@ func (s *Stack) putEvents(input any) (any, *Failure) {
 		err = json.Unmarshal(text, &in)
 	}
 	if err != nil {
-		return nil, failureOf(err)
+		return nil, FailureOf(err)
 	}
 	for _, e := range in.Entries {
 		if _, why := s.EventBridge.Put(e.EventBusName, e.Source, e.DetailType, e.Detail); why != "" {
@@ -215,7 +221,7 @@ func (s *Stack) putEvents(input any) (any, *Failure) {
 	return map[string]any{"FailedEntryCount": 0.0}, nil
 }
 
-// Mark calls the worker assistant as a sosw Worker does. done is told whether it took the call; it may be nil.
+// Mark calls the worker assistant as a sosw Worker does. done receives the result of the call; it may be nil.
 func (s *Stack) Mark(text []byte, done func(error)) {
 	s.call("worker-assistant", "call of a worker", assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return mark(id, text) }, func(_ any, err error) {
 		if done != nil {
@@ -237,7 +243,7 @@ func (s *Stack) stream() {
 	s.DynamoDB.Watch = s.Watched
 }
 
-// Watched is the stack's own watch of its tables; one that takes its place has to call it.
+// Watched is the stack's own watch of its tables. A function that replaces it in DynamoDB.Watch must call it.
 func (s *Stack) Watched(table string, _, _ Item) {
 	if table != TasksTable || s.pulling {
 		return

@@ -18,15 +18,15 @@ import (
 
 var _ drover.API = (*StepFunctions)(nil)
 
-// StepFunctions is state machines: those whose definition it interprets, and those whose executions somebody else carries out.
+// StepFunctions holds state machines: those whose definition it interprets, and foreign ones, whose executions a function carries out.
 type StepFunctions struct {
 	Hooks
 	world *World
-	// Call carries out a Task: resource is what the state names, input what its Parameters make. It calls done once.
+	// Call carries out a Task: resource is the state's Resource, input the result of its Parameters. It calls done once.
 	Call func(resource string, input any, done func(output any, failure *Failure))
 	// Random is uniform in [0,1), for the jitter of retries.
 	Random func() float64
-	// Changed is told of the end of each execution that somebody else carries out, as EventBridge is.
+	// Changed is called at the end of each execution of a foreign machine, as EventBridge is.
 	Changed func(detail []byte)
 
 	mu       sync.Mutex
@@ -43,16 +43,15 @@ type machine struct {
 	running    int
 }
 
-// Foreign carries out executions of a machine that is not interpreted. It calls done once; the output is nil when it failed.
+// Foreign carries out executions of a machine that is not interpreted. It calls done once. The output is nil after a failure.
 type Foreign func(name string, input []byte, done func(output []byte, failure *Failure))
 
-// NewStepFunctions is a StepFunctions without machines.
+// NewStepFunctions returns a StepFunctions without machines.
 func NewStepFunctions(w *World) *StepFunctions {
 	return &StepFunctions{world: w, machines: map[string]*machine{}}
 }
 
-// Define makes a machine from its definition, in which the names in ${…} are replaced. Executions of a standard machine have
-// names of their own.
+// Define adds a machine by its definition, with the names in ${…} replaced. In a standard machine the names of executions are unique.
 func (s *StepFunctions) Define(arn string, standard bool, definition []byte, substitutions map[string]string) error {
 	for name, value := range substitutions {
 		definition = bytes.ReplaceAll(definition, []byte("${"+name+"}"), []byte(value))
@@ -67,14 +66,14 @@ func (s *StepFunctions) Define(arn string, standard bool, definition []byte, sub
 	return nil
 }
 
-// Handle makes a machine whose executions f carries out.
+// Handle adds a machine whose executions f carries out.
 func (s *StepFunctions) Handle(arn string, f Foreign) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.machines[arn] = &machine{arn: arn, standard: true, foreign: f, executions: map[string]*execution{}}
 }
 
-// Running is how many executions of a machine have not ended.
+// Running returns how many executions of a machine have not ended.
 func (s *StepFunctions) Running(arn string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,12 +83,12 @@ func (s *StepFunctions) Running(arn string) int {
 	return 0
 }
 
-// executionInputLimit is the largest input of an execution.
+// executionInputLimit is the largest input of an execution, in bytes.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 const executionInputLimit = 256 << 10
 
-// StartExecution starts an execution. A standard machine starts one name once: again with the same input, while it runs, is a success that
-// starts nothing, else it is ExecutionAlreadyExists.
+// StartExecution starts an execution. A standard machine starts a name once: starting it again with the same input succeeds while the
+// execution runs, and starts nothing; otherwise the error is ExecutionAlreadyExists.
 func (s *StepFunctions) StartExecution(ctx context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error) {
 	return serve(ctx, &s.Hooks, Request{"SFN", "StartExecution", in}, func() (*sfn.StartExecutionOutput, error) {
 		input := []byte(aws.ToString(in.Input))
@@ -131,7 +130,7 @@ func (s *StepFunctions) StartExecution(ctx context.Context, in *sfn.StartExecuti
 	})
 }
 
-// DescribeExecution tells how an execution of a standard machine stands. It tells of outputs up to 256 KB.
+// DescribeExecution returns the state of an execution of a standard machine, with outputs of up to 256 KB.
 func (s *StepFunctions) DescribeExecution(ctx context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
 	return serve(ctx, &s.Hooks, Request{"SFN", "DescribeExecution", in}, func() (*sfn.DescribeExecutionOutput, error) {
 		s.mu.Lock()
@@ -156,7 +155,7 @@ func (s *StepFunctions) DescribeExecution(ctx context.Context, in *sfn.DescribeE
 	})
 }
 
-// statusOutputLimit is how much of input and output together a status event has; more is left out.
+// statusOutputLimit is how many bytes of input and output together a status event holds; it leaves out larger ones.
 // https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 const statusOutputLimit = 248 << 10
 
@@ -167,10 +166,10 @@ type execution struct {
 	name, id  string
 	input     string
 	startedAt time.Time
-	limit     *Coming // the end of its time
+	limit     *Coming // its timeout
 	ended     bool
-	output    []byte   // of one that somebody else carries out
-	failure   *Failure // the same
+	output    []byte   // of an execution of a foreign machine
+	failure   *Failure // of an execution of a foreign machine
 }
 
 func (x *execution) start() {
@@ -184,7 +183,7 @@ func (x *execution) start() {
 	}
 	var data any
 	if err := json.Unmarshal([]byte(x.input), &data); err != nil {
-		panic(err) // was valid when the execution was started
+		panic(err) // it was valid when the execution started
 	}
 	d := x.machine.definition
 	if d.TimeoutSeconds > 0 {
@@ -205,7 +204,7 @@ func (x *execution) end() {
 	x.service.mu.Unlock()
 }
 
-// tell tells of an execution's end as EventBridge does.
+// tell reports an execution's end as EventBridge does.
 // https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 func (x *execution) tell(output []byte, failure *Failure) {
 	if x.service.Changed == nil {
@@ -221,7 +220,7 @@ func (x *execution) tell(output []byte, failure *Failure) {
 	}
 	text, err := json.Marshal(detail)
 	if err != nil {
-		panic(err) // texts
+		panic(err) // it holds only strings
 	}
 	x.service.Changed(text)
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Mapping hands the records of a table's stream to a function, as the stack's template maps the tasks table to the scavenger: in lanes,
-// in order within a lane, each batch again until it is taken in or was tried too often.
+// Mapping passes the records of a table's stream to a function, as the stack's template maps the tasks table to the scavenger: in lanes, in
+// order within a lane, each batch again until the function takes it or the retries are used up.
 type Mapping struct {
 	world *World
 	lanes [streamLanes]lane
-	// Take works on a batch and then calls done, once. about tells what is in it.
+	// take handles a batch and then calls done once. about describes the batch.
 	take func(about string, batch []events.DynamoDBEventRecord, done func(error))
-	// lose gets what was tried too often.
+	// lose receives a batch whose retries are used up.
 	lose func(batch []events.DynamoDBEventRecord)
 	log  []events.DynamoDBEventRecord
 }
@@ -26,18 +26,18 @@ type lane struct {
 	busy    bool
 }
 
-// As the stack's template has them.
+// As in the stack's template.
 const (
 	streamLanes   = 4
 	streamBatch   = 100
 	streamWindow  = time.Second
 	streamRetries = 50
-	streamLongest = 30 * time.Second // between two tries
+	streamLongest = 30 * time.Second // between two attempts
 )
 
 var closings = []string{"completed", "failed", "expired", "dead", "cancelled"}
 
-// append takes new records of the stream, and leaves out what the mapping's filter does.
+// append adds new records of the stream that match the mapping's filter.
 func (m *Mapping) append(records ...events.DynamoDBEventRecord) {
 	for _, r := range records {
 		status, isText := r.Change.NewImage["status"]
@@ -49,7 +49,7 @@ func (m *Mapping) append(records ...events.DynamoDBEventRecord) {
 	}
 }
 
-// put puts a record at the end of its lane.
+// put adds a record at the end of its lane.
 func (m *Mapping) put(r events.DynamoDBEventRecord) {
 	key := fnv.New32a()
 	_, _ = key.Write([]byte(r.Change.Keys["segment"].String()))
@@ -58,10 +58,10 @@ func (m *Mapping) put(r events.DynamoDBEventRecord) {
 	m.wake(i)
 }
 
-// Log is all records that were ever handed on, in order.
+// Log returns all records that were ever passed on, in order.
 func (m *Mapping) Log() []events.DynamoDBEventRecord { return m.log }
 
-// Waiting is how many records have not been taken in.
+// Waiting returns how many records the function has not taken.
 func (m *Mapping) Waiting() int {
 	n := 0
 	for _, l := range m.lanes {
@@ -70,7 +70,7 @@ func (m *Mapping) Waiting() int {
 	return n
 }
 
-// Replay hands records on once more, as a function gets them whose answer was lost.
+// Replay passes records on once more, as Lambda does when a function's answer is lost.
 func (m *Mapping) Replay(records []events.DynamoDBEventRecord) {
 	for batch := range slices.Chunk(records, streamBatch) {
 		m.world.At(m.world.Now(), Stream, fmt.Sprintf("again, %d records from %s", len(batch), batch[0].Change.SequenceNumber), func() {
@@ -87,7 +87,7 @@ func (m *Mapping) wake(i int) {
 	l.busy = true
 	begun := false
 	m.world.send(streamWindow, Stream, fmt.Sprintf("lane %d", i), func() {
-		if begun { // a copy of this delivery was faster: what the lane works on is worked on twice
+		if begun { // a copy of this delivery came first: the function gets the lane's batch twice
 			m.Replay(l.waiting[:min(len(l.waiting), streamBatch)])
 			return
 		}
@@ -97,7 +97,7 @@ func (m *Mapping) wake(i int) {
 	})
 }
 
-// work hands the first n records of a lane to the function, until it takes them in: after an error each half by itself.
+// work passes the first n records of a lane to the function until it takes them. After an error it halves the batch.
 func (m *Mapping) work(i, n, tries int) {
 	l := &m.lanes[i]
 	batch := slices.Clone(l.waiting[:n])

@@ -6,15 +6,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// The names of the stack's tables here.
+// The names of the stack's tables.
 const (
 	TasksTable   = "tasks"
 	ControlTable = "control"
 	JobsTable    = "jobs"
 )
 
-// StackTables defines the three tables as the stack's template does, with something before their names: for NewDynamoDB, and for
-// CreateTable of any other.
+// StackTables returns the definitions of the three tables in the stack's template, with a prefix before their names, for NewDynamoDB and for
+// CreateTable of any DynamoDB.
 func StackTables(before string) []*dynamodb.CreateTableInput {
 	tasks := definition(before+TasksTable, "segment", "n")
 	tasks.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage}

@@ -17,7 +17,7 @@ import (
 
 const workQueue = "https://sqs.us-west-2.amazonaws.com/000000000000/work"
 
-// queued is a Drover with a labourer whose workers read a queue, and a job of so many tasks.
+// queued returns a Drover with a labourer whose workers read a queue, and a job of this many tasks.
 func queued(t *testing.T, options string, q memory.Queue, tasks int) *memory.Drover {
 	d := memory.New()
 	require.NoError(t, d.Apply("labourers:\n  w:\n    target: {sqs: \""+workQueue+"\"}\n"+options+"job_schemas:\n  default: {chunkable_attrs: [[n, {}]]}\n"))
@@ -26,8 +26,8 @@ func queued(t *testing.T, options string, q memory.Queue, tasks int) *memory.Dro
 	return d
 }
 
-// plain reads the queue as a worker without Drover's SDK does: it takes a message, works for some time and says that it has completed. One
-// that it loses is deleted, and nothing is heard of it.
+// plain reads the queue as a worker without Drover's SDK: it takes a message, works for some time and reports completion. It deletes a
+// message that it loses, and reports nothing.
 func plain(t *testing.T, d *memory.Drover, most int, takes time.Duration, loses func(task string, attempt int) bool) map[string]int {
 	received := map[string]int{}
 	d.SQS.Map(workQueue, memory.Consumer{Batch: 1, Most: most, Take: func(batch []memory.Received, done func([]string, error)) {
@@ -49,7 +49,7 @@ func plain(t *testing.T, d *memory.Drover, most int, takes time.Duration, loses 
 
 func never(string, int) bool { return false }
 
-// TestG4AMessageThatNoWorkerHasTakenIsNoAttempt: the workers are away for half a day, with or without heartbeats asked for.
+// TestG4AMessageThatNoWorkerHasTakenIsNoAttempt: the workers are away for half a day, with and without heartbeats.
 func TestG4AMessageThatNoWorkerHasTakenIsNoAttempt(t *testing.T) {
 	for name, options := range map[string]string{"": "", "with heartbeats": "    heartbeat: 1m\n"} {
 		t.Run(name, func(t *testing.T) {
@@ -89,8 +89,7 @@ func TestG4TheDelayOfAQueueIsNoAttempt(t *testing.T) {
 	require.Len(t, received, 2)
 }
 
-// TestG1ATaskThatItsWorkerLostIsTriedAgainThoughMessagesWait: of a queue whose two workers never come to its end, the first messages are
-// lost by them.
+// TestG1ATaskThatItsWorkerLostIsTriedAgainThoughMessagesWait: two workers never reach the end of the queue, and lose its first messages.
 func TestG1ATaskThatItsWorkerLostIsTriedAgainThoughMessagesWait(t *testing.T) {
 	d := queued(t, "    max_simultaneous_invocations: 20\n    max_duration: 5m\n    cooldown: 1m\n", memory.Queue{Visibility: time.Hour}, 200)
 	lost := map[string]bool{}
@@ -120,7 +119,7 @@ func TestG1ATaskThatItsWorkerLostIsTriedAgainThoughMessagesWait(t *testing.T) {
 	require.Equal(t, 198, waiting)
 }
 
-// TestG1AMessageThatIsGoneIsNotWaitedFor: the queue was purged, or kept it no longer.
+// TestG1AMessageThatIsGoneIsNotWaitedFor: the queue was purged, or its retention ended.
 func TestG1AMessageThatIsGoneIsNotWaitedFor(t *testing.T) {
 	d := queued(t, "    max_attempts: 2\n    retry: {max: 1s}\n", memory.Queue{Retention: time.Hour}, 1)
 	d.RunFor(30 * time.Minute)
@@ -136,8 +135,8 @@ func TestG1AMessageThatIsGoneIsNotWaitedFor(t *testing.T) {
 	require.Contains(t, tasks[0].LastError().Message, "nothing was heard of it")
 }
 
-// TestG4AnExecutionThatHasEndedIsNotRunAgainWhenTheNewsOfItIsLost.
-func TestG4AnExecutionThatHasEndedIsNotRunAgainWhenTheNewsOfItIsLost(t *testing.T) {
+// TestG4AnExecutionThatHasEndedIsNotRunAgainWhenItsStatusEventIsLost loses the status event.
+func TestG4AnExecutionThatHasEndedIsNotRunAgainWhenItsStatusEventIsLost(t *testing.T) {
 	const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:w"
 	for name, c := range map[string]struct {
 		f      worker.Func
@@ -170,7 +169,7 @@ func TestG4AnExecutionThatHasEndedIsNotRunAgainWhenTheNewsOfItIsLost(t *testing.
 	}
 }
 
-// TestAnOutputThatAStatusEventLeavesOutIsFetched, or is said to be missing where it cannot be.
+// TestAnOutputThatAStatusEventLeavesOutIsFetched, or reported as missing where it cannot be fetched.
 func TestAnOutputThatAStatusEventLeavesOutIsFetched(t *testing.T) {
 	const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:w"
 	result := strings.Repeat("x", 250<<10)

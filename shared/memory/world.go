@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// World is virtual time and what is under way in it: messages, wakes, waits, runs of functions. Nothing happens by itself: whoever
-// drives the world takes what is next with [World.Step], or picks another one of what is under way.
+// World holds virtual time and what is under way in it: messages, wakes, waits, runs of functions. Nothing happens by itself: the caller takes
+// what is next with [World.Step], or picks something else that is under way.
 //
-// What is due at the same time happens in the order of kinds and labels, so that a world goes the same way each time although the
-// services do some of their work side by side.
+// What is due at the same time happens in the order of kinds and labels, so that a world takes the same course each time although the
+// services do some of their work concurrently.
 type World struct {
-	// Course decides when what is put under way arrives, after the delay that it has by itself: once, several times (an at-least-once
-	// delivery that shows) or never. nil: once, without more delay. It is asked before the world is changed, and may not change it.
+	// Course decides when something that is put under way arrives, beyond its own delay: once, several times (a second at-least-once delivery) or
+	// never. nil: once, without further delay. It is called before the world changes and must not change it.
 	Course func(kind Kind, label string) []time.Duration
 
 	mu     sync.Mutex
@@ -23,22 +23,21 @@ type World struct {
 	coming timetable
 }
 
-// Kind is what sort of thing is under way.
+// Kind is the sort of a thing that is under way.
 type Kind string
 
-// The kinds, in the order in which those happen that are due at once. What is marked durable is never lost by AWS, though it may
-// come late or twice.
+// The kinds, in the order in which things happen that are due at once. AWS never loses durable kinds, though they may come late or twice.
 const (
 	Transition Kind = "1 transition" // of a state machine's execution, durable
 	Delivery   Kind = "2 delivery"   // of an event to a rule's target
 	Message    Kind = "3 message"    // of a queue to its function, durable
 	Stream     Kind = "4 stream"     // of a table to its function, durable
 	Run        Kind = "5 run"        // of a worker, durable
-	Timer      Kind = "6 timer"      // a time that somebody waits for, durable
+	Timer      Kind = "6 timer"      // the end of a wait, durable
 	Tick       Kind = "7 tick"       // of a schedule
 )
 
-// String is the kind's name.
+// String returns the kind's name.
 func (k Kind) String() string { return string(k)[2:] }
 
 // Coming is something that is under way.
@@ -48,23 +47,23 @@ type Coming struct {
 	Label string
 
 	order int
-	index int // in the timetable; -1 when it is no longer in it
+	index int // in the timetable; -1 once it has left it
 	do    func()
 }
 
-// NewWorld is a world that begins at this time.
+// NewWorld returns a world whose time begins at start.
 func NewWorld(start time.Time) *World {
 	return &World{now: start.UTC()}
 }
 
-// Now is the world's time.
+// Now returns the world's time.
 func (w *World) Now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.now
 }
 
-// Advance lets time pass up to this moment, if it is not past, and nothing else happen.
+// Advance lets time pass until this moment, if it is not past, without anything else happening.
 func (w *World) Advance(to time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,7 +85,7 @@ func (w *World) At(at time.Time, kind Kind, label string, do func()) *Coming {
 	return c
 }
 
-// send puts something under way that takes the course that the world gives it.
+// send puts something under way whose arrival the world's course decides.
 func (w *World) send(after time.Duration, kind Kind, label string, do func()) {
 	arrivals := []time.Duration{0}
 	if w.Course != nil {
@@ -97,7 +96,7 @@ func (w *World) send(after time.Duration, kind Kind, label string, do func()) {
 	}
 }
 
-// Cancel takes back what is under way; what has happened stays.
+// Cancel removes something that is under way. It does not undo what has happened.
 func (w *World) Cancel(c *Coming) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -106,7 +105,7 @@ func (w *World) Cancel(c *Coming) {
 	}
 }
 
-// Next is what is due next; nil when nothing is under way.
+// Next returns what is due next; nil when nothing is under way.
 func (w *World) Next() *Coming {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,14 +115,14 @@ func (w *World) Next() *Coming {
 	return w.coming[0]
 }
 
-// Coming is all that is under way, in no particular order.
+// Coming returns all that is under way, in no particular order.
 func (w *World) Coming() []*Coming {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]*Coming(nil), w.coming...)
 }
 
-// Step lets what is due next happen, at its time; it is what that was, nil when nothing is under way.
+// Step makes happen what is due next, at its time, and returns it; nil when nothing is under way.
 func (w *World) Step() *Coming {
 	w.mu.Lock()
 	if len(w.coming) == 0 {
@@ -139,7 +138,7 @@ func (w *World) Step() *Coming {
 	return c
 }
 
-// String is what is under way, for messages.
+// String describes what is under way.
 func (c *Coming) String() string {
 	return fmt.Sprintf("%s %s at %s", c.Kind, c.Label, c.At.Format("15:04:05.000"))
 }

@@ -1,4 +1,4 @@
-// Package s3 keeps archived files in a bucket.
+// Package s3 stores archived files in a bucket.
 package s3
 
 import (
@@ -13,14 +13,14 @@ import (
 	"github.com/drover-run/drover/shared/archive"
 )
 
-// API is the calls of S3 that Drover makes.
+// API is the part of S3 that Drover calls.
 type API interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
-// NewClient is a client that finds buckets by path where the endpoint is not AWS itself, as their names need not resolve there.
+// NewClient returns a client. For an endpoint other than AWS it addresses buckets by path, as their host names need not resolve there.
 func NewClient(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
 }
@@ -31,7 +31,7 @@ type Bucket struct {
 	Name string
 }
 
-// Put stores a file, over one of the same name.
+// Put stores a file and replaces one of the same key.
 func (b Bucket) Put(ctx context.Context, o archive.Object) error {
 	_, err := b.API.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &o.Key, Body: bytes.NewReader(o.Body),
 		ContentType: aws.String("application/x-ndjson"), ContentEncoding: aws.String("gzip")})
@@ -55,7 +55,7 @@ func (b Bucket) Get(ctx context.Context, key string) ([]byte, error) {
 	return body, nil
 }
 
-// List is the keys of the files whose keys begin so.
+// List returns the keys that begin with a prefix.
 func (b Bucket) List(ctx context.Context, prefix string) ([]string, error) {
 	var keys []string
 	for pages := s3.NewListObjectsV2Paginator(b.API, &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix}); pages.HasMorePages(); {

@@ -16,7 +16,7 @@ import (
 	buckets "github.com/drover-run/drover/shared/s3"
 )
 
-// fake is a bucket whose lists have pages of two keys.
+// fake is a bucket whose lists come in pages of two keys.
 type fake struct {
 	err    error
 	body   io.Reader

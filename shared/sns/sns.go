@@ -1,4 +1,4 @@
-// Package sns tells people of tasks that died.
+// Package sns alerts people to tasks that died.
 package sns
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// API is the calls of SNS that Drover makes.
+// API is the part of SNS that Drover calls.
 type API interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
@@ -23,32 +23,39 @@ type Topic struct {
 	ARN string
 }
 
-// named is how many of the dead a message names.
+// named is how many dead tasks a message lists.
 const named = 10
 
-// Died tells which tasks of a labourer died, and of what. The errors' messages are left out: they may quote a payload.
+// Died publishes which tasks of a labourer died, and their last errors. It leaves out error messages, which may quote a payload.
 func (t Topic) Died(ctx context.Context, labourer string, tasks []task.Task) error {
 	last := tasks[len(tasks)-1]
-	why := "no error was told"
+	why := "No error was reported"
 	if e := last.LastError(); e != nil {
-		why = e.Type
+		why = "The last error is " + e.Type
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d tasks of labourer %s are dead. The last error is %s.\n\n", len(tasks), labourer, why)
+	fmt.Fprintf(&text, "%s of labourer %s died. %s.\n\n", count(len(tasks)), labourer, why)
 	for i, one := range tasks {
 		if i == named {
 			fmt.Fprintf(&text, "… and %d more\n", len(tasks)-named)
 			break
 		}
-		fmt.Fprintf(&text, "%s of job %s after %d attempts\n", one.ID, one.JobID, one.Attempt)
+		fmt.Fprintf(&text, "%s of job %s, attempt %d\n", one.ID, one.JobID, one.Attempt)
 	}
-	fmt.Fprintf(&text, "\nList them: drover dead --labourer %s\nTry them again: drover replay --labourer %s\n", labourer, labourer)
-	subject := fmt.Sprintf("Drover: %d dead tasks of %s", len(tasks), labourer)
+	fmt.Fprintf(&text, "\nList them: drover dead --labourer %s\nReplay them: drover replay --labourer %s\n", labourer, labourer)
+	subject := fmt.Sprintf("Drover: %s of %s died", count(len(tasks)), labourer)
 	if len(subject) > 99 { // SNS takes fewer than 100 characters
 		subject = subject[:99]
 	}
 	if _, err := t.API.Publish(ctx, &sns.PublishInput{TopicArn: &t.ARN, Subject: &subject, Message: aws.String(text.String())}); err != nil {
-		return fmt.Errorf("telling of %d dead tasks of labourer %s, %w", len(tasks), labourer, err)
+		return fmt.Errorf("alerting people to %s of labourer %s, %w", count(len(tasks)), labourer, err)
 	}
 	return nil
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "1 task"
+	}
+	return fmt.Sprintf("%d tasks", n)
 }

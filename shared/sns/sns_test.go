@@ -31,7 +31,7 @@ func dead(n int, kind string) task.Task {
 	return t
 }
 
-func TestWhatPeopleAreToldOfTheDead(t *testing.T) {
+func TestAnAlertListsTheDeadTasks(t *testing.T) {
 	f := &fake{}
 
 	err := topics.Topic{API: f, ARN: "arn:aws:sns:us-west-2:000000000000:alarms"}.Died(context.Background(), "f", []task.Task{dead(7, "Boom"), dead(8, "Expired")})
@@ -39,14 +39,14 @@ func TestWhatPeopleAreToldOfTheDead(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, f.asked, 1)
 	require.Equal(t, "arn:aws:sns:us-west-2:000000000000:alarms", *f.asked[0].TopicArn)
-	require.Equal(t, "Drover: 2 dead tasks of f", *f.asked[0].Subject)
-	require.Equal(t, `2 tasks of labourer f are dead. The last error is Expired.
+	require.Equal(t, "Drover: 2 tasks of f died", *f.asked[0].Subject)
+	require.Equal(t, `2 tasks of labourer f died. The last error is Expired.
 
-abcdefghijklmnop.7 of job nightly after 3 attempts
-abcdefghijklmnop.8 of job nightly after 3 attempts
+abcdefghijklmnop.7 of job nightly, attempt 3
+abcdefghijklmnop.8 of job nightly, attempt 3
 
 List them: drover dead --labourer f
-Try them again: drover replay --labourer f
+Replay them: drover replay --labourer f
 `, *f.asked[0].Message)
 }
 
@@ -60,15 +60,15 @@ func TestManyDeadAreCountedAndSomeNamed(t *testing.T) {
 
 	require.NoError(t, topics.Topic{API: f}.Died(context.Background(), labourer, tasks))
 
-	require.Equal(t, 10, strings.Count(*f.asked[0].Message, "after 3 attempts"))
+	require.Equal(t, 10, strings.Count(*f.asked[0].Message, "attempt 3"))
 	require.Contains(t, *f.asked[0].Message, "… and 90 more\n")
-	require.Contains(t, *f.asked[0].Message, "The last error is no error was told.")
+	require.Contains(t, *f.asked[0].Message, "No error was reported.")
 	require.Less(t, len(*f.asked[0].Subject), 100)
 	require.NotContains(t, *f.asked[0].Message, "secret")
 }
 
-func TestThatPeopleCanNotBeToldIsAnError(t *testing.T) {
+func TestAnAlertThatFailsIsAnError(t *testing.T) {
 	err := topics.Topic{API: &fake{err: errors.New("access denied")}}.Died(context.Background(), "f", []task.Task{dead(7, "Boom")})
 
-	require.EqualError(t, err, "telling of 1 dead tasks of labourer f, access denied")
+	require.EqualError(t, err, "alerting people to 1 task of labourer f, access denied")
 }

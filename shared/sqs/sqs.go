@@ -1,4 +1,4 @@
-// Package sqs sends messages: jobs that go on, messages that nobody can read, and tasks to workers that read a queue.
+// Package sqs sends messages: jobs to continue, unreadable messages to dead letter queues, and tasks to workers that read a queue.
 package sqs
 
 import (
@@ -20,18 +20,18 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// API is the calls of SQS that Drover makes.
+// API is the part of SQS that Drover calls.
 type API interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
-// Queues is queues that workers read.
+// Queues reads the depth of queues that workers read.
 type Queues struct{ API API }
 
-// Backlog returns what is in the queue that is a labourer's target; messages with a delay wait. A queue that is gone, or may not be asked, has none, and Unknown
-// says why. An error is one that passes.
+// Backlog returns how many messages are in a labourer's target queue; delayed messages count as waiting. For a queue that is gone, or that
+// Drover may not read, Unknown holds the reason. It returns only errors that may pass.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
 func (q Queues) Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog, error) {
 	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(l.Target.SQS), AttributeNames: []types.QueueAttributeName{
@@ -52,16 +52,16 @@ func (q Queues) Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog
 		Retention: time.Duration(number(types.QueueAttributeNameMessageRetentionPeriod)) * time.Second}, nil
 }
 
-// Graveyard is a dead letter queue, for messages of which it is known that nobody will ever read them.
+// Graveyard is a dead letter queue for messages that no retry can make readable.
 type Graveyard struct {
 	API API
 	URL string
 }
 
-// reasonLimit keeps the reason within a message attribute that people can read.
+// reasonLimit is the longest reason in bytes: people read it in a message attribute.
 const reasonLimit = 1000
 
-// Bury puts a message there as it came, with as much of the reason as there is room for as its attribute "reason".
+// Bury sends a message there unchanged. Its attribute "reason" holds as much of the reason as fits.
 func (g Graveyard) Bury(ctx context.Context, body, reason string) error {
 	const name, kind = "reason", "String"
 	reason = strings.Map(sendable, reason)
@@ -75,12 +75,12 @@ func (g Graveyard) Bury(ctx context.Context, body, reason string) error {
 	}
 	_, err := g.API.SendMessage(ctx, in)
 	if err != nil {
-		return fmt.Errorf("sending a message that can not be read to the dead letters, %w", err)
+		return fmt.Errorf("sending an unreadable message to the dead letters, %w", err)
 	}
 	return nil
 }
 
-// sendable replaces a character that SQS refuses in a body or an attribute.
+// sendable replaces a character that SQS refuses in bodies and attributes.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func sendable(r rune) rune {
 	if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF' {
@@ -89,20 +89,20 @@ func sendable(r rune) rune {
 	return r
 }
 
-// Jobs is the jobs queue, with its dead letters.
+// Jobs is the jobs queue with its dead letter queue.
 type Jobs struct {
 	Graveyard
 	URL string
 }
 
-// Continue sends a command on to the next scheduler.
+// Continue sends a command to the next invocation of the scheduler.
 func (j Jobs) Continue(ctx context.Context, e event.Envelope) error {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
 	if _, err := j.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &j.URL, MessageBody: aws.String(string(escape.JSON(body)))}); err != nil {
-		return fmt.Errorf("handing %s %s on, %w", e.DetailType, e.ID, err)
+		return fmt.Errorf("sending %s %s to the next scheduler, %w", e.DetailType, e.ID, err)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// fake notes what it is asked. Entries whose body is in fails fail by it.
+// fake records its requests. Entries whose body is in fails get that error.
 type fake struct {
 	err     error
 	fails   map[string]types.BatchResultErrorEntry
@@ -78,7 +78,7 @@ func TestABacklogIsWhatAQueueHolds(t *testing.T) {
 	require.Equal(t, queue.Backlog{Waiting: 7, Taken: 3, Retention: 4 * 24 * time.Hour}, backlog)
 	f.err = &types.QueueDoesNotExist{Message: aws.String("The specified queue does not exist.")}
 	backlog, err = queues.Queues{API: f}.Backlog(context.Background(), worker("https://sqs/f"))
-	require.NoError(t, err, "asking again would say the same")
+	require.NoError(t, err, "asking again would not help")
 	require.Zero(t, backlog.Waiting+backlog.Taken)
 	require.Contains(t, backlog.Unknown, "does not exist")
 	f.err = &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
@@ -96,7 +96,7 @@ func start(n int, event string) orchestrator.Start {
 	return orchestrator.Start{Task: task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: n}, Payload: json.RawMessage(event)}, Attempt: 2, Event: []byte(event)}
 }
 
-func TestAMessageThatNobodyCanReadIsKeptAsItCameWithTheReason(t *testing.T) {
+func TestAnUnreadableMessageIsBuriedUnchangedWithTheReason(t *testing.T) {
 	f := &fake{}
 
 	require.NoError(t, queues.Graveyard{API: f, URL: "https://dead"}.Bury(context.Background(), "nonsense", "no JSON"))
@@ -104,7 +104,7 @@ func TestAMessageThatNobodyCanReadIsKeptAsItCameWithTheReason(t *testing.T) {
 	require.Equal(t, []*sqs.SendMessageInput{{QueueUrl: aws.String("https://dead"), MessageBody: aws.String("nonsense"),
 		MessageAttributes: map[string]types.MessageAttributeValue{"reason": {DataType: aws.String("String"), StringValue: aws.String("no JSON")}}}}, f.sent)
 	f.err = errors.New("access denied")
-	require.EqualError(t, queues.Graveyard{API: f}.Bury(context.Background(), "x", "y"), "sending a message that can not be read to the dead letters, access denied")
+	require.EqualError(t, queues.Graveyard{API: f}.Bury(context.Background(), "x", "y"), "sending an unreadable message to the dead letters, access denied")
 }
 
 func TestALongReasonIsCutBetweenCharacters(t *testing.T) {
@@ -145,10 +145,10 @@ func TestACommandIsSentOnAsAnEventThatTheNextSchedulerReads(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, sent, e)
 	f.err = errors.New("access denied")
-	require.EqualError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}}.Continue(context.Background(), sent), "handing ReplayTasks e-1 on, access denied")
+	require.EqualError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}}.Continue(context.Background(), sent), "sending ReplayTasks e-1 to the next scheduler, access denied")
 }
 
-// TestG6TasksAreSentTenAtATimeInTheirOrder.
+// TestG6TasksAreSentTenAtATimeInTheirOrder covers standard queues.
 func TestG6TasksAreSentTenAtATimeInTheirOrder(t *testing.T) {
 	f := &fake{}
 	var starts []orchestrator.Start
@@ -198,15 +198,15 @@ func TestABatchIsNoLargerThanAQueueTakes(t *testing.T) {
 	}
 }
 
-// TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup.
+// TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup covers the deduplication id and the group.
 func TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup(t *testing.T) {
 	for name, c := range map[string]struct{ key, payload, group string }{ // group "": a hash of the value
 		"the labourer":                   {"", `{"store": "x"}`, "f"},
 		"an attribute of text":           {"store", `{"store": "x"}`, "x"},
 		"an attribute that is a number":  {"store", `{"store": 7}`, "7"},
-		"an attribute that is not there": {"store", `{"shop": "x"}`, "f"},
+		"a missing attribute":            {"store", `{"shop": "x"}`, "f"},
 		"a payload that is no object":    {"store", `[]`, "f"},
-		"what can not be a group's name": {"store", `{"store": "with space"}`, ""},
+		"what cannot be a group's name":  {"store", `{"store": "with space"}`, ""},
 		"what is too long for one":       {"store", `{"store": "` + strings.Repeat("x", 129) + `"}`, ""},
 		"the longest that one can be":    {"store", `{"store": "` + strings.Repeat("x", 128) + `"}`, strings.Repeat("x", 128)},
 		"an attribute that is empty":     {"store", `{"store": ""}`, ""},
@@ -231,8 +231,8 @@ func TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup(t *testing.T) {
 	}
 }
 
-// TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble, each error at the place of its start.
-func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
+// TestG8ARefusedTaskIsToldApartFromATroubledTarget also expects each error at the place of its start.
+func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
 	sender := func(code, message string) types.BatchResultErrorEntry {
 		return types.BatchResultErrorEntry{SenderFault: true, Code: aws.String(code), Message: aws.String(message)}
 	}
@@ -243,11 +243,11 @@ func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 		"characters":                     {sender("InvalidMessageContents", "characters"), "InvalidPayload"},
 		"the queue's own limit":          {sender("InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than 65536 bytes."), "PayloadTooLarge"},
 		"another fault of the message":   {sender("InvalidParameterValue", "Value for parameter DelaySeconds is invalid."), "Refused, may be retried"},
-		"a right that is missing":        {sender("AccessDenied", "no"), "trouble"},
-		"a key that may not be used":     {sender("KMS.AccessDeniedException", "no"), "trouble"},
+		"a missing permission":           {sender("AccessDenied", "no"), "trouble"},
+		"a forbidden key":                {sender("KMS.AccessDeniedException", "no"), "trouble"},
 		"a fault of the service":         {types.BatchResultErrorEntry{Code: aws.String("InternalError"), Message: aws.String("later")}, "trouble"},
 		"too much to do":                 {types.BatchResultErrorEntry{Code: aws.String("RequestThrottled"), Message: aws.String("later")}, "throttled"},
-		"a queue that is not there":      {sender("AWS.SimpleQueueService.NonExistentQueue", "gone"), "trouble"},
+		"a missing queue":                {sender("AWS.SimpleQueueService.NonExistentQueue", "gone"), "trouble"},
 		"characters, with the old codes": {sender("AWS.SimpleQueueService.InvalidMessageContents", "characters"), "InvalidPayload"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 	}
 }
 
-// TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne: SQS may refuse a whole batch for what one message has in it.
+// TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne: SQS may refuse a whole batch because of one message in it.
 func TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  smithy.APIError
@@ -283,8 +283,8 @@ func TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne(t *testing.T) {
 	}
 }
 
-// TestG6NothingOvertakesAMessageThatAFIFOQueueDidNotTake; a standard queue has no order to keep.
-func TestG6NothingOvertakesAMessageThatAFIFOQueueDidNotTake(t *testing.T) {
+// TestG6NoMessageOvertakesOneThatAFIFOQueueDidNotTake; a standard queue keeps no order.
+func TestG6NoMessageOvertakesOneThatAFIFOQueueDidNotTake(t *testing.T) {
 	for name, c := range map[string]struct {
 		url   string
 		fault types.BatchResultErrorEntry
@@ -311,7 +311,7 @@ func TestG6NothingOvertakesAMessageThatAFIFOQueueDidNotTake(t *testing.T) {
 	}
 }
 
-// TestAMessageHasNoCharacterThatAQueueRefuses, though JSON may have it.
+// TestAMessageHasNoCharacterThatAQueueRefuses, though JSON allows such characters.
 func TestAMessageHasNoCharacterThatAQueueRefuses(t *testing.T) {
 	f := &fake{}
 	const text, escaped = "{\"a\":\"x\uFFFF\uFFFE\"}", `{"a":"x\uffff\ufffe"}`

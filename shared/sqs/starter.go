@@ -23,7 +23,7 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// Limits of a message with its attributes, and of all messages of a batch together.
+// Limits of a message with its attributes, and of the messages of a batch together, in bytes.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const (
 	messageLimit = 1 << 20
@@ -31,11 +31,11 @@ const (
 	batchMost    = 10
 )
 
-// Starter hands tasks to workers that read a queue.
+// Starter sends tasks to workers that read a queue.
 type Starter struct{ API API }
 
-// Start sends each task as a message, in batches, one after the other: tasks are handed out in their order. When a FIFO queue does not
-// take a message, the messages behind its batch are not sent: they would overtake it.
+// Start sends each task as a message, in batches one after the other, so that tasks keep their order. When a FIFO queue does not take a
+// message, Start does not send the batches behind it: their messages would overtake it.
 func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
 	out := sending{API: s.API, labourer: l, starts: starts, errs: make([]error, len(starts))}
 	var batch []int
@@ -57,14 +57,14 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orches
 	return out.errs
 }
 
-// sending is the messages of one call of Start, and what became of them.
+// sending holds the messages of one call of Start and the result of each.
 type sending struct {
 	API
 
 	labourer labourer.Labourer
 	starts   []orchestrator.Start
 	errs     []error
-	blocked  error // of a FIFO queue: why messages behind can not be sent
+	blocked  error // of a FIFO queue: why the messages behind cannot be sent
 }
 
 func (s *sending) send(ctx context.Context, part []int) {
@@ -101,7 +101,7 @@ func (s *sending) send(ctx context.Context, part []int) {
 	}
 }
 
-// refused is after a batch of which no message was taken. Where one message may be to blame, each is sent alone.
+// refused handles a batch of which no message was taken. Where a single message may be the cause, it sends each one alone.
 func (s *sending) refused(ctx context.Context, part []int, err error) {
 	var told smithy.APIError
 	if errors.As(err, &told) && contents(told.ErrorCode(), told.ErrorMessage()) != "" {
@@ -132,7 +132,7 @@ func (s *sending) fail(i int, err error) {
 	}
 }
 
-// entryError returns why a queue did not take one message: a refusal of that message, or trouble of the queue.
+// entryError returns the error for a message that a queue did not take: a refusal of that message, or trouble of the queue.
 func entryError(url string, failed types.BatchResultErrorEntry) error {
 	code, message := aws.ToString(failed.Code), aws.ToString(failed.Message)
 	why := fmt.Sprintf("queue %s refuses the message: %s: %s", url, code, message)
@@ -148,8 +148,8 @@ func entryError(url string, failed types.BatchResultErrorEntry) error {
 	return &orchestrator.Refusal{Type: "Refused", Reason: why, Retryable: true}
 }
 
-// contents returns the type of a refusal for what a message has in it, "" where the error is about something else. A queue whose own
-// MaximumMessageSize is less than SQS's limit answers InvalidParameterValue, "Message must be shorter than … bytes".
+// contents returns the refusal's type where a message's contents are the cause, and "" otherwise. A queue whose MaximumMessageSize is
+// below the limit of SQS answers InvalidParameterValue, "Message must be shorter than … bytes".
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 func contents(code, message string) string {
 	switch code[strings.LastIndex(code, ".")+1:] {
@@ -167,16 +167,16 @@ func contents(code, message string) string {
 
 var (
 	tooLong = regexp.MustCompile("(?i)shorter than|too (long|large)|exceed|maximum message size")
-	// ofQueue matches the codes of faults that lie with the queue, its rights or its key, whatever the message.
+	// ofQueue matches the codes of errors of the queue, its permissions or its key, which no other message would avoid.
 	ofQueue = regexp.MustCompile("(?i)access ?denied|kms|nonexistent|doesnotexist|invalidaddress|unsupportedoperation|missingparameter|invalidsecurity|authorization")
 )
 
-// groupName is what SQS takes as a message group.
+// groupName matches what SQS accepts as a message group id.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 var groupName = regexp.MustCompile("^[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\\[\\\\\\]^_`{|}~-]{1,128}$")
 
-// group is the value of the payload attribute that the labourer names, or the labourer itself. What can not be the name of a group is
-// hashed.
+// group returns the value of the payload attribute that the labourer names, or the labourer's id. It hashes a value that SQS does not
+// accept as a group id.
 func group(l labourer.Labourer, start orchestrator.Start) string {
 	if l.GroupKey == "" {
 		return l.ID

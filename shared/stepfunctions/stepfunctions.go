@@ -22,23 +22,23 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// API is the calls of Step Functions that Drover makes.
+// API is the part of Step Functions that Drover calls.
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 }
 
-// inputLimit is the largest input of an execution.
+// inputLimit is the largest input of an execution, in bytes.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 const inputLimit = 256 << 10
 
-// starters is how many executions are started at the same time.
+// starters is how many StartExecution requests run at the same time.
 const starters = 16
 
 // Starter starts executions of labourers whose target is a state machine.
 type Starter struct{ API API }
 
-// Start starts an execution for each task, named for the task and the attempt: starting it again starts nothing.
+// Start starts an execution for each task, named after the task and the attempt, so that starting it again starts nothing.
 func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
 	errs := make([]error, len(starts))
 	var g errgroup.Group
@@ -69,7 +69,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrato
 	return err
 }
 
-// start starts an execution; that one of this name was started before is the same as having started it.
+// start starts an execution. An execution that was started before under this name counts as started.
 func start(ctx context.Context, api API, machine, name string, input []byte) error {
 	err := startNew(ctx, api, machine, name, input)
 	if _, ok := errors.AsType[*types.ExecutionAlreadyExists](err); ok {
@@ -78,8 +78,8 @@ func start(ctx context.Context, api API, machine, name string, input []byte) err
 	return err
 }
 
-// startNew starts an execution. One of this name and input that still runs is the same as having started it; *types.ExecutionAlreadyExists: one
-// of this name has ended.
+// startNew starts an execution. A running execution of the same name and input counts as started. *types.ExecutionAlreadyExists: one of
+// this name has ended.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 func startNew(ctx context.Context, api API, machine, name string, input []byte) error {
 	_, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
@@ -89,11 +89,11 @@ func startNew(ctx context.Context, api API, machine, name string, input []byte) 
 	return nil
 }
 
-// Executions is executions of workers that are state machines.
+// Executions reads executions of workers that are state machines.
 type Executions struct{ API API }
 
-// Describe returns how an execution stands; false where Step Functions does not, or may not, tell of it: it is unknown, or its machine is an
-// Express one. An error is one that passes.
+// Describe returns the state of an execution. It returns false where Step Functions does not know the execution or may not describe it, or
+// where the machine is an Express one. It returns only errors that may pass.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 func (e Executions) Describe(ctx context.Context, arn string) (completion.Execution, bool, error) {
 	out, err := e.API.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
@@ -126,7 +126,7 @@ type waitingOn struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// shown is how many tasks an execution's input names; the count tells of all.
+// shown is how many tasks an execution's input lists; its count covers all.
 const shown = 100
 
 // Backoff starts one execution for failed tasks that are due at the same time.
@@ -147,11 +147,11 @@ func (b Backoff) Backoff(ctx context.Context, w outcome.Backoff) error {
 	return b.start(ctx, "backoff-"+hex.EncodeToString(name.Sum(nil)[:16]), in)
 }
 
-// mostWakes is how many executions of one wake may have ended before another one is not worth its while: the minute tick comes anyway.
+// mostWakes is how many ended executions of one wake it skips before it gives up: the tick comes within a minute anyway.
 const mostWakes = 3
 
-// WakeAt starts an execution that wakes the orchestrator for labourers at a time, to the millisecond. One for the same time that still waits
-// serves as well. One that has ended does not: it was stopped, or its clock was ahead, and it woke before there was something to see.
+// WakeAt starts an execution that wakes the orchestrator for labourers at a time, to the millisecond. A running execution for the same time
+// is enough. An ended one is not: it was stopped, or its clock was ahead and it woke the orchestrator too early.
 func (b Backoff) WakeAt(ctx context.Context, at time.Time, labourers ...string) error {
 	at = at.UTC().Add(time.Millisecond - 1).Truncate(time.Millisecond)
 	sum := sha256.Sum256(fmt.Appendln(nil, labourers, at.UnixMilli()))

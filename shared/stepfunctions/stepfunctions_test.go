@@ -27,7 +27,7 @@ const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 5_000_000, time.UTC)
 
-// fake notes what it is asked, by name, and answers with the error for that name.
+// fake records its requests by name, and answers with the error for that name.
 type fake struct {
 	errs map[string]error
 	all  error
@@ -85,7 +85,7 @@ func worker() labourer.Labourer {
 	return l
 }
 
-// TestG4AnExecutionIsStartedOnceForAnAttempt: it is named for it, and one that was started before is one that is started.
+// TestG4AnExecutionIsStartedOnceForAnAttempt: it is named after the attempt, and starting it again succeeds.
 func TestG4AnExecutionIsStartedOnceForAnAttempt(t *testing.T) {
 	f := &fake{errs: map[string]error{"drover-abcdefghijklmnop-8-2": &types.ExecutionAlreadyExists{Message: aws.String("Execution Already Exists")}}}
 
@@ -95,8 +95,8 @@ func TestG4AnExecutionIsStartedOnceForAnAttempt(t *testing.T) {
 	require.Equal(t, &sfn.StartExecutionInput{StateMachineArn: aws.String(machine), Name: aws.String("drover-abcdefghijklmnop-7-1"), Input: aws.String(`{"a":1}`)}, f.asked["drover-abcdefghijklmnop-7-1"])
 }
 
-// TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble, each error at the place of its start.
-func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
+// TestG8ARefusedTaskIsToldApartFromATroubledTarget also expects each error at the place of its start.
+func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
 	name := func(n int) string { return fmt.Sprintf("drover-abcdefghijklmnop-%d-1", n) }
 	f := &fake{errs: map[string]error{
 		name(1): &types.InvalidExecutionInput{Message: aws.String("Invalid")},
@@ -128,7 +128,7 @@ func TestG8WhatATaskIsRefusedForIsToldApartFromItsTargetsTrouble(t *testing.T) {
 	require.NotContains(t, f.asked, name(5))
 }
 
-func TestWhatAPersonSeesOfABackoff(t *testing.T) {
+func TestABackoffShowsPeopleItsTasks(t *testing.T) {
 	f := &fake{}
 	tasks := []task.Task{{ID: task.ID{Segment: "abcdefghijklmnop", N: 7}, Attempts: []task.Attempt{{Attempt: 1, Error: &task.Error{Type: "Boom", Message: "secret"}}}}, {ID: task.ID{Segment: "abcdefghijklmnop", N: 8}}}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
@@ -144,7 +144,7 @@ func TestWhatAPersonSeesOfABackoff(t *testing.T) {
 	}
 }
 
-func TestABackoffIsNamedForWhatWaitsInIt(t *testing.T) {
+func TestABackoffIsNamedAfterItsTasks(t *testing.T) {
 	f := &fake{}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
 	one := outcome.Backoff{Labourer: "f", Due: noon, Attempt: 2, Tasks: []task.Task{{ID: task.ID{Segment: "abcdefghijklmnop", N: 7}}}}
@@ -192,7 +192,7 @@ func TestAWakeIsStartedForATime(t *testing.T) {
 	}
 }
 
-// TestAWakeWhoseExecutionHasEndedIsStartedOnceMore: its name is taken for 90 days. One that still waits is not doubled.
+// TestAWakeWhoseExecutionHasEndedIsStartedOnceMore: a name stays taken for 90 days. A waiting execution is not doubled.
 func TestAWakeWhoseExecutionHasEndedIsStartedOnceMore(t *testing.T) {
 	f := &ending{ended: map[string]bool{}}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
@@ -216,7 +216,7 @@ func TestAWakeWhoseExecutionHasEndedIsStartedOnceMore(t *testing.T) {
 	require.Len(t, f.ended, 3)
 }
 
-// ending is a service of which executions have ended or still run.
+// ending is a service on which some executions have ended and others run.
 type ending struct {
 	fake
 	ended map[string]bool
@@ -230,7 +230,7 @@ func (e *ending) StartExecution(_ context.Context, in *sfn.StartExecutionInput, 
 	return &sfn.StartExecutionOutput{}, nil
 }
 
-func TestAWaitThatCanNotBeStartedIsAnError(t *testing.T) {
+func TestAWaitThatCannotBeStartedIsAnError(t *testing.T) {
 	f := &fake{all: errors.New("the service is away")}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
 

@@ -6,8 +6,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Reason returns what AWS says in an error: its code and message, without the call, the status and the request id that the SDK puts before
-// them. Of other errors it returns the whole message.
+// Reason returns the code and message of an AWS error, without the operation, status and request id that the SDK adds. Of another error it
+// returns the whole message.
 func Reason(err error) string {
 	if refused, ok := errors.AsType[smithy.APIError](err); ok {
 		return refused.ErrorCode() + ": " + refused.ErrorMessage()
@@ -15,7 +15,7 @@ func Reason(err error) string {
 	return err.Error()
 }
 
-// Said is an error of AWS in people's words: what was being done, and the reason.
+// Said is an AWS error in words for people: what was being done, and the reason.
 type Said struct {
 	Doing string
 	Err   error

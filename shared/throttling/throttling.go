@@ -1,4 +1,4 @@
-// Package throttling tells errors of AWS that pass from those that stay.
+// Package throttling tells AWS errors that may pass from those that stay.
 package throttling
 
 import (
@@ -6,24 +6,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
-// Is tells whether a service said that it was asked for too much.
+// Is reports whether a service throttled a request.
 func Is(err error) bool {
 	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
 }
 
-// Passes tells whether the same call may do well later: it was throttled, the connection broke off, the service had a fault. The SDK has
+// Passes reports whether the same request may succeed later: it was throttled, the connection broke, or the service failed. The SDK has
 // tried it several times by then.
 func Passes(err error) bool {
 	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
-// ThrottledError is an error that passes, of a function that a state machine calls: the machine tries states again that fail with this name.
+// ThrottledError is an error that may pass, of a function that a state machine calls: the machine's Retry names this type.
 type ThrottledError struct{ Err error }
 
 func (e *ThrottledError) Error() string { return e.Err.Error() }
 func (e *ThrottledError) Unwrap() error { return e.Err }
 
-// Named is an error by the name by which state machines know what passes; others stay as they are.
+// Named wraps an error that may pass in a *ThrottledError, which state machines retry, and returns others unchanged.
 func Named(err error) error {
 	if err != nil && Passes(err) {
 		return &ThrottledError{err}

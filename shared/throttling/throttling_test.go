@@ -46,7 +46,7 @@ func TestWhatPasses(t *testing.T) {
 	}
 }
 
-// The runtime of Go functions tells the name of an error's type, which the state machines' Retry has.
+// The runtime of Go functions reports the name of an error's type, and the state machines' Retry names that type.
 func TestAnErrorThatPassesHasTheNameThatTheStateMachinesKnow(t *testing.T) {
 	err := throttling.Named(&smithy.GenericAPIError{Code: "ThrottlingException", Message: "slowly"})
 
@@ -55,7 +55,7 @@ func TestAnErrorThatPassesHasTheNameThatTheStateMachinesKnow(t *testing.T) {
 	require.ErrorAs(t, err, new(*smithy.GenericAPIError))
 }
 
-func TestWhatAWSSaysComesWithoutTheSDKsWords(t *testing.T) {
+func TestAReasonLeavesOutTheSDKsWords(t *testing.T) {
 	err := &smithy.OperationError{ServiceID: "Lambda", OperationName: "Invoke", Err: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusNotFound}}, Err: &smithy.GenericAPIError{Code: "ResourceNotFoundException", Message: "Function not found"}}}
 	require.Contains(t, err.Error(), "StatusCode: 404")

@@ -1,5 +1,5 @@
-// Package outage is for tests that prove that a service heals: it cuts the service off in the middle of what it does, at each of its
-// requests in turn and in each of the ways in which that happens, and compares what comes of it in the end with what comes of it undisturbed.
+// Package outage lets tests prove that a service recovers: it cuts the service off at each of its requests in turn, in each way in which that
+// happens, and compares the final state with that of an undisturbed run.
 package outage
 
 import (
@@ -18,7 +18,7 @@ import (
 // Way is how a service is cut off.
 type Way string
 
-// The ways. What dies makes no request any more, until it is called again.
+// The ways. A service that dies makes no further request until it is called again.
 const (
 	Refused     Way = "one request fails and has not happened"
 	Unheard     Way = "one request has happened and is reported as failed"
@@ -37,15 +37,15 @@ type Cut struct {
 	requests int
 	happened bool
 	over     bool
-	marked   any // the input of the request whose answer is not to be heard
+	marked   any // the input of the request whose answer is withheld
 }
 
-// error is one that no service takes for a refusal with a meaning of its own.
+// error returns an error that no service gives a meaning of its own.
 func (c *Cut) error() error {
 	return &smithy.GenericAPIError{Code: "InternalServerError", Message: fmt.Sprintf("cut off at request %d: %s", c.at, c.way), Fault: smithy.FaultServer}
 }
 
-// On has the requests to all of a stack's services go through the cut, from here on.
+// On makes the requests to all of a stack's services go through the cut from here on.
 func (c *Cut) On(s *memory.Stack) {
 	hooks := memory.Hooks{Before: c.before, After: c.after}
 	s.DynamoDB.Hooks, s.SQS.Hooks, s.EventBridge.Hooks, s.StepFunctions.Hooks = hooks, hooks, hooks, hooks
@@ -84,7 +84,7 @@ func (c *Cut) after(_ context.Context, r memory.Request) error {
 	return c.error()
 }
 
-// mend ends the cut. It is whether the service has died of it, and so did not come to its end.
+// mend ends the cut. It reports whether the cut killed the service before it finished.
 func (c *Cut) mend() (died bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,21 +93,21 @@ func (c *Cut) mend() (died bool) {
 	return died
 }
 
-// Off ends the cut, whether it has happened or not: what is asked for from here on is no request of the service.
+// Off ends the cut, whether it has happened or not: later requests are not the service's.
 func (c *Cut) Off() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
 }
 
-// Happened tells whether the service came as far as the request that is cut off.
+// Happened reports whether the service reached the request that is cut off.
 func (c *Cut) Happened() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.happened
 }
 
-// most is how often something is delivered at most before it is taken for something that never succeeds.
+// most is how often Redeliver calls a service before it concludes that the service never succeeds.
 const most = 12
 
 // Redeliver calls the service with the same input until it needs no more, as a queue or a stream does: again after an error, and after
@@ -118,7 +118,7 @@ func (c *Cut) Redeliver(t require.TestingT, w *memory.World, pause time.Duration
 		if died := c.mend(); !died && err == nil {
 			return
 		}
-		require.Less(t, delivery, most, "it does not succeed, however often it is delivered: %v", err)
+		require.Less(t, delivery, most, "it fails at every delivery: %v", err)
 		w.Advance(w.Now().Add(pause))
 	}
 }

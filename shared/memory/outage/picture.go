@@ -16,9 +16,9 @@ import (
 	"github.com/drover-run/drover/shared/segment"
 )
 
-// Picture is everything in a stack that its guarantees speak of, as sorted lines of text: each task with where it waits or runs, jobs and
-// their progress, facts by their ids, archived records and letters to the dead. Times and versions, which depend on how often something was
-// tried, are left out, and so are wakes, which may be told at any time and number.
+// Picture returns everything in a stack that the guarantees speak of, as sorted lines of text: each task with where it waits or runs, jobs
+// and their progress, facts by their ids, archived records and dead letters. It leaves out times and versions, which depend on how often
+// something was retried, and wakes, which may be sent at any time and any number of times.
 func Picture(s *memory.Stack) string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -53,20 +53,20 @@ func Picture(s *memory.Stack) string {
 		}
 	}
 	slices.Sort(lines)
-	// What is told or archived again is the same; a task that is in a second place is not.
+	// A fact, an archived record or a dead letter may come twice. A task that is in two places may not.
 	lines = slices.CompactFunc(lines, func(a, b string) bool {
 		return a == b && (strings.HasPrefix(a, "fact ") || strings.HasPrefix(a, "archived ") || strings.HasPrefix(a, "dead letter "))
 	})
 	return strings.Join(lines, "\n")
 }
 
-// places is where the tasks of an entry, a lease or what is withdrawn are. A task that is in two places has two lines.
+// places returns where the tasks of an entry, a lease or an aside are. A task that is in two places has two lines.
 func places(it memory.Item) []string {
 	var out []string
 	parts := strings.Split(text(it, "item"), "#")
 	numbers, err := segment.ParseNumbers(text(it, "tasks"))
 	if err != nil {
-		return []string{"tasks that can not be read: " + err.Error()}
+		return []string{"unreadable tasks: " + err.Error()}
 	}
 	var where string
 	switch parts[0] {
@@ -98,7 +98,7 @@ func archived(s *memory.Stack) []string {
 	bucket := buckets.Bucket{API: s.S3, Name: memory.ArchiveBucket}
 	keys, err := bucket.List(context.Background(), "")
 	if err != nil {
-		return []string{"archive that can not be listed: " + err.Error()}
+		return []string{"archive that cannot be listed: " + err.Error()}
 	}
 	var out []string
 	for _, key := range keys {
@@ -117,7 +117,7 @@ func archived(s *memory.Stack) []string {
 	return out
 }
 
-// text is an attribute as text, "" where there is none; sets are in order.
+// text returns an attribute as text, "" where it is missing. Sets are sorted.
 func text(it memory.Item, name string) string {
 	switch v := it[name].(type) {
 	case *types.AttributeValueMemberS:
@@ -135,7 +135,7 @@ func text(it memory.Item, name string) string {
 	return ""
 }
 
-// count is a count, of which none is the same as nought.
+// count returns a count as text. A missing count is 0.
 func count(it memory.Item, name string) string {
 	if n := text(it, name); n != "" {
 		return n

@@ -21,23 +21,23 @@ type Stage struct {
 	Control dynamo.Control
 	Jobs    dynamo.Jobs
 
-	told int // how many records of the stream were scavenged
+	told int // how many stream records were scavenged
 }
 
-// Start is when the stage's time begins: beyond the machine's own, as the deadlines of contexts are compared with that one.
+// Start is when the stage's time begins. It lies beyond the machine's own time, as the deadlines of contexts are compared with that.
 var Start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Worker is the URL of the queue of a labourer's workers. They take what is sent there at once; it can be looked at still.
+// Worker returns the URL of the queue of a labourer's workers. They take each message at once; tests can still read it.
 func Worker(labourer string) string {
 	return "https://sqs.us-west-2.amazonaws.com/000000000000/workers-" + labourer
 }
 
-// NewStage is a stage with a configuration, and a queue of workers for each of these labourers.
+// NewStage returns a stage with a configuration, and with a queue of workers for each of these labourers.
 func NewStage(t require.TestingT, configuration string, labourers ...string) *Stage {
 	stack, err := memory.NewStack(Start, func() float64 { return 0.5 })
 	require.NoError(t, err)
 	d := memory.Over(stack)
-	d.SQS.Create(memory.JobsQueue, memory.Queue{}) // nobody reads it
+	d.SQS.Create(memory.JobsQueue, memory.Queue{}) // no function reads it
 	for _, l := range labourers {
 		d.SQS.Create(Worker(l), memory.Queue{Taken: true})
 	}
@@ -48,19 +48,19 @@ func NewStage(t require.TestingT, configuration string, labourers ...string) *St
 	return s
 }
 
-// Services is the services as functions have them that begin now.
+// Services returns the functions as an invocation that begins now wires them.
 func (s *Stage) Services() *memory.Functions { return memory.Wire(s.Clients()) }
 
 // Pass lets time pass.
 func (s *Stage) Pass(d time.Duration) { s.World.Advance(s.World.Now().Add(d)) }
 
-// Command is an event of an application as the jobs queue has it.
+// Command returns an application's event as it stands in the jobs queue.
 func Command(id, kind, detail string) scheduler.Message {
 	return scheduler.Message{ID: id, Receives: 1, Body: fmt.Sprintf(`{"version": "0", "id": %q, "detail-type": %q, "source": "shop", "time": %q, "detail": %s}`,
 		id, kind, Start.Format(time.RFC3339), detail)}
 }
 
-// Schedule has jobs scheduled.
+// Schedule passes jobs to the scheduler.
 func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
 	for i, job := range jobs {
 		failed, summary := s.Services().Scheduler.Service.Handle(context.Background(), fmt.Sprintf("schedule-%d", i), []scheduler.Message{Command(fmt.Sprintf("job-%d", i), "SubmitJob", job)})
@@ -69,7 +69,7 @@ func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
 	}
 }
 
-// HandOut claims and dispatches as many tasks of a labourer as may start, as the orchestrate machine does, and is how many.
+// HandOut claims and dispatches as many tasks of a labourer as may start, as the orchestrate machine does, and returns their number.
 func (s *Stage) HandOut(t require.TestingT, labourer string) int {
 	all, round := 0, 0
 	for {
@@ -91,7 +91,7 @@ func (s *Stage) HandOut(t require.TestingT, labourer string) int {
 	}
 }
 
-// Handed is the events that the workers of a labourer were started with, in order.
+// Handed returns the events with which the workers of a labourer were started, in order.
 func (s *Stage) Handed(t require.TestingT, labourer string) []Handed {
 	var out []Handed
 	for _, l := range s.SQS.Letters(Worker(labourer)) {
@@ -109,7 +109,7 @@ type Handed struct {
 	Deadline time.Time `json:"deadline"`
 }
 
-// Ended is what the stream of the tasks table tells that was not taken from it before: the tasks of which an attempt has ended, in order.
+// Ended returns the tasks of which an attempt ended since the last call, as the tasks table's stream reports them, in order.
 func (s *Stage) Ended(t require.TestingT) []task.Task {
 	var out []task.Task
 	for _, r := range s.DynamoDB.Stream(memory.TasksTable, s.told) {
@@ -124,7 +124,7 @@ func (s *Stage) Ended(t require.TestingT) []task.Task {
 	return out
 }
 
-// Scavenge has the scavenger go on from all that has ended, and from what it ends itself.
+// Scavenge passes to the scavenger all tasks that have ended, and those that end because of it.
 func (s *Stage) Scavenge(t require.TestingT) {
 	for ended := s.Ended(t); len(ended) > 0; ended = s.Ended(t) {
 		_, err := s.Services().Scavenger.Service.Handle(context.Background(), "scavenge", ended)
