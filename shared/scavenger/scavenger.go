@@ -155,12 +155,13 @@ func (s *Service) archive(ctx context.Context, ended []task.Task) error {
 	var part, large []task.Task
 	for i, t := range ended {
 		if t.Parts > 0 {
-			large = append(large, t)
 			payload, err := s.Payloads.Payload(ctx, t)
 			if err != nil && !errors.Is(err, task.ErrNoPayload) { // without it the record says all the rest
 				return err
 			}
-			t.Payload = payload
+			if t.Payload = payload; err == nil {
+				large = append(large, t)
+			}
 		}
 		part = append(part, t)
 		if i+1 < len(ended) && (t.Parts == 0 || len(large)%largeTogether != 0) {
