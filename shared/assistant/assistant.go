@@ -212,10 +212,18 @@ func (b *batch) close(ctx context.Context) {
 		ids, messages = append(ids, r.id), append(messages, r.message)
 	}
 	tasks, err := b.Tasks.Load(ctx, ids)
-	damaged, _ := errors.AsType[*task.UnreadableError](err)
-	if err != nil && damaged == nil {
-		b.fail(err, messages...)
+	unreadable, other := task.Unreadable(err)
+	if other != nil {
+		b.fail(other, messages...)
 		return
+	}
+	open := map[task.ID]bool{}
+	for _, t := range unreadable {
+		if t.Status.Terminal() { // whatever comes of it changes nothing
+			tasks[t.ID] = t
+		} else {
+			open[t.ID] = true
+		}
 	}
 	places := b.places(ctx, tasks)
 	targets := b.targets(ctx, tasks)
@@ -224,8 +232,8 @@ func (b *batch) close(ctx context.Context) {
 	byTask := map[task.ID][]report{}
 	for _, r := range b.reports {
 		t, found := tasks[r.id]
-		if !found && damaged.Has(r.id) {
-			b.fail(damaged, r.message)
+		if open[r.id] {
+			b.fail(err, r.message)
 			continue
 		}
 		if !found {
@@ -492,7 +500,7 @@ func precedes(at time.Time, l queue.Lease) bool {
 func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 	for range tries {
 		err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: b.restartAt, Segment: t.ID.Segment,
-			First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: l.Tried, Misfires: l.Misfires})
+			First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: true, Misfires: l.Misfires})
 		if !errors.Is(err, queue.ErrChanged) {
 			return err
 		}

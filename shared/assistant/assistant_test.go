@@ -178,6 +178,20 @@ func TestAFunctionThatIsThrottledForManyGetsThemAllAgain(t *testing.T) {
 	}
 }
 
+// TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled: a client that hears no answer starts a worker twice, and only one of the two begins.
+func TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled(t *testing.T) {
+	s, h := out(t, 1)
+	require.Equal(t, assistant.Summary{NeverStarted: 1}, handle(t, s, neverStarted(h[0])))
+
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+
+	require.Equal(t, task.Completed, stored(t, s, h[0].TaskID).Status)
+	s.Scavenge(t)
+	s.RunFor(time.Minute)
+	require.Len(t, s.Handed(t, "f"), 1, "it is not done again")
+	require.Zero(t, held(t, s))
+}
+
 // TestG8PoisonDoesNotStopTheRestOfItsBatch: what can not be read goes to the dead letters as it came, with the reason.
 func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	for body, reason := range map[string]string{

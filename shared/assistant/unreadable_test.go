@@ -3,12 +3,15 @@ package assistant_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/task"
 )
@@ -51,4 +54,37 @@ func TestAFailureWithAPartThatCannotBeReadStaysThatFailure(t *testing.T) {
 	require.Equal(t, []any{task.Failed, false, time.Duration(0), json.RawMessage(nil)}, []any{one.Status, one.Permanent, one.RetryAfter, one.Stats})
 	require.Equal(t, &task.Error{Type: "Timeout", Message: "slow; the stats cannot be read: line 1, column 1: is no JSON: NaN is no number there; " +
 		`retry_after cannot be read; a duration like "90s", or seconds, would be right`}, one.LastError())
+}
+
+// TestAnEndOfATaskThatCannotBeReadComesAgainUntilTheTaskIsOver, and is stale from then on: a reaper ends the task without it.
+func TestAnEndOfATaskThatCannotBeReadComesAgainUntilTheTaskIsOver(t *testing.T) {
+	s, handed := out(t, 2)
+	one := stored(t, s, handed[0].TaskID)
+	damage(t, s, one.ID)
+	end := func(of int) string {
+		return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed"}`, handed[of].TaskID)
+	}
+
+	again, summary := s.Services().Assistant.Service.Handle(t.Context(), "open", messages(end(0), end(1)))
+
+	require.Len(t, again, 1)
+	require.Equal(t, 1, summary.Completed, "the other is not held up")
+
+	closed, err := one.Close(task.End{Attempt: 1, Status: task.Cancelled, At: s.World.Now()})
+	require.NoError(t, err)
+	require.NoError(t, s.Tasks.Save(t.Context(), one, closed))
+
+	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, end(0)))
+	require.Zero(t, held(t, s), "its slot is free")
+}
+
+// damage makes the payload of a stored task unreadable.
+func damage(t *testing.T, s *outage.Stage, id task.ID) {
+	t.Helper()
+	for _, it := range s.DynamoDB.Items(memory.TasksTable) {
+		if n, is := it["n"].(*types.AttributeValueMemberN); is && n.Value == strconv.Itoa(id.N) {
+			it["payload"] = &types.AttributeValueMemberB{Value: []byte{0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3}}
+			require.NoError(t, s.DynamoDB.Put(memory.TasksTable, it))
+		}
+	}
 }

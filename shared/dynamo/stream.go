@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -9,7 +10,8 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// StreamImage reads a task from an image in a record of the tasks table's stream.
+// StreamImage reads a task from an image in a record of the tasks table's stream. *task.UnreadableError: the image names a task, and what is
+// not needed to enter its end cannot be decoded.
 func StreamImage(image map[string]events.DynamoDBAttributeValue) (task.Task, error) {
 	it := item{}
 	for name, v := range image {
@@ -25,8 +27,11 @@ func StreamImage(image map[string]events.DynamoDBAttributeValue) (task.Task, err
 		}
 	}
 	t, err := readTask(it)
-	if err == nil && (!t.ID.Segment.Valid() || t.JobID == "" || t.Labourer == "") {
-		err = fmt.Errorf("the image of task %s lacks its segment, its job or its labourer", t.ID)
+	if !t.ID.Segment.Valid() || t.JobID == "" || t.Labourer == "" {
+		return t, errors.Join(err, fmt.Errorf("the image of task %s lacks its segment, its job or its labourer", t.ID))
+	}
+	if err != nil {
+		err = &task.UnreadableError{Tasks: []task.Task{t}, Reason: err}
 	}
 	return t, err
 }

@@ -62,6 +62,12 @@ func TestHunt(t *testing.T) {
 			ok = p.has(OwnQualifier) && !p.has(Damaged, Unstartable, EmptyJob)
 		case "mourned":
 			ok = !loud && p.has(ReplayedAtDeath) && !p.has(Unreported)
+		case "damaged":
+			ok = p.has(Damaged)
+		case "unstartable":
+			ok = p.has(Unstartable)
+		case "skew":
+			ok = p.has(Skew) && p.has(ReplayedAtDeath)
 		case "quiet":
 			ok = !loud && !p.has(Unreported, ReplayedAtDeath)
 		}

@@ -89,17 +89,20 @@ func TestAJobWhoseTasksAllDiedEndsAgainAfterItsReplay(t *testing.T) {
 func TestWorldsThatWereViolatedAreNot(t *testing.T) {
 	t.Parallel()
 	for name, seed := range map[string]uint64{
-		"a message larger than its queue takes held up its labourer":          56,
-		"an unreadable task kept its lease, and those behind it":              184,
-		"a job with a very long name was refused without a word":              114,
-		"a far not_before was taken, and a command with a long id came again": 130,
-		"the end of an attempt whose start went unheard was dropped":          374,
-		"an attribute DROVER was taken for Drover's own":                      7728,
-		"a task was put back after its job was cancelled, and started":        101293,
-		"a message that its FIFO queue does not take stood in front for ever": 4000180,
-		"with one slot, it held up all behind it":                             4000313,
-		"two executions that cannot be started held up all behind them":       4000322,
-		"two functions that cannot be started held up all behind them":        4000344,
+		"a message larger than its queue takes held up its labourer":            56,
+		"an unreadable task kept its lease, and those behind it":                184,
+		"a job with a very long name was refused without a word":                114,
+		"a far not_before was taken, and a command with a long id came again":   130,
+		"the end of an attempt whose start went unheard was dropped":            374,
+		"an attribute DROVER was taken for Drover's own":                        7728,
+		"a task was put back after its job was cancelled, and started":          101293,
+		"a message that its FIFO queue does not take stood in front for ever":   4000180,
+		"with one slot, it held up all behind it":                               4000313,
+		"two executions that cannot be started held up all behind them":         4000322,
+		"a job with a task that cannot be read never ended":                     36,
+		"a replay of a task that cannot be read came again for ever":            4000650,
+		"the end of a worker was dropped whose second start had been throttled": 4000491,
+		"two functions that cannot be started held up all behind them":          4000344,
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Nil(t, inBubble(t, newPlan(seed), Options{}).Violation)

@@ -55,9 +55,6 @@ func (k *checker) finished() {
 	}
 	for id, plan := range k.planned {
 		j := k.jobs[id]
-		if k.spoiled(id) {
-			continue
-		}
 		if j == nil {
 			k.violate("G1", "job %s was submitted, and there is no record of it", id)
 			continue
@@ -111,12 +108,12 @@ func (k *checker) toldOnce() {
 		}
 	}
 	for id := range k.planned {
-		if j := k.jobs[id]; j != nil && j.state != "rejected" && !k.spoiled(id) && ends[id] != j.generation {
+		if j := k.jobs[id]; j != nil && j.state != "rejected" && ends[id] != j.generation {
 			k.violate("G5", "job %s had %d generations, and %d ends were told", id, j.generation, ends[id])
 		}
 	}
 	for _, t := range k.tasks {
-		if _, told := said[fmt.Sprintf("TaskDead/%s/%d", t.id, t.life)]; t.status == "dead" && !told && !t.damaged {
+		if _, told := said[fmt.Sprintf("TaskDead/%s/%d", t.id, t.life)]; t.status == "dead" && !told {
 			k.violate("G5", "task %s is dead, and nobody was told", t.id)
 		}
 	}
@@ -139,7 +136,7 @@ func (k *checker) archived() {
 		k.recorded(a)
 	}
 	for _, t := range k.tasks {
-		if !t.published || t.damaged {
+		if !t.published {
 			continue
 		}
 		if end := ends[fmt.Sprintf("%s/%d", t.id, t.life)]; end != t.status {
@@ -162,9 +159,6 @@ func (k *checker) deadLetters() {
 		}
 		for _, l := range letters {
 			k.judge("G8")
-			if k.run.hopeless(l) {
-				continue
-			}
 			if l.Reason == "" || strings.Contains(l.Body, `"task_id":"a.1"`) && k.poison[queue] == 0 {
 				k.violate("G8", "a message lies in %s: %s", queue, clip(l.Body))
 			}

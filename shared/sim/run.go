@@ -607,7 +607,7 @@ func (r *run) becalm() {
 
 // redrive puts dead letters back that somebody had bad luck with, as people do.
 func (r *run) redrive() {
-	r.redriveAll(func(l memory.Letter) bool { return l.Reason == "" && !r.hopeless(l) })
+	r.redriveAll(func(l memory.Letter) bool { return l.Reason == "" })
 	for _, letter := range r.stack.SQS.Take(memory.StreamFailures, func(l memory.Letter) bool { return strings.HasPrefix(l.Body, `{"records"`) }) {
 		r.faults[Redriven]++
 		_ = letter
@@ -648,7 +648,7 @@ func (r *run) atRest() bool {
 func (r *run) lettersOfBadLuck() bool {
 	for _, dead := range []string{memory.JobsDeadLetters, memory.CompletionsDead, memory.StreamFailures} {
 		for _, l := range r.stack.SQS.Letters(dead) {
-			if l.Reason == "" && !r.hopeless(l) {
+			if l.Reason == "" {
 				return true
 			}
 		}

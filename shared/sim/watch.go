@@ -186,7 +186,7 @@ func (k *checker) revived() {
 func (k *checker) takenIn(body string) {
 	id, attempt, says := k.run.endIn(body)
 	t := k.tasks[id]
-	if !says || t == nil || t.gone || t.damaged || terminal(t.status) || attempt != t.attempt+1 || k.starts[fmt.Sprintf("%s/%d", id, attempt)] == 0 {
+	if !says || t == nil || t.gone || terminal(t.status) || attempt != t.attempt+1 || k.starts[fmt.Sprintf("%s/%d", id, attempt)] == 0 {
 		return
 	}
 	if j := k.jobs[t.job]; j != nil && (j.cancelling || j.state == "cancelled") {
@@ -221,13 +221,6 @@ func (r *run) endIn(body string) (id task.ID, attempt int, says bool) {
 	}
 	id, err := task.ParseID(s.TaskID)
 	return id, s.Attempt, err == nil && s.Attempt > 0
-}
-
-// hopeless tells whether a letter is of a task that cannot be read.
-func (r *run) hopeless(l memory.Letter) bool {
-	id, _, says := r.endIn(l.Body)
-	t := r.check.tasks[id]
-	return says && t != nil && t.damaged
 }
 
 // verifyLine: what is put back in line after its job began to be cancelled is taken out again by who put it, and not started (G5).
@@ -328,11 +321,6 @@ func (k *checker) bounds() {
 			k.violate("G8", "labourer %s has started nothing since %s, although tasks are due and %d of %g slots are taken", id, since.Sub(k.run.start), running[id], l.MaxSimultaneousInvocations)
 		}
 	}
-}
-
-// spoiled tells whether a job has a task that cannot be read: its end lies with the stream's failures, for a person, and so the job has none.
-func (k *checker) spoiled(job string) bool {
-	return slices.ContainsFunc(k.byJob[job], func(t *taskSeen) bool { return t.damaged })
 }
 
 // startable tells whether a task of a holder can be started.

@@ -3,7 +3,6 @@ package task
 import (
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // UnreadableError says that some of the tasks that were asked for cannot be decoded. It comes beside the others, which can.
@@ -24,9 +23,4 @@ func Unreadable(err error) ([]Task, error) {
 		return e.Tasks, nil
 	}
 	return nil, err
-}
-
-// Has tells whether a task is among those that cannot be read. There are none in a nil error.
-func (e *UnreadableError) Has(id ID) bool {
-	return e != nil && slices.ContainsFunc(e.Tasks, func(t Task) bool { return t.ID == id })
 }

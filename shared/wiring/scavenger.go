@@ -52,8 +52,8 @@ func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 	return err
 }
 
-// read returns the tasks of a batch as they were after each write. A record that cannot be read never will be: its keys go where a person
-// finds them, and the rest goes on.
+// read returns the tasks of a batch as they were after each write. Of a record that cannot be read in full the keys go where a person finds
+// them, and the rest goes on: so does its task as far as it can be read, or its job would wait for it for ever.
 func (f Scavenger) read(ctx context.Context, e events.DynamoDBEvent) ([]task.Task, error) {
 	var out []task.Task
 	for _, r := range e.Records {
@@ -65,6 +65,8 @@ func (f Scavenger) read(ctx context.Context, e events.DynamoDBEvent) ([]task.Tas
 			out = append(out, t)
 			continue
 		}
+		unreadable, _ := task.Unreadable(err)
+		out = append(out, unreadable...)
 		keys, _ := json.Marshal(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber}) //nolint:errchkjson // strings and numbers
 		if err := f.graveyard.Bury(ctx, string(keys), err.Error()); err != nil {
 			return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/assistant"
+	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/memory/outage"
 	"github.com/drover-run/drover/shared/orchestrator"
@@ -143,6 +144,41 @@ func TestARecordThatCannotBeReadIsBuriedAndTheRestGoesOn(t *testing.T) {
 	require.Contains(t, letters[0].Body, `"sequence_number":"7"`)
 	require.Contains(t, letters[0].Reason, "segment")
 	require.Contains(t, log.String(), `"Archived":1`)
+}
+
+// TestG1AJobEndsWithATaskThatCannotBeRead: what cannot be read of it is not needed for that, and is left out of its record.
+func TestG1AJobEndsWithATaskThatCannotBeRead(t *testing.T) {
+	s, f, _ := stage(t)
+	s.Schedule(t, `{"job_id": "nightly", "labourer": "f", "stores": ["a", "b"], "isolate_stores": true}`)
+	s.HandOut(t, "f")
+	for _, h := range s.Handed(t, "f") {
+		_, summary := f.Assistant.Service.Handle(t.Context(), "one", messagesOf(h.TaskID))
+		require.Empty(t, summary.Errors)
+	}
+	records := s.DynamoDB.Stream(memory.TasksTable, 0)
+	for _, r := range records {
+		if r.Change.Keys["n"].Number() == "0" {
+			r.Change.NewImage["payload"] = events.NewBinaryAttribute([]byte{0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3})
+		}
+	}
+
+	require.NoError(t, f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: records}))
+
+	job, _, err := s.Drover.Job("nightly")
+	require.NoError(t, err)
+	require.Equal(t, ledger.Completed, job.State)
+	require.Equal(t, ledger.Counts{Completed: 2}, job.Counts)
+	archived, err := s.Drover.Archived()
+	require.NoError(t, err)
+	require.Len(t, archived, 2)
+	for _, record := range archived {
+		require.Equal(t, task.Completed, record.Status)
+	}
+	for _, letter := range s.SQS.Letters(memory.StreamFailures) {
+		require.Contains(t, letter.Body, `"n":{"N":"0"}`, "a person is told of what was left out")
+		require.Contains(t, letter.Reason, "attribute payload")
+	}
+	require.NotEmpty(t, s.SQS.Letters(memory.StreamFailures))
 }
 
 func TestABatchOfTheStreamComesAgainAsAWhole(t *testing.T) {
