@@ -63,6 +63,12 @@ func (r Registry) Schema(ctx context.Context, name string) (job.Schema, bool, er
 	return s, err == nil, err
 }
 
+// Has reports whether a labourer is applied, also one whose configuration cannot be read.
+func (r Registry) Has(ctx context.Context, id string) (bool, error) {
+	_, found, err := r.get(ctx, labourersPartition, id)
+	return found, err
+}
+
 // Names is what is applied, eventually consistent.
 func (r Registry) Names(ctx context.Context) (labourers, schemas []string, err error) {
 	all, err := r.All(ctx, false)

@@ -82,6 +82,12 @@ type Job struct {
 	ErrorField, ErrorReason string // why it was rejected
 }
 
+// Revivable reports whether the job's dead tasks may be replayed, also while later segments are being created: it is neither rejected nor
+// cancelled, nor being cancelled.
+func (j Job) Revivable() bool {
+	return (j.State == Completed || j.State == Scheduled || j.State == Scheduling) && !j.Cancelling
+}
+
 // Open is how many tasks have not reached an end.
 func (j Job) Open() int {
 	if j.State == Rejected {

@@ -242,7 +242,7 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 	if err != nil {
 		return out, err
 	}
-	if found && undispatched(lease, s.Now().Add(adoptionMargin)) {
+	if found && lease.Undispatched(s.Now().Add(adoptionMargin)) {
 		return out, nil // about to be adopted by another dispatcher: starting its workers now would start them twice
 	}
 	if err := s.sweepReturned(ctx, item, lease); err != nil || !found || !lease.DispatchedAt.IsZero() {

@@ -118,9 +118,6 @@ type Service struct {
 }
 
 const (
-	// dispatchTerm is after how long a lease that nobody has noted as dispatched is dispatched by somebody else. It is longer than a
-	// dispatcher lives.
-	dispatchTerm = 45 * time.Second
 	// asideTerm is how long a withdrawn task is left to its canceller or sweeper. It is longer than either lives.
 	asideTerm = time.Minute
 	// adoptionMargin is how long before that its first dispatcher keeps off, should he still be at it.
@@ -316,11 +313,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 
 // overdue tells whether a lease needs a reaper: it cannot be read, tasks of it are lost, nothing of it is held, or nobody finished its dispatch.
 func overdue(l queue.Lease, by queue.Losing, now time.Time) bool {
-	return l.Unreadable != nil || l.Held().Empty() || !l.Lost(by, now).Empty() || undispatched(l, now)
-}
-
-func undispatched(l queue.Lease, now time.Time) bool {
-	return l.DispatchedAt.IsZero() && now.Sub(l.ClaimedAt) > dispatchTerm
+	return l.Unreadable != nil || l.Held().Empty() || !l.Lost(by, now).Empty() || l.Undispatched(now)
 }
 
 func losing(l labourer.Labourer) queue.Losing {
@@ -398,7 +391,7 @@ func (s *Service) Reap(ctx context.Context, id string) (Reaped, error) {
 // reapUnreadable tells of a lease that cannot be decoded, and sets it aside when it would have ended: until then its tasks may run.
 func (s *Service) reapUnreadable(ctx context.Context, l labourer.Labourer, lease queue.Lease, now time.Time, out *Reaped) {
 	out.fail(*lease.Unreadable)
-	longest := 2*dispatchTerm + max(l.Lease(), lease.MaxDuration+l.Cooldown)
+	longest := 2*queue.DispatchTerm + max(l.Lease(), lease.MaxDuration+l.Cooldown)
 	var err error
 	switch from := lease.SetAsideFrom(longest); {
 	case from.IsZero():
@@ -778,7 +771,7 @@ func (s *Service) claim(ctx context.Context, execution string, l labourer.Labour
 	}
 	// The attempts' time begins with their dispatch, which sets the lease's end anew. Should their dispatcher die, another one has to come to
 	// it before the lease ends, or attempts would be lost that were never begun.
-	lasts := func(own time.Duration) time.Duration { return 2*dispatchTerm + term(l, own) }
+	lasts := func(own time.Duration) time.Duration { return 2*queue.DispatchTerm + term(l, own) }
 	takings := queue.Take(k.state, k.entries, min(k.assessment.Free, claimLimit), now, lasts)
 	if k.state.Probing() {
 		takings = queue.Probe(k.state, k.entries, now, lasts)

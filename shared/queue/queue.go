@@ -292,6 +292,14 @@ func (l Lease) Returned(numbers segment.Numbers) Entry {
 		Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: true, Misfires: l.Misfires}
 }
 
+// DispatchTerm is how long a claimed lease is left to its dispatcher. It is longer than a dispatcher lives.
+const DispatchTerm = 45 * time.Second
+
+// Undispatched reports whether the lease was claimed more than [DispatchTerm] ago and is still not noted as dispatched.
+func (l Lease) Undispatched(now time.Time) bool {
+	return l.DispatchedAt.IsZero() && now.Sub(l.ClaimedAt) > DispatchTerm
+}
+
 // Losing is what makes a running task a lost one.
 type Losing struct {
 	MaxDuration time.Duration

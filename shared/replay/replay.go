@@ -229,7 +229,7 @@ func (r *run) reach(month, job string) {
 func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]segment.Numbers) error {
 	r.reach(month, id)
 	job, found, err := r.Jobs.Get(ctx, id)
-	if err != nil || !found || !revivable(job) {
+	if err != nil || !found || !job.Revivable() {
 		return err
 	}
 	progress, err := r.Jobs.Progress(ctx, job)
@@ -249,7 +249,7 @@ func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]s
 		var more int
 		more, job, err = r.segment(ctx, job, p, numbers)
 		back = back || more > 0
-		if err != nil || !revivable(job) {
+		if err != nil || !job.Revivable() {
 			break
 		}
 		r.at.Segment = p.Segment
@@ -261,12 +261,6 @@ func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]s
 		return told
 	}
 	return err
-}
-
-// revivable tells whether the dead of a job may come back, also while later segments are still being created: the job is neither rejected
-// nor taken back.
-func revivable(j ledger.Job) bool {
-	return (j.State == ledger.Completed || j.State == ledger.Scheduled || j.State == ledger.Scheduling) && !j.Cancelling
 }
 
 // tries is how often a lost race is run again.
@@ -286,7 +280,7 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 		if err != nil {
 			return revived, job, err
 		}
-		if job = now; !found || !revivable(job) {
+		if job = now; !found || !job.Revivable() {
 			return revived, job, nil
 		}
 		if p, err = r.Jobs.ProgressIn(ctx, job.ID, p.Segment); err != nil {
