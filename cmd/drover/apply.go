@@ -7,16 +7,16 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// applied is what apply and diff print.
+// applied is the document of apply and diff.
 type applied struct {
 	Applied   []string `json:"applied"`
 	Unchanged []string `json:"unchanged"`
@@ -29,17 +29,16 @@ func newApply(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply -f FILE... [--yes] [--wire] | apply --remove LABOURER... [--drain]",
 		Short: "store labourers and job schemas, after showing what changes",
-		Long: `Stores the labourers and job schemas of files in the stack. Everything is checked first, what changes is shown, and at a terminal it
-is asked for. What the files do not name stays as it is. Each labourer is stored as a whole, and only over what was shown: when somebody
-else applied it in the meantime nothing of it is overwritten.
+		Long: `Stores the labourers and job schemas of files in the stack. It checks everything first, shows what changes, and asks before it stores if it
+runs at a terminal. What the files do not name stays as it is. A labourer is stored as a whole, and only over the version that was compared: if
+it was applied again in the meantime, nothing of it is overwritten.
 
-A Lambda function whose labourer names no max_duration has its own timeout taken for it. --wire sends what becomes of a function's
-failed invocations to the stack's completions queue and turns Lambda's own retries off: so a crash is noticed at once, and each
-attempt runs once. These settings belong to the alias or version that the target names, and to no other. It also gives each target, of
-whichever kind, the tag drover:worker, without which a stack starts nothing unless its parameters name what it may start. All of it is
-shown first.
+A labourer of a Lambda function without max_duration gets the function's timeout. --wire sends a function's failed invocations to the stack's
+completions queue and turns Lambda's own retries off: then a crash is noticed at once, and each attempt runs once. These settings belong to the
+alias or version that the target names, and to no other. It also gives each target the tag drover:worker. A stack starts only tagged targets,
+unless its parameters name what it may start. All of this is shown first.
 
---remove takes labourers away. One with work left is refused; with --drain the command waits until the work is done.`,
+--remove removes labourers. A labourer with work left is not removed; with --drain the command waits until its work is done.`,
 		Example: `  drover apply -f labourers.yaml
   drover apply -f labourers.yaml --wire --yes
   drover apply --remove old_shop --drain`,
@@ -47,16 +46,16 @@ shown first.
 	files(c, &a.files, true)
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVar(&a.wire, "wire", false, "wire each Lambda target to the completions queue, and tag each target as a worker")
-	c.Flags().StringArrayVar(&a.remove, "remove", nil, "take away a `labourer`; may be repeated")
+	c.Flags().StringArrayVar(&a.remove, "remove", nil, "remove a `labourer`; may be repeated")
 	c.Flags().BoolVar(&a.drain, "drain", false, "with --remove: wait until no work is left")
 	c.Args = func(_ *cobra.Command, arguments []string) error {
 		switch {
 		case len(a.files) == 0 && len(a.remove) == 0:
 			return errors.New("-f FILE is missing, or --remove LABOURER")
 		case len(a.files) == 0 && len(arguments) > 0:
-			return fmt.Errorf("%q is one argument too many", arguments[0])
+			return fmt.Errorf("unexpected argument %q", arguments[0])
 		case a.drain && len(a.remove) == 0:
-			return errors.New("--drain goes with --remove")
+			return errors.New("--drain needs --remove")
 		}
 		a.files = append(a.files, arguments...)
 		return nil
@@ -108,7 +107,7 @@ func (a application) run(ctx context.Context, s *shell) error {
 	if err := st.carryOut(ctx, wiring); err != nil {
 		s.warn(warnings...)
 		if !change.empty() {
-			err = fmt.Errorf("%w (already applied: %s)", err, counted(change.ids()))
+			err = fmt.Errorf("%w (already applied: %s)", err, strings.Join(change.ids(), ", "))
 		}
 		return err
 	}
@@ -122,25 +121,46 @@ func (a application) run(ctx context.Context, s *shell) error {
 		return s.document(out)
 	}
 	s.warn(warnings...)
-	fmt.Fprintf(s.out, "applied %s, unchanged %s", counted(out.Applied), counted(out.Unchanged))
-	if len(out.Removed) > 0 {
-		fmt.Fprintf(s.out, ", removed %s", counted(out.Removed))
-	}
-	fmt.Fprintln(s.out)
+	fmt.Fprintln(s.out, out)
 	return nil
 }
 
-func counted(names []string) string {
-	if len(names) == 0 {
-		return "nothing"
+// String returns what was done in sentences: "Applied 1 labourer and 1 job schema."
+func (a applied) String() string {
+	var sentences []string
+	for _, part := range []struct {
+		done string
+		ids  []string
+	}{{"Applied", a.Applied}, {"Removed", a.Removed}, {"Unchanged:", a.Unchanged}} {
+		if len(part.ids) > 0 {
+			sentences = append(sentences, part.done+" "+counted(part.ids)+".")
+		}
 	}
-	if len(names) > 5 {
-		return strconv.Itoa(len(names))
+	if len(sentences) == 0 {
+		return "The files name no labourer and no job schema."
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(sentences, " ")
 }
 
-// confirm asks a person, where one sits at a terminal.
+// counted returns how many labourers and job schemas there are among ids.
+func counted(ids []string) string {
+	schemas := 0
+	for _, id := range ids {
+		if strings.HasPrefix(id, schemaID("")) {
+			schemas++
+		}
+	}
+	var parts []string
+	if n := len(ids) - schemas; n > 0 {
+		parts = append(parts, view.Count(n, "labourer"))
+	}
+	if schemas > 0 {
+		parts = append(parts, view.Count(schemas, "job schema"))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// confirm asks for confirmation where the command runs at a terminal.
 func (a application) confirm(s *shell) error {
 	if a.yes || !terminal(s.in) || !terminal(s.err) || slices.Contains(a.files, "-") {
 		return nil
@@ -151,12 +171,12 @@ func (a application) confirm(s *shell) error {
 		return err
 	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return errors.New("nothing was applied")
+		return errors.New("not confirmed, so nothing was applied")
 	}
 	return nil
 }
 
-// show prints what changes: as the command's output, or beside it where that is JSON.
+// show prints what changes: on standard output, or on standard error where the output is JSON.
 func (s *shell) show(c changeSet, w wiring, removed []string) {
 	to := s.out
 	if s.json {
@@ -173,8 +193,8 @@ func (s *shell) show(c changeSet, w wiring, removed []string) {
 	}
 }
 
-// store stores what has changed, each over what it was compared with, and has the orchestrator look at the labourers among it: a raised cap
-// or a mended target holds at once.
+// store stores the changes, each over the version it was compared with, and wakes the orchestrator for the labourers among them: a raised cap
+// or a repaired target takes effect at once.
 func (s *stack) store(ctx context.Context, c changeSet) error {
 	var done, labourers []string
 	for _, one := range c.changes {
@@ -184,7 +204,7 @@ func (s *stack) store(ctx context.Context, c changeSet) error {
 		}
 		err := put(ctx, one.name, one.text, one.over)
 		if errors.Is(err, queue.ErrChanged) {
-			err = fmt.Errorf("%s was applied by somebody else in the meantime, and nothing of it was overwritten; look at the difference and apply again", one.id())
+			err = fmt.Errorf("%s was applied again in the meantime, and nothing of it was overwritten; run drover diff, then apply again", one.id())
 		}
 		if err != nil {
 			if len(done) > 0 {
@@ -205,13 +225,13 @@ func (s *stack) store(ctx context.Context, c changeSet) error {
 	return s.wake(ctx, labourers)
 }
 
-// wakeMost is how many labourers one event names; a name has up to 128 bytes, and an event 256 KB.
-const wakeMost = 500
+// wokenAtOnce is how many labourers one event names: a name has up to 128 bytes, and an event at most 256 KB.
+const wokenAtOnce = 500
 
-// wake has the orchestrator look at labourers now.
+// wake wakes the orchestrator for some labourers.
 func (s *stack) wake(ctx context.Context, labourers []string) error {
-	for part := range slices.Chunk(labourers, wakeMost) {
-		if err := s.bus.Publish(ctx, event.TasksDue("drover.cli", part...)); err != nil {
+	for part := range slices.Chunk(labourers, wokenAtOnce) {
+		if err := s.bus.Publish(ctx, event.TasksDue(source, part...)); err != nil {
 			return err
 		}
 	}

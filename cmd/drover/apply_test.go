@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/dynamo"
+	"github.com/drover-run/drover/shared/labourer"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/queue"
@@ -36,7 +37,7 @@ func TestApplyStoresWhatIsNewOrDifferentAndNothingElse(t *testing.T) {
 	require.Empty(t, said.err)
 
 	other := file(t, "other.yaml", strings.Replace(shop, "invocations: 3", "invocations: 7", 1))
-	require.Contains(t, g.drover("apply", "-f", other).ok(), "~ labourers.shop.max_simultaneous_invocations: 3 -> 7\napplied shop, unchanged job_schemas.default")
+	require.Contains(t, g.drover("apply", "-f", other).ok(), "~ labourers.shop.max_simultaneous_invocations: 3 -> 7\nApplied 1 labourer. Unchanged: 1 job schema.\n")
 	require.Equal(t, 7.0, g.drover("--json", "labourer", "shop").one()["cap"])
 	require.Equal(t, done, g.drover("apply", "-f", file(t, "more.yaml", "labourers: {more: {target: {sqs: \"https://sqs/1/more\"}}}")).code)
 	require.Len(t, g.drover("--json", "labourers").lines(), 2, "what a file does not name stays")
@@ -51,7 +52,7 @@ func TestDiffChangesNothing(t *testing.T) {
 	require.NotEmpty(t, line["changes"])
 	require.Empty(t, g.drover("--json", "labourers").lines())
 	g.drover("apply", "-f", path).ok()
-	require.Equal(t, "no difference\n", g.drover("diff", "-f", path).ok())
+	require.Equal(t, "No difference: apply would change nothing.\n", g.drover("diff", "-f", path).ok())
 	require.Empty(t, g.drover("--json", "diff", "-f", path).one()["changes"])
 }
 
@@ -77,22 +78,22 @@ func TestAChangeIsStoredOnlyOverWhatItWasComparedWith(t *testing.T) {
 	mine, err := st.compare(t.Context(), given)
 	require.NoError(t, err)
 
-	require.NoError(t, g.Apply(strings.Replace(shop, "invocations: 3", "invocations: 5", 1))) // somebody else's
+	require.NoError(t, g.Apply(strings.Replace(shop, "invocations: 3", "invocations: 5", 1))) // another apply
 	err = st.store(t.Context(), changeSet{changes: mine.changes[1:]})
-	require.ErrorContains(t, err, "shop was applied by somebody else in the meantime")
+	require.ErrorContains(t, err, "shop was applied again in the meantime")
 	require.Equal(t, 5.0, g.drover("--json", "labourer", "shop").one()["cap"])
 }
 
-func TestWhatWasAppliedBeforeAnErrorIsTold(t *testing.T) {
+func TestAnErrorNamesWhatWasAppliedBeforeIt(t *testing.T) {
 	g := newGround(t)
 	st, err := g.open(t.Context(), "drover")
 	require.NoError(t, err)
 	err = st.store(t.Context(), changeSet{changes: []change{{name: "a", text: "{}"}, {name: "b", schema: true, text: "{}", over: 7}}})
-	require.ErrorContains(t, err, "job_schemas.b was applied by somebody else")
+	require.ErrorContains(t, err, "job_schemas.b was applied again in the meantime")
 	require.ErrorContains(t, err, "(already applied: a)")
 }
 
-func TestARaisedCapAndAMendedTargetHoldAtOnce(t *testing.T) {
+func TestARaisedCapAndARepairedTargetTakeEffectAtOnce(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Hour, well)
 	g.Submit(`{"job_id": "j", "labourer": "shop", "sections": [1,2,3,4,5,6], "isolate_sections": true}`)
@@ -111,11 +112,11 @@ const resizer = `labourers: {resize: {target: {lambda: "arn:aws:lambda:us-east-1
 
 const resize = "arn:aws:lambda:us-east-1:000000000000:function:resize:live"
 
-func TestAFunctionsOwnTimeoutIsTheMaxDurationThatIsNotGiven(t *testing.T) {
+func TestAFunctionsTimeoutIsTheDefaultOfMaxDuration(t *testing.T) {
 	g := newGround(t)
 	path := file(t, "resize.yaml", resizer)
 	said := g.drover("--json", "apply", "-f", path)
-	require.Contains(t, said.one()["warnings"].([]any)[0], "labourers.resize: the function's timeout can not be read, so max_duration is 15m0s")
+	require.Contains(t, said.one()["warnings"].([]any)[0], "labourers.resize: the function's timeout cannot be read, so max_duration is 15m0s")
 
 	g.functions.add(resize, 42)
 	require.Equal(t, []any{"resize"}, g.drover("--json", "apply", "-f", path).one()["applied"])
@@ -125,7 +126,7 @@ func TestAFunctionsOwnTimeoutIsTheMaxDurationThatIsNotGiven(t *testing.T) {
 	require.Equal(t, []any{"resize"}, g.drover("--json", "apply", "-f", path).one()["unchanged"])
 
 	delete(g.functions.all, resize)
-	require.Equal(t, []any{"resize"}, g.drover("--json", "apply", "-f", path).one()["unchanged"], "what was read before stays while it can not be read")
+	require.Equal(t, []any{"resize"}, g.drover("--json", "apply", "-f", path).one()["unchanged"], "the last timeout stays while it cannot be read")
 	given := file(t, "given.yaml", strings.Replace(resizer, "cooldown", "max_duration: 7s, cooldown", 1))
 	require.Contains(t, g.drover("apply", "-f", given).ok(), `~ labourers.resize.max_duration: "42s" -> "7s"`)
 }
@@ -134,20 +135,20 @@ func TestWiringSendsFailuresToTheCompletionsQueueAndEndsLambdasOwnRetries(t *tes
 	g := newGround(t)
 	f := g.functions.add(resize, 30)
 	path := file(t, "resize.yaml", resizer)
-	require.Contains(t, g.drover("--json", "apply", "-f", path).one()["warnings"].([]any)[0], "apply --wire puts that right")
-	require.Zero(t, g.functions.puts, "nothing is wired that was not asked for")
+	require.Contains(t, g.drover("--json", "apply", "-f", path).one()["warnings"].([]any)[0], "use apply --wire")
+	require.Zero(t, g.functions.puts, "nothing is wired without --wire")
 
 	require.Empty(t, g.drover("--json", "apply", "--wire", "-f", path).one()["warnings"])
 	require.Equal(t, int32(0), aws.ToInt32(f.wire.MaximumRetryAttempts))
 	require.Equal(t, completionsARN, aws.ToString(f.wire.DestinationConfig.OnFailure.Destination))
-	require.Equal(t, int32(120), aws.ToInt32(f.wire.MaximumEventAgeInSeconds), "an event that finds no room comes back within the cooldown")
+	require.Equal(t, int32(120), aws.ToInt32(f.wire.MaximumEventAgeInSeconds), "a throttled event is kept within the cooldown")
 	require.Equal(t, "live", aws.ToString(f.wire.Qualifier))
 
 	require.Empty(t, g.drover("--json", "apply", "--wire", "-f", path).one()["warnings"])
-	require.Equal(t, 1, g.functions.puts, "what is wired is left alone")
+	require.Equal(t, 1, g.functions.puts, "a wired function is left alone")
 }
 
-func TestWiringKeepsWhatTheOwnerHasSetBesides(t *testing.T) {
+func TestWiringKeepsOtherSettingsOfTheOwner(t *testing.T) {
 	g := newGround(t)
 	f := g.functions.add(resize, 30)
 	f.wire = &awslambda.PutFunctionEventInvokeConfigInput{MaximumRetryAttempts: aws.Int32(2), MaximumEventAgeInSeconds: aws.Int32(90),
@@ -157,17 +158,17 @@ func TestWiringKeepsWhatTheOwnerHasSetBesides(t *testing.T) {
 	require.Equal(t, int32(90), aws.ToInt32(f.wire.MaximumEventAgeInSeconds))
 }
 
-func TestWhatCanNotBeWiredIsAFailureThatNamesTheLabourer(t *testing.T) {
+func TestATargetThatCannotBeWiredIsAFailureThatNamesTheLabourer(t *testing.T) {
 	g := newGround(t)
 	path := file(t, "resize.yaml", resizer)
 	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer resize", "Function not found", "(already applied: resize)")
 	g.functions.add(resize, 30)
 	g.functions.refuse = errors.New("the role may not send")
 	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer resize", "sqs:SendMessage", "the role may not send")
-	require.NotContains(t, g.drover("apply", "--wire", "-f", path).err, "already applied", "nothing has changed any more")
+	require.NotContains(t, g.drover("apply", "--wire", "-f", path).err, "already applied", "the second apply changes nothing")
 }
 
-func TestATargetIsTakenApart(t *testing.T) {
+func TestAFunctionIsToldFromItsQualifier(t *testing.T) {
 	for target, want := range map[string][2]string{
 		"resize":      {"resize", ""},
 		"resize:live": {"resize", "live"},
@@ -176,7 +177,7 @@ func TestATargetIsTakenApart(t *testing.T) {
 		"123456789012:function:resize:$LATEST":                    {"123456789012:function:resize", "$LATEST"},
 		"123456789012:resize":                                     {"123456789012:resize", ""},
 	} {
-		f := functionOf(target)
+		f := functionOf(labourer.Target{Lambda: target})
 		require.Equal(t, want, [2]string{f.name, aws.ToString(f.qualifier)}, target)
 	}
 }
@@ -195,17 +196,17 @@ func TestALabourerWithWorkLeftIsRemovedOnlyWhenItIsDrained(t *testing.T) {
 	g.RunFor(time.Second)
 	said := g.drover("--json", "apply", "--remove", "shop")
 	require.Equal(t, failed, said.code)
-	require.Contains(t, said.err, "labourer shop has work left: 3 tasks run, 2 are queued")
+	require.Contains(t, said.err, "labourer shop has work left: 3 tasks running, 2 queued")
 	require.Empty(t, said.out)
 
 	said = g.drover("apply", "--remove", "shop", "--drain")
-	require.Contains(t, said.ok(), "removed shop")
-	require.Contains(t, said.err, "waiting for labourer shop: 3 tasks run, 2 are queued")
-	g.RunFor(5 * time.Second) // until the last end is counted
+	require.Contains(t, said.ok(), "Removed 1 labourer")
+	require.Contains(t, said.err, "waiting for labourer shop: 3 tasks running, 2 queued")
+	g.RunFor(5 * time.Second) // the last end is counted
 	require.Equal(t, "completed", g.drover("--json", "job", "j").one()["state"])
 }
 
-// TestALabourerWhoseJobIsStillBeingCreatedIsNotRemoved: all that was created has ended, and the rest is not in the queue yet.
+// TestALabourerWhoseJobIsStillBeingCreatedIsNotRemoved: all created tasks have ended, and the others are not in the queue yet.
 func TestALabourerWhoseJobIsStillBeingCreatedIsNotRemoved(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)
@@ -216,7 +217,7 @@ func TestALabourerWhoseJobIsStillBeingCreatedIsNotRemoved(t *testing.T) {
 	said := g.drover("apply", "--remove", "shop")
 
 	require.Equal(t, failed, said.code)
-	require.Contains(t, said.err, "labourer shop has work left: 0 tasks run, 344 are queued")
+	require.Contains(t, said.err, "labourer shop has work left: 0 tasks running, 344 queued")
 }
 
 func TestDrainingThatIsInterruptedRemovesNothing(t *testing.T) {
@@ -229,7 +230,7 @@ func TestDrainingThatIsInterruptedRemovesNothing(t *testing.T) {
 	require.Len(t, g.drover("--json", "labourers").lines(), 1)
 }
 
-func TestALabourerThatSomebodyAppliesMeanwhileStays(t *testing.T) {
+func TestALabourerThatIsAppliedAgainMeanwhileStays(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Minute, well)
 	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
@@ -237,17 +238,17 @@ func TestALabourerThatSomebodyAppliesMeanwhileStays(t *testing.T) {
 	g.before = func() { require.NoError(t, g.Apply(strings.Replace(shop, "invocations: 3", "invocations: 5", 1))) }
 	said := g.drover("apply", "--remove", "shop", "--drain")
 	require.Equal(t, failed, said.code)
-	require.Contains(t, said.err, "labourer shop was applied by somebody else in the meantime, and stays")
+	require.Contains(t, said.err, "labourer shop was applied again in the meantime and stays")
 }
 
-func TestALabourerCanNotBeAppliedAndRemovedAtOnce(t *testing.T) {
+func TestALabourerCannotBeAppliedAndRemovedAtOnce(t *testing.T) {
 	g := newGround(t)
 	g.drover("apply", "-f", file(t, "shop.yaml", shop), "--remove", "shop").fails(misuse, "--remove", "shop")
 }
 
-func TestATroubledTasksReasonIsShown(t *testing.T) {
+func TestTheReasonOfATargetsTroubleIsShown(t *testing.T) {
 	g := newGround(t)
-	require.NoError(t, g.Apply(shop)) // and nobody reads its queue: it does not exist
+	require.NoError(t, g.Apply(shop)) // its queue does not exist
 	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
 	g.RunFor(5 * time.Second)
 	line := g.drover("--json", "labourer", "shop").one()
@@ -276,13 +277,13 @@ func TestWiringTagsTargetsOfEveryKindAndShowsItFirst(t *testing.T) {
 	path := file(t, "kinds.yaml", kinds)
 	g.account.machines[bakery] = sfntypes.StateMachineTypeStandard
 	g.drover("apply", "-f", path).ok()
-	require.Empty(t, g.functions.tags, "nothing is tagged that was not asked for")
+	require.Empty(t, g.functions.tags, "nothing is tagged without --wire")
 	require.Empty(t, g.account.tags)
 
 	out := g.drover("apply", "--wire", "-f", path).ok()
-	shown, _, found := strings.Cut(out, "applied ")
+	shown, _, found := strings.Cut(out, "Unchanged: ")
 	require.True(t, found)
-	require.Contains(t, shown, "~ "+resize+": failed invocations to the completions queue, no retries of Lambda's own, events kept for at most 2m0s\n")
+	require.Contains(t, shown, "~ "+resize+": failed invocations to the completions queue, no retries by Lambda, throttled events kept for at most 2m0s\n")
 	for _, arn := range []string{resize, "arn:aws:sqs:us-east-1:000000000000:shop", bakery} {
 		require.Contains(t, shown, "~ "+arn+": tag drover:worker = true\n")
 	}
@@ -291,12 +292,12 @@ func TestWiringTagsTargetsOfEveryKindAndShowsItFirst(t *testing.T) {
 	require.Equal(t, map[string]string{"drover:worker": "true"}, g.account.tags[bakery])
 
 	out = g.drover("apply", "--wire", "-f", path).ok()
-	require.NotContains(t, out, "~", "what is wired and tagged is left alone")
+	require.NotContains(t, out, "~", "wired and tagged targets are left alone")
 }
 
-func TestATargetThatCanNotBeTaggedStopsOnlyAStackThatGoesByTags(t *testing.T) {
+func TestATargetThatCannotBeTaggedStopsOnlyAStackThatNeedsTags(t *testing.T) {
 	g := newGround(t)
-	path := file(t, "shop.yaml", shop) // whose queue is not there
+	path := file(t, "shop.yaml", shop) // its queue does not exist
 	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer shop", "does not exist")
 	g.stack.Parameters["WorkerQueueArns"] = "*"
 	require.Contains(t, fmt.Sprint(g.drover("--json", "apply", "--wire", "-f", path).one()["warnings"]), "cannot be tagged")
@@ -312,7 +313,7 @@ func TestApplySaysThatATargetIsOutOfReach(t *testing.T) {
 `)).one()["warnings"])
 	for _, words := range []string{"labourers.far_function.target: function arn:aws:lambda:eu-west-1:000000000000:function:far is in region eu-west-1, and the stack in us-east-1",
 		"labourers.far_queue.target: queue https://sqs.eu-west-1.amazonaws.com/000000000000/q is in region eu-west-1", "labourers.far_machine.target", "no machine of another account",
-		"labourers.foreign_queue.target: it is of account 111122223333", "WorkerQueueArns"} {
+		"labourers.foreign_queue.target: the target is of account 111122223333", "WorkerQueueArns"} {
 		require.Contains(t, warnings, words)
 	}
 }

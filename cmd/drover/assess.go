@@ -23,9 +23,9 @@ func newAssess(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "assess -f FILE... LABOURER [--metric NAME=VALUE]... [--running N]",
 		Short: "show how many tasks of a labourer may run at given metrics, without AWS",
-		Long: `Shows how many tasks of a labourer would be let run if its health metrics had these values.
+		Long: `Shows how many tasks of a labourer may run if its health metrics have the given values.
 
-A metric that is not given has no value, and its policy for that ("missing") holds. It is the orchestrator's own code.`,
+A metric that is not given has no value, and its policy for that ("missing") applies. The orchestrator decides by the same code.`,
 		Example: `  drover assess -f labourers.yaml shop --metric DatabaseCPU=62.5 --running 3`,
 		Args:    exactly("LABOURER"),
 	}
@@ -37,7 +37,7 @@ A metric that is not given has no value, and its policy for that ("missing") hol
 			return fmt.Errorf("-f FILE is missing")
 		}
 		if running < 0 {
-			return fmt.Errorf("--running is %d; it can not be less than 0", running)
+			return fmt.Errorf("--running is %d; want 0 or more", running)
 		}
 		return nil
 	}
@@ -61,13 +61,13 @@ A metric that is not given has no value, and its policy for that ("missing") hol
 		if s.json {
 			return s.document(view.PaceOf(id, a))
 		}
-		fmt.Fprintf(s.out, "%s is %s: %d tasks may run, %d run, %d are free\n", id, a.Status, a.Desired, a.Running, a.Free)
+		fmt.Fprintf(s.out, "The health of %s is %s: %s may run, %d running, %s free.\n", id, a.Status, view.Count(a.Desired, "task"), a.Running, view.Count(a.Free, "slot"))
 		return s.metrics(a)
 	}
 	return c
 }
 
-// metrics prints what an assessment stands on.
+// metrics prints the metrics of an assessment.
 func (s *shell) metrics(a ecology.Assessment) error {
 	if len(a.Metrics) == 0 {
 		return nil
@@ -80,7 +80,7 @@ func (s *shell) metrics(a ecology.Assessment) error {
 	return t.end()
 }
 
-// readingsOf is the values that were given, as if they had been asked for just now.
+// readingsOf returns the given values as readings of this moment.
 func readingsOf(l labourer.Labourer, given []string, now time.Time) (map[string]ecology.Reading, error) {
 	readings := map[string]ecology.Reading{}
 	for _, one := range given {
@@ -94,14 +94,14 @@ func readingsOf(l labourer.Labourer, given []string, now time.Time) (map[string]
 		}
 		value, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsNaN(value) || math.IsInf(value, 0) {
-			return nil, badInput("--metric %s: the value is %q; a number would be right", name, text)
+			return nil, badInput("--metric %s: the value is %q; want a number", name, text)
 		}
 		readings[name] = ecology.Reading{Value: &value, At: now}
 	}
 	return readings, nil
 }
 
-// suggestion names what somebody probably meant, or all there is, where that is not much.
+// suggestion names the known name that is nearest to a name or, where none is near, all of them if they are few.
 func suggestion(name string, known []string) string {
 	if nearest, ok := spelling.Nearest(name, known); ok {
 		return fmt.Sprintf("; did you mean %s?", nearest)

@@ -8,20 +8,21 @@ import (
 
 	"github.com/drover-run/drover/shared/event"
 	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/view"
 )
 
 func newCancel(s *shell) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use:   "cancel JOB [--force]",
-		Short: "take a job back: what has not begun is cancelled, what runs may end",
-		Long: `Takes a job back. Its tasks that are queued or wait for another attempt are cancelled; those that run may end, and count; with --force
-they are cancelled as well, and what their workers tell later changes nothing. The job ends as cancelled when all of that is through.`,
+		Short: "cancel a job: its waiting tasks at once, its running ones with --force",
+		Long: `Cancels a job. Tasks that are queued or wait for a retry are cancelled. Running tasks may end, and they count. With --force they are
+cancelled too, and what their workers report later changes nothing. The job's state becomes cancelled once no task of it is open.`,
 		Example: `  drover cancel nightly-2026-11-22
   drover cancel nightly-2026-11-22 --force`,
 		Args: exactly("JOB"),
 	}
-	c.Flags().BoolVar(&force, "force", false, "do not wait for the tasks that run")
+	c.Flags().BoolVar(&force, "force", false, "cancel running tasks too")
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		ctx, id := c.Context(), arguments[0]
 		st, err := s.stack(ctx)
@@ -33,10 +34,10 @@ they are cancelled as well, and what their workers tell later changes nothing. T
 			return err
 		}
 		if !found {
-			return noJob(id)
+			return view.NoJob(id)
 		}
 		if record.State == ledger.Completed || record.State == ledger.Rejected {
-			return fmt.Errorf("job %s is %s already; there is nothing to take back", id, record.State)
+			return fmt.Errorf("job %s is already %s, so there is nothing to cancel", id, record.State)
 		}
 		detail, err := json.Marshal(struct {
 			JobID string `json:"job_id"`
@@ -51,7 +52,7 @@ they are cancelled as well, and what their workers tell later changes nothing. T
 		if s.json {
 			return s.document(map[string]string{"job_id": id})
 		}
-		fmt.Fprintf(s.out, "job %s is being cancelled\n", id)
+		fmt.Fprintf(s.out, "Job %s is being cancelled. To follow it: %s\n", id, st.own("job", id))
 		return nil
 	}
 	return c

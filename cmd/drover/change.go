@@ -11,23 +11,23 @@ import (
 	"github.com/drover-run/drover/shared/labourer"
 )
 
-// changeSet is what files would change of what is applied.
+// changeSet holds the differences between files and what is applied.
 type changeSet struct {
 	changes   []change
 	unchanged []string // ids
 	warnings  []string
 }
 
-// change is one labourer or job schema that is new or different.
+// change is a labourer or job schema that is new or different.
 type change struct {
 	name   string
 	schema bool
 	text   string // its stored form
-	over   int    // the revision it was compared with; 0: it is new
+	over   int    // the revision that it was compared with; 0: it is new
 	diff   []labourer.Change
 }
 
-// id is the name under which it is listed: labourers go by their own.
+// id returns the name under which it is listed: a labourer's own.
 func (c change) id() string {
 	if c.schema {
 		return schemaID(c.name)
@@ -47,7 +47,7 @@ func (c changeSet) ids() []string {
 	return ids
 }
 
-// compare finds what is new or different in the configuration. What only the stack has is left as it is.
+// compare finds what is new or different in the configuration. It leaves out what only the stack has.
 func (s *stack) compare(ctx context.Context, given labourer.Configuration) (changeSet, error) {
 	applied, err := s.registry.All(ctx, true)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *stack) compare(ctx context.Context, given labourer.Configuration) (chan
 	return c, nil
 }
 
-// difference is compare without its reading. Schemas come first, as labourers' jobs name them.
+// difference compares a configuration with what is applied. Schemas come first, because jobs of labourers name them.
 func difference(given labourer.Configuration, applied dynamo.Applied) changeSet {
 	var c changeSet
 	for _, name := range slices.Sorted(maps.Keys(given.JobSchemas)) {
@@ -82,7 +82,7 @@ func difference(given labourer.Configuration, applied dynamo.Applied) changeSet 
 			if was.Revision > 0 {
 				old, err := labourer.Decode(id, []byte(was.Text))
 				if err != nil {
-					c.warnings = append(c.warnings, fmt.Sprintf("labourers.%s: what is applied can not be read, and is replaced: %v", id, err))
+					c.warnings = append(c.warnings, fmt.Sprintf("labourers.%s: the applied configuration cannot be read and is replaced: %v", id, err))
 				} else {
 					before = old
 				}

@@ -10,10 +10,10 @@ import (
 	"github.com/drover-run/drover/shared/labourer"
 )
 
-// files adds the flag -f, which may be given several times. What a shell makes of "-f *.yaml" puts the files after the first one among the
-// arguments: where extra is true they are taken as well.
+// files adds the flag -f, which may be repeated. A shell expands "-f *.yaml" so that the files after the first one are arguments; where extra is
+// true these are files too.
 func files(c *cobra.Command, into *[]string, extra bool) {
-	c.Flags().StringArrayVarP(into, "file", "f", nil, "a `file` of labourers and job schemas, YAML or JSON, also sosw's; - is standard input; may be repeated")
+	c.Flags().StringArrayVarP(into, "file", "f", nil, "a `file` of labourers and job schemas: YAML, JSON or sosw's configuration; - is standard input; may be repeated")
 	if !extra {
 		return
 	}
@@ -26,7 +26,7 @@ func files(c *cobra.Command, into *[]string, extra bool) {
 	}
 }
 
-// configuration reads all files and makes one configuration of them. The error lists all that is wrong in any of them.
+// configuration reads files into one configuration. The error lists all errors of all files.
 func (s *shell) configuration(paths []string, options ...labourer.Option) (labourer.Configuration, []string, error) {
 	var parts []labourer.Configuration
 	var warnings []string
@@ -49,11 +49,10 @@ func (s *shell) configuration(paths []string, options ...labourer.Option) (labou
 	return merged, warnings, nil
 }
 
-// inputLimit is far over any job or configuration, and keeps a mistaken path from filling the memory.
+// inputLimit is far above the size of any job or configuration. It keeps a mistaken path from filling the memory.
 const inputLimit = 16 << 20
 
-// read reads a file that the user named, "-" being standard input, as a text without a byte order mark. It returns the name for messages
-// as well.
+// read reads a file that the user named, or standard input for "-". It returns the text without a byte order mark, and the name for messages.
 func (s *shell) read(path string) (name string, text []byte, err error) {
 	from := s.in
 	name = "standard input"
@@ -70,7 +69,7 @@ func (s *shell) read(path string) (name string, text []byte, err error) {
 		return name, nil, badInput("reading %s: %w", name, err)
 	}
 	if len(text) > inputLimit {
-		return name, nil, badInput("%s has more than %d bytes; no job and no configuration is so large", name, inputLimit)
+		return name, nil, badInput("%s has more than %d bytes; no job or configuration is that large", name, inputLimit)
 	}
 	if text, err = plainText(text); err != nil {
 		return name, nil, badInput("%s: %w", name, err)

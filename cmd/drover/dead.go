@@ -7,25 +7,25 @@ import (
 )
 
 func newDead(s *shell) *cobra.Command {
-	var job, labourer string
+	selection := view.Selection{Status: view.Dead}
 	var limit int
 	c := &cobra.Command{
 		Use:   "dead [--job ID] [--labourer ID]",
-		Short: "list the dead: tasks that will not be tried again",
+		Short: "list dead tasks: those that are not retried any more",
+		Long:  `Lists dead tasks: those that failed for good, or too many times. To give them new attempts: drover replay.`,
 		Example: `  drover dead --labourer shop
   drover --json dead --job nightly-2026-11-22 | jq -r .task_id | xargs drover replay`,
 		Args: exactly(),
 	}
-	c.Flags().StringVar(&job, "job", "", "only tasks of this `job`")
-	c.Flags().StringVar(&labourer, "labourer", "", "only tasks of this `labourer`")
+	c.Flags().StringVar(&selection.Job, "job", "", "only tasks of this `job`")
+	c.Flags().StringVar(&selection.Labourer, "labourer", "", "only tasks of this `labourer`")
 	limitFlag(c, &limit)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		st, err := s.stack(c.Context())
 		if err != nil {
 			return err
 		}
-		asked := &census{stack: st, now: s.now, job: job, labourer: labourer, status: view.Dead}
-		return s.listTasks(c.Context(), asked, s.limit(limit), "no task is dead")
+		return s.listTasks(c.Context(), st, selection, s.limit(limit), "No task is dead.")
 	}
 	return c
 }

@@ -13,7 +13,7 @@ func newDiff(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff -f FILE...",
 		Short: "show what apply would change",
-		Long:  `Shows what apply would change, and changes nothing. The exit code is 0 whether or not there is a difference.`,
+		Long:  `Shows what apply would change, and changes nothing. The exit code is 0 with or without a difference.`,
 		Example: `  drover diff -f labourers.yaml
   drover --json diff -f labourers.yaml`,
 	}
@@ -45,7 +45,7 @@ func newDiff(s *shell) *cobra.Command {
 		s.warn(warnings...)
 		s.show(changes, wiring{}, nil)
 		if changes.empty() {
-			fmt.Fprintln(s.out, "no difference")
+			fmt.Fprintln(s.out, "No difference: apply would change nothing.")
 		}
 		return nil
 	}

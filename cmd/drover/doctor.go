@@ -7,22 +7,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/drover-run/drover/shared/cloudformation"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// check is one thing that was looked at.
+// check is one finding of the doctor.
 type check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
-	Fix    string `json:"fix,omitempty"` // what to do; only where something is wrong
+	Fix    string `json:"fix,omitempty"` // what to do; "" where nothing is wrong
 }
 
-// fine is a check that found nothing wrong.
+// fine returns a check that found nothing wrong.
 func fine(name, format string, arguments ...any) check {
 	return check{Name: name, OK: true, Detail: fmt.Sprintf(format, arguments...)}
 }
 
-// wrong is a check that found something, and what to do about it.
+// wrong returns a check that found something wrong, with what to do.
 func wrong(name, fix, format string, arguments ...any) check {
 	return check{Name: name, Detail: fmt.Sprintf(format, arguments...), Fix: fix}
 }
@@ -30,9 +31,10 @@ func wrong(name, fix, format string, arguments ...any) check {
 func newDoctor(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "check the stack and all that it depends on, and say what to do",
-		Long: `Checks the stack: its parts, what may be read of them, queues and dead letters, how far the stream is behind, each labourer's target and
-wiring, and tasks that are stuck. It changes nothing. What is wrong comes with what to do; then the exit code is 1.`,
+		Short: "check the stack and what it depends on, and say what to do",
+		Long: `Checks the stack: its parts and the rights to read them, its queues and dead letter queues, how far the scavenger is behind the stream, each
+labourer's target, wiring and metrics, and overdue tasks and stalled jobs. It changes nothing. For everything that is wrong it says what to do;
+then the exit code is 1.`,
 		Example: `  drover doctor
   drover --json doctor | jq '.checks[] | select(.ok | not)'`,
 		Args: exactly(),
@@ -56,30 +58,30 @@ wiring, and tasks that are stuck. It changes nothing. What is wrong comes with w
 				err = s.printChecks(checks)
 			}
 			if err == nil && bad > 0 {
-				err = fmt.Errorf("%d of %d checks found something wrong with stack %s", bad, len(checks), s.stackName)
+				err = fmt.Errorf("%d of %s failed for stack %s", bad, view.Count(len(checks), "check"), s.stackName)
 			}
 			return err
 		},
 	}
 }
 
-// examine carries out all checks. A stack that does not exist is a finding like any other.
+// examine carries out all checks. A missing stack is a finding like any other.
 func (s *shell) examine(ctx context.Context) ([]check, error) {
 	st, err := s.open(ctx, s.stackName)
 	if cloudformation.IsMissing(err) {
 		d := &doctor{stack: st, now: s.now}
-		return []check{wrong("stack", "name the right one with --stack or DROVER_STACK, look at AWS_REGION and the credentials, or make deploy", "%v", err), d.orphans(ctx)}, nil
+		return []check{wrong("stack", "name another stack with --stack or DROVER_STACK, check AWS_REGION and the credentials, or deploy it: make deploy", "%v", err), d.orphans(ctx)}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	d := &doctor{stack: st, now: s.now}
+	d := &doctor{stack: st, reader: s.reader(st), now: s.now}
 	checks := d.parts(ctx)
 	if !d.whole() {
-		return append(checks, d.orphans(ctx)), nil // nothing else can be looked at
+		return append(checks, d.orphans(ctx)), nil // the other checks need the outputs
 	}
 	checks = append(checks, d.messages(ctx)...)
-	checks = append(checks, d.stream(ctx), d.orphans(ctx), s.jobsCheck(ctx, st))
+	checks = append(checks, d.stream(ctx), d.orphans(ctx), d.stalled(ctx))
 	return append(checks, d.labourers(ctx)...), ctx.Err()
 }
 

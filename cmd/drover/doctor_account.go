@@ -15,22 +15,23 @@ import (
 
 	"github.com/drover-run/drover/shared/cloudformation"
 	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// concurrencies are the template's parameters that reserve invocations for the stack's functions, each with what it asks for at most where
-// nothing is reserved, as the template says.
+// concurrencies are the template's parameters that reserve concurrent invocations for the stack's functions. asks is how many a function may
+// want at once where none are reserved, as the template says.
 var concurrencies = []struct {
 	parameter string
 	asks      int
 }{{"SchedulerConcurrency", 10}, {"OrchestratorConcurrency", 10}, {"WorkerAssistantConcurrency", 20}, {"ScavengerConcurrency", 4}}
 
-// room looks whether workers could take all the concurrent invocations that the account has, and leave the stack's own functions none: then
-// nobody closes tasks, which would end the workers' turn. What cannot be told is no finding.
+// room checks that workers cannot take all concurrent invocations of the account. If they left none to the stack's own functions, no assistant
+// would close tasks, and the workers' slots would never be freed. A quota that is not known is no finding.
 func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check {
 	const name = "concurrency"
 	out, err := d.functions.GetAccountSettings(ctx, &awslambda.GetAccountSettingsInput{})
 	if err != nil || out.AccountLimit == nil || out.AccountLimit.UnreservedConcurrentExecutions == nil {
-		why := "Lambda does not tell it"
+		why := "Lambda does not return it"
 		if err != nil {
 			why = reason(err)
 		}
@@ -39,7 +40,7 @@ func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check 
 	quota := int(*out.AccountLimit.UnreservedConcurrentExecutions)
 	workers := 0.0
 	for _, l := range labourers {
-		if far, _ := d.outOfReach(l.Target); l.Target.Kind() == "lambda" && far == "" && d.abroad(l.Target.Place()) == "" {
+		if far, _ := view.OutOfReach(l.Target, d.home()); l.Target.Kind() == "lambda" && far == "" && view.Abroad(l.Target.Place(), d.home()) == "" {
 			workers += l.MaxSimultaneousInvocations
 		}
 	}
@@ -52,36 +53,34 @@ func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check 
 		}
 	}
 	if own == 0 || workers+float64(own) <= float64(quota) {
-		return fine(name, "workers may run %s at once, the account %d", number(workers), quota)
+		return fine(name, "workers may run at most %s %s at once, and the account %d", number(workers), plural(workers, "function"), quota)
 	}
-	return wrong(name, "lower the labourers' caps, have the quota raised (Service Quotas, Lambda, Concurrent executions), or reserve some for the stack's functions: "+
+	return wrong(name, "lower the labourers' caps, request a higher quota (Service Quotas, Lambda, Concurrent executions), or reserve invocations for the stack's functions: "+
 		d.deploy(unreserved...),
-		"labourers may run %s functions at once, the account %d: workers can take all of it, and leave none of the %d that the stack's own functions may want", number(workers), quota, own)
+		"workers may run at most %s %s at once, and the account %d: they can take them all, and leave none of the %d that the stack's own functions may want", number(workers), plural(workers, "function"), quota, own)
 }
 
-// tables is the call of DynamoDB that finds what stacks left behind.
-type tables interface {
-	ListTables(context.Context, *dynamodb.ListTablesInput, ...func(*dynamodb.Options)) (*dynamodb.ListTablesOutput, error)
-}
-
-// buckets is the call of S3 that does.
-type buckets interface {
-	ListBuckets(context.Context, *awss3.ListBucketsInput, ...func(*awss3.Options)) (*awss3.ListBucketsOutput, error)
+// plural returns a noun for a number that need not be whole: caps may be fractions.
+func plural(n float64, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
 }
 
 // kept are the resources that outlive their stack, by their logical ids.
 var kept = []string{"TasksTable", "ControlTable", "JobsTable"}
 
-// CloudFormation calls a resource by its stack, its logical id and a random part, the first two cut where it would be too long; of buckets
-// all of it in lower case.
+// CloudFormation names a resource by its stack, its logical id and a random part, the first two cut where the name would be too long. A
+// bucket's name is all in lower case.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html
 var (
 	keptTable  = regexp.MustCompile(`^(.+)-(TasksTable|ControlTable|JobsTable)-[A-Za-z0-9]+$`)
 	keptBucket = regexp.MustCompile(`^(.+)-archivebucket-[a-z0-9]+$`)
 )
 
-// orphans lists tables and buckets that a deleted or rolled back stack has left behind. They are kept on purpose, so it is no finding, but
-// they cost what they store.
+// orphans lists the tables and buckets of deleted or rolled back stacks. They are kept on purpose, so nothing is wrong, but their storage
+// costs.
 func (d *doctor) orphans(ctx context.Context) check {
 	const name = "left behind"
 	own, err := d.living(ctx)
@@ -109,9 +108,9 @@ func (d *doctor) orphans(ctx context.Context) check {
 			}
 		}
 	}
-	gone := map[string]bool{d.Name: true} // what bears this stack's name and is not its own is an earlier one's
+	gone := map[string]bool{d.Name: true} // a resource that has this stack's name and is not its own is of an earlier stack
 	for _, stack := range slices.Sorted(maps.Keys(byStack)) {
-		if stack == d.Name || len(whole[stack]) < len(kept) { // other templates have a JobsTable too
+		if stack == d.Name || len(whole[stack]) < len(kept) { // a stack of another template may have a JobsTable too
 			continue
 		}
 		if gone[stack], err = d.stackGone(ctx, stack); err != nil {
@@ -142,13 +141,13 @@ func (d *doctor) orphans(ctx context.Context) check {
 		}
 	}
 	if len(found) == 0 {
-		return fine(name, "nothing by deleted stacks")
+		return fine(name, "deleted stacks have left nothing")
 	}
-	return fine(name, "%s kept by deleted stacks, which cost what they store: %s; where nobody needs them any more: %s", are(len(found), "thing"), strings.Join(found, ", "), strings.Join(remove, "; "))
+	return fine(name, "deleted stacks have left %s, whose storage costs: %s; once they are not needed: %s", view.Count(len(found), "resource"), strings.Join(found, ", "), strings.Join(remove, "; "))
 }
 
-// living are the stack's resources by their logical ids; none where it was never created, or is being or was taken back, although
-// CloudFormation may still list what it kept then.
+// living returns the stack's resources by their logical ids. It returns none where the stack was never created, or where its creation is or
+// was rolled back or it is deleted, although CloudFormation may still list what it kept then.
 func (d *doctor) living(ctx context.Context) (map[string]string, error) {
 	if d.Status == "" || d.Status == "CREATE_FAILED" || strings.HasPrefix(d.Status, "ROLLBACK_") || strings.HasPrefix(d.Status, "DELETE_") {
 		return nil, nil
@@ -156,7 +155,7 @@ func (d *doctor) living(ctx context.Context) (map[string]string, error) {
 	return cloudformation.Resources(ctx, d.formations, d.Name)
 }
 
-// stackGone tells whether there is no stack of this name.
+// stackGone reports whether there is no stack of this name.
 func (d *doctor) stackGone(ctx context.Context, name string) (bool, error) {
 	_, err := cloudformation.Describe(ctx, d.formations, name)
 	if cloudformation.IsMissing(err) {

@@ -3,26 +3,29 @@ package main
 import (
 	"context"
 	"strings"
+
+	"github.com/drover-run/drover/shared/view"
 )
 
-// jobsNamed is of how many jobs the doctor says why they stand still.
-const jobsNamed = 5
+// stalledNamed is of how many stalled jobs the doctor gives the reasons.
+const stalledNamed = 5
 
-// jobsCheck looks for jobs that do not get on by themselves.
-func (s *shell) jobsCheck(ctx context.Context, st *stack) check {
-	found, err := s.standstills(ctx, st, nil)
+// stalled looks for stalled jobs.
+func (d *doctor) stalled(ctx context.Context) check {
+	found, err := d.reader.Stalled(ctx)
 	if err != nil {
-		return unread("jobs", err, "dynamodb:Query", "", "which stand still cannot be told: ")
+		return unread("jobs", err, "dynamodb:Query", "", "stalled jobs cannot be looked for: ")
 	}
 	if len(found) == 0 {
-		return fine("jobs", "none stands still")
+		return fine("jobs", "no job is stalled")
 	}
 	var why []string
-	for _, one := range found[:min(len(found), jobsNamed)] {
-		why = append(why, one.why())
+	for _, one := range found[:min(len(found), stalledNamed)] {
+		why = append(why, one.Why())
 	}
-	if len(found) > jobsNamed {
+	if len(found) > stalledNamed {
 		why = append(why, "…")
 	}
-	return wrong("jobs", "mend what the logs of the scheduler and the scavenger complain of, then "+st.own("redrive"), "%d stand still: %s", len(found), strings.Join(why, ", "))
+	return wrong("jobs", "fix what the logs of the scheduler and the scavenger report, then "+d.own("redrive"),
+		"%s %s stalled: %s", view.Count(len(found), "job"), view.Plural(len(found), "is", "are"), strings.Join(why, ", "))
 }

@@ -12,21 +12,22 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/drover-run/drover/shared/ecology"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// deadLetters are the queues that should be empty, and what to do about what is in them.
+// deadLetters are the queues that should be empty, with what to do about their messages.
 var deadLetters = []struct{ name, output, holds, fix string }{
 	{"jobs' dead letters", "JobsDeadLetterQueueUrl", "commands that could not be read or carried out",
-		"read them (the attribute reason says why), put what was meant on the bus again, then delete them"},
-	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or taken in",
-		"read them (the attribute reason says why) and mend the workers that sent them; their tasks are tried again when their leases end"},
-	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger could not take in",
-		"mend what the scavenger's log complains of, then drover redrive, which takes them in from the tasks table, and delete the messages; they name a task, or a place in the stream"},
+		"read them (the attribute reason says why), put corrected commands on the bus, then delete the messages"},
+	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or processed",
+		"read them (the attribute reason says why) and fix the workers that sent them; their tasks are retried when their leases end"},
+	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger could not process",
+		"fix what the scavenger's log reports, then run drover redrive, which reports the ends again from the tasks table, and delete the messages; each names a task, or a place in the stream"},
 	{"events' failures", "EventFailuresQueueUrl", "events that a rule could not deliver",
-		"read them: each says which rule and target failed, and why; commands among them have to be put on the bus again"},
+		"read them: each says which rule and target failed, and why; put the commands among them on the bus again"},
 }
 
-// messages looks at the queues.
+// messages checks the queues.
 func (d *doctor) messages(ctx context.Context) []check {
 	var checks []check
 	for _, q := range []struct{ name, output string }{{"jobs queue", "JobsQueueUrl"}, {"completions queue", "CompletionsQueueUrl"}} {
@@ -46,7 +47,7 @@ func (d *doctor) messages(ctx context.Context) []check {
 		case n > 0:
 			fix := strings.ReplaceAll(q.fix, "drover redrive", d.own("redrive"))
 			checks = append(checks, wrong(q.name, fix+": "+d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url),
-				"%s: %s", many(n, "message"), q.holds))
+				"%s: %s", view.Count(n, "message"), q.holds))
 		default:
 			checks = append(checks, fine(q.name, "none"))
 		}
@@ -54,7 +55,7 @@ func (d *doctor) messages(ctx context.Context) []check {
 	return checks
 }
 
-// depth is how many messages a queue has, in flight and delayed ones included.
+// depth returns how many messages a queue has, in flight and delayed ones included.
 func (d *doctor) depth(ctx context.Context, url string) (int, error) {
 	counts := []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages,
 		sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible, sqstypes.QueueAttributeNameApproximateNumberOfMessagesDelayed}
@@ -73,10 +74,7 @@ func (d *doctor) depth(ctx context.Context, url string) (int, error) {
 	return sum, nil
 }
 
-// late is from when on a message, or a record of the stream, has waited for too long.
-const late = 5 * time.Minute
-
-// backlog looks whether a queue is being worked on. How long its oldest message has waited is what CloudWatch knows.
+// backlog checks that a queue is being worked on. CloudWatch knows how long its oldest message has waited.
 func (d *doctor) backlog(ctx context.Context, name, url string) check {
 	n, err := d.depth(ctx, url)
 	if err != nil {
@@ -85,36 +83,36 @@ func (d *doctor) backlog(ctx context.Context, name, url string) check {
 	age, err := d.metric(ctx, "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", path.Base(url))
 	switch {
 	case err != nil:
-		return unread(name, err, "cloudwatch:GetMetricData", "", many(n, "message")+"; how old they are cannot be told: ")
-	case n > 0 && age != nil && *age > late.Seconds():
-		return wrong(name, "see the log of the function that reads it", "%s, the oldest waits for %s", many(n, "message"), time.Duration(*age)*time.Second)
+		return unread(name, err, "cloudwatch:GetMetricData", "", view.Count(n, "message")+", whose age cannot be read: ")
+	case n > 0 && age != nil && *age > view.Late.Seconds():
+		return wrong(name, "read the log of the function that receives them", "%s, the oldest waiting for %s", view.Count(n, "message"), time.Duration(*age)*time.Second)
 	}
-	return fine(name, "%s", many(n, "message"))
+	return fine(name, "%s", view.Count(n, "message"))
 }
 
-// metric returns the newest value of a metric in the last minutes; nil when there is none.
+// metric returns the newest value of a metric in the last five minutes; nil when there is none.
 func (d *doctor) metric(ctx context.Context, namespace, name, dimension, value string) (*float64, error) {
 	now := d.now()
 	point, err := d.metrics.Newest(ctx, ecology.Query{Namespace: namespace, MetricName: name, Statistic: "Maximum", Period: time.Minute,
-		Dimensions: []ecology.Dimension{{Name: dimension, Value: value}}}, now.Add(-late).Truncate(time.Minute), now)
+		Dimensions: []ecology.Dimension{{Name: dimension, Value: value}}}, now.Add(-view.Late).Truncate(time.Minute), now)
 	if err != nil || point == nil {
 		return nil, err
 	}
 	return &point.Value, nil
 }
 
-// stream looks how far the scavenger is behind.
+// stream checks how far the scavenger is behind the stream.
 func (d *doctor) stream(ctx context.Context) check {
 	age, err := d.metric(ctx, "AWS/Lambda", "IteratorAge", "FunctionName", d.Outputs["ScavengerFunctionName"])
 	switch {
 	case err != nil:
-		return unread("stream", err, "cloudwatch:GetMetricData", "", "how far the scavenger is behind cannot be told: ")
+		return unread("stream", err, "cloudwatch:GetMetricData", "", "how far the scavenger is behind cannot be read: ")
 	case age == nil:
-		return fine("stream", "nothing has passed in the last minutes")
+		return fine("stream", "the scavenger has read nothing in the last five minutes")
 	}
 	behind := time.Duration(*age) * time.Millisecond
-	if behind > late {
-		return wrong("stream", "see the scavenger's log: retries, deaths and the archive wait for it", "the scavenger is %s behind", behind)
+	if behind > view.Late {
+		return wrong("stream", "read the scavenger's log: retries, dead tasks and the archive wait for it", "the scavenger is %s behind", behind)
 	}
 	return fine("stream", "the scavenger is %s behind", behind)
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/drover-run/drover/shared/cloudwatch"
 	"github.com/drover-run/drover/shared/ecology"
 	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// healthMetrics looks whether each of a labourer's metrics protects anything: CloudWatch takes the query, and it has had a value.
+// healthMetrics checks that each metric of a labourer protects something: CloudWatch accepts its query, and it has had a value.
 func (d *doctor) healthMetrics(ctx context.Context, name string, l labourer.Labourer) []check {
 	var checks []check
 	for _, metric := range slices.Sorted(maps.Keys(l.HealthMetrics)) {
@@ -25,50 +26,50 @@ func (d *doctor) healthMetric(ctx context.Context, name string, l labourer.Labou
 	newest, err := d.metrics.Ever(ctx, m.Query, d.now())
 	switch {
 	case kindOf(err) == refused:
-		return wrong(name, "mend the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE",
-			"CloudWatch refuses the query, and always will: %s; %s", reason(err), meanwhile(l, m, true))
+		return wrong(name, "fix the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE",
+			"CloudWatch refuses the query and will not accept it later: %s; %s", reason(err), meanwhile(l, m, true))
 	case err != nil && kindOf(err) == other:
-		return wrong(name, "mend the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE; where they are right, look again in a minute",
+		return wrong(name, "fix the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE; if they are right, check again in a minute",
 			"CloudWatch does not carry out the query: %s; %s", reason(err), meanwhile(l, m, true))
 	case err != nil:
 		return unread(name, err, "cloudwatch:GetMetricData", "", "CloudWatch cannot be asked: ")
 	case newest == nil:
 		return wrong(name, d.searching(m.Query), "it has had no value in %s; %s", span(cloudwatch.Span(m.Query)), meanwhile(l, m, false))
 	}
-	// It may have values and yet not be one number: more than one series, say.
+	// It may have values and still not be one number, for example where it has several series.
 	answers, err := d.metrics.Ask(ctx, map[string]ecology.Query{name: m.Query}, d.now())
 	if err == nil && answers[name].Error != "" {
-		return wrong(name, "mend the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE", "%s; %s", answers[name].Error, meanwhile(l, m, true))
+		return wrong(name, "fix the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE", "%s; %s", answers[name].Error, meanwhile(l, m, true))
 	}
 	if now := d.now(); cloudwatch.Span(m.Query) == cloudwatch.Remembered && now.Sub(newest.At) > 48*time.Hour {
-		return fine(name, "it had its last value on %s", newest.At.UTC().Format(time.DateOnly))
+		return fine(name, "its last value is of %s", newest.At.UTC().Format(time.DateOnly))
 	}
 	return fine(name, "it has values")
 }
 
-// meanwhile says what comes of a metric without a value.
+// meanwhile says what follows from a metric without a value.
 func meanwhile(l labourer.Labourer, m ecology.Metric, failed bool) string {
 	if m.Missing == ecology.MissingIsBad || failed && m.Missing != ecology.Ignore {
 		return "it counts as Bad: " + map[bool]string{true: "nothing is started", false: "little is started"}[l.Coefficients[ecology.Bad] == 0]
 	}
-	return fmt.Sprintf("it is left out: up to %s tasks may run whatever it would say", number(l.MaxSimultaneousInvocations))
+	return fmt.Sprintf("it is ignored: up to %s tasks may run whatever its value would be", number(l.MaxSimultaneousInvocations))
 }
 
 func span(d time.Duration) string {
 	if days := int(d / (24 * time.Hour)); days > 0 {
-		return many(days, "day")
+		return view.Count(days, "day")
 	}
 	return d.String()
 }
 
-// searching says how to find what the metric is really called.
+// searching says how to find the metric's real name.
 func (d *doctor) searching(q ecology.Query) string {
 	if q.Expression != "" && len(q.Metrics) > 0 {
 		q = q.Metrics[0].Query
 	}
 	if q.MetricName == "" {
-		return "mend its expression in the labourer's file, then " + d.own("apply", "-f") + " FILE"
+		return "fix its expression in the labourer's file, then " + d.own("apply", "-f") + " FILE"
 	}
-	return "compare Namespace, MetricName, Unit and each of the Dimensions with what there is, mend the labourer's file, then " + d.own("apply", "-f") + " FILE: " +
+	return "compare Namespace, MetricName, Unit and Dimensions with the existing metrics, fix the labourer's file, then " + d.own("apply", "-f") + " FILE; to list the metrics: " +
 		d.command("cloudwatch", "list-metrics", "--namespace", q.Namespace)
 }

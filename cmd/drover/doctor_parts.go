@@ -18,26 +18,28 @@ import (
 	"github.com/drover-run/drover/shared/cloudformation"
 	"github.com/drover-run/drover/shared/segment"
 	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/view"
 )
 
 // doctor examines a stack.
 type doctor struct {
 	*stack
-	now func() time.Time
+	reader *view.Reader // nil where there is no stack
+	now    func() time.Time
 }
 
-// outputs are those that a whole stack has.
+// outputs are the outputs of a complete stack.
 var outputs = slices.Concat(needed, []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsQueueArn",
 	"CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "OrchestrateStateMachineArn", "BackoffStateMachineArn",
 	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "AlarmTopicArn", "DashboardUrl"})
 
-// parts looks at what the stack is made of.
+// parts checks the resources of the stack.
 func (d *doctor) parts(ctx context.Context) []check {
 	checks := []check{d.status()}
 	if err := d.Require(outputs...); err != nil {
 		checks = append(checks, wrong("outputs", d.deploy(), "%v", err))
 	} else {
-		checks = append(checks, fine("outputs", "all %d are there", len(outputs)))
+		checks = append(checks, fine("outputs", "all %d exist", len(outputs)))
 	}
 	if !d.whole() {
 		return checks
@@ -56,10 +58,10 @@ func (d *doctor) parts(ctx context.Context) []check {
 	return append(checks, d.ways(ctx)...)
 }
 
-// whole tells whether the stack has what it takes to look any further.
+// whole reports whether the stack has the outputs that the other checks need.
 func (d *doctor) whole() bool { return d.Require(needed...) == nil }
 
-// title makes "worker assistant" of "WorkerAssistantFunctionName".
+// title returns "worker assistant" for "WorkerAssistantFunctionName".
 func title(output, suffix string) string {
 	var words strings.Builder
 	for i, r := range strings.TrimSuffix(output, suffix) {
@@ -76,20 +78,20 @@ func (d *doctor) status() check {
 	case "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE":
 		return fine("stack", "%s is %s", d.Name, d.Status)
 	case "CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS":
-		return wrong("stack", "wait until the deployment has ended", "%s is %s", d.Name, d.Status)
+		return wrong("stack", "wait until the deployment ends", "%s is %s", d.Name, d.Status)
 	}
-	return wrong("stack", "see its events in CloudFormation, then "+d.deploy(), "%s is %s", d.Name, d.Status)
+	return wrong("stack", "read its events in CloudFormation, then "+d.deploy(), "%s is %s", d.Name, d.Status)
 }
 
-// tables reads something of each table: it need not be there.
+// tables reads an item of each table. The item need not exist.
 func (d *doctor) tables(ctx context.Context) check {
-	const nobody = "#doctor"
-	_, err := d.tasks.Load(ctx, []task.ID{{Segment: segment.IDOf(nobody, 0)}})
+	const none = "#doctor"
+	_, err := d.tasks.Load(ctx, []task.ID{{Segment: segment.IDOf(none, 0)}})
 	if err == nil {
-		_, err = d.control.State(ctx, nobody)
+		_, err = d.control.State(ctx, none)
 	}
 	if err == nil {
-		_, _, err = d.jobs.Get(ctx, nobody)
+		_, _, err = d.jobs.Get(ctx, none)
 	}
 	if err == nil {
 		_, err = d.jobs.Recent(ctx, d.now(), 1)
@@ -97,7 +99,7 @@ func (d *doctor) tables(ctx context.Context) check {
 	if err != nil {
 		return unread("tables", err, "dynamodb:GetItem, BatchGetItem and Query", "", "they cannot be read: ")
 	}
-	return fine("tables", "tasks, control and jobs can be read")
+	return fine("tables", "the tables tasks, control and jobs can be read")
 }
 
 func (d *doctor) bucket(ctx context.Context) check {
@@ -107,7 +109,7 @@ func (d *doctor) bucket(ctx context.Context) check {
 	return fine("archive", "bucket %s can be read", d.archive.Name)
 }
 
-// function looks at one of the stack's functions, and at the mappings that feed it.
+// function checks one of the stack's functions, and the mappings that feed it.
 func (d *doctor) function(ctx context.Context, name, id string, fed bool) check {
 	is, err := d.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &id})
 	if err != nil {
@@ -137,7 +139,7 @@ func (d *doctor) function(ctx context.Context, name, id string, fed bool) check 
 				id, state, aws.ToString(m.StateTransitionReason))
 		}
 		if last := aws.ToString(m.LastProcessingResult); strings.HasPrefix(last, "PROBLEM") {
-			return wrong(name, "see the function's log, and what it is allowed to do", "the mapping that feeds function %s says %s", id, last)
+			return wrong(name, "read the function's log, and check its role", "the mapping that feeds function %s reports %s", id, last)
 		}
 	}
 	return fine(name, "function %s is active and fed", id)
@@ -154,19 +156,19 @@ func (d *doctor) machine(ctx context.Context, name, arn string) check {
 	return fine(name, "state machine %s is active", aws.ToString(is.Name))
 }
 
-// ways are the rules by which events come to where they are acted on. They are named as in the template.
+// ways are the rules that bring events to their consumers, by the names that the template gives them.
 var ways = []struct {
 	name, rule string
-	own        bool // it is on the stack's own bus
+	own        bool // on the stack's own bus
 	otherwise  string
 }{
-	{"commands rule", "CommandsRule", true, "jobs that are submitted go nowhere"},
-	{"wakes rule", "TasksDueRule", true, "work waits for the minute tick"},
-	{"tick", "TickRule", false, "a wake that is lost is not made good"},
-	{"state machine workers rule", "WorkerStateMachinesRule", false, "workers that are state machines end unheard, and are lost when their lease ends"},
+	{"commands rule", "CommandsRule", true, "submitted jobs are lost"},
+	{"wakes rule", "TasksDueRule", true, "due work waits for the minute tick"},
+	{"tick", "TickRule", false, "a lost wake is not made up for"},
+	{"state machine workers rule", "WorkerStateMachinesRule", false, "the ends of state machine workers go unheard, and their attempts are lost when their leases end"},
 }
 
-// ways looks at the rules.
+// ways checks the rules.
 func (d *doctor) ways(ctx context.Context) []check {
 	resources, err := cloudformation.Resources(ctx, d.formations, d.Name)
 	if err != nil {
@@ -187,7 +189,7 @@ func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string)
 	if id == "" {
 		return wrong(name, d.deploy(), "the stack has no %s", part)
 	}
-	rule := id[strings.LastIndex(id, "|")+1:] // CloudFormation knows a rule on a bus of its own as "bus|rule"
+	rule := id[strings.LastIndex(id, "|")+1:] // CloudFormation calls a rule on a custom bus "bus|rule"
 	in, enable := &awseventbridge.DescribeRuleInput{Name: &rule}, []string{"events", "enable-rule", "--name", rule}
 	if bus != "" {
 		in.EventBusName = &bus
@@ -200,7 +202,7 @@ func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string)
 	if is.State == eventbridgetypes.RuleStateDisabled {
 		fix := d.command(enable...)
 		if part == "TickRule" {
-			fix = d.deploy("TickState=ENABLED") + ", or until the next deployment: " + fix
+			fix = d.deploy("TickState=ENABLED") + "; or, until the next deployment: " + fix
 		}
 		return wrong(name, fix, "rule %s is disabled: %s", id, otherwise)
 	}

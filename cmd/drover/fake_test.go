@@ -22,21 +22,21 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// fakeFunction is a function as Lambda shows it.
+// fakeFunction is a function of a fake Lambda.
 type fakeFunction struct {
 	timeout int32
-	wire    *awslambda.PutFunctionEventInvokeConfigInput // nil: none was ever set
+	wire    *awslambda.PutFunctionEventInvokeConfigInput // nil: never set
 	mapping *lambdatypes.EventSourceMappingConfiguration
 	arn     string // "": its name
 }
 
-// fakeFunctions is a Lambda of functions by name, with ":" and the qualifier where one was asked for.
+// fakeFunctions is a Lambda with functions by name, or by name:qualifier.
 type fakeFunctions struct {
 	all    map[string]*fakeFunction
-	refuse error // of every write
+	refuse error // the answer to every write
 	puts   int
 	tags   map[string]map[string]string // by ARN
-	quota  int32                        // of concurrent executions; 0: none is told
+	quota  int32                        // of concurrent executions; 0: not known
 }
 
 func (f *fakeFunctions) add(name string, timeout int32) *fakeFunction {
@@ -134,7 +134,7 @@ func (f *fakeFunctions) ListEventSourceMappings(_ context.Context, in *awslambda
 	return out, nil
 }
 
-// fakeAccount is the rest of what the doctor looks at. Queues and machines are by URL and ARN.
+// fakeAccount holds the other resources that the doctor reads, queues by URL and state machines by ARN.
 type fakeAccount struct {
 	queues                  map[string]map[string]string // attributes
 	machines                map[string]sfntypes.StateMachineType
@@ -149,7 +149,7 @@ func newFakeAccount() *fakeAccount {
 		parts: map[string]string{}, tags: map[string]map[string]string{}}
 }
 
-// queue makes a queue with messages in it.
+// queue creates a queue with messages.
 func (a *fakeAccount) queue(url, messages string) {
 	a.queues[url] = map[string]string{"ApproximateNumberOfMessages": messages, "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0",
 		"VisibilityTimeout": "3600", "DelaySeconds": "0",
@@ -206,7 +206,7 @@ func (a *fakeAccount) DescribeRule(_ context.Context, in *awseventbridge.Describ
 	return &awseventbridge.DescribeRuleOutput{State: state}, nil
 }
 
-// DescribeStacks knows the stacks that live beside the one that is examined.
+// DescribeStacks knows the other stacks of the account.
 func (a *fakeAccount) DescribeStacks(_ context.Context, in *awscloudformation.DescribeStacksInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DescribeStacksOutput, error) {
 	if slices.Contains(a.stacks, aws.ToString(in.StackName)) {
 		return &awscloudformation.DescribeStacksOutput{Stacks: []cloudformationtypes.Stack{{StackName: in.StackName}}}, nil

@@ -7,34 +7,34 @@ import (
 )
 
 const (
-	// patience is for how long a command that follows something bears that AWS does not answer.
+	// patience is for how long a command that follows something waits for AWS to answer.
 	patience = 5 * time.Minute
-	// outageLook is how long it waits before it looks again.
-	outageLook = 2 * time.Second
-	// longestTry is how much of the patience one try uses up at most: a machine that slept for hours has not tried for hours.
+	// outagePause is the pause before the next try.
+	outagePause = 2 * time.Second
+	// longestTry is how much of the patience one try uses up at most: a computer that slept for hours has not tried for hours.
 	longestTry = time.Minute
 )
 
-// unknownError is an error that leaves open what became of something: it ends with the code for that.
+// unknownError is an error that leaves an outcome unknown. The program ends with the exit code for that.
 type unknownError struct{ error }
 
 func (e unknownError) Unwrap() error { return e.error }
 
-// following is the patience of a command that follows something.
+// following keeps the patience of a command that follows something.
 type following struct {
 	s       *shell
-	what    string        // goes on whether or not it is followed: "job x goes on, see drover job x"
-	say     func(string)  // tells people; above a progress bar where there is one
-	failing bool          // the last look failed
+	what    string        // says that the work goes on without the command: "job x goes on, see drover job x"
+	say     func(string)  // prints a message, above a progress bar where there is one
+	failing bool          // the last try failed
 	borne   time.Duration // for how long
-	last    time.Time     // the last look
+	last    time.Time     // the last try
 }
 
 func (s *shell) following(what string) *following {
 	return &following{s: s, what: what, say: func(text string) { s.say("%s", text) }, last: s.now()}
 }
 
-// answered notes a look that went well.
+// answered notes a try that succeeded.
 func (f *following) answered() {
 	if f.failing {
 		f.say("AWS answers again")
@@ -42,8 +42,8 @@ func (f *following) answered() {
 	f.failing, f.borne, f.last = false, 0, f.s.now()
 }
 
-// bear waits before the next look where the last one failed for a reason that passes. It returns an unknownError when it does not pass, or
-// has lasted for too long, or the command was interrupted.
+// bear waits before the next try where the last one failed for a reason that passes. It returns an unknownError when the reason does not pass
+// or has lasted too long, or when the command was interrupted.
 func (f *following) bear(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return unknownError{fmt.Errorf("interrupted; %s", f.what)}
@@ -62,7 +62,7 @@ func (f *following) bear(ctx context.Context, err error) error {
 	if f.borne >= patience {
 		return unknownError{fmt.Errorf("gave up after %s: %w; %s", patience, err, f.what)}
 	}
-	if f.s.wait(ctx, outageLook) != nil {
+	if f.s.wait(ctx, outagePause) != nil {
 		return unknownError{fmt.Errorf("interrupted; %s", f.what)}
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// outages are the ways in which AWS stays silent for a while.
+// outages are the ways in which AWS does not answer for a while.
 var outages = map[string]error{
 	"no connection":   &smithyhttp.RequestSendError{Err: errors.New("dial tcp 10.0.0.1:443: connect: connection refused")},
 	"no name server":  &smithyhttp.RequestSendError{Err: &net.DNSError{Err: "no such host", Name: "dynamodb", IsNotFound: true}},
@@ -31,7 +31,7 @@ func answer(status int) error {
 	return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: errors.New("as told")}
 }
 
-// during has AWS away from the moment on that a command first waits, for the given time.
+// during makes AWS answer with an error for a time, from when the command first waits.
 func (g *ground) during(err error, span time.Duration) {
 	g.before = func() { g.away, g.awayUntil = err, g.World.Now().Add(span) }
 }
@@ -50,7 +50,7 @@ func TestAJobIsFollowedThroughAnOutage(t *testing.T) {
 	}
 }
 
-func TestWhatStaysOutOfReachIsNotADeadTask(t *testing.T) {
+func TestAnOutcomeThatStaysUnknownHasAnExitCodeOfItsOwn(t *testing.T) {
 	for name, c := range map[string]struct {
 		away  error
 		words []string
@@ -69,7 +69,7 @@ func TestWhatStaysOutOfReachIsNotADeadTask(t *testing.T) {
 	}
 }
 
-func TestTimeThatAMachineSleptUsesUpLittlePatience(t *testing.T) {
+func TestTheTimeThatAComputerSleptUsesUpLittlePatience(t *testing.T) {
 	g := newGround(t)
 	s := &shell{now: g.World.Now, err: io.Discard, wait: func(context.Context, time.Duration) error { return nil }, environment: func(string) string { return "" }}
 	f := s.following("it goes on")
@@ -93,7 +93,7 @@ func TestWatchGoesOnAfterAnOutage(t *testing.T) {
 	require.Equal(t, done, said.code, said.err)
 	require.Contains(t, said.err, "connection refused; trying again")
 	require.Contains(t, said.err, "AWS answers again")
-	require.Greater(t, len(said.lines()), 10, "it goes on looking")
+	require.Greater(t, len(said.lines()), 10, "it goes on")
 
 	g = newGround(t)
 	g.openShop(time.Second, well)
@@ -103,18 +103,18 @@ func TestWatchGoesOnAfterAnOutage(t *testing.T) {
 	require.Contains(t, said.err, "gave up after 5m0s")
 }
 
-func TestDrainingAndReplayingBearAnOutage(t *testing.T) {
+func TestDrainingGoesOnAfterAnOutage(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Minute, well)
 	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
 	g.RunFor(time.Second)
 	g.during(outages["no connection"], 20*time.Second)
 	said := g.drover("apply", "--remove", "shop", "--drain")
-	require.Contains(t, said.ok(), "removed shop")
+	require.Contains(t, said.ok(), "Removed 1 labourer")
 	require.Contains(t, said.err, "trying again, labourer shop stays")
 }
 
-func TestErrorsAreToldApartByWhatCanBeDone(t *testing.T) {
+func TestErrorsAreSortedByWhatCanBeDone(t *testing.T) {
 	api := func(code string) error { return &smithy.GenericAPIError{Code: code, Message: "x"} }
 	for _, c := range []struct {
 		err  error

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,12 +18,14 @@ func newJobs(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "jobs [--labourer ID] [--state STATE]",
 		Short: "list jobs, the newest first",
+		Long: `Lists the jobs that the stack keeps, the newest first. Of a job with more than 16,384 tasks, tasks are counted once all tasks of their segment
+(256 of them) have ended; drover job ID counts exactly.`,
 		Example: `  drover jobs --state scheduled
   drover --json jobs --labourer shop | jq 'select(.dead > 0).job_id'`,
 		Args: exactly(),
 	}
 	c.Flags().StringVar(&labourer, "labourer", "", "only jobs of this `labourer`")
-	c.Flags().StringVar(&state, "state", "", "only jobs in this `state`: scheduling, scheduled, completed, rejected, cancelled")
+	c.Flags().StringVar(&state, "state", "", "only jobs in this `state`: scheduling, scheduled, completed, rejected or cancelled")
 	limitFlag(c, &limit)
 	c.PreRunE = func(*cobra.Command, []string) error {
 		return oneOf("--state", state, "scheduling", "scheduled", "completed", "rejected", "cancelled")
@@ -34,30 +35,32 @@ func newJobs(s *shell) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		reader := s.reader(st)
 		want := func(j ledger.Job) bool {
 			return (labourer == "" || j.Labourer == labourer) && (state == "" || string(j.State) == state)
 		}
-		listed, err := s.listJobs(c.Context(), st, want, s.limit(limit))
+		listed, err := s.listJobs(c.Context(), reader, want, s.limit(limit))
 		if err == nil && listed == 0 && labourer != "" {
-			err = st.known(c.Context(), labourer)
+			err = reader.Known(c.Context(), labourer)
 		}
 		if err == nil && listed == 0 && !s.json {
-			fmt.Fprintln(s.out, "no such job")
+			fmt.Fprintln(s.out, "No job matches.")
 		}
 		return err
 	}
 	return c
 }
 
-// limitFlag adds --limit.
+// limitFlag adds --limit, which is -1 where it is not given.
 func limitFlag(c *cobra.Command, into *int) {
-	c.Flags().IntVar(into, "limit", -1, "at most so many lines; 0: all (the default with --json), else 50")
+	c.Flags().IntVar(into, "limit", -1, "print at most `n` lines, 0 for no limit (default: 50, with --json no limit)")
+	c.Flags().Lookup("limit").DefValue = "0" // hides pflag's own default
 }
 
-// readable is how many lines a person gets who did not say how many.
+// readable is how many lines a list for people has where no limit is given.
 const readable = 50
 
-// limit is how many lines are printed; 0: all.
+// limit returns how many lines to print; 0: all.
 func (s *shell) limit(given int) int {
 	switch {
 	case given >= 0:
@@ -68,6 +71,9 @@ func (s *shell) limit(given int) int {
 	return readable
 }
 
+// cut is the last line of a list that is longer than printed.
+const cut = "… and more. To list all: --limit 0"
+
 // oneOf checks a flag that takes one of some words, or nothing.
 func oneOf(flag, given string, words ...string) error {
 	if given == "" || slices.Contains(words, given) {
@@ -76,14 +82,14 @@ func oneOf(flag, given string, words ...string) error {
 	return fmt.Errorf("%s is %q%s", flag, given, suggestion(given, words))
 }
 
-// listJobs prints the jobs that are wanted and is how many there were.
-func (s *shell) listJobs(ctx context.Context, st *stack, want func(ledger.Job) bool, limit int) (listed int, err error) {
+// listJobs prints the wanted jobs and returns how many it printed.
+func (s *shell) listJobs(ctx context.Context, reader *view.Reader, want func(ledger.Job) bool, limit int) (listed int, err error) {
 	t := table{}
 	if !s.json {
 		t = newTable(s.out, "JOB", "LABOURER", "STATE", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "OPEN", "SUBMITTED", "")
 	}
 	more := false
-	err = st.eachJob(ctx, s.now(), func(records []ledger.Job) (bool, error) {
+	err = reader.EachJob(ctx, func(records []ledger.Job) (bool, error) {
 		var wanted []ledger.Job
 		for _, r := range records {
 			if want(r) {
@@ -93,7 +99,7 @@ func (s *shell) listJobs(ctx context.Context, st *stack, want func(ledger.Job) b
 		if limit > 0 && listed+len(wanted) > limit {
 			wanted, more = wanted[:limit-listed], true
 		}
-		lines, err := st.lines(ctx, wanted)
+		lines, err := reader.JobLines(ctx, wanted)
 		if err != nil {
 			return false, err
 		}
@@ -116,7 +122,7 @@ func (s *shell) listJobs(ctx context.Context, st *stack, want func(ledger.Job) b
 		return listed, err
 	}
 	if more {
-		fmt.Fprintln(s.out, "… and more: --limit 0 lists all")
+		fmt.Fprintln(s.out, cut)
 	}
 	return listed, nil
 }
@@ -128,37 +134,4 @@ func jobCells(j view.Job) []string {
 	}
 	return []string{j.JobID, dash(j.Labourer), state(j), strconv.Itoa(j.Total), strconv.Itoa(j.Completed), strconv.Itoa(j.Dead),
 		strconv.Itoa(j.Cancelled), strconv.Itoa(j.Open), moment(&j.SubmittedAt), why}
-}
-
-// portion is how many jobs are read at a time.
-const portion = 100
-
-// eachJob goes through all jobs that are kept, the newest first, in portions, until visit has enough or fails. No job is older than
-// the stack; the month to come is looked at as well, for clocks differ.
-func (s *stack) eachJob(ctx context.Context, now time.Time, visit func([]ledger.Job) (more bool, err error)) error {
-	oldest := monthOf(now).AddDate(0, -1, 0)
-	if created := monthOf(s.CreatedAt); !s.CreatedAt.IsZero() && created.Before(oldest) {
-		oldest = created
-	}
-	for month := monthOf(now).AddDate(0, 1, 0); !month.Before(oldest); month = month.AddDate(0, -1, 0) {
-		ids, err := s.jobs.Month(ctx, month)
-		if err != nil {
-			return err
-		}
-		for first := 0; first < len(ids); first += portion {
-			records, err := s.jobs.GetAll(ctx, ids[first:min(first+portion, len(ids))])
-			if err != nil {
-				return err
-			}
-			if more, err := visit(records); err != nil || !more {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func monthOf(t time.Time) time.Time {
-	t = t.UTC()
-	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
 }

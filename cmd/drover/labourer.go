@@ -4,12 +4,15 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/drover-run/drover/shared/view"
 )
 
 func newLabourer(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:     "labourer ID",
-		Short:   "show a labourer: health by metric, pace, what runs and what waits",
+		Short:   "show a labourer: its health by metric, its pace, its queue",
+		Long:    `Shows the health of a labourer by metric, how many of its tasks may run, run and wait, and why no more of them start.`,
 		Example: `  drover labourer shop`,
 		Args:    exactly("ID"),
 		RunE: func(c *cobra.Command, arguments []string) error {
@@ -17,12 +20,9 @@ func newLabourer(s *shell) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, found, err := newPulse(st, s.now).one(c.Context(), arguments[0])
+			b, err := s.reader(st).Pulse().One(c.Context(), arguments[0])
 			if err != nil {
 				return err
-			}
-			if !found {
-				return noLabourer(arguments[0])
 			}
 			if s.json {
 				return s.document(b.Labourer)
@@ -32,15 +32,15 @@ func newLabourer(s *shell) *cobra.Command {
 	}
 }
 
-func (s *shell) printLabourer(b beat) error {
-	l := b.configuration
+func (s *shell) printLabourer(b view.Beat) error {
+	l := b.Configuration
 	t := newTable(s.out, "LABOURER", l.ID)
 	t.row("now", b.Reason)
 	t.row("target", l.Target.Kind()+" "+l.Target.Address())
-	t.row("pace", fmt.Sprintf("cap %s × %s for health %s: %d desired, %d running, %d free", number(b.Cap), number(b.assessment.Coefficient), b.Status,
+	t.row("pace", fmt.Sprintf("cap %s × %s for health %s: %d desired, %d running, %d free", number(b.Cap), number(b.Assessment.Coefficient), b.Status,
 		b.Desired, b.Running, b.Free))
 	t.row("queue", fmt.Sprintf("%d due, %d later", b.Due, b.Later))
-	t.row("attempts", fmt.Sprintf("at most %d, of at most %s and %s of cooldown", l.MaxAttempts, l.MaxDuration, l.Cooldown))
+	t.row("attempts", fmt.Sprintf("at most %d, each at most %s, with a cooldown of %s", l.MaxAttempts, l.MaxDuration, l.Cooldown))
 	if b.Trouble != nil {
 		text := fmt.Sprintf("%s: %s", moment(&b.Trouble.At), b.Trouble.Error)
 		if b.Trouble.Times > 1 {
@@ -51,5 +51,5 @@ func (s *shell) printLabourer(b beat) error {
 	if err := t.end(); err != nil {
 		return err
 	}
-	return s.metrics(b.assessment)
+	return s.metrics(b.Assessment)
 }

@@ -6,12 +6,15 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/drover-run/drover/shared/view"
 )
 
 func newLabourers(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "labourers",
-		Short: "list labourers: health, pace, what runs and what waits",
+		Short: "list labourers: their health, pace and queue",
+		Long:  `Lists the applied labourers: their health, how many of their tasks may run, run and wait, and why no more of them start.`,
 		Example: `  drover labourers
   drover --json labourers | jq 'select(.due > 0 and .free > 0)'`,
 		Args: exactly(),
@@ -20,15 +23,19 @@ func newLabourers(s *shell) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			beats, err := newPulse(st, s.now).all(c.Context())
+			beats, err := s.reader(st).Pulse().All(c.Context())
 			if err != nil {
 				return err
 			}
-			if !s.json {
-				return printLabourers(s.out, beats)
-			}
+			var lines []view.Labourer
 			for _, b := range beats {
-				if err := s.document(b.Labourer); err != nil {
+				lines = append(lines, b.Labourer)
+			}
+			if !s.json {
+				return printLabourers(s.out, lines)
+			}
+			for _, line := range lines {
+				if err := s.document(line); err != nil {
 					return err
 				}
 			}
@@ -37,20 +44,20 @@ func newLabourers(s *shell) *cobra.Command {
 	}
 }
 
-func printLabourers(to io.Writer, beats []beat) error {
+func printLabourers(to io.Writer, labourers []view.Labourer) error {
 	t := newTable(to, "LABOURER", "HEALTH", "CAP", "DESIRED", "RUNNING", "FREE", "DUE", "LATER", "NOW")
-	for _, b := range beats {
-		t.row(b.Labourer.Labourer, b.Status.String(), number(b.Cap), strconv.Itoa(b.Desired), strconv.Itoa(b.Running), strconv.Itoa(b.Free),
-			strconv.Itoa(b.Due), strconv.Itoa(b.Later), short(b.Reason, 100))
+	for _, l := range labourers {
+		t.row(l.Labourer, l.Status.String(), number(l.Cap), strconv.Itoa(l.Desired), strconv.Itoa(l.Running), strconv.Itoa(l.Free),
+			strconv.Itoa(l.Due), strconv.Itoa(l.Later), short(l.Reason, 100))
 	}
 	if err := t.end(); err != nil {
 		return err
 	}
-	if len(beats) == 0 {
-		fmt.Fprintln(to, "no labourer is applied; see drover apply --help")
+	if len(labourers) == 0 {
+		fmt.Fprintln(to, "No labourer is applied. To apply one: drover apply -f FILE")
 	}
 	return nil
 }
 
-// number is a number in the fewest digits.
+// number returns a number in the fewest digits.
 func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

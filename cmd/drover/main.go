@@ -1,4 +1,4 @@
-// Drover is the command line of Drover: it checks configurations and jobs, applies and submits them, and shows what becomes of them.
+// Command drover checks configurations and jobs, applies and submits them, and shows what becomes of them.
 package main
 
 import (
@@ -16,7 +16,7 @@ func main() {
 	os.Exit(code)
 }
 
-// wait waits for a time, or until the command is interrupted: then it is the context's error.
+// wait waits for a time. It returns the context's error when the command is interrupted first.
 func wait(ctx context.Context, span time.Duration) error {
 	timer := time.NewTimer(span)
 	defer timer.Stop()

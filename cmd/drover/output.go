@@ -5,32 +5,31 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 )
 
-// document prints one JSON document, on one line: the form of documents and of the lines of lists.
+// document prints one JSON document on one line. A list is one such line for each of its entries.
 func (s *shell) document(v any) error {
 	encoder := json.NewEncoder(s.out)
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(v)
 }
 
-// say tells people how it goes, where no output is expected.
+// say prints a message for people on standard error.
 func (s *shell) say(format string, arguments ...any) {
 	fmt.Fprintf(s.err, format+"\n", arguments...)
 }
 
-// warn tells people what they should know although it stopped nothing.
+// warn prints warnings on standard error.
 func (s *shell) warn(warnings ...string) {
 	for _, w := range warnings {
 		s.say("warning: %s", w)
 	}
 }
 
-// table is rows for people, in columns.
+// table prints rows in aligned columns.
 type table struct{ w *tabwriter.Writer }
 
 func newTable(to io.Writer, heads ...string) table {
@@ -48,7 +47,7 @@ func (t table) row(cells ...string) {
 
 func (t table) end() error { return t.w.Flush() }
 
-// plain is a text without what would break a column or steer a terminal: ids and errors come from outside.
+// plain returns a text without the characters that would break a column or control a terminal: ids and errors come from outside.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -58,7 +57,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// short is a text cut where it would be too long for a column.
+// short returns a text of at most so many letters, cut where it is longer.
 func short(text string, most int) string {
 	letters := []rune(text)
 	if len(letters) <= most {
@@ -67,7 +66,7 @@ func short(text string, most int) string {
 	return string(letters[:most-1]) + "…"
 }
 
-// moment returns a time for people with its zone: UTC, as everything in a stack.
+// moment returns a time for people, in UTC as everything in a stack.
 func moment(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return "-"
@@ -75,7 +74,7 @@ func moment(t *time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
-// terminal tells whether a stream is one at which a person sits. The null device is a character device, too, and nobody sits there.
+// terminal reports whether a stream is a terminal. The null device is a character device too, but not a terminal.
 func terminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {
@@ -89,32 +88,10 @@ func terminal(stream any) bool {
 	return err != nil || !os.SameFile(is, null)
 }
 
-// dash is a text, or a dash where there is none.
+// dash returns a text, or a dash for an empty one.
 func dash(text string) string {
 	if text == "" {
 		return "-"
 	}
 	return text
-}
-
-// many returns a number of things in words: "1 task", "3 tasks".
-func many(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return strconv.Itoa(n) + " " + thing + "s"
-}
-
-func are(n int, thing string) string {
-	if n == 1 {
-		return many(n, thing) + " is"
-	}
-	return many(n, thing) + " are"
-}
-
-func were(n int, thing string) string {
-	if n == 1 {
-		return many(n, thing) + " was"
-	}
-	return many(n, thing) + " were"
 }

@@ -10,22 +10,22 @@ import (
 func newPause(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause LABOURER",
-		Short: "hand out no more tasks of a labourer",
-		Long: `Hands out no more tasks of a labourer, from the next claim on; what was claimed before may still be handed out within seconds, and
-what has begun may end. Jobs are taken in as ever, and wait.`,
+		Short: "start no more tasks of a labourer",
+		Long: `Starts no more tasks of a labourer from the next claim on. Tasks that are claimed already may still start within seconds, and running tasks
+may end. The labourer's jobs are accepted as before, and wait.`,
 		Example: `  drover pause shop`,
 		Args:    exactly("LABOURER"),
 		RunE:    func(c *cobra.Command, arguments []string) error { return s.setPaused(c.Context(), arguments[0], true) },
 	}
 }
 
-// setPaused pauses or resumes a labourer. The orchestrator looks at once at who is resumed.
+// setPaused pauses or resumes a labourer. It wakes the orchestrator for a resumed one.
 func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	st, err := s.stack(ctx)
 	if err != nil {
 		return err
 	}
-	if err := st.known(ctx, id); err != nil {
+	if err := s.reader(st).Known(ctx, id); err != nil {
 		return err
 	}
 	if err := st.control.SetPaused(ctx, id, paused); err != nil {
@@ -42,22 +42,10 @@ func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 			Paused   bool   `json:"paused"`
 		}{id, paused})
 	}
-	word := "resumed"
 	if paused {
-		word = "paused"
-	}
-	fmt.Fprintf(s.out, "%s is %s\n", id, word)
-	return nil
-}
-
-// known is an error when there is no such labourer.
-func (s *stack) known(ctx context.Context, id string) error {
-	all, err := s.registry.All(ctx, true)
-	if err != nil {
-		return err
-	}
-	if _, found := all.Labourers[id]; !found {
-		return noLabourer(id)
+		fmt.Fprintf(s.out, "Labourer %s is paused. To resume it: %s\n", id, st.own("resume", id))
+	} else {
+		fmt.Fprintf(s.out, "Labourer %s is resumed. To see its tasks start: %s\n", id, st.own("labourer", id))
 	}
 	return nil
 }

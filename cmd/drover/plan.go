@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/scheduler"
 )
 
-// defaultMaxTasks is what the stack's parameter MaxTasksPerJob is where nothing is said.
+// defaultMaxTasks is the default of the stack's parameter MaxTasksPerJob.
 const defaultMaxTasks = 1_000_000
 
 func newPlan(s *shell) *cobra.Command {
@@ -29,19 +29,19 @@ func newPlan(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan [-f FILE...] [--today DATE] JOB.json|-",
 		Short: "show the tasks that a job would become, without AWS",
-		Long: `Prints the tasks that a job would become, one payload a line, in the order in which they would be created.
+		Long: `Prints the tasks that a job would become, one payload a line, in the order of their creation.
 
-It is the scheduler's own code, and refuses what the scheduler refuses: with the field at fault, and exit code 2. Without -f the job's
-labourer is taken as known, and the default schema has nothing to chunk by but the period.`,
+The scheduler plans by the same code. What it would refuse is refused here, with the field at fault and exit code 2. Without -f the job's
+labourer counts as known, and the default schema chunks by the period alone.`,
 		Example: `  drover plan -f labourers.yaml nightly.json
   drover plan -f labourers.yaml --today 2026-01-31 --count nightly.json
   echo '{"labourer": "shop", "period": "last_3_days", "isolate_days": true}' | drover plan -`,
 		Args: exactly("JOB.json"),
 	}
 	files(c, &paths, false)
-	c.Flags().StringVar(&today, "today", "", "the `date`, or date and time, at which the job is submitted; now by default")
-	c.Flags().BoolVar(&count, "count", false, "print only how many tasks there would be")
-	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "how many tasks a job may make: the stack's MaxTasksPerJob")
+	c.Flags().StringVar(&today, "today", "", "the `date`, or date and time, of the submission (default: now)")
+	c.Flags().BoolVar(&count, "count", false, "print only the number of tasks")
+	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "how many tasks a job may have: the stack's MaxTasksPerJob")
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		if most < 1 {
 			return badInput("--max-tasks: is %d; want 1 or more", most)
@@ -89,7 +89,7 @@ labourer is taken as known, and the default schema has nothing to chunk by but t
 	return c
 }
 
-// submission is when the job is taken to be submitted. A date is its beginning where the job is at home.
+// submission returns when the job counts as submitted. A date stands for its beginning in the job's time zone.
 func submission(today string, asked job.Job, now func() time.Time) (time.Time, error) {
 	if today == "" {
 		return now(), nil
@@ -101,8 +101,8 @@ func submission(today string, asked job.Job, now func() time.Time) (time.Time, e
 	return at, nil
 }
 
-// resolve finds the job's labourer and schema among those given, as the scheduler finds them among those applied. Where nothing was given
-// nothing is known of labourers, and all but the default schema is missing.
+// resolve finds the job's labourer and schema among those of the files, as the scheduler finds them among those that are applied. Where no file
+// is given, any labourer counts as known and only the default schema exists.
 func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schema, error) {
 	_, plain := known.Labourers[asked.Labourer]
 	_, qualified := known.Labourers[asked.Labourer+":"+asked.Qualifier]
@@ -117,8 +117,8 @@ func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schem
 	return job.Schema(schema), nil
 }
 
-// heed is after how many lines a long output looks whether it was interrupted.
-const heed = 1024
+// linesUnchecked is after how many lines a long output checks for an interrupt.
+const linesUnchecked = 1024
 
 func (s *shell) payloads(ctx context.Context, plan *job.Plan) error {
 	out := bufio.NewWriterSize(s.out, 64<<10)
@@ -130,12 +130,12 @@ func (s *shell) payloads(ctx context.Context, plan *job.Plan) error {
 		if _, err := out.Write(append(payload, '\n')); err != nil {
 			return err
 		}
-		if k == 0 { // who looks at a long plan sees at once that it has begun
+		if k == 0 { // show at once that a long plan has begun
 			if err := out.Flush(); err != nil {
 				return err
 			}
 		}
-		if k%heed == 0 && ctx.Err() != nil {
+		if k%linesUnchecked == 0 && ctx.Err() != nil {
 			return errors.Join(ctx.Err(), out.Flush())
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/view"
 )
 
-// progress shows on standard error how far a job is: at a terminal as a bar that is drawn over, else as a line now and then.
+// progress shows on standard error how far a job is: at a terminal by a bar that it redraws, else by a line now and then.
 type progress struct {
 	to    io.Writer
 	bar   bool
@@ -18,7 +18,7 @@ type progress struct {
 	shown time.Time
 }
 
-// pause is how far the lines are apart where there is no terminal.
+// linePause is the least time between two lines where there is no terminal.
 const linePause = 10 * time.Second
 
 func newProgress(to io.Writer, now func() time.Time) *progress {
@@ -38,14 +38,14 @@ func (p *progress) show(j view.Job) {
 	}
 }
 
-// note prints a line; a bar is drawn again below it.
+// note prints a line above the bar.
 func (p *progress) note(text string) {
 	p.end()
 	fmt.Fprintln(p.to, text)
 	p.last = ""
 }
 
-// end leaves the line of the bar.
+// end clears the bar.
 func (p *progress) end() {
 	if p.bar && p.last != "" {
 		fmt.Fprint(p.to, "\r\033[K")
@@ -63,7 +63,7 @@ func describe(j view.Job) string {
 	return text
 }
 
-// bar is how much of a job has come to an end, in twenty parts; what died is told apart.
+// bar returns a bar of twenty parts: # for completed and cancelled tasks, x for dead ones.
 func bar(j view.Job) string {
 	const parts = 20
 	if j.Total == 0 {

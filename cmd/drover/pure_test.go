@@ -35,7 +35,7 @@ func TestPlanPrintsOnePayloadALine(t *testing.T) {
 	got := pure(t, "plan", "-f", configuration, "--today", "2019-01-30", job).ok()
 	require.ElementsMatch(t, decoded(t, want), decoded(t, got))
 	require.Equal(t, got, pure(t, "--json", "plan", "-f", configuration, "--today", "2019-01-30", job).ok())
-	require.Equal(t, got, pure(t, "plan", "--today", "2019-01-30T23:59:59Z", job).ok(), "without -f the labourer is taken as known")
+	require.Equal(t, got, pure(t, "plan", "--today", "2019-01-30T23:59:59Z", job).ok(), "without -f any labourer counts as known")
 	require.Equal(t, "2\n", pure(t, "plan", "--count", job).ok())
 }
 
@@ -50,7 +50,7 @@ func decoded(t *testing.T, lines string) []any {
 	return out
 }
 
-func TestPlanTakesADateToBeginWhereTheJobIsAtHome(t *testing.T) {
+func TestPlanReadsADateInTheJobsTimeZone(t *testing.T) {
 	for zone, day := range map[string]string{"Asia/Tokyo": "2019-01-29", "America/Los_Angeles": "2019-01-29", "UTC": "2019-01-29"} {
 		out := pure(t, "plan", "--today", "2019-01-30", "-", "<", `{"labourer": "shop", "period": "yesterday", "time_zone": "`+zone+`"}`).ok()
 		require.Contains(t, out, day, zone)
@@ -77,14 +77,14 @@ func TestPlanRefusesWithTheFieldAtFault(t *testing.T) {
 	pure(t, "plan", "--max-tasks", "1", "-", "<", `{"labourer": "shop", "period": "last_2_days", "isolate_days": 1}`).fails(misuse, "period", "2 tasks")
 }
 
-func TestPlanWarnsOfWhatLooksMisspelt(t *testing.T) {
+func TestPlanWarnsOfAMisspelling(t *testing.T) {
 	said := pure(t, "plan", "-f", file(t, "shop.yaml", paced), "-", "<", `{"labourer": "shop", "isolate_sectoins": true}`)
 	require.Equal(t, `{"isolate_sectoins":true}`+"\n", said.ok())
 	require.Contains(t, said.err, "isolate_sections")
 }
 
-// TestPlanAndSchedulerAreOne: the command line and the scheduler make the same tasks of a job, or refuse it for the same reason.
-func TestPlanAndSchedulerAreOne(t *testing.T) {
+// TestPlanAndSchedulerAgree: they make the same tasks of a job, or refuse it for the same reason.
+func TestPlanAndSchedulerAgree(t *testing.T) {
 	configuration := strings.Replace(paced, "max_simultaneous", `target: {sqs: "https://sqs/1/shop"}`+"\n    max_simultaneous", 1)
 	path := file(t, "shop.yaml", configuration)
 	for i, job := range []string{
@@ -124,7 +124,7 @@ func TestPlanAndSchedulerAreOne(t *testing.T) {
 	}
 }
 
-// counter counts lines, and remembers how much came with the first write.
+// counter counts lines, and notes how many came with the first write.
 type counter struct {
 	lines, first int
 	largest      int
@@ -146,16 +146,16 @@ func TestPlanStreams(t *testing.T) {
 	s := &shell{in: strings.NewReader(job), out: out, err: &bytes.Buffer{}, environment: func(string) string { return "" }}
 	require.Equal(t, done, run(t.Context(), s, []string{"plan", "--today", "2026-01-01", "-"}))
 	require.Equal(t, tasks, out.lines)
-	require.Equal(t, 1, out.first, "the first line is there before the others are made")
+	require.Equal(t, 1, out.first, "the first line is written before the others are made")
 	require.LessOrEqual(t, out.largest, 64<<10)
 }
 
-// full is a stream onto which nothing more can be written.
+// full is a stream that refuses every write.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-func TestPlanFailsWhenItsOutputCanNotBeWritten(t *testing.T) {
+func TestPlanFailsWhenItsOutputCannotBeWritten(t *testing.T) {
 	for _, arguments := range [][]string{{"plan", "-"}, {"plan", "--count", "-"}} {
 		var err bytes.Buffer
 		s := &shell{in: strings.NewReader(`{"labourer": "shop"}`), out: full{}, err: &err, now: memory.New().World.Now, environment: func(string) string { return "" }}
@@ -189,11 +189,11 @@ func TestAssessSaysHowManyTasksMayRun(t *testing.T) {
 		require.Equal(t, c.want+"\n", out)
 	}
 	text := pure(t, "assess", "-f", configuration, "shop", "--metric", "DatabaseCPU=60").ok()
-	require.Contains(t, text, "shop is Moderate: 5 tasks may run, 0 run, 5 are free")
+	require.Contains(t, text, "The health of shop is Moderate: 5 tasks may run, 0 running, 5 slots free.")
 	require.Contains(t, text, "60 <= 80")
 }
 
-func TestAssessNamesWhatItDoesNotKnow(t *testing.T) {
+func TestAssessNamesAnUnknownLabourerOrMetric(t *testing.T) {
 	configuration := file(t, "shop.yaml", paced)
 	pure(t, "assess", "-f", configuration, "shopp").fails(failed, "shopp", "did you mean shop?")
 	pure(t, "assess", "-f", configuration, "shop", "--metric", "CPU=1").fails(misuse, "CPU", "DatabaseCPU")
@@ -204,10 +204,10 @@ func TestAssessNamesWhatItDoesNotKnow(t *testing.T) {
 	pure(t, "assess", "-f", configuration, "shop", "--running", "-1").fails(misuse, "--running")
 }
 
-func TestValidateListsAllThatIsWrongInAllFiles(t *testing.T) {
+func TestValidateListsAllErrorsOfAllFiles(t *testing.T) {
 	good := file(t, "good.yaml", shop)
 	require.Equal(t, `{"valid":true,"labourers":["shop"],"job_schemas":["default"],"warnings":[]}`+"\n", pure(t, "--json", "validate", "-f", good).ok())
-	require.Equal(t, "valid: 1 labourers, 1 job schemas\n", pure(t, "validate", "-f", good).ok())
+	require.Equal(t, "Valid: 1 labourer and 1 job schema.\n", pure(t, "validate", "-f", good).ok())
 
 	bad := file(t, "bad.yaml", "labourers:\n  a: {target: {sqs: \"https://q/1/a\"}, max_attempts: 0}\n  b: {retires: 1}\n")
 	worse := file(t, "worse.json", `{"laborers": {}}`)
@@ -219,7 +219,7 @@ func TestFilesThatContradictEachOtherAreRefused(t *testing.T) {
 	pure(t, "validate", "-f", file(t, "shop.yaml", shop), "-f", other).fails(misuse, "other.yaml", "labourers.shop", "otherwise")
 }
 
-func TestValidateListsWhatOfSoswIsNotCarriedOver(t *testing.T) {
+func TestValidateListsTheSettingsOfSoswThatDroverIgnores(t *testing.T) {
 	said := pure(t, "--json", "validate", "-f", "-", "<", `{"task_config": {"labourers": {"w": {"arn": "arn:aws:lambda:us-west-2:000000000000:function:w"}}, "dynamo_db_config": {"table_name": "tasks"}}}`)
 	require.Contains(t, fmt.Sprint(said.one()["warnings"]), "dynamo_db_config")
 }

@@ -17,30 +17,30 @@ import (
 	"github.com/drover-run/drover/shared/throttling"
 )
 
-// kind says what may be done about an error of AWS.
+// kind is a kind of error of AWS, by what can be done about it.
 type kind int
 
 const (
-	other   kind = iota // the message has to say it
-	passing             // AWS was out of reach, had a fault or throttled: it passes
+	other   kind = iota // only the message says what to do
+	passing             // AWS was out of reach, had a fault or throttled; it passes
 	session             // the session of the credentials has expired
-	denied              // the credentials may not do it
-	absent              // what was asked for does not exist
-	refused             // AWS cannot make sense of the request
+	denied              // the credentials lack a right
+	absent              // the resource does not exist
+	refused             // AWS does not accept the request
 )
 
-// Codes are by service and protocol, and one meaning has several.
+// Services and protocols have different codes for one meaning.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 var (
 	sessionCodes = []string{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 	deniedCodes  = []string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError", "KMS.AccessDeniedException",
 		"AWS.SimpleQueueService.AccessDenied", "OptInRequired"}
-	strangerCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"} // of credentials that AWS does not know
+	strangerCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"} // AWS does not know the credentials
 	absentCodes   = []string{"ResourceNotFoundException", "ResourceNotFound", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "StateMachineDoesNotExist",
 		"NoSuchBucket", "NotFound", "NoSuchEntity"}
 )
 
-// kindOf sorts an error.
+// kindOf returns the kind of an error.
 func kindOf(err error) kind {
 	if err == nil {
 		return other
@@ -93,7 +93,7 @@ func kindOf(err error) kind {
 	return refused
 }
 
-// unheard tells whether no answer of AWS arrived: no connection, no name server, a page of some network's own instead.
+// unheard reports whether no answer of AWS arrived: no connection, no name server, or a page of a captive network instead.
 func unheard(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -104,7 +104,7 @@ func unheard(err error) bool {
 	return sending || unreadable || network
 }
 
-// signedOut tells whether the session of AWS IAM Identity Center (SSO), of which credentials are made, has ended.
+// signedOut reports whether the session of AWS IAM Identity Center (SSO) that gives the credentials has ended.
 func signedOut(err error) bool {
 	if err == nil {
 		return false
@@ -118,7 +118,7 @@ func signedOut(err error) bool {
 	return strings.Contains(err.Error(), "cached SSO token") // the SDK has no type for a token that cannot be refreshed
 }
 
-// reason returns an error of AWS as people want it: its code and message, without the request that it was the answer to.
+// reason returns the code and message of an error of AWS, without the request that it answers.
 func reason(err error) string {
 	if unheard(err) {
 		cause := err

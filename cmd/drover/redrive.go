@@ -14,18 +14,19 @@ import (
 	"github.com/drover-run/drover/shared/job"
 	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/view"
 )
 
 func newRedrive(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "redrive [JOB...]",
-		Short: "get jobs on that stand still: those that are named, or all",
-		Long: `Gets on jobs that stand still as what they wait for was given up after many tries: ends of tasks that the scavenger could not take in, and jobs
-of which no scheduler could create all tasks. Mend first what made them fail; doctor and the functions' logs say what.
+		Short: "restart stalled jobs: those that are named, or all",
+		Long: `Restarts stalled jobs. A job stalls when Drover gives up after many tries: the scavenger could not process the ends of its tasks, or no
+scheduler could create all of its tasks. Fix the cause first; drover doctor and the functions' logs name it.
 
-Ends are taken in from the tasks table, by the same way as the first time, for as long as tasks are kept there; nothing counts twice. A job
-whose tasks are not all created is submitted again under its id, and goes on where it stopped. A finished job that is named is told of
-again. The dead letters stay where they are: delete them afterwards.`,
+Ends of tasks are reported again from the tasks table, for as long as it keeps them; none counts twice. A job whose tasks are not all created
+is submitted again under its id and goes on where it stopped. If you name a finished job, its end is reported again. The messages in the dead
+letter queues stay there: delete them afterwards.`,
 		Example: `  drover redrive
   drover redrive nightly-2026-11-22`,
 		RunE: func(c *cobra.Command, names []string) error {
@@ -34,7 +35,7 @@ again. The dead letters stay where they are: delete them afterwards.`,
 			if err != nil {
 				return err
 			}
-			found, err := s.standstills(ctx, st, names)
+			found, err := s.reader(st).Stalled(ctx, names...)
 			if err != nil {
 				return err
 			}
@@ -43,46 +44,48 @@ again. The dead letters stay where they are: delete them afterwards.`,
 				n, err := s.redrive(ctx, st, one)
 				result.Tasks += n
 				if err != nil {
-					return fmt.Errorf("redriving job %s, %w", one.job.ID, err)
+					return fmt.Errorf("restarting job %s, %w", one.Job.ID, err)
 				}
-				if one.abandoned {
-					result.Submitted = append(result.Submitted, one.job.ID)
+				if one.Abandoned {
+					result.Submitted = append(result.Submitted, one.Job.ID)
 				}
-				s.say("%s", one.why())
+				s.say("%s", one.Why())
 			}
 			if s.json {
 				return s.document(result)
 			}
 			if len(found) == 0 {
-				fmt.Fprintln(s.out, "nothing stands still")
+				fmt.Fprintln(s.out, "No job is stalled.")
 				return nil
 			}
-			fmt.Fprintf(s.out, "%d tasks are told of again, %d jobs are submitted again\n", result.Tasks, len(result.Submitted))
+			fmt.Fprintf(s.out, "Restarted %s: %s reported again, %s submitted again. To follow them: %s\n", view.Count(len(found), "job"),
+				view.Count(result.Tasks, "task"), view.Count(len(result.Submitted), "job"), st.own("jobs"))
 			return nil
 		},
 	}
 }
 
-// redriven is what was done.
+// redriven is the outcome of redrive.
 type redriven struct {
-	Tasks     int      `json:"tasks"`     // whose ends are told again
+	Tasks     int      `json:"tasks"`     // whose ends are reported again
 	Submitted []string `json:"submitted"` // jobs
 }
 
-// redrive gets a job on, and is how many tasks it has told again. Doing it twice at once does no harm.
-func (s *shell) redrive(ctx context.Context, st *stack, one standstill) (int, error) {
-	if one.abandoned {
-		if err := st.submitAgain(ctx, one.job); err != nil {
+// redrive restarts a job and returns how many tasks' ends it reports again. Two of them at once do no harm.
+func (s *shell) redrive(ctx context.Context, st *stack, one view.Stalled) (int, error) {
+	if one.Abandoned {
+		if err := st.submitAgain(ctx, one.Job); err != nil {
 			return 0, err
 		}
 	}
-	told := make([]bool, len(one.uncounted))
+	const writers = 16
+	reported := make([]bool, len(one.Uncounted))
 	g, writing := errgroup.WithContext(ctx)
-	g.SetLimit(readers)
-	for i, t := range one.uncounted {
+	g.SetLimit(writers)
+	for i, t := range one.Uncounted {
 		g.Go(func() error {
 			err := st.tasks.Redrive(writing, t, s.now())
-			told[i] = err == nil
+			reported[i] = err == nil
 			if errors.Is(err, task.ErrStale) {
 				return nil
 			}
@@ -91,7 +94,7 @@ func (s *shell) redrive(ctx context.Context, st *stack, one standstill) (int, er
 	}
 	err := g.Wait()
 	n := 0
-	for _, is := range told {
+	for _, is := range reported {
 		if is {
 			n++
 		}
@@ -99,7 +102,7 @@ func (s *shell) redrive(ctx context.Context, st *stack, one standstill) (int, er
 	return n, err
 }
 
-// submitAgain puts the command of a job on the bus once more, as it is stored, under the id that it has.
+// submitAgain puts the command of a job on the bus once more, as it is stored and under the same id.
 func (s *stack) submitAgain(ctx context.Context, record ledger.Job) error {
 	text, err := s.jobs.Text(ctx, record)
 	if err != nil {
@@ -113,7 +116,7 @@ func (s *stack) submitAgain(ctx context.Context, record ledger.Job) error {
 	if err != nil {
 		return err
 	}
-	// The canonical text is an object with at least the labourer in it, and without an id.
+	// The canonical text is an object that holds at least the labourer, and no id.
 	detail := bytes.Join([][]byte{[]byte(`{"job_id":`), id, []byte(`,`), asked.Canonical()[1:]}, nil)
 	_, err = s.bus.Send(ctx, source, event.SubmitJob, detail)
 	return err

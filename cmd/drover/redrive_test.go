@@ -27,7 +27,7 @@ job_schemas:
   default: {chunkable_attrs: [[section, {}]]}
 `
 
-// sections is a job of n tasks, of which some die.
+// sections returns a job of n tasks.
 func sections(id string, n int) string {
 	names := make([]string, n)
 	for i := range names {
@@ -43,7 +43,7 @@ func someDie(_ context.Context, t worker.Task) (any, error) {
 	return map[string]bool{"ok": true}, nil
 }
 
-// breaking has a function fail whenever the world asks for it.
+// breaking makes a function fail whenever fails returns true.
 func (g *ground) breaking(function string, fails func() bool) {
 	invoke := g.Invoke
 	g.Invoke = func(i memory.Invocation) {
@@ -55,8 +55,8 @@ func (g *ground) breaking(function string, fails func() bool) {
 	}
 }
 
-// told is the ids of facts of a type, with how often each was told.
-func (g *ground) told(kind string) map[string]int {
+// published returns the ids of facts of a type, with how often each was published.
+func (g *ground) published(kind string) map[string]int {
 	out := map[string]int{}
 	for _, e := range g.Facts(kind) {
 		id, _, _ := strings.Cut(strings.TrimPrefix(string(e.Detail), `{"id":"`), `"`)
@@ -65,9 +65,9 @@ func (g *ground) told(kind string) map[string]int {
 	return out
 }
 
-// TestG1G5EndsThatWereThrownAwayAreTakenInByRedrive: the scavenger failed until the stream had given up all that came, or what came after a while;
-// two days later, when the stream has forgotten, it is counted, archived and told of, once, and the jobs end.
-func TestG1G5EndsThatWereThrownAwayAreTakenInByRedrive(t *testing.T) {
+// TestG1G5RedriveProcessesEndsThatTheStreamDropped: the scavenger fails until the stream has dropped all records, or those after the first few.
+// Two days later, when the stream keeps none of them, redrive has each end counted, archived and published once, and the jobs end.
+func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 	for name, c := range map[string]struct{ tasks, taken int }{"all": {20, 0}, "those of a second segment": {270, 3}, "all but some": {20, 1}} {
 		t.Run(name, func(t *testing.T) {
 			g := healthy(t)
@@ -81,20 +81,20 @@ func TestG1G5EndsThatWereThrownAwayAreTakenInByRedrive(t *testing.T) {
 			g.Submit(sections("nightly", c.tasks))
 			g.Submit(sections("other", 20))
 			g.RunFor(time.Minute)
-			require.Contains(t, g.drover("doctor").out, "none stands still", "it has its time")
+			require.Contains(t, g.drover("doctor").out, "no job is stalled", "it is not overdue yet")
 			g.RunFor(48 * time.Hour)
 			require.NotEmpty(t, g.SQS.Letters(memory.StreamFailures))
-			require.Zero(t, g.Stream.Waiting(), "the stream has nothing more to tell")
+			require.Zero(t, g.Stream.Waiting(), "the stream has no more records")
 			stuck, _, err := g.Job("nightly")
 			require.NoError(t, err)
 			require.Equal(t, ledger.Scheduled, stuck.State)
 			said := g.drover("doctor")
 			require.Equal(t, failed, said.code)
-			require.Regexp(t, `stand still: .*job nightly: \d+ tasks ended more than 2m0s ago and are not counted`, said.out)
+			require.Regexp(t, `stalled: .*job nightly: (1 task|\d+ tasks) ended more than 2m0s ago and (is|are) not counted`, said.out)
 			require.Contains(t, said.out, "then drover redrive")
 
 			broken = false
-			require.Contains(t, g.drover("redrive").ok(), "tasks are told of again, 0 jobs are submitted again")
+			require.Contains(t, g.drover("redrive").ok(), "reported again, 0 jobs submitted again")
 			require.NoError(t, g.Run())
 
 			dead := c.tasks / 10
@@ -102,30 +102,30 @@ func TestG1G5EndsThatWereThrownAwayAreTakenInByRedrive(t *testing.T) {
 			require.Equal(t, []any{"completed", float64(c.tasks), float64(c.tasks - dead), float64(dead)}, []any{nightly["state"], nightly["total"], nightly["completed"], nightly["dead"]})
 			other := g.drover("--json", "job", "other").one()
 			require.Equal(t, []any{"completed", 18.0, 2.0}, []any{other["state"], other["completed"], other["dead"]})
-			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1, "JobCompleted/other/1": 1}, g.told("JobCompleted"))
-			require.Len(t, g.told("TaskDead"), dead+2)
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1, "JobCompleted/other/1": 1}, g.published("JobCompleted"))
+			require.Len(t, g.published("TaskDead"), dead+2)
 			archived, err := g.Archived()
 			require.NoError(t, err)
 			require.Len(t, archived, c.tasks+20, "each once")
-			require.Contains(t, g.drover("doctor").out, "none stands still")
+			require.Contains(t, g.drover("doctor").out, "no job is stalled")
 
-			// Nothing is left to be told, and a job that is named and has ended is told of again, under the same id.
+			// Nothing is left to report. The end of a finished job that is named is published again, under the same id.
 			after := len(g.Stream.Log())
-			require.Equal(t, "nothing stands still\n", g.drover("redrive").ok())
+			require.Equal(t, "No job is stalled.\n", g.drover("redrive").ok())
 			require.NoError(t, g.Run())
 			require.Len(t, g.Stream.Log(), after)
 			picture := outage.Picture(g.Stack)
 			require.Equal(t, map[string]any{"tasks": 1.0, "submitted": []any{}}, g.drover("--json", "redrive", "nightly").one())
 			require.NoError(t, g.Run())
-			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 2, "JobCompleted/other/1": 1}, g.told("JobCompleted"))
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 2, "JobCompleted/other/1": 1}, g.published("JobCompleted"))
 			require.Equal(t, picture, outage.Picture(g.Stack))
 		})
 	}
 }
 
-// TestG5AJobWhoseEndWasGivenUpHalfWayEndsByRedrive: its tasks are counted, and the batch was given up before the rest was done.
-func TestG5AJobWhoseEndWasGivenUpHalfWayEndsByRedrive(t *testing.T) {
-	for name, operation := range map[string]string{"before its totals": "TransactWriteItems", "before its end": "UpdateItem", "before it is told": "PutEvents"} {
+// TestG5RedriveEndsAJobWhoseEndWasProcessedInPart: its tasks are counted, and the stream dropped the batch before the rest was done.
+func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
+	for name, operation := range map[string]string{"before its totals": "TransactWriteItems", "before its end": "UpdateItem", "before it is published": "PutEvents"} {
 		t.Run(name, func(t *testing.T) {
 			g := healthy(t)
 			require.NoError(t, g.Apply(wide))
@@ -143,7 +143,7 @@ func TestG5AJobWhoseEndWasGivenUpHalfWayEndsByRedrive(t *testing.T) {
 			g.RunFor(8 * time.Hour)
 			require.Zero(t, g.Stream.Waiting())
 			require.NotEmpty(t, g.SQS.Letters(memory.StreamFailures))
-			require.Empty(t, g.told("JobCompleted"))
+			require.Empty(t, g.published("JobCompleted"))
 
 			g.DynamoDB.Before, g.EventBridge.Before = nil, nil
 			g.drover("redrive", "nightly").ok()
@@ -151,12 +151,12 @@ func TestG5AJobWhoseEndWasGivenUpHalfWayEndsByRedrive(t *testing.T) {
 
 			line := g.drover("--json", "job", "nightly").one()
 			require.Equal(t, []any{"completed", 12.0}, []any{line["state"], line["completed"]})
-			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.told("JobCompleted"))
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.published("JobCompleted"))
 		})
 	}
 }
 
-// abandoned is a stack with a job of 520 tasks in three segments, of which one was published when its schedulers died.
+// abandoned returns a stack with a job of 520 tasks in three segments. Its schedulers died after they had published one segment.
 func abandoned(t *testing.T) *ground {
 	t.Helper()
 	g := healthy(t)
@@ -174,14 +174,14 @@ func abandoned(t *testing.T) *ground {
 	}
 	g.Submit(sections("nightly", 520))
 	g.RunFor(30 * time.Second)
-	require.Contains(t, g.drover("doctor").out, "none stands still", "it is tried again")
+	require.Contains(t, g.drover("doctor").out, "no job is stalled", "it is being retried")
 	g.RunFor(time.Hour)
 	require.Len(t, g.SQS.Letters(memory.JobsDeadLetters), 1)
 	g.DynamoDB.Before = nil
 	return g
 }
 
-// TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned, although it is nobody's for a moment.
+// TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned: for a moment it has no scheduler.
 func TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned(t *testing.T) {
 	for name, goesOn := range map[string]bool{"it goes on": true, "its message is lost": false} {
 		t.Run(name, func(t *testing.T) {
@@ -195,13 +195,13 @@ func TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned(t *testing.T) {
 				g.before = func() { g.Deliver(memory.JobsQueue, g.SQS.Letters(memory.JobsDeadLetters)[0].Body) }
 			}
 
-			require.Equal(t, !goesOn, strings.Contains(g.drover("doctor").out, "nobody creates its tasks any more"))
+			require.Equal(t, !goesOn, strings.Contains(g.drover("doctor").out, "no scheduler creates its tasks any more"))
 		})
 	}
 }
 
-// TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive, and by submitting it again.
-func TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive(t *testing.T) {
+// TestG1AnAbandonedJobIsFoundAndRestarted: by redrive, or by submitting it again.
+func TestG1AnAbandonedJobIsFoundAndRestarted(t *testing.T) {
 	for name, resume := range map[string]func(*ground){
 		"redrive": func(g *ground) {
 			require.Equal(g.t, map[string]any{"tasks": 0.0, "submitted": []any{"nightly"}}, g.drover("--json", "redrive").one())
@@ -218,29 +218,29 @@ func TestG1AJobThatNoSchedulerGoesOnWithIsFoundAndGoesOnByRedrive(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			g := abandoned(t)
 			said := g.drover("doctor")
-			require.Contains(t, said.out, "1 stand still: job nightly: nobody creates its tasks any more, 1 of 3 segments are there")
+			require.Contains(t, said.out, "1 job is stalled: job nightly: no scheduler creates its tasks any more, 1 of 3 segments exist")
 
 			resume(g)
 			require.NoError(t, g.Run())
 
 			line := g.drover("--json", "job", "nightly").one()
 			require.Equal(t, []any{"completed", 520.0, 520.0}, []any{line["state"], line["total"], line["completed"]})
-			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.told("JobCompleted"))
-			require.Contains(t, g.drover("doctor").out, "none stands still")
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.published("JobCompleted"))
+			require.Contains(t, g.drover("doctor").out, "no job is stalled")
 		})
 	}
 }
 
-func TestRedriveOfWhatIsNotThere(t *testing.T) {
+func TestRedriveOfJobsThatAreMissingRunningOrRejected(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Hour, well)
 	g.drover("redrive", "nope").fails(failed, `there is no job "nope"`)
 	g.Submit(sections("long", 5))
 	g.Submit(`{"job_id": "bad", "labourer": "nobody"}`)
 	g.RunFor(30 * time.Minute)
-	require.Equal(t, "nothing stands still\n", g.drover("redrive").ok())
+	require.Equal(t, "No job is stalled.\n", g.drover("redrive").ok())
 	g.DynamoDB.ResetUsage()
-	require.Equal(t, "nothing stands still\n", g.drover("redrive", "long").ok(), "what runs is under way")
+	require.Equal(t, "No job is stalled.\n", g.drover("redrive", "long").ok(), "running tasks are under way")
 	for use := range g.DynamoDB.Usage() {
 		require.NotEqual(t, memory.TasksTable, use.Table, "its tasks need not be read")
 	}

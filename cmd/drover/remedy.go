@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// command returns a call of the AWS CLI as it can be pasted: to the endpoint that drover itself talks to, and in the stack's region.
+// command returns a command of the AWS CLI to paste into a shell, with the endpoint that drover itself uses and the stack's region.
 func (s *stack) command(words ...string) string {
 	all := []string{"aws"}
 	if s.endpoint != "" {
@@ -20,7 +20,7 @@ func (s *stack) command(words ...string) string {
 	return strings.Join(all, " ")
 }
 
-// deploy returns the call that deploys the stack, with some parameters of the template; the others keep their values.
+// deploy returns the command that deploys the stack with some parameters of the template. The others keep their values.
 func (s *stack) deploy(parameters ...string) string {
 	text := "make deploy"
 	if s.Name != defaultStack {
@@ -32,7 +32,7 @@ func (s *stack) deploy(parameters ...string) string {
 	return text
 }
 
-// own returns a call of drover as it can be pasted.
+// own returns a command of drover to paste into a shell.
 func (s *stack) own(words ...string) string {
 	all := []string{"drover"}
 	if s.Name != defaultStack {
@@ -45,24 +45,24 @@ func (s *stack) own(words ...string) string {
 	return strings.Join(all, " ")
 }
 
-// remedy says what to do about something that could not be looked at. action is the right that it takes; otherwise is what to do
-// where the error itself does not tell.
+// remedy says what to do about something that could not be read. action is the right to read it. otherwise is what to do where the error does
+// not say.
 func remedy(err error, action, otherwise string) string {
 	switch kindOf(err) {
 	case passing:
-		return "AWS has a fault or is out of reach: look again in a minute"
+		return "AWS has a fault or is out of reach: try again in a minute"
 	case session:
 		return signIn(err, "")
 	case denied:
-		return "allow " + action + " to the credentials that drover runs with"
+		return "allow " + action + " for the credentials that drover uses"
 	}
 	return otherwise
 }
 
-// unread is the finding that something could not be looked at.
+// unread returns the finding that something could not be read.
 func unread(name string, err error, action, otherwise, what string) check {
 	if otherwise == "" {
-		otherwise = "see what it says; it takes the right " + action
+		otherwise = "read the message; the right " + action + " is needed"
 	}
 	return wrong(name, remedy(err, action, otherwise), "%s%s", what, reason(err))
 }

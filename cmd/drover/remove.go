@@ -7,18 +7,17 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/ledger"
 	"github.com/drover-run/drover/shared/queue"
-	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// leaver is a labourer that is to be taken away.
+// leaver is a labourer to remove, as it was applied.
 type leaver struct {
 	id     string
 	stored dynamo.Stored
 }
 
-// leaving finds the labourers that are to be taken away.
+// leaving reads the labourers to remove.
 func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -31,24 +30,22 @@ func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 	for _, id := range ids {
 		stored, found := applied.Labourers[id]
 		if !found {
-			return nil, noLabourer(id)
+			return nil, view.NoLabourer(id)
 		}
 		out = append(out, leaver{id, stored})
 	}
 	return out, nil
 }
 
-func noLabourer(id string) error { return fmt.Errorf("there is no labourer %q in this stack", id) }
+// drainPause is the pause between two looks at a labourer that is being drained.
+const drainPause = time.Second
 
-// drainLook is how often a labourer that is being drained is looked at.
-const drainLook = time.Second
-
-// removeLabourer takes a labourer away that has no work left; with drain it waits until that is so.
+// removeLabourer removes a labourer that has no work left; with drain it waits until it has none.
 func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain bool) error {
-	said := ""
+	said, reader := "", s.reader(st)
 	patient := s.following(fmt.Sprintf("labourer %s stays, and its work goes on", l.id))
 	for {
-		running, queued, err := s.workLeft(ctx, st, l.id)
+		running, queued, err := reader.WorkLeft(ctx, l.id)
 		if err != nil && drain {
 			if err := patient.bear(ctx, err); err != nil {
 				return err
@@ -62,61 +59,33 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 		if running+queued == 0 {
 			break
 		}
+		left := fmt.Sprintf("%s running, %d queued", view.Count(running, "task"), queued)
 		if !drain {
-			return fmt.Errorf("labourer %s has work left: %d tasks run, %d are queued; cancel their jobs, or wait for them with --drain", l.id, running, queued)
+			return fmt.Errorf("labourer %s has work left: %s; cancel its jobs, or wait for them with --drain", l.id, left)
 		}
-		if now := fmt.Sprintf("waiting for labourer %s: %d tasks run, %d are queued", l.id, running, queued); now != said {
-			s.say("%s", now)
-			said = now
+		if left != said {
+			s.say("waiting for labourer %s: %s", l.id, left)
+			said = left
 		}
-		if err := s.wait(ctx, drainLook); err != nil {
+		if err := s.wait(ctx, drainPause); err != nil {
 			return err
 		}
 	}
 	err := st.registry.RemoveLabourer(ctx, l.id, l.stored.Revision)
 	if errors.Is(err, queue.ErrChanged) {
-		return fmt.Errorf("labourer %s was applied by somebody else in the meantime, and stays", l.id)
+		return fmt.Errorf("labourer %s was applied again in the meantime and stays; to remove it, run the command again", l.id)
 	}
 	if err != nil {
 		return err
 	}
 	// A job that the scheduler had read before may have put tasks in the queue just now.
-	running, queued, err := s.workLeft(ctx, st, l.id)
+	running, queued, err := reader.WorkLeft(ctx, l.id)
 	if err != nil || running+queued == 0 {
 		return err
 	}
+	got := fmt.Sprintf("labourer %s got %s while it was being removed", l.id, view.Count(running+queued, "task"))
 	if err := st.registry.ApplyLabourer(ctx, l.id, l.stored.Text, 0); err != nil && !errors.Is(err, queue.ErrChanged) {
-		return fmt.Errorf("labourer %s got %d tasks while it was being removed, and could not be put back, %w", l.id, running+queued, err)
+		return fmt.Errorf("%s, and could not be put back; apply it again: %w", got, err)
 	}
-	return errors.Join(fmt.Errorf("labourer %s got %d tasks while it was being removed, and stays", l.id, running+queued), st.wake(ctx, []string{l.id}))
-}
-
-// workLeft returns how many tasks of a labourer run, or still hold a slot, and how many are in its queue or will be: between two segments
-// of a job that is being created both may be empty.
-func (s *shell) workLeft(ctx context.Context, st *stack, id string) (running, queued int, err error) {
-	entries, err := st.control.Queue(ctx, id)
-	if err != nil {
-		return 0, 0, err
-	}
-	leases, err := st.control.Leases(ctx, id)
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, e := range entries {
-		if queued += e.Tasks.Len(); e.Unreadable != nil {
-			queued++ // at least
-		}
-	}
-	if running = queue.Running(leases); running+queued > 0 {
-		return running, queued, nil
-	}
-	err = st.eachJob(ctx, s.now(), func(jobs []ledger.Job) (bool, error) {
-		for _, j := range jobs {
-			if j.Labourer == id && j.State == ledger.Scheduling && !j.Cancelling {
-				queued += max(j.Total-j.Cursor*segment.Size, 0)
-			}
-		}
-		return true, nil
-	})
-	return running, queued, err
+	return errors.Join(fmt.Errorf("%s, and stays", got), st.wake(ctx, []string{l.id}))
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/replay"
 	"github.com/drover-run/drover/shared/task"
 	"github.com/drover-run/drover/shared/view"
 )
@@ -22,9 +21,9 @@ func newReplay(s *shell) *cobra.Command {
 	var job, labourer string
 	c := &cobra.Command{
 		Use:   "replay TASK... | --job ID | --labourer ID",
-		Short: "revive the dead: by name, by job or by labourer",
-		Long: `Gives dead tasks a new life: they are queued again under their own ids, with a fresh set of attempts, and their job is scheduled again.
-The command ends when that has happened, and prints how many they are. The tasks of a cancelled job stay dead.`,
+		Short: "give dead tasks new attempts: by name, by job or by labourer",
+		Long: `Gives dead tasks a new life: they are queued again under their own ids with a fresh set of attempts, and their job is scheduled again. The
+command waits until that has happened, and prints how many tasks it was. The tasks of a cancelled job stay dead.`,
 		Example: `  drover replay 2jxtsgokhmkcw7cc.17 2jxtsgokhmkcw7cc.18
   drover replay --job nightly-2026-11-22
   drover replay --labourer shop`,
@@ -39,21 +38,25 @@ The command ends when that has happened, and prints how many they are. The tasks
 			}
 		}
 		if given != 1 {
-			return errors.New("exactly one of TASK..., --job ID and --labourer ID is wanted")
+			return errors.New("give exactly one of TASK..., --job ID and --labourer ID")
 		}
 		return nil
 	}
 	c.RunE = func(c *cobra.Command, names []string) error {
 		ctx := c.Context()
+		ids, err := taskIDs(names)
+		if err != nil {
+			return err
+		}
 		st, err := s.stack(ctx)
 		if err != nil {
 			return err
 		}
 		var dead []task.Task
-		if len(names) > 0 {
-			dead, err = s.deadByName(ctx, st, names)
+		if len(ids) > 0 {
+			dead, err = s.reader(st).DeadNamed(ctx, ids)
 		} else {
-			dead, err = s.deadOf(ctx, &census{stack: st, now: s.now, job: job, labourer: labourer, status: view.Dead})
+			dead, err = s.reader(st).Dead(ctx, job, labourer)
 		}
 		if err != nil {
 			return err
@@ -69,139 +72,39 @@ The command ends when that has happened, and prints how many they are. The tasks
 		if s.json {
 			return s.document(map[string]int{"replayed": len(dead)})
 		}
-		fmt.Fprintf(s.out, "%d tasks are replayed\n", len(dead))
+		if len(dead) == 0 {
+			fmt.Fprintln(s.out, "No dead task can be replayed.")
+			return nil
+		}
+		fmt.Fprintf(s.out, "Replayed %s.\n", view.Count(len(dead), "task"))
 		return nil
 	}
 	return c
 }
 
-// deadByName finds tasks by name, all of which have to be dead.
-func (s *shell) deadByName(ctx context.Context, st *stack, names []string) ([]task.Task, error) {
+func taskIDs(names []string) ([]task.ID, error) {
 	var ids []task.ID
 	for _, name := range names {
 		id, err := task.ParseID(name)
 		if err != nil {
 			return nil, fmt.Errorf("there is no such task: %w", err)
 		}
-		if !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
+		ids = append(ids, id)
 	}
-	found, err := st.tasks.Load(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	var dead []task.Task
-	for _, id := range ids {
-		t, ok := found[id]
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("there is no task %s in this stack", id)
-		case t.Status != task.Dead:
-			return nil, fmt.Errorf("task %s is not dead (see drover task %s): only the dead are replayed", id, id)
-		}
-		dead = append(dead, t)
-	}
-	return dead, s.replayable(ctx, st, dead)
+	return ids, nil
 }
 
-// replayable waits until the deaths of tasks are counted, which is when they can be replayed; that takes a moment after the task itself.
-func (s *shell) replayable(ctx context.Context, st *stack, dead []task.Task) error {
-	byJob := map[string][]task.Task{}
-	for _, t := range dead {
-		byJob[t.JobID] = append(byJob[t.JobID], t)
-	}
-	for id, tasks := range byJob {
-		record, found, err := st.jobs.Get(ctx, id)
-		if err != nil {
-			return err
-		}
-		if !found || !revivable(record) {
-			return fmt.Errorf("job %s, whose task %s is, is %s: its tasks stay dead", id, tasks[0].ID, standing(record, found))
-		}
-		for look := 1; ; look++ {
-			progress, err := st.jobs.Progress(ctx, record)
-			if err != nil {
-				return err
-			}
-			counted := map[segment.ID]segment.Numbers{}
-			for _, p := range progress {
-				counted[p.Segment] = endedAs(p, view.Dead)
-			}
-			if !slices.ContainsFunc(tasks, func(t task.Task) bool { return !counted[t.ID.Segment].Contains(t.ID.N) }) || look > countLooks {
-				break
-			}
-			if err := s.wait(ctx, followLook); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+// replayedAtOnce is how many tasks one command names: an id has 20 bytes, and an event at most 256 KB.
+const replayedAtOnce = 5000
 
-// countLooks is how often it is looked whether deaths are counted.
-const countLooks = 20
-
-// revivable tells whether the dead of a job can be replayed.
-func revivable(j ledger.Job) bool {
-	return (j.State == ledger.Completed || j.State == ledger.Scheduled) && !j.Cancelling
-}
-
-func standing(j ledger.Job, found bool) string {
-	switch {
-	case !found:
-		return "not kept any more"
-	case j.Cancelling:
-		return "being cancelled"
-	}
-	return string(j.State)
-}
-
-// deadOf finds the dead of a job or a labourer that can be replayed.
-func (s *shell) deadOf(ctx context.Context, asked *census) ([]task.Task, error) {
-	var dead []task.Task
-	jobs := map[string]bool{}
-	err := asked.each(ctx, func(one sight) (bool, error) {
-		id := one.task.JobID
-		can, known := jobs[id]
-		if !known {
-			record, found, err := asked.jobs.Get(ctx, id)
-			if err != nil {
-				return false, err
-			}
-			can = found && revivable(record)
-			jobs[id] = can
-		}
-		if can {
-			dead = append(dead, one.task)
-		}
-		return true, nil
-	})
-	if err == nil && len(dead) > 0 {
-		err = s.replayable(ctx, asked.stack, dead)
-	}
-	return dead, err
-}
-
-// replayMost is how many tasks one command names: their ids have 20 bytes, and an event takes 256 KB.
-const replayMost = 5000
-
-// revival is the detail of a ReplayTasks: one of the last three says what is replayed.
-type revival struct {
-	ReplayID string   `json:"replay_id"`
-	Tasks    []string `json:"tasks,omitempty"`
-	JobID    string   `json:"job_id,omitempty"`
-	Labourer string   `json:"labourer,omitempty"`
-}
-
-// replay puts ReplayTasks on the bus, with an id so that it may be delivered any number of times.
+// replay puts ReplayTasks on the bus. Its id makes it idempotent: it may be delivered any number of times.
 func (s *stack) replay(ctx context.Context, names []string, job, labourer string) error {
 	parts := [][]string{nil}
 	if len(names) > 0 {
-		parts = slices.Collect(slices.Chunk(names, replayMost))
+		parts = slices.Collect(slices.Chunk(names, replayedAtOnce))
 	}
 	for _, part := range parts {
-		detail, err := json.Marshal(revival{"cli-" + rand.Text(), part, job, labourer})
+		detail, err := json.Marshal(replay.Command{ReplayID: "cli-" + rand.Text(), Tasks: part, JobID: job, Labourer: labourer})
 		if err != nil {
 			return err
 		}
@@ -213,9 +116,11 @@ func (s *stack) replay(ctx context.Context, names []string, job, labourer string
 }
 
 const (
-	// revivalLook is how many tasks one look takes in while they are being revived.
-	revivalLook = 500
-	// revivalPatience is how long nothing may happen.
+	// revivalsRead is how many tasks one look reads while they are being revived.
+	revivalsRead = 500
+	// revivalPause is the pause between two looks.
+	revivalPause = 250 * time.Millisecond
+	// revivalPatience is for how long no task may be revived before the command gives up.
 	revivalPatience = time.Minute
 )
 
@@ -224,7 +129,7 @@ func (s *shell) awaitRevival(ctx context.Context, st *stack, dead []task.Task) e
 	left, last := slices.Clone(dead), s.now()
 	patient := s.following("the replay was sent and goes on")
 	for {
-		some := left[:min(len(left), revivalLook)]
+		some := left[:min(len(left), revivalsRead)]
 		ids := make([]task.ID, len(some))
 		for i, t := range some {
 			ids[i] = t.ID
@@ -250,9 +155,10 @@ func (s *shell) awaitRevival(ctx context.Context, st *stack, dead []task.Task) e
 			last = s.now()
 			continue
 		case s.now().Sub(last) > revivalPatience:
-			return fmt.Errorf("the replay was sent, but %d of %d tasks are still dead, %s the first; drover doctor may tell why", len(left), len(dead), left[0].ID)
+			return fmt.Errorf("the replay was sent, but %d of %s %s still dead, %s the first; to find out why: %s",
+				len(left), view.Count(len(dead), "task"), view.Plural(len(left), "is", "are"), left[0].ID, st.own("doctor"))
 		}
-		if err := s.wait(ctx, followLook/2); err != nil {
+		if err := s.wait(ctx, revivalPause); err != nil {
 			return err
 		}
 	}

@@ -21,21 +21,21 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// ground is a Drover in memory and in virtual time, and the command line before it: while a command waits, the world goes on.
+// ground is a Drover in memory and in virtual time, with the command line. While a command waits, the world goes on.
 type ground struct {
 	*memory.Drover
 	t         *testing.T
 	functions *fakeFunctions
 	account   *fakeAccount
 	stack     cloudformation.Stack
-	// interrupt ends the next command's context when it first waits; before, what happens then.
+	// interrupt ends the next command's context when it first waits. before runs at that moment.
 	interrupt bool
 	before    func()
-	// away is how DynamoDB answers the command line, and it alone, until then.
+	// away is the answer of DynamoDB to the command line, and to it alone, until awayUntil.
 	away        error
 	awayUntil   time.Time
 	interruptAt time.Time         // zero: never
-	turning     bool              // the world goes on
+	turning     bool              // the world is going on
 	place       [2]string         // region and endpoint
 	variables   map[string]string // the environment
 }
@@ -58,7 +58,7 @@ func newGround(t *testing.T) *ground {
 
 const completionsARN = "arn:aws:sqs:us-east-1:000000000000:completions"
 
-// said is what a command left behind.
+// said is the outcome of a command.
 type said struct {
 	t        *testing.T
 	code     int
@@ -87,7 +87,7 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 	}, nil
 }
 
-// drover runs a command line; what comes after "<" is its standard input.
+// drover runs a command line. The word after "<" is its standard input.
 func (g *ground) drover(arguments ...string) said {
 	g.t.Helper()
 	input := ""
@@ -115,7 +115,7 @@ func (g *ground) drover(arguments ...string) said {
 	return said{g.t, code, out.String(), err.String()}
 }
 
-// drover without a stack: the pure commands.
+// pure runs a command that needs no stack.
 func pure(t *testing.T, arguments ...string) said {
 	t.Helper()
 	g := &ground{Drover: memory.New(), t: t}
@@ -123,14 +123,14 @@ func pure(t *testing.T, arguments ...string) said {
 	return g.drover(arguments...)
 }
 
-// ok is the standard output of a command that has to have gone well.
+// ok returns the standard output of a command that has to succeed.
 func (s said) ok() string {
 	s.t.Helper()
 	require.Equal(s.t, done, s.code, s.err)
 	return s.out
 }
 
-// fails asks for an exit code, and words in the message, and nothing on standard output.
+// fails requires an exit code, words in the message, and nothing on standard output.
 func (s said) fails(code int, words ...string) {
 	s.t.Helper()
 	require.Equal(s.t, code, s.code, "%s%s", s.out, s.err)
@@ -140,7 +140,7 @@ func (s said) fails(code int, words ...string) {
 	require.Empty(s.t, s.out, "errors go to standard error")
 }
 
-// lines are the JSON lines on standard output.
+// lines returns the JSON lines on standard output.
 func (s said) lines() []map[string]any {
 	s.t.Helper()
 	var out []map[string]any
@@ -152,7 +152,7 @@ func (s said) lines() []map[string]any {
 	return out
 }
 
-// one is the one JSON document on standard output of a command that went well.
+// one returns the single JSON document on standard output of a command that has to succeed.
 func (s said) one() map[string]any {
 	s.t.Helper()
 	s.ok()
@@ -161,7 +161,7 @@ func (s said) one() map[string]any {
 	return lines[0]
 }
 
-// file writes a file and is its path.
+// file writes a file and returns its path.
 func file(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -179,7 +179,7 @@ job_schemas:
   default: {chunkable_attrs: [[section, {}]]}
 `
 
-// open has the shop applied and its workers at work.
+// openShop applies the shop and starts its workers.
 func (g *ground) openShop(takes time.Duration, work worker.Func) {
 	g.t.Helper()
 	require.NoError(g.t, g.Apply(shop))

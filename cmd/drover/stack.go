@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -21,13 +22,14 @@ import (
 	"github.com/drover-run/drover/shared/environment"
 	"github.com/drover-run/drover/shared/eventbridge"
 	"github.com/drover-run/drover/shared/s3"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// stack is a deployed stack with all that the commands read and write of it.
+// stack is a deployed stack with everything that commands read and write.
 type stack struct {
 	cloudformation.Stack
 	region   string
-	endpoint string // of every service, where one is set; "": AWS's own
+	endpoint string // of every service; "": AWS's own
 	tasks    dynamo.Tasks
 	control  dynamo.Control
 	jobs     dynamo.Jobs
@@ -46,13 +48,13 @@ type stack struct {
 	bins       buckets
 }
 
-// needed are the outputs without which nothing can be done.
+// needed are the outputs without which no command can work.
 var needed = []string{"EventBusName", "TasksTableName", "ControlTableName", "JobsTableName", "ArchiveBucketName"}
 
+// impatient makes few tries.
 func impatient(o *awscloudformation.Options) { o.RetryMaxAttempts = 2 }
 
-// openStack finds a stack by its name. A *cloudformation.MissingError: there is none; what is returned beside it can look at the account,
-// and at nothing of a stack.
+// openStack finds a stack by its name. With a *cloudformation.MissingError it returns a stack that can only look at the account.
 func openStack(ctx context.Context, name string) (*stack, error) {
 	cfg, err := environment.AWS(ctx)
 	if err != nil {
@@ -66,9 +68,9 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%w)", err)
 	}
-	cfg.Logger = logging.Nop{} // what the SDK warns of, it also handles: people have no use for it
+	cfg.Logger = logging.Nop{} // the SDK handles what it warns of
 	formations := awscloudformation.NewFromConfig(cfg)
-	// The first call: where nobody answers it should not take the patience that the others have.
+	// The first call fails fast when AWS does not answer.
 	found, missing := cloudformation.Describe(ctx, awscloudformation.NewFromConfig(cfg, impatient), name)
 	if missing != nil && !cloudformation.IsMissing(missing) {
 		return nil, missing
@@ -97,4 +99,24 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 		bins:       s3.NewClient(cfg),
 	}
 	return s, missing
+}
+
+// reader returns what reads the stack for this command.
+func (s *shell) reader(st *stack) *view.Reader {
+	return &view.Reader{Tasks: st.tasks, Jobs: st.jobs, Control: st.control, Registry: st.registry, Health: st.health, Metrics: st.metrics, Queues: st,
+		Archive: st.archive, Created: st.CreatedAt, RetentionDays: retentionDays(st.Parameters["RetentionDays"]), Now: s.now, Wait: s.wait}
+}
+
+// retentionDays returns the value of the stack's parameter RetentionDays; where that cannot be read, its default.
+func retentionDays(parameter string) int {
+	if days, err := strconv.Atoi(parameter); err == nil {
+		return days
+	}
+	return 30
+}
+
+// Backlog counts the messages of a queue.
+func (s *stack) Backlog(ctx context.Context, url string) (view.Backlog, error) {
+	q, err := s.queue(ctx, url)
+	return q.Backlog, err
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/view"
 )
 
-// source is by which the events of the command line are known on the bus.
+// source is the source of the command line's events on the bus.
 const source = "drover.cli"
 
 func newSubmit(s *shell) *cobra.Command {
@@ -26,19 +26,18 @@ func newSubmit(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "submit FILE|- [--wait] [--check]",
 		Short: "submit a job",
-		Long: `Puts a job on the stack's bus, and prints its id: that in the file, else the event's. Whether the job is accepted turns out only when
-the scheduler reads the event: see drover job ID. With --check the job is put beside the labourers and job schemas that are applied first,
-and what the scheduler would refuse is refused at once, with exit code 2.
+		Long: `Puts a job on the stack's bus and prints its id: the job_id in the file, else the event's id. The scheduler accepts or rejects the job when it
+reads the event; to see which: drover job ID. --check first checks the job against the applied labourers and job schemas: what the scheduler
+would reject ends at once with exit code 2.
 
-With --wait it follows the job until every task has reached its end, and prints the job's line; the exit code is 1 when a task died, or
-when the job was rejected or cancelled, and 3 when AWS stayed out of reach for five minutes, or the command was interrupted: the job goes
-on then.`,
+--wait follows the job until all its tasks have ended, and prints the job's line. The exit code is 1 if a task died or the job was rejected or
+cancelled. It is 3 if AWS stayed out of reach for five minutes or the command was interrupted: then the job goes on.`,
 		Example: `  drover submit nightly.json --wait
   echo '{"labourer": "shop", "period": "yesterday"}' | drover submit -`,
 		Args: exactly("FILE"),
 	}
 	c.Flags().BoolVar(&follow, "wait", false, "follow the job to its end")
-	c.Flags().BoolVar(&check, "check", false, "refuse at once what the scheduler would refuse")
+	c.Flags().BoolVar(&check, "check", false, "refuse at once what the scheduler would reject")
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		_, text, err := s.read(arguments[0])
 		if err != nil {
@@ -71,7 +70,7 @@ on then.`,
 	return c
 }
 
-// acceptable tells what the scheduler would refuse a job for, by what is applied now.
+// acceptable returns the error for which the scheduler would reject a job, by what is applied now.
 func (s *shell) acceptable(ctx context.Context, st *stack, asked job.Job) error {
 	applied, err := st.registry.All(ctx, true)
 	if err != nil {
@@ -84,7 +83,7 @@ func (s *shell) acceptable(ctx context.Context, st *stack, asked job.Job) error 
 	for name, stored := range applied.Schemas {
 		schema, err := labourer.DecodeSchema(name, []byte(stored.Text))
 		if err != nil {
-			return fmt.Errorf("job schema %s, as it is applied: %w", name, err)
+			return fmt.Errorf("the applied job schema %s: %w", name, err)
 		}
 		known.JobSchemas[name] = schema
 	}
@@ -109,33 +108,33 @@ func (s *shell) acceptable(ctx context.Context, st *stack, asked job.Job) error 
 	return nil
 }
 
-// unwiredQualifier warns of a job that asks for an alias or version of a function that apply --wire has not wired: Lambda's asynchronous
-// settings belong to each of them, and apply knows those that labourers name.
+// unwiredQualifier returns a warning for a job that asks for an alias or version of a function that apply --wire has not wired: each has
+// asynchronous settings of its own, and apply knows only those that labourers name.
 func (s *stack) unwiredQualifier(ctx context.Context, asked job.Job) (string, error) {
 	if asked.Qualifier == "" {
 		return "", nil
 	}
 	if _, whole, err := s.registry.Labourer(ctx, asked.Labourer+":"+asked.Qualifier); whole || err != nil {
-		return "", err // it is a part of the labourer's name
+		return "", err // the qualifier is a part of the labourer's name
 	}
 	l, found, err := s.registry.Labourer(ctx, asked.Labourer)
 	if err != nil || !found || l.Target.Kind() != "lambda" {
 		return "", err
 	}
-	f := functionOf(l.Target.Lambda)
+	f := functionOf(l.Target)
 	f.qualifier = &asked.Qualifier
 	is, err := s.wired(ctx, f)
 	lacks := is.lacks(s.Outputs["CompletionsQueueArn"], l)
 	if err != nil {
-		lacks = "whether it is wired cannot be told: " + reason(err)
+		lacks = "its wiring cannot be read: " + reason(err)
 	}
 	if lacks == "" {
 		return "", nil
 	}
-	return fmt.Sprintf("the job asks for %s:%s, which no apply --wire has wired: %s; apply a labourer whose target names it", f.name, asked.Qualifier, lacks), nil
+	return fmt.Sprintf("the job asks for %s:%s, which apply --wire has not wired: %s; to wire it, apply a labourer whose target names it", f.name, asked.Qualifier, lacks), nil
 }
 
-// detailOf is the job as the detail of an event, which has to be a JSON object: the text of a job is put into one.
+// detailOf returns the job as the detail of an event, which has to be a JSON object. It wraps a job that is a JSON text.
 func detailOf(text []byte) ([]byte, error) {
 	text = bytes.TrimSpace(text)
 	if len(text) > 0 && text[0] == '"' {
@@ -168,7 +167,7 @@ func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []b
 			return s.document(map[string]string{"job_id": id})
 		}
 		fmt.Fprintln(s.out, id)
-		s.say("the event is on the bus; whether the job is accepted shows drover job %s", id)
+		s.say("Job %s is submitted. To see whether it is accepted: %s", id, st.own("job", id))
 		return nil
 	}
 	line, err := s.follow(ctx, st, id, asked, before)
@@ -183,7 +182,7 @@ func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []b
 	return errors.Join(err, verdict(line))
 }
 
-// verdict is what of a finished job makes the command fail.
+// verdict returns the error of a finished job that makes the command fail.
 func verdict(line view.Job) error {
 	switch {
 	case line.State == ledger.Rejected:
@@ -191,22 +190,22 @@ func verdict(line view.Job) error {
 	case line.State == ledger.Cancelled:
 		return fmt.Errorf("job %s was cancelled", line.JobID)
 	case line.Dead > 0:
-		return fmt.Errorf("%d of %d tasks of job %s died; see drover dead --job %s", line.Dead, line.Total, line.JobID, line.JobID)
+		return fmt.Errorf("%d of %s of job %s died; to list them: drover dead --job %s", line.Dead, view.Count(line.Total, "task"), line.JobID, line.JobID)
 	}
 	return nil
 }
 
 const (
-	// followLook is how often a job that is followed is looked at.
-	followLook = 500 * time.Millisecond
-	// silence is after how long without a record of the job people are told that there should be one.
+	// followPause is the pause between two looks at a followed job.
+	followPause = 500 * time.Millisecond
+	// silence is after how long without a record of the job the command says so.
 	silence = 30 * time.Second
 )
 
-// follow looks at a job until it is finished. before is the record that there was under its id. An unknownError leaves open what becomes of
-// the job.
+// follow reads a job until it is finished. before is the earlier record under its id. It returns an unknownError where the job's end is not
+// known.
 func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job, before ledger.Job) (view.Job, error) {
-	f := follower{shell: s, stack: st, id: id, asked: asked, before: before, bar: newProgress(s.err, s.now), began: s.now()}
+	f := follower{shell: s, stack: st, reader: s.reader(st), id: id, asked: asked, before: before, bar: newProgress(s.err, s.now), began: s.now()}
 	defer f.bar.end()
 	patient := s.following(fmt.Sprintf("job %s goes on, see drover job %s", id, id))
 	patient.say = f.bar.note
@@ -217,7 +216,7 @@ func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job,
 			if over {
 				return line, nil
 			}
-			if err = s.wait(ctx, followLook); err == nil {
+			if err = s.wait(ctx, followPause); err == nil {
 				continue
 			}
 		}
@@ -230,20 +229,21 @@ func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job,
 	}
 }
 
-// follower is what is known of a job that is followed.
+// follower follows a job.
 type follower struct {
 	*shell
 	*stack
+	reader *view.Reader
 	id     string
 	asked  job.Job
 	before ledger.Job
 	bar    *progress
 	began  time.Time
-	told   bool // that there is no record of it
-	known  bool // that the record is this job's
+	told   bool // said that there is no record
+	known  bool // the record is this job's
 }
 
-// anotherJobError says that the id that a job was given is another job's.
+// anotherJobError says that a job's id belongs to another job.
 type anotherJobError struct {
 	id string
 	at time.Time
@@ -253,7 +253,7 @@ func (e *anotherJobError) Error() string {
 	return fmt.Sprintf("job_id: %q is the id of another job, submitted at %s", e.id, e.at.UTC().Format(time.RFC3339))
 }
 
-// look looks at the job once, and tells whether it is finished.
+// look reads the job once and reports whether it is finished.
 func (f *follower) look(ctx context.Context) (line view.Job, over bool, err error) {
 	record, found, err := f.jobs.Get(ctx, f.id)
 	if err != nil {
@@ -270,24 +270,24 @@ func (f *follower) look(ctx context.Context) (line view.Job, over bool, err erro
 	if !found || stale(record, f.before) {
 		if !f.told && f.now().Sub(f.began) > silence {
 			f.told = true
-			f.bar.note(fmt.Sprintf("job %s is not known yet; drover doctor may tell why", f.id))
+			f.bar.note(fmt.Sprintf("job %s is not known yet; to find out why: %s", f.id, f.own("doctor")))
 		}
 		return line, false, nil
 	}
-	if line, err = f.line(ctx, record, exactSegments); err != nil || line.Finished() {
+	if line, err = f.reader.JobLine(ctx, record); err != nil || line.Finished() {
 		return line, err == nil, err
 	}
 	f.bar.show(line)
 	return line, false, nil
 }
 
-// stale tells whether a record is that of an earlier try which was rejected, so that the answer to this one is still to come.
+// stale reports whether a record is of an earlier submission that was rejected, so that this one is not answered yet.
 func stale(record, before ledger.Job) bool {
 	return record.State == ledger.Rejected && before.State == ledger.Rejected &&
 		record.SubmittedAt.Equal(before.SubmittedAt) && record.FinishedAt.Equal(before.FinishedAt)
 }
 
-// same tells whether a record is of this job, and not of another one under its id.
+// same reports whether a record is of this job, and not of another job under the same id.
 func (s *stack) same(ctx context.Context, record ledger.Job, asked job.Job) (bool, error) {
 	text, err := s.jobs.Text(ctx, record)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/drover-run/drover/shared/labourer"
 )
 
-// workerTag is by which a stack knows what it may start, where its parameters name nothing. Its value does not matter.
+// workerTag is the tag of targets that a stack may start where its parameters name none. Its value does not matter.
 const workerTag, workerTagValue = "drover:worker", "true"
 
-// tagged tells whether a target has the tag. url is that of a queue.
+// tagged reports whether a target has the tag. url is the URL of a queue.
 func (s *stack) tagged(ctx context.Context, kind, arn, url string) (bool, error) {
 	switch kind {
 	case "lambda":
@@ -64,32 +64,32 @@ func (s *stack) setTag(ctx context.Context, kind, arn, url string) error {
 	return nil
 }
 
-// tag looks whether a target has the tag by which the stack goes, and returns what is wrong.
+// tag checks that a target has the tag. It returns true with a check that found something wrong.
 func (d *doctor) tag(ctx context.Context, name string, t labourer.Target, arn string) (check, bool) {
 	kind := t.Kind()
 	has, err := d.tagged(ctx, kind, arn, t.SQS)
 	switch {
 	case err != nil:
-		return unread(name, err, tagRights[kind].look, "", "whether "+arn+" carries the tag "+workerTag+", without which the orchestrator may not start it, cannot be told: "), true
+		return unread(name, err, tagRights[kind].look, "", "the tags of "+arn+" cannot be read, and without the tag "+workerTag+" the orchestrator may not start it: "), true
 	case has:
 		return check{}, false
 	}
 	return wrong(name, d.own("apply", "--wire", "-f")+" FILE, with the labourer's file; or "+d.deployWith(workerParameters[kind], arn),
-		"the orchestrator may not start %s: it lacks the tag %s, and the stack goes by that as %s is empty", arn, workerTag, workerParameters[kind]), true
+		"the orchestrator may not start %s: it lacks the tag %s, which the stack asks for because %s is empty", arn, workerTag, workerParameters[kind]), true
 }
 
-// tagRights are the rights that tags take.
+// tagRights are the rights to read and to set tags, by the kind of target.
 var tagRights = map[string]struct{ look, set string }{
 	"lambda": {"lambda:ListTags", "lambda:TagResource"},
 	"sqs":    {"sqs:ListQueueTags", "sqs:TagQueue"},
 	"states": {"states:ListTagsForResource", "states:TagResource"},
 }
 
-// arnOf returns the ARN of a target that is there.
+// arnOf returns the ARN of an existing target.
 func (s *stack) arnOf(ctx context.Context, t labourer.Target) (string, error) {
 	switch t.Kind() {
 	case "lambda":
-		f := functionOf(t.Lambda)
+		f := functionOf(t)
 		out, err := s.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &f.name, Qualifier: f.qualifier})
 		if err != nil {
 			return "", err

@@ -15,40 +15,42 @@ import (
 )
 
 func newTask(s *shell) *cobra.Command {
-	var hints search
+	var where view.Search
 	var date string
 	c := &cobra.Command{
 		Use:   "task ID",
-		Short: "show a task: payload, attempts and errors, where it is now and why it waits",
-		Long: `Shows all that is known of a task. One that has left the table is looked for in the archive, the newest days first; --labourer and --date
-say where, and reach further back than it looks by itself.`,
+		Short: "show a task: its payload, attempts and errors, and what it waits for",
+		Long: `Shows all about a task. If it has left the table, the archive is searched, the newest days first. --labourer and --date say where to search;
+with --date the search may go further back than it does by itself.`,
 		Example: `  drover task 2jxtsgokhmkcw7cc.17
   drover task 2jxtsgokhmkcw7cc.17 --labourer shop --date 2026-03-14`,
 		Args: exactly("ID"),
 	}
-	c.Flags().StringVar(&hints.labourer, "labourer", "", "look in the archive of this `labourer`")
-	c.Flags().StringVar(&date, "date", "", "look in the archive of this `day` (UTC) on which the task ended")
+	c.Flags().StringVar(&where.Labourer, "labourer", "", "search the archive of this `labourer`")
+	c.Flags().StringVar(&date, "date", "", "search the archive of this `day` (UTC), on which the task ended")
 	c.PreRunE = func(*cobra.Command, []string) (err error) {
 		if date == "" {
 			return nil
 		}
-		if hints.day, err = time.Parse(time.DateOnly, date); err != nil {
-			return fmt.Errorf("--date is %q; a day like 2026-03-14 would be right", date)
+		if where.Day, err = time.Parse(time.DateOnly, date); err != nil {
+			return fmt.Errorf("--date is %q; want a day such as 2026-03-14", date)
 		}
 		return nil
 	}
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		id, err := task.ParseID(arguments[0])
-		if err != nil { // nobody has such an id
+		if err != nil { // no task has such an id
 			return fmt.Errorf("there is no such task: %w", err)
 		}
 		st, err := s.stack(c.Context())
 		if err != nil {
 			return err
 		}
-		d, found, err := s.task(c.Context(), st, id)
+		reader := s.reader(st)
+		d, found, err := reader.Task(c.Context(), id)
 		if err == nil && !found {
-			d, err = s.archived(c.Context(), st, id, hints)
+			where.Long = func() { s.say("searching the archive; --labourer and --date say where to search") }
+			d, err = reader.Archived(c.Context(), id, where)
 		}
 		if err != nil {
 			return err
@@ -66,8 +68,8 @@ say where, and reach further back than it looks by itself.`,
 	return c
 }
 
-// unheard says where the end of an expired attempt may lie that a worker reported: SQS finds no message by its task, so whoever looks has to read
-// the completions' dead letters. It is empty where no attempt has expired, or none lies there.
+// unheard returns where the reported end of an expired attempt may be: SQS finds no message by its task, so the dead letter queue of completions
+// has to be read. It returns "" where no attempt has expired, or where that queue is empty.
 func (s *shell) unheard(ctx context.Context, st *stack, of view.Detail) string {
 	url := st.Outputs["CompletionsDeadLetterQueueUrl"]
 	if url == "" || !slices.ContainsFunc(of.Attempts, func(a view.Attempt) bool { return a.Status == string(task.Expired) }) {
@@ -75,82 +77,11 @@ func (s *shell) unheard(ctx context.Context, st *stack, of view.Detail) string {
 	}
 	d := &doctor{stack: st, now: s.now}
 	n, err := d.depth(ctx, url)
-	if err != nil || n == 0 { // without the right to look, the task is shown all the same
+	if err != nil || n == 0 { // the task is shown without the right to read the queue
 		return ""
 	}
-	return fmt.Sprintf("The completions' dead letters hold %s; that of an expired attempt may be among them. Read them: %s", many(n, "message"),
-		d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url))
-}
-
-// looks is how often a task that is on its way between two places is looked for again.
-const looks = 5
-
-// task is a task that is in the table.
-func (s *shell) task(ctx context.Context, st *stack, id task.ID) (view.Detail, bool, error) {
-	for look := 1; ; look++ {
-		found, err := st.tasks.Load(ctx, []task.ID{id})
-		if err != nil {
-			return view.Detail{}, false, err
-		}
-		t, ok := found[id]
-		if !ok {
-			return view.Detail{}, false, nil
-		}
-		now := s.now()
-		if t.Status.Terminal() {
-			return view.DetailOf(t, view.Place{}, "", now), true, nil
-		}
-		leases, err := st.control.LeasesOn(ctx, t.Labourer, id.Segment)
-		if err != nil {
-			return view.Detail{}, false, err
-		}
-		entries, err := st.control.Queue(ctx, t.Labourer)
-		if err != nil {
-			return view.Detail{}, false, err
-		}
-		place := view.PlacesOf(leases, entries).Of(t)
-		if place == (view.Place{}) && look < looks {
-			if err := s.wait(ctx, 100*time.Millisecond); err != nil {
-				return view.Detail{}, false, err
-			}
-			continue
-		}
-		waiting, err := s.waiting(ctx, st, t, place, now)
-		return view.DetailOf(t, place, waiting, now), err == nil, err
-	}
-}
-
-// waiting says why a task that has not ended is not further.
-func (s *shell) waiting(ctx context.Context, st *stack, t task.Task, place view.Place, now time.Time) (string, error) {
-	status := view.StatusOf(t, place, now)
-	if status == view.Running {
-		return s.running(ctx, st, t, place, now)
-	}
-	b, found, err := newPulse(st, s.now).one(ctx, t.Labourer)
-	if err != nil {
-		return "", err
-	}
-	if !found {
-		return view.WaitingFor(status, place, nil, now), nil
-	}
-	return view.WaitingFor(status, place, &b.Labourer, now), nil
-}
-
-// running says what a task that was handed out waits for: its worker, or that one reads the queue.
-func (s *shell) running(ctx context.Context, st *stack, t task.Task, place view.Place, now time.Time) (string, error) {
-	waits := view.WaitingFor(view.Running, place, nil, now)
-	l, found, err := st.registry.Labourer(ctx, t.Labourer)
-	if err != nil || !found || l.Target.SQS == "" {
-		return waits, err
-	}
-	q, err := st.queue(ctx, l.Target.SQS)
-	if err != nil { // which is the doctor's to say: it takes rights on the workers' queue
-		return waits, nil
-	}
-	if lies := q.unread(l, place.Lease.DispatchedAt, now); lies != "" {
-		return fmt.Sprintf("a worker: %s (the attempt counts as lost at %s)", lies, place.Lease.ExpiresAt.UTC().Format(time.RFC3339)), nil
-	}
-	return waits, nil
+	return fmt.Sprintf("The dead letter queue of completions holds %s; the end of an expired attempt may be among them. To read them: %s",
+		view.Count(n, "message"), d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url))
 }
 
 func (s *shell) printTask(d view.Detail) error {
@@ -166,10 +97,10 @@ func (s *shell) printTask(d view.Detail) error {
 		t.row("closed", moment(d.ClosedAt))
 	}
 	if d.Life > 0 {
-		t.row("replayed", fmt.Sprintf("%d times, the last one after attempt %d", d.Life, d.ReplayOf))
+		t.row("replayed", fmt.Sprintf("%s, last after attempt %d", view.Count(d.Life, "time"), d.ReplayOf))
 	}
 	if d.Archived {
-		t.row("kept", "in the archive alone")
+		t.row("kept", "in the archive only")
 	}
 	if err := t.end(); err != nil {
 		return err

@@ -11,19 +11,21 @@ import (
 )
 
 func newTasks(s *shell) *cobra.Command {
-	var job, labourer, status string
+	var selection view.Selection
+	var status string
 	var limit int
 	c := &cobra.Command{
 		Use:   "tasks [--job ID] [--labourer ID] [--status STATUS]",
 		Short: "list tasks",
+		Long:  `Lists the tasks that are in the table: those of the newest jobs first. To see all about one of them: drover task ID.`,
 		Example: `  drover tasks --job nightly-2026-11-22
   drover tasks --labourer shop --status running
   drover --json tasks --job nightly-2026-11-22 | jq -r .status | sort | uniq -c`,
 		Args: exactly(),
 	}
-	c.Flags().StringVar(&job, "job", "", "only tasks of this `job`")
-	c.Flags().StringVar(&labourer, "labourer", "", "only tasks of this `labourer`")
-	c.Flags().StringVar(&status, "status", "", "only tasks with this `status`: queued, waiting, running, completed, dead, cancelled")
+	c.Flags().StringVar(&selection.Job, "job", "", "only tasks of this `job`")
+	c.Flags().StringVar(&selection.Labourer, "labourer", "", "only tasks of this `labourer`")
+	c.Flags().StringVar(&status, "status", "", "only tasks with this `status`: queued, waiting, running, completed, dead or cancelled")
 	limitFlag(c, &limit)
 	c.PreRunE = func(*cobra.Command, []string) error {
 		var words []string
@@ -37,32 +39,33 @@ func newTasks(s *shell) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		asked := &census{stack: st, now: s.now, job: job, labourer: labourer, status: view.Status(status)}
-		return s.listTasks(c.Context(), asked, s.limit(limit), "no such task")
+		selection.Status = view.Status(status)
+		return s.listTasks(c.Context(), st, selection, s.limit(limit), "No task matches.")
 	}
 	return c
 }
 
-// taskRow holds the columns of a list of tasks, whose widths are known, so that it can be printed while it is read.
+// taskRow is the format of a row. Its columns have fixed widths, so that a list is printed while it is read.
 const taskRow = "%-20s  %-9s  %7s  %-20s  %-20s  %s\n"
 
-func (s *shell) listTasks(ctx context.Context, asked *census, limit int, none string) error {
+// listTasks prints the selected tasks, or none where there are none.
+func (s *shell) listTasks(ctx context.Context, st *stack, selection view.Selection, limit int, none string) error {
 	if !s.json {
 		fmt.Fprintf(s.out, taskRow, "TASK", "STATUS", "ATTEMPT", "CREATED", "CLOSED", "JOB")
 	}
 	listed, more := 0, false
-	err := asked.each(ctx, func(one sight) (bool, error) {
+	err := s.reader(st).EachTask(ctx, selection, func(one view.Sighting) (bool, error) {
 		if limit > 0 && listed == limit {
 			more = true
 			return false, nil
 		}
 		listed++
-		line := one.line()
+		line := one.Line()
 		if s.json {
 			return true, s.document(line)
 		}
 		job := line.JobID
-		if e := one.task.LastError(); e != nil && line.Status != view.Completed {
+		if e := one.Task.LastError(); e != nil && line.Status != view.Completed {
 			job += "  " + short(e.Type+": "+e.Message, 80)
 		}
 		_, err := fmt.Fprintf(s.out, taskRow, line.TaskID, line.Status, strconv.Itoa(line.Attempt), moment(&line.CreatedAt), moment(line.ClosedAt), plain(job))
@@ -75,7 +78,7 @@ func (s *shell) listTasks(ctx context.Context, asked *census, limit int, none st
 	case listed == 0:
 		fmt.Fprintln(s.out, none)
 	case more:
-		fmt.Fprintln(s.out, "… and more: --limit 0 lists all")
+		fmt.Fprintln(s.out, cut)
 	}
 	return nil
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// mark is the byte order mark as UTF-8 writes it. Some editors and shells put it before a text; it means nothing there.
+// mark is the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
 var mark = []byte("\ufeff")
 
-// plainText returns the text of a file without its byte order mark. A text in UTF-16 or UTF-32 is an error that says so: read as UTF-8,
-// each complaint about it would be misleading. Other faults are left to whoever parses the text, who can name the place.
+// plainText returns a text without its byte order mark. A text in UTF-16 or UTF-32 is an error, because any other message about it would
+// mislead. Other faults are left to the parser, which can name their place.
 func plainText(data []byte) ([]byte, error) {
 	if name := wideEncoding(data); name != "" {
 		return nil, fmt.Errorf("the text is %s; save it as UTF-8", name)
@@ -20,8 +20,8 @@ func plainText(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// wideEncoding names the encoding of a text whose letters have two or four bytes, by its mark or by where the zeros of its first letters
-// lie: no text that Drover reads begins with a letter outside ASCII. It returns "" for other texts.
+// wideEncoding returns the encoding of a text whose letters have two or four bytes, and "" for other texts. It goes by the mark, or by where the
+// zeros of the first letters are: no text that Drover reads begins with a letter outside ASCII.
 func wideEncoding(data []byte) string {
 	begins := func(prefix string) bool { return bytes.HasPrefix(data, []byte(prefix)) }
 	zeros := ""

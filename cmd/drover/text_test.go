@@ -40,7 +40,7 @@ const (
 	jobText  = `{"labourer": "shop", "sections": ["a", "b"], "isolate_sections": true}`
 )
 
-// eachReader runs each command that reads a file on a text: one of labourers, sosw's, or a job; from a file and from standard input.
+// eachReader runs each command that reads a file, from a file and from standard input, on labourers, on a configuration of sosw or on a job.
 func eachReader(t *testing.T, spoil func(text string) string, look func(t *testing.T, s said)) {
 	t.Helper()
 	good := file(t, "good.yaml", shop)
@@ -88,7 +88,7 @@ func TestAByteOrderMarkAndTheLineEndsOfWindowsChangeNothing(t *testing.T) {
 	}
 }
 
-func TestWideTextsAreCalledByTheirName(t *testing.T) {
+func TestWideTextsAreRefusedByTheNameOfTheirEncoding(t *testing.T) {
 	for name, spoil := range map[string]func(string) string{
 		"UTF-16 (little-endian)": func(text string) string { return utf16Text(text, binary.LittleEndian, true) },
 		"UTF-16 (big-endian)":    func(text string) string { return utf16Text(text, binary.BigEndian, true) },
@@ -103,7 +103,7 @@ func TestWideTextsAreCalledByTheirName(t *testing.T) {
 		func(t *testing.T, s said) { s.t = t; s.fails(misuse, "UTF-16 (big-endian)") })
 }
 
-func TestShortTextsAreNotTakenForWideOnes(t *testing.T) {
+func TestShortTextsAreNotMistakenForWideOnes(t *testing.T) {
 	for _, text := range []string{"", "1", "{}", "[]", "\n", "ab", "grün"} {
 		plain, err := plainText([]byte(text))
 		require.NoError(t, err, "%q", text)
@@ -111,7 +111,7 @@ func TestShortTextsAreNotTakenForWideOnes(t *testing.T) {
 	}
 }
 
-func TestTheFileThatCanNotBeReadIsNamed(t *testing.T) {
+func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "from-excel.json")
 	require.NoError(t, os.WriteFile(path, []byte(utf16Text(jobText, binary.LittleEndian, true)), 0o600))
 	pure(t, "plan", path).fails(misuse, path)

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/drover-run/drover/shared/view"
 )
 
 func newValidate(s *shell) *cobra.Command {
@@ -13,9 +15,9 @@ func newValidate(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "validate -f FILE...",
 		Short: "check labourers and job schemas, without AWS",
-		Long: `Checks files of labourers and job schemas, Drover's own or sosw's, without AWS.
+		Long: `Checks files of labourers and job schemas, in Drover's or sosw's format, without AWS.
 
-All that is wrong is listed at once, with file, line and field, and the exit code is 2.`,
+It lists all errors at once, with file, line and field; then the exit code is 2.`,
 		Example: `  drover validate -f labourers.yaml
   drover validate -f labourers.yaml -f schemas.json`,
 	}
@@ -35,13 +37,13 @@ All that is wrong is listed at once, with file, line and field, and the exit cod
 			}{true, list(labourers), list(schemas), list(warnings)})
 		}
 		s.warn(warnings...)
-		fmt.Fprintf(s.out, "valid: %d labourers, %d job schemas\n", len(labourers), len(schemas))
+		fmt.Fprintf(s.out, "Valid: %s and %s.\n", view.Count(len(labourers), "labourer"), view.Count(len(schemas), "job schema"))
 		return nil
 	}
 	return c
 }
 
-// list is a list that JSON writes as one also when it is empty.
+// list returns a list that JSON writes as [] when it is empty.
 func list(texts []string) []string {
 	if texts == nil {
 		return []string{}

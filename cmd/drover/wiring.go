@@ -9,9 +9,10 @@ import (
 	"slices"
 
 	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/view"
 )
 
-// wiring is what apply --wire would do to the targets of labourers, and what it says of them without it.
+// wiring holds the changes that apply --wire makes to the targets of labourers, and what apply says about these targets.
 type wiring struct {
 	rewires  []rewire
 	tags     []tagging
@@ -19,29 +20,29 @@ type wiring struct {
 	errs     []error
 }
 
-// rewire is a function whose asynchronous settings are to be set.
+// rewire is a function whose asynchronous settings change.
 type rewire struct {
 	labourer labourer.Labourer
 	function function
 	is       wire
 }
 
-// tagging is a target that is to get the tag by which the stack knows its workers.
+// tagging is a target that gets the tag of workers.
 type tagging struct{ labourer, kind, arn, url string }
 
 func (w wiring) empty() bool { return len(w.rewires) == 0 && len(w.tags) == 0 }
 
-// plan looks at the targets of labourers. What cannot be looked at is an error where it was to be wired, else a warning.
+// plan examines the targets of labourers. A target that cannot be read is an error where it is to be wired, and else a warning.
 func (s *stack) plan(ctx context.Context, labourers map[string]labourer.Labourer, wire bool) wiring {
 	var w wiring
 	for _, id := range slices.Sorted(maps.Keys(labourers)) {
 		l := labourers[id]
-		if far, fix := s.outOfReach(l.Target); far != "" {
+		if far, fix := view.OutOfReach(l.Target, s.home()); far != "" {
 			w.warn(id+".target", "%s: %s", far, fix)
 			continue
 		}
-		if account := s.abroad(l.Target.Place()); account != "" {
-			w.warn(id+".target", "it is of account %s, and the stack of %s: the target's own policy has to allow it to the orchestrator's role, and the parameter %s has to name it",
+		if account := view.Abroad(l.Target.Place(), s.home()); account != "" {
+			w.warn(id+".target", "the target is of account %s, and the stack of %s: its own policy has to allow the orchestrator's role, and the parameter %s has to name it",
 				account, s.home().Account, workerParameters[l.Target.Kind()])
 		}
 		if l.Target.Kind() == "lambda" {
@@ -59,23 +60,23 @@ func (w *wiring) warn(path, format string, arguments ...any) {
 }
 
 func (s *stack) planFunction(ctx context.Context, w *wiring, l labourer.Labourer, wire bool) {
-	f := functionOf(l.Target.Lambda)
+	f := functionOf(l.Target)
 	is, err := s.wired(ctx, f)
 	lacks := is.lacks(s.Outputs["CompletionsQueueArn"], l)
 	switch {
 	case err != nil && wire:
 		w.errs = append(w.errs, fmt.Errorf("wiring labourer %s: its function cannot be read: %s", l.ID, reason(err)))
 	case err != nil:
-		w.warn(l.ID, "whether the function is wired to the completions queue cannot be told: %s", reason(err))
+		w.warn(l.ID, "the function's wiring to the completions queue cannot be read: %s", reason(err))
 	case lacks == "":
 	case wire:
 		w.rewires = append(w.rewires, rewire{l, f, is})
 	default:
-		w.warn(l.ID, "%s; apply --wire puts that right", lacks)
+		w.warn(l.ID, "%s; to fix that, use apply --wire", lacks)
 	}
 }
 
-// planTag plans the tag. Where the stack goes by names, a target that cannot be tagged is none the worse for it.
+// planTag plans the tag. A stack that names its targets in a parameter needs no tags, so there a target that cannot be tagged is only a warning.
 func (s *stack) planTag(ctx context.Context, w *wiring, l labourer.Labourer) {
 	kind := l.Target.Kind()
 	arn, err := s.arnOf(ctx, l.Target)
@@ -93,10 +94,10 @@ func (s *stack) planTag(ctx context.Context, w *wiring, l labourer.Labourer) {
 	}
 }
 
-// show prints what is to be done.
+// show prints the planned changes.
 func (w wiring) show(to io.Writer) {
 	for _, r := range w.rewires {
-		fmt.Fprintf(to, "~ %s: failed invocations to the completions queue, no retries of Lambda's own, events kept for at most %s\n",
+		fmt.Fprintf(to, "~ %s: failed invocations to the completions queue, no retries by Lambda, throttled events kept for at most %s\n",
 			plain(r.labourer.Target.Lambda), min(longestKept(r.labourer), r.is.keeps()))
 	}
 	for _, t := range w.tags {
@@ -104,7 +105,7 @@ func (w wiring) show(to io.Writer) {
 	}
 }
 
-// carryOut does what was planned, all of it that can be done.
+// carryOut makes the planned changes, as many of them as it can.
 func (s *stack) carryOut(ctx context.Context, w wiring) error {
 	errs := w.errs
 	for _, r := range w.rewires {

@@ -15,6 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/dynamo"
 	"github.com/drover-run/drover/shared/memory"
 	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/view"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -54,7 +55,7 @@ func TestSubmitWaitFollowsTheJobToItsEnd(t *testing.T) {
 	said := g.drover("--json", "submit", "--wait", "-", "<", `{"job_id": "nightly", "labourer": "shop", "sections": [1,2,3,4,5,6,7], "isolate_sections": true}`)
 	line := said.one()
 	require.Equal(t, []any{"nightly", "completed", 7.0, 7.0, 0.0}, []any{line["job_id"], line["state"], line["total"], line["completed"], line["open"]})
-	require.Contains(t, said.err, "job nightly scheduled: 3 of 7 completed", "it tells how far it is")
+	require.Contains(t, said.err, "job nightly scheduled: 3 of 7 completed", "it reports progress")
 }
 
 func TestSubmitWaitFailsWhenATaskDies(t *testing.T) {
@@ -65,10 +66,10 @@ func TestSubmitWaitFailsWhenATaskDies(t *testing.T) {
 	said := g.drover("--json", "submit", "--wait", "-", "<", `{"job_id": "dies", "labourer": "shop"}`)
 	require.Equal(t, failed, said.code)
 	require.Equal(t, 1.0, said.lines()[0]["dead"])
-	require.Contains(t, said.err, "1 of 1 tasks of job dies died")
+	require.Contains(t, said.err, "1 of 1 task of job dies died")
 }
 
-func TestSubmitWaitTellsWhyAJobWasRejectedAlsoTheSecondTime(t *testing.T) {
+func TestSubmitWaitSaysWhyAJobWasRejectedAlsoTheSecondTime(t *testing.T) {
 	g := newGround(t)
 	const job = `{"job_id": "early", "labourer": "shop"}`
 	for range 2 {
@@ -78,7 +79,7 @@ func TestSubmitWaitTellsWhyAJobWasRejectedAlsoTheSecondTime(t *testing.T) {
 		require.Equal(t, "rejected", said.lines()[0]["state"])
 	}
 	g.openShop(time.Second, well)
-	require.Equal(t, "completed", g.drover("--json", "submit", "--wait", "-", "<", job).one()["state"], "the answer to the earlier try is not taken for that to this one")
+	require.Equal(t, "completed", g.drover("--json", "submit", "--wait", "-", "<", job).one()["state"], "the record of the earlier rejection is not mistaken for the answer to this submission")
 }
 
 func TestSubmitWaitDoesNotFollowAnotherJobUnderItsId(t *testing.T) {
@@ -98,7 +99,7 @@ func TestSubmitWaitLeavesTheJobAloneWhenItIsInterrupted(t *testing.T) {
 	require.Equal(t, "scheduled", g.drover("--json", "job", "long").one()["state"])
 }
 
-func TestSubmitWaitSaysSoWhenNobodyTakesTheJob(t *testing.T) {
+func TestSubmitWaitSaysSoWhenNoSchedulerReadsTheJob(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)
 	waited := 0
@@ -110,11 +111,11 @@ func TestSubmitWaitSaysSoWhenNobodyTakesTheJob(t *testing.T) {
 	}
 	said := g.drover("submit", "--wait", "-", "<", `{"job_id": "slow", "labourer": "shop"}`)
 	said.ok()
-	require.Contains(t, said.err, "job slow is not known yet; drover doctor may tell why")
+	require.Contains(t, said.err, "job slow is not known yet; to find out why: drover doctor")
 }
 
-// busy is a shop with a task in every state: "mixed" has one that completed, one dead, one that waits for its second attempt, one that
-// runs and one in the queue; "gone" was cancelled.
+// busy returns a shop with a task in every status: job "mixed" has one completed, one dead and one that waits for its second attempt, job "next"
+// one running and one queued, and job "gone" is cancelled.
 func busy(t *testing.T) *ground {
 	t.Helper()
 	g := newGround(t)
@@ -146,7 +147,7 @@ func busy(t *testing.T) *ground {
 	return g
 }
 
-func TestTasksAreListedWhereverTheyStand(t *testing.T) {
+func TestTasksAreListedInEveryStatus(t *testing.T) {
 	g := busy(t)
 	statuses := func(arguments ...string) []string {
 		var out []string
@@ -191,10 +192,10 @@ func TestAFinishedJobsTasksAreFoundByItsProgress(t *testing.T) {
 	require.Len(t, g.drover("--json", "dead", "--job", "a").lines(), 1)
 	require.Empty(t, g.drover("--json", "dead", "--job", "b").lines())
 	require.Contains(t, g.drover("dead").ok(), "bad")
-	require.Contains(t, g.drover("dead", "--job", "b").ok(), "no task is dead")
+	require.Contains(t, g.drover("dead", "--job", "b").ok(), "No task is dead.")
 }
 
-func TestAListForPeopleEndsWhereItSaysSo(t *testing.T) {
+func TestAListForPeopleIsCutAndSaysSo(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)
 	g.Submit(`{"job_id": "many", "labourer": "shop", "isolate_days": true, "period": "last_60_days"}`)
@@ -205,7 +206,7 @@ func TestAListForPeopleEndsWhereItSaysSo(t *testing.T) {
 	require.Len(t, g.drover("--json", "tasks").lines(), 60)
 }
 
-func TestATaskTellsWhereItIsAndWhyItWaits(t *testing.T) {
+func TestATaskShowsWhereItIsAndWhyItWaits(t *testing.T) {
 	g := busy(t)
 	detail := func(job, status string) map[string]any {
 		id := g.drover("--json", "tasks", "--job", job, "--status", status).lines()[0]["task_id"].(string)
@@ -223,7 +224,7 @@ func TestATaskTellsWhereItIsAndWhyItWaits(t *testing.T) {
 	require.Contains(t, dead["error"].(map[string]any)["message"], "no such section")
 	require.Contains(t, detail("mixed", "waiting")["waiting_for"], "its time, 2026-01-01T00:00:")
 	require.Contains(t, detail("next", "running")["waiting_for"], "its worker, until ")
-	require.Equal(t, "no slot is free: 1 of 1 are taken, and 1 tasks are due", detail("next", "queued")["waiting_for"])
+	require.Equal(t, "no slot is free: 1 of 1 taken, and 1 task is due", detail("next", "queued")["waiting_for"])
 	g.drover("pause", "shop").ok()
 	require.Equal(t, "the labourer is paused", detail("next", "queued")["waiting_for"])
 	require.Equal(t, []any{}, detail("gone", "cancelled")["attempts"])
@@ -250,7 +251,7 @@ func TestATaskThatLeftTheTableIsFoundInTheArchive(t *testing.T) {
 	g.drover("task", id, "--labourer", "other").fails(failed, id)
 	g.World.Advance(g.World.Now().AddDate(0, 0, 60))
 	g.drover("task", id).fails(failed, id, "--date")
-	require.Contains(t, g.drover("task", id, "--date", "2026-01-01").ok(), "in the archive alone")
+	require.Contains(t, g.drover("task", id, "--date", "2026-01-01").ok(), "in the archive only")
 }
 
 func TestJobsAreListedTheNewestFirst(t *testing.T) {
@@ -276,8 +277,8 @@ func TestJobsAreListedTheNewestFirst(t *testing.T) {
 	require.Equal(t, []string{"bad"}, ids("--state", "rejected"))
 	require.Equal(t, []string{"bad", "j3"}, ids("--limit", "2"))
 	require.Contains(t, g.drover("jobs", "--limit", "2").ok(), "--limit 0")
-	require.NotContains(t, g.drover("jobs").ok(), "no such job")
-	require.Contains(t, g.drover("jobs", "--state", "cancelled").ok(), "no such job")
+	require.NotContains(t, g.drover("jobs").ok(), "No job matches.")
+	require.Contains(t, g.drover("jobs", "--state", "cancelled").ok(), "No job matches.")
 	require.Empty(t, g.drover("--json", "jobs", "--state", "cancelled").ok())
 	require.Contains(t, g.drover("job", "bad").ok(), `labourer: there is no labourer "nobody"`)
 }
@@ -286,12 +287,12 @@ func TestALabourersLineIsCountedFromItsLeasesAndQueue(t *testing.T) {
 	g := busy(t)
 	line := g.drover("--json", "labourer", "shop").one()
 	want := map[string]any{"labourer_id": "shop", "paused": false, "status": 4.0, "metrics": map[string]any{}, "cap": 1.0, "desired": 1.0, "running": 1.0,
-		"free": 0.0, "due": 1.0, "later": 1.0, "reason": "no slot is free: 1 of 1 are taken"}
+		"free": 0.0, "due": 1.0, "later": 1.0, "reason": "no slot is free: 1 of 1 taken"}
 	require.Equal(t, want, line)
 	require.Equal(t, []map[string]any{want}, g.drover("--json", "labourers").lines())
 	require.Contains(t, g.drover("labourer", "shop").ok(), "1 due, 1 later")
 	require.Contains(t, g.drover("labourers").ok(), "no slot is free")
-	require.Contains(t, newGround(t).drover("labourers").ok(), "no labourer is applied")
+	require.Contains(t, newGround(t).drover("labourers").ok(), "No labourer is applied")
 }
 
 func TestHealthIsAskedForHereOnlyWhenTheKeptAnswerIsOld(t *testing.T) {
@@ -317,11 +318,11 @@ func TestPausingAndResuming(t *testing.T) {
 	g.RunFor(10 * time.Minute)
 	require.Equal(t, 1.0, g.drover("--json", "labourer", "shop").one()["due"])
 	require.Equal(t, "{\"labourer_id\":\"shop\",\"paused\":false}\n", g.drover("--json", "resume", "shop").ok())
-	g.RunFor(5 * time.Second) // less than a tick: it was woken
+	g.RunFor(5 * time.Second) // less than a tick: resume wakes the orchestrator
 	require.Equal(t, "completed", g.drover("--json", "job", "waits").one()["state"])
 }
 
-func TestCancellingTakesAJobBack(t *testing.T) {
+func TestAJobIsCancelled(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Hour, well)
 	g.Submit(`{"job_id": "long", "labourer": "shop", "sections": [1,2,3,4,5], "isolate_sections": true}`)
@@ -339,10 +340,10 @@ func TestCancellingTakesAJobBack(t *testing.T) {
 	g.drover("submit", "-", "<", `{"job_id": "none", "labourer": "shop", "period": "last_0_days"}`)
 	g.Submit(`{"job_id": "bad", "labourer": "nobody"}`)
 	g.RunFor(time.Second)
-	g.drover("cancel", "bad").fails(failed, "bad", "rejected already")
+	g.drover("cancel", "bad").fails(failed, "bad", "already rejected")
 }
 
-func TestReplayingBringsTheDeadBack(t *testing.T) {
+func TestReplayingGivesDeadTasksANewLife(t *testing.T) {
 	for name, how := range map[string]func(id string) []string{
 		"by name":     func(id string) []string { return []string{id, id} },
 		"by job":      func(string) []string { return []string{"--job", "j"} },
@@ -357,7 +358,7 @@ func TestReplayingBringsTheDeadBack(t *testing.T) {
 			id := g.drover("--json", "dead").lines()[0]["task_id"].(string)
 
 			require.Equal(t, "{\"replayed\":1}\n", g.drover(append([]string{"--json", "replay"}, how(id)...)...).ok())
-			require.Equal(t, "scheduled", g.drover("--json", "job", "j").one()["state"], "it has happened when the command ends")
+			require.Equal(t, "scheduled", g.drover("--json", "job", "j").one()["state"], "the job is scheduled when the command ends")
 			require.Empty(t, g.drover("--json", "dead").lines())
 			require.NoError(t, g.Run())
 			line := g.drover("--json", "job", "j").one()
@@ -391,7 +392,7 @@ func TestWatchPrintsASnapshotEachSecondUntilItIsInterrupted(t *testing.T) {
 	g.openShop(time.Minute, well)
 	g.Submit(`{"job_id": "early", "labourer": "shop", "not_before": "2026-01-02"}`)
 	g.RunFor(time.Second)
-	for i := range 2 * watchedLast {
+	for i := range 2 * view.LastJobs {
 		g.Submit(fmt.Sprintf(`{"job_id": "j%02d", "labourer": "shop"}`, i))
 		g.RunFor(time.Second)
 	}
@@ -405,19 +406,19 @@ func TestWatchPrintsASnapshotEachSecondUntilItIsInterrupted(t *testing.T) {
 	require.Equal(t, "shop", shot["labourers"].([]any)[0].(map[string]any)["labourer_id"])
 	jobs := shot["jobs"].([]any)
 	require.Equal(t, "j19", jobs[0].(map[string]any)["job_id"])
-	require.Equal(t, "early", jobs[len(jobs)-1].(map[string]any)["job_id"], "what is under way is shown however old it is")
+	require.Equal(t, "early", jobs[len(jobs)-1].(map[string]any)["job_id"], "an open job is shown however old it is")
 	require.Contains(t, g.drover("watch").ok(), "j19")
 }
 
-func TestSubmitSaysThatItOnlyPutTheEvent(t *testing.T) {
+func TestSubmitSaysHowToSeeWhetherTheJobIsAccepted(t *testing.T) {
 	g := newGround(t)
 	said := g.drover("submit", "-", "<", `{"job_id": "j", "labourer": "nobody"}`)
 	require.Equal(t, "j\n", said.ok())
-	require.Contains(t, said.err, "whether the job is accepted shows drover job j")
+	require.Contains(t, said.err, "To see whether it is accepted: drover job j")
 	require.Empty(t, g.drover("--json", "submit", "-", "<", `{"job_id": "j", "labourer": "nobody"}`).err)
 }
 
-func TestSubmitCheckRefusesAtOnceWhatTheSchedulerWouldRefuse(t *testing.T) {
+func TestSubmitCheckRefusesAtOnceWhatTheSchedulerWouldReject(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)
 	g.stack.Parameters["MaxTasksPerJob"] = "2"
@@ -434,18 +435,18 @@ func TestSubmitCheckRefusesAtOnceWhatTheSchedulerWouldRefuse(t *testing.T) {
 	g.drover("submit", "--check", "--wait", "-", "<", `{"labourer": "shop", "sections": [1, 2], "isolate_sections": true}`).ok()
 }
 
-func TestSubmitWarnsOfAQualifierThatNothingHasWired(t *testing.T) {
+func TestSubmitWarnsOfAQualifierThatIsNotWired(t *testing.T) {
 	g := newGround(t)
 	g.functions.add("arn:aws:lambda:us-east-1:000000000000:function:resize:live", 30)
 	g.functions.add("arn:aws:lambda:us-east-1:000000000000:function:resize:7", 30)
 	g.drover("apply", "--wire", "-f", file(t, "resize.yaml", strings.ReplaceAll(resizer, ":live", ":7"))).ok()
 	said := g.drover("submit", "-", "<", `{"lambda_name": "arn:aws:lambda:us-east-1:000000000000:function:resize:live"}`)
 	said.ok()
-	require.Contains(t, said.err, "the job asks for arn:aws:lambda:us-east-1:000000000000:function:resize:live, which no apply --wire has wired")
+	require.Contains(t, said.err, "the job asks for arn:aws:lambda:us-east-1:000000000000:function:resize:live, which apply --wire has not wired")
 	require.NotContains(t, g.drover("submit", "-", "<", `{"lambda_name": "arn:aws:lambda:us-east-1:000000000000:function:resize:7"}`).err, "wired")
 }
 
-func TestATaskOfWhichAnAttemptExpiredSaysThatCompletionsLieDead(t *testing.T) {
+func TestATaskWithAnExpiredAttemptPointsToTheDeadLetterQueueOfCompletions(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)
 	require.NoError(t, g.Pause("shop"))
@@ -456,7 +457,7 @@ func TestATaskOfWhichAnAttemptExpiredSaysThatCompletionsLieDead(t *testing.T) {
 	one := tasks[0]
 	g.stack.Outputs["CompletionsDeadLetterQueueUrl"] = "https://sqs/1/CompletionsDeadLetterQueueUrl"
 	g.account.queue(g.stack.Outputs["CompletionsDeadLetterQueueUrl"], "2")
-	require.NotContains(t, g.drover("task", one.ID.String()).err, "dead letters", "nothing has expired")
+	require.NotContains(t, g.drover("task", one.ID.String()).err, "dead letter queue", "nothing has expired")
 	closed, err := one.Close(task.End{Attempt: 1, Status: task.Expired, At: g.World.Now(), Error: &task.Error{Type: "Expired"}})
 	require.NoError(t, err)
 	require.NoError(t, dynamo.Tasks{API: g.DynamoDB, Table: memory.TasksTable, Retention: time.Hour}.Save(t.Context(), one, closed))
@@ -465,10 +466,10 @@ func TestATaskOfWhichAnAttemptExpiredSaysThatCompletionsLieDead(t *testing.T) {
 		said := g.drover(arguments...)
 
 		require.Zero(t, said.code)
-		require.Contains(t, said.err, "The completions' dead letters hold 2 messages")
+		require.Contains(t, said.err, "The dead letter queue of completions holds 2 messages")
 		require.Contains(t, said.err, "receive-message")
 		require.Contains(t, said.err, g.stack.Outputs["CompletionsDeadLetterQueueUrl"])
 	}
 	g.account.queue(g.stack.Outputs["CompletionsDeadLetterQueueUrl"], "0")
-	require.NotContains(t, g.drover("task", one.ID.String()).err, "dead letters")
+	require.NotContains(t, g.drover("task", one.ID.String()).err, "dead letter queue")
 }

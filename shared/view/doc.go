@@ -1,7 +1,13 @@
-// Package view is how the state of a stack looks to those who ask for it: the lines and documents that the command line prints as JSON,
-// and the rules by which they are made of what the tables hold.
+// Package view holds the read models of a stack: what the command line prints, and the documents that it prints as JSON.
 //
-// Where a task is, is said in two places: its item tells how its last attempt ended, and the control table has its number in a lease
-// or in a queue entry while it is on its way. The two are read one after the other, so one of them may be older; the rules here make of
-// any such pair a status that was true between the two readings.
+// A [Reader] reads a stack by narrow ports. It writes nothing.
+//
+//	jobs        [Reader.Job], [Reader.EachJob], [Reader.Stalled]
+//	tasks       [Reader.EachTask], [Reader.Task], [Reader.Archived], [Reader.Dead]
+//	labourers   [Pulse], [Reader.Overdue], [Reader.WorkLeft]
+//	everything  [Reader.Watch]
+//
+// Two items say where a task is. The task's own item says how its last attempt ended; a lease or a queue entry of the control table holds the
+// task until it ends. A reader reads them one after the other, so one of them may be older. The rules of this package turn any such pair into
+// a status that was true between the two reads.
 package view

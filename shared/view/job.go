@@ -8,7 +8,7 @@ import (
 	"github.com/drover-run/drover/shared/segment"
 )
 
-// Job is the line of a job.
+// Job is a line: a job in a few numbers.
 type Job struct {
 	JobID       string            `json:"job_id"`
 	Labourer    string            `json:"labourer_id"` // "" when it was rejected before its labourer was known
@@ -25,13 +25,13 @@ type Job struct {
 	Generation  int               `json:"generation,omitempty"` // from the first replay on: 2, 3, …
 }
 
-// JobOf is the line of a job by its record, and by the progress of its segments where that was read: the record alone counts a task only
-// with the last one of its segment.
+// JobOf returns the line of a job. It counts by the progress of the job's segments, where that is given; the record alone counts a segment's
+// tasks once all of them have ended.
 func JobOf(j ledger.Job, progress []ledger.Progress) Job {
 	counts := j.Counts
 	if progress != nil {
 		counts = ledger.Counts{}
-		if j.Cancelling { // what was not published by then never will be, and has no segment in which it could be counted
+		if j.Cancelling { // what is not published never will be, and has no segment that could count it
 			counts.Cancelled = j.Total - min(j.Total, j.Cursor*segment.Size)
 		}
 		for _, p := range progress {
@@ -55,7 +55,7 @@ func JobOf(j ledger.Job, progress []ledger.Progress) Job {
 	return line
 }
 
-// Finished tells whether nothing more happens to the job by itself.
+// Finished reports whether the job has reached its end. Only a replay takes it further.
 func (j Job) Finished() bool {
 	return j.State == ledger.Completed || j.State == ledger.Rejected || j.State == ledger.Cancelled
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/drover-run/drover/shared/queue"
 )
 
-// Labourer is the line of a labourer: how it is, how much of it may run, does, and waits to.
+// Labourer is a line: the health of a labourer, how many of its tasks may run, and how many run and wait.
 type Labourer struct {
 	Labourer string                    `json:"labourer_id"`
 	Paused   bool                      `json:"paused"`
@@ -18,13 +18,13 @@ type Labourer struct {
 	Desired  int                       `json:"desired"`
 	Running  int                       `json:"running"`
 	Free     int                       `json:"free"`
-	Due      int                       `json:"due"`   // tasks that could be handed out now
-	Later    int                       `json:"later"` // tasks that wait for their time
+	Due      int                       `json:"due"`   // tasks that could start now
+	Later    int                       `json:"later"` // tasks whose time has not come
 	Reason   string                    `json:"reason"`
-	Trouble  *queue.Trouble            `json:"trouble,omitempty"` // why the target could not be reached the last time
+	Trouble  *queue.Trouble            `json:"trouble,omitempty"` // why the target could not be reached last time
 }
 
-// Pace is what an assessment says in a few numbers.
+// Pace is a line: an assessment in a few numbers.
 type Pace struct {
 	Labourer string                    `json:"labourer_id"`
 	Status   ecology.Status            `json:"status"`
@@ -34,12 +34,12 @@ type Pace struct {
 	Free     int                       `json:"free"`
 }
 
-// PaceOf is the pace of a labourer by its assessment.
+// PaceOf returns the pace of a labourer.
 func PaceOf(id string, a ecology.Assessment) Pace {
 	return Pace{Labourer: id, Status: a.Status, Metrics: a.Statuses(), Desired: a.Desired, Running: a.Running, Free: a.Free}
 }
 
-// LabourerOf is the line of a labourer at a time, by its assessment, its state and what waits in its queue.
+// LabourerOf returns the line of a labourer at a time, by its assessment, its state and its queue.
 func LabourerOf(id string, a ecology.Assessment, s queue.State, entries []queue.Entry, now time.Time) Labourer {
 	l := Labourer{Labourer: id, Paused: s.Paused, Status: a.Status, Metrics: a.Statuses(), Cap: a.Cap, Desired: a.Desired, Running: a.Running,
 		Free: a.Free, Trouble: s.Trouble}
@@ -54,7 +54,7 @@ func LabourerOf(id string, a ecology.Assessment, s queue.State, entries []queue.
 	return l
 }
 
-// reason is why no more tasks are handed out than are, in the order in which the orchestrator asks; "nothing is due" is the best of all.
+// reason returns why no more tasks start, in the order in which the orchestrator decides.
 func (l Labourer) reason(a ecology.Assessment, now time.Time) string {
 	switch {
 	case l.Paused:
@@ -64,29 +64,32 @@ func (l Labourer) reason(a ecology.Assessment, now time.Time) string {
 	case l.Desired == 0:
 		return fmt.Sprintf("health is %s: %s", l.Status, a.Reason)
 	case l.Trouble != nil && l.Trouble.Until.After(now):
-		return fmt.Sprintf("the target could not be reached, it is tried again at %s: %s", l.Trouble.Until.UTC().Format(time.RFC3339), l.Trouble.Error)
+		return fmt.Sprintf("the target could not be reached and is tried again at %s: %s", l.Trouble.Until.UTC().Format(time.RFC3339), l.Trouble.Error)
 	case l.Due == 0:
 		return "nothing is due"
 	case l.Free == 0 && l.Status < ecology.High:
-		return fmt.Sprintf("no slot is free: %d of %d are taken; health is %s: %s", l.Running, l.Desired, l.Status, a.Reason)
+		return fmt.Sprintf("no slot is free: %d of %d taken; health is %s: %s", l.Running, l.Desired, l.Status, a.Reason)
 	case l.Free == 0:
-		return fmt.Sprintf("no slot is free: %d of %d are taken", l.Running, l.Desired)
+		return fmt.Sprintf("no slot is free: %d of %d taken", l.Running, l.Desired)
 	case l.Trouble != nil:
 		return l.untried()
 	}
-	return "tasks are being handed out"
+	return "tasks are being started"
 }
 
-// untried says that a target which could not be reached has not been tried since, although it is time.
+// untried says that a target could not be reached and has not been tried since, although it is time.
 func (l Labourer) untried() string {
-	return fmt.Sprintf("the target could not be reached at %s, and is tried again within a minute: %s", l.Trouble.At.UTC().Format(time.RFC3339), l.Trouble.Error)
+	return fmt.Sprintf("the target could not be reached at %s and is tried again within a minute: %s", l.Trouble.At.UTC().Format(time.RFC3339), l.Trouble.Error)
 }
 
-// Blocked tells whether due tasks stay where they are until somebody or something changes.
+// Blocked reports whether due tasks stay queued until the labourer is resumed, its cap is raised or its health improves.
 func (l Labourer) Blocked() bool { return l.Paused || l.Desired == 0 }
 
-// WaitingFor says what has to happen before a task gets further; "" for one that has reached its end. l is its labourer's line; nil where
-// the labourer is not applied any more.
+// due returns "1 task is" or "2 tasks are".
+func (l Labourer) due() string { return Count(l.Due, "task") + " " + Plural(l.Due, "is", "are") }
+
+// WaitingFor returns what has to happen before a task goes on; "" for a task that has ended. l is the line of its labourer; nil where the
+// labourer is not applied.
 func WaitingFor(status Status, p Place, l *Labourer, now time.Time) string {
 	switch {
 	case status.Ended():
@@ -96,9 +99,9 @@ func WaitingFor(status Status, p Place, l *Labourer, now time.Time) string {
 	case status == Running:
 		return fmt.Sprintf("its worker, until %s; then the attempt counts as lost", p.Lease.ExpiresAt.UTC().Format(time.RFC3339))
 	case p.Lease != nil:
-		return "the last attempt failed just now; what follows is being decided"
+		return "the last attempt has just failed; its retry is being decided"
 	case p.Entry != nil && p.Entry.Due.After(now):
-		return fmt.Sprintf("its time, %s: attempt %d", p.Entry.Due.UTC().Format(time.RFC3339), p.Entry.Attempt)
+		return fmt.Sprintf("its time, %s, for attempt %d", p.Entry.Due.UTC().Format(time.RFC3339), p.Entry.Attempt)
 	case l == nil:
 		return "its labourer, which is not applied"
 	case p.Entry == nil:
@@ -106,10 +109,10 @@ func WaitingFor(status Status, p Place, l *Labourer, now time.Time) string {
 	case l.Blocked() || l.Trouble != nil && l.Trouble.Until.After(now):
 		return l.Reason
 	case l.Free == 0:
-		return fmt.Sprintf("%s, and %d tasks are due", l.Reason, l.Due)
+		return fmt.Sprintf("%s, and %s due", l.Reason, l.due())
 	}
 	if l.Trouble != nil {
 		return l.untried()
 	}
-	return fmt.Sprintf("being handed out: %d slots are free, %d tasks are due", l.Free, l.Due)
+	return fmt.Sprintf("being started: %s %s free, %s due", Count(l.Free, "slot"), Plural(l.Free, "is", "are"), l.due())
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/view"
 )
 
-// written is v as the command line prints it. What is compared with it are the promised forms, to the byte.
+// written returns v as the command line prints it. Tests compare it with the promised documents, to the byte.
 func written(t *testing.T, v any) string {
 	t.Helper()
 	var text bytes.Buffer
@@ -44,7 +44,7 @@ func TestTheLineOfAJob(t *testing.T) {
 		`"submitted_at":"2026-11-22T08:59:00Z","finished_at":"2026-11-22T09:00:00Z","error":{"field":"period","reason":"is odd"}}`, written(t, view.JobOf(rejected, nil)))
 
 	replayed := job(ledger.Scheduled)
-	replayed.Generation, replayed.FinishedAt = 2, now // left from its former end
+	replayed.Generation, replayed.FinishedAt = 2, now // left from its first end
 	require.Equal(t, `{"job_id":"nightly","labourer_id":"shop","state":"scheduled","total":600,"completed":256,"dead":0,"cancelled":0,"open":344,`+
 		`"submitted_at":"2026-11-22T08:59:00Z","generation":2}`, written(t, view.JobOf(replayed, nil)))
 }
@@ -57,14 +57,14 @@ func lives(n int) []int {
 	return out
 }
 
-func TestProgressCountsATaskBeforeItsSegmentIsThrough(t *testing.T) {
+func TestProgressCountsATaskBeforeItsSegmentIsComplete(t *testing.T) {
 	first := ledger.Progress{Segment: segment.IDOf("nightly", 0), Completed: lives(256), Rolled: ledger.Counts{Completed: 256}}
 	second := ledger.Progress{Segment: segment.IDOf("nightly", 1), Completed: lives(10), Dead: []int{20, 21}, Replayed: []int{21}}
 	line := view.JobOf(job(ledger.Scheduled), []ledger.Progress{first, second})
 	require.Equal(t, [4]int{266, 1, 0, 333}, [4]int{line.Completed, line.Dead, line.Cancelled, line.Open})
 
 	line = view.JobOf(job(ledger.Scheduled), []ledger.Progress{})
-	require.Equal(t, 600, line.Open, "the progress has the last word: the record was read before it")
+	require.Equal(t, 600, line.Open, "the progress counts: it was read after the record")
 }
 
 func TestTasksThatWereNeverCreatedAreCancelledWithTheirJob(t *testing.T) {
@@ -111,7 +111,7 @@ func TestADetailHasResultAndStatsAsTheWorkerSentThem(t *testing.T) {
 	require.Equal(t, head+rest+`,"archived":true}`, written(t, view.Archived(archive.RecordOf(one))), "the archive says the same")
 }
 
-func TestAReplayedTaskTellsOfItsFormerLife(t *testing.T) {
+func TestAReplayedTaskShowsItsFormerLife(t *testing.T) {
 	one, err := ended(3, task.Dead).Revive()
 	require.NoError(t, err)
 	d := view.DetailOf(one, view.Place{}, "", now)
@@ -126,7 +126,7 @@ func TestTheLineOfALabourer(t *testing.T) {
 		map[string]ecology.Reading{"cpu": {Value: &cpu, At: now}}, nil, now, 5)
 	entries := []queue.Entry{entry(1, earlier, 1, 2), entry(1, now, 3), entry(2, soon, 4)}
 	require.Equal(t, `{"labourer_id":"shop","paused":false,"status":2,"metrics":{"cpu":2},"cap":10,"desired":5,"running":5,"free":0,"due":3,"later":1,`+
-		`"reason":"no slot is free: 5 of 5 are taken; health is Moderate: cpu is Moderate: 60 <= 70"}`, written(t, view.LabourerOf("shop", a, queue.State{}, entries, now)))
+		`"reason":"no slot is free: 5 of 5 taken; health is Moderate: cpu is Moderate: 60 <= 70"}`, written(t, view.LabourerOf("shop", a, queue.State{}, entries, now)))
 	require.Equal(t, `{"labourer_id":"shop","status":2,"metrics":{"cpu":2},"desired":5,"running":5,"free":0}`, written(t, view.PaceOf("shop", a)))
 
 	without := ecology.Assess(ecology.Subject{Cap: 2.5, Coefficients: ecology.DefaultCoefficients()}, nil, nil, now, 0)
@@ -134,7 +134,7 @@ func TestTheLineOfALabourer(t *testing.T) {
 		`"reason":"the labourer is paused"}`, written(t, view.LabourerOf("shop", without, queue.State{Paused: true}, nil, now)))
 }
 
-func TestWhyNoMoreIsHandedOut(t *testing.T) {
+func TestWhyNoMoreTasksStart(t *testing.T) {
 	due := []queue.Entry{entry(1, earlier, 1)}
 	trouble := &queue.Trouble{Error: "no such queue", At: earlier, Until: soon}
 	assess := func(limit float64, status ecology.Status, running int) ecology.Assessment {
@@ -151,11 +151,11 @@ func TestWhyNoMoreIsHandedOut(t *testing.T) {
 		"paused":      {assess(4, ecology.High, 0), queue.State{Paused: true, Trouble: trouble}, due, "the labourer is paused", true},
 		"cap 0":       {assess(0, ecology.High, 0), queue.State{}, due, "the cap is 0", true},
 		"unwell":      {assess(4, ecology.Bad, 0), queue.State{}, due, "health is Bad: cpu is high", true},
-		"unreachable": {assess(4, ecology.High, 0), queue.State{Trouble: trouble}, due, "the target could not be reached, it is tried again at 2026-11-22T09:01:00Z: no such queue", false},
-		"untried":     {assess(4, ecology.High, 0), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now}}, due, "the target could not be reached at 2026-11-22T08:59:00Z, and is tried again within a minute: no such queue", false},
+		"unreachable": {assess(4, ecology.High, 0), queue.State{Trouble: trouble}, due, "the target could not be reached and is tried again at 2026-11-22T09:01:00Z: no such queue", false},
+		"untried":     {assess(4, ecology.High, 0), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now}}, due, "the target could not be reached at 2026-11-22T08:59:00Z and is tried again within a minute: no such queue", false},
 		"idle":        {assess(4, ecology.High, 0), queue.State{}, nil, "nothing is due", false},
-		"full":        {assess(4, ecology.High, 4), queue.State{}, due, "no slot is free: 4 of 4 are taken", false},
-		"at work":     {assess(4, ecology.High, 3), queue.State{}, due, "tasks are being handed out", false},
+		"full":        {assess(4, ecology.High, 4), queue.State{}, due, "no slot is free: 4 of 4 taken", false},
+		"at work":     {assess(4, ecology.High, 3), queue.State{}, due, "tasks are being started", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := view.LabourerOf("shop", c.assessment, c.state, c.entries, now)
@@ -169,8 +169,8 @@ func TestWhatATaskWaitsFor(t *testing.T) {
 	undispatched := lease(1, 3)
 	undispatched.DispatchedAt = time.Time{}
 	dispatched, due, later := lease(1, 3), entry(1, earlier, 3), entry(2, soon, 3)
-	free := &view.Labourer{Desired: 3, Free: 1, Due: 5, Reason: "tasks are being handed out"}
-	full := &view.Labourer{Desired: 3, Due: 5, Reason: "no slot is free: 3 of 3 are taken"}
+	free := &view.Labourer{Desired: 3, Free: 1, Due: 5, Reason: "tasks are being started"}
+	full := &view.Labourer{Desired: 3, Due: 5, Reason: "no slot is free: 3 of 3 taken"}
 	paused := &view.Labourer{Paused: true, Desired: 3, Free: 3, Reason: "the labourer is paused"}
 	troubled := &view.Labourer{Desired: 3, Free: 3, Reason: "the target could not be reached", Trouble: &queue.Trouble{Until: soon}}
 	for name, c := range map[string]struct {
@@ -182,10 +182,10 @@ func TestWhatATaskWaitsFor(t *testing.T) {
 		"ended":                     {view.Completed, view.Place{}, free, ""},
 		"running":                   {view.Running, view.Place{Lease: &dispatched}, nil, "its worker, until 2026-11-22T09:01:00Z; then the attempt counts as lost"},
 		"being started":             {view.Running, view.Place{Lease: &undispatched}, nil, "its worker is being started"},
-		"failed just now":           {view.Waiting, view.Place{Lease: &dispatched}, free, "the last attempt failed just now; what follows is being decided"},
-		"backing off":               {view.Waiting, view.Place{Entry: &later}, full, "its time, 2026-11-22T09:01:00Z: attempt 2"},
-		"due, all slots taken":      {view.Queued, view.Place{Entry: &due}, full, "no slot is free: 3 of 3 are taken, and 5 tasks are due"},
-		"due, slots free":           {view.Queued, view.Place{Entry: &due}, free, "being handed out: 1 slots are free, 5 tasks are due"},
+		"failed just now":           {view.Waiting, view.Place{Lease: &dispatched}, free, "the last attempt has just failed; its retry is being decided"},
+		"backing off":               {view.Waiting, view.Place{Entry: &later}, full, "its time, 2026-11-22T09:01:00Z, for attempt 2"},
+		"due, all slots taken":      {view.Queued, view.Place{Entry: &due}, full, "no slot is free: 3 of 3 taken, and 5 tasks are due"},
+		"due, slots free":           {view.Queued, view.Place{Entry: &due}, free, "being started: 1 slot is free, 5 tasks are due"},
 		"due, labourer paused":      {view.Queued, view.Place{Entry: &due}, paused, "the labourer is paused"},
 		"due, target gone":          {view.Queued, view.Place{Entry: &due}, troubled, "the target could not be reached"},
 		"due, labourer removed":     {view.Queued, view.Place{Entry: &due}, nil, "its labourer, which is not applied"},

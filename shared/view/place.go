@@ -11,7 +11,7 @@ import (
 // Status is where a task stands.
 type Status string
 
-// A task is queued until it is handed out, running until its attempt ends, and waiting between a failure and the next attempt.
+// A task is queued until an attempt starts, running until the attempt ends, and waiting between a failure and the next attempt.
 const (
 	Queued    Status = "queued"
 	Waiting   Status = "waiting"
@@ -21,13 +21,13 @@ const (
 	Cancelled Status = "cancelled"
 )
 
-// Statuses are all there are, in the order of a task's life.
+// Statuses are all statuses, in the order of a task's life.
 var Statuses = []Status{Queued, Waiting, Running, Completed, Dead, Cancelled}
 
-// Ended tells whether it is the status of a task that has reached its end.
+// Ended reports whether a task with this status has reached its end.
 func (s Status) Ended() bool { return s == Completed || s == Dead || s == Cancelled }
 
-// Places is where the tasks of labourers are, by segment.
+// Places are the leases and entries that hold tasks, by segment.
 type Places struct {
 	leases  map[segment.ID][]queue.Lease
 	entries map[segment.ID][]queue.Entry
@@ -38,7 +38,7 @@ func PlacesOf(leases []queue.Lease, entries []queue.Entry) Places {
 	p := Places{map[segment.ID][]queue.Lease{}, map[segment.ID][]queue.Entry{}}
 	for _, l := range leases {
 		if l.Unreadable != nil {
-			continue // it is not known whose it is
+			continue // its tasks are not known
 		}
 		p.leases[l.Segment] = append(p.leases[l.Segment], l)
 	}
@@ -51,7 +51,7 @@ func PlacesOf(leases []queue.Lease, entries []queue.Entry) Places {
 	return p
 }
 
-// Segments is which tasks of which segments are queued, waiting or running.
+// Segments returns the tasks that are queued, waiting or running, by segment.
 func (p Places) Segments() map[segment.ID]segment.Numbers {
 	out := map[segment.ID]segment.Numbers{}
 	for id, leases := range p.leases {
@@ -67,14 +67,14 @@ func (p Places) Segments() map[segment.ID]segment.Numbers {
 	return out
 }
 
-// Place is what holds a task: a lease or an entry, or nothing that was seen.
+// Place is a lease or an entry that holds a task. Both are nil where neither was seen.
 type Place struct {
 	Lease *queue.Lease
 	Entry *queue.Entry
 }
 
-// Of is what holds the next attempt at a task, or the last one where nobody has settled yet what follows it. A lease and an entry that were
-// read at different times may both name the task; the later attempt is the newer one, and of the same attempt the lease.
+// Of returns what holds the next attempt at a task, or the last attempt where that is not settled yet. A lease and an entry that were read at
+// different times may both name the task: the later attempt is the newer one and, of the same attempt, the lease.
 func (p Places) Of(t task.Task) Place {
 	var place Place
 	if t.Status.Terminal() {
@@ -94,7 +94,7 @@ func (p Places) Of(t task.Task) Place {
 	return place
 }
 
-// StatusOf is where a task stands at a time, by its item and what holds it.
+// StatusOf returns the status of a task at a time, by its item and its place.
 func StatusOf(t task.Task, p Place, now time.Time) Status {
 	switch {
 	case t.Status.Terminal():
@@ -104,7 +104,7 @@ func StatusOf(t task.Task, p Place, now time.Time) Status {
 	case p.Entry != nil && (t.Status == task.Open || !p.Entry.Due.After(now)):
 		return Queued
 	case t.Status == task.Open:
-		return Queued // its entry is just being published, or on its way between two readings
+		return Queued // its entry is being published, or moved between the two reads
 	}
 	return Waiting
 }

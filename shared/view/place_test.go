@@ -54,7 +54,7 @@ func TestWhereATaskStandsFollowsFromItsItemAndWhatHoldsIt(t *testing.T) {
 		"claimed between two readings":                 {ended(0, task.Open), []queue.Lease{lease(1, 3)}, []queue.Entry{entry(1, earlier, 3)}, view.Running, 1},
 		"completed":                                    {ended(1, task.Completed), nil, nil, view.Completed, 1},
 		"completed, and not released yet":              {ended(1, task.Completed), []queue.Lease{lease(1, 3)}, nil, view.Completed, 1},
-		"failed, and nobody has settled it yet":        {ended(1, task.Failed), []queue.Lease{lease(1, 3)}, nil, view.Waiting, 1},
+		"failed, and not settled yet":                  {ended(1, task.Failed), []queue.Lease{lease(1, 3)}, nil, view.Waiting, 1},
 		"failed, and waiting for its time":             {ended(1, task.Failed), nil, []queue.Entry{entry(2, soon, 3)}, view.Waiting, 1},
 		"failed, and due again":                        {ended(1, task.Failed), nil, []queue.Entry{entry(2, earlier, 3)}, view.Queued, 1},
 		"expired, and between two places":              {ended(1, task.Expired), nil, nil, view.Waiting, 1},
@@ -77,8 +77,7 @@ func TestWhereATaskStandsFollowsFromItsItemAndWhatHoldsIt(t *testing.T) {
 	}
 }
 
-// TestAnEndIsNeverTakenBack: whatever leases and entries a reader has seen before, an item that has reached its end has the last word, and
-// a task that has not is never shown as ended.
+// TestAnEndIsNeverTakenBack: whatever leases and entries were read before, a task whose item has ended is shown as ended, and no other is.
 func TestAnEndIsNeverTakenBack(t *testing.T) {
 	statuses := []task.Status{task.Open, task.Completed, task.Failed, task.Expired, task.Dead, task.Cancelled}
 	rapid.Check(t, func(t *rapid.T) {
@@ -101,7 +100,7 @@ func TestAnEndIsNeverTakenBack(t *testing.T) {
 	})
 }
 
-func TestSegmentsAreWhereTasksAreOnTheirWay(t *testing.T) {
+func TestSegmentsHoldTheTasksThatAreOpen(t *testing.T) {
 	released := lease(1, 1, 2)
 	released.Released = segment.Of(2)
 	other := entry(1, soon, 9)

@@ -8,27 +8,27 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// Task is the line of a task.
+// Task is a line: a task in a few words.
 type Task struct {
 	TaskID    string     `json:"task_id"`
 	JobID     string     `json:"job_id"`
 	Labourer  string     `json:"labourer_id"`
 	Status    Status     `json:"status"`
-	Attempt   int        `json:"attempt"` // that which runs, else that which ended last; 0: none has begun
+	Attempt   int        `json:"attempt"` // the running one, else the one that ended last; 0: none has begun
 	CreatedAt time.Time  `json:"created_at"`
-	ClosedAt  *time.Time `json:"closed_at,omitempty"` // when the task, not only an attempt at it, reached its end
+	ClosedAt  *time.Time `json:"closed_at,omitempty"` // when the task, not only an attempt, reached its end
 }
 
 // Attempt is one start of a task.
 type Attempt struct {
 	Attempt      int         `json:"attempt"`
-	DispatchedAt *time.Time  `json:"dispatched_at,omitempty"` // absent while a worker is about to be started
+	DispatchedAt *time.Time  `json:"dispatched_at,omitempty"` // absent until the worker is started
 	ClosedAt     *time.Time  `json:"closed_at,omitempty"`
 	Status       string      `json:"status"` // completed, failed, expired; running
 	Error        *task.Error `json:"error,omitempty"`
 }
 
-// Detail is a task, whole.
+// Detail is all about a task.
 type Detail struct {
 	Task
 	Payload    json.RawMessage `json:"payload"`
@@ -36,12 +36,12 @@ type Detail struct {
 	Result     json.RawMessage `json:"result,omitempty"`
 	Stats      json.RawMessage `json:"stats,omitempty"`
 	WaitingFor string          `json:"waiting_for,omitempty"`
-	Life       int             `json:"life,omitempty"`      // how often it was replayed
-	ReplayOf   int             `json:"replay_of,omitempty"` // the attempt with which its former life ended
-	Archived   bool            `json:"archived,omitempty"`  // it has left the table; this is its record in the archive
+	Life       int             `json:"life,omitempty"`      // how many times it was replayed
+	ReplayOf   int             `json:"replay_of,omitempty"` // the last attempt of its former life
+	Archived   bool            `json:"archived,omitempty"`  // it has left the table, and this is its record in the archive
 }
 
-// TaskOf is the line of a task at a time.
+// TaskOf returns the line of a task at a time.
 func TaskOf(t task.Task, p Place, now time.Time) Task {
 	line := Task{TaskID: t.ID.String(), JobID: t.JobID, Labourer: t.Labourer, Status: StatusOf(t, p, now), Attempt: t.Attempt,
 		CreatedAt: t.CreatedAt.UTC()}
@@ -55,7 +55,7 @@ func TaskOf(t task.Task, p Place, now time.Time) Task {
 	return line
 }
 
-// DetailOf is all of a task at a time. waiting says why it is not further, see [WaitingFor].
+// DetailOf returns all about a task at a time. waiting says what it waits for, see [WaitingFor].
 func DetailOf(t task.Task, p Place, waiting string, now time.Time) Detail {
 	d := Detail{Task: TaskOf(t, p, now), Payload: t.Payload, Attempts: attempts(t.Attempts), Result: t.Result, Stats: t.Stats,
 		WaitingFor: waiting, Life: t.Life, ReplayOf: t.LifeAttempt}
@@ -71,7 +71,7 @@ func DetailOf(t task.Task, p Place, waiting string, now time.Time) Detail {
 	return d
 }
 
-// Archived is a task by its record in the archive.
+// Archived returns all about a task by its record in the archive.
 func Archived(r archive.Record) Detail {
 	return Detail{Task: Task{TaskID: r.TaskID, JobID: r.JobID, Labourer: r.Labourer, Status: Status(r.Status), Attempt: r.Attempt,
 		CreatedAt: r.CreatedAt, ClosedAt: r.ClosedAt}, Payload: r.Payload, Attempts: attempts(r.Attempts), Result: r.Result, Stats: r.Stats,
