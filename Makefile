@@ -37,9 +37,13 @@ build: ## build bin/drover, and below .local/ the functions for ARCH (amd64 or a
 GO_WORK := $(CURDIR)/.local/go
 GO_BUILD = GOTMPDIR="$(GO_WORK)" go build -trimpath -buildvcs=false
 
+# What git calls this work tree, for drover version; empty where git knows none, or knows only a folder around it. Functions are built without:
+# the same source is the same zip.
+VERSION = $(shell test -z "$$(git rev-parse --show-prefix 2>&1)" && git describe --tags --always --dirty 2>/dev/null)
+
 .PHONY: always
 bin/drover: always
-	@$(GO_BUILD) -o $@ ./cmd/drover
+	@$(GO_BUILD) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/drover
 
 # Built without the RPC server of a retired runtime, without symbols, and with a fixed time: the same source gives the same zip, so
 # a deployment without changes changes nothing. (A zip has no time before 1980.)

@@ -11,18 +11,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// shell is what a command has to do with: its streams, its clock, and how it comes to a stack.
+// shell is what a command works with: its streams, its clock, its environment, and how it opens a stack.
 type shell struct {
 	in          io.Reader
 	out, err    io.Writer
 	now         func() time.Time
-	wait        func(ctx context.Context, span time.Duration) error // the context's error when it ends before the span does
+	wait        func(ctx context.Context, span time.Duration) error // returns the context's error if that ends first
 	environment func(string) string
 	open        func(ctx context.Context, name string) (*stack, error)
 
 	stackName string
 	json      bool
-	started   bool // the command line was understood; what fails from then on is no bad usage
+	started   bool // the command line is valid; a later failure is no bad usage
 }
 
 // The exit codes.
@@ -30,20 +30,20 @@ const (
 	done    = 0
 	failed  = 1
 	misuse  = 2
-	unknown = 3 // it could not be found out: AWS stayed out of reach while something was followed
+	unknown = 3 // not known: AWS stayed out of reach while the command followed something
 )
 
-// inputError is what is wrong with what the user gave: it ends with the code for bad input.
+// inputError is an error in the user's input. The program ends with the exit code for bad input.
 type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
-// badInput is an inputError of a formatted message.
+// badInput returns an inputError with a formatted message.
 func badInput(format string, arguments ...any) error {
 	return inputError{fmt.Errorf(format, arguments...)}
 }
 
-// run is the whole of the program but its process: it carries out the arguments and returns the exit code.
+// run carries out a command line and returns the exit code.
 func run(ctx context.Context, s *shell, arguments []string) int {
 	root := newRoot(s)
 	root.SetArgs(arguments)
@@ -74,7 +74,7 @@ func run(ctx context.Context, s *shell, arguments []string) int {
 	return failed
 }
 
-// explained returns the message of an error, with what to do about an ended session of the credentials.
+// explained returns the message of an error. If the session of the credentials has expired, it says what to do.
 func (s *shell) explained(err error) string {
 	if kindOf(err) == session {
 		return signIn(err, s.environment("AWS_PROFILE")) + " (" + err.Error() + ")"
@@ -82,20 +82,23 @@ func (s *shell) explained(err error) string {
 	return err.Error()
 }
 
-// oneLine is a message of the flag parser without the suggestions that it sets in lines of their own.
+// oneLine returns a message of the flag parser on one line.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// defaultStack is the stack's name where nothing is said.
+// defaultStack is the stack's name where none is given.
 const defaultStack = "drover"
 
 func newRoot(s *shell) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "drover",
-		Short: "Jobs in by event, tasks out to workers at the pace that what they depend on can bear",
-		Long: `Drover hands the tasks of jobs to workers on AWS, at the pace that what they depend on can bear.
+		Short: "Run fleets of workers at the pace that what they depend on can bear",
+		Long: `Drover cuts jobs into tasks and starts workers for them on AWS, at the pace that what they depend on can bear.
 
 AWS settings come from the usual places: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, ~/.aws.
-Exit codes: 0 done, 1 it failed, 2 bad usage or bad input, 3 it could not be found out: AWS stayed out of reach while something was followed.`,
+Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 not known, because AWS stayed out of reach while the command followed something.`,
+		Example: `  drover validate -f labourers.yaml
+  drover apply -f labourers.yaml
+  drover submit nightly.json --wait`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -103,13 +106,21 @@ Exit codes: 0 done, 1 it failed, 2 bad usage or bad input, 3 it could not be fou
 	if stack == "" {
 		stack = defaultStack
 	}
-	root.PersistentFlags().StringVar(&s.stackName, "stack", stack, "the CloudFormation `name` of the stack; $DROVER_STACK, else drover")
-	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON on standard output, and nothing else there")
+	root.PersistentFlags().StringVar(&s.stackName, "stack", stack, "the CloudFormation `name` of the stack; $DROVER_STACK sets the default")
+	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON, and nothing else, on standard output")
 	root.AddGroup(
-		&cobra.Group{ID: "pure", Title: "Before anything is deployed:"},
-		&cobra.Group{ID: "work", Title: "Work:"},
-		&cobra.Group{ID: "look", Title: "What is going on:"},
+		&cobra.Group{ID: "pure", Title: "Without AWS:"},
+		&cobra.Group{ID: "work", Title: "Change what runs:"},
+		&cobra.Group{ID: "look", Title: "See what runs:"},
 	)
+	var asked bool
+	root.Flags().BoolVar(&asked, "version", false, "print the version of drover")
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		if asked {
+			return s.printVersion()
+		}
+		return c.Help()
+	}
 	add := func(group string, commands ...func(*shell) *cobra.Command) {
 		for _, create := range commands {
 			command := create(s)
@@ -117,13 +128,13 @@ Exit codes: 0 done, 1 it failed, 2 bad usage or bad input, 3 it could not be fou
 			root.AddCommand(starting(s, command))
 		}
 	}
-	add("pure", newValidate, newPlan, newAssess)
+	add("pure", newValidate, newPlan, newAssess, newVersion)
 	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume)
 	add("look", newJob, newJobs, newTask, newTasks, newDead, newLabourer, newLabourers, newWatch, newDoctor)
 	return root
 }
 
-// starting marks the moment at which the command line was understood.
+// starting notes that the command line is valid when the command begins to act.
 func starting(s *shell, command *cobra.Command) *cobra.Command {
 	act := command.RunE
 	command.RunE = func(c *cobra.Command, arguments []string) error {
@@ -133,20 +144,20 @@ func starting(s *shell, command *cobra.Command) *cobra.Command {
 	return command
 }
 
-// exactly asks for arguments by their names.
+// exactly returns a check that there is one argument for each name.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, given []string) error {
 		if len(given) < len(names) {
 			return fmt.Errorf("%s is missing", names[len(given)])
 		}
 		if len(given) > len(names) {
-			return fmt.Errorf("%q is one argument too many", given[len(names)])
+			return fmt.Errorf("unexpected argument %q", given[len(names)])
 		}
 		return nil
 	}
 }
 
-// stack is the stack that the command is about.
+// stack opens the stack that the command names.
 func (s *shell) stack(ctx context.Context) (*stack, error) {
 	st, err := s.open(ctx, s.stackName)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var commands = strings.Fields("plan assess validate apply diff submit job jobs tasks task labourers labourer watch pause resume cancel dead replay doctor")
+var commands = strings.Fields("plan assess validate apply diff submit job jobs tasks task labourers labourer watch pause resume cancel dead replay redrive doctor version")
 
-func TestTheHelpKnowsEveryCommandAndEachHasAnExample(t *testing.T) {
+func TestTheHelpListsEveryCommandAndEachHasAnExample(t *testing.T) {
 	for _, text := range []string{pure(t, "--help").ok(), pure(t).ok()} {
 		for _, c := range commands {
 			require.Regexp(t, `(?m)^  `+c+`\s`, text)
@@ -71,7 +71,7 @@ func TestAStackThatDoesNotExistIsNamed(t *testing.T) {
 	}
 }
 
-func TestWithoutARegionOrCredentialsItIsSaidHowToSetThem(t *testing.T) {
+func TestWithoutARegionOrCredentialsTheErrorSaysHowToSetThem(t *testing.T) {
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"} {
 		t.Setenv(name, "")
@@ -95,7 +95,7 @@ func TestAnEndedSessionSaysHowToSignIn(t *testing.T) {
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"} {
 		t.Setenv(name, "")
 	}
-	t.Setenv("HOME", t.TempDir()) // where no session is kept
+	t.Setenv("HOME", t.TempDir()) // which holds no session
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file(t, "none", ""))
 	t.Setenv("AWS_PROFILE", "my corp")
 	for _, profile := range []string{plain, session} {
@@ -107,13 +107,13 @@ func TestAnEndedSessionSaysHowToSignIn(t *testing.T) {
 	}
 }
 
-func TestAStackThatIsNotDroversIsRefused(t *testing.T) {
+func TestAStackOfAnotherTemplateIsRefused(t *testing.T) {
 	g := newGround(t)
 	delete(g.stack.Outputs, "JobsTableName")
 	g.drover("jobs").fails(failed, "JobsTableName")
 }
 
-func TestWhatStacksLackIsNamed(t *testing.T) {
+func TestAMissingJobTaskOrLabourerIsNamed(t *testing.T) {
 	g := newGround(t)
 	for line, words := range map[string][]string{
 		"job unknown": {"job", "unknown"}, "task unknown.1": {"unknown.1"}, "task aaaaaaaaaaaaaaaa.1": {"aaaaaaaaaaaaaaaa.1"},
@@ -138,7 +138,7 @@ func TestTheStackComesFromTheEnvironment(t *testing.T) {
 	require.Equal(t, "drover", s.stackName)
 }
 
-func TestNobodySitsAtAFileAPipeOrTheNullDevice(t *testing.T) {
+func TestAFileAPipeAndTheNullDeviceAreNoTerminals(t *testing.T) {
 	null, err := os.Open(os.DevNull)
 	require.NoError(t, err)
 	defer null.Close()
@@ -154,7 +154,7 @@ func TestNobodySitsAtAFileAPipeOrTheNullDevice(t *testing.T) {
 	}
 }
 
-func TestWhatSteersATerminalIsNotPrinted(t *testing.T) {
+func TestControlCharactersAreNotPrinted(t *testing.T) {
 	require.Equal(t, "a b c [31mred", plain("a\tb\nc\x1b[31mred"))
 	require.Equal(t, "grün … né", plain("grün … né"))
 	require.Equal(t, "abc…", short("abcdefg", 4))
