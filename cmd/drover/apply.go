@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/view"
 )
 
-// applied is the document of apply and diff.
+// applied is a document: what apply and diff print.
 type applied struct {
 	Applied   []string `json:"applied"`
 	Unchanged []string `json:"unchanged"`
@@ -225,7 +225,7 @@ func (s *stack) store(ctx context.Context, c changeSet) error {
 	return s.wake(ctx, labourers)
 }
 
-// wokenAtOnce is how many labourers one event names: a name has up to 128 bytes, and an event at most 256 KB.
+// wokenAtOnce limits how many labourers one event names: a name has up to 128 bytes, and an event at most 256 KB.
 const wokenAtOnce = 500
 
 // wake wakes the orchestrator for some labourers.

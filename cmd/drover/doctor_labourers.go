@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/view"
 )
 
-// labourersAtOnce is how many labourers the doctor examines at the same time.
+// labourersAtOnce limits how many labourers the doctor examines at the same time.
 const labourersAtOnce = 16
 
 // labourers examines each labourer: its configuration, its target, its metrics and its tasks.

@@ -159,7 +159,7 @@ func (d *doctor) queueTarget(ctx context.Context, name, url string) (targetQueue
 	return q, fine(name, "queue %s exists", path.Base(url))
 }
 
-// longestVisibility is the longest visibility timeout that SQS accepts.
+// SQS accepts no longer visibility timeout than longestVisibility.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 const longestVisibility = 12 * time.Hour
 

@@ -9,9 +9,9 @@ import (
 const (
 	// patience is for how long a command that follows something waits for AWS to answer.
 	patience = 5 * time.Minute
-	// outagePause is the pause before the next try.
+	// outagePause comes before the next try.
 	outagePause = 2 * time.Second
-	// longestTry is how much of the patience one try uses up at most: a computer that slept for hours has not tried for hours.
+	// longestTry limits how much of the patience one try uses up: a computer that slept for hours has not tried for hours.
 	longestTry = time.Minute
 )
 

@@ -57,7 +57,7 @@ func limitFlag(c *cobra.Command, into *int) {
 	c.Flags().Lookup("limit").DefValue = "0" // hides pflag's own default
 }
 
-// readable is how many lines a list for people has where no limit is given.
+// readable limits a list for people where no limit is given, in lines.
 const readable = 50
 
 // limit returns how many lines to print; 0: all.
@@ -71,7 +71,7 @@ func (s *shell) limit(given int) int {
 	return readable
 }
 
-// cut is the last line of a list that is longer than printed.
+// cut ends a list that is not printed whole.
 const cut = "… and more. To list all: --limit 0"
 
 // oneOf checks a flag that takes one of some words, or nothing.

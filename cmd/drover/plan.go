@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/scheduler"
 )
 
-// defaultMaxTasks is the default of the stack's parameter MaxTasksPerJob.
+// defaultMaxTasks repeats the default of the stack's parameter MaxTasksPerJob.
 const defaultMaxTasks = 1_000_000
 
 func newPlan(s *shell) *cobra.Command {

@@ -18,7 +18,7 @@ type progress struct {
 	shown time.Time
 }
 
-// linePause is the least time between two lines where there is no terminal.
+// linePause separates two lines, at least, where there is no terminal.
 const linePause = 10 * time.Second
 
 func newProgress(to io.Writer, now func() time.Time) *progress {

@@ -65,7 +65,7 @@ letter queues stay there: delete them afterwards.`,
 	}
 }
 
-// redriven is the outcome of redrive.
+// redriven is a document: what redrive did.
 type redriven struct {
 	Tasks     int      `json:"tasks"`     // whose ends are reported again
 	Submitted []string `json:"submitted"` // jobs

@@ -37,7 +37,7 @@ func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 	return out, nil
 }
 
-// drainPause is the pause between two looks at a labourer that is being drained.
+// drainPause separates two looks at a labourer that is being drained.
 const drainPause = time.Second
 
 // removeLabourer removes a labourer that has no work left; with drain it waits until it has none.

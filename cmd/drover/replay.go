@@ -94,7 +94,7 @@ func taskIDs(names []string) ([]task.ID, error) {
 	return ids, nil
 }
 
-// replayedAtOnce is how many tasks one command names: an id has 20 bytes, and an event at most 256 KB.
+// replayedAtOnce limits how many tasks one command names: an id has 20 bytes, and an event at most 256 KB.
 const replayedAtOnce = 5000
 
 // replay puts ReplayTasks on the bus. Its id makes it idempotent: it may be delivered any number of times.
@@ -116,9 +116,9 @@ func (s *stack) replay(ctx context.Context, names []string, job, labourer string
 }
 
 const (
-	// revivalsRead is how many tasks one look reads while they are being revived.
+	// revivalsRead limits how many tasks one look reads while they are being revived.
 	revivalsRead = 500
-	// revivalPause is the pause between two looks.
+	// revivalPause separates two looks.
 	revivalPause = 250 * time.Millisecond
 	// revivalPatience is for how long no task may be revived before the command gives up.
 	revivalPatience = time.Minute

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// shell is what a command works with: its streams, its clock, its environment, and how it opens a stack.
+// shell holds what a command works with: its streams, its clock, its environment, and how it opens a stack.
 type shell struct {
 	in          io.Reader
 	out, err    io.Writer
@@ -85,7 +85,7 @@ func (s *shell) explained(err error) string {
 // oneLine returns a message of the flag parser on one line.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// defaultStack is the stack's name where none is given.
+// defaultStack names the stack where the user does not.
 const defaultStack = "drover"
 
 func newRoot(s *shell) *cobra.Command {

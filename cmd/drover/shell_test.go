@@ -31,7 +31,7 @@ type ground struct {
 	// interrupt ends the next command's context when it first waits. before runs at that moment.
 	interrupt bool
 	before    func()
-	// away is the answer of DynamoDB to the command line, and to it alone, until awayUntil.
+	// DynamoDB answers the command line, and it alone, with away until awayUntil.
 	away        error
 	awayUntil   time.Time
 	interruptAt time.Time         // zero: never
@@ -58,7 +58,7 @@ func newGround(t *testing.T) *ground {
 
 const completionsARN = "arn:aws:sqs:us-east-1:000000000000:completions"
 
-// said is the outcome of a command.
+// said holds the outcome of a command.
 type said struct {
 	t        *testing.T
 	code     int

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/view"
 )
 
-// source is the source of the command line's events on the bus.
+// source marks the command line's events on the bus.
 const source = "drover.cli"
 
 func newSubmit(s *shell) *cobra.Command {
@@ -196,7 +196,7 @@ func verdict(line view.Job) error {
 }
 
 const (
-	// followPause is the pause between two looks at a followed job.
+	// followPause separates two looks at a followed job.
 	followPause = 500 * time.Millisecond
 	// silence is after how long without a record of the job the command says so.
 	silence = 30 * time.Second

@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/labourer"
 )
 
-// workerTag is the tag of targets that a stack may start where its parameters name none. Its value does not matter.
+// A stack may start targets that have the tag workerTag, where its parameters name none. The value of the tag does not matter.
 const workerTag, workerTagValue = "drover:worker", "true"
 
 // tagged reports whether a target has the tag. url is the URL of a queue.

@@ -45,7 +45,7 @@ func newTasks(s *shell) *cobra.Command {
 	return c
 }
 
-// taskRow is the format of a row. Its columns have fixed widths, so that a list is printed while it is read.
+// taskRow formats a row. Its columns have fixed widths, so that a list is printed while it is read.
 const taskRow = "%-20s  %-9s  %7s  %-20s  %-20s  %s\n"
 
 // listTasks prints the selected tasks, or none where there are none.

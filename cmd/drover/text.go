@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// mark is the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
+// mark holds the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
 var mark = []byte("\ufeff")
 
 // plainText returns a text without its byte order mark. A text in UTF-16 or UTF-32 is an error, because any other message about it would

@@ -35,7 +35,7 @@ With --json each line is {"at", "labourers": [...], "jobs": [...]}, with the lin
 	}
 }
 
-// watchTick is the time from one snapshot to the next.
+// watchTick separates two snapshots.
 const watchTick = time.Second
 
 func (s *shell) watch(ctx context.Context, st *stack) error {

@@ -18,12 +18,12 @@ type Search struct {
 }
 
 const (
-	// searchedBeyond is how many days before the table's retention the archive is searched. A task that is still in the table is not searched
+	// searchedBeyond says how many days beyond the table's retention the archive is searched. A task that is still in the table is not searched
 	// for, so a search without a day finds a task that ended within these days before.
 	searchedBeyond = 60
-	// filesSearched is how many files a search without a day reads, about a minute's worth.
+	// filesSearched limits how many files a search without a day reads, to about a minute's worth.
 	filesSearched = 20_000
-	// filesAtOnce is how many files a search reads before it looks whether it has found the task.
+	// filesAtOnce says after how many files a search checks whether it has found the task.
 	filesAtOnce = filesSearched / 20
 )
 

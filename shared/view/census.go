@@ -250,7 +250,7 @@ func (c *census) selects(s Sighting) bool {
 	return (c.of.Job == "" || s.Task.JobID == c.of.Job) && (c.of.Status == "" || StatusOf(s.Task, s.Place, s.At) == c.of.Status)
 }
 
-// placesAge is how old a labourer's leases and entries may be before they are read again.
+// placesAge limits how old a labourer's leases and entries may be before they are read again.
 const placesAge = 2 * time.Second
 
 func (c *census) placesOf(ctx context.Context, labourer string) (snapshot, error) {

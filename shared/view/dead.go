@@ -65,9 +65,9 @@ func (r *Reader) Dead(ctx context.Context, job, labourer string) ([]task.Task, e
 }
 
 const (
-	// countReads is how often the progress is read until it counts a death; then the death is taken as counted.
+	// countReads limits how often the progress is read until it counts a death. After that the death is taken as counted.
 	countReads = 20
-	// countPause is the pause between two such reads.
+	// countPause separates two such reads.
 	countPause = 500 * time.Millisecond
 )
 

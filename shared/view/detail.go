@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// placeReads is how often a task that is between two places is read before it is shown without one.
+	// placeReads limits how often a task that is between two places is read before it is shown without one.
 	placeReads = 5
-	// placePause is the pause between two such reads.
+	// placePause separates two such reads.
 	placePause = 100 * time.Millisecond
 )
 

@@ -19,7 +19,7 @@ func (r *Reader) Job(ctx context.Context, id string) (Job, error) {
 	return r.line(ctx, record, record.Segments())
 }
 
-// exactSegments is how many segments a job may have for its line in a list to be exact: 64 segments are 16,384 tasks. The line of a larger job
+// exactSegments limits how many segments a job may have for its line in a list to be exact: 64 segments are 16,384 tasks. The line of a larger job
 // counts whole segments.
 const exactSegments = 64
 
@@ -52,7 +52,7 @@ func (r *Reader) JobLines(ctx context.Context, records []ledger.Job) ([]Job, err
 	return lines, err
 }
 
-// jobsRead is how many jobs EachJob reads at a time.
+// jobsRead limits how many jobs EachJob reads at a time.
 const jobsRead = 100
 
 // EachJob visits all jobs that the stack keeps, up to 100 at a time and the newest first, until visit returns false or an error. No job is older

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/task"
 )
 
-// Overdue is the work of a labourer that does not go on by itself: tasks by more than [Grace] after their time, and items that hold tasks but
+// Overdue is work of a labourer that does not go on by itself: tasks by more than [Grace] after their time, and items that hold tasks but
 // cannot be decoded.
 type Overdue struct {
 	Undecoded    []queue.Unreadable // leases and entries; those that were set aside come first
@@ -22,10 +22,10 @@ type Overdue struct {
 	Idle         time.Duration      // for how long tasks have been due although slots are free; 0: none
 }
 
-// asideRead is how many items that were set aside Overdue reads.
+// asideRead limits how many items that were set aside Overdue reads.
 const asideRead = 50
 
-// leasesExamined is in how many leases Overdue looks for ended tasks.
+// leasesExamined limits in how many leases Overdue looks for ended tasks.
 const leasesExamined = 50
 
 // Overdue returns what of a labourer's work is overdue.

@@ -87,10 +87,10 @@ type Reader struct {
 	Wait          func(ctx context.Context, span time.Duration) error // returns the context's error if that ends first
 }
 
-// Grace is how long after its time something may still happen by itself: one tick of the orchestrator, and as long again to carry it out.
+// Grace says how long after its time something may still happen by itself: one tick of the orchestrator, and as long again to carry it out.
 const Grace = 2 * time.Minute
 
-// concurrentReads is how many items of one kind a Reader reads at the same time.
+// concurrentReads limits how many items of one kind a Reader reads at the same time.
 const concurrentReads = 16
 
 // NotFoundError says that a stack has no such job, task or labourer.

@@ -38,7 +38,7 @@ func (s Stalled) Why() string {
 const (
 	// Late is after how long a message, or a record of the stream, has waited too long. A message that came back is received again by then.
 	Late = 5 * time.Minute
-	// handOver is how long a job has no scheduler at most while one scheduler hands it to the next.
+	// handOver limits how long a job has no scheduler while one scheduler hands it to the next.
 	handOver = 5 * time.Second
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/view"
 )
 
-// stack is what a reader reads, in memory. Its ports answer by it alone.
+// stack holds what a reader reads. The ports below answer from it.
 type stack struct {
 	records   []ledger.Job
 	progress  map[string][]ledger.Progress // by job

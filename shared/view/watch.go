@@ -25,7 +25,7 @@ type Watcher struct {
 const (
 	// searchedForOpen is among how many of the newest jobs a Watcher looks for open ones when it begins.
 	searchedForOpen = 1000
-	// LastJobs is how many of the newest jobs a snapshot holds, open or not.
+	// LastJobs says how many of the newest jobs a snapshot holds, open or not.
 	LastJobs = 10
 )
 
