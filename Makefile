@@ -107,7 +107,7 @@ bench: python build ## run the benchmarks (BENCH=pattern), with a million tasks 
 SEEDS ?= 10000
 .PHONY: sim
 sim: ## simulate SEEDS (10000) worlds, FROM (1) on; or SEED=n, that world alone with all its steps
-	@go test -count=1 -timeout 0 -v ./shared/sim -run '^TestSeed$(if $(SEED),,s)$$' $(if $(SEED),-seed $(SEED),-seeds $(SEEDS) -from $(or $(FROM),1))
+	@go test -count=1 -timeout 0 -v ./shared/testing/sim -run '^TestSeed$(if $(SEED),,s)$$' $(if $(SEED),-seed $(SEED),-seeds $(SEEDS) -from $(or $(FROM),1))
 
 # One target after the other, as each uses all processors. Go keeps each failing input as a test case: commit it.
 FUZZTIME ?= 1m

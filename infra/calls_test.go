@@ -314,7 +314,7 @@ func (p *program) origins(value ast.Expr, seen map[ast.Expr]bool) []string {
 
 // owner names the structs that hold outside values: the function's environment and a labourer's target.
 func (p *program) owner(field *types.Var) string {
-	for _, at := range []struct{ path, name string }{{"shared/wiring", "Environment"}, {"shared/labourer", "Target"}} {
+	for _, at := range []struct{ path, name string }{{"shared/wiring", "Environment"}, {"shared/core/labourer", "Target"}} {
 		if pkg := p.packages[module+at.path]; pkg != nil && pkg == field.Pkg() {
 			structure := pkg.Scope().Lookup(at.name).Type().Underlying().(*types.Struct)
 			for its := range structure.Fields() {

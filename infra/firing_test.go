@@ -17,10 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/memory/outage"
-	"github.com/drover-run/drover/shared/metric"
-	"github.com/drover-run/drover/shared/orchestrator"
+	"github.com/drover-run/drover/shared/core/metric"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
 )
 
 // series is a metric's values of successive periods, the newest last; a period may have no value.
@@ -232,7 +232,7 @@ func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 		require.True(t, fires(t, alarm, values[:i+1]), "period %d of %d", i+1, len(values))
 	}
 	require.False(t, fires(t, alarm, minutes(2)), "two failures pass")
-	s.SQS.Create(outage.Worker("f"), memory.Queue{})
+	s.SQS.Create(outage.Worker("f"), fakeaws.Queue{})
 	values = hour()
 	require.False(t, fires(t, alarm, values[:1]), "the target is back")
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 // ruled is an event that a pattern of the template may take or not.
@@ -33,10 +33,10 @@ type ruled struct {
 // ours, every command, and forgeries of them.
 func TestRefereeEventRulerTakesWhatMemoryTakes(t *testing.T) {
 	s := read(t)
-	stack, err := memory.NewStack(memory.Start, rand.New(rand.NewPCG(1, 2)).Float64)
+	stack, err := fakeaws.NewStack(fakeaws.Start, rand.New(rand.NewPCG(1, 2)).Float64)
 	require.NoError(t, err)
 	rules := []struct{ id, name, bus string }{
-		{"CommandsRule", "commands", memory.BusName}, {"TasksDueRule", "tasks due", memory.BusName}, {"WorkerStateMachinesRule", "worker machines", ""}}
+		{"CommandsRule", "commands", fakeaws.BusName}, {"TasksDueRule", "tasks due", fakeaws.BusName}, {"WorkerStateMachinesRule", "worker machines", ""}}
 
 	var asked []ruled
 	taken := map[string]int{}
@@ -94,7 +94,7 @@ func TestRefereeEventRulerPassesTheEndsOfAttempts(t *testing.T) {
 func envelopes(t *testing.T) []object {
 	t.Helper()
 	var out []object
-	files, err := filepath.Glob("../shared/event/testdata/facts/*.json")
+	files, err := filepath.Glob("../shared/core/event/testdata/facts/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	envelope := func(source, detailType string, detail any) object {

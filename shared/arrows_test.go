@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -16,26 +17,23 @@ import (
 
 const module = "github.com/drover-run/drover/"
 
-// adapters are the packages that may import the AWS SDK; worker is what users' workers import, and memory stands in for AWS.
-var adapters = []string{
-	"cloudformation", "cloudwatch", "dynamo", "environment", "eventbridge", "lambda", "memory", "s3", "sns", "sqs", "stepfunctions", "throttling", "wiring",
-	"worker",
-}
+// floors are the folders below shared/ that carry the rest, from the ground up. Every other folder stands on all of them.
+var floors = []string{"core", "service", "aws", "wiring"}
 
-// testing packages run the rest, and are imported by nothing that is deployed.
-var testingPackages = []string{"conformance", "faults", "memory", "sim"}
-
+// listed is what `go list` says of a package.
 type listed struct {
-	ImportPath, Dir string
-	Deps, GoFiles   []string
+	ImportPath, Dir        string
+	Imports, Deps, GoFiles []string
 }
 
-func packages(t *testing.T, patterns ...string) []listed {
+// place returns the package's folder within the module: "shared/core/job".
+func (p listed) place() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+// packages lists the whole module, wherever a test runs.
+func packages(t *testing.T) []listed {
 	t.Helper()
-	if len(patterns) == 0 {
-		patterns = []string{"./..."}
-	}
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Deps,GoFiles"}, patterns...)...)
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,Deps,GoFiles", "./...")
+	cmd.Dir = ".."
 	out, err := cmd.Output()
 	require.NoError(t, err, "go list")
 	var all []listed
@@ -44,44 +42,96 @@ func packages(t *testing.T, patterns ...string) []listed {
 		require.NoError(t, d.Decode(&p))
 		all = append(all, p)
 	}
-	require.Greater(t, len(all), 10, "the packages below this folder")
+	for _, part := range []string{"shared/core/", "shared/service/", "shared/aws/", "shared/wiring", "shared/testing/", "functions/", "cmd/"} {
+		require.True(t, slices.ContainsFunc(all, func(p listed) bool { return strings.HasPrefix(p.place(), part) }), "no package below %s", part)
+	}
 	return all
 }
 
-func inside(p listed, names []string) bool {
-	name, _, _ := strings.Cut(strings.TrimPrefix(p.ImportPath, module+"shared/"), "/")
-	return slices.Contains(names, name)
+// floor returns how high a package stands: the index of its folder in floors, or their number for all that stands on them.
+func floor(place string) int {
+	for i, name := range floors {
+		if below(place, "shared/"+name) {
+			return i
+		}
+	}
+	return len(floors)
 }
 
-func TestTheDecidingPackagesKnowNoAWS(t *testing.T) {
+func below(place, folder string) bool { return place == folder || strings.HasPrefix(place, folder+"/") }
+
+// pure tells whether a package decides or acts by ports: it knows no AWS, no clock and no randomness of its own.
+func pure(place string) bool { return floor(place) <= slices.Index(floors, "service") }
+
+// forTests tells whether a package is for tests, ours or users'.
+func forTests(place string) bool {
+	return below(place, "shared/testing") || below(place, "shared/drovertest") || below(place, "localstack")
+}
+
+// upward returns the imports of a package that lead to a higher floor.
+func upward(p listed) []string {
+	return slices.DeleteFunc(slices.Clone(p.Imports), func(path string) bool {
+		place, ours := strings.CutPrefix(path, module)
+		return !ours || floor(place) <= floor(p.place())
+	})
+}
+
+// forbidden returns what a package depends on and must not: code for tests in what is deployed, the AWS SDK in what decides.
+func forbidden(p listed) []string {
+	var found []string
+	for _, d := range p.Deps {
+		place, ours := strings.CutPrefix(d, module)
+		switch {
+		case ours && forTests(place) && deployed(p.place()):
+			found = append(found, d)
+		case pure(p.place()) && strings.HasPrefix(d, "github.com/aws/"):
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+// deployed tells whether a package is part of a function, of the CLI or of users' workers.
+func deployed(place string) bool {
+	return !forTests(place) && !below(place, "examples") && !below(place, "infra") && !below(place, "statemachines")
+}
+
+func TestImportsOnlyGoDown(t *testing.T) {
 	for _, p := range packages(t) {
-		if inside(p, adapters) || inside(p, testingPackages) {
-			continue
-		}
-		for _, d := range p.Deps {
-			require.False(t, strings.HasPrefix(d, "github.com/aws/"), "%s imports %s: only adapters may", p.ImportPath, d)
-		}
+		require.Empty(t, upward(p), "%s imports from a higher floor", p.place())
 	}
 }
 
-func TestNothingThatIsDeployedImportsWhatIsForTests(t *testing.T) {
+func TestTheDecidingPackagesKnowNoAWSAndNothingDeployedImportsTestCode(t *testing.T) {
 	for _, p := range packages(t) {
-		if inside(p, testingPackages) {
-			continue
-		}
-		for _, d := range p.Deps {
-			for _, name := range testingPackages {
-				require.NotEqual(t, module+"shared/"+name, d, "%s is for tests, and %s imports it", d, p.ImportPath)
-			}
-		}
+		require.Empty(t, forbidden(p), "%s must not depend on these", p.place())
 	}
 }
 
-// TestTheDecidingPackagesAreHandedTimeAndRandomness: a decision that reads a clock or draws a number can not be replayed from a seed.
+// TestAPlantedImportIsFound plants what each rule refuses, in each part of the project that the rule covers.
+func TestAPlantedImportIsFound(t *testing.T) {
+	for _, planted := range []struct{ place, imports string }{
+		{"shared/core/job", "shared/service/scheduler"}, {"shared/service/scheduler", "shared/aws/dynamo"},
+		{"shared/aws/dynamo", "shared/wiring"}, {"shared/wiring", "shared/inspect"},
+	} {
+		p := listed{ImportPath: module + planted.place, Imports: []string{"fmt", module + planted.imports}}
+		require.NotEmpty(t, upward(p), "%s may import %s", planted.place, planted.imports)
+	}
+	for _, planted := range []struct{ place, imports string }{
+		{"functions/scheduler", module + "shared/testing/fakeaws"}, {"cmd/drover", module + "shared/testing/faults"},
+		{"shared/wiring", module + "shared/testing/sim"}, {"shared/worker", module + "shared/drovertest"},
+		{"shared/core/task", "github.com/aws/aws-sdk-go-v2/aws"}, {"shared/service/replay", "github.com/aws/aws-lambda-go/events"},
+	} {
+		p := listed{ImportPath: module + planted.place, Deps: []string{"fmt", planted.imports}}
+		require.NotEmpty(t, forbidden(p), "%s may depend on %s", planted.place, planted.imports)
+	}
+}
+
+// TestTheDecidingPackagesAreHandedTimeAndRandomness: a decision that reads a clock or draws a number cannot be replayed from a seed.
 func TestTheDecidingPackagesAreHandedTimeAndRandomness(t *testing.T) {
 	clock := []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTimer", "NewTicker"}
 	for _, p := range packages(t) {
-		if inside(p, adapters) || inside(p, testingPackages) {
+		if !pure(p.place()) {
 			continue
 		}
 		for _, file := range p.GoFiles {
@@ -89,12 +139,12 @@ func TestTheDecidingPackagesAreHandedTimeAndRandomness(t *testing.T) {
 			require.NoError(t, err)
 			for _, i := range parsed.Imports {
 				path := strings.Trim(i.Path.Value, `"`)
-				require.NotContains(t, []string{"math/rand", "math/rand/v2", "crypto/rand"}, path, "%s/%s draws randomness: let it be handed in", p.ImportPath, file)
+				require.NotContains(t, []string{"math/rand", "math/rand/v2", "crypto/rand"}, path, "%s/%s draws randomness: hand it in", p.place(), file)
 			}
 			ast.Inspect(parsed, func(n ast.Node) bool {
 				if s, ok := n.(*ast.SelectorExpr); ok {
 					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && x.Obj == nil {
-						require.NotContains(t, clock, s.Sel.Name, "%s/%s reads the clock by time.%s: let the time be handed in", p.ImportPath, file, s.Sel.Name)
+						require.NotContains(t, clock, s.Sel.Name, "%s/%s reads the clock by time.%s: hand the time in", p.place(), file, s.Sel.Name)
 					}
 				}
 				return true
@@ -103,54 +153,30 @@ func TestTheDecidingPackagesAreHandedTimeAndRandomness(t *testing.T) {
 	}
 }
 
-// decoders may use encoding/json to decode, and why. All other code leaves that to package exact, by which a name means only itself.
-var decoders = map[string]string{
-	"shared/job/identify.go":      "it reads tokens of a text that breaks off, and compares names itself",
-	"shared/exact/exact.go":       "it is the decoder",
-	"shared/exact/members.go":     "it is the decoder",
-	"shared/worker/task.go":       "the payload goes into a type of the worker's own, which expects encoding/json",
-	"shared/labourer/document.go": "it reads tokens, and compares names itself",
-	"shared/labourer/diff.go":     "it reads what it has written itself",
-	"shared/archive/archive.go":   "it splits lines, and leaves each to package exact",
-}
-
-// TestG9WhatComesFromOutsideIsDecodedExactly: encoding/json takes "Drover" for "drover", and the last of two names that are the same.
-func TestG9WhatComesFromOutsideIsDecodedExactly(t *testing.T) {
-	decoding, seen := []string{"Unmarshal", "NewDecoder", "UnmarshalRead", "UnmarshalDecode"}, map[string]bool{}
-	for _, p := range packages(t, "./...", "../cmd/...", "../functions/...") {
-		if inside(p, testingPackages) {
-			continue
-		}
-		for _, file := range p.GoFiles {
-			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
-			require.NoError(t, err)
-			name := strings.TrimPrefix(p.ImportPath, module) + "/" + file
-			ast.Inspect(parsed, func(n ast.Node) bool {
-				s, ok := n.(*ast.SelectorExpr)
-				if !ok {
-					return true
-				}
-				if x, ok := s.X.(*ast.Ident); ok && x.Name == "json" && x.Obj == nil && slices.Contains(decoding, s.Sel.Name) {
-					seen[name] = true
-					require.Contains(t, decoders, name, "%s decodes by json.%s: use package exact", name, s.Sel.Name)
-				}
-				return true
-			})
-		}
-	}
-	for name := range decoders {
-		require.True(t, seen[name], "%s decodes nothing by encoding/json any more: take it off the list", name)
-	}
-}
-
 func TestEveryPackageSaysWhatItIs(t *testing.T) {
 	for _, p := range packages(t) {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
 		documented := false
 		for _, file := range p.GoFiles {
 			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.ParseComments|parser.PackageClauseOnly)
 			require.NoError(t, err)
 			documented = documented || parsed.Doc != nil
 		}
-		require.True(t, documented, "package %s has no doc comment", p.ImportPath)
+		require.True(t, documented, "package %s has no doc comment", p.place())
 	}
+}
+
+// TestTheFloorsAreTheFolders: a folder below shared/ that no reader of the design knows is a mistake.
+func TestTheFloorsAreTheFolders(t *testing.T) {
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	var folders []string
+	for _, e := range entries {
+		if e.IsDir() {
+			folders = append(folders, e.Name())
+		}
+	}
+	require.Equal(t, []string{"aws", "core", "inspect", "service", "testing", "wiring", "worker"}, folders)
 }

@@ -11,14 +11,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/completion"
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/exact"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/orchestrator"
-	"github.com/drover-run/drover/shared/replay"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/completion"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/exact"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/replay"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -87,7 +87,7 @@ func TestG9OfTwoValuesNoneIsTaken(t *testing.T) {
 
 // The forms in which an end is told are those of many senders.
 func TestG9ANameOfACompletionMeansOnlyItself(t *testing.T) {
-	files, err := filepath.Glob("completion/testdata/forms/*.json")
+	files, err := filepath.Glob("core/completion/testdata/forms/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/queue"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // applied is a document: what apply and diff print.
@@ -152,10 +152,10 @@ func counted(ids []string) string {
 	}
 	var parts []string
 	if n := len(ids) - schemas; n > 0 {
-		parts = append(parts, view.Count(n, "labourer"))
+		parts = append(parts, inspect.Count(n, "labourer"))
 	}
 	if schemas > 0 {
-		parts = append(parts, view.Count(schemas, "job schema"))
+		parts = append(parts, inspect.Count(schemas, "job schema"))
 	}
 	return strings.Join(parts, " and ")
 }

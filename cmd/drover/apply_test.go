@@ -14,15 +14,15 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 func (g *ground) registry() dynamo.Registry {
-	return dynamo.Registry{API: g.DynamoDB, Table: memory.ControlTable}
+	return dynamo.Registry{API: g.DynamoDB, Table: fakeaws.ControlTable}
 }
 
 func TestApplyStoresWhatIsNewOrDifferentAndNothingElse(t *testing.T) {
@@ -210,7 +210,7 @@ func TestALabourerWithWorkLeftIsRemovedOnlyWhenItIsDrained(t *testing.T) {
 func TestALabourerWhoseJobIsStillBeingCreatedIsNotRemoved(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)
-	jobs := dynamo.Jobs{API: g.DynamoDB, Table: memory.JobsTable, Control: memory.ControlTable, Retention: time.Hour}
+	jobs := dynamo.Jobs{API: g.DynamoDB, Table: fakeaws.JobsTable, Control: fakeaws.ControlTable, Retention: time.Hour}
 	require.NoError(t, jobs.Create(t.Context(), ledger.Job{ID: "j", Labourer: "shop", State: ledger.Scheduling, Text: []byte("{}"), Fingerprint: "f",
 		SubmittedAt: g.World.Now(), RecordedAt: g.World.Now(), Total: 600, Cursor: 1, Generation: 1}))
 

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/ecology"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/spelling"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/spelling"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newAssess(s *shell) *cobra.Command {
@@ -59,9 +59,9 @@ A metric that is not given has no value, and its policy for that ("missing") app
 		}
 		a := ecology.Assess(l.Subject(), readings, nil, now, running)
 		if s.json {
-			return s.document(view.PaceOf(id, a))
+			return s.document(inspect.PaceOf(id, a))
 		}
-		fmt.Fprintf(s.out, "The health of %s is %s: %s may run, %d running, %s free.\n", id, a.Status, view.Count(a.Desired, "task"), a.Running, view.Count(a.Free, "slot"))
+		fmt.Fprintf(s.out, "The health of %s is %s: %s may run, %d running, %s free.\n", id, a.Status, inspect.Count(a.Desired, "task"), a.Running, inspect.Count(a.Free, "slot"))
 		return s.metrics(a)
 	}
 	return c

@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newCancel(s *shell) *cobra.Command {
@@ -34,7 +34,7 @@ cancelled too, and what their workers report later changes nothing. The job's st
 			return err
 		}
 		if !found {
-			return view.NoJob(id)
+			return inspect.NoJob(id)
 		}
 		if record.State == ledger.Completed || record.State == ledger.Rejected {
 			return fmt.Errorf("job %s is already %s, so there is nothing to cancel", id, record.State)

@@ -6,9 +6,9 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 // changeSet holds the differences between files and what is applied.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 // files adds the flag -f, which may be repeated. A shell expands "-f *.yaml" so that the files after the first one are arguments; where extra is

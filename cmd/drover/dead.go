@@ -3,11 +3,11 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newDead(s *shell) *cobra.Command {
-	selection := view.Selection{Status: view.Dead}
+	selection := inspect.Selection{Status: inspect.Dead}
 	var limit int
 	c := &cobra.Command{
 		Use:   "dead [--job ID] [--labourer ID]",

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 func newDiff(s *shell) *cobra.Command {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/cloudformation"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // check is one finding of the doctor.
@@ -58,7 +58,7 @@ then the exit code is 1.`,
 				err = s.printChecks(checks)
 			}
 			if err == nil && bad > 0 {
-				err = fmt.Errorf("%d of %s failed for stack %s", bad, view.Count(len(checks), "check"), s.stackName)
+				err = fmt.Errorf("%d of %s failed for stack %s", bad, inspect.Count(len(checks), "check"), s.stackName)
 			}
 			return err
 		},

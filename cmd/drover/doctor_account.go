@@ -13,9 +13,9 @@ import (
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/drover-run/drover/shared/cloudformation"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // concurrencies are the template's parameters that reserve concurrent invocations for the stack's functions. asks is how many a function may
@@ -40,7 +40,7 @@ func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check 
 	quota := int(*out.AccountLimit.UnreservedConcurrentExecutions)
 	workers := 0.0
 	for _, l := range labourers {
-		if far, _ := view.OutOfReach(l.Target, d.home()); l.Target.Kind() == "lambda" && far == "" && view.Abroad(l.Target.Place(), d.home()) == "" {
+		if far, _ := inspect.OutOfReach(l.Target, d.home()); l.Target.Kind() == "lambda" && far == "" && inspect.Abroad(l.Target.Place(), d.home()) == "" {
 			workers += l.MaxSimultaneousInvocations
 		}
 	}
@@ -143,7 +143,7 @@ func (d *doctor) orphans(ctx context.Context) check {
 	if len(found) == 0 {
 		return fine(name, "deleted stacks have left nothing")
 	}
-	return fine(name, "deleted stacks have left %s, whose storage costs: %s; once they are not needed: %s", view.Count(len(found), "resource"), strings.Join(found, ", "), strings.Join(remove, "; "))
+	return fine(name, "deleted stacks have left %s, whose storage costs: %s; once they are not needed: %s", inspect.Count(len(found), "resource"), strings.Join(found, ", "), strings.Join(remove, "; "))
 }
 
 // living returns the stack's resources by their logical ids. It returns none where the stack was never created, or where its creation is or

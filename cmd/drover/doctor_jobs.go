@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // stalledNamed is of how many stalled jobs the doctor gives the reasons.
@@ -27,5 +27,5 @@ func (d *doctor) stalled(ctx context.Context) check {
 		why = append(why, "…")
 	}
 	return wrong("jobs", "fix what the logs of the scheduler and the scavenger report, then "+d.own("redrive"),
-		"%s %s stalled: %s", view.Count(len(found), "job"), view.Plural(len(found), "is", "are"), strings.Join(why, ", "))
+		"%s %s stalled: %s", inspect.Count(len(found), "job"), inspect.Plural(len(found), "is", "are"), strings.Join(why, ", "))
 }

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // labourersAtOnce limits how many labourers the doctor examines at the same time.
@@ -53,7 +53,7 @@ const recently = 15 * time.Minute
 func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) check {
 	name += ": tasks"
 	b, err := d.reader.Pulse().Of(ctx, l)
-	var o view.Overdue
+	var o inspect.Overdue
 	if err == nil {
 		o, err = d.reader.Overdue(ctx, b)
 	}
@@ -66,20 +66,20 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 		key, _ := json.Marshal(map[string]map[string]string{"labourer": {"S": l.ID}, "item": {"S": first.Item}}) // cannot fail: it holds strings
 		return wrong(name, "their tasks are in no lease and no entry, so none of them goes on: fix the attribute and put the item back under its key in `was`, or delete it. To read it: "+
 			d.command("dynamodb", "get-item", "--table-name", d.control.Table, "--key", string(key)),
-			"%s of the control table cannot be decoded, and %d of these %s set aside; the first: %v", view.Count(len(o.Undecoded), "item"), o.SetAside, view.Plural(o.SetAside, "was", "were"), first)
+			"%s of the control table cannot be decoded, and %d of these %s set aside; the first: %v", inspect.Count(len(o.Undecoded), "item"), o.SetAside, inspect.Plural(o.SetAside, "was", "were"), first)
 	case o.Lost > 0:
-		return wrong(name, orchestrateLogs, "the leases of %s ended more than %s ago and are not reaped", view.Count(o.Lost, "task"), view.Grace)
+		return wrong(name, orchestrateLogs, "the leases of %s ended more than %s ago and are not reaped", inspect.Count(o.Lost, "task"), inspect.Grace)
 	case o.Undispatched > 0:
 		return wrong(name, orchestrateLogs, "%s %s claimed more than %s ago, and no worker was started",
-			view.Count(o.Undispatched, "task"), view.Plural(o.Undispatched, "was", "were"), view.Grace)
+			inspect.Count(o.Undispatched, "task"), inspect.Plural(o.Undispatched, "was", "were"), inspect.Grace)
 	case o.Unsettled > 0:
 		return wrong(name, "read the scavenger's log, and see the check of the stream", "%s ended more than %s ago and still %s",
-			view.Count(o.Unsettled, "task"), view.Grace, view.Plural(o.Unsettled, "holds its slot", "hold their slots"))
+			inspect.Count(o.Unsettled, "task"), inspect.Grace, inspect.Plural(o.Unsettled, "holds its slot", "hold their slots"))
 	case b.Trouble != nil && (b.Due > 0 || d.now().Sub(b.Trouble.At) < recently):
 		return wrong(name, "repair the target, or apply the labourer with another one", "the target could not be reached at %s: %s", moment(&b.Trouble.At), b.Trouble.Error)
 	case o.Idle > 0:
 		return wrong(name, orchestrateLogs+", and see the checks of the orchestrator and the tick", "%s %s due, the first for %s, and none is started although %s %s free",
-			view.Count(b.Due, "task"), view.Plural(b.Due, "is", "are"), o.Idle.Truncate(time.Second), view.Count(b.Free, "slot"), view.Plural(b.Free, "is", "are"))
+			inspect.Count(b.Due, "task"), inspect.Plural(b.Due, "is", "are"), o.Idle.Truncate(time.Second), inspect.Count(b.Free, "slot"), inspect.Plural(b.Free, "is", "are"))
 	}
 	return fine(name, "%d running, %d due, %d later; %s", b.Running, b.Due, b.Later, b.Reason)
 }

@@ -11,8 +11,8 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/drover-run/drover/shared/ecology"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // deadLetters are the queues that should be empty, with what to do about their messages.
@@ -47,7 +47,7 @@ func (d *doctor) messages(ctx context.Context) []check {
 		case n > 0:
 			fix := strings.ReplaceAll(q.fix, "drover redrive", d.own("redrive"))
 			checks = append(checks, wrong(q.name, fix+": "+d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url),
-				"%s: %s", view.Count(n, "message"), q.holds))
+				"%s: %s", inspect.Count(n, "message"), q.holds))
 		default:
 			checks = append(checks, fine(q.name, "none"))
 		}
@@ -83,18 +83,18 @@ func (d *doctor) backlog(ctx context.Context, name, url string) check {
 	age, err := d.metric(ctx, "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", path.Base(url))
 	switch {
 	case err != nil:
-		return unread(name, err, "cloudwatch:GetMetricData", "", view.Count(n, "message")+", whose age cannot be read: ")
-	case n > 0 && age != nil && *age > view.Late.Seconds():
-		return wrong(name, "read the log of the function that receives them", "%s, the oldest waiting for %s", view.Count(n, "message"), time.Duration(*age)*time.Second)
+		return unread(name, err, "cloudwatch:GetMetricData", "", inspect.Count(n, "message")+", whose age cannot be read: ")
+	case n > 0 && age != nil && *age > inspect.Late.Seconds():
+		return wrong(name, "read the log of the function that receives them", "%s, the oldest waiting for %s", inspect.Count(n, "message"), time.Duration(*age)*time.Second)
 	}
-	return fine(name, "%s", view.Count(n, "message"))
+	return fine(name, "%s", inspect.Count(n, "message"))
 }
 
 // metric returns the newest value of a metric in the last five minutes; nil when there is none.
 func (d *doctor) metric(ctx context.Context, namespace, name, dimension, value string) (*float64, error) {
 	now := d.now()
 	point, err := d.metrics.Newest(ctx, ecology.Query{Namespace: namespace, MetricName: name, Statistic: "Maximum", Period: time.Minute,
-		Dimensions: []ecology.Dimension{{Name: dimension, Value: value}}}, now.Add(-view.Late).Truncate(time.Minute), now)
+		Dimensions: []ecology.Dimension{{Name: dimension, Value: value}}}, now.Add(-inspect.Late).Truncate(time.Minute), now)
 	if err != nil || point == nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (d *doctor) stream(ctx context.Context) check {
 		return fine("stream", "the scavenger has read nothing in the last five minutes")
 	}
 	behind := time.Duration(*age) * time.Millisecond
-	if behind > view.Late {
+	if behind > inspect.Late {
 		return wrong("stream", "read the scavenger's log: retries, dead tasks and the archive wait for it", "the scavenger is %s behind", behind)
 	}
 	return fine("stream", "the scavenger is %s behind", behind)

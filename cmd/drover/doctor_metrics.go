@@ -7,10 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/drover-run/drover/shared/cloudwatch"
-	"github.com/drover-run/drover/shared/ecology"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/cloudwatch"
+	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // healthMetrics checks that each metric of a labourer protects something: CloudWatch accepts its query, and it has had a value.
@@ -57,7 +57,7 @@ func meanwhile(l labourer.Labourer, m ecology.Metric, failed bool) string {
 
 func span(d time.Duration) string {
 	if days := int(d / (24 * time.Hour)); days > 0 {
-		return view.Count(days, "day")
+		return inspect.Count(days, "day")
 	}
 	return d.String()
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/cloudformation"
-	"github.com/drover-run/drover/shared/segment"
-	"github.com/drover-run/drover/shared/task"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // doctor examines a stack.
 type doctor struct {
 	*stack
-	reader *view.Reader // nil where there is no stack
+	reader *inspect.Reader // nil where there is no stack
 	now    func() time.Time
 }
 

@@ -18,8 +18,8 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // target checks that a labourer's workers exist, that the stack may start them, and that their ends will be reported.
@@ -28,7 +28,7 @@ func (d *doctor) target(ctx context.Context, name string, l labourer.Labourer) [
 	if l.Target.Kind() == "" {
 		return []check{wrong(place, "apply the labourer again with a target", "it has no target")}
 	}
-	if far, fix := view.OutOfReach(l.Target, d.home()); far != "" {
+	if far, fix := inspect.OutOfReach(l.Target, d.home()); far != "" {
 		return []check{wrong(place, fix, "%s", far)}
 	}
 	var arn string
@@ -74,7 +74,7 @@ func (s *stack) home() labourer.Place {
 
 // sender checks that workers of another account may report to the stack. It returns the zero check for workers of the stack's own account.
 func (d *doctor) sender(name, arn string) check {
-	account := view.Abroad(labourer.PlaceOf(arn), d.home())
+	account := inspect.Abroad(labourer.PlaceOf(arn), d.home())
 	if account == "" {
 		return check{}
 	}
@@ -121,7 +121,7 @@ func inTime(found check, name string, l labourer.Labourer, timeout time.Duration
 
 // targetQueue holds the attributes of a queue that workers read.
 type targetQueue struct {
-	view.Backlog             // -1 where a count is not known
+	inspect.Backlog          // -1 where a count is not known
 	arn, key          string // key: a customer managed one; "" where there is none
 	visibility, delay time.Duration
 }
@@ -147,7 +147,7 @@ func (s *stack) queue(ctx context.Context, url string) (targetQueue, error) {
 	return targetQueue{
 		arn: out.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], key: out.Attributes[string(sqstypes.QueueAttributeNameKmsMasterKeyId)],
 		visibility: span(sqstypes.QueueAttributeNameVisibilityTimeout), delay: span(sqstypes.QueueAttributeNameDelaySeconds),
-		Backlog: view.Backlog{Waiting: number(sqstypes.QueueAttributeNameApproximateNumberOfMessages), InFlight: number(sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible)},
+		Backlog: inspect.Backlog{Waiting: number(sqstypes.QueueAttributeNameApproximateNumberOfMessages), InFlight: number(sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible)},
 	}, nil
 }
 
@@ -186,12 +186,12 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 		}
 	}
 	if since, err = d.oldest(ctx, q, since); err != nil {
-		return unread(name, err, "cloudwatch:GetMetricData", "", view.Count(q.Waiting, "message")+", whose age cannot be read: ")
+		return unread(name, err, "cloudwatch:GetMetricData", "", inspect.Count(q.Waiting, "message")+", whose age cannot be read: ")
 	}
 	if unread := q.Unread(l, since, d.now()); unread != "" {
 		return wrong(name, "start its workers, or fix what keeps them from reading "+url, "%s", unread)
 	}
-	return fine(name, "it fits the lease of %s and holds %s", l.Lease(), view.Count(max(q.Waiting, 0), "message"))
+	return fine(name, "it fits the lease of %s and holds %s", l.Lease(), inspect.Count(max(q.Waiting, 0), "message"))
 }
 
 // oldest returns since when the longest waiting message has been in a queue that no worker reads: since the earliest lease or, where the leases
@@ -264,10 +264,10 @@ func (d *doctor) mayStart(ctx context.Context, name string, t labourer.Target, a
 	}
 	parameter := workerParameters[t.Kind()]
 	patterns := d.Parameters[parameter]
-	abroad := view.Abroad(labourer.PlaceOf(arn), d.home())
+	abroad := inspect.Abroad(labourer.PlaceOf(arn), d.home())
 	switch {
 	case patterns != "" && patterns != "*":
-		if slices.ContainsFunc(strings.Split(patterns, ","), func(p string) bool { return view.Covers(p, arn) }) {
+		if slices.ContainsFunc(strings.Split(patterns, ","), func(p string) bool { return inspect.Covers(p, arn) }) {
 			return check{}, false
 		}
 		return wrong(name, d.deployWith(parameter, arn), "the orchestrator may not start %s: it is not in %s", arn, parameter), true

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -147,7 +147,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			[]string{"no value in 63 days", "ignored: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},
 		"a metric that never had a value and counts": {func(g *ground) { g.measured("bad") }, "labourer shop: metric m", []string{"no value in 63 days", "nothing is started"}},
 		"a query that CloudWatch refuses": {func(g *ground) {
-			g.CloudWatch.Before = func(context.Context, memory.Request) error {
+			g.CloudWatch.Before = func(context.Context, fakeaws.Request) error {
 				return &smithy.GenericAPIError{Code: "ValidationError", Message: "bad expression"}
 			}
 			g.withoutBacklogs()
@@ -200,7 +200,7 @@ func (g *ground) measured(missing string) {
 // withoutBacklogs limits what CloudWatch refuses to the metric of the shop.
 func (g *ground) withoutBacklogs() {
 	before := g.CloudWatch.Before
-	g.CloudWatch.Before = func(ctx context.Context, r memory.Request) error {
+	g.CloudWatch.Before = func(ctx context.Context, r fakeaws.Request) error {
 		if strings.Contains(fmt.Sprint(*r.Input.(*cloudwatch.GetMetricDataInput).MetricDataQueries[0].MetricStat.Metric.Namespace), "RDS") {
 			return before(ctx, r)
 		}
@@ -265,7 +265,7 @@ func TestTheDoctorListsWhatCannotBeDecoded(t *testing.T) {
 	g.RunFor(5 * time.Second)
 	text := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
 	for _, item := range []string{"lease#odd", "queue#9999999999999#odd"} {
-		require.NoError(t, g.DynamoDB.Put(memory.ControlTable, memory.Item{"labourer": text("shop"), "item": text(item), "tasks": text("0-2,x")}))
+		require.NoError(t, g.DynamoDB.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("shop"), "item": text(item), "tasks": text("0-2,x")}))
 	}
 
 	require.Contains(t, g.drover("labourer", "shop").ok(), "4 running", "the odd lease counts for what can be read of it")
@@ -312,7 +312,7 @@ func TestTheDoctorDistinguishesAMissingRightFromAFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := healthy(t)
-			g.CloudWatch.Before = func(context.Context, memory.Request) error { return c.err }
+			g.CloudWatch.Before = func(context.Context, fakeaws.Request) error { return c.err }
 			said := g.drover("doctor")
 			require.Equal(t, failed, said.code)
 			require.Contains(t, said.out, c.want)
@@ -339,7 +339,7 @@ func TestRemediesCanBePasted(t *testing.T) {
 
 func TestTheDoctorFindsAQueueThatNoWorkerReads(t *testing.T) {
 	g := healthy(t)
-	g.SQS.Create(shopQueue, memory.Queue{})
+	g.SQS.Create(shopQueue, fakeaws.Queue{})
 	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
 	g.RunFor(time.Second)
 	g.account.queue(shopQueue, "1")

@@ -12,9 +12,9 @@ import (
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // function names a Lambda function that is a worker.
@@ -40,7 +40,7 @@ func (s *stack) takeTimeouts(ctx context.Context, labourers map[string]labourer.
 		if l.MaxDurationGiven || l.Target.Kind() != "lambda" {
 			continue
 		}
-		if far, _ := view.OutOfReach(l.Target, s.home()); far != "" {
+		if far, _ := inspect.OutOfReach(l.Target, s.home()); far != "" {
 			continue // apply warns of that elsewhere
 		}
 		timeout, err := s.timeout(ctx, functionOf(l.Target))

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newJob(s *shell) *cobra.Command {
@@ -34,7 +34,7 @@ func newJob(s *shell) *cobra.Command {
 	}
 }
 
-func printJob(to io.Writer, j view.Job) error {
+func printJob(to io.Writer, j inspect.Job) error {
 	t := newTable(to, "JOB", j.JobID)
 	t.row("labourer", dash(j.Labourer))
 	t.row("state", state(j))
@@ -50,7 +50,7 @@ func printJob(to io.Writer, j view.Job) error {
 }
 
 // state returns the state of a job for people.
-func state(j view.Job) string {
+func state(j inspect.Job) string {
 	text := string(j.State)
 	if j.Cancelling {
 		text += ", being cancelled"

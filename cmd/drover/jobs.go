@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newJobs(s *shell) *cobra.Command {
@@ -83,7 +83,7 @@ func oneOf(flag, given string, words ...string) error {
 }
 
 // listJobs prints the wanted jobs and returns how many it printed.
-func (s *shell) listJobs(ctx context.Context, reader *view.Reader, want func(ledger.Job) bool, limit int) (listed int, err error) {
+func (s *shell) listJobs(ctx context.Context, reader *inspect.Reader, want func(ledger.Job) bool, limit int) (listed int, err error) {
 	t := table{}
 	if !s.json {
 		t = newTable(s.out, "JOB", "LABOURER", "STATE", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "OPEN", "SUBMITTED", "")
@@ -127,7 +127,7 @@ func (s *shell) listJobs(ctx context.Context, reader *view.Reader, want func(led
 	return listed, nil
 }
 
-func jobCells(j view.Job) []string {
+func jobCells(j inspect.Job) []string {
 	why := ""
 	if j.Error != nil {
 		why = short(j.Error.Field+": "+j.Error.Reason, 80)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newLabourer(s *shell) *cobra.Command {
@@ -32,7 +32,7 @@ func newLabourer(s *shell) *cobra.Command {
 	}
 }
 
-func (s *shell) printLabourer(b view.Beat) error {
+func (s *shell) printLabourer(b inspect.Beat) error {
 	l := b.Configuration
 	t := newTable(s.out, "LABOURER", l.ID)
 	t.row("now", b.Reason)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newLabourers(s *shell) *cobra.Command {
@@ -27,7 +27,7 @@ func newLabourers(s *shell) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var lines []view.Labourer
+			var lines []inspect.Labourer
 			for _, b := range beats {
 				lines = append(lines, b.Labourer)
 			}
@@ -44,7 +44,7 @@ func newLabourers(s *shell) *cobra.Command {
 	}
 }
 
-func printLabourers(to io.Writer, labourers []view.Labourer) error {
+func printLabourers(to io.Writer, labourers []inspect.Labourer) error {
 	t := newTable(to, "LABOURER", "HEALTH", "CAP", "DESIRED", "RUNNING", "FREE", "DUE", "LATER", "NOW")
 	for _, l := range labourers {
 		t.row(l.Labourer, l.Status.String(), number(l.Cap), strconv.Itoa(l.Desired), strconv.Itoa(l.Running), strconv.Itoa(l.Free),

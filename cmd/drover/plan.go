@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/calendar"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/scheduler"
+	"github.com/drover-run/drover/shared/core/calendar"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/service/scheduler"
 )
 
 // defaultMaxTasks repeats the default of the stack's parameter MaxTasksPerJob.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // progress shows on standard error how far a job is: at a terminal by a bar that it redraws, else by a line now and then.
@@ -25,7 +25,7 @@ func newProgress(to io.Writer, now func() time.Time) *progress {
 	return &progress{to: to, bar: terminal(to), now: now}
 }
 
-func (p *progress) show(j view.Job) {
+func (p *progress) show(j inspect.Job) {
 	text := describe(j)
 	switch {
 	case text == p.last:
@@ -52,7 +52,7 @@ func (p *progress) end() {
 	}
 }
 
-func describe(j view.Job) string {
+func describe(j inspect.Job) string {
 	text := fmt.Sprintf("job %s %s: %d of %d completed", j.JobID, j.State, j.Completed, j.Total)
 	if j.Dead > 0 {
 		text += fmt.Sprintf(", %d dead", j.Dead)
@@ -64,7 +64,7 @@ func describe(j view.Job) string {
 }
 
 // bar returns a bar of twenty parts: # for completed and cancelled tasks, x for dead ones.
-func bar(j view.Job) string {
+func bar(j inspect.Job) string {
 	const parts = 20
 	if j.Total == 0 {
 		return "[" + strings.Repeat(" ", parts) + "]"

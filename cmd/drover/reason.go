@@ -13,8 +13,8 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/drover-run/drover/shared/cloudwatch"
-	"github.com/drover-run/drover/shared/throttling"
+	"github.com/drover-run/drover/shared/aws/cloudwatch"
+	"github.com/drover-run/drover/shared/aws/throttling"
 )
 
 // kind is a kind of error of AWS, by what can be done about it.

@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/task"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newRedrive(s *shell) *cobra.Command {
@@ -58,8 +58,8 @@ letter queues stay there: delete them afterwards.`,
 				fmt.Fprintln(s.out, "No job is stalled.")
 				return nil
 			}
-			fmt.Fprintf(s.out, "Restarted %s: %s reported again, %s submitted again. To follow them: %s\n", view.Count(len(found), "job"),
-				view.Count(result.Tasks, "task"), view.Count(len(result.Submitted), "job"), st.own("jobs"))
+			fmt.Fprintf(s.out, "Restarted %s: %s reported again, %s submitted again. To follow them: %s\n", inspect.Count(len(found), "job"),
+				inspect.Count(result.Tasks, "task"), inspect.Count(len(result.Submitted), "job"), st.own("jobs"))
 			return nil
 		},
 	}
@@ -72,7 +72,7 @@ type redriven struct {
 }
 
 // redrive restarts a job and returns how many tasks' ends it reports again. Two of them at once do no harm.
-func (s *shell) redrive(ctx context.Context, st *stack, one view.Stalled) (int, error) {
+func (s *shell) redrive(ctx context.Context, st *stack, one inspect.Stalled) (int, error) {
 	if one.Abandoned {
 		if err := st.submitAgain(ctx, one.Job); err != nil {
 			return 0, err

@@ -11,9 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/memory/outage"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -46,7 +46,7 @@ func someDie(_ context.Context, t worker.Task) (any, error) {
 // breaking makes a function fail whenever fails returns true.
 func (g *ground) breaking(function string, fails func() bool) {
 	invoke := g.Invoke
-	g.Invoke = func(i memory.Invocation) {
+	g.Invoke = func(i fakeaws.Invocation) {
 		if i.Function == function && fails() {
 			i.Done(nil, errors.New("out of order"))
 			return
@@ -83,7 +83,7 @@ func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 			g.RunFor(time.Minute)
 			require.Contains(t, g.drover("doctor").out, "no job is stalled", "it is not overdue yet")
 			g.RunFor(48 * time.Hour)
-			require.NotEmpty(t, g.SQS.Letters(memory.StreamFailures))
+			require.NotEmpty(t, g.SQS.Letters(fakeaws.StreamFailures))
 			require.Zero(t, g.Stream.Waiting(), "the stream has no more records")
 			stuck, _, err := g.Job("nightly")
 			require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
 			require.NoError(t, g.Worker("shop", time.Second, well))
 			g.Submit(sections("nightly", 12))
 			g.RunFor(1500 * time.Millisecond)
-			refuse := func(_ context.Context, r memory.Request) error {
+			refuse := func(_ context.Context, r fakeaws.Request) error {
 				update, is := r.Input.(*dynamodb.UpdateItemInput)
 				if r.Operation == operation && (!is || strings.Contains(*update.UpdateExpression, "finished_at")) {
 					return errors.New("no")
@@ -142,7 +142,7 @@ func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
 			g.DynamoDB.Before, g.EventBridge.Before = refuse, refuse
 			g.RunFor(8 * time.Hour)
 			require.Zero(t, g.Stream.Waiting())
-			require.NotEmpty(t, g.SQS.Letters(memory.StreamFailures))
+			require.NotEmpty(t, g.SQS.Letters(fakeaws.StreamFailures))
 			require.Empty(t, g.published("JobCompleted"))
 
 			g.DynamoDB.Before, g.EventBridge.Before = nil, nil
@@ -163,7 +163,7 @@ func abandoned(t *testing.T) *ground {
 	require.NoError(t, g.Apply(wide))
 	require.NoError(t, g.Worker("shop", time.Second, well))
 	published := 0
-	g.DynamoDB.Before = func(_ context.Context, r memory.Request) error {
+	g.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
 		if r.Operation != "TransactWriteItems" {
 			return nil
 		}
@@ -176,7 +176,7 @@ func abandoned(t *testing.T) *ground {
 	g.RunFor(30 * time.Second)
 	require.Contains(t, g.drover("doctor").out, "no job is stalled", "it is being retried")
 	g.RunFor(time.Hour)
-	require.Len(t, g.SQS.Letters(memory.JobsDeadLetters), 1)
+	require.Len(t, g.SQS.Letters(fakeaws.JobsDeadLetters), 1)
 	g.DynamoDB.Before = nil
 	return g
 }
@@ -192,7 +192,7 @@ func TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, st.jobs.Disown(t.Context(), record))
 			if goesOn {
-				g.before = func() { g.Deliver(memory.JobsQueue, g.SQS.Letters(memory.JobsDeadLetters)[0].Body) }
+				g.before = func() { g.Deliver(fakeaws.JobsQueue, g.SQS.Letters(fakeaws.JobsDeadLetters)[0].Body) }
 			}
 
 			require.Equal(t, !goesOn, strings.Contains(g.drover("doctor").out, "no scheduler creates its tasks any more"))
@@ -208,7 +208,7 @@ func TestG1AnAbandonedJobIsFoundAndRestarted(t *testing.T) {
 		},
 		"redrive by name": func(g *ground) { g.drover("redrive", "nightly").ok() },
 		"the same job":    func(g *ground) { g.drover("submit", "-", "<", sections("nightly", 520)).ok() },
-		"its dead letter": func(g *ground) { g.Deliver(memory.JobsQueue, g.SQS.Letters(memory.JobsDeadLetters)[0].Body) },
+		"its dead letter": func(g *ground) { g.Deliver(fakeaws.JobsQueue, g.SQS.Letters(fakeaws.JobsDeadLetters)[0].Body) },
 		"redrive, and more": func(g *ground) {
 			g.drover("redrive").ok()
 			g.drover("redrive").ok()
@@ -242,7 +242,7 @@ func TestRedriveOfJobsThatAreMissingRunningOrRejected(t *testing.T) {
 	g.DynamoDB.ResetUsage()
 	require.Equal(t, "No job is stalled.\n", g.drover("redrive", "long").ok(), "running tasks are under way")
 	for use := range g.DynamoDB.Usage() {
-		require.NotEqual(t, memory.TasksTable, use.Table, "its tasks need not be read")
+		require.NotEqual(t, fakeaws.TasksTable, use.Table, "its tasks need not be read")
 	}
 	g.drover("redrive", "long", "bad").fails(failed, "job bad was rejected")
 	g.Put("SubmitJob", `{"job_id": "worse"}`)

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/queue"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // leaver is a labourer to remove, as it was applied.
@@ -30,7 +30,7 @@ func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 	for _, id := range ids {
 		stored, found := applied.Labourers[id]
 		if !found {
-			return nil, view.NoLabourer(id)
+			return nil, inspect.NoLabourer(id)
 		}
 		out = append(out, leaver{id, stored})
 	}
@@ -59,7 +59,7 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 		if running+queued == 0 {
 			break
 		}
-		left := fmt.Sprintf("%s running, %d queued", view.Count(running, "task"), queued)
+		left := fmt.Sprintf("%s running, %d queued", inspect.Count(running, "task"), queued)
 		if !drain {
 			return fmt.Errorf("labourer %s has work left: %s; cancel its jobs, or wait for them with --drain", l.id, left)
 		}
@@ -83,7 +83,7 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 	if err != nil || running+queued == 0 {
 		return err
 	}
-	got := fmt.Sprintf("labourer %s got %s while it was being removed", l.id, view.Count(running+queued, "task"))
+	got := fmt.Sprintf("labourer %s got %s while it was being removed", l.id, inspect.Count(running+queued, "task"))
 	if err := st.registry.ApplyLabourer(ctx, l.id, l.stored.Text, 0); err != nil && !errors.Is(err, queue.ErrChanged) {
 		return fmt.Errorf("%s, and could not be put back; apply it again: %w", got, err)
 	}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/replay"
-	"github.com/drover-run/drover/shared/task"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/inspect"
+	"github.com/drover-run/drover/shared/service/replay"
 )
 
 func newReplay(s *shell) *cobra.Command {
@@ -76,7 +76,7 @@ command waits until that has happened, and prints how many tasks it was. The tas
 			fmt.Fprintln(s.out, "No dead task can be replayed.")
 			return nil
 		}
-		fmt.Fprintf(s.out, "Replayed %s.\n", view.Count(len(dead), "task"))
+		fmt.Fprintf(s.out, "Replayed %s.\n", inspect.Count(len(dead), "task"))
 		return nil
 	}
 	return c
@@ -156,7 +156,7 @@ func (s *shell) awaitRevival(ctx context.Context, st *stack, dead []task.Task) e
 			continue
 		case s.now().Sub(last) > revivalPatience:
 			return fmt.Errorf("the replay was sent, but %d of %s %s still dead, %s the first; to find out why: %s",
-				len(left), view.Count(len(dead), "task"), view.Plural(len(left), "is", "are"), left[0].ID, st.own("doctor"))
+				len(left), inspect.Count(len(dead), "task"), inspect.Plural(len(left), "is", "are"), left[0].ID, st.own("doctor"))
 		}
 		if err := s.wait(ctx, revivalPause); err != nil {
 			return err

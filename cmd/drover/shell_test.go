@@ -12,18 +12,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/cloudformation"
-	"github.com/drover-run/drover/shared/cloudwatch"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/eventbridge"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/s3"
+	"github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/aws/cloudwatch"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
 
 // ground is a Drover in memory and in virtual time, with the command line. While a command waits, the world goes on.
 type ground struct {
-	*memory.Drover
+	*fakeaws.Drover
 	t         *testing.T
 	functions *fakeFunctions
 	account   *fakeAccount
@@ -42,12 +42,12 @@ type ground struct {
 
 func newGround(t *testing.T) *ground {
 	t.Helper()
-	g := &ground{Drover: memory.New(), t: t, functions: &fakeFunctions{}, account: newFakeAccount()}
-	g.stack = cloudformation.Stack{Name: "drover", Status: "CREATE_COMPLETE", CreatedAt: memory.Start.AddDate(0, -5, 0),
+	g := &ground{Drover: fakeaws.New(), t: t, functions: &fakeFunctions{}, account: newFakeAccount()}
+	g.stack = cloudformation.Stack{Name: "drover", Status: "CREATE_COMPLETE", CreatedAt: fakeaws.Start.AddDate(0, -5, 0),
 		Parameters: map[string]string{"RetentionDays": "30"}, Outputs: map[string]string{
-			"EventBusName": memory.BusName, "TasksTableName": memory.TasksTable, "ControlTableName": memory.ControlTable, "JobsTableName": memory.JobsTable,
-			"ArchiveBucketName": memory.ArchiveBucket, "CompletionsQueueArn": completionsARN}}
-	g.DynamoDB.Before = func(context.Context, memory.Request) error {
+			"EventBusName": fakeaws.BusName, "TasksTableName": fakeaws.TasksTable, "ControlTableName": fakeaws.ControlTable, "JobsTableName": fakeaws.JobsTable,
+			"ArchiveBucketName": fakeaws.ArchiveBucket, "CompletionsQueueArn": completionsARN}}
+	g.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
 		if g.turning || !g.World.Now().Before(g.awayUntil) {
 			return nil
 		}
@@ -74,14 +74,14 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 		Stack:    g.stack,
 		region:   g.place[0],
 		endpoint: g.place[1],
-		tasks:    dynamo.Tasks{API: db, Table: memory.TasksTable},
-		control:  dynamo.Control{API: db, Table: memory.ControlTable},
-		jobs:     dynamo.Jobs{API: db, Table: memory.JobsTable, Control: memory.ControlTable},
-		registry: dynamo.Registry{API: db, Table: memory.ControlTable},
-		health:   dynamo.Health{API: db, Table: memory.ControlTable},
-		bus:      eventbridge.Bus{API: g.EventBridge, Name: memory.BusName},
+		tasks:    dynamo.Tasks{API: db, Table: fakeaws.TasksTable},
+		control:  dynamo.Control{API: db, Table: fakeaws.ControlTable},
+		jobs:     dynamo.Jobs{API: db, Table: fakeaws.JobsTable, Control: fakeaws.ControlTable},
+		registry: dynamo.Registry{API: db, Table: fakeaws.ControlTable},
+		health:   dynamo.Health{API: db, Table: fakeaws.ControlTable},
+		bus:      eventbridge.Bus{API: g.EventBridge, Name: fakeaws.BusName},
 		metrics:  cloudwatch.Source{API: g.CloudWatch},
-		archive:  s3.Bucket{API: g.S3, Name: memory.ArchiveBucket},
+		archive:  s3.Bucket{API: g.S3, Name: fakeaws.ArchiveBucket},
 
 		functions: g.functions, queues: g.account, rules: g.account, machines: g.account, formations: g.account, listing: g.account, bins: g.account,
 	}, nil
@@ -118,7 +118,7 @@ func (g *ground) drover(arguments ...string) said {
 // pure runs a command that needs no stack.
 func pure(t *testing.T, arguments ...string) said {
 	t.Helper()
-	g := &ground{Drover: memory.New(), t: t}
+	g := &ground{Drover: fakeaws.New(), t: t}
 	g.stack.Name = "none"
 	return g.drover(arguments...)
 }

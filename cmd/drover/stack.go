@@ -16,13 +16,13 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
 
-	"github.com/drover-run/drover/shared/cloudformation"
-	"github.com/drover-run/drover/shared/cloudwatch"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/environment"
-	"github.com/drover-run/drover/shared/eventbridge"
-	"github.com/drover-run/drover/shared/s3"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/aws/cloudwatch"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/aws/settings"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // stack is a deployed stack with everything that commands read and write.
@@ -56,7 +56,7 @@ func impatient(o *awscloudformation.Options) { o.RetryMaxAttempts = 2 }
 
 // openStack finds a stack by its name. With a *cloudformation.MissingError it returns a stack that can only look at the account.
 func openStack(ctx context.Context, name string) (*stack, error) {
-	cfg, err := environment.AWS(ctx)
+	cfg, err := settings.AWS(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +102,8 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 }
 
 // reader returns what reads the stack for this command.
-func (s *shell) reader(st *stack) *view.Reader {
-	return &view.Reader{Tasks: st.tasks, Jobs: st.jobs, Control: st.control, Registry: st.registry, Health: st.health, Metrics: st.metrics, Queues: st,
+func (s *shell) reader(st *stack) *inspect.Reader {
+	return &inspect.Reader{Tasks: st.tasks, Jobs: st.jobs, Control: st.control, Registry: st.registry, Health: st.health, Metrics: st.metrics, Queues: st,
 		Archive: st.archive, Created: st.CreatedAt, RetentionDays: retentionDays(st.Parameters["RetentionDays"]), Now: s.now, Wait: s.wait}
 }
 
@@ -116,7 +116,7 @@ func retentionDays(parameter string) int {
 }
 
 // Backlog counts the messages of a queue.
-func (s *stack) Backlog(ctx context.Context, url string) (view.Backlog, error) {
+func (s *stack) Backlog(ctx context.Context, url string) (inspect.Backlog, error) {
 	q, err := s.queue(ctx, url)
 	return q.Backlog, err
 }

@@ -11,11 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // source marks the command line's events on the bus.
@@ -183,14 +183,14 @@ func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []b
 }
 
 // verdict returns the error of a finished job that makes the command fail.
-func verdict(line view.Job) error {
+func verdict(line inspect.Job) error {
 	switch {
 	case line.State == ledger.Rejected:
 		return fmt.Errorf("job %s was rejected: %s: %s", line.JobID, line.Error.Field, line.Error.Reason)
 	case line.State == ledger.Cancelled:
 		return fmt.Errorf("job %s was cancelled", line.JobID)
 	case line.Dead > 0:
-		return fmt.Errorf("%d of %s of job %s died; to list them: drover dead --job %s", line.Dead, view.Count(line.Total, "task"), line.JobID, line.JobID)
+		return fmt.Errorf("%d of %s of job %s died; to list them: drover dead --job %s", line.Dead, inspect.Count(line.Total, "task"), line.JobID, line.JobID)
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ const (
 
 // follow reads a job until it is finished. before is the earlier record under its id. It returns an unknownError where the job's end is not
 // known.
-func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job, before ledger.Job) (view.Job, error) {
+func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job, before ledger.Job) (inspect.Job, error) {
 	f := follower{shell: s, stack: st, reader: s.reader(st), id: id, asked: asked, before: before, bar: newProgress(s.err, s.now), began: s.now()}
 	defer f.bar.end()
 	patient := s.following(fmt.Sprintf("job %s goes on, see drover job %s", id, id))
@@ -233,7 +233,7 @@ func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job,
 type follower struct {
 	*shell
 	*stack
-	reader *view.Reader
+	reader *inspect.Reader
 	id     string
 	asked  job.Job
 	before ledger.Job
@@ -254,7 +254,7 @@ func (e *anotherJobError) Error() string {
 }
 
 // look reads the job once and reports whether it is finished.
-func (f *follower) look(ctx context.Context) (line view.Job, over bool, err error) {
+func (f *follower) look(ctx context.Context) (line inspect.Job, over bool, err error) {
 	record, found, err := f.jobs.Get(ctx, f.id)
 	if err != nil {
 		return line, false, err

@@ -10,7 +10,7 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 // A stack may start targets that have the tag workerTag, where its parameters name none. The value of the tag does not matter.

@@ -10,12 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/task"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newTask(s *shell) *cobra.Command {
-	var where view.Search
+	var where inspect.Search
 	var date string
 	c := &cobra.Command{
 		Use:   "task ID",
@@ -70,9 +70,9 @@ with --date the search may go further back than it does by itself.`,
 
 // unheard returns where the reported end of an expired attempt may be: SQS finds no message by its task, so the dead letter queue of completions
 // has to be read. It returns "" where no attempt has expired, or where that queue is empty.
-func (s *shell) unheard(ctx context.Context, st *stack, of view.Detail) string {
+func (s *shell) unheard(ctx context.Context, st *stack, of inspect.Detail) string {
 	url := st.Outputs["CompletionsDeadLetterQueueUrl"]
-	if url == "" || !slices.ContainsFunc(of.Attempts, func(a view.Attempt) bool { return a.Status == string(task.Expired) }) {
+	if url == "" || !slices.ContainsFunc(of.Attempts, func(a inspect.Attempt) bool { return a.Status == string(task.Expired) }) {
 		return ""
 	}
 	d := &doctor{stack: st, now: s.now}
@@ -81,10 +81,10 @@ func (s *shell) unheard(ctx context.Context, st *stack, of view.Detail) string {
 		return ""
 	}
 	return fmt.Sprintf("The dead letter queue of completions holds %s; the end of an expired attempt may be among them. To read them: %s",
-		view.Count(n, "message"), d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url))
+		inspect.Count(n, "message"), d.command("sqs", "receive-message", "--message-attribute-names", "All", "--queue-url", url))
 }
 
-func (s *shell) printTask(d view.Detail) error {
+func (s *shell) printTask(d inspect.Detail) error {
 	t := newTable(s.out, "TASK", d.TaskID)
 	t.row("job", d.JobID)
 	t.row("labourer", d.Labourer)
@@ -97,7 +97,7 @@ func (s *shell) printTask(d view.Detail) error {
 		t.row("closed", moment(d.ClosedAt))
 	}
 	if d.Life > 0 {
-		t.row("replayed", fmt.Sprintf("%s, last after attempt %d", view.Count(d.Life, "time"), d.ReplayOf))
+		t.row("replayed", fmt.Sprintf("%s, last after attempt %d", inspect.Count(d.Life, "time"), d.ReplayOf))
 	}
 	if d.Archived {
 		t.row("kept", "in the archive only")

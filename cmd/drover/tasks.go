@@ -7,11 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newTasks(s *shell) *cobra.Command {
-	var selection view.Selection
+	var selection inspect.Selection
 	var status string
 	var limit int
 	c := &cobra.Command{
@@ -29,7 +29,7 @@ func newTasks(s *shell) *cobra.Command {
 	limitFlag(c, &limit)
 	c.PreRunE = func(*cobra.Command, []string) error {
 		var words []string
-		for _, w := range view.Statuses {
+		for _, w := range inspect.Statuses {
 			words = append(words, string(w))
 		}
 		return oneOf("--status", status, words...)
@@ -39,7 +39,7 @@ func newTasks(s *shell) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		selection.Status = view.Status(status)
+		selection.Status = inspect.Status(status)
 		return s.listTasks(c.Context(), st, selection, s.limit(limit), "No task matches.")
 	}
 	return c
@@ -49,12 +49,12 @@ func newTasks(s *shell) *cobra.Command {
 const taskRow = "%-20s  %-9s  %7s  %-20s  %-20s  %s\n"
 
 // listTasks prints the selected tasks, or none where there are none.
-func (s *shell) listTasks(ctx context.Context, st *stack, selection view.Selection, limit int, none string) error {
+func (s *shell) listTasks(ctx context.Context, st *stack, selection inspect.Selection, limit int, none string) error {
 	if !s.json {
 		fmt.Fprintf(s.out, taskRow, "TASK", "STATUS", "ATTEMPT", "CREATED", "CLOSED", "JOB")
 	}
 	listed, more := 0, false
-	err := s.reader(st).EachTask(ctx, selection, func(one view.Sighting) (bool, error) {
+	err := s.reader(st).EachTask(ctx, selection, func(one inspect.Sighting) (bool, error) {
 		if limit > 0 && listed == limit {
 			more = true
 			return false, nil
@@ -65,7 +65,7 @@ func (s *shell) listTasks(ctx context.Context, st *stack, selection view.Selecti
 			return true, s.document(line)
 		}
 		job := line.JobID
-		if e := one.Task.LastError(); e != nil && line.Status != view.Completed {
+		if e := one.Task.LastError(); e != nil && line.Status != inspect.Completed {
 			job += "  " + short(e.Type+": "+e.Message, 80)
 		}
 		_, err := fmt.Fprintf(s.out, taskRow, line.TaskID, line.Status, strconv.Itoa(line.Attempt), moment(&line.CreatedAt), moment(line.ClosedAt), plain(job))

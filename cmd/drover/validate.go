@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newValidate(s *shell) *cobra.Command {
@@ -37,7 +37,7 @@ It lists all errors at once, with file, line and field; then the exit code is 2.
 			}{true, list(labourers), list(schemas), list(warnings)})
 		}
 		s.warn(warnings...)
-		fmt.Fprintf(s.out, "Valid: %s and %s.\n", view.Count(len(labourers), "labourer"), view.Count(len(schemas), "job schema"))
+		fmt.Fprintf(s.out, "Valid: %s and %s.\n", inspect.Count(len(labourers), "labourer"), inspect.Count(len(schemas), "job schema"))
 		return nil
 	}
 	return c

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 func newWatch(s *shell) *cobra.Command {
@@ -72,7 +72,7 @@ func (s *shell) watch(ctx context.Context, st *stack) error {
 }
 
 // draw prints a snapshot for people: at a terminal in place of the last one.
-func (s *shell) draw(st *stack, shot view.Snapshot) error {
+func (s *shell) draw(st *stack, shot inspect.Snapshot) error {
 	if terminal(s.out) {
 		fmt.Fprint(s.out, "\033[H\033[2J")
 	}

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // wiring holds the changes that apply --wire makes to the targets of labourers, and what apply says about these targets.
@@ -37,11 +37,11 @@ func (s *stack) plan(ctx context.Context, labourers map[string]labourer.Labourer
 	var w wiring
 	for _, id := range slices.Sorted(maps.Keys(labourers)) {
 		l := labourers[id]
-		if far, fix := view.OutOfReach(l.Target, s.home()); far != "" {
+		if far, fix := inspect.OutOfReach(l.Target, s.home()); far != "" {
 			w.warn(id+".target", "%s: %s", far, fix)
 			continue
 		}
-		if account := view.Abroad(l.Target.Place(), s.home()); account != "" {
+		if account := inspect.Abroad(l.Target.Place(), s.home()); account != "" {
 			w.warn(id+".target", "the target is of account %s, and the stack of %s: its own policy has to allow the orchestrator's role, and the parameter %s has to name it",
 				account, s.home().Account, workerParameters[l.Target.Kind()])
 		}

@@ -12,10 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/task"
-	"github.com/drover-run/drover/shared/view"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/inspect"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -103,7 +103,7 @@ func TestSubmitWaitSaysSoWhenNoSchedulerReadsTheJob(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)
 	waited := 0
-	g.World.Course = func(memory.Kind, string) []time.Duration { // nothing arrives for a minute
+	g.World.Course = func(fakeaws.Kind, string) []time.Duration { // nothing arrives for a minute
 		if waited++; waited == 1 {
 			return []time.Duration{time.Minute}
 		}
@@ -239,7 +239,7 @@ func TestATaskThatLeftTheTableIsFoundInTheArchive(t *testing.T) {
 	id := before["task_id"].(string)
 	inTable := g.drover("--json", "task", id).one()
 	segment, n, _ := strings.Cut(id, ".")
-	_, err := g.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: new(memory.TasksTable),
+	_, err := g.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: new(fakeaws.TasksTable),
 		Key: map[string]types.AttributeValue{"segment": &types.AttributeValueMemberS{Value: segment}, "n": &types.AttributeValueMemberN{Value: n}}})
 	require.NoError(t, err)
 
@@ -392,7 +392,7 @@ func TestWatchPrintsASnapshotEachSecondUntilItIsInterrupted(t *testing.T) {
 	g.openShop(time.Minute, well)
 	g.Submit(`{"job_id": "early", "labourer": "shop", "not_before": "2026-01-02"}`)
 	g.RunFor(time.Second)
-	for i := range 2 * view.LastJobs {
+	for i := range 2 * inspect.LastJobs {
 		g.Submit(fmt.Sprintf(`{"job_id": "j%02d", "labourer": "shop"}`, i))
 		g.RunFor(time.Second)
 	}
@@ -460,7 +460,7 @@ func TestATaskWithAnExpiredAttemptPointsToTheDeadLetterQueueOfCompletions(t *tes
 	require.NotContains(t, g.drover("task", one.ID.String()).err, "dead letter queue", "nothing has expired")
 	closed, err := one.Close(task.End{Attempt: 1, Status: task.Expired, At: g.World.Now(), Error: &task.Error{Type: "Expired"}})
 	require.NoError(t, err)
-	require.NoError(t, dynamo.Tasks{API: g.DynamoDB, Table: memory.TasksTable, Retention: time.Hour}.Save(t.Context(), one, closed))
+	require.NoError(t, dynamo.Tasks{API: g.DynamoDB, Table: fakeaws.TasksTable, Retention: time.Hour}.Save(t.Context(), one, closed))
 
 	for _, arguments := range [][]string{{"task", one.ID.String()}, {"--json", "task", one.ID.String()}} {
 		said := g.drover(arguments...)

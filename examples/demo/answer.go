@@ -12,8 +12,8 @@ import (
 
 	"github.com/drover-run/drover/examples/weather"
 	"github.com/drover-run/drover/examples/weather/data"
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // units of what was measured.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
 
 	"github.com/drover-run/drover/localstack"
 )

@@ -13,11 +13,11 @@ import (
 
 	"github.com/drover-run/drover/examples/weather"
 	"github.com/drover-run/drover/examples/weather/data"
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
 
 	"github.com/drover-run/drover/localstack"
 )

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/examples/weather"
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // plan holds the expected outcome of an example's job, computed here by the scheduler's rules.

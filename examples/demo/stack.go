@@ -22,9 +22,9 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/drover-run/drover/examples/weather/data"
-	stacks "github.com/drover-run/drover/shared/cloudformation"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/s3"
+	stacks "github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/s3"
 
 	"github.com/drover-run/drover/localstack"
 )

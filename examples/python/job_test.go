@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 func TestTheJobIsOneTaskForEachYearAndKind(t *testing.T) {

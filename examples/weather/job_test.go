@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/examples/weather"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 // requests are the tasks that Drover makes of the example's job, as the worker decodes them.

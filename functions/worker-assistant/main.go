@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/drover-run/drover/shared/environment"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/wiring"
 )
 
@@ -21,7 +21,7 @@ func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	slog.SetDefault(log) // also for what Lambda's runtime prints
 	env := wiring.Must(wiring.Load())
-	cfg := wiring.Must(environment.AWS(context.Background()))
+	cfg := wiring.Must(settings.AWS(context.Background()))
 	lambda.Start(wiring.NewAssistant(env, wiring.Clients{
 		DynamoDB:      dynamodb.NewFromConfig(cfg),
 		EventBridge:   eventbridge.NewFromConfig(cfg),

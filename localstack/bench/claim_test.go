@@ -13,12 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/ecology"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/orchestrator"
-	"github.com/drover-run/drover/shared/queue"
-	"github.com/drover-run/drover/shared/segment"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 // claimed counts the free slots of the labourer, and so the tasks that a claim takes.
@@ -39,28 +39,28 @@ func BenchmarkClaim(b *testing.B) {
 
 // field is a labourer with a queue.
 type field struct {
-	db      *memory.DynamoDB
+	db      *fakeaws.DynamoDB
 	control dynamo.Control
 	service orchestrator.Service
-	first   memory.Item // the entry that is taken from, as it lies in the table
+	first   fakeaws.Item // the entry that is taken from, as it lies in the table
 }
 
 func newField(b *testing.B, queued int) *field {
 	b.Helper()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	db := memory.NewDynamoDB(clock)
-	registry, control := dynamo.Registry{API: db, Table: memory.ControlTable}, dynamo.Control{API: db, Table: memory.ControlTable}
+	db := fakeaws.NewDynamoDB(clock)
+	registry, control := dynamo.Registry{API: db, Table: fakeaws.ControlTable}, dynamo.Control{API: db, Table: fakeaws.ControlTable}
 	require.NoError(b, apply(b.Context(), registry, fmt.Sprintf(
 		`labourers: {harvest: {target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/harvest"}, max_simultaneous_invocations: %d}}`, claimed)))
 	for first := 0; first < queued; first += segment.Size {
 		e := queue.Entry{Labourer: "harvest", Due: now.Add(-time.Hour + time.Duration(first)*time.Microsecond), Segment: segment.IDOf("million", first/segment.Size),
 			Tasks: segment.Range(0, min(segment.Size, queued-first)-1), Attempt: 1}
-		require.NoError(b, db.Put(memory.ControlTable, memory.Item{"labourer": text("harvest"), "item": text(e.Item()), "tasks": text(e.Tasks.String()),
+		require.NoError(b, db.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("harvest"), "item": text(e.Item()), "tasks": text(e.Tasks.String()),
 			"attempt": &types.AttributeValueMemberN{Value: "1"}}))
 	}
 	f := &field{db: db, control: control, service: orchestrator.Service{Control: control, Registry: registry, Health: healthy{}, Now: clock}}
-	for _, it := range db.Items(memory.ControlTable) {
+	for _, it := range db.Items(fakeaws.ControlTable) {
 		if f.first == nil && strings.HasPrefix(it["item"].(*types.AttributeValueMemberS).Value, "queue#") {
 			f.first = maps.Clone(it)
 		}
@@ -80,7 +80,7 @@ func (healthy) Readings(context.Context, map[string]ecology.Metric) (map[string]
 // measure counts what each turn costs, and puts everything back in between, which counts for nothing.
 func (f *field) measure(b *testing.B, turn func(*testing.B) []string) {
 	b.Helper()
-	var sum memory.Cost
+	var sum fakeaws.Cost
 	n := 0.0
 	for b.Loop() {
 		f.db.ResetUsage()
@@ -101,10 +101,10 @@ func (f *field) measure(b *testing.B, turn func(*testing.B) []string) {
 func (f *field) putBack(b *testing.B, leases []string) {
 	b.Helper()
 	require.Len(b, leases, 1)
-	_, err := f.db.DeleteItem(b.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(memory.ControlTable),
-		Key: memory.Item{"labourer": text("harvest"), "item": text(leases[0])}})
+	_, err := f.db.DeleteItem(b.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(fakeaws.ControlTable),
+		Key: fakeaws.Item{"labourer": text("harvest"), "item": text(leases[0])}})
 	require.NoError(b, err)
-	require.NoError(b, f.db.Put(memory.ControlTable, maps.Clone(f.first)))
+	require.NoError(b, f.db.Put(fakeaws.ControlTable, maps.Clone(f.first)))
 	require.NoError(b, f.control.Depart(b.Context(), "harvest", "execution")) // who has claimed keeps others off until it has dispatched
 }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 // Lambda gives a whole processor at 1,769 MB and a proportional share below
@@ -85,7 +85,7 @@ func newPipeline(b *testing.B, share float64) *pipeline {
 	b.Cleanup(func() { require.NoError(b, emulator.Stop()) })
 	cfg := emulator.Config()
 	p := &pipeline{sqs: sqs.NewFromConfig(cfg), db: dynamodb.NewFromConfig(cfg), functions: map[string]*measured{}}
-	for _, table := range memory.StackTables("") {
+	for _, table := range fakeaws.StackTables("") {
 		_, err := p.db.CreateTable(b.Context(), table)
 		require.NoError(b, err)
 	}
@@ -94,17 +94,17 @@ func newPipeline(b *testing.B, share float64) *pipeline {
 		require.NoError(b, err)
 		return aws.ToString(made.QueueUrl)
 	}
-	p.tasks, p.workers = memory.TasksTable, queue("workers")
+	p.tasks, p.workers = fakeaws.TasksTable, queue("workers")
 	_, err = eventbridge.NewFromConfig(cfg).CreateEventBus(b.Context(), &eventbridge.CreateEventBusInput{Name: aws.String("bench")})
 	require.NoError(b, err)
 	_, err = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).CreateBucket(b.Context(), &s3.CreateBucketInput{Bucket: aws.String("archive")})
 	require.NoError(b, err)
-	require.NoError(b, apply(b.Context(), dynamo.Registry{API: p.db, Table: memory.ControlTable}, fmt.Sprintf(`
+	require.NoError(b, apply(b.Context(), dynamo.Registry{API: p.db, Table: fakeaws.ControlTable}, fmt.Sprintf(`
 labourers: {harvest: {target: {sqs: %q}, max_simultaneous_invocations: %d}}
 job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
 `, p.workers, atOnce)))
 	environ := []string{"AWS_ENDPOINT_URL=" + emulator.Endpoint, "AWS_REGION=" + cfg.Region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"STACK=bench", "TASKS_TABLE=" + memory.TasksTable, "CONTROL_TABLE=" + memory.ControlTable, "JOBS_TABLE=" + memory.JobsTable, "EVENT_BUS=bench",
+		"STACK=bench", "TASKS_TABLE=" + fakeaws.TasksTable, "CONTROL_TABLE=" + fakeaws.ControlTable, "JOBS_TABLE=" + fakeaws.JobsTable, "EVENT_BUS=bench",
 		"JOBS_QUEUE_URL=" + queue("jobs"), "JOBS_DEAD_LETTER_QUEUE_URL=" + queue("jobs-dead"), "COMPLETIONS_QUEUE_URL=" + queue("completions"),
 		"COMPLETIONS_DEAD_LETTER_QUEUE_URL=" + queue("completions-dead"), "STREAM_FAILURES_QUEUE_URL=" + queue("stream-failures"),
 		"ALARM_TOPIC=arn:aws:sns:us-east-1:000000000000:none", "ARCHIVE_BUCKET=archive",

@@ -20,9 +20,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
-	stacks "github.com/drover-run/drover/shared/cloudformation"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/labourer"
+	stacks "github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 // checkout leads to the project's top folder: go test runs in the package's.

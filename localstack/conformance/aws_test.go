@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
-	"github.com/drover-run/drover/shared/conformance"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/testing/conformance"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 // TestAccount runs where the AWS settings point, in tables of its own that it deletes. On AWS itself it needs DROVER_TEST_AWS=1, and costs less
@@ -28,7 +28,7 @@ func TestAccount(t *testing.T) {
 	cfg.HTTPClient = whole{cfg.HTTPClient}
 	db := dynamodb.NewFromConfig(cfg)
 	before := cmp.Or(os.Getenv("DROVER_TEST_STACK"), "drover-conformance") + "-" + rand.Text() + "-"
-	for _, table := range memory.StackTables(before) {
+	for _, table := range fakeaws.StackTables(before) {
 		_, err := db.CreateTable(t.Context(), table)
 		require.NoError(t, err)
 		t.Cleanup(func() {
@@ -36,7 +36,7 @@ func TestAccount(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
-	for _, table := range memory.StackTables(before) {
+	for _, table := range fakeaws.StackTables(before) {
 		require.NoError(t, dynamodb.NewTableExistsWaiter(db).Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: table.TableName}, 5*time.Minute))
 	}
 

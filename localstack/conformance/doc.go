@@ -1,3 +1,3 @@
-// Package conformance runs the suite of shared/conformance on a local AWS of its own and, under the build tag account, where the AWS settings
+// Package conformance runs the suite of shared/testing/conformance on a local AWS of its own and, under the build tag account, where the AWS settings
 // point. It is here so that the tests below shared/ need nothing but Go.
 package conformance

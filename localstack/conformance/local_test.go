@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
-	"github.com/drover-run/drover/shared/conformance"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/memory"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/testing/conformance"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 func TestLocalAWS(t *testing.T) {
@@ -26,7 +26,7 @@ func TestLocalAWS(t *testing.T) {
 	cfg := emulator.Config()
 	cfg.HTTPClient = whole{cfg.HTTPClient}
 	db := dynamodb.NewFromConfig(cfg)
-	for _, table := range memory.StackTables("drover-") {
+	for _, table := range fakeaws.StackTables("drover-") {
 		_, err := db.CreateTable(t.Context(), table)
 		require.NoError(t, err)
 	}

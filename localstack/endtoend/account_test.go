@@ -31,7 +31,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/core/ledger"
 )
 
 // These are the checks of make conformance: what only AWS itself can settle. They run one after the other, on the stack that the end-to-end

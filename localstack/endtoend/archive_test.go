@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/archive"
+	"github.com/drover-run/drover/shared/core/archive"
 )
 
 func TestTheArchiveIsReadByDuckDB(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/drover-run/drover/shared/event"
-	"github.com/drover-run/drover/shared/event/schemas"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/event/schemas"
 )
 
 // bus is everything that passes on a stack's event bus, as a rule of the tests' own hands it to a queue of the tests' own.

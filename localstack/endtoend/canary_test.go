@@ -14,7 +14,7 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/core/ledger"
 )
 
 // What is in a task's payload, in its result or in an error's message may be anybody's secret. It is kept where tasks are kept, and it is

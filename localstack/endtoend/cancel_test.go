@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // cancelled waits until a job that was cancelled has come to its end, and is how its tasks ended.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/core/ledger"
 )
 
 func TestG3NoMoreWorkersAreAtWorkThanTheCapAllows(t *testing.T) {

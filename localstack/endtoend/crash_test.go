@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // A worker that can say nothing any more is found out by its function's on-failure destination, long before its lease ends.

@@ -17,10 +17,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // calamities lists the faults that the functions' calls meet: about one try in fifteen goes wrong, and of those that fail the SDK tries every other

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/labourer"
+	"github.com/drover-run/drover/shared/core/labourer"
 )
 
 // depends is a labourer's dependence on the test's own metric: up to 25 is High, up to 50 Good, beyond it Bad.

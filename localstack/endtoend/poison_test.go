@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/ledger"
+	"github.com/drover-run/drover/shared/core/ledger"
 )
 
 // requireWellBeing submits a job and wants it done: what came before stops no other job.

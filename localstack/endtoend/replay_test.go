@@ -5,9 +5,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 func TestG5TheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {

@@ -34,12 +34,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
-	"github.com/drover-run/drover/shared/archive"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/job"
-	"github.com/drover-run/drover/shared/labourer"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/queue"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
 )
 
 // stack is a deployed Drover, and what tests need to talk to it.

@@ -8,12 +8,12 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/drover-run/drover/shared/assistant"
-	"github.com/drover-run/drover/shared/completion"
-	"github.com/drover-run/drover/shared/exact"
-	"github.com/drover-run/drover/shared/metric"
-	"github.com/drover-run/drover/shared/sqs"
-	"github.com/drover-run/drover/shared/stepfunctions"
+	"github.com/drover-run/drover/shared/aws/sqs"
+	"github.com/drover-run/drover/shared/aws/stepfunctions"
+	"github.com/drover-run/drover/shared/core/completion"
+	"github.com/drover-run/drover/shared/core/exact"
+	"github.com/drover-run/drover/shared/core/metric"
+	"github.com/drover-run/drover/shared/service/assistant"
 )
 
 // Assistant is the worker assistant function: what is reported of running attempts, by the completions queue or by a sosw Worker's call.

@@ -8,14 +8,14 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/drover-run/drover/shared/cloudwatch"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/eventbridge"
-	"github.com/drover-run/drover/shared/lambda"
-	"github.com/drover-run/drover/shared/s3"
-	"github.com/drover-run/drover/shared/sns"
-	"github.com/drover-run/drover/shared/sqs"
-	"github.com/drover-run/drover/shared/stepfunctions"
+	"github.com/drover-run/drover/shared/aws/cloudwatch"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/lambda"
+	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/aws/sns"
+	"github.com/drover-run/drover/shared/aws/sqs"
+	"github.com/drover-run/drover/shared/aws/stepfunctions"
 )
 
 // Clients are what functions reach outside of themselves. Each function uses those that its constructor names; the others may be nil.

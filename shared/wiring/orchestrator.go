@@ -3,15 +3,15 @@ package wiring
 import (
 	"context"
 
-	"github.com/drover-run/drover/shared/cloudwatch"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/health"
-	"github.com/drover-run/drover/shared/lambda"
-	"github.com/drover-run/drover/shared/metric"
-	"github.com/drover-run/drover/shared/orchestrator"
-	"github.com/drover-run/drover/shared/sqs"
-	"github.com/drover-run/drover/shared/stepfunctions"
-	"github.com/drover-run/drover/shared/throttling"
+	"github.com/drover-run/drover/shared/aws/cloudwatch"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/lambda"
+	"github.com/drover-run/drover/shared/aws/sqs"
+	"github.com/drover-run/drover/shared/aws/stepfunctions"
+	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/core/metric"
+	"github.com/drover-run/drover/shared/service/health"
+	"github.com/drover-run/drover/shared/service/orchestrator"
 )
 
 // Orchestrator is the orchestrator function: the steps of the orchestrate state machine.

@@ -7,13 +7,13 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/metric"
-	"github.com/drover-run/drover/shared/s3"
-	"github.com/drover-run/drover/shared/scavenger"
-	"github.com/drover-run/drover/shared/sns"
-	"github.com/drover-run/drover/shared/sqs"
-	"github.com/drover-run/drover/shared/task"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/aws/sns"
+	"github.com/drover-run/drover/shared/aws/sqs"
+	"github.com/drover-run/drover/shared/core/metric"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/scavenger"
 )
 
 // Scavenger is the scavenger function: what has ended, from the stream of the tasks table.

@@ -6,11 +6,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/metric"
-	"github.com/drover-run/drover/shared/replay"
-	"github.com/drover-run/drover/shared/scheduler"
-	"github.com/drover-run/drover/shared/sqs"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/sqs"
+	"github.com/drover-run/drover/shared/core/metric"
+	"github.com/drover-run/drover/shared/service/replay"
+	"github.com/drover-run/drover/shared/service/scheduler"
 )
 
 // Scheduler is the scheduler function: jobs from the jobs queue to tasks.

@@ -1,12 +1,12 @@
 package wiring
 
 import (
-	"github.com/drover-run/drover/shared/cancellation"
-	"github.com/drover-run/drover/shared/dynamo"
-	"github.com/drover-run/drover/shared/eventbridge"
-	"github.com/drover-run/drover/shared/finish"
-	"github.com/drover-run/drover/shared/outcome"
-	"github.com/drover-run/drover/shared/stepfunctions"
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/stepfunctions"
+	"github.com/drover-run/drover/shared/service/cancellation"
+	"github.com/drover-run/drover/shared/service/finish"
+	"github.com/drover-run/drover/shared/service/outcome"
 )
 
 // What several functions are wired to, wired alike in all of them.

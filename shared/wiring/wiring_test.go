@@ -15,26 +15,26 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/assistant"
-	"github.com/drover-run/drover/shared/ledger"
-	"github.com/drover-run/drover/shared/memory"
-	"github.com/drover-run/drover/shared/memory/outage"
-	"github.com/drover-run/drover/shared/orchestrator"
-	"github.com/drover-run/drover/shared/task"
-	"github.com/drover-run/drover/shared/throttling"
+	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
 	"github.com/drover-run/drover/shared/wiring"
 )
 
 const labourers = "labourers:\n  f: {target: {sqs: \"https://sqs.us-west-2.amazonaws.com/000000000000/workers-f\"}, max_simultaneous_invocations: 5}\njob_schemas:\n  default: {chunkable_attrs: [[store, {}]]}\n"
 
 // stage returns a stack with one labourer, its functions, and what they log.
-func stage(t *testing.T) (*outage.Stage, *memory.Functions, *bytes.Buffer) {
+func stage(t *testing.T) (*outage.Stage, *fakeaws.Functions, *bytes.Buffer) {
 	t.Helper()
 	s := outage.NewStage(t, labourers, "f")
 	var log bytes.Buffer
 	clients := s.Clients()
 	clients.Log = slog.New(slog.NewJSONHandler(&log, nil))
-	return s, memory.Wire(clients), &log
+	return s, fakeaws.Wire(clients), &log
 }
 
 // invoked returns the context of an invocation.
@@ -48,7 +48,7 @@ func submitted(id, job string) events.SQSMessage {
 
 func TestOnlyTheMessagesThatFailedComeAgain(t *testing.T) {
 	s, f, log := stage(t)
-	s.DynamoDB.Hooks.Before = func(_ context.Context, r memory.Request) error {
+	s.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
 		if input, _ := json.Marshal(r.Input); strings.Contains(string(input), "unlucky") {
 			return errors.New("the table is away")
 		}
@@ -102,7 +102,7 @@ func TestAnErrorThatMayPassHasTheNameThatTheMachineRetries(t *testing.T) {
 		{&smithy.GenericAPIError{Code: "AccessDeniedException"}, false},
 	} {
 		s, f, log := stage(t)
-		s.DynamoDB.Hooks.Before = func(context.Context, memory.Request) error { return c.err }
+		s.DynamoDB.Hooks.Before = func(context.Context, fakeaws.Request) error { return c.err }
 
 		_, err := f.Orchestrator.Handle(invoked("one"), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
 
@@ -131,7 +131,7 @@ func TestARecordThatCannotBeReadIsBuriedAndTheRestGoesOn(t *testing.T) {
 	s.HandOut(t, "f")
 	_, summary := f.Assistant.Service.Handle(t.Context(), "one", messagesOf(s.Handed(t, "f")[0].TaskID))
 	require.Empty(t, summary.Errors)
-	records := s.DynamoDB.Stream(memory.TasksTable, 0)
+	records := s.DynamoDB.Stream(fakeaws.TasksTable, 0)
 	poison := events.DynamoDBEventRecord{EventName: "MODIFY", Change: events.DynamoDBStreamRecord{SequenceNumber: "7",
 		Keys: image(`{"segment": {"S": "odd"}, "n": {"N": "1"}}`), NewImage: image(`{"segment": {"S": "odd"}, "n": {"N": "1"}, "status": {"S": "completed"}}`)}}
 	removal := events.DynamoDBEventRecord{EventName: "REMOVE", Change: events.DynamoDBStreamRecord{Keys: image(`{"segment": {"S": "gone"}, "n": {"N": "1"}}`)}}
@@ -139,7 +139,7 @@ func TestARecordThatCannotBeReadIsBuriedAndTheRestGoesOn(t *testing.T) {
 	err := f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: append([]events.DynamoDBEventRecord{poison, removal}, records...)})
 
 	require.NoError(t, err)
-	letters := s.SQS.Letters(memory.StreamFailures)
+	letters := s.SQS.Letters(fakeaws.StreamFailures)
 	require.Len(t, letters, 1)
 	require.Contains(t, letters[0].Body, `"sequence_number":"7"`)
 	require.Contains(t, letters[0].Reason, "segment")
@@ -155,7 +155,7 @@ func TestG1AJobEndsWithATaskThatCannotBeRead(t *testing.T) {
 		_, summary := f.Assistant.Service.Handle(t.Context(), "one", messagesOf(h.TaskID))
 		require.Empty(t, summary.Errors)
 	}
-	records := s.DynamoDB.Stream(memory.TasksTable, 0)
+	records := s.DynamoDB.Stream(fakeaws.TasksTable, 0)
 	for _, r := range records {
 		if r.Change.Keys["n"].Number() == "0" {
 			r.Change.NewImage["payload"] = events.NewBinaryAttribute([]byte{0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3})
@@ -174,16 +174,16 @@ func TestG1AJobEndsWithATaskThatCannotBeRead(t *testing.T) {
 	for _, record := range archived {
 		require.Equal(t, task.Completed, record.Status)
 	}
-	for _, letter := range s.SQS.Letters(memory.StreamFailures) {
+	for _, letter := range s.SQS.Letters(fakeaws.StreamFailures) {
 		require.Contains(t, letter.Body, `"n":{"N":"0"}`, "a person is told of what was left out")
 		require.Contains(t, letter.Reason, "attribute payload")
 	}
-	require.NotEmpty(t, s.SQS.Letters(memory.StreamFailures))
+	require.NotEmpty(t, s.SQS.Letters(fakeaws.StreamFailures))
 }
 
 func TestABatchOfTheStreamComesAgainAsAWhole(t *testing.T) {
 	s, f, log := stage(t)
-	s.SQS.Hooks.Before = func(context.Context, memory.Request) error { return errors.New("the queue is away") }
+	s.SQS.Hooks.Before = func(context.Context, fakeaws.Request) error { return errors.New("the queue is away") }
 	poison := events.DynamoDBEventRecord{EventName: "MODIFY", Change: events.DynamoDBStreamRecord{NewImage: image(`{"n": {"N": "1"}}`)}}
 
 	err := f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{poison}})

@@ -9,7 +9,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/drover-run/drover/shared/exact"
+	"github.com/drover-run/drover/shared/core/exact"
 )
 
 // sqsBatch recognises the event of an SQS event source mapping. A task whose payload has an attribute "Records" is not

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/drover-run/drover/shared/escape"
+	"github.com/drover-run/drover/shared/core/escape"
 )
 
 // What Drover keeps of a completion, in bytes of JSON: 256 KiB of a result and 16 KiB of stats. Both share an item of DynamoDB, of 400 KB,

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/drover-run/drover/shared/exact"
+	"github.com/drover-run/drover/shared/core/exact"
 )
 
 // Version numbers the format of the `drover` part of the events that this package reads, and of the completions that it sends.

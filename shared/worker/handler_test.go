@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	drover "github.com/drover-run/drover/shared/completion"
+	drover "github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/worker"
 )
 

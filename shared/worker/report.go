@@ -7,7 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/drover-run/drover/shared/escape"
+	"github.com/drover-run/drover/shared/core/escape"
 )
 
 const (

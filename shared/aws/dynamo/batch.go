@@ -1,0 +1,64 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// batchGet reads the items under these keys, none of them twice, and hands each that exists to take. It asks again for what the table leaves
+// unprocessed until ctx ends. how says which attributes are read, and how consistently.
+func batchGet(ctx context.Context, api API, table string, keys []map[string]types.AttributeValue, how types.KeysAndAttributes, take func(item) error) error {
+	const most = 100 // keys in a BatchGetItem
+	for some := range slices.Chunk(keys, most) {
+		how.Keys = some
+		for tries := 0; len(how.Keys) > 0; tries++ {
+			if tries > 0 {
+				if err := pause(ctx, api, tries); err != nil {
+					return err
+				}
+			}
+			out, err := api.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{table: how}})
+			if err != nil {
+				return err
+			}
+			for _, it := range out.Responses[table] {
+				if err := take(it); err != nil {
+					return err
+				}
+			}
+			how.Keys = out.UnprocessedKeys[table].Keys
+		}
+	}
+	return nil
+}
+
+// JobsOf returns the ids of the jobs that these tasks belong to, strongly consistent. A task that does not exist is missing in the answer.
+// It keeps nothing else of the tasks in memory, so that it takes any number of them.
+func (t Tasks) JobsOf(ctx context.Context, ids []task.ID) (map[task.ID]string, error) {
+	jobs := make(map[task.ID]string, len(ids))
+	var keys []map[string]types.AttributeValue
+	for _, id := range ids {
+		if _, asked := jobs[id]; !asked {
+			jobs[id] = ""
+			keys = append(keys, taskKey(id))
+		}
+	}
+	clear(jobs)
+	err := batchGet(ctx, t.API, t.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("#segment, n, job"),
+		ExpressionAttributeNames: map[string]string{"#segment": "segment"}}, func(it item) error {
+		one, _ := readTask(it) // what else there is of it was not read
+		jobs[one.ID] = one.JobID
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the jobs of %d tasks, %w", len(ids), err)
+	}
+	return jobs, nil
+}

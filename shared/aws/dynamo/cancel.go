@@ -1,0 +1,80 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+)
+
+const withdrawnPrefix = "cancel#"
+
+func withdrawnItem(e queue.Entry) string {
+	return withdrawnPrefix + strings.TrimPrefix(e.Item(), "queue#")
+}
+
+// Withdraw takes tasks out of a queue entry, so that they cannot be claimed any more, and keeps them aside until they are cancelled. It
+// returns the withdrawn part. queue.ErrChanged: the entry is not as it was read.
+func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error) {
+	aside := queue.Aside{Entry: e, Since: time.UnixMilli(now.UnixMilli()).UTC()}
+	aside.Tasks, aside.First = e.Tasks.Intersect(numbers), e.Tasks.Intersect(numbers).Min()
+	it := entryItem(aside.Entry)
+	it["item"], it["since"] = str(withdrawnItem(aside.Entry)), millis(aside.Since)
+	values := item{":tasks": str(e.Tasks.String())}
+	from := types.TransactWriteItem{Delete: &types.Delete{TableName: &c.Table, Key: controlKey(e.Labourer, e.Item()),
+		ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: values}}
+	if rest := e.Tasks.Minus(aside.Tasks); !rest.Empty() {
+		values[":rest"] = str(rest.String())
+		from = types.TransactWriteItem{Update: &types.Update{TableName: &c.Table, Key: controlKey(e.Labourer, e.Item()),
+			UpdateExpression: aws.String("SET tasks = :rest"), ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: values}}
+	}
+	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		from, {Put: &types.Put{TableName: &c.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(labourer)")}}}})
+	return aside, changed(err, fmt.Sprintf("withdrawing tasks %s of segment %s", aside.Tasks, e.Segment))
+}
+
+// Withdrawn reads the tasks of a labourer that are withdrawn and not cancelled yet, strongly consistent.
+func (c Control) Withdrawn(ctx context.Context, labourer string) ([]queue.Aside, error) {
+	items, err := c.between(ctx, labourer, withdrawnPrefix, withdrawnPrefix+"~", 0, true)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is withdrawn from labourer %s, %w", labourer, err)
+	}
+	return all(items, asideOf), nil
+}
+
+func asideOf(it item) queue.Aside {
+	return queue.Aside{Entry: entryOf(it), Since: it.time("since")}
+}
+
+// Forget removes an aside whose tasks are cancelled. Nothing happens when it is gone, or is not as it was read.
+func (c Control) Forget(ctx context.Context, aside queue.Aside) error {
+	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{TableName: &c.Table, Key: controlKey(aside.Labourer, withdrawnItem(aside.Entry)),
+		ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: item{":tasks": str(aside.Tasks.String())}})
+	if err != nil && !refused(err) {
+		return fmt.Errorf("removing withdrawn tasks of segment %s, %w", aside.Segment, err)
+	}
+	return nil
+}
+
+// Cancel begins the cancellation of a job: from here on no segment of it is published. Tasks that are not published by then are
+// cancelled without having been created, and counted by the same write. ledger.ErrChanged: the job has moved; read it again.
+func (j Jobs) Cancel(ctx context.Context, job ledger.Job) error {
+	never := job.Total - min(job.Total, job.Cursor*segment.Size)
+	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
+		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
+		UpdateExpression:         aws.String("SET cancelling = :yes ADD cancelled :never"),
+		ConditionExpression:      aws.String("attribute_not_exists(cancelling) AND #state IN (:scheduling, :scheduled) AND #cursor = :cursor"),
+		ExpressionAttributeNames: map[string]string{"#state": "state", "#cursor": "cursor"},
+		ExpressionAttributeValues: item{":yes": yes(), ":never": num(never), ":cursor": num(job.Cursor),
+			":scheduling": str(string(ledger.Scheduling)), ":scheduled": str(string(ledger.Scheduled))},
+	})
+	return jobChanged(err, "cancelling job "+job.ID)
+}

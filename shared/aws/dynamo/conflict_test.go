@@ -1,0 +1,144 @@
+package dynamo_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+const retention = 30 * 24 * time.Hour
+
+// stores is the adapters on one DynamoDB.
+type stores struct {
+	db       *fakeaws.DynamoDB
+	tasks    dynamo.Tasks
+	control  dynamo.Control
+	jobs     dynamo.Jobs
+	registry dynamo.Registry
+	health   dynamo.Health
+	replays  dynamo.Replays
+}
+
+func inMemory() stores {
+	db := fakeaws.NewDynamoDB(func() time.Time { return noon })
+	return stores{db,
+		dynamo.Tasks{API: db, Table: fakeaws.TasksTable, Retention: retention}, dynamo.Control{API: db, Table: fakeaws.ControlTable},
+		dynamo.Jobs{API: db, Table: fakeaws.JobsTable, Control: fakeaws.ControlTable, Retention: retention},
+		dynamo.Registry{API: db, Table: fakeaws.ControlTable}, dynamo.Health{API: db, Table: fakeaws.ControlTable},
+		dynamo.Replays{API: db, Tasks: fakeaws.TasksTable, Control: fakeaws.ControlTable, Jobs: fakeaws.JobsTable, Retention: retention}}
+}
+
+// job is one of so many tasks that is being created.
+func job(total int) ledger.Job {
+	return ledger.Job{ID: "nightly", Labourer: "l", State: ledger.Scheduling, Text: []byte(`{"labourer":"l"}`), Fingerprint: "f", SubmittedAt: noon,
+		Total: total, Owner: "me", OwnedUntil: noon.Add(time.Minute), Generation: 1}
+}
+
+func (s stores) publish(t *testing.T, j ledger.Job) ledger.Job {
+	t.Helper()
+	require.NoError(t, s.jobs.Create(t.Context(), j))
+	for ordinal := range j.Segments() {
+		at, numbers := j.SegmentAt(ordinal)
+		require.NoError(t, s.jobs.Publish(t.Context(), []ledger.Job{j}, queue.Entry{Labourer: "l", Due: noon, Segment: at, Tasks: numbers, Attempt: 1}))
+		j.Cursor++
+	}
+	j, _, err := s.jobs.Get(t.Context(), j.ID)
+	require.NoError(t, err)
+	return j
+}
+
+// meeting has the next n writes meet another transaction at their items.
+func (s stores) meeting(n int) *int {
+	met := 0
+	s.db.Before = func(_ context.Context, r fakeaws.Request) error {
+		if met == n {
+			return nil
+		}
+		switch r.Operation {
+		case "TransactWriteItems":
+			met++
+			return &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{
+				{Code: aws.String("None")}, {Code: aws.String("TransactionConflict")}}}
+		case "UpdateItem", "PutItem", "DeleteItem":
+			met++
+			return &types.TransactionConflictException{}
+		}
+		return nil
+	}
+	return &met
+}
+
+func TestTwoSegmentsThatAreEnteredAtOnceAreBothEntered(t *testing.T) {
+	s := inMemory()
+	j := s.publish(t, job(300))
+	at, _ := j.SegmentAt(0)
+	p, err := s.jobs.Record(t.Context(), j.ID, at, ledger.Ends{task.Completed: {0, 1}})
+	require.NoError(t, err)
+	met := s.meeting(2)
+
+	require.NoError(t, s.jobs.Roll(t.Context(), p, noon), "a record that another segment's sums enter is not a segment that was entered")
+
+	require.Equal(t, 2, *met)
+	j, _, err = s.jobs.Get(t.Context(), j.ID)
+	require.NoError(t, err)
+	require.Equal(t, 2, j.Counts.Completed)
+}
+
+func TestATaskIsReleasedAlsoWhenOthersAreBeingQueuedAgain(t *testing.T) {
+	s := inMemory()
+	s.publish(t, job(2))
+	entries, err := s.control.Queue(t.Context(), "l")
+	require.NoError(t, err)
+	takings := queue.Take(queue.State{}, entries, 2, noon, func(time.Duration) time.Duration { return time.Hour })
+	require.NoError(t, s.control.Claim(t.Context(), "l", queue.State{}, takings, queue.Hold{}))
+	s.meeting(1)
+
+	require.NoError(t, s.control.Release(t.Context(), takings[0].Lease, segment.Of(1)))
+
+	l, found, err := s.control.Lease(t.Context(), "l", takings[0].Lease.Item())
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, segment.Of(0), l.Held())
+}
+
+func TestAWriteThatMeetsOthersForTooLongIsAnErrorAndNotALostRace(t *testing.T) {
+	s := inMemory()
+	j := s.publish(t, job(1))
+	one := task.Task{ID: j.TaskAt(0), Labourer: "l", JobID: j.ID, Payload: json.RawMessage(`{}`), CreatedAt: noon}
+	require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))
+	done, err := one.Close(task.End{Attempt: 1, Status: task.Completed, At: noon})
+	require.NoError(t, err)
+	s.meeting(1000)
+
+	for name, write := range map[string]func() error{
+		"Save":  func() error { return s.tasks.Save(t.Context(), one, done) },
+		"Claim": func() error { return s.control.Claim(t.Context(), "l", queue.State{}, nil, queue.Hold{}) },
+		"Approach": func() error {
+			return s.control.Approach(t.Context(), "l", noon, queue.Hold{By: "execution", Until: noon})
+		},
+		"Create": func() error { return s.jobs.Create(t.Context(), job(1)) },
+		"Finish": func() error { return s.jobs.Finish(t.Context(), j, ledger.Completed, noon) },
+		"Apply":  func() error { return s.registry.ApplyLabourer(t.Context(), "l", "{}", 0) },
+		"Ask":    func() error { return s.health.Ask(t.Context(), "key", noon, noon) },
+	} {
+		err := write()
+		require.Error(t, err, name)
+		for _, lost := range []error{queue.ErrChanged, ledger.ErrChanged, task.ErrStale} {
+			require.NotErrorIs(t, err, lost, name)
+		}
+	}
+}

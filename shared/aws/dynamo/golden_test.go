@@ -1,0 +1,516 @@
+package dynamo_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/ecology"
+	jobs "github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+var update = flag.Bool("update", false, "write testdata/items anew, from what the adapters store now")
+
+// shape is an item as the golden files have it: DynamoDB's own JSON, with what compressed bytes unpack to beside them.
+type shape struct {
+	Size  int                       `json:"size"` // in bytes as DynamoDB counts, at the time of writing
+	Table string                    `json:"table"`
+	Item  map[string]map[string]any `json:"item"`
+}
+
+func told(t *testing.T, v types.AttributeValue) map[string]any {
+	t.Helper()
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return map[string]any{"S": v.Value}
+	case *types.AttributeValueMemberN:
+		return map[string]any{"N": v.Value}
+	case *types.AttributeValueMemberBOOL:
+		return map[string]any{"BOOL": v.Value}
+	case *types.AttributeValueMemberNS:
+		return map[string]any{"NS": v.Value}
+	case *types.AttributeValueMemberB:
+		out := map[string]any{"B": base64.StdEncoding.EncodeToString(v.Value), "text": string(v.Value)}
+		if !json.Valid(v.Value) {
+			reader, err := zstd.NewReader(nil)
+			require.NoError(t, err)
+			defer reader.Close()
+			text, err := reader.DecodeAll(v.Value, nil)
+			require.NoError(t, err, "bytes are JSON or zstd of JSON")
+			out["text"] = string(text)
+		}
+		return out
+	case *types.AttributeValueMemberM:
+		out := map[string]any{}
+		for name, one := range v.Value {
+			out[name] = told(t, one)
+		}
+		return map[string]any{"M": out}
+	}
+	require.Failf(t, "an attribute of a type that Drover does not store", "%T", v)
+	return nil
+}
+
+func untold(t *testing.T, v map[string]any) types.AttributeValue {
+	t.Helper()
+	for kind, value := range v {
+		switch kind {
+		case "S":
+			return &types.AttributeValueMemberS{Value: value.(string)}
+		case "N":
+			return &types.AttributeValueMemberN{Value: value.(string)}
+		case "BOOL":
+			return &types.AttributeValueMemberBOOL{Value: value.(bool)}
+		case "B":
+			raw, err := base64.StdEncoding.DecodeString(value.(string))
+			require.NoError(t, err)
+			return &types.AttributeValueMemberB{Value: raw}
+		case "NS":
+			var numbers []string
+			for _, n := range value.([]any) {
+				numbers = append(numbers, n.(string))
+			}
+			return &types.AttributeValueMemberNS{Value: numbers}
+		case "M":
+			out := fakeaws.Item{}
+			for name, one := range value.(map[string]any) {
+				out[name] = untold(t, one.(map[string]any))
+			}
+			return &types.AttributeValueMemberM{Value: out}
+		}
+	}
+	return nil
+}
+
+// stored is everything in the tables, as shapes.
+func (s stores) stored(t *testing.T) []shape {
+	t.Helper()
+	var out []shape
+	for _, table := range []string{fakeaws.TasksTable, fakeaws.ControlTable, fakeaws.JobsTable} {
+		for _, it := range s.db.Items(table) {
+			one := shape{Table: table, Size: fakeaws.Size(it), Item: map[string]map[string]any{}}
+			for name, v := range it {
+				one.Item[name] = told(t, v)
+			}
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// meaning is shapes without what may change while the meaning does not: compressed bytes, and the size that comes of them.
+func meaning(t *testing.T, shapes []shape) string {
+	t.Helper()
+	var out []shape
+	for _, s := range shapes {
+		s.Size, s.Item = 0, maps.Clone(s.Item)
+		for name, v := range s.Item {
+			if v["text"] != nil {
+				v = maps.Clone(v)
+				delete(v, "B")
+				s.Item[name] = v
+			}
+		}
+		out = append(out, s)
+	}
+	text, err := json.MarshalIndent(out, "", "  ")
+	require.NoError(t, err)
+	return string(text)
+}
+
+// golden holds what is stored to the file of this name, and is a database with what the file says: what an older Drover may have left.
+func golden(t *testing.T, name string, s stores) stores {
+	t.Helper()
+	path := filepath.Join("testdata", "items", strings.ReplaceAll(name, " ", "-")+".json")
+	shapes := s.stored(t)
+	if *update {
+		text, err := json.MarshalIndent(shapes, "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, append(text, '\n'), 0o644))
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err, "go test ./shared/aws/dynamo -update writes it")
+	var want []shape
+	require.NoError(t, json.Unmarshal(text, &want))
+	require.Equal(t, meaning(t, want), meaning(t, shapes), "%s: the stored form has changed; what is stored in people's tables has not", path)
+	again := inMemory()
+	for _, w := range want {
+		it := fakeaws.Item{}
+		for attribute, v := range w.Item {
+			it[attribute] = untold(t, v)
+		}
+		require.NoError(t, again.db.Put(w.Table, it))
+		require.Equal(t, w.Size, fakeaws.Size(it))
+	}
+	return again
+}
+
+func oneTask() task.Task {
+	return task.Task{ID: task.ID{Segment: segment.IDOf("nightly", 0), N: 7}, Labourer: "some_function", JobID: "nightly-2026-11-22", CreatedAt: noon,
+		Payload: json.RawMessage(`{"section":"a","stores":["x","y"],"date":"2026-11-22","job_schema_name":"default","isolate_stores":true}`)}
+}
+
+func closed(t *testing.T, of task.Task, status task.Status) task.Task {
+	t.Helper()
+	e := task.End{Attempt: of.Attempt + 1, Status: status, DispatchedAt: noon.Add(time.Second), At: noon.Add(time.Minute)}
+	if status == task.Completed {
+		e.Result, e.Stats = json.RawMessage(`{"rows":10}`), json.RawMessage(`{"seconds":1.25,"rows":10}`)
+	} else {
+		e.Error, e.RetryAfter = &task.Error{Type: "Timeout", Message: "the database did not answer within 30 seconds"}, 90*time.Second
+	}
+	after, err := of.Close(e)
+	require.NoError(t, err)
+	return after
+}
+
+func must(t *testing.T) func(after task.Task, err error) task.Task {
+	return func(after task.Task, err error) task.Task {
+		t.Helper()
+		require.NoError(t, err)
+		return after
+	}
+}
+
+func TestGoldenTasks(t *testing.T) {
+	fresh := oneTask()
+	full := oneTask()
+	full.MaxAttempts, full.MaxDuration, full.Qualifier = 5, 90*time.Second, "live"
+	full.Payload = json.RawMessage(`{"text":"` + strings.Repeat("what compresses well, ", 40) + `"}`)
+	failed := closed(t, fresh, task.Failed)
+	permanent := failed
+	permanent.Permanent, permanent.RetryAfter = true, 0
+	dead := must(t)(failed.Kill(noon.Add(2 * time.Minute)))
+	replayed := must(t)(dead.Revive())
+	for name, steps := range map[string][]task.Task{
+		"task new":                          {fresh},
+		"task with settings":                {full},
+		"task completed":                    {fresh, closed(t, fresh, task.Completed)},
+		"task failed":                       {fresh, failed},
+		"task not retryable":                {fresh, permanent},
+		"task expired":                      {fresh, closed(t, fresh, task.Expired)},
+		"task dead":                         {fresh, failed, dead},
+		"task cancelled":                    {fresh, must(t)(fresh.Cancel(noon))},
+		"task replayed":                     {fresh, failed, dead, replayed},
+		"task completed in its second life": {fresh, failed, dead, replayed, closed(t, replayed, task.Completed)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := inMemory()
+			require.NoError(t, s.tasks.Create(t.Context(), steps[:1]))
+			for i := range len(steps) - 1 {
+				require.NoError(t, s.tasks.Save(t.Context(), steps[i], steps[i+1]))
+			}
+
+			again := golden(t, name, s)
+
+			last := steps[len(steps)-1]
+			read, err := again.tasks.Load(t.Context(), []task.ID{last.ID})
+			require.NoError(t, err)
+			require.Equal(t, map[task.ID]task.Task{last.ID: last}, read)
+			require.LessOrEqual(t, fakeaws.Size(again.db.Items(fakeaws.TasksTable)[0]), 1024, "one write unit")
+			records := again.db.Stream(fakeaws.TasksTable, 0)
+			image, err := dynamo.StreamImage(records[len(records)-1].Change.NewImage)
+			require.NoError(t, err)
+			require.Equal(t, last, image, "the stream tells the same")
+		})
+	}
+}
+
+func TestGoldenTaskWithManyAttempts(t *testing.T) {
+	s := inMemory()
+	one := oneTask()
+	require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))
+	for range 10 {
+		after := closed(t, one, task.Failed)
+		require.NoError(t, s.tasks.Save(t.Context(), one, after))
+		one = after
+	}
+
+	again := golden(t, "task failed ten times", s)
+
+	require.LessOrEqual(t, fakeaws.Size(again.db.Items(fakeaws.TasksTable)[0]), 1024, "one write unit")
+}
+
+func entry(n ...int) queue.Entry {
+	numbers := segment.Of(n...)
+	return queue.Entry{Labourer: "some_function", Due: noon, Segment: segment.IDOf("nightly", 0), First: numbers.Min(), Tasks: numbers, Attempt: 1}
+}
+
+// queued is a database with an entry.
+func queued(t *testing.T, e queue.Entry) stores {
+	t.Helper()
+	s := inMemory()
+	j := ledger.Job{ID: "nightly", Labourer: e.Labourer, State: ledger.Scheduling, Fingerprint: "f", Text: []byte("{}"), SubmittedAt: noon, Total: e.Tasks.Len(), Owner: "me", Generation: 1}
+	require.NoError(t, s.jobs.Create(t.Context(), j))
+	require.NoError(t, s.jobs.Publish(t.Context(), []ledger.Job{j}, e))
+	return s.only(t, fakeaws.ControlTable)
+}
+
+// only is a database with this table's items alone.
+func (s stores) only(t *testing.T, table string) stores {
+	t.Helper()
+	out := inMemory()
+	for _, it := range s.db.Items(table) {
+		require.NoError(t, out.db.Put(table, it))
+	}
+	return out
+}
+
+func TestGoldenEntries(t *testing.T) {
+	plain, full := entry(0, 1, 2, 3, 7, 100, 255), entry(3)
+	full.Attempt, full.MaxDuration = 12, 90*time.Second
+	for name, e := range map[string]queue.Entry{"entry": plain, "entry with settings": full} {
+		t.Run(name, func(t *testing.T) {
+			again := golden(t, name, queued(t, e))
+			read, err := again.control.Queue(t.Context(), e.Labourer)
+			require.NoError(t, err)
+			require.Equal(t, []queue.Entry{e}, read)
+		})
+	}
+	t.Run("entry withdrawn", func(t *testing.T) {
+		s := queued(t, plain)
+		aside, err := s.control.Withdraw(t.Context(), plain, segment.Range(2, 255), noon.Add(time.Second))
+		require.NoError(t, err)
+		again := golden(t, "entry withdrawn", s)
+		read, err := again.control.Withdrawn(t.Context(), plain.Labourer)
+		require.NoError(t, err)
+		require.Equal(t, []queue.Aside{aside}, read)
+	})
+}
+
+func TestGoldenLeases(t *testing.T) {
+	for name, then := range map[string]func(s stores, l queue.Lease) error{
+		"lease claimed": func(stores, queue.Lease) error { return nil },
+		"lease dispatched": func(s stores, l queue.Lease) error {
+			return s.control.Dispatched(t.Context(), l, noon, noon.Add(time.Hour))
+		},
+		"lease half released": func(s stores, l queue.Lease) error {
+			return s.control.Release(t.Context(), l, segment.Of(2, 100))
+		},
+		"lease heard of": func(s stores, l queue.Lease) error {
+			if err := s.control.Hear(t.Context(), l, 2, noon.Add(time.Minute)); err != nil {
+				return err
+			}
+			return s.control.Hear(t.Context(), l, 100, noon.Add(2*time.Minute))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := entry(2, 3, 100)
+			e.MaxDuration = 90 * time.Second
+			s := queued(t, e)
+			takings := queue.Take(queue.State{}, []queue.Entry{e}, 10, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
+			require.NoError(t, s.control.Claim(t.Context(), e.Labourer, queue.State{}, takings, queue.Hold{}))
+			require.NoError(t, then(s, takings[0].Lease))
+			want, err := s.control.Leases(t.Context(), e.Labourer)
+			require.NoError(t, err)
+
+			again := golden(t, name, s)
+
+			read, err := again.control.Leases(t.Context(), e.Labourer)
+			require.NoError(t, err)
+			require.Equal(t, want, read)
+		})
+	}
+}
+
+func TestALeaseOfAWholeSegmentIsOneWriteUnitHoweverItIsReleased(t *testing.T) {
+	s := queued(t, entry(slices.Collect(segment.Range(0, 255).All())...))
+	takings := queue.Take(queue.State{}, []queue.Entry{entry(slices.Collect(segment.Range(0, 255).All())...)}, 256, noon, func(time.Duration) time.Duration { return time.Hour })
+	require.NoError(t, s.control.Claim(t.Context(), "some_function", queue.State{}, takings, queue.Hold{}))
+	for n := range 255 {
+		require.NoError(t, s.control.Release(t.Context(), takings[0].Lease, segment.Of(n)))
+		require.LessOrEqual(t, fakeaws.Size(s.db.Items(fakeaws.ControlTable)[0]), 1024)
+	}
+}
+
+func TestGoldenState(t *testing.T) {
+	s := inMemory()
+	trouble := &queue.Trouble{Error: "no such function", At: noon, Until: noon.Add(30 * time.Second)}
+	require.NoError(t, s.control.SetPaused(t.Context(), "some_function", true))
+	require.NoError(t, s.control.SetTrouble(t.Context(), "some_function", trouble))
+	require.NoError(t, s.control.Approach(t.Context(), "some_function", noon, queue.Hold{By: "execution", Until: noon.Add(10 * time.Second)}))
+
+	again := golden(t, "state", s)
+
+	read, err := again.control.State(t.Context(), "some_function")
+	require.NoError(t, err)
+	require.Equal(t, queue.State{Version: 1, Paused: true, Trouble: trouble, Hold: queue.Hold{By: "execution", Until: noon.Add(10 * time.Second)}}, read)
+}
+
+func TestGoldenConfiguration(t *testing.T) {
+	s := inMemory()
+	l := labourer.New("some_function")
+	l.Target.Lambda, l.MaxSimultaneousInvocations = "arn:aws:lambda:us-west-2:000000000000:function:some_function", 10
+	l.HealthMetrics = map[string]ecology.Metric{"SomeDBCPU": {Query: ecology.Query{MetricName: "CPUUtilization", Namespace: "AWS/RDS", Statistic: "Average", Period: time.Minute,
+		Dimensions: []ecology.Dimension{{Name: "DBInstanceIdentifier", Value: "YOUR-DB"}}}, Feelings: ecology.Feelings{3: 50, 4: 25}, Operator: "<="}}
+	schema := jobs.Schema{ChunkableAttrs: []string{"section", "store", "product"}}
+	require.NoError(t, s.registry.ApplyLabourer(t.Context(), l.ID, string(l.Stored()), 0))
+	require.NoError(t, s.registry.ApplyLabourer(t.Context(), l.ID, string(l.Stored()), 1))
+	require.NoError(t, s.registry.ApplySchema(t.Context(), "default", string(schema.Stored()), 0))
+
+	again := golden(t, "configuration", s)
+
+	read, found, err := again.registry.Labourer(t.Context(), l.ID)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, string(l.Stored()), string(read.Stored()))
+	attrs, found, err := again.registry.Schema(t.Context(), "")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, schema.ChunkableAttrs, attrs.ChunkableAttrs)
+}
+
+func TestGoldenHealth(t *testing.T) {
+	s := inMemory()
+	value := 42.5
+	readings := map[string]ecology.Reading{"0123456789abcdef0123456789abcdef": {Value: &value, At: noon}, "fedcba9876543210fedcba9876543210": {At: noon, Error: "CloudWatch refuses the query"}}
+	known := ecology.Remembered{Status: ecology.Moderate, Known: true, At: noon, History: ecology.History{"SomeDBCPU": {Status: ecology.Moderate, Since: map[ecology.Status]time.Time{ecology.Good: noon}}}}
+	for _, key := range slices.Sorted(maps.Keys(readings)) {
+		require.NoError(t, s.health.Ask(t.Context(), key, noon, noon))
+	}
+	require.NoError(t, s.health.Keep(t.Context(), readings))
+	require.NoError(t, s.health.Remember(t.Context(), "some_function", ecology.Remembered{}, known))
+
+	again := golden(t, "health", s)
+
+	read, err := again.health.Readings(t.Context(), slices.Collect(maps.Keys(readings)))
+	require.NoError(t, err)
+	require.Equal(t, readings, read)
+	remembered, err := again.health.Recall(t.Context(), "some_function")
+	require.NoError(t, err)
+	require.Equal(t, known, remembered)
+}
+
+func oneJob() ledger.Job {
+	return ledger.Job{ID: "nightly-2026-11-22", Labourer: "some_function", State: ledger.Scheduling, SubmittedAt: noon, RecordedAt: noon, Total: 300, Generation: 1,
+		Text: []byte(`{"labourer":"some_function","period":"last_3_days","isolate_days":true}`), Fingerprint: "0123456789abcdef0123456789abcdef",
+		Owner: "invocation", OwnedUntil: noon.Add(time.Minute), NotBefore: noon.Add(time.Hour), ChunkableAttrs: []string{"section", "store"}}
+}
+
+func TestGoldenJobs(t *testing.T) {
+	rejected := oneJob()
+	rejected.State, rejected.Owner, rejected.OwnedUntil, rejected.NotBefore, rejected.ChunkableAttrs, rejected.Total = ledger.Rejected, "", time.Time{}, time.Time{}, nil, 0
+	rejected.ErrorField, rejected.ErrorReason, rejected.FinishedAt = "labourer", `"some_function" is no labourer of this stack; apply it first`, noon
+	shared := oneJob()
+	shared.Total, shared.Segment, shared.First = 3, segment.IDOf("another", 0), 17
+	long := oneJob()
+	// What does not compress, and is the same each time.
+	var noise strings.Builder
+	for ordinal := range 60 {
+		noise.WriteString(string(segment.IDOf("noise", ordinal)))
+	}
+	long.Text = []byte(`{"labourer":"some_function","noise":"` + noise.String() + `"}`)
+	cancelling := func(s stores, j ledger.Job) error { return s.jobs.Cancel(t.Context(), j) }
+	for name, c := range map[string]struct {
+		job  ledger.Job
+		then func(s stores, j ledger.Job) error
+	}{
+		"job scheduling": {job: oneJob()}, "job rejected": {job: rejected}, "job in a shared segment": {job: shared}, "job with a long text": {job: long},
+		"job cancelling": {job: oneJob(), then: cancelling},
+		"job cancelled": {job: oneJob(), then: func(s stores, j ledger.Job) error {
+			if err := cancelling(s, j); err != nil {
+				return err
+			}
+			return s.jobs.Finish(t.Context(), j, ledger.Cancelled, noon.Add(time.Hour))
+		}},
+		"job completed": {job: oneJob(), then: func(s stores, j ledger.Job) error {
+			at, numbers := j.SegmentAt(1)
+			p, err := s.jobs.Record(t.Context(), j.ID, at, ledger.Ends{task.Completed: slices.Collect(numbers.All())})
+			if err != nil {
+				return err
+			}
+			if err := s.jobs.Roll(t.Context(), p, noon); err != nil {
+				return err
+			}
+			return s.jobs.Finish(t.Context(), j, ledger.Completed, noon.Add(time.Hour))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := inMemory()
+			require.NoError(t, s.jobs.Create(t.Context(), c.job))
+			if c.then != nil {
+				require.NoError(t, c.then(s, c.job))
+			}
+			want, found, err := s.jobs.Get(t.Context(), c.job.ID)
+			require.NoError(t, err)
+			require.True(t, found)
+
+			again := golden(t, name, s)
+
+			read, found, err := again.jobs.Get(t.Context(), c.job.ID)
+			require.NoError(t, err)
+			require.True(t, found)
+			require.Equal(t, want, read)
+			text, err := again.jobs.Text(t.Context(), read)
+			require.NoError(t, err)
+			require.Equal(t, string(c.job.Text), string(text))
+			listed, err := again.jobs.Month(t.Context(), noon)
+			require.NoError(t, err)
+			require.Equal(t, []string{c.job.ID}, listed)
+			for _, it := range again.db.Items(fakeaws.JobsTable) {
+				if it["item"].(*types.AttributeValueMemberS).Value == "job" {
+					require.LessOrEqual(t, fakeaws.Size(it), 1024, "the record is one write unit")
+				}
+			}
+		})
+	}
+}
+
+func TestGoldenProgress(t *testing.T) {
+	j := oneJob()
+	at, _ := j.SegmentAt(0)
+	s := inMemory()
+	require.NoError(t, s.jobs.Create(t.Context(), j))
+	p, err := s.jobs.Record(t.Context(), j.ID, at, ledger.Ends{task.Completed: {0, 1, 2}, task.Dead: {3, 4}, task.Cancelled: {ledger.Life(5, 1)}})
+	require.NoError(t, err)
+	require.NoError(t, s.jobs.Roll(t.Context(), p, noon))
+	p.Rolled = p.Counts()
+
+	again := golden(t, "progress", s)
+
+	read, err := again.jobs.Progress(t.Context(), j)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.Progress{p}, read)
+}
+
+func TestGoldenReplay(t *testing.T) {
+	s := inMemory()
+	began, err := s.replays.Begin(t.Context(), "again-1", noon)
+	require.NoError(t, err)
+
+	again := golden(t, "replay", s)
+
+	read, err := again.replays.Begin(t.Context(), "again-1", noon.Add(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, began, read)
+}
+
+func TestEveryGoldenFileIsStillWritten(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "items", "*.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	source, err := os.ReadFile("golden_test.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		name := strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), ".json"), "-", " ")
+		require.Contains(t, string(source), `"`+name+`"`, "%s belongs to no test", file)
+	}
+}

@@ -1,0 +1,170 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+)
+
+// Registry is what owners have applied: partitions of the control table that no labourer can be called by, as an id has no '#'.
+type Registry struct {
+	API   API
+	Table string
+}
+
+const (
+	labourersPartition = "#labourers"
+	schemasPartition   = "#job_schemas"
+)
+
+// Labourer reads one labourer, strongly consistent: a new cap holds from the next claim on.
+func (r Registry) Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error) {
+	text, found, err := r.get(ctx, labourersPartition, id)
+	if err != nil || !found {
+		return labourer.Labourer{}, false, err
+	}
+	l, err := labourer.Decode(id, []byte(text))
+	return l, err == nil, err
+}
+
+// Labourers reads all labourers, eventually consistent. One that can not be read is left out, with the error telling of it: it must
+// not stop the others.
+func (r Registry) Labourers(ctx context.Context) (map[string]labourer.Labourer, error) {
+	stored, err := r.stored(ctx, labourersPartition, false)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]labourer.Labourer, len(stored))
+	for id, s := range stored {
+		if l, err := labourer.Decode(id, []byte(s.Text)); err == nil {
+			out[id] = l
+		}
+	}
+	return out, nil
+}
+
+// Schema reads a job schema; the name "" is the default one.
+func (r Registry) Schema(ctx context.Context, name string) (job.Schema, bool, error) {
+	if name == "" {
+		name = "default"
+	}
+	text, found, err := r.get(ctx, schemasPartition, name)
+	if err != nil || !found {
+		return job.Schema{}, false, err
+	}
+	s, err := labourer.DecodeSchema(name, []byte(text))
+	return s, err == nil, err
+}
+
+// Has reports whether a labourer is applied, also one whose configuration cannot be read.
+func (r Registry) Has(ctx context.Context, id string) (bool, error) {
+	_, found, err := r.get(ctx, labourersPartition, id)
+	return found, err
+}
+
+// Names is what is applied, eventually consistent.
+func (r Registry) Names(ctx context.Context) (labourers, schemas []string, err error) {
+	all, err := r.All(ctx, false)
+	return slices.Sorted(maps.Keys(all.Labourers)), slices.Sorted(maps.Keys(all.Schemas)), err
+}
+
+func (r Registry) get(ctx context.Context, partition, name string) (string, bool, error) {
+	if !nameable(name) {
+		return "", false, nil
+	}
+	out, err := r.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.Table, Key: controlKey(partition, name), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return "", false, fmt.Errorf("reading %s of %s, %w", name, partition[1:], err)
+	}
+	return item(out.Item).str("config"), out.Item != nil, nil
+}
+
+// Stored is a configuration as it was applied, and which application it was.
+type Stored struct {
+	Text     string
+	Revision int
+}
+
+// Applied is everything that was applied.
+type Applied struct{ Labourers, Schemas map[string]Stored }
+
+// All reads everything that was applied.
+func (r Registry) All(ctx context.Context, strong bool) (Applied, error) {
+	labourers, err := r.stored(ctx, labourersPartition, strong)
+	if err != nil {
+		return Applied{}, err
+	}
+	schemas, err := r.stored(ctx, schemasPartition, strong)
+	return Applied{Labourers: labourers, Schemas: schemas}, err
+}
+
+func (r Registry) stored(ctx context.Context, partition string, strong bool) (map[string]Stored, error) {
+	items, err := query(ctx, r.API, dynamodb.QueryInput{
+		TableName: &r.Table, ConsistentRead: &strong,
+		KeyConditionExpression:    aws.String("labourer = :partition"),
+		ExpressionAttributeValues: item{":partition": str(partition)},
+	}, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s, %w", partition[1:], err)
+	}
+	out := make(map[string]Stored, len(items))
+	for _, it := range items {
+		out[it.str("item")] = Stored{Text: it.str("config"), Revision: int(it.num("revision"))}
+	}
+	return out, nil
+}
+
+// ApplyLabourer stores a labourer over the revision that was read (0: it was not there). queue.ErrChanged: somebody else applied something
+// else in the meantime.
+func (r Registry) ApplyLabourer(ctx context.Context, id, text string, over int) error {
+	return r.apply(ctx, labourersPartition, id, text, over)
+}
+
+// ApplySchema does the same for a job schema.
+func (r Registry) ApplySchema(ctx context.Context, name, text string, over int) error {
+	return r.apply(ctx, schemasPartition, name, text, over)
+}
+
+func (r Registry) apply(ctx context.Context, partition, name, text string, over int) error {
+	it := controlKey(partition, name)
+	it["config"], it["revision"] = str(text), num(over+1)
+	// A write whose answer was lost, and that is sent again, finds itself.
+	condition, values := "attribute_not_exists(labourer)", item{":config": it["config"], ":next": it["revision"]}
+	if over > 0 {
+		condition, values[":over"] = "revision = :over", num(over)
+	}
+	condition += " OR #config = :config AND revision = :next"
+	_, err := putItem(ctx, r.API, &dynamodb.PutItemInput{TableName: &r.Table, Item: it, ConditionExpression: &condition,
+		ExpressionAttributeNames: map[string]string{"#config": "config"}, ExpressionAttributeValues: values})
+	return changed(err, fmt.Sprintf("applying %s to the %s", name, partition[1:]))
+}
+
+// RemoveLabourer takes a labourer away, if it is as it was read. queue.ErrChanged: it is not.
+//
+// Of its state the version stays, one higher: were the labourer applied again and its versions began again, a lease could be taken for one
+// that had its key before (see queue.Lease).
+func (r Registry) RemoveLabourer(ctx context.Context, id string, revision int) error {
+	_, err := deleteItem(ctx, r.API, &dynamodb.DeleteItemInput{
+		TableName: &r.Table, Key: controlKey(labourersPartition, id), ConditionExpression: aws.String("revision = :revision"),
+		ExpressionAttributeValues: item{":revision": num(revision)},
+	})
+	if err := changed(err, "removing labourer "+id); err != nil {
+		return err
+	}
+	_, err = updateItem(ctx, r.API, &dynamodb.UpdateItemInput{
+		TableName: &r.Table, Key: controlKey(id, stateItem),
+		UpdateExpression:          aws.String("REMOVE paused, trouble, claiming_until, claiming_by ADD version :one"),
+		ExpressionAttributeValues: item{":one": num(1)},
+	})
+	if err != nil {
+		return fmt.Errorf("clearing the state of labourer %s, %w", id, err)
+	}
+	return nil
+}

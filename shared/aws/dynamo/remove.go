@@ -1,0 +1,47 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// Remove deletes those tasks of a segment that there are of these numbers. It has no condition: it is only for tasks whose queue entry was
+// not published, and never will be. It costs a write unit for each KB that it finds, and a query where it finds nothing.
+func (t Tasks) Remove(ctx context.Context, s segment.ID, numbers segment.Numbers) error {
+	if numbers.Empty() {
+		return nil
+	}
+	items, err := query(ctx, t.API, dynamodb.QueryInput{
+		TableName: &t.Table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("#segment = :segment AND n BETWEEN :first AND :last"),
+		ProjectionExpression:      aws.String("#segment, n, parts"),
+		ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
+		ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
+	}, 0)
+	if err != nil {
+		return fmt.Errorf("looking for tasks %s of segment %s, %w", numbers, s, err)
+	}
+	var requests []types.WriteRequest
+	for _, it := range items {
+		if numbers.Contains(int(it.num("n"))) {
+			id := task.ID{Segment: s, N: int(it.num("n"))}
+			requests = append(requests, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: taskKey(id)}})
+			for k := range int(it.num("parts")) {
+				requests = append(requests, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: partKey(id, k)}})
+			}
+		}
+	}
+	for first := 0; first < len(requests); first += batchSize {
+		if err := t.writeBatch(ctx, requests[first:min(first+batchSize, len(requests))]); err != nil {
+			return fmt.Errorf("removing tasks %s of segment %s, %w", numbers, s, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,353 @@
+package dynamo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// Tasks is the tasks table: key (segment, n), one item a task.
+type Tasks struct {
+	API       API
+	Table     string
+	Retention time.Duration // how long a task is kept after its end
+}
+
+// batchSize is how many items BatchWriteItem takes.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+const batchSize = 25
+
+// writers is how many batches of one segment are under way at once: all of them, as a segment has eleven.
+const writers = 11
+
+// Create writes the tasks as new. It overwrites: it is only for tasks whose queue entry has not been published.
+// It retries what the table leaves unprocessed until ctx ends.
+func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
+	requests := make([]types.WriteRequest, 0, len(tasks))
+	for _, one := range tasks {
+		it, err := taskItem(one, 0)
+		if err != nil {
+			return fmt.Errorf("encoding task %s, %w", one.ID, err)
+		}
+		for _, each := range append(partsOf(one), it) {
+			requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: each}})
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for batch := range slices.Chunk(requests, batchSize) {
+		g.Go(func() error { return t.writeBatch(ctx, batch) })
+	}
+	return g.Wait()
+}
+
+// writeBatch carries out writes that have no conditions, and retries what the table leaves unprocessed until ctx ends.
+func (t Tasks) writeBatch(ctx context.Context, requests []types.WriteRequest) error {
+	for tries := 0; ; tries++ {
+		out, err := t.API.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{t.Table: requests}})
+		if err != nil {
+			return fmt.Errorf("writing %d tasks, %w", len(requests), err)
+		}
+		if requests = out.UnprocessedItems[t.Table]; len(requests) == 0 {
+			return nil
+		}
+		if err := pause(ctx, t.API, tries); err != nil {
+			return fmt.Errorf("writing %d tasks that the table left unprocessed, %w", len(requests), err)
+		}
+	}
+}
+
+// Load reads tasks by id, strongly consistent. What does not exist is missing in the answer. *task.UnreadableError: some cannot be decoded,
+// the others are in the answer.
+func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
+	const most = 100 // keys in a BatchGetItem
+	out := make(map[task.ID]task.Task, len(ids))
+	var bad unreadable
+	for first := 0; first < len(ids); first += most {
+		asked := map[task.ID]bool{}
+		var keys []map[string]types.AttributeValue
+		for _, id := range ids[first:min(first+most, len(ids))] {
+			if !asked[id] {
+				asked[id] = true
+				keys = append(keys, taskKey(id))
+			}
+		}
+		for tries := 0; len(keys) > 0; tries++ {
+			got, err := t.API.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+				t.Table: {Keys: keys, ConsistentRead: aws.Bool(true)},
+			}})
+			if err != nil {
+				return nil, fmt.Errorf("reading %d tasks, %w", len(keys), err)
+			}
+			for _, it := range got.Responses[t.Table] {
+				one, wrong, err := t.whole(ctx, it)
+				if err != nil {
+					return nil, err
+				}
+				if !bad.add(one, wrong) {
+					out[one.ID] = one
+				}
+			}
+			keys = got.UnprocessedKeys[t.Table].Keys
+			if len(keys) > 0 {
+				if err := pause(ctx, t.API, tries); err != nil {
+					return nil, fmt.Errorf("reading %d tasks that the table left unprocessed, %w", len(keys), err)
+				}
+			}
+		}
+	}
+	return out, bad.err()
+}
+
+// unreadable collects tasks that cannot be decoded.
+type unreadable []struct {
+	task task.Task
+	err  error
+}
+
+// add tells whether a task cannot be decoded, and keeps it if so.
+func (u *unreadable) add(one task.Task, err error) bool {
+	if err != nil {
+		*u = append(*u, struct {
+			task task.Task
+			err  error
+		}{one, err})
+	}
+	return err != nil
+}
+
+func (u unreadable) err() error {
+	if len(u) == 0 {
+		return nil
+	}
+	e := &task.UnreadableError{}
+	for _, one := range u {
+		e.Tasks, e.Reason = append(e.Tasks, one.task), errors.Join(e.Reason, one.err)
+	}
+	return e
+}
+
+// chunkBytes is how many bytes of payloads, results and stats a chunk has at most, unless a single task has more.
+const chunkBytes = 4 << 20
+
+// Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers, some at a time: at
+// most about 4 MB of what workers and jobs wrote, and a page of DynamoDB of 1 MB behind it, are in memory at once. It ends with the first
+// error; that some tasks cannot be decoded, *task.UnreadableError, comes after all the others.
+func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return func(yield func([]task.Task, error) bool) {
+		if numbers.Empty() {
+			return
+		}
+		in := dynamodb.QueryInput{
+			TableName: &t.Table, ConsistentRead: aws.Bool(true),
+			KeyConditionExpression:    aws.String("#segment = :segment AND n BETWEEN :first AND :last"),
+			ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
+			ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
+		}
+		var chunk []task.Task
+		var bad unreadable
+		bytes := 0
+		for {
+			page, err := t.API.Query(ctx, &in)
+			if err != nil {
+				yield(nil, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err))
+				return
+			}
+			for _, it := range page.Items {
+				if !numbers.Contains(int(item(it).num("n"))) {
+					continue
+				}
+				one, wrong, err := t.whole(ctx, it)
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if bad.add(one, wrong) {
+					continue
+				}
+				length := len(one.Payload) + len(one.Result) + len(one.Stats)
+				if len(chunk) > 0 && bytes+length > chunkBytes {
+					if !yield(chunk, nil) {
+						return
+					}
+					chunk, bytes = nil, 0
+				}
+				chunk, bytes = append(chunk, one), bytes+length
+			}
+			if len(page.LastEvaluatedKey) == 0 {
+				break
+			}
+			in.ExclusiveStartKey = page.LastEvaluatedKey
+		}
+		if len(chunk) > 0 && !yield(chunk, nil) {
+			return
+		}
+		if err := bad.err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// Range reads what Chunks does, all of it at once. *task.UnreadableError: some tasks cannot be decoded, the others are returned.
+func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
+	var out []task.Task
+	for chunk, err := range t.Chunks(ctx, s, numbers) {
+		if damaged, is := errors.AsType[*task.UnreadableError](err); is {
+			return out, damaged
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, chunk...)
+	}
+	return out, nil
+}
+
+// Save writes what became of a task, if it still is as `before` says: same number of ended attempts, same status, same life.
+// task.ErrStale: it is not. *task.TooLargeError: an attempt has ended that left more than there is room for; nothing was written.
+func (t Tasks) Save(ctx context.Context, before, after task.Task) error {
+	in, err := t.saving(before, after)
+	if err != nil {
+		return err
+	}
+	_, err = updateItem(ctx, t.API, in)
+	if refused(err) {
+		return task.ErrStale
+	}
+	if err != nil {
+		return fmt.Errorf("closing task %s as %s, %w", after.ID, after.Status, err)
+	}
+	return nil
+}
+
+func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error) {
+	was, err := taskItem(before, 0)
+	if err != nil {
+		return nil, fmt.Errorf("encoding task %s, %w", before.ID, err)
+	}
+	is, err := taskItem(after, t.Retention)
+	if err == nil && after.Attempt > before.Attempt { // no other change leaves anything behind
+		err = fits(after, is)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encoding task %s, %w", after.ID, err)
+	}
+	condition, names, values := asRead(was)
+	var set, remove string
+	for _, name := range closingAttributes {
+		value, keep := is[name]
+		if _, had := was[name]; !keep && !had && name != "expires_at" {
+			continue
+		}
+		names["#"+name] = name
+		if keep {
+			set += ", #" + name + " = :" + name
+			values[":"+name] = value
+		} else {
+			remove += ", #" + name
+		}
+	}
+	expression := ""
+	if set != "" {
+		expression = "SET " + set[2:]
+	}
+	if remove != "" {
+		expression += " REMOVE " + remove[2:]
+	}
+	return &dynamodb.UpdateItemInput{
+		TableName: &t.Table, Key: taskKey(after.ID), UpdateExpression: &expression, ConditionExpression: &condition,
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	}, nil
+}
+
+// closingAttributes are those that change after a task's creation.
+var closingAttributes = []string{"status", "attempt", "closed_at", "attempts", "result", "stats", "permanent", "retry_after", "life", "life_attempt", "expires_at"}
+
+func taskKey(id task.ID) item {
+	return item{"segment": str(string(id.Segment)), "n": num(id.N)}
+}
+
+// taskItem is the stored form. retention > 0 dates the end of a task that has reached it; DynamoDB deletes it some time after.
+func taskItem(t task.Task, retention time.Duration) (item, error) {
+	it := taskKey(t.ID)
+	maps.Copy(it, item{"labourer": str(t.Labourer), "job": str(t.JobID), "created_at": millis(t.CreatedAt)})
+	if parts := partsOf(t); len(parts) > 0 {
+		t.Parts = len(parts)
+	}
+	if t.Parts == 0 {
+		it["payload"] = &types.AttributeValueMemberB{Value: pack(t.Payload)}
+	}
+	for name, n := range map[string]int64{
+		"max_attempts": int64(t.MaxAttempts), "max_duration": t.MaxDuration.Milliseconds(), "attempt": int64(t.Attempt),
+		"retry_after": t.RetryAfter.Milliseconds(), "life": int64(t.Life), "parts": int64(t.Parts), "life_attempt": int64(t.LifeAttempt),
+	} {
+		if n != 0 {
+			it[name] = num(n)
+		}
+	}
+	for name, s := range map[string]string{"qualifier": t.Qualifier, "status": string(t.Status)} {
+		if s != "" {
+			it[name] = str(s)
+		}
+	}
+	for name, text := range map[string]json.RawMessage{"result": t.Result, "stats": t.Stats} {
+		if len(text) > 0 {
+			it[name] = &types.AttributeValueMemberB{Value: pack(text)}
+		}
+	}
+	if t.Permanent {
+		it["permanent"] = yes()
+	}
+	if !t.ClosedAt.IsZero() {
+		it["closed_at"] = millis(t.ClosedAt)
+		if t.Status.Terminal() && retention > 0 {
+			it["expires_at"] = num(t.ClosedAt.Add(retention).Unix())
+		}
+	}
+	if len(t.Attempts) > 0 {
+		attempts, err := packed(t.Attempts)
+		if err != nil {
+			return nil, err
+		}
+		it["attempts"] = attempts
+	}
+	return it, nil
+}
+
+// readTask decodes an item. Beside an error it returns the task as far as it can be read.
+func readTask(it item) (task.Task, error) {
+	t := task.Task{
+		ID:       task.ID{Segment: segment.ID(it.str("segment")), N: int(it.num("n"))},
+		Labourer: it.str("labourer"), JobID: it.str("job"), CreatedAt: it.time("created_at"),
+		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"),
+		Status: task.Status(it.str("status")), Attempt: int(it.num("attempt")), ClosedAt: it.time("closed_at"),
+		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
+		Life: int(it.num("life")), Parts: int(it.num("parts")), LifeAttempt: int(it.num("life_attempt")),
+	}
+	var problems []error
+	for name, into := range map[string]*json.RawMessage{"payload": &t.Payload, "result": &t.Result, "stats": &t.Stats} {
+		text, err := unpack(it.bytes(name))
+		problems = append(problems, wrapAttribute(name, err))
+		*into = text
+	}
+	if err := it.json("attempts", &t.Attempts); err != nil {
+		t.Attempts, problems = nil, append(problems, err)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return t, fmt.Errorf("reading task %s, %w", t.ID, err)
+	}
+	return t, nil
+}

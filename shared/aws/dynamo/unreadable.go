@@ -1,0 +1,191 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+)
+
+// unreadablePrefix begins the keys of items that were set aside as they cannot be decoded: unreadable#<time>#<the key before>.
+const unreadablePrefix = "unreadable#"
+
+// kinds is the types that an item's attributes have.
+type kinds []struct {
+	name, kind string
+	required   bool
+}
+
+var (
+	entryKinds = kinds{{"tasks", "S", true}, {"attempt", "N", true}, {"max_duration", "N", false}, {"tried", "BOOL", false}, {"misfires", "N", false},
+		{"since", "N", false}}
+	leaseKinds = kinds{{"tasks", "S", true}, {"claim", "N", true}, {"claimed_at", "N", true}, {"ends_at", "N", true}, {"due", "N", false},
+		{"released", "NS", false}, {"dispatched_at", "N", false}, {"max_duration", "N", false}, {"waited_at", "N", false}, {"waiting", "S", false},
+		{"tried", "BOOL", false}, {"misfires", "N", false}, {"heard", "M", false}}
+)
+
+// ofKinds returns an error that names the first attribute that is missing or has another type. Read as zero, it would lead to writes whose
+// conditions can never hold.
+func (it item) ofKinds(want kinds) error {
+	for _, k := range want {
+		if !it.has(k.name) && !k.required {
+			continue
+		}
+		if is := kindOf(it[k.name]); is != k.kind {
+			return fmt.Errorf("attribute %s is %s; %s would be right", k.name, is, k.kind)
+		}
+	}
+	return nil
+}
+
+func kindOf(v types.AttributeValue) string {
+	switch v := v.(type) {
+	case nil:
+		return "missing"
+	case *types.AttributeValueMemberS:
+		return "S"
+	case *types.AttributeValueMemberN:
+		if _, err := strconv.ParseInt(v.Value, 10, 64); err != nil {
+			return "no whole number"
+		}
+		return "N"
+	case *types.AttributeValueMemberNS:
+		return "NS"
+	case *types.AttributeValueMemberM:
+		return "M"
+	case *types.AttributeValueMemberBOOL:
+		return "BOOL"
+	}
+	return "of another type"
+}
+
+func all[T any](items []item, of func(item) T) []T {
+	out := make([]T, 0, len(items))
+	for _, it := range items {
+		out = append(out, of(it))
+	}
+	return out
+}
+
+func undecoded(it item, reason error) *queue.Unreadable {
+	return &queue.Unreadable{Item: it.str("item"), Reason: reason.Error(), Since: it.time("unreadable_since")}
+}
+
+func entryOf(it item) queue.Entry {
+	e, err := readEntry(it)
+	if err != nil {
+		return queue.Entry{Labourer: it.str("labourer"), Unreadable: undecoded(it, err)}
+	}
+	return e
+}
+
+func leaseOf(it item) queue.Lease {
+	l, err := readLease(it)
+	if err != nil {
+		l = queue.Lease{Labourer: it.str("labourer"), Tasks: it.slots(), Heard: it.heard(), MaxDuration: max(it.duration("max_duration"), 0),
+			Unreadable: undecoded(it, err)}
+		if ends := it.num("ends_at"); ends > 0 {
+			l.ExpiresAt = it.time("ends_at")
+		}
+	}
+	return l
+}
+
+// slots returns as many tasks as a lease that cannot be decoded has to count for. Where a part of its tasks cannot be read, it is at least one.
+func (it item) slots() segment.Numbers {
+	held, err := it.ranges("tasks")
+	if err == nil && it.str("tasks") != "" {
+		return held.Minus(it.numberSet("released"))
+	}
+	for part := range strings.SplitSeq(it.str("tasks"), ",") {
+		if numbers, err := segment.ParseNumbers(part); err == nil {
+			held = held.Union(numbers)
+		}
+	}
+	for n := range it.heard() {
+		if n >= 0 && n < segment.Size {
+			held = held.Union(segment.Of(n))
+		}
+	}
+	if held = held.Minus(it.numberSet("released")); held.Empty() {
+		return segment.Of(0)
+	}
+	return held
+}
+
+// Suspect notes when an item that cannot be decoded was first seen. queue.ErrChanged: it is noted already, or the item is gone.
+func (c Control) Suspect(ctx context.Context, labourer, name string, now time.Time) error {
+	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(labourer, name), UpdateExpression: aws.String("SET unreadable_since = :now"),
+		ConditionExpression:       aws.String("attribute_exists(labourer) AND attribute_not_exists(unreadable_since)"),
+		ExpressionAttributeValues: item{":now": millis(now)},
+	})
+	return changed(err, "noting that "+name+" of labourer "+labourer+" cannot be read")
+}
+
+// SetAside moves a lease, an entry or an aside that cannot be decoded to a key under which it holds no slot and stands in nothing's way. All
+// that it has is kept for a person to look at. An item that is gone, or can be decoded by now, is left alone. queue.ErrChanged: it has changed
+// since it was read.
+func (c Control) SetAside(ctx context.Context, labourer, name string, now time.Time) error {
+	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, name), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return fmt.Errorf("reading %s of labourer %s, %w", name, labourer, err)
+	}
+	it := item(out.Item)
+	var read error
+	if strings.HasPrefix(name, leasePrefix) {
+		_, read = readLease(it)
+	} else {
+		_, read = readEntry(it)
+	}
+	if it == nil || read == nil {
+		return nil
+	}
+	aside := maps.Clone(it)
+	key := fmt.Sprintf("%s%013d#%s", unreadablePrefix, now.UnixMilli(), name)
+	aside["item"] = str(strings.ToValidUTF8(key[:min(len(key), 1024)], ""))
+	aside["was"], aside["unreadable"], aside["unreadable_since"] = str(name), str(read.Error()), millis(now)
+	condition, names, values := intact(it)
+	_, err = transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Delete: &types.Delete{TableName: &c.Table, Key: controlKey(labourer, name), ConditionExpression: &condition,
+			ExpressionAttributeNames: names, ExpressionAttributeValues: values}},
+		{Put: &types.Put{TableName: &c.Table, Item: aside, ConditionExpression: aws.String("attribute_not_exists(labourer)")}}}})
+	return changed(err, "setting "+name+" of labourer "+labourer+" aside")
+}
+
+// intact is the condition that an item is as it was read: each attribute has its value, and none of those came that a lease gets in its life.
+func intact(it item) (condition string, names map[string]string, values item) {
+	names, values = map[string]string{}, item{}
+	var terms []string
+	for i, name := range slices.Sorted(maps.Keys(it)) {
+		names[fmt.Sprintf("#%d", i)], values[fmt.Sprintf(":%d", i)] = name, it[name]
+		terms = append(terms, fmt.Sprintf("#%d = :%d", i, i))
+	}
+	for _, name := range []string{"released", "dispatched_at", "waited_at", "heard"} {
+		if !it.has(name) {
+			terms = append(terms, "attribute_not_exists("+name+")")
+		}
+	}
+	return strings.Join(terms, " AND "), names, values
+}
+
+// Unreadable reads what of a labourer was set aside as it cannot be decoded, the oldest first, up to limit, eventually consistent.
+func (c Control) Unreadable(ctx context.Context, labourer string, limit int) ([]queue.Unreadable, error) {
+	items, err := c.between(ctx, labourer, unreadablePrefix, unreadablePrefix+"~", limit, false)
+	if err != nil {
+		return nil, fmt.Errorf("reading what of labourer %s was set aside, %w", labourer, err)
+	}
+	return all(items, func(it item) queue.Unreadable {
+		return queue.Unreadable{Item: it.str("item"), Was: it.str("was"), Reason: it.str("unreadable"), Since: it.time("unreadable_since")}
+	}), nil
+}

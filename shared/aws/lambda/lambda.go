@@ -1,0 +1,104 @@
+// Package lambda starts workers that are Lambda functions.
+package lambda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+)
+
+// API is the part of Lambda that the orchestrator calls.
+type API interface {
+	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
+}
+
+// invokers is how many Invoke requests run at the same time.
+const invokers = 24
+
+// Starter invokes functions asynchronously.
+type Starter struct{ API API }
+
+// Start invokes the function once for each task.
+func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
+	errs := make([]error, len(starts))
+	var g errgroup.Group
+	g.SetLimit(invokers)
+	for i, start := range starts {
+		g.Go(func() error {
+			errs[i] = s.start(ctx, l, start)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errs
+}
+
+func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestrator.Start) error {
+	in := &lambda.InvokeInput{FunctionName: aws.String(l.Target.Lambda), InvocationType: types.InvocationTypeEvent, Payload: start.Event}
+	if start.Task.Qualifier != "" {
+		in.Qualifier = aws.String(start.Task.Qualifier)
+	}
+	_, err := s.API.Invoke(ctx, in)
+	if err == nil {
+		return nil
+	}
+	var many *types.TooManyRequestsException
+	said := &throttling.Said{Doing: "invoking function " + l.Target.Lambda, Err: err}
+	switch code := codeOf(err); {
+	case code == "RequestTooLargeException", code == "RequestEntityTooLargeException", statusOf(err) == http.StatusRequestEntityTooLarge:
+		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
+			"function %s refuses an event of %d bytes: %s", l.Target.Lambda, len(start.Event), messageOf(err))}
+	case code == "InvalidRequestContentException":
+		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refuses the event: %s", l.Target.Lambda, messageOf(err))}
+	case start.Task.Qualifier != "" && slices.Contains(ofQualifier, code):
+		// The job asked for this alias or version. Treating the error as trouble of the target would let one job hold up all others.
+		return &orchestrator.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
+			"function %s cannot be invoked as %s, which its job asked for: %s", l.Target.Lambda, start.Task.Qualifier, throttling.Reason(err))}
+	case errors.As(err, &many), throttling.Is(err):
+		return &orchestrator.Throttled{Err: said}
+	}
+	return said
+}
+
+// ofQualifier are the errors that an alias or version can cause although the function itself may be invoked: it does not exist, its name
+// is malformed, or the orchestrator's role does not cover it.
+// https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+var ofQualifier = []string{"ResourceNotFoundException", "InvalidParameterValueException", "ValidationException", "AccessDeniedException", "AccessDenied"}
+
+func codeOf(err error) string {
+	var told smithy.APIError
+	if errors.As(err, &told) {
+		return told.ErrorCode()
+	}
+	return ""
+}
+
+// messageOf returns the message of AWS without the request's details.
+func messageOf(err error) string {
+	var told smithy.APIError
+	if errors.As(err, &told) {
+		return told.ErrorMessage()
+	}
+	return err.Error()
+}
+
+// statusOf returns the HTTP status of an answer, or 0 without one.
+func statusOf(err error) int {
+	var answered interface{ HTTPStatusCode() int }
+	if errors.As(err, &answered) {
+		return answered.HTTPStatusCode()
+	}
+	return 0
+}

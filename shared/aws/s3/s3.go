@@ -1,0 +1,71 @@
+// Package s3 stores archived files in a bucket.
+package s3
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/drover-run/drover/shared/core/archive"
+)
+
+// API is the part of S3 that Drover calls.
+type API interface {
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+}
+
+// NewClient returns a client. For an endpoint other than AWS it addresses buckets by path, as their host names need not resolve there.
+func NewClient(cfg aws.Config) *s3.Client {
+	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+}
+
+// Bucket is the archive bucket.
+type Bucket struct {
+	API  API
+	Name string
+}
+
+// Put stores a file and replaces one of the same key.
+func (b Bucket) Put(ctx context.Context, o archive.Object) error {
+	_, err := b.API.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &o.Key, Body: bytes.NewReader(o.Body),
+		ContentType: aws.String("application/x-ndjson"), ContentEncoding: aws.String("gzip")})
+	if err != nil {
+		return fmt.Errorf("archiving %s, %w", o.Key, err)
+	}
+	return nil
+}
+
+// Get reads a file.
+func (b Bucket) Get(ctx context.Context, key string) ([]byte, error) {
+	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key})
+	if err != nil {
+		return nil, fmt.Errorf("reading %s from the archive, %w", key, err)
+	}
+	defer out.Body.Close()
+	body, err := io.ReadAll(out.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s from the archive, %w", key, err)
+	}
+	return body, nil
+}
+
+// List returns the keys that begin with a prefix.
+func (b Bucket) List(ctx context.Context, prefix string) ([]string, error) {
+	var keys []string
+	for pages := s3.NewListObjectsV2Paginator(b.API, &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("listing %s of the archive, %w", prefix, err)
+		}
+		for _, o := range page.Contents {
+			keys = append(keys, aws.ToString(o.Key))
+		}
+	}
+	return keys, nil
+}

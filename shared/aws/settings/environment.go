@@ -1,0 +1,36 @@
+// Package settings sets up clients of AWS: from the usual places, and with retries that end before the functions' timeouts.
+package settings
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+const (
+	// attempts is how often the SDK tries a request that AWS throttles or fails.
+	attempts = 5
+	// Waits between attempts are random up to these limits, three seconds in all. The SDK's default of up to half a minute outlasts the functions.
+	firstWait, longestWait = 200 * time.Millisecond, 2 * time.Second
+)
+
+// wait returns how long to wait after this many attempts, with full jitter.
+func wait(attempt int, _ error) (time.Duration, error) {
+	return rand.N(min(longestWait, firstWait<<max(attempt-1, 0))), nil
+}
+
+// AWS loads the settings for clients from the usual places, AWS_ENDPOINT_URL included.
+func AWS(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryer(func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = attempts, retry.BackoffDelayerFunc(wait) })
+	}))
+	if err != nil {
+		return cfg, fmt.Errorf("loading the AWS settings, %w", err)
+	}
+	return withFaults(cfg)
+}

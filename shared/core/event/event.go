@@ -1,0 +1,216 @@
+// Package event is what passes on Drover's bus: commands that applications put there, and facts that Drover tells.
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/drover-run/drover/shared/core/escape"
+	"github.com/drover-run/drover/shared/core/exact"
+)
+
+// Source is the source of Drover's own events.
+const Source = "drover"
+
+// Commands, by their detail-type. Any source may send them.
+const (
+	SubmitJob   = "SubmitJob"
+	CancelJob   = "CancelJob"
+	ReplayTasks = "ReplayTasks"
+)
+
+// ContinueJob is what a scheduler whose time is over while it creates a job sends to the next one, by the jobs queue and never on the bus.
+const ContinueJob = "ContinueJob"
+
+// Continue is the ContinueJob of a job.
+func Continue(jobID string) Envelope {
+	detail, _ := json.Marshal(map[string]string{"job_id": jobID}) //nolint:errchkjson // a text
+	return Envelope{ID: "continue/" + jobID, Source: Source, DetailType: ContinueJob, Detail: detail}
+}
+
+// MaxID is how many bytes the id of an event may have. It serves as a key where a command names none of its own; EventBridge's have 36.
+const MaxID = 256
+
+// Envelope is an event as EventBridge delivers it.
+// https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+type Envelope struct {
+	ID         string          `json:"id"`
+	Source     string          `json:"source"`
+	DetailType string          `json:"detail-type"`
+	Time       time.Time       `json:"time"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+// Read reads an event. The error says what is missing.
+func Read(text []byte) (Envelope, error) {
+	var e Envelope
+	if err := exact.Decode(text, &e); err != nil {
+		return e, fmt.Errorf("not an event: %w", err)
+	}
+	switch {
+	case e.DetailType == "":
+		return e, fmt.Errorf("not an event: it has no detail-type")
+	case e.ID == "":
+		return e, fmt.Errorf("not an event: it has no id")
+	case len(e.ID) > MaxID:
+		return e, fmt.Errorf("not an event: its id has %d bytes; at most %d would be right", len(e.ID), MaxID)
+	case len(bytes.TrimSpace(e.Detail)) == 0:
+		return e, fmt.Errorf("not an event: it has no detail")
+	}
+	return e, nil
+}
+
+// Refused says that a command can never be carried out, and why: its field, and what would be right.
+type Refused struct{ Reason string }
+
+func (r *Refused) Error() string { return r.Reason }
+
+// Fact is something that happened. Its detail has an id that is the same whenever the same fact is told again.
+type Fact struct {
+	Type   string
+	Detail any
+}
+
+type head struct {
+	ID      string `json:"id"`
+	Version int    `json:"version"`
+}
+
+func heading(parts ...string) head { return head{ID: strings.Join(parts, "/"), Version: 1} }
+
+// FieldError is what is wrong with a command, and where.
+type FieldError struct {
+	Field  string `json:"field"`
+	Reason string `json:"reason"`
+}
+
+// Bounded returns the error with field and reason cut to what an event and a record have room for.
+func (e FieldError) Bounded() FieldError {
+	return FieldError{shorten(e.Field, rejectedField), shorten(e.Reason, rejectedReason)}
+}
+
+// TasksDue tells the orchestrator that there may be work to start for these labourers. It may be told at any time and number.
+func TasksDue(id string, labourers ...string) Fact {
+	return Fact{"TasksDue", struct {
+		head
+		Labourers []string `json:"labourers"`
+	}{heading("TasksDue", id), labourers}}
+}
+
+// How much of a rejected job is told, in bytes as they are sent: EventBridge takes events of 1 MB, and so does a queue
+// that one is delivered to with its envelope; JSON writes some bytes as six.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
+const (
+	rejectedJob    = 1<<20 - 16<<10
+	rejectedField  = 1 << 10
+	rejectedReason = 4 << 10
+)
+
+// JobRejected tells that a job was refused, why, and what it was. jobID may be empty.
+func JobRejected(jobID, fingerprint string, err FieldError, job []byte) Fact {
+	return Fact{"JobRejected", struct {
+		head
+		JobID string     `json:"job_id,omitempty"`
+		Error FieldError `json:"error"`
+		Job   any        `json:"job"`
+	}{heading("JobRejected", jobID, fingerprint), jobID, err.Bounded(), asItCame(job)}}
+}
+
+// asItCame is the job itself where it is JSON and short enough, else the beginning of its text.
+func asItCame(job []byte) any {
+	if json.Valid(job) && sent(json.RawMessage(job)) <= rejectedJob {
+		return json.RawMessage(job)
+	}
+	return shorten(strings.ToValidUTF8(string(job), "�"), rejectedJob)
+}
+
+// shorten is the text where it takes no more than so many bytes as JSON, else a beginning of it that does.
+func shorten(text string, most int) string {
+	short := text
+	for cut := most; sent(short) > most; cut /= 2 {
+		short = text
+		if cut < len(text) {
+			end := cut
+			for !utf8.RuneStart(text[end]) {
+				end--
+			}
+			short = text[:end] + "…"
+		}
+	}
+	return short
+}
+
+// sent is how many bytes a value takes on the bus.
+func sent(value any) int {
+	text, _ := json.Marshal(value) //nolint:errchkjson // texts, and JSON that is valid
+	return len(escape.JSON(text))
+}
+
+// JobScheduled tells that all tasks of a job are created.
+func JobScheduled(jobID, labourer string, tasks int) Fact {
+	return Fact{"JobScheduled", struct {
+		head
+		JobID    string `json:"job_id"`
+		Labourer string `json:"labourer_id"`
+		Tasks    int    `json:"tasks"`
+	}{heading("JobScheduled", jobID), jobID, labourer, tasks}}
+}
+
+// Totals is how a job ended.
+type Totals struct {
+	JobID      string    `json:"job_id"`
+	Labourer   string    `json:"labourer_id"`
+	Total      int       `json:"total"`
+	Completed  int       `json:"completed"`
+	Dead       int       `json:"dead"`
+	Cancelled  int       `json:"cancelled"`
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at"`
+	Generation int       `json:"generation"`
+}
+
+// JobEnded tells that every task of a job has reached its end: JobCompleted, or JobCancelled where it was taken back.
+func JobEnded(t Totals, cancelled bool) Fact {
+	kind := "JobCompleted"
+	if cancelled {
+		kind = "JobCancelled"
+	}
+	return Fact{kind, struct {
+		head
+		Totals
+	}{heading(kind, t.JobID, strconv.Itoa(t.Generation)), t}}
+}
+
+// TaskError is why an attempt failed.
+type TaskError struct {
+	Type    string `json:"type"`
+	Message string `json:"message,omitempty"`
+}
+
+// TaskDead tells that a task will not be tried again.
+func TaskDead(taskID string, life int, jobID, labourer string, attempts int, err TaskError) Fact {
+	return Fact{"TaskDead", struct {
+		head
+		TaskID   string    `json:"task_id"`
+		JobID    string    `json:"job_id"`
+		Labourer string    `json:"labourer_id"`
+		Attempts int       `json:"attempts"`
+		Error    TaskError `json:"error"`
+	}{heading("TaskDead", taskID, strconv.Itoa(life)), taskID, jobID, labourer, attempts, err}}
+}
+
+// LabourerHealthChanged tells that what a labourer depends on is better or worse than it was. Statuses are 0 (Bad) to 4 (High).
+func LabourerHealthChanged(labourer string, from, to int, metrics any, at time.Time) Fact {
+	return Fact{"LabourerHealthChanged", struct {
+		head
+		Labourer string `json:"labourer_id"`
+		From     int    `json:"from"`
+		To       int    `json:"to"`
+		Metrics  any    `json:"metrics"`
+	}{heading("LabourerHealthChanged", labourer, strconv.FormatInt(at.UnixMilli(), 10), strconv.Itoa(to)), labourer, from, to, metrics}}
+}

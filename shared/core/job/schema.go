@@ -1,0 +1,96 @@
+package job
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/drover-run/drover/shared/core/spelling"
+)
+
+// Schema says which attributes of a job can be cut into tasks.
+type Schema struct {
+	// ChunkableAttrs are the attributes' names in singular, outermost first. None ends in s, none is there twice.
+	ChunkableAttrs []string
+}
+
+// MarshalJSON returns what Stored returns.
+func (s Schema) MarshalJSON() ([]byte, error) { return s.Stored(), nil }
+
+// Stored returns the schema as canonical JSON, in sosw's form: {"chunkable_attrs":[["section",{}],["store",{}]]}.
+func (s Schema) Stored() []byte {
+	stored := []byte(`{"chunkable_attrs":[`)
+	for i, name := range s.ChunkableAttrs {
+		if i > 0 {
+			stored = append(stored, ',')
+		}
+		stored = append(appendText(append(stored, '['), name), `,{}]`...)
+	}
+	return append(stored, `]}`...)
+}
+
+// Validate returns what is wrong with the schema, all of it.
+func (s Schema) Validate() []error {
+	var wrong []error
+	for i, name := range s.ChunkableAttrs {
+		field := index("chunkable_attrs", i)
+		switch {
+		case name == "":
+			wrong = append(wrong, refuse(field, "is empty; want the name of an attribute in singular"))
+		case strings.HasSuffix(name, "s"):
+			wrong = append(wrong, refuse(field, "%q ends in s; want the singular, for jobs use it and add the s themselves", name))
+		case slices.Contains(s.ChunkableAttrs[:i], name):
+			wrong = append(wrong, refuse(field, "%q is there already; want each attribute once", name))
+		case !Chunkable(name):
+			wrong = append(wrong, refuse(field, "%q, or its plural, has a meaning of its own in a job; want another name", name))
+		}
+	}
+	return wrong
+}
+
+// Chunkable tells whether an attribute of this name, in singular, can be chunked by: neither it nor its plural steers Drover, or is given
+// to every task by it.
+func Chunkable(name string) bool {
+	own := slices.Concat(steering, reserved, []string{dateList, "job_schema_name"})
+	for _, unit := range isolations {
+		own = append(own, "isolate_"+unit.String())
+	}
+	return !slices.Contains(own, name) && !slices.Contains(own, name+"s")
+}
+
+// attribute is a chunkable attribute in the words that a job may use for it.
+type attribute struct {
+	singular, plural string
+	set              []string // the flags that ask for cutting it
+	size             string   // the one of them that also gives the size of a batch
+}
+
+func (s Schema) attributes() []attribute {
+	attributes := make([]attribute, len(s.ChunkableAttrs))
+	for i, name := range s.ChunkableAttrs {
+		plural := name + "s"
+		size := "max_" + plural + "_per_batch"
+		attributes[i] = attribute{
+			singular: name,
+			plural:   plural,
+			set:      []string{"isolate_" + name, "isolate_" + plural, "max_" + name + "_per_batch", size},
+			size:     size,
+		}
+	}
+	return attributes
+}
+
+// UnknownSchema is the error for a job whose job_schema_name is none of those known.
+func (j Job) UnknownSchema(known []string) error {
+	name := j.Schema
+	if name == "" {
+		name = "default"
+	}
+	if nearest, ok := spelling.Nearest(name, known); ok {
+		return refuse("job_schema_name", "there is no schema %q; did you mean %q?", shorten(name), nearest)
+	}
+	if len(known) == 0 {
+		return refuse("job_schema_name", "there is no schema %q; none has been applied", shorten(name))
+	}
+	known = slices.Sorted(slices.Values(known))
+	return refuse("job_schema_name", "there is no schema %q; want one of %s", shorten(name), shorten(strings.Join(known, ", ")))
+}

@@ -1,0 +1,97 @@
+package labourer
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/drover-run/drover/shared/core/job"
+)
+
+// maxChunkableAttrs bounds the depth of a job's nesting.
+const maxChunkableAttrs = 32
+
+func (r *reader) schema(v value) job.Schema {
+	attrs, ok := r.schemaFields(v)["chunkable_attrs"]
+	switch {
+	case !ok:
+		if v.kind == mapping && !v.has("chunkable_attrs") && r.sosw == nil {
+			r.refuse(v, "chunkable_attrs is missing; [] is a schema that chunks by the period alone")
+		}
+		return job.Schema{}
+	case attrs.kind != list:
+		r.refuse(attrs, "must be a list like [[section, {}], [store, {}]], not %s", attrs.describe())
+		return job.Schema{}
+	case len(attrs.items) > maxChunkableAttrs:
+		r.refuse(attrs, "has %d attributes, %d is the most", len(attrs.items), maxChunkableAttrs)
+		return job.Schema{}
+	}
+
+	var s job.Schema
+	for i := range attrs.items {
+		at := attrs.item(i)
+		name, ok := r.chunkableAttr(at)
+		if ok && slices.Contains(s.ChunkableAttrs, name) {
+			r.refuse(at, "%s stands in the list twice", shown(name))
+			continue
+		}
+		if ok {
+			s.ChunkableAttrs = append(s.ChunkableAttrs, name)
+		}
+	}
+	return s
+}
+
+// chunkableAttr reads [name, {}], [name] or name. The mapping is where options would stand; there are none, in sosw neither.
+func (r *reader) chunkableAttr(v value) (string, bool) {
+	at := v
+	if v.kind == list {
+		if len(v.items) == 0 || len(v.items) > 2 {
+			r.refuse(v, "must be a name and its options, like [section, {}], not a list of %d", len(v.items))
+			return "", false
+		}
+		at = v.item(0)
+		if len(v.items) == 2 {
+			r.noOptions(v.item(1))
+		}
+	}
+
+	name, ok := r.words(at, 128)
+	switch {
+	case !ok:
+	case !job.Chunkable(name):
+		r.refuse(at, "%s can not be chunked by: it, or its plural, has a meaning of its own in a job", shown(name))
+	case strings.HasSuffix(name, "s"):
+		r.refuse(at, "%s must be the singular, without the s at its end: it is what isolate_… and max_…s_per_batch are named by", shown(name))
+	default:
+		return name, true
+	}
+	return "", false
+}
+
+// schemaFields lists what sosw's schemas have besides, which it never read, and refuses it in Drover's own.
+func (r *reader) schemaFields(v value) map[string]value {
+	if r.sosw == nil {
+		return r.fields(v, "chunkable_attrs")
+	}
+	fields := map[string]value{}
+	for name, at := range r.members(v) {
+		if name != "chunkable_attrs" {
+			r.notCarriedOver(at, "a schema has chunkable_attrs alone")
+			continue
+		}
+		fields[name] = at
+	}
+	return fields
+}
+
+func (r *reader) noOptions(v value) {
+	if r.sosw != nil {
+		r.notCarriedOver(v, "a chunkable attribute has no options")
+		return
+	}
+	for _, at := range r.members(v) {
+		if !r.unknownIgnored {
+			r.refuse(at, "is not known: a chunkable attribute has no options")
+		}
+	}
+}

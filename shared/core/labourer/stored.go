@@ -1,0 +1,172 @@
+package labourer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/job"
+)
+
+// stored is the canonical form. Its field names are those that Read takes, its order is that of the documentation.
+type stored struct {
+	Target       *Target                 `json:"target,omitempty"`
+	Cap          float64                 `json:"max_simultaneous_invocations"`
+	MaxAttempts  int                     `json:"max_attempts"`
+	MaxDuration  span                    `json:"max_duration,omitempty"`
+	Cooldown     span                    `json:"cooldown"`
+	Retry        storedRetry             `json:"retry"`
+	Heartbeat    span                    `json:"heartbeat,omitempty"`
+	NotRetryable []string                `json:"not_retryable,omitempty"`
+	GroupKey     string                  `json:"group_key,omitempty"`
+	Metrics      map[string]storedMetric `json:"health_metrics,omitempty"`
+	Coefficients map[string]float64      `json:"coefficients"`
+}
+
+type storedRetry struct {
+	Min     span    `json:"min"`
+	Initial span    `json:"initial"`
+	Rate    float64 `json:"rate"`
+	Max     span    `json:"max"`
+}
+
+type storedMetric struct {
+	Details  storedQuery        `json:"details"`
+	Feelings map[string]float64 `json:"feelings"`
+	Operator ecology.Operator   `json:"feeling_comparison_operator"`
+	Missing  ecology.Missing    `json:"missing,omitempty"`
+	Settle   span               `json:"settle,omitempty"`
+}
+
+type storedQuery struct {
+	MetricName string                 `json:"MetricName,omitempty"`
+	Namespace  string                 `json:"Namespace,omitempty"`
+	Expression string                 `json:"Expression,omitempty"`
+	Period     int                    `json:"Period"`
+	Statistics []string               `json:"Statistics,omitempty"`
+	Dimensions []ecology.Dimension    `json:"Dimensions,omitempty"`
+	Unit       string                 `json:"Unit,omitempty"`
+	Window     int                    `json:"MetricAggregationTimeSlice,omitempty"`
+	Metrics    map[string]storedQuery `json:"Metrics,omitempty"`
+}
+
+// span is a duration written as one.
+type span time.Duration
+
+func (s span) MarshalJSON() ([]byte, error) { return encode(brief(time.Duration(s))), nil }
+
+// MarshalJSON is Stored.
+func (l Labourer) MarshalJSON() ([]byte, error) { return l.Stored(), nil }
+
+// Stored is the labourer without its ID as canonical JSON: the same text for labourers that mean the same. Defaults are written
+// out, but for a max_duration that was not given.
+func (l Labourer) Stored() []byte {
+	s := stored{
+		Cap:          l.MaxSimultaneousInvocations,
+		MaxAttempts:  l.MaxAttempts,
+		Cooldown:     span(l.Cooldown),
+		Retry:        storedRetry{span(l.Retry.Min), span(l.Retry.Initial), l.Retry.Rate, span(l.Retry.Max)},
+		Heartbeat:    span(l.Heartbeat),
+		NotRetryable: l.NotRetryable,
+		GroupKey:     l.GroupKey,
+		Metrics:      make(map[string]storedMetric, len(l.HealthMetrics)),
+		Coefficients: make(map[string]float64, len(l.Coefficients)),
+	}
+	if l.Target != (Target{}) {
+		s.Target = &l.Target
+	}
+	if l.MaxDurationGiven {
+		s.MaxDuration = span(l.MaxDuration)
+	}
+	for name, m := range l.HealthMetrics {
+		s.Metrics[name] = storedMetric{
+			Details:  storedDetails(m.Query),
+			Feelings: byNumber(m.Feelings),
+			Operator: m.Operator,
+			Missing:  m.Missing,
+			Settle:   span(m.Settle),
+		}
+	}
+	for status, coefficient := range l.Coefficients {
+		s.Coefficients[strconv.Itoa(status)] = coefficient
+	}
+	return encode(s)
+}
+
+// encode writes JSON for people to read as well: with < and > as they are. What is given to it are texts, finite numbers and maps of
+// them, which always marshal.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		panic("labourer: a configuration does not marshal: " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+func storedDetails(q ecology.Query) storedQuery {
+	s := storedQuery{
+		MetricName: q.MetricName,
+		Namespace:  q.Namespace,
+		Expression: q.Expression,
+		Period:     int(q.Period / time.Second),
+		Dimensions: q.Dimensions,
+		Unit:       q.Unit,
+		Window:     int(q.Window / time.Second),
+	}
+	if q.Statistic != "" {
+		s.Statistics = []string{q.Statistic}
+	}
+	if len(q.Metrics) > 0 {
+		s.Metrics = make(map[string]storedQuery, len(q.Metrics))
+	}
+	for _, operand := range q.Metrics {
+		s.Metrics[operand.ID] = storedDetails(operand.Query)
+	}
+	return s
+}
+
+func byNumber(feelings ecology.Feelings) map[string]float64 {
+	numbers := make(map[string]float64, len(feelings))
+	for status, target := range feelings {
+		numbers[strconv.Itoa(int(status))] = target
+	}
+	return numbers
+}
+
+// Decode reads what Stored wrote. Fields that it does not know are passed over, so that a version that is being replaced goes on working
+// with what the one that replaces it stored. Whatever else is wrong is an error that names the labourer.
+func Decode(id string, stored []byte) (Labourer, error) {
+	r := &reader{targetOptional: true, unknownIgnored: true}
+	var l Labourer
+	err := r.decode(stored, func(root value) { l = r.labourer(root, New(id)) })
+	if err != nil {
+		return Labourer{}, fmt.Errorf("reading the stored labourer %s: %w", shown(id), err)
+	}
+	return l, nil
+}
+
+func (r *reader) decode(stored []byte, read func(value)) error {
+	root, err := parseJSON(stored)
+	if err != nil {
+		return err
+	}
+	r.checkNames(value{root, ""})
+	read(value{root, ""})
+	return r.errors.inOrder().Err()
+}
+
+// DecodeSchema reads what [job.Schema.Stored] wrote. As in [Decode], unknown fields are ignored.
+func DecodeSchema(name string, stored []byte) (job.Schema, error) {
+	r := &reader{unknownIgnored: true}
+	var s job.Schema
+	err := r.decode(stored, func(root value) { s = r.schema(root) })
+	if err != nil {
+		return job.Schema{}, fmt.Errorf("reading the stored job schema %s: %w", shown(name), err)
+	}
+	return s, nil
+}

@@ -1,0 +1,104 @@
+package queue_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+)
+
+func TestATargetIsLeftAloneForLongerEachTime(t *testing.T) {
+	throttled := &queue.Trouble{Error: "busy", At: noon, Since: noon, Until: noon.Add(3 * time.Second)}
+	trouble, now := throttled, noon
+	for i, want := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
+		trouble = queue.Troubled(trouble, "gone", now)
+
+		require.Equal(t, &queue.Trouble{Error: "gone", At: now, Until: now.Add(want), Since: noon, Times: i + 1}, trouble)
+		require.True(t, queue.State{Trouble: trouble}.Probing())
+		now = trouble.Until
+	}
+	require.Equal(t, 5*time.Minute, queue.Troubled(&queue.Trouble{Times: 1 << 40, Since: noon}, "gone", noon).Until.Sub(noon))
+	require.False(t, queue.State{Trouble: throttled}.Probing(), "a target that has too much to do can be reached")
+	require.False(t, queue.State{}.Probing())
+}
+
+// TestAProbeTakesOneDueTask: first the foremost, then by turns the foremost and the hindmost of those that have not misfired.
+func TestAProbeTakesOneDueTask(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var entries []queue.Entry
+		var due, fresh segment.Numbers
+		for i := range rapid.IntRange(0, 4).Draw(t, "entries") {
+			numbers := segment.Of(rapid.SliceOfNDistinct(rapid.IntRange(i*20, i*20+19), 1, 8, rapid.ID).Draw(t, "tasks")...)
+			e := entry(noon.Add(time.Duration(rapid.IntRange(-3, 1).Draw(t, "due"))*time.Minute), numbers)
+			e.Misfires = rapid.IntRange(0, 2).Draw(t, "misfires")
+			entries = append(entries, e)
+			if !e.Due.After(noon) {
+				due = due.Union(numbers)
+				if e.Misfires == 0 {
+					fresh = fresh.Union(numbers)
+				}
+			}
+		}
+		if due.Empty() {
+			require.Empty(t, queue.Probe(probing(1), entries, noon, hour))
+			return
+		}
+
+		var tried segment.Numbers
+		for times := 1; times <= 1+due.Len(); times++ {
+			taken := queue.Probe(probing(times), entries, noon, hour)
+
+			require.Len(t, taken, 1)
+			one := taken[0]
+			require.Equal(t, 1, one.Lease.Tasks.Len())
+			require.Equal(t, one.Entry.Tasks, one.Lease.Tasks.Union(one.Rest))
+			require.True(t, one.Lease.Tasks.Intersect(one.Rest).Empty())
+			require.Equal(t, one.Lease.Tasks.Min(), one.Lease.First)
+			require.False(t, one.Entry.Due.After(noon))
+			switch {
+			case times == 1:
+				require.Equal(t, due.First(1), one.Lease.Tasks)
+			case fresh.Empty():
+				tried = tried.Union(one.Lease.Tasks)
+			case times%2 == 0:
+				require.Equal(t, fresh.First(1), one.Lease.Tasks)
+			default:
+				require.Equal(t, fresh.Minus(fresh.First(fresh.Len()-1)), one.Lease.Tasks)
+			}
+		}
+		if fresh.Empty() {
+			require.Equal(t, due, tried, "where all have misfired, each comes in turn")
+		}
+	})
+}
+
+func TestASuspectedTaskKeepsItsPlaceInLine(t *testing.T) {
+	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Due: noon, MaxDuration: time.Hour}
+	want := l.Returned(segment.Of(5))
+	want.Misfires = 1
+	require.Equal(t, want, l.Suspected(5))
+	l.Misfires, want.Misfires = 3, 3
+	require.Equal(t, want, l.Suspected(5), "nothing more is known of it")
+}
+
+func TestATaskThatMisfiredWaitsAloneWhereOthersStart(t *testing.T) {
+	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Due: noon, MaxDuration: time.Hour, Misfires: 2}
+	want := queue.Entry{Labourer: "f", Segment: seg, Attempt: 3, First: 5, Tasks: segment.Of(5), Due: noon.Add(-time.Millisecond), MaxDuration: time.Hour, Tried: true, Misfires: 3}
+
+	require.Equal(t, want, l.Misfired(5, false, noon))
+	want.Due = noon.Add(2 * time.Minute)
+	require.Equal(t, want, l.Misfired(5, true, noon))
+	want.Tasks, want.First, want.Due, want.Misfires = segment.Of(4, 5), 4, noon.Add(-time.Millisecond), 2
+	require.Equal(t, want, l.Returned(segment.Of(4, 5)))
+	taken := queue.Take(queue.State{}, []queue.Entry{want}, 2, noon, hour)[0].Lease
+	require.True(t, taken.Tried)
+	require.Equal(t, 2, taken.Misfires, "the count stays with the task")
+}
+
+func probing(times int) queue.State {
+	return queue.State{Version: 7, Trouble: &queue.Trouble{Times: times}}
+}

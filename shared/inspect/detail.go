@@ -1,0 +1,102 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+const (
+	// placeReads limits how often a task that is between two places is read before it is shown without one.
+	placeReads = 5
+	// placePause separates two such reads.
+	placePause = 100 * time.Millisecond
+)
+
+// Task returns all about a task that is in the table. found is false when it is not: it may be in the archive, see [Reader.Archived].
+func (r *Reader) Task(ctx context.Context, id task.ID) (d Detail, found bool, err error) {
+	for read := 1; ; read++ {
+		loaded, err := r.Tasks.Load(ctx, []task.ID{id})
+		if err != nil {
+			return Detail{}, false, err
+		}
+		t, ok := loaded[id]
+		if !ok {
+			return Detail{}, false, nil
+		}
+		now := r.Now()
+		if t.Status.Terminal() {
+			return DetailOf(t, Place{}, "", now), true, nil
+		}
+		leases, err := r.Control.LeasesOn(ctx, t.Labourer, id.Segment)
+		if err != nil {
+			return Detail{}, false, err
+		}
+		entries, err := r.Control.Queue(ctx, t.Labourer)
+		if err != nil {
+			return Detail{}, false, err
+		}
+		place := PlacesOf(leases, entries).Of(t)
+		if place == (Place{}) && read < placeReads {
+			if err := r.Wait(ctx, placePause); err != nil {
+				return Detail{}, false, err
+			}
+			continue
+		}
+		waiting, err := r.waiting(ctx, t, place, now)
+		return DetailOf(t, place, waiting, now), err == nil, err
+	}
+}
+
+// waiting returns what an open task waits for.
+func (r *Reader) waiting(ctx context.Context, t task.Task, place Place, now time.Time) (string, error) {
+	status := StatusOf(t, place, now)
+	if status == Running {
+		return r.running(ctx, t, place, now)
+	}
+	b, err := r.Pulse().One(ctx, t.Labourer)
+	if _, missing := errors.AsType[*NotFoundError](err); missing {
+		return WaitingFor(status, place, nil, now), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return WaitingFor(status, place, &b.Labourer, now), nil
+}
+
+// running returns what a dispatched task waits for: the end of its worker, or a worker that reads the queue.
+func (r *Reader) running(ctx context.Context, t task.Task, place Place, now time.Time) (string, error) {
+	waits := WaitingFor(Running, place, nil, now)
+	l, found, err := r.Registry.Labourer(ctx, t.Labourer)
+	if err != nil || !found || l.Target.SQS == "" {
+		return waits, err
+	}
+	q, err := r.Queues.Backlog(ctx, l.Target.SQS)
+	if err != nil { // reading a worker's queue takes a right that this view does without; the doctor reports it
+		return waits, nil
+	}
+	if unread := q.Unread(l, place.Lease.DispatchedAt, now); unread != "" {
+		return fmt.Sprintf("a worker: %s (the attempt counts as lost at %s)", unread, place.Lease.ExpiresAt.UTC().Format(time.RFC3339)), nil
+	}
+	return waits, nil
+}
+
+// Backlog counts the messages of a queue.
+type Backlog struct {
+	Waiting  int // visible to consumers
+	InFlight int // received and not deleted
+}
+
+// Unread says that no worker reads the queue although there was time enough; it returns "" when that is not so. since is when the longest
+// waiting message was sent. Enough is five minutes, or half of a shorter lease: when the lease ends, the task is sent again.
+func (b Backlog) Unread(l labourer.Labourer, since, now time.Time) string {
+	if b.Waiting < 1 || b.InFlight > 0 || since.IsZero() || now.Sub(since) < min(Late, l.Lease()/2) {
+		return ""
+	}
+	return fmt.Sprintf("%s %s in the queue, the oldest for about %s, and no worker reads them",
+		Count(b.Waiting, "message"), Plural(b.Waiting, "waits", "wait"), now.Sub(since).Truncate(time.Second))
+}

@@ -1,0 +1,199 @@
+package inspect_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/inspect"
+)
+
+// written returns v as the command line prints it. Tests compare it with the promised documents, to the byte.
+func written(t *testing.T, v any) string {
+	t.Helper()
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	require.NoError(t, encoder.Encode(v))
+	return strings.TrimSuffix(text.String(), "\n")
+}
+
+func job(state ledger.State) ledger.Job {
+	return ledger.Job{ID: "nightly", Labourer: "shop", State: state, SubmittedAt: earlier, Total: 600, Cursor: 3, Generation: 1,
+		Counts: ledger.Counts{Completed: 256}}
+}
+
+func TestTheLineOfAJob(t *testing.T) {
+	finished := job(ledger.Completed)
+	finished.Counts, finished.FinishedAt = ledger.Counts{Completed: 598, Dead: 2}, now
+	require.Equal(t, `{"job_id":"nightly","labourer_id":"shop","state":"completed","total":600,"completed":598,"dead":2,"cancelled":0,"open":0,`+
+		`"submitted_at":"2026-11-22T08:59:00Z","finished_at":"2026-11-22T09:00:00Z"}`, written(t, inspect.JobOf(finished, nil)))
+
+	rejected := ledger.Job{ID: "bad", State: ledger.Rejected, SubmittedAt: earlier, FinishedAt: now, ErrorField: "period", ErrorReason: "is odd"}
+	require.Equal(t, `{"job_id":"bad","labourer_id":"","state":"rejected","total":0,"completed":0,"dead":0,"cancelled":0,"open":0,`+
+		`"submitted_at":"2026-11-22T08:59:00Z","finished_at":"2026-11-22T09:00:00Z","error":{"field":"period","reason":"is odd"}}`, written(t, inspect.JobOf(rejected, nil)))
+
+	replayed := job(ledger.Scheduled)
+	replayed.Generation, replayed.FinishedAt = 2, now // left from its first end
+	require.Equal(t, `{"job_id":"nightly","labourer_id":"shop","state":"scheduled","total":600,"completed":256,"dead":0,"cancelled":0,"open":344,`+
+		`"submitted_at":"2026-11-22T08:59:00Z","generation":2}`, written(t, inspect.JobOf(replayed, nil)))
+}
+
+func lives(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = ledger.Life(i, 0)
+	}
+	return out
+}
+
+func TestProgressCountsATaskBeforeItsSegmentIsComplete(t *testing.T) {
+	first := ledger.Progress{Segment: segment.IDOf("nightly", 0), Completed: lives(256), Rolled: ledger.Counts{Completed: 256}}
+	second := ledger.Progress{Segment: segment.IDOf("nightly", 1), Completed: lives(10), Dead: []int{20, 21}, Replayed: []int{21}}
+	line := inspect.JobOf(job(ledger.Scheduled), []ledger.Progress{first, second})
+	require.Equal(t, [4]int{266, 1, 0, 333}, [4]int{line.Completed, line.Dead, line.Cancelled, line.Open})
+
+	line = inspect.JobOf(job(ledger.Scheduled), []ledger.Progress{})
+	require.Equal(t, 600, line.Open, "the progress counts: it was read after the record")
+}
+
+func TestTasksThatWereNeverCreatedAreCancelledWithTheirJob(t *testing.T) {
+	half := job(ledger.Scheduling)
+	half.Cursor, half.Cancelling, half.Counts = 1, true, ledger.Counts{Cancelled: 344}
+	line := inspect.JobOf(half, []ledger.Progress{{Segment: segment.IDOf("nightly", 0), Completed: lives(6), Cancelled: lives(200)}})
+	require.Equal(t, [4]int{6, 0, 544, 50}, [4]int{line.Completed, line.Dead, line.Cancelled, line.Open})
+	require.Contains(t, written(t, line), `"cancelling":true`)
+}
+
+func TestTheLineOfATask(t *testing.T) {
+	require.Equal(t, `{"task_id":"`+string(at)+`.3","job_id":"nightly","labourer_id":"shop","status":"queued","attempt":0,"created_at":"2026-11-22T08:59:00Z"}`,
+		written(t, inspect.TaskOf(ended(0, task.Open), inspect.Place{}, now)))
+	require.Equal(t, `{"task_id":"`+string(at)+`.3","job_id":"nightly","labourer_id":"shop","status":"dead","attempt":3,"created_at":"2026-11-22T08:59:00Z",`+
+		`"closed_at":"2026-11-22T08:59:00Z"}`, written(t, inspect.TaskOf(ended(3, task.Dead), inspect.Place{}, now)))
+}
+
+func TestADetailHasEveryAttemptAndTheOneThatRuns(t *testing.T) {
+	one := ended(0, task.Open)
+	one.Payload = json.RawMessage(`{"day":"2026-11-21"}`)
+	one, err := one.Close(task.End{Attempt: 1, Status: task.Failed, DispatchedAt: earlier, At: now, Error: &task.Error{Type: "Timeout", Message: "too slow"}})
+	require.NoError(t, err)
+	running := lease(2, 3)
+	require.Equal(t, `{"task_id":"`+string(at)+`.3","job_id":"nightly","labourer_id":"shop","status":"running","attempt":2,"created_at":"2026-11-22T08:59:00Z",`+
+		`"payload":{"day":"2026-11-21"},"attempts":[`+
+		`{"attempt":1,"dispatched_at":"2026-11-22T08:59:00Z","closed_at":"2026-11-22T09:00:00Z","status":"failed","error":{"type":"Timeout","message":"too slow"}},`+
+		`{"attempt":2,"dispatched_at":"2026-11-22T08:59:00Z","status":"running"}],"waiting_for":"its worker"}`,
+		written(t, inspect.DetailOf(one, inspect.Place{Lease: &running}, "its worker", now)))
+
+	running.DispatchedAt = time.Time{}
+	require.Equal(t, []inspect.Attempt{{Attempt: 2, Status: "running"}}, inspect.DetailOf(one, inspect.Place{Lease: &running}, "", now).Attempts[1:])
+}
+
+func TestADetailHasResultAndStatsAsTheWorkerSentThem(t *testing.T) {
+	one := ended(0, task.Open)
+	one.Payload = json.RawMessage(`{}`)
+	one, err := one.Close(task.End{Attempt: 1, Status: task.Completed, DispatchedAt: earlier, At: now, Result: json.RawMessage(`{"sum":1.50}`), Stats: json.RawMessage(`{"rows":7}`)})
+	require.NoError(t, err)
+	const rest = `"payload":{},"attempts":[{"attempt":1,"dispatched_at":"2026-11-22T08:59:00Z","closed_at":"2026-11-22T09:00:00Z","status":"completed"}],` +
+		`"result":{"sum":1.50},"stats":{"rows":7}`
+	head := `{"task_id":"` + string(at) + `.3","job_id":"nightly","labourer_id":"shop","status":"completed","attempt":1,"created_at":"2026-11-22T08:59:00Z",` +
+		`"closed_at":"2026-11-22T09:00:00Z",`
+	require.Equal(t, head+rest+`}`, written(t, inspect.DetailOf(one, inspect.Place{}, "", now)))
+	require.Equal(t, head+rest+`,"archived":true}`, written(t, inspect.Archived(archive.RecordOf(one))), "the archive says the same")
+}
+
+func TestAReplayedTaskShowsItsFormerLife(t *testing.T) {
+	one, err := ended(3, task.Dead).Revive()
+	require.NoError(t, err)
+	d := inspect.DetailOf(one, inspect.Place{}, "", now)
+	require.Equal(t, [3]any{inspect.Queued, 1, 3}, [3]any{d.Status, d.Life, d.ReplayOf})
+	require.Equal(t, "[]", written(t, d.Attempts))
+}
+
+func TestTheLineOfALabourer(t *testing.T) {
+	cpu := 60.0
+	metrics := map[string]ecology.Metric{"cpu": {Feelings: ecology.Feelings{3: 50, 2: 70}, Operator: ecology.AtMost}}
+	a := ecology.Assess(ecology.Subject{Cap: 10, Coefficients: ecology.DefaultCoefficients(), Metrics: metrics},
+		map[string]ecology.Reading{"cpu": {Value: &cpu, At: now}}, nil, now, 5)
+	entries := []queue.Entry{entry(1, earlier, 1, 2), entry(1, now, 3), entry(2, soon, 4)}
+	require.Equal(t, `{"labourer_id":"shop","paused":false,"status":2,"metrics":{"cpu":2},"cap":10,"desired":5,"running":5,"free":0,"due":3,"later":1,`+
+		`"reason":"no slot is free: 5 of 5 taken; health is Moderate: cpu is Moderate: 60 <= 70"}`, written(t, inspect.LabourerOf("shop", a, queue.State{}, entries, now)))
+	require.Equal(t, `{"labourer_id":"shop","status":2,"metrics":{"cpu":2},"desired":5,"running":5,"free":0}`, written(t, inspect.PaceOf("shop", a)))
+
+	without := ecology.Assess(ecology.Subject{Cap: 2.5, Coefficients: ecology.DefaultCoefficients()}, nil, nil, now, 0)
+	require.Equal(t, `{"labourer_id":"shop","paused":true,"status":4,"metrics":{},"cap":2.5,"desired":2,"running":0,"free":2,"due":0,"later":0,`+
+		`"reason":"the labourer is paused"}`, written(t, inspect.LabourerOf("shop", without, queue.State{Paused: true}, nil, now)))
+}
+
+func TestWhyNoMoreTasksStart(t *testing.T) {
+	due := []queue.Entry{entry(1, earlier, 1)}
+	trouble := &queue.Trouble{Error: "no such queue", At: earlier, Until: soon}
+	assess := func(limit float64, status ecology.Status, running int) ecology.Assessment {
+		return ecology.Assessment{Status: status, Reason: "cpu is high", Cap: limit, Desired: int(limit) * int(status) / 4, Running: running,
+			Free: max(int(limit)*int(status)/4-running, 0)}
+	}
+	for name, c := range map[string]struct {
+		assessment ecology.Assessment
+		state      queue.State
+		entries    []queue.Entry
+		reason     string
+		blocked    bool
+	}{
+		"paused":      {assess(4, ecology.High, 0), queue.State{Paused: true, Trouble: trouble}, due, "the labourer is paused", true},
+		"cap 0":       {assess(0, ecology.High, 0), queue.State{}, due, "the cap is 0", true},
+		"unwell":      {assess(4, ecology.Bad, 0), queue.State{}, due, "health is Bad: cpu is high", true},
+		"unreachable": {assess(4, ecology.High, 0), queue.State{Trouble: trouble}, due, "the target could not be reached and is tried again at 2026-11-22T09:01:00Z: no such queue", false},
+		"untried":     {assess(4, ecology.High, 0), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now}}, due, "the target could not be reached at 2026-11-22T08:59:00Z and is tried again within a minute: no such queue", false},
+		"idle":        {assess(4, ecology.High, 0), queue.State{}, nil, "nothing is due", false},
+		"full":        {assess(4, ecology.High, 4), queue.State{}, due, "no slot is free: 4 of 4 taken", false},
+		"at work":     {assess(4, ecology.High, 3), queue.State{}, due, "tasks are being started", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := inspect.LabourerOf("shop", c.assessment, c.state, c.entries, now)
+			require.Equal(t, c.reason, l.Reason)
+			require.Equal(t, c.blocked, l.Blocked())
+		})
+	}
+}
+
+func TestWhatATaskWaitsFor(t *testing.T) {
+	undispatched := lease(1, 3)
+	undispatched.DispatchedAt = time.Time{}
+	dispatched, due, later := lease(1, 3), entry(1, earlier, 3), entry(2, soon, 3)
+	free := &inspect.Labourer{Desired: 3, Free: 1, Due: 5, Reason: "tasks are being started"}
+	full := &inspect.Labourer{Desired: 3, Due: 5, Reason: "no slot is free: 3 of 3 taken"}
+	paused := &inspect.Labourer{Paused: true, Desired: 3, Free: 3, Reason: "the labourer is paused"}
+	troubled := &inspect.Labourer{Desired: 3, Free: 3, Reason: "the target could not be reached", Trouble: &queue.Trouble{Until: soon}}
+	for name, c := range map[string]struct {
+		status   inspect.Status
+		place    inspect.Place
+		labourer *inspect.Labourer
+		waiting  string
+	}{
+		"ended":                     {inspect.Completed, inspect.Place{}, free, ""},
+		"running":                   {inspect.Running, inspect.Place{Lease: &dispatched}, nil, "its worker, until 2026-11-22T09:01:00Z; then the attempt counts as lost"},
+		"being started":             {inspect.Running, inspect.Place{Lease: &undispatched}, nil, "its worker is being started"},
+		"failed just now":           {inspect.Waiting, inspect.Place{Lease: &dispatched}, free, "the last attempt has just failed; its retry is being decided"},
+		"backing off":               {inspect.Waiting, inspect.Place{Entry: &later}, full, "its time, 2026-11-22T09:01:00Z, for attempt 2"},
+		"due, all slots taken":      {inspect.Queued, inspect.Place{Entry: &due}, full, "no slot is free: 3 of 3 taken, and 5 tasks are due"},
+		"due, slots free":           {inspect.Queued, inspect.Place{Entry: &due}, free, "being started: 1 slot is free, 5 tasks are due"},
+		"due, labourer paused":      {inspect.Queued, inspect.Place{Entry: &due}, paused, "the labourer is paused"},
+		"due, target gone":          {inspect.Queued, inspect.Place{Entry: &due}, troubled, "the target could not be reached"},
+		"due, labourer removed":     {inspect.Queued, inspect.Place{Entry: &due}, nil, "its labourer, which is not applied"},
+		"between two places":        {inspect.Queued, inspect.Place{}, free, "its place in the queue"},
+		"cancelled before it began": {inspect.Cancelled, inspect.Place{}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.waiting, inspect.WaitingFor(c.status, c.place, c.labourer, now))
+		})
+	}
+}

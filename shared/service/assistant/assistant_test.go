@@ -1,0 +1,335 @@
+package assistant_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/completion"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// handle has the assistant work through a batch of which nothing has to come again.
+func handle(t require.TestingT, s *outage.Stage, bodies ...string) assistant.Summary {
+	missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(bodies...))
+	require.Empty(t, missing, "%v", summary.Errors)
+	return summary
+}
+
+// out is a stage on which n tasks run, and what their workers were started with.
+func out(t require.TestingT, n int) (*outage.Stage, []outage.Handed) {
+	s := stage(t, n)
+	s.Schedule(t, job("nightly", n))
+	require.Equal(t, n, s.HandOut(t, "f"))
+	return s, s.Handed(t, "f")
+}
+
+func stored(t require.TestingT, s *outage.Stage, id string) task.Task {
+	parsed, err := task.ParseID(id)
+	require.NoError(t, err)
+	found, err := s.Tasks.Load(context.Background(), []task.ID{parsed})
+	require.NoError(t, err)
+	require.Contains(t, found, parsed)
+	return found[parsed]
+}
+
+func held(t require.TestingT, s *outage.Stage) int {
+	leases, err := s.Control.Leases(context.Background(), "f")
+	require.NoError(t, err)
+	return queue.Running(leases)
+}
+
+func TestACompletionClosesItsTaskAndFreesItsSlot(t *testing.T) {
+	s, h := out(t, 2)
+	s.Pass(time.Minute)
+
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+
+	one := stored(t, s, h[0].TaskID)
+	require.Equal(t, task.Completed, one.Status)
+	require.JSONEq(t, `{"rows": 1}`, string(one.Result))
+	require.Equal(t, outage.Start, *one.Attempts[0].DispatchedAt)
+	require.Equal(t, outage.Start.Add(time.Minute), *one.Attempts[0].ClosedAt)
+	require.Equal(t, 1, held(t, s))
+}
+
+func TestAFailureClosesItsAttemptAndLeavesItInItsLease(t *testing.T) {
+	s, h := out(t, 1)
+
+	summary := handle(t, s, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed", "error": {"type": "Boom", "message": "as told"}, "retryable": false, "retry_after": "90s", "stats": {"ms": 3}}`, h[0].TaskID))
+
+	require.Equal(t, assistant.Summary{Failed: 1}, summary)
+	one := stored(t, s, h[0].TaskID)
+	require.Equal(t, task.Failed, one.Status)
+	require.Equal(t, &task.Error{Type: "Boom", Message: "as told"}, one.LastError())
+	require.True(t, one.Permanent)
+	require.Equal(t, 90*time.Second, one.RetryAfter)
+	require.JSONEq(t, `{"ms": 3}`, string(one.Stats))
+	require.Equal(t, 1, held(t, s), "the scavenger releases it, together with what follows")
+}
+
+// TestG4WhatIsNotTheCurrentAttemptChangesNothing, and is counted by its kind.
+func TestG4WhatIsNotTheCurrentAttemptChangesNothing(t *testing.T) {
+	s, h := out(t, 3)
+	handle(t, s, completed(h[0]), failed(h[1]))
+	at := func(h outage.Handed, attempt int) outage.Handed { h.Attempt = attempt; return h }
+	for name, c := range map[string]struct {
+		report string
+		counts assistant.Summary
+	}{
+		"completed again":                    {completed(h[0]), assistant.Summary{Repeated: 1}},
+		"completed and told to have failed":  {failed(h[0]), assistant.Summary{Repeated: 1}},
+		"completed, the next attempt":        {completed(at(h[0], 2)), assistant.Summary{Stale: 1}},
+		"completed, without an attempt":      {strings.Replace(completed(h[0]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
+		"completed, a heartbeat":             {running(h[0]), assistant.Summary{Repeated: 1}},
+		"completed, never started":           {neverStarted(h[0]), assistant.Summary{Repeated: 1}},
+		"failed again":                       {failed(h[1]), assistant.Summary{Repeated: 1}},
+		"failed and told to have completed":  {completed(h[1]), assistant.Summary{Repeated: 1}},
+		"failed, an attempt not handed out":  {completed(at(h[1], 2)), assistant.Summary{Stale: 1}},
+		"failed, without an attempt":         {strings.Replace(completed(h[1]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
+		"running, an attempt to come":        {completed(at(h[2], 2)), assistant.Summary{Stale: 1}},
+		"running, an attempt far from here":  {completed(at(h[2], 1000000)), assistant.Summary{Stale: 1}},
+		"a task of no segment that there is": {completed(outage.Handed{TaskID: "abcdefghijklmnop.7", Attempt: 1}), assistant.Summary{Unknown: 1}},
+		"a task beyond the segment's last":   {completed(outage.Handed{TaskID: strings.Split(h[0].TaskID, ".")[0] + ".200", Attempt: 1}), assistant.Summary{Unknown: 1}},
+		"what is no task":                    {completed(outage.Handed{TaskID: "6f7c73de", Attempt: 1}), assistant.Summary{Unknown: 1}},
+		"what concerns no task":              {`{"detail-type": "Step Functions Execution Status Change", "source": "aws.states", "detail": {"name": "nightly-report"}}`, assistant.Summary{Ignored: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := outage.Picture(s.Stack)
+
+			require.Equal(t, c.counts, handle(t, s, c.report))
+
+			require.Equal(t, before, outage.Picture(s.Stack))
+		})
+	}
+}
+
+func TestG4ACompletionThatIsLateForItsAttemptIsDropped(t *testing.T) {
+	s, h := out(t, 1)
+	s.Pass(16 * time.Minute) // the lease is 15
+	_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
+	require.NoError(t, err)
+	s.Scavenge(t)
+	s.Pass(time.Hour)
+	require.Equal(t, 1, s.HandOut(t, "f"))
+	again := s.Handed(t, "f")[1]
+	require.Equal(t, 2, again.Attempt)
+
+	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, completed(h[0])), "the attempt has had its end")
+	require.Equal(t, task.Expired, stored(t, s, h[0].TaskID).Status)
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(again)))
+	require.Equal(t, task.Completed, stored(t, s, h[0].TaskID).Status)
+}
+
+func TestACompletionWithoutAnAttemptMeansTheOneThatRuns(t *testing.T) {
+	s, h := out(t, 1)
+	handle(t, s, failed(h[0]))
+	s.Scavenge(t)
+	s.Pass(time.Hour)
+	require.Equal(t, 1, s.HandOut(t, "f"))
+
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, fmt.Sprintf(`{"version": 1, "task_id": %q, "status": "completed"}`, h[0].TaskID)))
+	require.Equal(t, 2, stored(t, s, h[0].TaskID).Attempt)
+}
+
+func TestTheLastHeartbeatOfATaskIsKept(t *testing.T) {
+	s, h := out(t, 3)
+	require.Equal(t, assistant.Summary{Heard: 2}, handle(t, s, running(h[0]), running(h[1])))
+	s.Pass(14 * time.Minute)
+	require.Equal(t, assistant.Summary{Heard: 1}, handle(t, s, running(h[1])))
+	s.Pass(2 * time.Minute)
+
+	reaped, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
+
+	require.NoError(t, err)
+	require.Equal(t, 2, reaped.Expired, "those that were silent")
+	require.Equal(t, task.Open, stored(t, s, h[1].TaskID).Status)
+}
+
+// TestAFunctionThatIsThrottledForManyGetsThemAllAgain: what was never started goes back in line for the same attempt, all of a batch at once,
+// and one execution wakes the orchestrator for them: no tick is needed.
+func TestAFunctionThatIsThrottledForManyGetsThemAllAgain(t *testing.T) {
+	s, h := out(t, 10)
+	var batch []string
+	for _, one := range h {
+		batch = append(batch, neverStarted(one))
+	}
+
+	summary := handle(t, s, batch...)
+
+	require.Equal(t, assistant.Summary{NeverStarted: 10}, summary)
+	require.Zero(t, held(t, s))
+	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine))
+	require.Equal(t, assistant.Summary{Stale: 10}, handle(t, s, batch...), "told again")
+	s.RunFor(6 * time.Second)
+	require.Len(t, s.Handed(t, "f"), 20)
+	for _, one := range s.Handed(t, "f") {
+		require.Equal(t, 1, one.Attempt, "what never began burns no attempt")
+	}
+}
+
+// TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled: a client that hears no answer starts a worker twice, and only one of the two begins.
+func TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled(t *testing.T) {
+	s, h := out(t, 1)
+	require.Equal(t, assistant.Summary{NeverStarted: 1}, handle(t, s, neverStarted(h[0])))
+
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+
+	require.Equal(t, task.Completed, stored(t, s, h[0].TaskID).Status)
+	s.Scavenge(t)
+	s.RunFor(time.Minute)
+	require.Len(t, s.Handed(t, "f"), 1, "it is not done again")
+	require.Zero(t, held(t, s))
+}
+
+// TestG8PoisonDoesNotStopTheRestOfItsBatch: what can not be read goes to the dead letters as it came, with the reason.
+func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
+	for body, reason := range map[string]string{
+		`nonsense`: "no JSON object",
+		`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`: `version is "2"; 1 is known`,
+		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`:      `status is "done"`,
+	} {
+		s, h := out(t, 2)
+
+		summary := handle(t, s, completed(h[0]), body, completed(h[1]))
+
+		require.Equal(t, assistant.Summary{Completed: 2, Buried: 1}, summary)
+		letters := s.SQS.Letters(fakeaws.CompletionsDead)
+		require.Len(t, letters, 1)
+		require.Equal(t, body, letters[0].Body)
+		require.Contains(t, letters[0].Reason, reason)
+	}
+}
+
+func TestACallOfASoswWorker(t *testing.T) {
+	s, h := out(t, 2)
+	call := func(text string) completion.Report {
+		r, err := completion.ReadCall([]byte(text))
+		require.NoError(t, err)
+		return r
+	}
+
+	summary, err := s.Services().Assistant.Service.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_completed", "task_id": %q, "stats": "{\"time_run\": 3}", "result": {"rows": 1}}`, h[0].TaskID)))
+	require.NoError(t, err)
+	require.Equal(t, assistant.Summary{Completed: 1}, summary)
+	require.JSONEq(t, `{"time_run": 3}`, string(stored(t, s, h[0].TaskID).Stats))
+
+	summary, err = s.Services().Assistant.Service.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_failed", "task_id": %q}`, h[1].TaskID)))
+	require.NoError(t, err)
+	require.Equal(t, assistant.Summary{Failed: 1}, summary)
+
+	s.DynamoDB.Before = func(context.Context, fakeaws.Request) error { return fmt.Errorf("the table is away") }
+	_, err = s.Services().Assistant.Service.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_failed", "task_id": %q}`, h[1].TaskID)))
+	require.ErrorContains(t, err, "closing task "+h[1].TaskID)
+}
+
+// TestSlotsThatAreFreeAreToldOfWhenThereIsWorkForThem, and only then.
+func TestSlotsThatAreFreeAreToldOfWhenThereIsWorkForThem(t *testing.T) {
+	wakes := func(s *outage.Stage) int {
+		n := 0
+		for _, e := range s.EventBridge.Told() {
+			if e.DetailType == "TasksDue" {
+				n++
+			}
+		}
+		return n
+	}
+	s := stage(t, 3)
+	s.Schedule(t, job("nightly", 5))
+	s.HandOut(t, "f")
+	h := s.Handed(t, "f")
+	before := wakes(s)
+	handle(t, s, completed(h[0]), completed(h[1]))
+	require.Equal(t, before+1, wakes(s), "one wake for a batch")
+
+	handle(t, s, running(h[2]))
+	handle(t, s, failed(h[2]))
+	require.Equal(t, before+1, wakes(s), "no slot is free by these")
+
+	require.Equal(t, 2, s.HandOut(t, "f"))
+	h = s.Handed(t, "f")
+	handle(t, s, completed(h[3]), completed(h[4]))
+	require.Equal(t, before+1, wakes(s), "nothing is due")
+}
+
+// TestG3G5AThousandCompletions, of which 30 % come again and 10 % are of attempts that are over, in batches in any order: counts are exact, no more
+// tasks are out at once than the cap allows, and all are released once.
+func TestG3G5AThousandCompletions(t *testing.T) {
+	const tasks, limit = 1000, 40
+	random := rand.New(rand.NewPCG(7, 11))
+	s := stage(t, limit)
+	s.Schedule(t, job("nightly", tasks))
+
+	var waiting []string // reports that are under way
+	var total assistant.Summary
+	wanted := assistant.Summary{}
+	seen := 0
+	for round := 0; total.Completed < tasks; round++ {
+		require.Less(t, round, 10_000)
+		s.Pass(time.Second)
+		s.HandOut(t, "f")
+		require.LessOrEqual(t, held(t, s), limit)
+		h := s.Handed(t, "f")
+		for _, one := range h[seen:] {
+			waiting = append(waiting, completed(one))
+			wanted.Completed++
+			if random.Float64() < 0.3 {
+				waiting = append(waiting, completed(one))
+				wanted.Repeated++
+			}
+			if random.Float64() < 0.1 {
+				stale := one
+				stale.Attempt += 1 + random.IntN(2)
+				waiting = append(waiting, completed(stale))
+				wanted.Stale++
+			}
+		}
+		seen = len(h)
+		random.Shuffle(len(waiting), func(i, j int) { waiting[i], waiting[j] = waiting[j], waiting[i] })
+		n := min(len(waiting), 1+random.IntN(10))
+		summary := handle(t, s, waiting[:n]...)
+		waiting = waiting[n:]
+		total.Completed += summary.Completed
+		total.Repeated += summary.Repeated
+		total.Stale += summary.Stale
+		require.Equal(t, n, summary.Completed+summary.Repeated+summary.Stale)
+	}
+	for len(waiting) > 0 {
+		n := min(len(waiting), 10)
+		summary := handle(t, s, waiting[:n]...)
+		waiting = waiting[n:]
+		total.Repeated += summary.Repeated
+		total.Stale += summary.Stale
+	}
+	s.Scavenge(t)
+
+	require.Equal(t, wanted, total)
+	require.Len(t, s.Handed(t, "f"), tasks, "each task is handed out once")
+	require.Zero(t, held(t, s))
+	leases, err := s.Control.Leases(context.Background(), "f")
+	require.NoError(t, err)
+	require.Empty(t, leases)
+	job, _, err := s.Jobs.Get(context.Background(), "nightly")
+	require.NoError(t, err)
+	require.Equal(t, tasks, job.Counts.Completed)
+	require.Zero(t, job.Open())
+	ends := map[string]bool{}
+	for _, e := range s.EventBridge.Told() {
+		if e.DetailType == "JobCompleted" {
+			var detail struct{ ID string }
+			require.NoError(t, json.Unmarshal(e.Detail, &detail))
+			ends[detail.ID] = true
+		}
+	}
+	require.Equal(t, map[string]bool{"JobCompleted/nightly/1": true}, ends)
+}

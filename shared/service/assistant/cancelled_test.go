@@ -1,0 +1,45 @@
+package assistant_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// TestG1WhatWasNeverStartedOfACancelledJobIsNotStarted, wherever the assistant is cut off that puts it back: the cancellation has looked at
+// the queue before, and comes to it no more.
+func TestG1WhatWasNeverStartedOfACancelledJobIsNotStarted(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s, h := out(t, 2)
+		failed, summary := s.Services().Scheduler.Service.Handle(context.Background(), "cancel",
+			[]scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+		require.Empty(t, failed, "%v", summary.Errors)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Second, func(int) error {
+			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(neverStarted(h[0]), completed(h[1])))
+			if len(missing) > 0 {
+				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
+			}
+			return nil
+		})
+
+		cut.Off()
+		s.Scavenge(t)
+		s.Pass(10 * time.Second)
+		require.Zero(t, s.HandOut(t, "f"))
+		s.Pass(10 * time.Minute) // after which the orchestrator forgets what the assistant had withdrawn when it died
+		_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
+		require.NoError(t, err)
+		require.Equal(t, task.Cancelled, stored(t, s, h[0].TaskID).Status)
+		require.Equal(t, task.Completed, stored(t, s, h[1].TaskID).Status)
+		return outage.Picture(s.Stack)
+	})
+}

@@ -1,0 +1,91 @@
+package assistant_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/completion"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// noise is a JSON text of so many bytes that hardly compresses.
+func noise(length int) string {
+	const letters = ` !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdefghijklmnopqrstuvwxyz{|}~` + "`"
+	random, out := rand.New(rand.NewPCG(3, uint64(length))), []byte(`"`)
+	for len(out) < length-1 {
+		out = append(out, letters[random.IntN(len(letters))])
+	}
+	return string(append(out, '"'))
+}
+
+// TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask: another attempt would leave as much, and one that is not heard of is made.
+func TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask(t *testing.T) {
+	for name, c := range map[string]struct {
+		payload, result, stats int
+		says                   []string // "": it completed
+	}{
+		"payload and result fit when compressed": {payload: 100 << 10, result: completion.MaxResult},
+		"payload and result do not fit":          {250 << 10, completion.MaxResult, 10 << 10, []string{"a payload of 2560", "a result of 262144", "stats of 10240", "and may take 408576"}},
+		"the result alone is more than is kept":  {10, completion.MaxResult + 1, 10, []string{"the result has 262145 bytes, and 262144 are kept at most"}},
+		"the stats are more than are kept":       {10, 10, completion.MaxStats + 1, []string{"the stats have 16385 bytes, and 16384 are kept at most"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stage(t, 1)
+			s.Schedule(t, fmt.Sprintf(`{"job_id": "nightly", "labourer": "f", "blob": %s}`, noise(c.payload)))
+			require.Equal(t, 1, s.HandOut(t, "f"))
+			h := s.Handed(t, "f")[0]
+			stats := ""
+			if c.stats > 0 {
+				stats = `, "stats": ` + noise(c.stats)
+			}
+			report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed", "result": %s%s}`, h.TaskID, noise(c.result), stats)
+			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(report))
+			require.Empty(t, missing, "%v", summary.Errors)
+			one := stored(t, s, h.TaskID)
+			require.JSONEq(t, fmt.Sprintf(`{"blob": %s}`, noise(c.payload)), string(one.Payload))
+			if c.says == nil {
+				require.Equal(t, assistant.Summary{Completed: 1}, summary)
+				require.JSONEq(t, noise(c.result), string(one.Result))
+				return
+			}
+			require.Equal(t, assistant.Summary{Failed: 1}, summary)
+			require.Equal(t, []any{task.Failed, true, "ResultTooLarge", json.RawMessage(nil), json.RawMessage(nil)},
+				[]any{one.Status, one.Permanent, one.LastError().Type, one.Result, one.Stats})
+			for _, words := range c.says {
+				require.Contains(t, one.LastError().Message, words)
+			}
+			require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, report), "told again")
+
+			s.Scavenge(t)
+			s.Pass(time.Hour)
+			require.Zero(t, s.HandOut(t, "f"), "it is not tried again")
+			picture := outage.Picture(s.Stack)
+			require.Contains(t, picture, "completed=0 dead=1")
+			require.NotContains(t, picture, "dead letter")
+		})
+	}
+}
+
+// TestAFailureWhoseStatsCanNotBeKeptStaysTheFailureThatItIs, and is tried again.
+func TestAFailureWhoseStatsCanNotBeKeptStaysTheFailureThatItIs(t *testing.T) {
+	s, h := out(t, 1)
+
+	require.Equal(t, assistant.Summary{Failed: 1}, handle(t, s, strings.TrimSuffix(failed(h[0]), "}")+`, "stats": `+noise(completion.MaxStats+1)+`}`))
+
+	one := stored(t, s, h[0].TaskID)
+	require.False(t, one.Permanent)
+	require.Equal(t, "Boom", one.LastError().Type)
+	require.Contains(t, one.LastError().Message, "as told; result and stats are not kept: the stats have")
+	s.Scavenge(t)
+	s.Pass(time.Hour)
+	require.Equal(t, 1, s.HandOut(t, "f"))
+}

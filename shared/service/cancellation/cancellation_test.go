@@ -1,0 +1,491 @@
+package cancellation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+var ctx = context.Background()
+
+func stage(t require.TestingT) *outage.Stage {
+	return outage.NewStage(t, fmt.Sprintf(`
+labourers:
+  f: {target: {sqs: %q}, max_simultaneous_invocations: 3, max_attempts: 3}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`, outage.Worker("f")), "f")
+}
+
+// job is a job that makes n tasks.
+func job(id string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"s%03d"`, i)
+	}
+	return fmt.Sprintf(`{"job_id": %q, "labourer": "f", "stores": [%s], "isolate_stores": true}`, id, strings.Join(names, ","))
+}
+
+func report(t require.TestingT, s *outage.Stage, ends ...string) {
+	var batch []assistant.Message
+	for i, end := range ends {
+		batch = append(batch, assistant.Message{ID: fmt.Sprint(i), Body: end})
+	}
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", batch)
+	require.Empty(t, missing, "%v", summary.Errors)
+}
+
+func ended(h outage.Handed, status string) string {
+	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)
+}
+
+// cancel has the scheduler carry out a CancelJob.
+func cancel(s *outage.Stage, invocation, detail string) error {
+	failed, summary := s.Services().Scheduler.Service.Handle(ctx, invocation, []scheduler.Message{outage.Command("cancel", "CancelJob", detail)})
+	if len(failed) > 0 {
+		return errors.New(strings.Join(summary.Errors, "; "))
+	}
+	return nil
+}
+
+// rest has what runs fail, and all that follows follow.
+func rest(t require.TestingT, s *outage.Stage) {
+	s.Scavenge(t)
+	for _, h := range s.Handed(t, "f") {
+		report(t, s, ended(h, "failed"))
+	}
+	s.Scavenge(t)
+}
+
+// TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff: of a job of six three run, one of which completes while others fail, one waits for its second attempt
+// and the others are queued, beside those of another job.
+func TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff(t *testing.T) {
+	for name, detail := range map[string]string{"what is queued": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
+		t.Run(name, func(t *testing.T) {
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := stage(t)
+				s.Schedule(t, job("nightly", 6), job("other", 2))
+				require.Equal(t, 3, s.HandOut(t, "f"))
+				report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+				s.Scavenge(t)
+				require.Equal(t, 1, s.HandOut(t, "f"))
+				cut.On(s.Stack)
+
+				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return cancel(s, fmt.Sprintf("invocation-%d", delivery), detail) })
+
+				cut.Off()
+				s.Scavenge(t)
+				h := s.Handed(t, "f")
+				report(t, s, ended(h[1], "completed"))
+				rest(t, s)
+				s.Pass(time.Hour)
+				require.Equal(t, 2, s.HandOut(t, "f"), "the other job goes on, and no task of the cancelled one is tried again")
+				picture := outage.Picture(s.Stack)
+				require.Contains(t, picture, "fact JobCancelled/nightly/1")
+				require.NotContains(t, picture, "JobCompleted/nightly")
+				require.NotContains(t, picture, "withdrawn")
+				return picture
+			})
+		})
+	}
+}
+
+// TestTheSlotsThatAForcedCancellationFreesNeedNoTick: the orchestrator is woken after they are free, wherever the cancellation is cut off.
+func TestTheSlotsThatAForcedCancellationFreesNeedNoTick(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 3), job("other", 2))
+		require.Equal(t, 3, s.HandOut(t, "f"))
+		told := len(s.EventBridge.Told())
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return cancel(s, fmt.Sprintf("invocation-%d", delivery), `{"job_id": "nightly", "force": true}`)
+		})
+
+		cut.Off()
+		woken := false
+		for _, e := range s.EventBridge.Told()[told:] {
+			woken = woken || e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), `"labourers":["f"]`)
+		}
+		require.True(t, woken)
+		require.Equal(t, 2, s.HandOut(t, "f"))
+		return outage.Picture(s.Stack)
+	})
+}
+
+// TestG5ACancellationThatRacesWithAnything: at each of its requests a task completes, fails and is settled, or others are handed out.
+func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
+	for name, race := range map[string]func(t *testing.T, s *outage.Stage){
+		"a task completes": func(t *testing.T, s *outage.Stage) {
+			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
+			s.Scavenge(t)
+		},
+		"a task fails": func(t *testing.T, s *outage.Stage) {
+			report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+			s.Scavenge(t)
+		},
+		"others are handed out": func(t *testing.T, s *outage.Stage) {
+			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
+			s.HandOut(t, "f")
+		},
+		"it is cancelled by somebody else": func(t *testing.T, s *outage.Stage) {
+			require.NoError(t, cancel(s, "second", `{"job_id": "nightly"}`))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for at := 1; ; at++ {
+				s := stage(t)
+				s.Schedule(t, job("nightly", 6))
+				require.Equal(t, 3, s.HandOut(t, "f"))
+				requests := 0
+				s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+					if requests++; requests == at {
+						race(t, s)
+					}
+					return nil
+				}
+
+				require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
+
+				s.DynamoDB.Before = nil
+				rest(t, s)
+				rest(t, s)
+				j, _, err := s.Jobs.Get(ctx, "nightly")
+				require.NoError(t, err)
+				require.Equal(t, ledger.Cancelled, j.State, "at request %d", at)
+				require.Equal(t, 6, j.Counts.Sum(), "at request %d: %+v", at, j.Counts)
+				require.Zero(t, strings.Count(outage.Picture(s.Stack), "is queued"), "at request %d", at)
+				require.Zero(t, strings.Count(outage.Picture(s.Stack), "is held"), "at request %d", at)
+				if requests < at {
+					require.Greater(t, at, 10)
+					return
+				}
+			}
+		})
+	}
+}
+
+// TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost: the assistant closes it before one of the cancellation's requests, and the stream tells
+// of it only when the cancellation is through, as streams do.
+func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
+	for _, detail := range []string{`{"job_id": "nightly"}`, `{"job_id": "nightly", "force": true}`} {
+		for _, status := range []string{"failed", "completed"} {
+			t.Run(status+" "+detail, func(t *testing.T) {
+				for at := 1; ; at++ {
+					s := stage(t)
+					s.Schedule(t, job("nightly", 6))
+					require.Equal(t, 3, s.HandOut(t, "f"))
+					requests := 0
+					s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+						if requests++; requests == at {
+							report(t, s, ended(s.Handed(t, "f")[0], status))
+						}
+						return nil
+					}
+
+					require.NoError(t, cancel(s, "first", detail))
+
+					s.DynamoDB.Before = nil
+					rest(t, s)
+					picture := outage.Picture(s.Stack)
+					require.Contains(t, picture, "job nightly cancelled of f total=6", "at request %d", at)
+					require.NotContains(t, picture, "status=failed", "at request %d", at)
+					require.NotContains(t, picture, "is held", "at request %d", at)
+					if requests < at {
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost: a worker runs although its dispatcher took its start for failed, and returned and sweeps its
+// task. The assistant has read the lease before that, and closes the attempt before one of the dispatcher's later requests.
+func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
+	for at := 1; ; at++ {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 1))
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+		require.NoError(t, err)
+		require.Equal(t, 1, claimed.Claimed)
+		require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
+		tasks, err := s.Drover.Tasks("nightly")
+		require.NoError(t, err)
+		failed, err := tasks[0].Close(task.End{Attempt: 1, Status: task.Failed, At: s.World.Now()})
+		require.NoError(t, err)
+		requests := 0
+		s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+			if requests++; requests == at {
+				if err := s.Tasks.Save(ctx, tasks[0], failed); !errors.Is(err, task.ErrStale) {
+					require.NoError(t, err)
+				}
+			}
+			return nil
+		}
+
+		_, err = s.Services().Orchestrator.Service.GiveBack(ctx, "execution", "f", claimed.Leases)
+
+		require.NoError(t, err)
+		s.DynamoDB.Before = nil
+		s.Scavenge(t)
+		require.Contains(t, outage.Picture(s.Stack), "job nightly cancelled of f total=1", "at request %d", at)
+		if requests < at {
+			return
+		}
+	}
+}
+
+// TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts: the settler queues and withdraws the task, and dies. When the stream's
+// record comes again, the labourer's new configuration allows no further attempt.
+func TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 1))
+		require.Equal(t, 1, s.HandOut(t, "f"))
+		require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
+		report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+		records := s.Ended(t)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Second, func(delivery int) error {
+			_, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", records)
+			if delivery == 1 && err != nil {
+				cut.Off()
+				require.NoError(t, s.Apply(fmt.Sprintf("labourers: {f: {target: {sqs: %q}, max_simultaneous_invocations: 3, max_attempts: 1}}", outage.Worker("f"))))
+			}
+			return err
+		})
+
+		cut.Off()
+		s.Scavenge(t)
+		j, _, err := s.Jobs.Get(ctx, "nightly")
+		require.NoError(t, err)
+		require.Zero(t, j.Open(), outage.Picture(s.Stack))
+		require.NotContains(t, outage.Picture(s.Stack), "withdrawn")
+		return string(j.State)
+	})
+}
+
+// TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther: at each request of its scheduler. What was written ahead is removed.
+func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T) {
+	for at := 1; ; at++ {
+		s := stage(t)
+		requests := 0
+		var refused error
+		s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+			if requests++; requests == at {
+				s.DynamoDB.Before = nil
+				refused = cancel(s, "second", `{"job_id": "nightly"}`)
+			}
+			return nil
+		}
+
+		failed, _ := s.Services().Scheduler.Service.Handle(ctx, "first", []scheduler.Message{outage.Command("job", "SubmitJob", job("nightly", 600))})
+
+		reached := s.DynamoDB.Before == nil
+		s.DynamoDB.Before = nil
+		require.NoError(t, refused)
+		if len(failed) > 0 { // it comes again
+			s.Pass(10 * time.Minute)
+			m := outage.Command("job", "SubmitJob", job("nightly", 600))
+			m.Receives = 2
+			failed, summary := s.Services().Scheduler.Service.Handle(ctx, "again", []scheduler.Message{m})
+			require.Empty(t, failed, "at request %d: %v", at, summary.Errors)
+		}
+		if len(s.SQS.Letters(fakeaws.JobsDeadLetters)) > 0 { // it was cancelled before there was such a job
+			continue
+		}
+		if !reached {
+			require.Greater(t, at, 20)
+			return
+		}
+		require.NoError(t, cancel(s, "again", `{"job_id": "nightly"}`))
+		s.Scavenge(t)
+		j, _, err := s.Jobs.Get(ctx, "nightly")
+		require.NoError(t, err)
+		require.Equal(t, ledger.Cancelled, j.State, "at request %d", at)
+		require.Equal(t, ledger.Counts{Cancelled: 600}, j.Counts, "at request %d", at)
+		require.Zero(t, s.HandOut(t, "f"), "at request %d", at)
+		require.Empty(t, left(s, "nightly"), "at request %d", at)
+	}
+}
+
+// left is the tasks of a job that have not reached an end.
+func left(s *outage.Stage, job string) []string {
+	return slices.DeleteFunc(strings.Split(outage.Picture(s.Stack), "\n"), func(line string) bool {
+		return !strings.HasPrefix(line, "task ") || !strings.Contains(line, " of "+job+" status= ")
+	})
+}
+
+// TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved, whoever comes to know of the cancellation is cut off: the scheduler that is
+// writing, or the one that gets the message of a dead one.
+func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		jobs      []string
+		cancelled string
+		others    int // tasks of jobs that are not cancelled
+		before    string
+		at        int // the request of this kind before which the job is cancelled
+	}{
+		"ahead of the first publication":           {[]string{job("nightly", 520)}, "nightly", 0, "TransactWriteItems", 1},
+		"amid the writing ahead":                   {[]string{job("nightly", 520)}, "nightly", 0, "BatchWriteItem", 20},
+		"the first of several jobs in one segment": {[]string{job("a", 30), job("b", 20), job("c", 10)}, "a", 30, "TransactWriteItems", 1},
+		"another of several jobs in one segment":   {[]string{job("a", 30), job("b", 20), job("c", 10)}, "b", 40, "BatchWriteItem", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := stage(t)
+				var mu sync.Mutex
+				seen := 0
+				var refused error
+				cut.On(s.Stack)
+				s.EventBridge.Hooks, s.SQS.Hooks = fakeaws.Hooks{}, fakeaws.Hooks{} // the canceller is not cut off
+				cutOff := s.DynamoDB.Before
+				s.DynamoDB.Before = func(ctx context.Context, r fakeaws.Request) error {
+					mu.Lock()
+					if r.Operation == c.before {
+						seen++
+					}
+					now := seen == c.at && r.Operation == c.before
+					mu.Unlock()
+					if now {
+						hooks := s.DynamoDB.Hooks
+						s.DynamoDB.Hooks = fakeaws.Hooks{}
+						refused = cancel(s, "canceller", fmt.Sprintf(`{"job_id": %q}`, c.cancelled))
+						s.DynamoDB.Hooks = hooks
+					}
+					return cutOff(ctx, r)
+				}
+
+				var batch []scheduler.Message
+				for i, j := range c.jobs {
+					batch = append(batch, outage.Command(fmt.Sprint(i), "SubmitJob", j))
+				}
+				for invocations := 0; len(batch) > 0; { // and what is handed on
+					cut.Redeliver(t, s.World, 10*time.Minute, func(delivery int) error {
+						for i := range batch {
+							batch[i].Receives = delivery
+						}
+						invocations++
+						failed, summary := s.Services().Scheduler.Service.Handle(ctx, fmt.Sprintf("invocation-%d", invocations), batch)
+						if len(failed) > 0 {
+							return errors.New(strings.Join(summary.Errors, "; "))
+						}
+						return nil
+					})
+					batch = nil
+					for _, l := range s.SQS.Take(fakeaws.JobsQueue, func(fakeaws.Letter) bool { return true }) {
+						batch = append(batch, scheduler.Message{ID: l.Body, Body: l.Body, Receives: 1})
+					}
+				}
+
+				cut.Off()
+				require.NoError(t, refused)
+				// The scheduler may have been cut off before there was such a job; then all of it is created, and cancelled now.
+				require.NoError(t, cancel(s, "late", fmt.Sprintf(`{"job_id": %q}`, c.cancelled)))
+				s.Scavenge(t)
+				require.Empty(t, left(s, c.cancelled))
+				j, _, err := s.Jobs.Get(ctx, c.cancelled)
+				require.NoError(t, err)
+				require.Equal(t, ledger.Cancelled, j.State)
+				others := 0
+				for _, other := range []string{"a", "b", "c"} {
+					others += len(left(s, other))
+				}
+				require.Equal(t, c.others, others, "others are left alone")
+				return fmt.Sprint(j.Counts)
+			})
+		})
+	}
+}
+
+// TestG1G5ACancellationIsHandedOnNearTheDeadline, wherever one of its schedulers is cut off: of a job of seven two run, and the others are queued, each
+// by itself. Each transaction and each task that is saved takes a second.
+func TestG1G5ACancellationIsHandedOnNearTheDeadline(t *testing.T) {
+	for name, detail := range map[string]string{"what is queued": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
+		t.Run(name, func(t *testing.T) {
+			most := 0
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := stage(t)
+				s.Schedule(t, job("nightly", 7))
+				for n := range 5 {
+					s.HandOut(t, "f")
+					report(t, s, ended(s.Handed(t, "f")[n], "failed"))
+					s.Scavenge(t)
+					s.Pass(50 * time.Millisecond)
+				}
+				cut.On(s.Stack)
+				before := s.DynamoDB.Before
+				s.DynamoDB.Before = func(c context.Context, r fakeaws.Request) error {
+					if r.Operation == "TransactWriteItems" || r.Operation == "UpdateItem" {
+						s.Pass(time.Second)
+					}
+					return before(c, r)
+				}
+
+				invocations := 0
+				next := []scheduler.Message{outage.Command("cancel", "CancelJob", detail)}
+				for len(next) > 0 {
+					message := next[0]
+					next = next[1:]
+					cut.Redeliver(t, s.World, time.Minute, func(int) error {
+						invocations++
+						limited, stop := context.WithDeadline(ctx, s.World.Now().Add(7*time.Second))
+						defer stop()
+						failed, summary := s.Services().Scheduler.Service.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
+						if len(failed) > 0 {
+							return errors.New(strings.Join(summary.Errors, "; "))
+						}
+						return nil
+					})
+					for _, l := range s.SQS.Take(fakeaws.JobsQueue, func(fakeaws.Letter) bool { return true }) {
+						next = append(next, scheduler.Message{ID: l.Body, Body: l.Body, Receives: 1})
+					}
+				}
+
+				cut.Off()
+				s.DynamoDB.Before = nil
+				most = max(most, invocations)
+				rest(t, s)
+				picture := outage.Picture(s.Stack)
+				require.Contains(t, picture, "fact JobCancelled/nightly/1")
+				require.Contains(t, picture, "cancelled=7")
+				require.NotContains(t, picture, "withdrawn")
+				require.NotContains(t, picture, "is queued")
+				require.NotContains(t, picture, "is held")
+				return picture
+			})
+			require.Greater(t, most, 2, "no cancellation was handed on")
+		})
+	}
+}
+
+func TestAJobThatHasEndedIsNotCancelled(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("empty", 0))
+
+	require.NoError(t, cancel(s, "only", `{"job_id": "empty"}`))
+
+	j, _, err := s.Jobs.Get(ctx, "empty")
+	require.NoError(t, err)
+	require.Equal(t, ledger.Completed, j.State)
+	require.Empty(t, s.SQS.Letters(fakeaws.JobsDeadLetters))
+}

@@ -1,0 +1,150 @@
+package finish_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/service/finish"
+)
+
+var (
+	noon   = time.Date(2026, 11, 22, 12, 0, 0, 123_456_789, time.UTC)
+	errOff = errors.New("the table is away")
+)
+
+// records is one job, and what is done to it before it is finished.
+type records struct {
+	job    ledger.Job
+	none   bool
+	fails  string
+	before func(*ledger.Job) // somebody else was faster
+	gets   int
+}
+
+func (r *records) Get(context.Context, string) (ledger.Job, bool, error) {
+	r.gets++
+	if r.fails == "Get" || r.fails == "second Get" && r.gets == 2 {
+		return ledger.Job{}, false, errOff
+	}
+	return r.job, !r.none, nil
+}
+
+func (r *records) Finish(_ context.Context, _ ledger.Job, state ledger.State, at time.Time) error {
+	if r.fails == "Finish" {
+		return errOff
+	}
+	if r.before != nil {
+		r.before(&r.job)
+		return ledger.ErrChanged
+	}
+	r.job.State, r.job.FinishedAt, r.job.Cancelling = state, at, false
+	return nil
+}
+
+type bus struct {
+	told []event.Fact
+	err  error
+}
+
+func (b *bus) Publish(_ context.Context, facts ...event.Fact) error {
+	b.told = append(b.told, facts...)
+	return b.err
+}
+
+func done() ledger.Job {
+	return ledger.Job{ID: "nightly", Labourer: "f", State: ledger.Scheduled, Total: 3, Counts: ledger.Counts{Completed: 2, Dead: 1}, Generation: 1, SubmittedAt: noon.Add(-time.Hour)}
+}
+
+func end(r *records) (bool, *bus, error) {
+	b := &bus{}
+	ended, err := finish.Finisher{Jobs: r, Bus: b, Now: func() time.Time { return noon }}.Finish(context.Background(), "nightly")
+	return ended, b, err
+}
+
+func TestG5AJobEndsWithItsLastTask(t *testing.T) {
+	r := &records{job: done()}
+
+	ended, b, err := end(r)
+
+	require.NoError(t, err)
+	require.True(t, ended)
+	require.Equal(t, ledger.Completed, r.job.State)
+	require.Equal(t, noon.Truncate(time.Millisecond), r.job.FinishedAt)
+	require.Equal(t, []event.Fact{event.JobEnded(r.job.Totals(), false)}, b.told)
+}
+
+func TestG5ACancelledJobEndsInThat(t *testing.T) {
+	r := &records{job: done()}
+	r.job.Cancelling, r.job.State = true, ledger.Scheduling
+
+	ended, b, err := end(r)
+
+	require.NoError(t, err)
+	require.True(t, ended)
+	require.Equal(t, ledger.Cancelled, r.job.State)
+	require.Equal(t, "JobCancelled", b.told[0].Type)
+}
+
+// TestG5WhoeverFindsAJobEndedTellsOfItAgain, as it was stored: who ended it may have died before.
+func TestG5WhoeverFindsAJobEndedTellsOfItAgain(t *testing.T) {
+	for state, kind := range map[ledger.State]string{ledger.Completed: "JobCompleted", ledger.Cancelled: "JobCancelled"} {
+		r := &records{job: done()}
+		r.job.State, r.job.FinishedAt = state, noon.Add(-time.Minute)
+
+		ended, b, err := end(r)
+
+		require.NoError(t, err)
+		require.True(t, ended)
+		require.Equal(t, kind, b.told[0].Type)
+		text, err := json.Marshal(b.told[0].Detail)
+		require.NoError(t, err)
+		require.Contains(t, string(text), `"finished_at":"2026-11-22T11:59:00.123456789Z"`)
+	}
+}
+
+func TestG5AJobIsNotEnded(t *testing.T) {
+	for name, r := range map[string]*records{
+		"while tasks are open": {job: func() ledger.Job { j := done(); j.Counts.Dead = 0; return j }()},
+		"when it was rejected": {job: ledger.Job{State: ledger.Rejected}},
+		"when it is gone":      {none: true},
+		"when dead came back":  {job: done(), before: func(j *ledger.Job) { j.Counts.Dead = 0 }},
+		"when it lives anew":   {job: done(), before: func(j *ledger.Job) { j.Generation++; j.Counts.Dead = 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ended, b, err := end(r)
+
+			require.NoError(t, err)
+			require.False(t, ended)
+			require.Empty(t, b.told)
+		})
+	}
+}
+
+func TestG5WhoIsSlowerTellsWhatWasStored(t *testing.T) {
+	r := &records{job: done(), before: func(j *ledger.Job) { j.State, j.FinishedAt = ledger.Completed, noon.Add(-time.Second) }}
+
+	ended, b, err := end(r)
+
+	require.NoError(t, err)
+	require.True(t, ended)
+	require.Equal(t, []event.Fact{event.JobEnded(r.job.Totals(), false)}, b.told)
+}
+
+func TestWhatFailsIsAnError(t *testing.T) {
+	for _, call := range []string{"Get", "Finish", "second Get"} {
+		ended, b, err := end(&records{job: done(), fails: call})
+		require.ErrorIs(t, err, errOff, call)
+		require.False(t, ended)
+		require.Empty(t, b.told)
+	}
+	b := &bus{err: errOff}
+	_, err := finish.Finisher{Jobs: &records{job: done()}, Bus: b, Now: func() time.Time { return noon }}.Finish(context.Background(), "nightly")
+	require.ErrorIs(t, err, errOff)
+}

@@ -1,0 +1,337 @@
+package orchestrator_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// healthy is labourer f, whose pace two metrics decide, and g, which none does.
+func healthy(limit int) string {
+	return fmt.Sprintf(`
+labourers:
+  f:
+    target: {sqs: %q}
+    max_simultaneous_invocations: %d
+    health_metrics:
+      CPU:
+        details: {MetricName: CPUUtilization, Namespace: AWS/RDS, Period: 60, Statistics: [Average], Dimensions: [{Name: DBInstanceIdentifier, Value: shop}]}
+        feelings: {3: 50, 4: 25}
+        feeling_comparison_operator: "<="
+      Backlog:
+        details: {MetricName: ApproximateNumberOfMessagesVisible, Namespace: AWS/SQS, Period: 60, Statistics: [Maximum], Dimensions: [{Name: QueueName, Value: orders}]}
+        feelings: {2: 1000, 4: 10}
+        feeling_comparison_operator: "<="
+        missing: ignore
+  g: {target: {sqs: %q}}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`, outage.Worker("f"), limit, outage.Worker("g"))
+}
+
+// cpu puts a value of the metric that f depends on.
+func cpu(s *outage.Stage, value float64) {
+	s.CloudWatch.Put("AWS/RDS", "CPUUtilization", map[string]string{"DBInstanceIdentifier": "shop"}, s.World.Now(), value)
+}
+
+// TestAnAssessmentSaysWhyNothingStarted, or what may: its output is what a person reads in the console.
+func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
+	for name, set := range map[string]func(s *outage.Stage){
+		"free-slots": func(s *outage.Stage) {
+			cpu(s, 20)
+			s.HandOut(t, "f")
+			require.NoError(t, s.Apply(healthy(20)))
+		},
+		"no-slot": func(s *outage.Stage) {
+			cpu(s, 20)
+			s.HandOut(t, "f")
+		},
+		"fewer-slots": func(s *outage.Stage) { cpu(s, 40) },
+		"paused": func(s *outage.Stage) {
+			cpu(s, 20)
+			require.NoError(t, s.Control.SetPaused(ctx, "f", true))
+		},
+		"bad-health": func(s *outage.Stage) { cpu(s, 97.5) },
+		"nothing-due": func(s *outage.Stage) {
+			cpu(s, 20)
+			require.NoError(t, s.Apply(healthy(100)))
+			s.HandOut(t, "f")
+		},
+		"cap-0": func(s *outage.Stage) {
+			cpu(s, 20)
+			require.NoError(t, s.Apply(healthy(0)))
+		},
+		"trouble": func(s *outage.Stage) {
+			cpu(s, 20)
+			now := s.World.Now()
+			require.NoError(t, s.Control.SetTrouble(ctx, "f", &queue.Trouble{Error: "no such queue", At: now, Until: now.Add(30 * time.Second)}))
+		},
+		"somebody-else": func(s *outage.Stage) {
+			cpu(s, 20)
+			require.NoError(t, s.Control.Approach(ctx, "f", s.World.Now(), queue.Hold{By: "another", Until: s.World.Now().Add(10 * time.Second)}))
+		},
+		"more-due-than-is-looked-at": func(s *outage.Stage) {
+			cpu(s, 20)
+			for i := range 40 {
+				s.Schedule(t, fmt.Sprintf(`{"job_id": "more-%d", "labourer": "f"}`, i))
+			}
+			s.Pass(time.Second)
+		},
+		"no-data": func(*outage.Stage) {},
+		"broken-metric": func(s *outage.Stage) {
+			s.CloudWatch.Before = func(context.Context, fakeaws.Request) error { return errors.New("the service is away") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := outage.NewStage(t, healthy(10), "f", "g")
+			s.Schedule(t, job("nightly", "f", 30))
+			s.Pass(90 * time.Second)
+			set(s)
+
+			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "execution", "f", 0)
+
+			require.NoError(t, err)
+			var shown bytes.Buffer
+			text, err := json.Marshal(assessed)
+			require.NoError(t, err)
+			require.NoError(t, json.Indent(&shown, text, "", "  "))
+			golden(t, filepath.Join("testdata", "assess", name+".json"), shown.String())
+		})
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files anew, to be read before they are kept")
+
+func golden(t *testing.T, file, got string) {
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got+"\n"), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got+"\n")
+}
+
+// TestG7ALabourerWhoseHealthIsBadIsHandedNothing, and others are not affected. It goes on where it is better.
+func TestG7ALabourerWhoseHealthIsBadIsHandedNothing(t *testing.T) {
+	s := outage.NewStage(t, healthy(10), "f", "g")
+	s.Schedule(t, job("nightly", "f", 30), job("other", "g", 2))
+	cpu(s, 97)
+	s.Pass(time.Second)
+
+	require.NoError(t, execute(s, "bad"))
+	require.Zero(t, held(t, s))
+	require.Len(t, s.Handed(t, "g"), 1)
+
+	s.Pass(2 * time.Minute)
+	cpu(s, 40) // Good: three quarters
+	require.NoError(t, execute(s, "good"))
+	require.Equal(t, 7, held(t, s))
+
+	s.Pass(2 * time.Minute)
+	cpu(s, 97)
+	require.NoError(t, execute(s, "bad again"))
+	require.Equal(t, 7, held(t, s), "what runs may end")
+	for _, h := range s.Handed(t, "f")[:5] {
+		report(t, s, completed(h))
+	}
+	require.NoError(t, execute(s, "draining"))
+	require.Equal(t, 2, held(t, s), "it drains")
+
+	var told []string
+	for _, e := range s.EventBridge.Told() {
+		if e.DetailType == "LabourerHealthChanged" {
+			var d struct {
+				Labourer string `json:"labourer_id"`
+				From, To int
+			}
+			require.NoError(t, json.Unmarshal(e.Detail, &d))
+			told = append(told, fmt.Sprintf("%s from %d to %d", d.Labourer, d.From, d.To))
+		}
+	}
+	require.Equal(t, []string{"f from 0 to 3", "f from 3 to 0"}, told)
+}
+
+func TestG7APausedLabourerIsHandedNothing(t *testing.T) {
+	s := stage(t, 3, 5)
+	s.Schedule(t, job("other", "g", 1))
+	require.NoError(t, s.Control.SetPaused(ctx, "f", true))
+
+	require.NoError(t, execute(s, "paused"))
+	require.Zero(t, held(t, s))
+	require.Len(t, s.Handed(t, "g"), 1, "others are not affected")
+
+	require.NoError(t, s.Control.SetPaused(ctx, "f", false))
+	require.NoError(t, execute(s, "resumed"))
+	require.Equal(t, 3, held(t, s))
+}
+
+// TestG7AChangeOfHealthIsToldUnderOneID, wherever the assessment is cut off.
+func TestG7AChangeOfHealthIsToldUnderOneID(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := outage.NewStage(t, healthy(10), "f", "g")
+		s.Schedule(t, job("nightly", "f", 3))
+		cpu(s, 97)
+		require.NoError(t, execute(s, "bad"))
+		s.Pass(2 * time.Minute)
+		cpu(s, 20)
+		cut.On(s.Stack)
+
+		// Soon enough for what CloudWatch said to count.
+		cut.Redeliver(t, s.World, time.Second, func(int) error { return execute(s, "good") })
+
+		cut.Off()
+		settle(t, s)
+		return outage.Picture(s.Stack)
+	})
+}
+
+// TestCloudWatchIsAskedOnceForFiftyWakes in a period, for the metrics of all labourers together.
+func TestCloudWatchIsAskedOnceForFiftyWakes(t *testing.T) {
+	s := outage.NewStage(t, healthy(10), "f", "g")
+	calls := 0
+	s.CloudWatch.Before = func(context.Context, fakeaws.Request) error { calls++; return nil }
+	cpu(s, 20)
+	for i := range 50 {
+		s.Schedule(t, fmt.Sprintf(`{"job_id": "job-%d", "labourer": "f"}`, i))
+		require.NoError(t, execute(s, fmt.Sprintf("wake-%d", i), "f"))
+		s.Pass(time.Second)
+	}
+	require.Equal(t, 1, calls)
+
+	s.Pass(time.Minute)
+	require.NoError(t, execute(s, "later", "f"))
+	require.Equal(t, 2, calls)
+}
+
+func TestAPlanNamesWhoMayHaveSomethingToDo(t *testing.T) {
+	s := stage(t, 1, 2)
+	o := s.Services().Orchestrator.Service
+	plan := func(woken ...string) orchestrator.Planned {
+		out, err := o.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: woken})
+		require.NoError(t, err)
+		return out
+	}
+
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f"}}, Idle: 1}, plan())
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "g"}}}, plan("g"), "who is woken has a turn, whatever an eventually consistent look shows")
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f"}, {Labourer: "g"}}, Unknown: 1}, plan("g", "f", "nobody", "g"))
+
+	s.HandOut(t, "f")
+	s.Pass(time.Hour)
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f", Reap: true}}, Idle: 1}, plan())
+}
+
+func TestAPlanLeavesWhatIsTooMuchForItToAnotherExecution(t *testing.T) {
+	var text bytes.Buffer
+	text.WriteString("labourers:\n")
+	for i := range 60 {
+		fmt.Fprintf(&text, "  l%02d: {target: {sqs: %q}}\n", i, outage.Worker("f"))
+	}
+	s := outage.NewStage(t, text.String())
+	for i := range 60 {
+		s.Schedule(t, fmt.Sprintf(`{"job_id": "job-%d", "labourer": "l%02d"}`, i, i))
+	}
+	told := len(s.EventBridge.Told())
+
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "execution", orchestrator.PlanInput{})
+
+	require.NoError(t, err)
+	require.Len(t, planned.Labourers, 40)
+	require.Equal(t, 20, planned.Others)
+	wakes := s.EventBridge.Told()[told:]
+	require.Len(t, wakes, 1)
+	var detail struct{ Labourers []string }
+	require.NoError(t, json.Unmarshal(wakes[0].Detail, &detail))
+	require.Len(t, detail.Labourers, 20)
+	require.NotContains(t, detail.Labourers, planned.Labourers[0].Labourer)
+}
+
+// TestG8AnExecutionMayBeStartedWithAnything: what can not be read as labourers means what the tick means.
+func TestG8AnExecutionMayBeStartedWithAnything(t *testing.T) {
+	for text, want := range map[string][]string{
+		`{}`: nil, `[]`: nil, `null`: nil, `7`: nil, `"f"`: nil, `{"labourers": null}`: nil, `{"labourers": "f"}`: nil, `{"labourers": [1]}`: nil,
+		`{"labourers": {"f": 1}}`: nil, `{"id": "x", "version": 7, "labourers": ["f", "g"]}`: {"f", "g"}, `{"labourers": ["f", 7]}`: nil,
+	} {
+		var in orchestrator.PlanInput
+		require.NoError(t, json.Unmarshal([]byte(text), &in), text)
+		require.Equal(t, want, in.Labourers, text)
+	}
+}
+
+// TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem: one whose items cannot be read, and one whose configuration is damaged.
+func TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem(t *testing.T) {
+	s := stage(t, 3, 5)
+	s.Schedule(t, job("other", "g", 1))
+	text := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
+	require.NoError(t, s.DynamoDB.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("#labourers"), "item": text("h"), "config": text("{nonsense")}))
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if in, is := r.Input.(*dynamodb.QueryInput); is && fmt.Sprint(in.ExpressionAttributeValues[":labourer"]) == fmt.Sprint(text("f")) {
+			return errors.New("as the test wants it")
+		}
+		return nil
+	}
+
+	err := execute(s, "tick")
+
+	require.ErrorContains(t, err, "as the test wants it", "the branch of the labourer shows it")
+	require.Len(t, s.Handed(t, "g"), 1)
+}
+
+func TestALabourerThatIsNotAppliedIsAnError(t *testing.T) {
+	o := stage(t, 1).Services().Orchestrator.Service
+	for _, step := range []string{"assess", "reap", "claim", "dispatch"} {
+		_, err := o.Take(ctx, orchestrator.Step{Step: step, Labourer: "nobody"})
+		require.EqualError(t, err, "labourer nobody is not applied", step)
+	}
+	_, err := o.Take(ctx, orchestrator.Step{Step: "dance"})
+	require.EqualError(t, err, `step is "dance"; plan, reap, assess, claim, dispatch and give_back are known`)
+}
+
+// TestG8WhatIsHandedOverFitsIntoItsEvents: of more labourers than one execution takes the others are named to the next ones.
+func TestG8WhatIsHandedOverFitsIntoItsEvents(t *testing.T) {
+	const labourers = 2500
+	var configuration strings.Builder
+	configuration.WriteString("labourers:\n")
+	var all []string
+	for i := range labourers {
+		id := fmt.Sprintf("%s%04d", strings.Repeat("l", 120), i)
+		all = append(all, id)
+		fmt.Fprintf(&configuration, "  %s: {target: {sqs: %q}}\n", id, outage.Worker("f"))
+	}
+	s := outage.NewStage(t, configuration.String())
+
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: all})
+
+	require.NoError(t, err)
+	named := map[string]bool{}
+	for _, turn := range planned.Labourers {
+		named[turn.Labourer] = true
+	}
+	require.Equal(t, labourers-len(named), planned.Others)
+	for _, e := range s.EventBridge.Told() {
+		require.Less(t, len(e.Detail), 256<<10)
+		var detail struct{ Labourers []string }
+		require.NoError(t, json.Unmarshal(e.Detail, &detail))
+		for _, id := range detail.Labourers {
+			named[id] = true
+		}
+	}
+	require.Len(t, named, labourers, "each is planned or handed over")
+}

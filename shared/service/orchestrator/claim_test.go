@@ -1,0 +1,372 @@
+package orchestrator_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// drive is a labourer to which everything happens that can, also in the middle of something else.
+type drive struct {
+	t       *rapid.T
+	s       *outage.Stage
+	limit   int // the cap that is applied
+	highest int // the highest one in force since the last look
+	paused  bool
+	resumed bool     // it was not paused all the time since the last look
+	undone  []string // leases that were claimed and not dispatched yet
+	handed  int      // attempts that were reported on, or forgotten
+	jobs    int
+	inside  int
+}
+
+// execution is one of two: what one of them does may also be the same step, taken twice.
+func (d *drive) execution() string {
+	return rapid.SampledFrom([]string{"one", "other"}).Draw(d.t, "execution")
+}
+
+// step does something. Requests of it may be interrupted by other steps, and those by others again.
+func (d *drive) step() {
+	d.inside++
+	defer func() { d.inside-- }()
+	step := rapid.SampledFrom([]string{"claim", "claim", "claim", "dispatch", "dispatch", "close", "close", "reap", "apply", "pause", "pass", "scavenge", "submit", "assess"}).Draw(d.t, "step")
+	requests, at := 0, 0
+	if d.inside < 3 && slices.Contains([]string{"claim", "dispatch", "reap", "assess"}, step) && rapid.Bool().Draw(d.t, "interrupted") {
+		at = rapid.IntRange(1, 8).Draw(d.t, "at request")
+	}
+	outer := d.s.DynamoDB.Before
+	d.s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+		if requests++; requests == at {
+			hook := d.s.DynamoDB.Before
+			d.s.DynamoDB.Before = nil
+			for range rapid.IntRange(1, 3).Draw(d.t, "steps in between") {
+				d.step()
+			}
+			d.s.DynamoDB.Before = hook
+		}
+		return nil
+	}
+	defer func() { d.s.DynamoDB.Before = outer }()
+
+	o := d.s.Services().Orchestrator.Service
+	switch step {
+	case "claim":
+		claimed, err := o.Claim(ctx, d.execution(), "f", rapid.IntRange(1, 3).Draw(d.t, "round"))
+		require.NoError(d.t, err)
+		d.undone = append(d.undone, claimed.Leases...)
+	case "dispatch":
+		items := d.undone
+		if rapid.Bool().Draw(d.t, "once") {
+			d.undone = nil
+		}
+		_, err := o.Dispatch(ctx, "f", items)
+		require.NoError(d.t, err)
+	case "close":
+		h := d.s.Handed(d.t, "f")
+		if d.handed >= len(h) {
+			return
+		}
+		one := h[d.handed]
+		d.handed++
+		switch rapid.IntRange(0, 3).Draw(d.t, "end") {
+		case 0:
+			report(d.t, d.s, failed(one))
+		case 1: // nothing is ever heard of it
+		default:
+			report(d.t, d.s, completed(one), completed(one))
+		}
+	case "reap":
+		reaped, err := o.Reap(ctx, "f")
+		require.NoError(d.t, err)
+		d.undone = append(d.undone, reaped.Undispatched...)
+	case "apply":
+		d.limit = rapid.IntRange(0, 6).Draw(d.t, "cap")
+		d.highest = max(d.highest, d.limit)
+		require.NoError(d.t, d.s.Apply(labourers(d.limit)))
+	case "pause":
+		d.paused = rapid.Bool().Draw(d.t, "paused")
+		d.resumed = d.resumed || !d.paused
+		require.NoError(d.t, d.s.Control.SetPaused(ctx, "f", d.paused))
+	case "pass":
+		d.s.Pass(time.Duration(rapid.IntRange(1, 1200).Draw(d.t, "seconds")) * time.Second)
+	case "scavenge":
+		d.s.Scavenge(d.t)
+	case "submit":
+		if d.jobs++; d.jobs < 5 {
+			d.s.Schedule(d.t, job(fmt.Sprintf("more-%d", d.jobs), "f", rapid.IntRange(1, 8).Draw(d.t, "tasks")))
+		}
+	case "assess":
+		_, err := o.Assess(ctx, d.execution(), "f", rapid.IntRange(0, 2).Draw(d.t, "round"))
+		require.NoError(d.t, err)
+	}
+}
+
+// TestG3G7WhateverHappensInTheMiddleOfAClaim no more is held than the highest cap that was in force meanwhile, and nothing more while the
+// labourer is paused.
+func TestG3G7WhateverHappensInTheMiddleOfAClaim(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := &drive{t: t, s: stage(t, 3, 10), limit: 3}
+		for range rapid.IntRange(5, 40).Draw(t, "steps") {
+			before := held(t, d.s)
+			d.highest, d.resumed = d.limit, !d.paused
+
+			d.step()
+
+			after := held(t, d.s)
+			require.LessOrEqual(t, after, max(before, d.highest), "%d are held under a cap of %d", after, d.highest)
+			if !d.resumed {
+				require.LessOrEqual(t, after, before, "more is held than before, and the labourer was paused all the time")
+			}
+		}
+	})
+}
+
+// TestG3AClaimThatWasOvertakenTakesNothingOnTop: a claim that was decided on before somebody else's is not carried out, whichever request
+// the other one came at.
+func TestG3AClaimThatWasOvertakenTakesNothingOnTop(t *testing.T) {
+	for at := 1; ; at++ {
+		s := stage(t, 3, 10)
+		requests := 0
+		s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+			if requests++; requests == at {
+				// The other one does not see that somebody is about to claim.
+				require.NoError(t, s.Control.Depart(ctx, "f", "first"))
+				_, err := s.Services().Orchestrator.Service.Claim(ctx, "second", "f", 1)
+				require.NoError(t, err)
+			}
+			return nil
+		}
+
+		_, err := s.Services().Orchestrator.Service.Claim(ctx, "first", "f", 1)
+
+		require.NoError(t, err)
+		require.Equal(t, 3, held(t, s), "at request %d", at)
+		if requests < at {
+			require.Greater(t, at, 5)
+			return
+		}
+	}
+}
+
+// TestG3TwentyWakesForOneSlotCostFewClaims: all assess at the same time that a slot is free, and then go on side by side.
+func TestG3TwentyWakesForOneSlotCostFewClaims(t *testing.T) {
+	const wakes = 20
+	for name, together := range map[string]bool{"side by side": true, "one after the other": false} {
+		t.Run(name, func(t *testing.T) {
+			s := stage(t, 1, 100)
+			s.DynamoDB.ResetUsage()
+			var assessed, done sync.WaitGroup
+			assessed.Add(wakes)
+			one := func(i int) {
+				name := fmt.Sprintf("execution-%d", i)
+				defer done.Done()
+				o := s.Services().Orchestrator.Service
+				a, err := o.Assess(ctx, name, "f", 0)
+				assessed.Done()
+				if err != nil || !a.Start {
+					return
+				}
+				if together {
+					assessed.Wait()
+				}
+				if err := serve(s, name, orchestrator.Turn{Labourer: "f"}); err != nil {
+					t.Error(err)
+				}
+			}
+			for i := range wakes {
+				done.Add(1)
+				if together {
+					go one(i)
+				} else {
+					one(i)
+				}
+			}
+			done.Wait()
+
+			require.Equal(t, 1, held(t, s))
+			require.Len(t, s.Handed(t, "f"), 1)
+			claims := s.DynamoDB.Usage()[fakeaws.Use{Operation: "TransactWriteItems", Table: fakeaws.ControlTable}].Calls
+			require.LessOrEqual(t, claims, 3)
+			t.Logf("%d claims", claims)
+		})
+	}
+}
+
+// TestWhatAClaimCosts: the same for one task and for a hundred.
+func TestWhatAClaimCosts(t *testing.T) {
+	for _, tasks := range []int{1, 10, 100} {
+		s := stage(t, tasks, 256)
+		s.DynamoDB.ResetUsage()
+
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+
+		require.NoError(t, err)
+		require.Equal(t, tasks, claimed.Claimed)
+		writes, calls := 0.0, 0
+		for _, cost := range s.DynamoDB.Usage() {
+			writes += cost.WriteUnits
+			calls += cost.Calls
+		}
+		t.Logf("a claim of %d: %g write units, %d calls", tasks, writes, calls)
+		require.InDelta(t, 7, writes, 0, "one for the approach; two each for the state, the entry and the lease")
+		require.Equal(t, 6, calls, "the labourer, the approach, the state, the leases, what is due, the claim")
+	}
+}
+
+// TestG6TasksAreHandedOutInTheOrderInWhichTheyBecameDue, over entries, jobs, claims and retries.
+func TestG6TasksAreHandedOutInTheOrderInWhichTheyBecameDue(t *testing.T) {
+	s := stage(t, 3)
+	s.Schedule(t, job("later", "f", 2))
+	s.Pass(time.Minute)
+	s.Schedule(t, job("last", "f", 4))
+	var want []string
+	for _, id := range []string{"later", "last"} {
+		j, _, err := s.Jobs.Get(ctx, id)
+		require.NoError(t, err)
+		for k := range j.Total {
+			want = append(want, j.TaskAt(k).String())
+		}
+	}
+
+	for len(s.Handed(t, "f")) < len(want) {
+		require.NotZero(t, s.HandOut(t, "f"))
+		h := s.Handed(t, "f")
+		for _, one := range h {
+			report(t, s, completed(one))
+		}
+		s.Pass(time.Second)
+	}
+
+	var got []string
+	for _, one := range s.Handed(t, "f") {
+		got = append(got, one.TaskID)
+	}
+	require.Equal(t, want, got)
+}
+
+// TestG6ARetriedTaskNeitherStarvesNorIsStarved: it stands in line by when it is due again.
+func TestG6ARetriedTaskNeitherStarvesNorIsStarved(t *testing.T) {
+	s := stage(t, 1, 1)
+	s.HandOut(t, "f")
+	first := s.Handed(t, "f")[0]
+	report(t, s, failed(first))
+	s.Scavenge(t) // due again some seconds from now
+	s.Schedule(t, job("before", "f", 1))
+	s.Pass(time.Minute)
+	s.Schedule(t, job("behind", "f", 1))
+	s.Pass(time.Minute)
+	var order []string
+	for range 3 {
+		s.HandOut(t, "f")
+		h := s.Handed(t, "f")
+		last := h[len(h)-1]
+		order = append(order, fmt.Sprintf("%t %d", last.TaskID == first.TaskID, last.Attempt))
+		report(t, s, completed(last))
+		s.Scavenge(t)
+		s.Pass(time.Second)
+	}
+
+	require.Equal(t, []string{"false 1", "true 2", "false 1"}, order)
+}
+
+// TestG1NoWakeIsMissed: something changes at some request of an execution, and whoever is woken by it finds it at work and may give way. One
+// of the two has to see the change, also when the request was carried out, its answer was lost and it is made again after the change.
+func TestG1NoWakeIsMissed(t *testing.T) {
+	for name, change := range map[string]struct {
+		set func(t *testing.T, s *outage.Stage) // before the execution
+		do  func(t *testing.T, s *outage.Stage)
+	}{
+		"a job comes": {
+			func(*testing.T, *outage.Stage) {},
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("new", "f", 2)) },
+		},
+		"a job comes while others are handed out": {
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("old", "f", 2)) },
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("new", "f", 1)) },
+		},
+		"a slot becomes free": {
+			func(t *testing.T, s *outage.Stage) {
+				s.Schedule(t, job("old", "f", 3))
+				require.Equal(t, 3, s.HandOut(t, "f"))
+				s.Schedule(t, job("new", "f", 3))
+			},
+			func(t *testing.T, s *outage.Stage) { report(t, s, completed(s.Handed(t, "f")[0])) },
+		},
+		"the labourer is resumed": {
+			func(t *testing.T, s *outage.Stage) {
+				s.Schedule(t, job("old", "f", 3))
+				require.NoError(t, s.Control.SetPaused(ctx, "f", true))
+			},
+			func(t *testing.T, s *outage.Stage) { require.NoError(t, s.Control.SetPaused(ctx, "f", false)) },
+		},
+		"a higher cap is applied": {
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("old", "f", 10)) },
+			func(t *testing.T, s *outage.Stage) { require.NoError(t, s.Apply(labourers(6))) },
+		},
+		"a task is put back in line": {
+			func(t *testing.T, s *outage.Stage) {
+				s.Schedule(t, job("old", "f", 1))
+				claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+				require.NoError(t, err)
+				require.Equal(t, 1, claimed.Claimed)
+				s.Pass(30 * time.Second) // whoever claimed it has died
+			},
+			func(t *testing.T, s *outage.Stage) {
+				for _, l := range leases(t, s) {
+					_, err := s.Services().Orchestrator.Service.GiveBack(ctx, "dead", "f", []string{l.Item()})
+					require.NoError(t, err)
+				}
+			},
+		},
+	} {
+		noWakeIsMissed(t, name, false, change.set, change.do)
+		noWakeIsMissed(t, name+" and an answer is lost", true, change.set, change.do)
+	}
+}
+
+func noWakeIsMissed(t *testing.T, name string, lost bool, set, do func(t *testing.T, s *outage.Stage)) {
+	t.Run(name, func(t *testing.T) {
+		for at := 1; ; at++ {
+			s := stage(t, 3)
+			set(t, s)
+			requests := 0
+			hook := func(_ context.Context, r fakeaws.Request) error {
+				if requests++; requests == at {
+					before := s.DynamoDB.Before
+					s.DynamoDB.Before = nil
+					if in, is := r.Input.(*dynamodb.UpdateItemInput); is && lost {
+						_, _ = s.DynamoDB.UpdateItem(ctx, in)
+					}
+					do(t, s)
+					require.NoError(t, execute(s, "second", "f"))
+					s.DynamoDB.Before = before
+				}
+				return nil
+			}
+			s.DynamoDB.Before = hook
+
+			require.NoError(t, execute(s, "first", "f"))
+
+			s.DynamoDB.Before = nil
+			if requests < at {
+				require.Greater(t, at, 4)
+				return
+			}
+			left, err := s.Services().Orchestrator.Service.Assess(ctx, "later", "f", 0)
+			require.NoError(t, err)
+			require.False(t, left.Start, "at request %d: %s, and nobody starts them", at, left.Reason)
+			require.False(t, left.Free > 0 && left.Due > 0, "at request %d: %s", at, left.Reason)
+		}
+	})
+}

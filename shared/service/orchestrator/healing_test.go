@@ -1,0 +1,316 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// settle has ticks go by until whatever was cut off is put right.
+func settle(t *testing.T, s *outage.Stage) {
+	for range 4 {
+		s.Pass(time.Minute)
+		require.NoError(t, execute(s, "tick"))
+	}
+}
+
+// starts is how often each attempt was started.
+func starts(t *testing.T, s *outage.Stage) map[string]int {
+	out := map[string]int{}
+	for _, h := range s.Handed(t, "f") {
+		out[fmt.Sprintf("%s, attempt %d", h.TaskID, h.Attempt)]++
+	}
+	return out
+}
+
+// TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff: from two entries, up to the cap; then by the ticks that follow. No attempt is
+// started more than twice: again only where nobody could know whether it was.
+func TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t, 5, 3)
+		s.Schedule(t, job("second", "f", 4), job("other", "g", 1))
+		s.Pass(time.Second)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return execute(s, fmt.Sprintf("execution-%d", delivery), "f", "g") })
+
+		cut.Off()
+		settle(t, s)
+		require.Equal(t, 5, held(t, s))
+		for attempt, times := range starts(t, s) {
+			require.LessOrEqual(t, times, 2, attempt)
+		}
+		require.Len(t, starts(t, s), 5, "each task that is held was started")
+		return outage.Picture(s.Stack)
+	})
+}
+
+// TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff: three whose workers are lost, one that had failed and one that had completed when those who
+// should have gone on from there died, and a lease that was never dispatched.
+func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t, 5, 5)
+		require.Equal(t, 5, s.HandOut(t, "f"))
+		h := s.Handed(t, "f")
+		report(t, s, failed(h[0])) // and the stream is never told of it
+		s.Ended(t)
+		endUnreleased(t, s, h[1])
+		require.NoError(t, s.Apply(labourers(7)))
+		s.Schedule(t, job("late", "f", 2))
+		s.Pass(20 * time.Minute)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, claimed.Claimed)
+		s.Pass(time.Minute)
+		require.NoError(t, s.Control.SetPaused(ctx, "f", true)) // so that nothing is handed out besides
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return execute(s, fmt.Sprintf("execution-%d", delivery), "f")
+		})
+
+		cut.Off()
+		settle(t, s)
+		s.Scavenge(t)
+		settle(t, s)
+		require.NoError(t, s.Control.SetPaused(ctx, "f", false))
+		settle(t, s)
+		require.Equal(t, 6, held(t, s), "all but the one that has completed")
+		return outage.Picture(s.Stack)
+	})
+}
+
+// endUnreleased has a worker complete its task, and the assistant die before it releases it.
+func endUnreleased(t *testing.T, s *outage.Stage, h outage.Handed) {
+	release := s.Services().Assistant.Service
+	release.Control = unreleased{s.Control}
+	report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
+	missing, _ := release.Handle(ctx, "dies", messages(report))
+	require.Len(t, missing, 1)
+}
+
+// TestG1AnExecutionDoesNotGiveWayToItself: a step that approaches, or departs, fails, its request done or not, and the machine takes it
+// again. No tick is needed.
+func TestG1AnExecutionDoesNotGiveWayToItself(t *testing.T) {
+	for name, done := range map[string]bool{"before the request": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			for at, requests := 1, 1; at <= requests; at++ {
+				d := fakeaws.New()
+				require.NoError(t, d.Apply(`{"labourers": {"l": {"target": {"lambda": "l"}}}}`))
+				require.NoError(t, d.Worker("l", time.Second, func(context.Context, worker.Task) (any, error) { return nil, nil }))
+				requests = 0
+				fail := func(_ context.Context, r fakeaws.Request) error {
+					in, is := r.Input.(*dynamodb.UpdateItemInput)
+					if !is || !strings.Contains(*in.UpdateExpression, "claiming_until") {
+						return nil
+					}
+					if requests++; requests != at {
+						return nil
+					}
+					return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}}, Err: errors.New("lost")}
+				}
+				if d.DynamoDB.Before = fail; done {
+					d.DynamoDB.Before, d.DynamoDB.After = nil, fail
+				}
+
+				id := d.Submit(`{"job_id": "j", "labourer": "l"}`)
+				d.RunFor(30 * time.Second)
+
+				job, _, err := d.Job(id)
+				require.NoError(t, err)
+				require.Equal(t, ledger.Completed, job.State, "at request %d", at)
+			}
+		})
+	}
+}
+
+// TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff: the queue of the workers is gone, and comes back.
+func TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := outage.NewStage(t, labourers(3), "g") // f's is not there
+		s.Schedule(t, job("nightly", "f", 4))
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return execute(s, fmt.Sprintf("execution-%d", delivery), "f") })
+
+		cut.Off()
+		settle(t, s)
+		require.Zero(t, held(t, s), "a task that was not started takes no slot")
+		state, err := s.Control.State(ctx, "f")
+		require.NoError(t, err)
+		require.Contains(t, state.Trouble.Error, "QueueDoesNotExist")
+		s.SQS.Create(outage.Worker("f"), fakeaws.Queue{})
+		settle(t, s)
+		require.Equal(t, 3, held(t, s))
+		for _, h := range s.Handed(t, "f") {
+			require.Equal(t, 1, h.Attempt, "it burns no attempt")
+		}
+		state, err = s.Control.State(ctx, "f")
+		require.NoError(t, err)
+		require.Nil(t, state.Trouble)
+		return outage.Picture(s.Stack)
+	})
+}
+
+// TestG4ATaskHasTheTimeThatItsJobAsksFor, from its dispatch on, and not its labourer's ten minutes.
+func TestG4ATaskHasTheTimeThatItsJobAsksFor(t *testing.T) {
+	s := stage(t, 5)
+	s.Schedule(t, `{"job_id": "long", "labourer": "f", "max_duration": "2h"}`)
+	require.NoError(t, execute(s, "first", "f"))
+	require.Equal(t, 1, held(t, s))
+
+	l := leases(t, s)[0]
+	require.Equal(t, l.DispatchedAt.Add(2*time.Hour+5*time.Minute), l.ExpiresAt)
+	s.Pass(2 * time.Hour)
+	require.NoError(t, execute(s, "tick"))
+	report(t, s, completed(s.Handed(t, "f")[0]))
+
+	require.Zero(t, held(t, s))
+	s.Scavenge(t)
+	j, _, err := s.Jobs.Get(ctx, "long")
+	require.NoError(t, err)
+	require.Equal(t, ledger.Counts{Completed: 1}, j.Counts)
+}
+
+// TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled: it was handed out when the cancellation looked at the queue. The target of its
+// labourer is gone for good, so that nobody comes to it again; or its dispatcher failed altogether.
+func TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
+	for name, back := range map[string]func(o *orchestrator.Service, leases []string) error{
+		"its target is gone": func(o *orchestrator.Service, leases []string) error {
+			_, err := o.Dispatch(ctx, "f", leases)
+			return err
+		},
+		"its dispatcher failed": func(o *orchestrator.Service, leases []string) error {
+			_, err := o.GiveBack(ctx, "execution", "f", leases)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := outage.NewStage(t, labourers(3), "g") // f's is not there
+			s.Schedule(t, job("nightly", "f", 5), job("other", "f", 1))
+			s.Pass(time.Second)
+			o := s.Services().Orchestrator.Service
+			claimed, err := o.Claim(ctx, "execution", "f", 1)
+			require.NoError(t, err)
+			require.Equal(t, 3, claimed.Claimed)
+			_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+			require.Empty(t, summary.Errors)
+
+			require.NoError(t, back(o, claimed.Leases))
+
+			s.Scavenge(t)
+			picture := outage.Picture(s.Stack)
+			require.Contains(t, picture, "job nightly cancelled of f total=5 cursor=1 completed=0 dead=0 cancelled=5")
+			require.Equal(t, 1, strings.Count(picture, "is queued"), "the other job's is left alone: %s", picture)
+		})
+	}
+}
+
+// TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff: its tasks were handed out when the cancellation read the queue, and their target is gone,
+// so that the dispatcher returns and sweeps them. The state machine tries a step again, gives back what could not be dispatched, or dies; then only
+// the minute tick is left.
+func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := outage.NewStage(t, labourers(3), "g") // f's target is not there
+		s.Schedule(t, job("nightly", "f", 3))
+		s.Pass(time.Second)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+		require.NoError(t, err)
+		require.Equal(t, 3, claimed.Claimed)
+		_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+		require.Empty(t, summary.Errors)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Second, func(int) error {
+			if _, err := s.Services().Orchestrator.Service.Dispatch(ctx, "f", claimed.Leases); err == nil {
+				return nil
+			}
+			_, err := s.Services().Orchestrator.Service.GiveBack(ctx, "execution", "f", claimed.Leases)
+			return err
+		})
+
+		cut.Off()
+		s.Pass(2 * time.Minute)
+		tick(t, s)
+		s.Scavenge(t)
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "job nightly cancelled of f total=3 cursor=1 completed=0 dead=0 cancelled=3")
+		return picture
+	})
+}
+
+// tick takes the steps of the minute tick up to the reaping.
+func tick(t *testing.T, s *outage.Stage) {
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "tick", orchestrator.PlanInput{})
+	require.NoError(t, err)
+	for _, turn := range planned.Labourers {
+		if !turn.Reap {
+			continue
+		}
+		_, err := s.Services().Orchestrator.Service.Reap(ctx, turn.Labourer)
+		require.NoError(t, err)
+	}
+}
+
+// TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick, and not before its sweeper can be dead.
+func TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick(t *testing.T) {
+	s := outage.NewStage(t, labourers(3), "f", "g")
+	s.Schedule(t, job("nightly", "f", 300))
+	died := false
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		in, is := r.Input.(*dynamodb.QueryInput)
+		if died = died || is && *in.TableName == fakeaws.TasksTable; died {
+			return errors.New("the canceller has died")
+		}
+		return nil
+	}
+	_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+	require.NotEmpty(t, summary.Errors)
+	s.DynamoDB.Before = nil
+
+	s.Pass(30 * time.Second)
+	tick(t, s)
+	require.Equal(t, 300, strings.Count(outage.Picture(s.Stack), "is withdrawn"), "its canceller may still be at work")
+	s.Pass(time.Minute)
+	tick(t, s)
+
+	s.Scavenge(t)
+	require.Contains(t, outage.Picture(s.Stack), "job nightly cancelled of f total=300 cursor=2 completed=0 dead=0 cancelled=300")
+}
+
+// TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than the target takes.
+func TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
+		s := outage.NewStage(t, "labourers: {f: {target: {states: "+machine+"}, max_simultaneous_invocations: 3}}")
+		s.StepFunctions.Handle(machine, func(string, []byte, func([]byte, *fakeaws.Failure)) {})
+		s.Schedule(t, `{"job_id": "small", "labourer": "f"}`, `{"job_id": "large", "labourer": "f", "a": "`+strings.Repeat("x", 262_000)+`"}`)
+		s.Pass(time.Second)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return execute(s, fmt.Sprintf("execution-%d", delivery), "f") })
+
+		cut.Off()
+		settle(t, s)
+		s.Scavenge(t)
+		require.Equal(t, 1, held(t, s))
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "job large completed of f total=1 cursor=1 completed=0 dead=1")
+		return picture
+	})
+}

@@ -1,0 +1,130 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// unstarted is Lambda's record of an event that it gave up at a time, as it could not start the function.
+func unstarted(h outage.Handed, at time.Time) string {
+	return fmt.Sprintf(`{"version": "1.0", "timestamp": %q, "requestContext": {"condition": "EventAgeExceeded"},
+		"requestPayload": {"drover": {"version": 1, "task_id": %q, "attempt": %d}}}`, at.Format(time.RFC3339Nano), h.TaskID, h.Attempt)
+}
+
+// between has something happen once, just before the next request of this operation.
+func between(s *outage.Stage, operation string, happens func()) (done *bool) {
+	done = new(bool)
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == operation && !*done {
+			*done = true
+			happens()
+		}
+		return nil
+	}
+	return done
+}
+
+// TestG1AReaperThatIsLateTakesNoOtherLeaseAway: a lease is left empty, as one of its tasks went back in line and the other has ended. While one
+// reaper is about to take it away, another one does, and the task is claimed again in a lease under the same key.
+func TestG1AReaperThatIsLateTakesNoOtherLeaseAway(t *testing.T) {
+	s := stage(t, 2, 2)
+	require.Equal(t, 2, s.HandOut(t, "f"))
+	h := s.Handed(t, "f")
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == "DeleteItem" {
+			return errors.New("the assistant has died")
+		}
+		return nil
+	}
+	missing, _ := s.Services().Assistant.Service.Handle(ctx, "dies", messages(unstarted(h[0], s.World.Now()), completed(h[1])))
+	require.NotEmpty(t, missing)
+	s.DynamoDB.Before = nil
+	require.Len(t, leases(t, s), 1)
+	require.Zero(t, held(t, s))
+	key := leases(t, s)[0].Item()
+	s.Pass(10 * time.Second)
+	overtaken := between(s, "DeleteItem", func() {
+		_, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+		require.NoError(t, err)
+		require.Equal(t, 1, s.HandOut(t, "f"))
+	})
+
+	_, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+
+	require.NoError(t, err)
+	require.True(t, *overtaken)
+	require.Equal(t, 1, held(t, s), "the task that was started again is held")
+	require.Equal(t, key, leases(t, s)[0].Item())
+	again := s.Handed(t, "f")[2]
+	report(t, s, completed(again))
+	s.Scavenge(t)
+	require.Contains(t, outage.Picture(s.Stack), "job job-0 completed of f total=2 cursor=1 completed=2")
+}
+
+// TestG4WhatWasNeverStartedIsPutBackOnce: Lambda's record of it comes twice, and the second time when the task has been started again under
+// the same key, or while it is.
+func TestG4WhatWasNeverStartedIsPutBackOnce(t *testing.T) {
+	again := func(s *outage.Stage, record string) {
+		_, summary := s.Services().Assistant.Service.Handle(ctx, "again", messages(record))
+		require.Empty(t, summary.Errors)
+		require.Zero(t, summary.Completed)
+	}
+	restart := func(s *outage.Stage) {
+		s.Pass(6 * time.Second)
+		require.Equal(t, 1, s.HandOut(t, "f"))
+	}
+	for name, tell := range map[string]func(s *outage.Stage, record string){
+		"one after the other": func(s *outage.Stage, record string) {
+			again(s, record)
+			restart(s)
+			again(s, record)
+		},
+		"one overtakes the other": func(s *outage.Stage, record string) {
+			overtaken := between(s, "TransactWriteItems", func() {
+				again(s, record)
+				restart(s)
+			})
+			again(s, record)
+			require.True(t, *overtaken)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stage(t, 1, 1)
+			require.Equal(t, 1, s.HandOut(t, "f"))
+
+			tell(s, unstarted(s.Handed(t, "f")[0], s.World.Now()))
+
+			require.Equal(t, 1, held(t, s), "the worker that was started again keeps its slot")
+			s.Pass(6 * time.Second)
+			require.Zero(t, s.HandOut(t, "f"))
+			require.Len(t, s.Handed(t, "f"), 2)
+		})
+	}
+}
+
+// TestG3WhatAnotherDispatcherHasTakenOverIsNotGivenBack: an execution that is believed dead wakes up and would give back what it claimed. Another
+// one adopts the lease and starts its worker at the same moment.
+func TestG3WhatAnotherDispatcherHasTakenOverIsNotGivenBack(t *testing.T) {
+	s := stage(t, 1, 1)
+	s.Pass(time.Second)
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "slow", "f", 1)
+	require.NoError(t, err)
+	s.Pass(time.Minute)
+	overtaken := between(s, "TransactWriteItems", func() { require.NoError(t, execute(s, "tick")) })
+
+	_, err = s.Services().Orchestrator.Service.GiveBack(ctx, "slow", "f", claimed.Leases)
+
+	require.NoError(t, err)
+	require.True(t, *overtaken)
+	require.Equal(t, 1, held(t, s))
+	require.NotContains(t, outage.Picture(s.Stack), "is queued")
+	require.Len(t, s.Handed(t, "f"), 1)
+}

@@ -1,0 +1,125 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/core/completion"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// Queues is the queues that are labourers' targets.
+type Queues interface {
+	Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog, error)
+}
+
+// Executions is the executions of labourers whose target is a state machine. found is false where Step Functions does not, or may not, tell of
+// the execution.
+type Executions interface {
+	Describe(ctx context.Context, arn string) (x completion.Execution, found bool, err error)
+}
+
+// inquiry asks a labourer's target about attempts whose time is over, before they are closed as lost. An attempt that no worker has taken is
+// none; of one that has ended only the news may have been lost.
+type inquiry struct {
+	*Service
+
+	labourer labourer.Labourer
+	leases   []queue.Lease // all of the labourer's
+	backlog  *queue.Backlog
+}
+
+// taken returns which of the lost tasks of a lease are lost by a worker that has taken them. The others are given their time anew, with one
+// write for the lease.
+func (q *inquiry) taken(ctx context.Context, l queue.Lease, lost segment.Numbers, now time.Time) (segment.Numbers, error) {
+	if q.labourer.Target.SQS == "" || lost.Empty() || l.DispatchedAt.IsZero() {
+		return lost, nil
+	}
+	if q.backlog == nil {
+		b, err := q.Queues.Backlog(ctx, q.labourer)
+		if err != nil {
+			return segment.Numbers{}, err
+		}
+		q.backlog = &b
+	}
+	standing := q.backlog.Standings(q.leases, now)[l.Item()]
+	kept := standing.Kept(l, lost)
+	if kept.Empty() {
+		return lost, nil
+	}
+	err := q.Control.Waited(ctx, l, standing.Waiting, now.UTC().Truncate(time.Millisecond))
+	if errors.Is(err, queue.ErrChanged) { // it is looked at again with what changed it
+		return segment.Numbers{}, nil
+	}
+	return lost.Minus(kept), err
+}
+
+// describers is how many executions are described at the same time, and how many outputs are in memory.
+const describers = 8
+
+// ends closes those of the tasks whose execution has ended, and returns the others.
+func (q *inquiry) ends(ctx context.Context, l queue.Lease, tasks []task.Task, now time.Time, out *Reaped) ([]task.Task, error) {
+	if q.labourer.Target.States == "" {
+		return tasks, nil
+	}
+	var lost []task.Task
+	for part := range slices.Chunk(tasks, describers) {
+		reports := make([]*completion.Report, len(part))
+		var g errgroup.Group
+		for i, t := range part {
+			g.Go(func() error {
+				x, found, err := q.Executions.Describe(ctx, completion.ExecutionARN(q.labourer.Target.States, t.ID, l.Attempt))
+				if r, ended := x.Report(); err == nil && found && ended {
+					reports[i] = &r
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return nil, err
+		}
+		for i, t := range part {
+			if reports[i] == nil {
+				lost = append(lost, t)
+				continue
+			}
+			if err := q.end(ctx, t, reports[i].End(l.Attempt, l.DispatchedAt, now)); err != nil {
+				return nil, err
+			}
+			out.Heard++
+		}
+	}
+	return lost, nil
+}
+
+// end closes an attempt. A result that does not fit beside the payload is not kept.
+func (q *inquiry) end(ctx context.Context, t task.Task, e task.End) error {
+	closed, err := t.Close(e)
+	if err == nil {
+		err = q.Tasks.Save(ctx, t, closed)
+	}
+	if large, is := errors.AsType[*task.TooLargeError](err); is && (e.Result != nil || e.Stats != nil) {
+		return q.end(ctx, t, e.Without(large.Error()))
+	}
+	if errors.Is(err, task.ErrStale) {
+		return nil
+	}
+	return err
+}
+
+// why returns what is kept of an attempt as the reason for which it is lost.
+func (q *inquiry) why(now time.Time) string {
+	why := fmt.Sprintf("nothing was heard of it until %s", now.UTC().Format(time.RFC3339))
+	if q.backlog != nil && q.backlog.Unknown != "" {
+		why += "; whether its message still waits is not known: " + q.backlog.Unknown
+	}
+	return why
+}

@@ -1,0 +1,101 @@
+package orchestrator_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// TestG1WhateverIsLostIsReapedWithinThreeMinutesOfItsEnd: 200 tasks run in a lease each, each begun a second after the one before, and all
+// their workers are lost. What is dispatched by nobody is dispatched within the same time. Nothing depends on where a lease sorts.
+func TestG1WhateverIsLostIsReapedWithinThreeMinutesOfItsEnd(t *testing.T) {
+	const limit, within = 200, 3 * time.Minute
+	s := stage(t, limit)
+	for i := range limit - 1 {
+		s.Schedule(t, job(fmt.Sprintf("lost-%d", i), "f", 1))
+		require.Equal(t, 1, s.HandOut(t, "f"))
+		s.Pass(time.Second)
+	}
+	s.Schedule(t, job("undispatched", "f", 1))
+	s.Pass(time.Second)
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+	require.NoError(t, err)
+	require.Equal(t, 1, claimed.Claimed)
+	claimedAt := s.World.Now()
+	ends := map[string]time.Time{}
+	for _, l := range leases(t, s) {
+		if !l.DispatchedAt.IsZero() {
+			ends[string(l.Segment)] = l.ExpiresAt
+		}
+	}
+	require.Len(t, ends, limit-1)
+
+	for range 25 {
+		s.Pass(time.Minute)
+		require.NoError(t, execute(s, "tick"))
+		if s.World.Now().After(claimedAt.Add(within)) {
+			require.Len(t, first(s.Handed(t, "f")), limit, "the last one was dispatched")
+		}
+		for at, end := range ends {
+			if s.World.Now().After(end.Add(within)) {
+				tasks, err := s.Tasks.Range(ctx, segment.ID(at), segment.Of(0))
+				require.NoError(t, err)
+				require.Equal(t, task.Expired, tasks[0].Status, "the lease on %s ended at %s", at, end)
+				delete(ends, at)
+			}
+		}
+	}
+
+	require.Empty(t, ends)
+}
+
+// first is the first attempts among those that were started.
+func first(handed []outage.Handed) []outage.Handed {
+	return slices.DeleteFunc(handed, func(h outage.Handed) bool { return h.Attempt > 1 })
+}
+
+// TestAWakeReadsWhatItNames, and not all of 500 labourers and their job schemas.
+func TestAWakeReadsWhatItNames(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("labourers:\n")
+	for i := range 500 {
+		fmt.Fprintf(&text, "  l%03d: {target: {lambda: l%03d}, max_simultaneous_invocations: 10, max_attempts: 3}\n", i, i)
+	}
+	text.WriteString("job_schemas:\n")
+	for i := range 100 {
+		fmt.Fprintf(&text, "  s%03d: {chunkable_attrs: [[store, {}], [product, {}]]}\n", i)
+	}
+	s := stage(t, 1)
+	require.NoError(t, s.Apply(text.String()))
+	plan := func(named ...string) (queries int, units float64) {
+		s.DynamoDB.ResetUsage()
+		_, err := s.Services().Orchestrator.Service.Plan(ctx, "execution", orchestrator.PlanInput{Labourers: named})
+		require.NoError(t, err)
+		for use, cost := range s.DynamoDB.Usage() {
+			require.Equal(t, fakeaws.ControlTable, use.Table)
+			queries, units = queries+cost.Calls, units+cost.ReadUnits
+		}
+		return queries, units
+	}
+
+	calls, units := plan("l007")
+	require.Equal(t, 3, calls, "its configuration, a look at it, its state")
+	require.LessOrEqual(t, units, 2.5)
+	calls, units = plan("l007", "l008", "nobody")
+	require.Equal(t, 7, calls)
+	require.LessOrEqual(t, units, 6.0)
+	calls, units = plan()
+	require.Equal(t, 503, calls, "a tick reads the list, and looks at each, f and g included")
+	require.Less(t, units, 275.0)
+	t.Logf("a tick of 500 labourers reads %g units", units)
+}

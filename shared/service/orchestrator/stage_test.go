@@ -1,0 +1,168 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+var ctx = context.Background()
+
+// labourers is a configuration of labourers f, with this cap, and g.
+func labourers(limit int) string {
+	return fmt.Sprintf(`
+labourers:
+  f: {target: {sqs: %q}, max_simultaneous_invocations: %d, max_attempts: 2, max_duration: 10m, cooldown: 5m}
+  g: {target: {sqs: %q}, max_simultaneous_invocations: 2}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`, outage.Worker("f"), limit, outage.Worker("g"))
+}
+
+// stage is a stack with labourer f, whose cap is this, and jobs of so many tasks.
+func stage(t require.TestingT, limit int, tasks ...int) *outage.Stage {
+	s := outage.NewStage(t, labourers(limit), "f", "g")
+	for i, n := range tasks {
+		s.Schedule(t, job(fmt.Sprintf("job-%d", i), "f", n))
+	}
+	return s
+}
+
+// job is a job that makes n tasks.
+func job(id, labourer string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"s%03d"`, i)
+	}
+	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
+}
+
+// execute does what an execution of the orchestrate machine does with labourers, but for its retries: what fails ends it.
+func execute(s *outage.Stage, name string, woken ...string) error {
+	o := s.Services().Orchestrator.Service
+	planned, err := o.Plan(ctx, name, orchestrator.PlanInput{Labourers: woken})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, turn := range planned.Labourers {
+		errs = append(errs, serve(s, name, turn))
+	}
+	return errors.Join(errs...)
+}
+
+func serve(s *outage.Stage, name string, turn orchestrator.Turn) error {
+	o := s.Services().Orchestrator.Service
+	if turn.Reap {
+		reaped, err := o.Reap(ctx, turn.Labourer)
+		if err != nil {
+			return err
+		}
+		if err := dispatch(s, name, turn.Labourer, reaped.Undispatched); err != nil {
+			return err
+		}
+	}
+	for round := turn.Round; ; {
+		assessed, err := o.Assess(ctx, name, turn.Labourer, round)
+		if err != nil || !assessed.Start {
+			return err
+		}
+		round = assessed.Round
+		claimed, err := o.Claim(ctx, name, turn.Labourer, round)
+		if err != nil || claimed.Claimed == 0 {
+			return err
+		}
+		if err := dispatch(s, name, turn.Labourer, claimed.Leases); err != nil {
+			return err
+		}
+	}
+}
+
+func dispatch(s *outage.Stage, name, labourer string, leases []string) error {
+	if len(leases) == 0 {
+		return nil
+	}
+	o := s.Services().Orchestrator.Service
+	_, err := o.Dispatch(ctx, labourer, leases)
+	if err != nil {
+		_, undone := o.GiveBack(ctx, name, labourer, leases)
+		return errors.Join(err, undone)
+	}
+	return nil
+}
+
+func report(t require.TestingT, s *outage.Stage, ends ...string) {
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", messages(ends...))
+	require.Empty(t, missing, "%v", summary.Errors)
+}
+
+func completed(h outage.Handed) string {
+	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
+}
+
+func failed(h outage.Handed) string {
+	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "failed", "error": {"type": "Boom"}}`, h.TaskID, h.Attempt)
+}
+
+func leases(t require.TestingT, s *outage.Stage) []queue.Lease {
+	out, err := s.Control.Leases(ctx, "f")
+	require.NoError(t, err)
+	return out
+}
+
+func held(t require.TestingT, s *outage.Stage) int { return queue.Running(leases(t, s)) }
+
+func messages(bodies ...string) []assistant.Message {
+	out := make([]assistant.Message, len(bodies))
+	for i, body := range bodies {
+		out[i] = assistant.Message{ID: fmt.Sprintf("message-%d", i), Body: body}
+	}
+	return out
+}
+
+func planInput(woken ...string) orchestrator.PlanInput {
+	return orchestrator.PlanInput{Labourers: woken}
+}
+
+func commands(all ...scheduler.Message) []scheduler.Message { return all }
+
+// copied returns an item of the same segment under another key.
+func copied(it fakeaws.Item, end string) fakeaws.Item {
+	out := maps.Clone(it)
+	parts := strings.Split(it["item"].(*types.AttributeValueMemberS).Value, "#")
+	out["item"] = text(parts[0] + "#" + parts[1] + end)
+	return out
+}
+
+// beforeTransaction is a hook that does something before the next transaction.
+func beforeTransaction(do func()) func(context.Context, fakeaws.Request) error {
+	done := false
+	return func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == "TransactWriteItems" && !done {
+			done = true
+			do()
+		}
+		return nil
+	}
+}
+
+// unreleased is a control table that an assistant dies at when it would release.
+type unreleased struct{ dynamo.Control }
+
+func (unreleased) Release(context.Context, queue.Lease, segment.Numbers) error {
+	return errors.New("the assistant has died")
+}

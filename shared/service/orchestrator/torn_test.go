@@ -1,0 +1,76 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+// TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt: while one execution claims, in any round, another one sees the state's new version and not
+// yet the lease that was written with it. It must not claim as if nothing ran.
+func TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt(t *testing.T) {
+	for _, round := range []int{1, 19, 20, 21} {
+		t.Run(fmt.Sprintf("in round %d", round), func(t *testing.T) {
+			s := stage(t, 1, 2)
+			s.Pass(time.Second)
+			s.DynamoDB.Torn = func(_ string, key fakeaws.Item) time.Duration {
+				if strings.HasPrefix(key["item"].(*types.AttributeValueMemberS).Value, "lease#") {
+					return 100 * time.Millisecond
+				}
+				return 0
+			}
+			met := 0
+			s.DynamoDB.After = func(_ context.Context, r fakeaws.Request) error {
+				if met++; r.Operation != "TransactWriteItems" || met > 100 {
+					return nil
+				}
+				met = 100
+				s.Pass(50 * time.Millisecond)
+				require.Zero(t, held(t, s), "the lease is not seen yet")
+				require.NoError(t, execute(s, "another", "f"))
+				s.Pass(50 * time.Millisecond)
+				return nil
+			}
+
+			claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", round)
+
+			require.NoError(t, err)
+			require.Equal(t, 100, min(met, 100))
+			require.Equal(t, 1, claimed.Claimed)
+			s.Pass(time.Second)
+			require.Equal(t, 1, held(t, s), "the cap is 1")
+			state, err := s.Control.State(ctx, "f")
+			require.NoError(t, err)
+			require.Equal(t, round >= 20, state.Hold == queue.Hold{}, "it is held until the claimer comes back, which it does not after the last round")
+		})
+	}
+}
+
+// TestG3AClaimThatIsNotHeardOfHoldsItsLabourer: it may still be under way.
+func TestG3AClaimThatIsNotHeardOfHoldsItsLabourer(t *testing.T) {
+	s := stage(t, 1, 2)
+	s.Pass(time.Second)
+	s.DynamoDB.After = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == "TransactWriteItems" {
+			return errors.New("connection reset")
+		}
+		return nil
+	}
+
+	_, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", 20)
+
+	require.ErrorContains(t, err, "connection reset")
+	state, err := s.Control.State(ctx, "f")
+	require.NoError(t, err)
+	require.True(t, state.Hold.KeepsOff("another", s.World.Now()))
+	require.False(t, state.Hold.KeepsOff("one", s.World.Now()), "a retry of the step goes on")
+}

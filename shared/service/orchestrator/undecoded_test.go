@@ -1,0 +1,218 @@
+package orchestrator_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+func text(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
+
+// stored returns what the control table has of a labourer under keys that begin so.
+func stored(s *outage.Stage, labourer, prefix string) (found []fakeaws.Item) {
+	for _, it := range s.DynamoDB.Items(fakeaws.ControlTable) {
+		if it["labourer"].(*types.AttributeValueMemberS).Value == labourer && strings.HasPrefix(it["item"].(*types.AttributeValueMemberS).Value, prefix) {
+			found = append(found, it)
+		}
+	}
+	return found
+}
+
+// spoil changes one attribute of an item; nil takes it away.
+func spoil(t *testing.T, s *outage.Stage, it fakeaws.Item, attribute string, value types.AttributeValue) string {
+	t.Helper()
+	if it[attribute] = value; value == nil {
+		delete(it, attribute)
+	}
+	require.NoError(t, s.DynamoDB.Put(fakeaws.ControlTable, it))
+	return it["item"].(*types.AttributeValueMemberS).Value
+}
+
+// TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded, and no longer. Meanwhile the others of its labourer go on within the cap.
+func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testing.T) {
+	for name, c := range map[string]struct {
+		attribute string
+		value     types.AttributeValue
+		slots     int
+	}{
+		"none of its tasks":          {"tasks", text("x"), 1},
+		"no tasks at all":            {"tasks", nil, 1},
+		"a part of its tasks":        {"tasks", text("0-1,x"), 2},
+		"the claim":                  {"claim", nil, 2},
+		"the claim, being no number": {"claim", text("7"), 2},
+		"its end":                    {"ends_at", text("soon"), 2},
+		"those that wait":            {"waiting", text("-"), 2},
+		"what was released":          {"released", text("0"), 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stage(t, 3, 2)
+			require.Equal(t, 2, s.HandOut(t, "f"))
+			item := spoil(t, s, stored(s, "f", "lease#")[0], c.attribute, c.value)
+			s.Schedule(t, job("other", "f", 9))
+
+			require.Equal(t, c.slots, held(t, s))
+			s.Pass(time.Minute)
+			require.NoError(t, execute(s, "tick"))
+
+			require.Equal(t, 3, held(t, s), "the others fill the cap, and no more")
+			require.Len(t, s.Handed(t, "f"), 2+3-c.slots)
+			reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+			require.NoError(t, err)
+			require.Contains(t, fmt.Sprint(reaped.Errors), item+" cannot be read: ")
+			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "test", "f", 0)
+			require.NoError(t, err)
+			require.Contains(t, fmt.Sprint(assessed.Unreadable), item+" cannot be read: ")
+
+			for range 40 {
+				s.Pass(time.Minute)
+				require.NoError(t, execute(s, "tick"))
+				require.LessOrEqual(t, held(t, s), 3)
+				report(t, s, completions(t, s, "other")...)
+			}
+
+			require.Zero(t, held(t, s), "it holds no slot for ever")
+			tasks, err := s.Drover.Tasks("other")
+			require.NoError(t, err)
+			for _, one := range tasks {
+				require.Equal(t, task.Completed, one.Status)
+			}
+			aside, err := s.Control.Unreadable(ctx, "f", 0)
+			require.NoError(t, err)
+			require.Len(t, aside, 1)
+			require.Equal(t, item, aside[0].Was)
+			require.Contains(t, aside[0].Reason, c.attribute)
+			it := stored(s, "f", "unreadable#")[0]
+			if require.Equal(t, c.value, it[c.attribute], "nothing of it is lost"); c.attribute != "claimed_at" {
+				require.NotNil(t, it["claimed_at"])
+			}
+		})
+	}
+}
+
+// completions returns what the workers of a job's tasks have to tell that was not told yet.
+func completions(t *testing.T, s *outage.Stage, job string) (ends []string) {
+	tasks, err := s.Drover.Tasks(job)
+	require.NoError(t, err)
+	open := map[string]bool{}
+	for _, one := range tasks {
+		open[one.ID.String()] = !one.Status.Terminal()
+	}
+	for _, h := range s.Handed(t, "f") {
+		if open[h.TaskID] {
+			ends = append(ends, completed(h))
+			open[h.TaskID] = false
+		}
+	}
+	return ends
+}
+
+// TestG8ALeaseThatChangesIsNotSetAside: a person may mend it at the same moment.
+func TestG8ALeaseThatChangesIsNotSetAside(t *testing.T) {
+	s := stage(t, 3, 2)
+	require.Equal(t, 2, s.HandOut(t, "f"))
+	whole := stored(s, "f", "lease#")[0]["tasks"]
+	item := spoil(t, s, stored(s, "f", "lease#")[0], "tasks", text("x"))
+	s.DynamoDB.Before = beforeTransaction(func() {
+		spoil(t, s, stored(s, "f", "lease#")[0], "tasks", whole)
+	})
+
+	require.ErrorIs(t, s.Control.SetAside(ctx, "f", item, s.World.Now()), queue.ErrChanged)
+
+	require.Equal(t, 2, held(t, s))
+	require.Nil(t, leases(t, s)[0].Unreadable)
+	require.NoError(t, s.Control.SetAside(ctx, "f", item, s.World.Now()), "it can be read by now")
+	require.Empty(t, stored(s, "f", "unreadable#"))
+}
+
+// TestG8AnEntryThatCannotBeDecodedBlocksNoneBehindIt, also where there are more than one look at the queue takes.
+func TestG8AnEntryThatCannotBeDecodedBlocksNoneBehindIt(t *testing.T) {
+	for _, n := range []int{1, 40} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			s := stage(t, 3, 2)
+			for i := range n {
+				require.NoError(t, s.DynamoDB.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("f"), "item": text(fmt.Sprintf("queue#0000000000001#nonsense#%03d", i)),
+					"tasks": text("1-x"), "attempt": &types.AttributeValueMemberN{Value: "1"}}))
+			}
+			entry := stored(s, "f", "queue#")[n]
+			spoil(t, s, fakeaws.Item{"labourer": text("f"), "item": text("queue#0000000000002"), "tasks": entry["tasks"], "attempt": entry["attempt"]}, "more", nil)
+
+			require.NoError(t, execute(s, "tick"))
+
+			require.Len(t, s.Handed(t, "f"), 2)
+			require.Empty(t, stored(s, "f", "queue#"))
+			aside, err := s.Control.Unreadable(ctx, "f", 0)
+			require.NoError(t, err)
+			require.Len(t, aside, n+1)
+		})
+	}
+}
+
+// TestG8AnAsideThatCannotBeDecodedBlocksNoOther: it is told of and set aside, and what was withdrawn with it is cancelled.
+func TestG8AnAsideThatCannotBeDecodedBlocksNoOther(t *testing.T) {
+	s := stage(t, 1, 2, 1)
+	all, err := s.Control.Queue(ctx, "f")
+	require.NoError(t, err)
+	for _, e := range all {
+		_, err := s.Control.Withdraw(ctx, e, e.Tasks, s.World.Now())
+		require.NoError(t, err)
+	}
+	item := spoil(t, s, stored(s, "f", "cancel#")[0], "tasks", text("x"))
+	s.Pass(5 * time.Minute)
+
+	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "tick", planInput())
+	require.NoError(t, err)
+	require.True(t, planned.Labourers[0].Reap)
+	reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+
+	require.NoError(t, err)
+	require.Equal(t, 1, reaped.Withdrawn)
+	require.Contains(t, fmt.Sprint(reaped.Errors), item+" cannot be read: ")
+	require.Empty(t, stored(s, "f", "cancel#"))
+	require.Len(t, stored(s, "f", "unreadable#"), 1)
+}
+
+// TestG8ATroubleThatCannotBeDecodedHoldsNothingUp: it is only a note.
+func TestG8ATroubleThatCannotBeDecodedHoldsNothingUp(t *testing.T) {
+	s := stage(t, 1, 1)
+	require.NoError(t, s.DynamoDB.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("f"), "item": text("state"), "trouble": text("{")}))
+
+	require.NoError(t, execute(s, "tick"))
+
+	require.Len(t, s.Handed(t, "f"), 1)
+}
+
+// TestG8ALeaseThatCannotBeDecodedHoldsUpNoReader: the assistant, the settler and a forced cancellation pass it over, on its own segment too.
+func TestG8ALeaseThatCannotBeDecodedHoldsUpNoReader(t *testing.T) {
+	s := stage(t, 2, 4)
+	require.Equal(t, 2, s.HandOut(t, "f"))
+	first := s.Handed(t, "f")
+	spoil(t, s, copied(stored(s, "f", "lease#")[0], "#9#000"), "claim", nil) // another lease on the segment
+
+	report(t, s, completed(first[0]), failed(first[1]))
+	s.Scavenge(t)
+
+	require.Equal(t, 2, held(t, s), "what the odd one names")
+	entries, err := s.Control.Queue(ctx, "f")
+	require.NoError(t, err)
+	tasks := 0
+	for _, e := range entries {
+		tasks += e.Tasks.Len()
+	}
+	require.Equal(t, 3, tasks, "two that were not handed out, and the failed one")
+
+	failures, summary := s.Services().Scheduler.Service.Handle(ctx, "cancel", commands(outage.Command("cancel", "CancelJob", `{"job_id": "job-0", "force": true}`)))
+	require.Empty(t, failures, "%v", summary.Errors)
+	s.Scavenge(t)
+	job, _, err := s.Drover.Job("job-0")
+	require.NoError(t, err)
+	require.Equal(t, 3, job.Counts.Cancelled)
+}

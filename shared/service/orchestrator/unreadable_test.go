@@ -1,0 +1,142 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// damage makes an attribute of a job's n-th task one that nothing can unpack.
+func damage(t *testing.T, s *outage.Stage, id, attribute string, n int) task.ID {
+	t.Helper()
+	tasks, err := s.Drover.Tasks(id)
+	require.NoError(t, err)
+	for _, it := range s.DynamoDB.Items(fakeaws.TasksTable) {
+		if it["segment"].(*types.AttributeValueMemberS).Value == string(tasks[n].ID.Segment) && it["n"].(*types.AttributeValueMemberN).Value == fmt.Sprint(tasks[n].ID.N) {
+			it[attribute] = &types.AttributeValueMemberB{Value: []byte{0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3}}
+			require.NoError(t, s.DynamoDB.Put(fakeaws.TasksTable, it))
+			return tasks[n].ID
+		}
+	}
+	require.Fail(t, "there is no such task")
+	return task.ID{}
+}
+
+// TestG8ATaskThatCannotBeReadHoldsUpNoOther, neither those of its lease nor its labourer's others, and holds a slot only until its lease ends.
+func TestG8ATaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	for _, attribute := range []string{"payload", "attempts", "result"} {
+		for name, handedOut := range map[string]bool{"while it is queued": false, "while it runs and is lost": true} {
+			t.Run(attribute+" "+name, func(t *testing.T) {
+				s := stage(t, 2, 2)
+				if handedOut {
+					require.Equal(t, 2, s.HandOut(t, "f"))
+				}
+				id := damage(t, s, "job-0", attribute, 0)
+				s.Schedule(t, job("other", "f", 3))
+				told := ""
+
+				for range 60 {
+					s.Pass(time.Minute)
+					require.NoError(t, execute(s, "tick"))
+					for _, h := range s.Handed(t, "f") {
+						report(t, s, finishing(t, s, h)...)
+					}
+					reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+					require.NoError(t, err)
+					for _, e := range reaped.Errors {
+						told += e
+					}
+				}
+
+				for _, other := range []struct {
+					job string
+					n   int
+				}{{"job-0", 1}, {"other", 0}, {"other", 1}, {"other", 2}} {
+					tasks, err := s.Drover.Tasks(other.job)
+					_, err = task.Unreadable(err)
+					require.NoError(t, err)
+					for _, one := range tasks {
+						if one.ID != id {
+							require.Equal(t, task.Completed, one.Status, "%s of %s", one.ID, other.job)
+						}
+					}
+				}
+				require.Zero(t, held(t, s), "it holds no slot for ever")
+				_, err := s.Tasks.Range(ctx, id.Segment, segment.Of(id.N))
+				unreadable, err := task.Unreadable(err)
+				require.NoError(t, err)
+				if len(unreadable) > 0 { // what is told of its attempts takes the place of what was damaged
+					require.Equal(t, task.Dead, unreadable[0].Status)
+				}
+			})
+		}
+	}
+}
+
+// finishing is the completion of a worker whose task can still be read.
+func finishing(t *testing.T, s *outage.Stage, h outage.Handed) []string {
+	id, err := task.ParseID(h.TaskID)
+	require.NoError(t, err)
+	tasks, err := s.Tasks.Load(ctx, []task.ID{id})
+	if err != nil || tasks[id].Attempt >= h.Attempt {
+		return nil
+	}
+	return []string{completed(h)}
+}
+
+// TestG8OneLeaseThatCannotBeReapedHoldsUpNoOther: whatever goes wrong with it is told, and the others are reaped.
+func TestG8OneLeaseThatCannotBeReapedHoldsUpNoOther(t *testing.T) {
+	s := stage(t, 3, 1, 1, 1)
+	require.Equal(t, 3, s.HandOut(t, "f"))
+	s.Pass(20 * time.Minute)
+	bad := leases(t, s)[1]
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		in, is := r.Input.(*dynamodb.UpdateItemInput)
+		if !is {
+			return nil
+		}
+		if at, is := in.Key["segment"].(*types.AttributeValueMemberS); is && at.Value == string(bad.Segment) {
+			return errors.New("as the test wants it")
+		}
+		return nil
+	}
+
+	reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+
+	require.NoError(t, err, "the assessment that comes next is reached")
+	require.Equal(t, 2, reaped.Expired)
+	require.Equal(t, 1, reaped.ErrorCount)
+	require.Contains(t, reaped.Errors[0], bad.Item())
+	require.Contains(t, reaped.Errors[0], "as the test wants it")
+}
+
+// TestG8ACompletionOfATaskThatCannotBeReadHoldsUpNoOther of its batch.
+func TestG8ACompletionOfATaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	s := stage(t, 3, 3)
+	require.Equal(t, 3, s.HandOut(t, "f"))
+	h := s.Handed(t, "f")
+	damage(t, s, "job-0", "payload", 1)
+
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", messages(completed(h[0]), completed(h[1]), completed(h[2])))
+
+	require.Equal(t, []string{"message-1"}, missing)
+	require.Equal(t, 2, summary.Completed)
+	require.Equal(t, segment.Of(1), heldOf(t, s))
+}
+
+func heldOf(t *testing.T, s *outage.Stage) segment.Numbers {
+	all := leases(t, s)
+	require.Len(t, all, 1)
+	return all[0].Held()
+}

@@ -1,0 +1,758 @@
+package replay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+var ctx = context.Background()
+
+// stage is a stack with labourers f and g, whose tasks get one attempt a life.
+func stage(t require.TestingT) *outage.Stage {
+	return outage.NewStage(t, fmt.Sprintf(`
+labourers:
+  f: {target: {sqs: %q}, max_simultaneous_invocations: 300, max_attempts: 1}
+  g: {target: {sqs: %q}, max_simultaneous_invocations: 300, max_attempts: 1}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`, outage.Worker("f"), outage.Worker("g")), "f", "g")
+}
+
+func job(id, labourer string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"s%03d"`, i)
+	}
+	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
+}
+
+// end hands out all that is due of a labourer, and reports of each task of this round whether it fails.
+func end(t require.TestingT, s *outage.Stage, labourer string, fails func(n int) bool) int {
+	before := len(s.Handed(t, labourer))
+	s.Pass(time.Second)
+	s.HandOut(t, labourer)
+	var batch []assistant.Message
+	for i, h := range s.Handed(t, labourer)[before:] {
+		status := "completed"
+		if fails(i) {
+			status = "failed"
+		}
+		batch = append(batch, assistant.Message{ID: fmt.Sprint(i), Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)})
+	}
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", batch)
+	require.Empty(t, missing, "%v", summary.Errors)
+	s.Scavenge(t)
+	return len(batch)
+}
+
+func all(int) bool  { return true }
+func none(int) bool { return false }
+
+// replay has the scheduler carry out a ReplayTasks.
+func replay(s *outage.Stage, invocation, detail string) error {
+	failed, summary := s.Services().Scheduler.Service.Handle(ctx, invocation, []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
+	if len(failed) > 0 {
+		return errors.New(strings.Join(summary.Errors, "; "))
+	}
+	return nil
+}
+
+func record(t require.TestingT, s *outage.Stage, id string) ledger.Job {
+	j, found, err := s.Jobs.Get(ctx, id)
+	require.NoError(t, err)
+	require.True(t, found)
+	return j
+}
+
+// died is a stage on which two of the five tasks of a job, and all of another, have died.
+func died(t require.TestingT) *outage.Stage {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 5), job("other", "g", 2))
+	require.Equal(t, 5, end(t, s, "f", func(n int) bool { return n < 2 }))
+	require.Equal(t, 2, end(t, s, "g", all))
+	s.Pass(time.Minute)
+	return s
+}
+
+// TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat: who ended it died in between.
+func TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 1))
+	s.HandOut(t, "f")
+	h := s.Handed(t, "f")[0]
+	missing, _ := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
+		Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
+	require.Empty(t, missing)
+	_, err := s.Services().Scavenger.Service.Handle(ctx, "kills", s.Ended(t))
+	require.NoError(t, err)
+	batch := s.Ended(t)
+	s.EventBridge.Before = func(context.Context, fakeaws.Request) error {
+		if record(t, s, "nightly").State == ledger.Completed {
+			return errors.New("it has died")
+		}
+		return nil
+	}
+	_, err = s.Services().Scavenger.Service.Handle(ctx, "ends it", batch)
+	require.ErrorContains(t, err, "it has died")
+	s.EventBridge.Before = nil
+	s.Pass(time.Minute)
+
+	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
+
+	_, err = s.Services().Scavenger.Service.Handle(ctx, "again", batch)
+	require.NoError(t, err)
+	require.Equal(t, 2, record(t, s, "nightly").Generation)
+	require.Contains(t, outage.Picture(s.Stack), "fact JobCompleted/nightly/1")
+}
+
+// TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted: it has its record and its progress until it has ended again, and the retention after.
+func TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted(t *testing.T) {
+	s := died(t)
+	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
+
+	s.DynamoDB.Expire(fakeaws.JobsTable, "expires_at", s.World.Now().AddDate(1, 0, 0))
+
+	require.Equal(t, ledger.Scheduled, record(t, s, "nightly").State)
+	_, found, err := s.Jobs.Get(ctx, "other")
+	require.NoError(t, err)
+	require.False(t, found, "one that was not replayed goes")
+	require.Equal(t, 2, end(t, s, "f", none))
+	require.Equal(t, ledger.Completed, record(t, s, "nightly").State)
+	require.Equal(t, ledger.Counts{Completed: 5}, record(t, s, "nightly").Counts)
+}
+
+// TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff: then they end again, and the job with them, as its second generation.
+func TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff(t *testing.T) {
+	first := func(s *outage.Stage) string {
+		return fmt.Sprintf(`{"tasks": [%q, %q, %q]}`, s.Handed(t, "f")[0].TaskID, s.Handed(t, "f")[1].TaskID, s.Handed(t, "f")[2].TaskID)
+	}
+	for name, detail := range map[string]func(s *outage.Stage) string{
+		"by task":     first,
+		"by job":      func(*outage.Stage) string { return `{"job_id": "nightly", "replay_id": "again"}` },
+		"by labourer": func(*outage.Stage) string { return `{"labourer": "f"}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := died(t)
+				command := detail(s)
+				told := len(s.EventBridge.Told())
+				cut.On(s.Stack)
+
+				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return replay(s, fmt.Sprintf("invocation-%d", delivery), command) })
+
+				cut.Off()
+				require.True(t, woken(s, told), "no tick is needed")
+				j := record(t, s, "nightly")
+				require.Equal(t, ledger.Scheduled, j.State)
+				require.Equal(t, 2, j.Generation)
+				require.Equal(t, 2, j.Open())
+				require.Equal(t, ledger.Completed, record(t, s, "other").State, "others are left alone")
+				require.Equal(t, 2, end(t, s, "f", func(n int) bool { return n == 0 }), "the dead, once, and nobody else")
+				h := s.Handed(t, "f")
+				require.Equal(t, 2, h[len(h)-1].Attempt, "attempt numbers go on rising")
+				picture := outage.Picture(s.Stack)
+				require.Contains(t, picture, "job nightly completed of f total=5 cursor=1 completed=4 dead=1 cancelled=0 generation=2")
+				require.Contains(t, picture, "fact JobCompleted/nightly/1")
+				require.Contains(t, picture, "fact JobCompleted/nightly/2")
+
+				// However late it comes again: who has died since is not meant by it.
+				s.Pass(time.Hour)
+				require.NoError(t, replay(s, "late", command))
+				require.Equal(t, picture, outage.Picture(s.Stack))
+				return picture
+			})
+		})
+	}
+}
+
+// TestG5AReplayThatRacesWithTheEndOfItsJob: at each request of the scavenger that takes in the job's last task; the counts stay exact, and a job with open
+// tasks is not completed.
+func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
+	for at := 1; ; at++ {
+		s := stage(t)
+		s.Schedule(t, job("nightly", "f", 300))
+		s.Pass(time.Second)
+		require.Equal(t, 300, s.HandOut(t, "f"))
+		h := s.Handed(t, "f")
+		status := func(h outage.Handed, status string) assistant.Message {
+			return assistant.Message{ID: h.TaskID, Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)}
+		}
+		batch := []assistant.Message{status(h[0], "failed"), status(h[1], "failed")}
+		for _, one := range h[2:299] {
+			batch = append(batch, status(one, "completed"))
+		}
+		missing, _ := s.Services().Assistant.Service.Handle(ctx, "first", batch)
+		require.Empty(t, missing)
+		s.Scavenge(t)
+		s.Pass(time.Second)
+		missing, _ = s.Services().Assistant.Service.Handle(ctx, "last", []assistant.Message{status(h[299], "completed")})
+		require.Empty(t, missing)
+		requests := 0
+		s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+			if requests++; requests == at {
+				require.NoError(t, replay(s, "second", `{"job_id": "nightly"}`))
+			}
+			return nil
+		}
+
+		s.Scavenge(t)
+
+		s.DynamoDB.Before = nil
+		if requests < at {
+			require.Greater(t, at, 4)
+			return
+		}
+		j := record(t, s, "nightly")
+		require.Equal(t, 2, j.Open(), "at request %d", at)
+		require.Equal(t, ledger.Scheduled, j.State, "at request %d: a job of which two tasks are open is not at its end", at)
+		require.Equal(t, 2, end(t, s, "f", none))
+		j = record(t, s, "nightly")
+		require.Equal(t, ledger.Completed, j.State, "at request %d", at)
+		require.Equal(t, ledger.Counts{Completed: 300}, j.Counts, "at request %d", at)
+		require.Contains(t, outage.Picture(s.Stack), fmt.Sprintf("fact JobCompleted/nightly/%d", j.Generation), "at request %d", at)
+	}
+}
+
+// retention is for how long the functions keep what has ended.
+const retention = 30 * 24 * time.Hour
+
+// expire has DynamoDB delete what is due to go.
+func expire(s *outage.Stage) {
+	for _, table := range []string{fakeaws.TasksTable, fakeaws.ControlTable, fakeaws.JobsTable} {
+		s.DynamoDB.Expire(table, "expires_at", s.World.Now())
+	}
+}
+
+// TestG5AReplayShortlyBeforeTheRetentionIsOverEndsLikeAnyOther: what the job needs until it ends again is not deleted meanwhile.
+func TestG5AReplayShortlyBeforeTheRetentionIsOverEndsLikeAnyOther(t *testing.T) {
+	s := died(t)
+	s.Pass(retention - time.Hour)
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+	s.Pass(48 * time.Hour)
+
+	expire(s)
+
+	require.Equal(t, 2, end(t, s, "f", none))
+	j := record(t, s, "nightly")
+	require.Equal(t, ledger.Completed, j.State)
+	require.Equal(t, ledger.Counts{Completed: 5}, j.Counts)
+	s.Pass(retention + time.Hour)
+	expire(s)
+	require.Empty(t, s.DynamoDB.Items(fakeaws.TasksTable))
+	require.Empty(t, s.DynamoDB.Items(fakeaws.JobsTable))
+}
+
+// TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn: DynamoDB deletes what is due to go in any order and some days late, so the record of the earlier
+// job may be gone, and its id free, while its tasks or its progress are still there.
+func TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn(t *testing.T) {
+	for name, gone := range map[string][]string{
+		"only the record is deleted":            {fakeaws.JobsTable + "/job"},
+		"the record and the tasks are deleted":  {fakeaws.JobsTable + "/job", fakeaws.TasksTable + "/"},
+		"the record and progress are deleted":   {fakeaws.JobsTable + "/"},
+		"all that was due to go is deleted":     {fakeaws.JobsTable + "/", fakeaws.TasksTable + "/"},
+		"the record of one with a shared place": {fakeaws.JobsTable + "/job"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stage(t)
+			batch := []scheduler.Message{outage.Command("a", "SubmitJob", job("nightly", "f", 5))}
+			if strings.Contains(name, "shared") {
+				batch = []scheduler.Message{outage.Command("b", "SubmitJob", job("other", "f", 3)), batch[0]}
+			}
+			submit := func() {
+				failed, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", batch)
+				require.Empty(t, failed, "%v", summary.Errors)
+			}
+			submit()
+			first := end(t, s, "f", func(n int) bool { return n%2 == 0 })
+			require.Equal(t, ledger.Completed, record(t, s, "nightly").State)
+			before := record(t, s, "nightly").Counts
+			s.Pass(retention + time.Minute)
+			for _, one := range gone {
+				table, item, _ := strings.Cut(one, "/")
+				for _, it := range s.DynamoDB.Items(table) {
+					name, _ := it["item"].(*types.AttributeValueMemberS)
+					key := fakeaws.Item{"segment": it["segment"], "n": it["n"]}
+					if table == fakeaws.JobsTable {
+						key = fakeaws.Item{"job_id": it["job_id"], "item": it["item"]}
+					}
+					if item == "" || name.Value == item {
+						_, err := s.DynamoDB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key})
+						require.NoError(t, err)
+					}
+				}
+			}
+
+			submit() // the very same event
+
+			require.Equal(t, 0, record(t, s, "nightly").Counts.Sum())
+			require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+			require.Equal(t, ledger.Scheduled, record(t, s, "nightly").State, "it has no dead")
+			require.Equal(t, first, end(t, s, "f", func(n int) bool { return n%2 == 0 }))
+			require.Equal(t, before, record(t, s, "nightly").Counts)
+			require.Equal(t, ledger.Completed, record(t, s, "nightly").State)
+			s.Pass(time.Minute)
+			require.NoError(t, replay(s, "invocation", `{"job_id": "nightly", "replay_id": "again"}`))
+			require.Equal(t, before.Dead, record(t, s, "nightly").Open(), "its own dead")
+			require.Equal(t, before.Dead, end(t, s, "f", none))
+			require.Equal(t, ledger.Counts{Completed: 5}, record(t, s, "nightly").Counts)
+			seen := map[string]bool{}
+			for _, h := range s.Handed(t, "f") {
+				key := fmt.Sprint(h.TaskID, h.Attempt)
+				require.False(t, seen[key], "attempt %d of task %s was started twice", h.Attempt, h.TaskID)
+				seen[key] = true
+			}
+		})
+	}
+}
+
+// handedOn carries out a replay by schedulers that live for so long each, until none hands it on any more, and is how many it took. Each transaction takes
+// a second. between happens whenever it is handed on.
+func handedOn(t *testing.T, s *outage.Stage, cut *outage.Cut, left time.Duration, detail string, between func()) int {
+	before := s.DynamoDB.Before
+	s.DynamoDB.Before = func(c context.Context, r fakeaws.Request) error {
+		if r.Operation == "TransactWriteItems" {
+			s.Pass(time.Second)
+		}
+		if before == nil {
+			return nil
+		}
+		return before(c, r)
+	}
+	invocations := 0
+	next := []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)}
+	for len(next) > 0 {
+		message := next[0]
+		next = next[1:]
+		cut.Redeliver(t, s.World, time.Minute, func(int) error {
+			invocations++
+			limited, cancel := context.WithDeadline(ctx, s.World.Now().Add(left))
+			defer cancel()
+			failed, summary := s.Services().Scheduler.Service.Handle(limited, fmt.Sprintf("invocation-%d", invocations), []scheduler.Message{message})
+			if len(failed) > 0 {
+				return errors.New(strings.Join(summary.Errors, "; "))
+			}
+			return nil
+		})
+		for _, l := range s.SQS.Take(fakeaws.JobsQueue, func(fakeaws.Letter) bool { return true }) {
+			next = append(next, scheduler.Message{ID: l.Body, Body: l.Body, Receives: 1})
+		}
+		between()
+	}
+	return invocations
+}
+
+// TestG1G2AReplayIsHandedOnNearTheDeadline, and goes on where it was, amid a segment, a job or a month, wherever one of its schedulers is cut off.
+func TestG1G2AReplayIsHandedOnNearTheDeadline(t *testing.T) {
+	most := 0
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("healthy", "f", 2))
+		require.Equal(t, 2, end(t, s, "f", none))
+		s.Schedule(t, job("large", "f", 100), job("nightly", "f", 3), job("weekly", "f", 3), job("other", "g", 2))
+		require.Equal(t, 106, end(t, s, "f", all))
+		require.Equal(t, 2, end(t, s, "g", all))
+		s.Pass(time.Minute)
+		cut.On(s.Stack)
+
+		most = max(most, handedOn(t, s, cut, 6*time.Second, `{"labourer": "f"}`, func() {}))
+
+		cut.Off()
+		for id, open := range map[string]int{"large": 100, "healthy": 0, "nightly": 3, "weekly": 3, "other": 0} {
+			require.Equal(t, open, record(t, s, id).Open(), "job %s", id)
+		}
+		require.Equal(t, 106, end(t, s, "f", none))
+		return outage.Picture(s.Stack)
+	})
+	require.Greater(t, most, 2, "no replay was handed on")
+}
+
+// TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn: it becomes shorter with what is done, and holds few tasks in memory.
+func TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn(t *testing.T) {
+	const messageLimit = 1 << 20
+	s := stage(t)
+	s.Schedule(t, job("large", "f", 280), job("nightly", "f", 3))
+	for handed := 0; handed < 283; handed += end(t, s, "f", all) {
+	}
+	s.Pass(time.Minute)
+	var names []string
+	for _, id := range []string{"large", "nightly"} {
+		for k := range record(t, s, id).Total {
+			names = append(names, fmt.Sprintf("%q", record(t, s, id).TaskAt(k)))
+		}
+	}
+	detail := func(replayID string) string {
+		return fmt.Sprintf(`{"tasks":[%s],"replay_id":%q}`, strings.Join(names, ","), replayID)
+	}
+	room := func() int { return messageLimit - len(outage.Command("replay", "ReplayTasks", detail("")).Body) }
+	for ordinal := range (room() - 1) / (len(names[0]) + 3) {
+		names = append(names, fmt.Sprintf("%q", task.ID{Segment: segment.IDOf("never", ordinal), N: 255}))
+	}
+	require.Less(t, room(), 64<<10)
+	for room() > event.MaxID {
+		names = append(names, names[len(names)-1])
+	}
+	full := detail(strings.Repeat("r", room()))
+
+	invocations := handedOn(t, s, &outage.Cut{}, 6*time.Second, full, func() {})
+
+	require.Greater(t, invocations, 1)
+	require.Equal(t, 280, record(t, s, "large").Open())
+	require.Equal(t, 3, record(t, s, "nightly").Open())
+}
+
+// TestG8ADeadTaskThatCannotBeReadHoldsUpNoOther, by whatever way it is replayed: it comes back with them, and the orchestrator tells what is wrong.
+func TestG8ADeadTaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	for name, detail := range map[string]func(ids []string) string{
+		"by name":     func(ids []string) string { return fmt.Sprintf(`{"tasks": [%q, %q]}`, ids[0], ids[1]) },
+		"by job":      func([]string) string { return `{"job_id": "nightly"}` },
+		"by labourer": func([]string) string { return `{"labourer": "f"}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := died(t)
+			var ids []string
+			for _, it := range s.DynamoDB.Items(fakeaws.TasksTable) {
+				if it["status"].(*types.AttributeValueMemberS).Value != "dead" || it["job"].(*types.AttributeValueMemberS).Value != "nightly" {
+					continue
+				}
+				ids = append(ids, it["segment"].(*types.AttributeValueMemberS).Value+"."+it["n"].(*types.AttributeValueMemberN).Value)
+				if len(ids) == 1 {
+					it["attempts"] = &types.AttributeValueMemberB{Value: []byte("no JSON")}
+					require.NoError(t, s.DynamoDB.Put(fakeaws.TasksTable, it))
+				}
+			}
+			require.Len(t, ids, 2)
+
+			require.NoError(t, replay(s, "only", detail(ids)))
+
+			require.Equal(t, 2, record(t, s, "nightly").Open())
+		})
+	}
+}
+
+// TestAReplayThatIsHandedOnDoesNotBeginAnew: else it might never come beyond those who have died again in the meantime.
+func TestAReplayThatIsHandedOnDoesNotBeginAnew(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 1000))
+	for handed := 0; handed < 1000; handed += end(t, s, "f", all) {
+	}
+	s.Pass(time.Minute)
+	reads, counting := map[string]int{}, true
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if in, ok := r.Input.(*dynamodb.QueryInput); ok && counting && *in.TableName == fakeaws.TasksTable {
+			reads[in.ExpressionAttributeValues[":segment"].(*types.AttributeValueMemberS).Value]++
+		}
+		return nil
+	}
+	again := 0
+
+	invocations := handedOn(t, s, &outage.Cut{}, 7*time.Second, `{"job_id": "nightly"}`, func() {
+		counting = false
+		for n := 1; n > 0; again += n {
+			n = end(t, s, "f", all)
+		}
+		counting = true
+	})
+
+	require.Greater(t, invocations, 3)
+	require.Equal(t, 1000, again, "all have lived again, and died")
+	require.Len(t, reads, 4)
+	total := 0
+	for _, n := range reads {
+		total += n
+	}
+	require.Less(t, total, 4+invocations, "each segment once, and that at which an invocation stopped once more")
+}
+
+func TestADeadTaskMayLiveManyTimes(t *testing.T) {
+	s := died(t)
+	for life := 2; life < 6; life++ {
+		require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"job_id": "nightly", "replay_id": "replay-%d"}`, life)))
+		require.Equal(t, 2, end(t, s, "f", all))
+		require.Equal(t, ledger.Counts{Completed: 3, Dead: 2}, record(t, s, "nightly").Counts)
+		s.Pass(time.Minute)
+	}
+	require.Equal(t, 5, record(t, s, "nightly").Generation)
+}
+
+func TestMoreDeadThanATransactionTakesComeBackInParts(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 300))
+	s.Pass(time.Second)
+	require.Equal(t, 300, end(t, s, "f", all))
+	s.Pass(time.Minute)
+	s.DynamoDB.ResetUsage()
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.Equal(t, 300, record(t, s, "nightly").Open())
+	require.Equal(t, 4, s.DynamoDB.Usage()[fakeaws.Use{Operation: "TransactWriteItems", Table: fakeaws.TasksTable}].Calls)
+	require.Equal(t, 300, end(t, s, "f", none))
+	require.Equal(t, ledger.Counts{Completed: 300}, record(t, s, "nightly").Counts)
+}
+
+// TestThoseWhoDiedAfterDifferentAttemptsComeBackInOneDelivery, although each sort of them takes a transaction.
+func TestThoseWhoDiedAfterDifferentAttemptsComeBackInOneDelivery(t *testing.T) {
+	const sorts = 15
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", sorts))
+	require.Equal(t, sorts, end(t, s, "f", all))
+	for life := 1; life < sorts; life++ { // all but the first few live and die once more
+		s.Pass(time.Minute)
+		var names []string
+		for _, h := range s.Handed(t, "f")[:sorts] {
+			if n, _ := task.ParseID(h.TaskID); n.N >= life {
+				names = append(names, fmt.Sprintf("%q", h.TaskID))
+			}
+		}
+		require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"replay_id": "life-%d", "tasks": [%s]}`, life, strings.Join(names, ","))))
+		require.Equal(t, sorts-life, end(t, s, "f", all))
+	}
+	s.Pass(time.Minute)
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.Equal(t, sorts, end(t, s, "f", none))
+	require.Equal(t, ledger.Counts{Completed: sorts}, record(t, s, "nightly").Counts)
+}
+
+func TestThoseWhoAreNotDeadAreLeftAlone(t *testing.T) {
+	s := died(t)
+	h := s.Handed(t, "f")
+	before := outage.Picture(s.Stack)
+
+	require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"tasks": [%q, "abcdefghijklmnop.7"]}`, h[4].TaskID)))
+
+	require.Equal(t, before, outage.Picture(s.Stack))
+}
+
+func TestOneOfTheDeadMayBeChosen(t *testing.T) {
+	s := died(t)
+	h := s.Handed(t, "f")
+
+	require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"tasks": [%q]}`, h[1].TaskID)))
+
+	require.Equal(t, 1, end(t, s, "f", none))
+	now := s.Handed(t, "f")
+	require.Equal(t, h[1].TaskID, now[len(now)-1].TaskID)
+	require.Equal(t, ledger.Counts{Completed: 4, Dead: 1}, record(t, s, "nightly").Counts)
+}
+
+// woken tells whether the orchestrator was told of f, after so many events.
+func woken(s *outage.Stage, told int) bool {
+	return slices.ContainsFunc(s.EventBridge.Told()[told:], func(e event.Envelope) bool {
+		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), `["f"]`)
+	})
+}
+
+func TestTheOrchestratorIsToldOfThoseWhoAreBack(t *testing.T) {
+	s := died(t)
+	told := len(s.EventBridge.Told())
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.True(t, woken(s, told))
+}
+
+func TestG2OfTwoReplaysAtOnceTheDeadComeBackOnce(t *testing.T) {
+	s := died(t)
+	raced := false
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == "TransactWriteItems" && !raced {
+			raced = true
+			return replay(s, "second", `{"job_id": "nightly", "replay_id": "second"}`)
+		}
+		return nil
+	}
+
+	require.NoError(t, replay(s, "first", `{"job_id": "nightly", "replay_id": "first"}`))
+
+	s.DynamoDB.Before = nil
+	require.True(t, raced)
+	j := record(t, s, "nightly")
+	require.Equal(t, ledger.Scheduled, j.State)
+	require.Equal(t, 2, j.Generation)
+	require.Equal(t, 2, j.Open())
+}
+
+// TestTheDeadOfAJobThatIsStillBeingCreatedComeBack: its first segment has died while the others wait for the next scheduler. The job ends when all have.
+func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+			if r.Operation == "BatchWriteItem" && len(s.DynamoDB.Items(fakeaws.TasksTable)) >= 256 {
+				return errors.New("the table is away")
+			}
+			return nil
+		}
+		message := outage.Command("job", "SubmitJob", job("nightly", "f", 300))
+		_, summary := s.Services().Scheduler.Service.Handle(ctx, "creating", []scheduler.Message{message})
+		require.Equal(t, 1, summary.HandedOn)
+		s.DynamoDB.Before = nil
+		require.Equal(t, 256, end(t, s, "f", func(n int) bool { return n < 3 }))
+		require.Equal(t, ledger.Scheduling, record(t, s, "nightly").State)
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return replay(s, fmt.Sprintf("invocation-%d", delivery), `{"replay_id": "r", "job_id": "nightly"}`)
+		})
+
+		cut.Off()
+		require.Equal(t, ledger.Scheduling, record(t, s, "nightly").State)
+		require.Equal(t, 3, end(t, s, "f", none))
+		message.Receives = 2
+		failed, summary := s.Services().Scheduler.Service.Handle(ctx, "creating again", []scheduler.Message{message})
+		require.Empty(t, failed, "%v", summary.Errors)
+		require.Equal(t, 44, end(t, s, "f", none))
+		j := record(t, s, "nightly")
+		require.Equal(t, ledger.Completed, j.State)
+		require.Equal(t, ledger.Counts{Completed: 300}, j.Counts)
+		return fmt.Sprint(j.Counts, j.Generation)
+	})
+}
+
+// TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime: a record of the stream comes twice while max_attempts changes. One settler ends the task, and at
+// one of its requests the other, which has read the new configuration, queues it. Whatever came of it, a replay brings back only what is dead.
+func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
+	configuration := func(attempts int) string {
+		return fmt.Sprintf("labourers: {f: {target: {sqs: %q}, max_simultaneous_invocations: 300, max_attempts: %d}}", outage.Worker("f"), attempts)
+	}
+	for _, attempts := range [][2]int{{1, 3}, {3, 1}} {
+		for at := 1; ; at++ {
+			s := stage(t)
+			require.NoError(t, s.Apply(configuration(attempts[0])))
+			s.Schedule(t, job("nightly", "f", 2))
+			require.Equal(t, 2, s.HandOut(t, "f"))
+			for _, h := range s.Handed(t, "f") {
+				missing, _ := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "1", Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
+				require.Empty(t, missing)
+			}
+			failed := s.Ended(t)
+			requests := 0
+			s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+				if requests++; requests == at {
+					require.NoError(t, s.Apply(configuration(attempts[1])))
+					_, err := s.Services().Scavenger.Service.Handle(ctx, "second", failed)
+					require.NoError(t, err)
+				}
+				return nil
+			}
+
+			_, err := s.Services().Scavenger.Service.Handle(ctx, "first", failed)
+
+			require.NoError(t, err)
+			s.DynamoDB.Before = nil
+			s.Scavenge(t)
+			require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+			s.Pass(time.Hour)
+			s.HandOut(t, "f")
+			picture := outage.Picture(s.Stack)
+			require.Equal(t, 2, strings.Count(picture, "is held")+strings.Count(picture, "is queued"), "at request %d:\n%s", at, picture)
+			require.Equal(t, 2, strings.Count(picture, "is held for attempt 2"), "at request %d:\n%s", at, picture)
+			if requests < at {
+				break
+			}
+		}
+	}
+}
+
+// TestLargeTasksComeBackInPartsOfATransactionsSize: DynamoDB takes 4 MB of items in one, and so many tasks have twice that.
+func TestLargeTasksComeBackInPartsOfATransactionsSize(t *testing.T) {
+	s := stage(t)
+	noise := make([]byte, 100<<10)
+	for i := range noise {
+		noise[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rand.IntN(64)]
+	}
+	s.Schedule(t, strings.Replace(job("nightly", "f", 90), "{", fmt.Sprintf(`{"noise": %q, `, noise), 1))
+	require.Equal(t, 90, end(t, s, "f", all))
+
+	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
+
+	require.Equal(t, 90, end(t, s, "f", none))
+	require.Equal(t, ledger.Counts{Completed: 90}, record(t, s, "nightly").Counts)
+}
+
+func TestG9AReplayThatCanNeverBeCarriedOutIsBuried(t *testing.T) {
+	for detail, reason := range map[string]string{
+		`[1]`:                               "the replay cannot be read",
+		`{}`:                                "tasks, job_id or labourer would be right",
+		`{"job_id": "nobody"}`:              `there is no job "nobody"`,
+		`{"tasks": ["x"]}`:                  "tasks: ",
+		`{"job_id": "a", "job_id": "b"}`:    "job_id: stands twice",
+		`{"job_id": 7}`:                     "job_id: is a number; want text",
+		`{"job_id": "a", "labourer": "f"}`:  "more than one of them is given",
+		`{"job_id": "a", "tasks": ["x.1"]}`: "more than one of them is given",
+		`{"Job_Id": "a"}`:                   "tasks, job_id or labourer would be right",
+	} {
+		s := stage(t)
+
+		require.NoError(t, replay(s, "only", detail))
+
+		letters := s.SQS.Letters(fakeaws.JobsDeadLetters)
+		require.Len(t, letters, 1, detail)
+		require.Contains(t, letters[0].Reason, reason, detail)
+	}
+}
+
+// TestG5AReplayLeavesAJobThatIsCancelledMeanwhile: one of it runs, so that it can be.
+func TestG5AReplayLeavesAJobThatIsCancelledMeanwhile(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 3))
+	require.Equal(t, 3, s.HandOut(t, "f"))
+	h := s.Handed(t, "f")
+	for i, status := range []string{"failed", "completed"} {
+		_, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
+			Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": %q}`, h[i].TaskID, status)}})
+		require.Empty(t, summary.Errors)
+	}
+	s.Scavenge(t)
+	cancelled := false
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == "TransactWriteItems" && !cancelled {
+			cancelled = true
+			_, summary := s.Services().Scheduler.Service.Handle(ctx, "other", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
+			require.Empty(t, summary.Errors)
+		}
+		return nil
+	}
+
+	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
+
+	require.True(t, cancelled)
+	require.NotContains(t, outage.Picture(s.Stack), "is queued")
+	require.True(t, record(t, s, "nightly").Cancelling)
+}
+
+func TestAReplayGivesUpForNowWhereItAlwaysComesTooLate(t *testing.T) {
+	s := died(t)
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == "TransactWriteItems" {
+			return &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("ConditionalCheckFailed")}}}
+		}
+		return nil
+	}
+
+	require.ErrorContains(t, replay(s, "only", `{"job_id": "nightly"}`), "changed 10 times in between")
+
+	s.DynamoDB.Before = nil
+	require.NoError(t, replay(s, "again", `{"job_id": "nightly"}`))
+}

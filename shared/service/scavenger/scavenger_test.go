@@ -1,0 +1,328 @@
+package scavenger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/scavenger"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+var ctx = context.Background()
+
+// running is a stage on which n tasks of f run.
+func running(t require.TestingT, n int) (*outage.Stage, []outage.Handed) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", n))
+	s.HandOut(t, "f")
+	return s, s.Handed(t, "f")
+}
+
+func woken(s *outage.Stage, since int) int {
+	n := 0
+	for _, e := range s.EventBridge.Told()[since:] {
+		if e.DetailType == "TasksDue" {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOnlyEndsAreTakenUp(t *testing.T) {
+	s := stage(t)
+	open := task.Task{ID: task.ID{Segment: segment.IDOf("nightly", 0), N: 1}, Labourer: "f", JobID: "nightly"}
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		return errors.New("nothing is to be asked: " + r.Operation)
+	}
+
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", []task.Task{open})
+
+	require.NoError(t, err)
+	require.Equal(t, scavenger.Summary{}, summary)
+}
+
+func TestWhatEndedIsArchivedWhole(t *testing.T) {
+	s, h := running(t, 2)
+	report(t, s, completed(h[0]), failed(h[1], "BadInput"))
+	s.Pass(time.Minute)
+	s.Scavenge(t)
+
+	bucket := s3.Bucket{API: s.S3, Name: fakeaws.ArchiveBucket}
+	keys, err := bucket.List(ctx, archive.Prefix("f", s.World.Now()))
+	require.NoError(t, err)
+	require.Len(t, keys, 2, "one of the completed, one of the dead, which died later")
+	records := map[string]archive.Record{}
+	for _, key := range keys {
+		body, err := bucket.Get(ctx, key)
+		require.NoError(t, err)
+		read, err := archive.Read(body)
+		require.NoError(t, err)
+		for _, r := range read {
+			records[r.TaskID] = r
+		}
+	}
+	done, dead := records[h[0].TaskID], records[h[1].TaskID]
+	require.Equal(t, task.Completed, done.Status)
+	require.JSONEq(t, `{"rows": 1}`, string(done.Result))
+	require.JSONEq(t, `{"isolate_stores": true, "stores": ["s000"]}`, string(done.Payload))
+	require.Equal(t, task.Dead, dead.Status)
+	require.Equal(t, &task.Error{Type: "BadInput", Message: "as told"}, dead.Attempts[0].Error)
+}
+
+func TestADeathIsToldToApplicationsAndToPeople(t *testing.T) {
+	s, h := running(t, 3)
+	report(t, s, failed(h[0], "BadInput"), failed(h[2], "BadInput"))
+	s.Scavenge(t)
+
+	var told []string
+	for _, e := range s.EventBridge.Told() {
+		if e.DetailType == "TaskDead" {
+			told = append(told, string(e.Detail))
+		}
+	}
+	slices.Sort(told)
+	require.Len(t, told, 2)
+	require.JSONEq(t, fmt.Sprintf(`{"id": "TaskDead/%[1]s/0", "version": 1, "task_id": %[1]q, "job_id": "nightly", "labourer_id": "f", "attempts": 1,
+		"error": {"type": "BadInput", "message": "as told"}}`, h[0].TaskID), told[0])
+	letters := s.SNS.Published(fakeaws.AlarmTopic)
+	require.Len(t, letters, 1, "one letter for a batch")
+	require.NotContains(t, letters[0].Message, "as told", "an error's message may quote a payload")
+}
+
+// TestAReplayThatAnswersADeathFindsTheDead: an application asks for a replay as soon as it hears of a task's death.
+func TestAReplayThatAnswersADeathFindsTheDead(t *testing.T) {
+	for _, name := range []string{"the task", "the job"} {
+		s, h := running(t, 2)
+		report(t, s, completed(h[0]), failed(h[1], "BadInput"))
+		detail := map[string]string{"the task": fmt.Sprintf(`{"replay_id": "r", "tasks": [%q]}`, h[1].TaskID), "the job": `{"replay_id": "r", "job_id": "nightly"}`}[name]
+		answered := false
+		s.EventBridge.After = func(_ context.Context, r fakeaws.Request) error {
+			if answered || len(s.Facts("TaskDead")) == 0 {
+				return nil
+			}
+			answered = true
+			missing, summary := s.Services().Scheduler.Service.Handle(ctx, "replay", []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
+			require.Empty(t, missing, "%v", summary.Errors)
+			return nil
+		}
+
+		s.Scavenge(t)
+
+		require.True(t, answered)
+		require.Equal(t, 1, s.HandOut(t, "f"), "%s comes back: %s", name, outage.Picture(s.Stack))
+	}
+}
+
+// TestG8PeopleThatCanNotBeToldHoldNothingUp.
+func TestG8PeopleThatCanNotBeToldHoldNothingUp(t *testing.T) {
+	s, h := running(t, 1)
+	s.SNS.Before = func(context.Context, fakeaws.Request) error { return errors.New("access denied") }
+	report(t, s, failed(h[0], "BadInput"))
+	require.NoError(t, scavenge(s, "first", s.Ended(t)))
+
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "second", s.Ended(t))
+
+	require.NoError(t, err)
+	require.Contains(t, summary.Alarm, "access denied")
+	require.Equal(t, 1, summary.Finished)
+}
+
+// TestG1SlotsThatAreFreeAreToldOfEvenWhenTheRestFails: the next try would not find that it freed them.
+func TestG1SlotsThatAreFreeAreToldOfEvenWhenTheRestFails(t *testing.T) {
+	s := stage(t)
+	s.Schedule(t, job("nightly", "f", 20))
+	s.HandOut(t, "f")
+	report(t, s, failed(s.Handed(t, "f")[0], "Boom"))
+	s.StepFunctions.Before = func(context.Context, fakeaws.Request) error { return errors.New("no execution can be started") }
+	before := len(s.EventBridge.Told())
+
+	err := scavenge(s, "invocation", s.Ended(t))
+
+	require.ErrorContains(t, err, "no execution can be started")
+	require.Equal(t, 1, woken(s, before))
+}
+
+func TestNobodyIsWokenWhenNothingIsDue(t *testing.T) {
+	s, h := running(t, 1)
+	report(t, s, failed(h[0], "Boom"))
+	before := len(s.EventBridge.Told())
+
+	s.Scavenge(t)
+
+	require.Zero(t, woken(s, before))
+}
+
+// TestG10ARetryIsDueByItsPolicyAlsoIfNoExecutionWaits: the entry is the truth.
+func TestG10ARetryIsDueByItsPolicyAlsoIfNoExecutionWaits(t *testing.T) {
+	s, h := running(t, 1)
+	report(t, s, failed(h[0], "Boom"))
+	s.Scavenge(t) // uniform in 10 s to 60 s, and half of it is drawn
+
+	s.Pass(34 * time.Second)
+	require.Zero(t, s.HandOut(t, "f"))
+	s.Pass(2 * time.Second)
+	require.Equal(t, 1, s.HandOut(t, "f"))
+	require.Equal(t, 2, s.Handed(t, "f")[1].Attempt)
+}
+
+func TestARetryWaitsWhereAPersonSeesIt(t *testing.T) {
+	s, h := running(t, 8)
+	var ends []string
+	for _, one := range h {
+		ends = append(ends, failed(one, "Boom"))
+	}
+	report(t, s, ends...)
+
+	s.Scavenge(t)
+
+	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine), "one execution for a batch")
+}
+
+// TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases, and are settled after it was applied again, at the end of the lease.
+func TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases(t *testing.T) {
+	s, h := running(t, 2)
+	s.Schedule(t, job("other", "g", 1))
+	s.HandOut(t, "g")
+	registry := dynamo.Registry{API: s.DynamoDB, Table: fakeaws.ControlTable}
+	before, err := registry.All(ctx, true)
+	require.NoError(t, err)
+	require.NoError(t, registry.ApplyLabourer(ctx, "f", `{"max_attempts": "x"}`, before.Labourers["f"].Revision))
+	report(t, s, failed(h[0], "Boom"), failed(h[1], "BadInput"), failed(s.Handed(t, "g")[0], "Boom"))
+
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", s.Ended(t))
+	require.NoError(t, err)
+	require.Equal(t, 1, summary.Died, "that of g, which gets one attempt")
+	require.Contains(t, summary.Unsettled["f"], "max_attempts")
+	s.Scavenge(t)
+	leases, err := s.Control.Leases(ctx, "f")
+	require.NoError(t, err)
+	require.Equal(t, 2, queue.Running(leases))
+
+	require.NoError(t, registry.ApplyLabourer(ctx, "f", before.Labourers["f"].Text, before.Labourers["f"].Revision+1))
+	s.Pass(time.Hour)
+	reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+	require.NoError(t, err)
+	require.Equal(t, 2, reaped.Settled)
+	s.Scavenge(t)
+	picture := outage.Picture(s.Stack)
+	require.Contains(t, picture, h[0].TaskID+" is queued for attempt 2")
+	require.Contains(t, picture, "archived "+h[1].TaskID+" of f dead")
+}
+
+// TestG8TheEndOfATaskWhoseJobIsGoneIsArchived and holds nothing up: the stream may tell of it long after.
+func TestG8TheEndOfATaskWhoseJobIsGoneIsArchived(t *testing.T) {
+	s, h := running(t, 2)
+	report(t, s, completed(h[0]))
+	ended := s.Ended(t)
+	ended[0].JobID = "gone"
+
+	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", ended)
+
+	require.NoError(t, err)
+	require.Equal(t, scavenger.Summary{Archived: 1}, summary)
+	require.NotContains(t, outage.Picture(s.Stack), "progress of gone")
+}
+
+// TestG5OfJobsThatShareASegmentEachEndsByItself.
+func TestG5OfJobsThatShareASegmentEachEndsByItself(t *testing.T) {
+	s := stage(t)
+	one, two := outage.Command("a", "SubmitJob", job("a", "f", 3)), outage.Command("b", "SubmitJob", job("b", "f", 2))
+	failures, _ := s.Services().Scheduler.Service.Handle(ctx, "together", []scheduler.Message{one, two})
+	require.Empty(t, failures)
+	require.Equal(t, 5, s.HandOut(t, "f"))
+	h := s.Handed(t, "f")
+	segments := map[string]bool{}
+	for _, x := range h {
+		segments[strings.Split(x.TaskID, ".")[0]] = true
+	}
+	require.Len(t, segments, 1)
+
+	report(t, s, completed(h[3]), completed(h[4]), completed(h[0]))
+	s.Scavenge(t)
+
+	picture := outage.Picture(s.Stack)
+	require.Contains(t, picture, "fact JobCompleted/b/1")
+	require.NotContains(t, picture, "fact JobCompleted/a/1")
+	report(t, s, completed(h[1]), completed(h[2]))
+	s.Scavenge(t)
+	require.Contains(t, outage.Picture(s.Stack), "fact JobCompleted/a/1")
+}
+
+// TestWhatATaskCosts, from its job's event to its archive, and a retry on top of it.
+func TestWhatATaskCosts(t *testing.T) {
+	const tasks = 1024
+	spent := func(s *outage.Stage) (units float64, calls int) {
+		for _, cost := range s.DynamoDB.Usage() {
+			units += cost.WriteUnits
+			calls += cost.Calls
+		}
+		return units, calls
+	}
+	s := stage(t)
+	s.DynamoDB.ResetUsage()
+	s.Schedule(t, job("nightly", "many", tasks))
+	attempts := 0
+	round := func(end func(outage.Handed) string) {
+		s.Pass(time.Minute)
+		s.HandOut(t, "many")
+		h := s.Handed(t, "many")
+		for part := range slices.Chunk(h[attempts:], 10) {
+			var ends []string
+			for _, one := range part {
+				ends = append(ends, end(one))
+			}
+			report(t, s, ends...)
+		}
+		attempts = len(h)
+		for ended := s.Ended(t); len(ended) > 0; ended = s.Ended(t) {
+			for part := range slices.Chunk(ended, 100) {
+				require.NoError(t, scavenge(s, "invocation", part))
+			}
+		}
+	}
+	for attempts < tasks {
+		round(completed)
+	}
+	j, _, err := s.Jobs.Get(ctx, "nightly")
+	require.NoError(t, err)
+	require.Equal(t, tasks, j.Counts.Completed)
+	units, calls := spent(s)
+	t.Logf("a task: %.3f write units, %.3f calls of DynamoDB", units/tasks, float64(calls)/tasks)
+	require.LessOrEqual(t, units/tasks, 2.5)
+	require.LessOrEqual(t, float64(calls)/tasks, 4.0)
+
+	// The same again, with each task failing once.
+	s = outage.NewStage(t, fmt.Sprintf("labourers: {many: {target: {sqs: %q}, max_simultaneous_invocations: 300}}\njob_schemas: {default: {chunkable_attrs: [[store, {}]]}}", outage.Worker("many")), "many")
+	s.DynamoDB.ResetUsage()
+	s.Schedule(t, job("nightly", "many", tasks))
+	attempts = 0
+	for attempts < 2*tasks {
+		round(func(h outage.Handed) string {
+			if h.Attempt == 1 {
+				return failed(h, "Boom")
+			}
+			return completed(h)
+		})
+	}
+	j, _, err = s.Jobs.Get(ctx, "nightly")
+	require.NoError(t, err)
+	require.Equal(t, tasks, j.Counts.Completed)
+	again, calls := spent(s)
+	t.Logf("a retry: %.3f write units more; in all %.3f calls", (again-units)/tasks, float64(calls)/tasks)
+	require.LessOrEqual(t, (again-units)/tasks, 2.5)
+}

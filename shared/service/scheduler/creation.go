@@ -1,0 +1,391 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/exact"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// creation is a job whose tasks are to be created, from its cursor on.
+type creation struct {
+	record  ledger.Job
+	asked   job.Job
+	plan    *job.Plan
+	message Message
+	fresh   bool // it has no record yet
+}
+
+// together groups fresh jobs that can share a segment: few tasks, the same labourer, due at the same time.
+func together(fresh []*creation) [][]*creation {
+	type sameness struct {
+		labourer    string
+		notBefore   time.Time
+		maxDuration time.Duration
+	}
+	var groups [][]*creation
+	open := map[sameness]int{} // the group that still has room
+	room := map[int]int{}
+	for _, c := range fresh {
+		key := sameness{c.record.Labourer, c.record.NotBefore, c.asked.MaxDuration}
+		if g, ok := open[key]; ok && c.record.Total > 0 && c.record.Total <= room[g] && !has(groups[g], c.record.ID) {
+			groups[g], room[g] = append(groups[g], c), room[g]-c.record.Total
+			continue
+		}
+		groups = append(groups, []*creation{c})
+		if c.record.Total > 0 && c.record.Total < segment.Size {
+			g := len(groups) - 1
+			open[key], room[g] = g, segment.Size-c.record.Total
+		}
+	}
+	return groups
+}
+
+func has(group []*creation, id string) bool {
+	for _, c := range group {
+		if c.record.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func ids(group []*creation) []string {
+	out := make([]string, len(group))
+	for i, c := range group {
+		out[i] = c.message.ID
+	}
+	return out
+}
+
+// begin creates the records of fresh jobs that share a segment, and then their tasks.
+//
+// Only who has created the record of the first job may place others in that job's segment, each behind all that he has placed before: so a
+// number of a segment is never given to two jobs. A job whose record somebody else created in the meantime is left to him; he may be nobody
+// else, where a request was sent twice.
+func (r *run) begin(ctx context.Context, group []*creation) error {
+	first := group[0]
+	shared, _ := first.record.SegmentAt(0)
+	next, owned := 0, []*creation{}
+	for i, c := range group {
+		if i > 0 {
+			c.record.Segment, c.record.First = shared, next
+		}
+		next += c.record.Total
+		if c.record.Total == 0 {
+			c.record.State, c.record.FinishedAt, c.record.Owner, c.record.OwnedUntil = ledger.Completed, r.Now().UTC().Truncate(time.Millisecond), "", time.Time{}
+		}
+		err := r.Jobs.Create(ctx, c.record)
+		if errors.Is(err, ledger.ErrChanged) {
+			if i == 0 {
+				return r.beginLater(ctx, group)
+			}
+			if err := r.beginLater(ctx, []*creation{c}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		owned = append(owned, c)
+	}
+	if len(owned) == 1 {
+		return r.create(ctx, first)
+	}
+	return r.createTogether(ctx, owned)
+}
+
+// beginLater looks again at a job whose record appeared since it was looked for, and begins with the rest of its group.
+func (r *run) beginLater(ctx context.Context, group []*creation) error {
+	c := group[0]
+	known, found, err := r.Jobs.Get(ctx, c.record.ID)
+	if err != nil {
+		return err
+	}
+	if found && known.Fingerprint == c.record.Fingerprint {
+		left, err := r.resume(ctx, known, c.message)
+		if err != nil {
+			return err
+		}
+		if left != nil {
+			if err := r.create(ctx, left); err != nil {
+				return err
+			}
+		}
+	} else {
+		return fmt.Errorf("job %s appeared under the same id while it was being read", c.record.ID)
+	}
+	if len(group) > 1 {
+		return r.begin(ctx, group[1:])
+	}
+	return nil
+}
+
+// createTogether creates the tasks of several small jobs as one segment with one entry.
+func (r *run) createTogether(ctx context.Context, group []*creation) error {
+	var records []ledger.Job
+	var numbers segment.Numbers
+	for _, c := range group {
+		_, own := c.record.SegmentAt(0)
+		records, numbers = append(records, c.record), numbers.Union(own)
+	}
+	err := r.store(ctx, 0, group...)
+	if err == nil {
+		at, _ := group[0].record.SegmentAt(0)
+		err = r.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
+	}
+	if err != nil {
+		return r.leave(ctx, fmt.Errorf("creating %d jobs together, %w", len(group), err), false, group...)
+	}
+	var told []event.Fact
+	for _, c := range group {
+		r.Scheduled++
+		told = append(told, facts(c.record)...)
+	}
+	r.Created += numbers.Len()
+	return r.wake(ctx, group[0].record, told)
+}
+
+// ahead is how many segments are written while an earlier one is being published.
+const ahead = 3
+
+// rewake is how often the orchestrator is told of more work while a large job is being created.
+const rewake = time.Second
+
+var (
+	errLate  = errors.New("the time is over")
+	errTaken = errors.New("the publication was refused")
+)
+
+// create creates the job's tasks from its cursor on, until it is through or the time is over.
+func (r *run) create(ctx context.Context, c *creation) error {
+	began := c.record.Cursor
+	err := r.segments(ctx, c)
+	switch {
+	case errors.Is(err, errLate):
+		return r.handOn(ctx, c)
+	case errors.Is(err, errTaken):
+		return r.lookAgain(ctx, c)
+	case err != nil:
+		return r.leave(ctx, err, c.record.Cursor > began, c)
+	}
+	return r.finish(ctx, c)
+}
+
+// segments writes and publishes the segments in order. When it returns no write is under way: creation overwrites, and somebody else
+// may take the job from then on.
+func (r *run) segments(ctx context.Context, c *creation) error {
+	written := map[int]chan error{}
+	defer func() {
+		for _, done := range written {
+			<-done //nolint:errcheck // the first error is what matters
+		}
+	}()
+	write := func(ordinal int) {
+		if ordinal >= c.record.Segments() || written[ordinal] != nil {
+			return
+		}
+		done := make(chan error, 1)
+		written[ordinal] = done
+		own := *c // as the cursor moves meanwhile
+		go func() { done <- r.store(ctx, ordinal, &own) }()
+	}
+	var woken time.Time
+	for c.record.Cursor < c.record.Segments() {
+		ordinal, late := c.record.Cursor, r.late()
+		if late && written[ordinal] == nil { // what is written already is published yet: the next would write it again
+			return errLate
+		}
+		write(ordinal)
+		if ordinal > 0 && !late { // the first segment is published without waiting for others
+			for next := range ahead {
+				write(ordinal + 1 + next)
+			}
+		}
+		err := <-written[ordinal]
+		delete(written, ordinal)
+		if err != nil {
+			return err
+		}
+		at, numbers := c.record.SegmentAt(ordinal)
+		err = r.Jobs.Publish(ctx, []ledger.Job{c.record}, r.entry(c, at, numbers))
+		if errors.Is(err, ledger.ErrChanged) {
+			return errTaken
+		}
+		if err != nil {
+			return err
+		}
+		c.record.Cursor++
+		r.Created += numbers.Len()
+		if now := r.Now(); c.record.Cursor < c.record.Segments() && now.Sub(woken) >= rewake {
+			woken = now
+			if err := r.wake(ctx, c.record, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lookAgain is after a publication that was refused. When it had happened, and only its answer was lost, the job goes on; when the
+// job is being cancelled or is somebody else's, there is nothing left to do here.
+func (r *run) lookAgain(ctx context.Context, c *creation) error {
+	known, found, err := r.Jobs.Get(ctx, c.record.ID)
+	if err != nil {
+		return r.giveUp(err, c)
+	}
+	switch {
+	case !found:
+		return nil
+	case known.Cancelling || known.State == ledger.Cancelled:
+		return r.clear(ctx, known)
+	case known.State != ledger.Scheduling:
+		return r.tell(ctx, known)
+	case known.Owner == r.owner && known.Cursor > c.record.Cursor:
+		return r.handOn(ctx, c)
+	}
+	return fmt.Errorf("job %s was taken over by somebody else at segment %d", c.record.ID, known.Cursor)
+}
+
+// clear removes what was written of a cancelled job and never published: nobody counts these tasks, and they have no time to live. The
+// cursor of such a job stands still, and nobody writes further ahead of it. Whoever still writes comes here when his publication is
+// refused, and his message when he has died before; so the last of them leaves nothing.
+func (r *run) clear(ctx context.Context, j ledger.Job) error {
+	for ordinal := j.Cursor; ordinal < min(j.Segments(), j.Cursor+1+ahead); ordinal++ {
+		at, numbers := j.SegmentAt(ordinal)
+		if err := r.Tasks.Remove(ctx, at, numbers); err != nil {
+			return fmt.Errorf("removing what job %s has left, %w", j.ID, err)
+		}
+	}
+	return nil
+}
+
+// leave is after an error that broke off the creation of these jobs. Where segments were published, or the time is over, as when writes stay
+// throttled, the rest goes on with the next invocation under a message of its own: the jobs' messages may come again a few times only. Else
+// they come again.
+func (r *run) leave(ctx context.Context, why error, progress bool, group ...*creation) error {
+	if !progress && !r.late() {
+		return r.giveUp(why, group...)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spare/4)
+	defer cancel()
+	for _, c := range group {
+		if err := r.handOn(ctx, c); err != nil {
+			return errors.Join(why, err)
+		}
+	}
+	r.Errors = append(r.Errors, why.Error())
+	return nil
+}
+
+// giveUp lets the next invocation that gets the messages begin at once.
+func (r *run) giveUp(why error, group ...*creation) error {
+	ctx, cancel := context.WithTimeout(context.Background(), spare/4)
+	defer cancel()
+	for _, c := range group {
+		why = errors.Join(why, r.Jobs.Disown(ctx, c.record))
+	}
+	return why
+}
+
+// handOn leaves the rest of the job to another invocation. The job is given up first: were it the other way round, the next one could
+// find it still held.
+func (r *run) handOn(ctx context.Context, c *creation) error {
+	if err := r.Jobs.Disown(ctx, c.record); err != nil {
+		return err
+	}
+	r.HandedOn++
+	return r.Queue.Continue(ctx, event.Continue(c.record.ID))
+}
+
+// finish tells that all tasks of the job are created, and wakes the orchestrator for them.
+func (r *run) finish(ctx context.Context, c *creation) error {
+	r.Scheduled++
+	if c.record.Total == 0 {
+		return r.tell(ctx, c.record)
+	}
+	c.record.State = ledger.Scheduled
+	return r.wake(ctx, c.record, facts(c.record))
+}
+
+// wake tells the orchestrator of a job's tasks, now or when they are due, and these facts with it.
+func (r *run) wake(ctx context.Context, j ledger.Job, told []event.Fact) error {
+	if j.NotBefore.After(r.Now()) {
+		return errors.Join(r.Bus.Publish(ctx, told...), r.Alarm.WakeAt(ctx, j.NotBefore, j.Labourer))
+	}
+	return r.Bus.Publish(ctx, append([]event.Fact{event.TasksDue(r.owner, j.Labourer)}, told...)...)
+}
+
+// entry is the queue entry of a segment. Entries of one job are due in the order of its tasks, at least a millisecond apart, and so are
+// those of jobs that came one after the other.
+func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.Entry {
+	now := r.Now()
+	due := now.UTC().Truncate(time.Millisecond)
+	if nb := c.record.NotBefore.Add(time.Duration(c.record.Cursor) * time.Millisecond); nb.After(due) {
+		due = nb
+	}
+	if !c.record.NotBefore.After(now) { // what is due at a time of its own neither waits for others nor lets others wait
+		if last := r.last[c.record.Labourer]; !due.After(last) {
+			due = last.Add(time.Millisecond)
+		}
+		r.last[c.record.Labourer] = due
+	}
+	return queue.Entry{Labourer: c.record.Labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1, MaxDuration: c.asked.MaxDuration}
+}
+
+// room is how many bytes of payloads are held at the same time for a segment, by and large. A segment of tasks with the largest payloads has
+// 64 MB, and while it is sent several times that; a function has 256 MB for all that it writes ahead.
+const room = 4 << 20
+
+// store creates the tasks of one segment of these jobs: all at once, unless their payloads are large.
+func (r *run) store(ctx context.Context, ordinal int, group ...*creation) error {
+	var tasks []task.Task
+	held := 0
+	for _, c := range group {
+		first := ordinal * segment.Size
+		for k := first; k < min(first+segment.Size, c.record.Total); k++ {
+			one, err := c.task(k)
+			if err != nil {
+				return err
+			}
+			tasks, held = append(tasks, one), held+len(one.Payload)
+			if held < room {
+				continue
+			}
+			if err := r.Tasks.Create(ctx, tasks); err != nil {
+				return err
+			}
+			tasks, held = nil, 0
+		}
+	}
+	return r.Tasks.Create(ctx, tasks)
+}
+
+// task is the k-th task of the job.
+func (c *creation) task(k int) (task.Task, error) {
+	payload, err := c.plan.Payload(k)
+	if err != nil {
+		return task.Task{}, fmt.Errorf("task %d of job %s, %w", k, c.record.ID, err)
+	}
+	return task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload, CreatedAt: c.record.SubmittedAt,
+		MaxAttempts: c.asked.MaxAttempts, MaxDuration: c.asked.MaxDuration, Qualifier: c.asked.Qualifier}, nil
+}
+
+func continued(e event.Envelope) (string, error) {
+	var detail struct {
+		JobID string `json:"job_id"`
+	}
+	if err := exact.Decode(e.Detail, &detail); err != nil || detail.JobID == "" {
+		return "", fmt.Errorf("a %s without job_id", e.DetailType)
+	}
+	return detail.JobID, nil
+}

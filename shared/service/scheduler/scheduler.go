@@ -1,0 +1,418 @@
+// Package scheduler turns jobs into tasks, each exactly once.
+//
+// The order of writes is what makes it so. A job's record is created first, on the condition that there is none; then, segment by
+// segment, the tasks; then one transaction that puts the segment's queue entry and moves the job's cursor. What died in between is
+// continued at the cursor by whoever gets the job's message next, and writes the same tasks to the same places. A segment that is
+// published is never written again: creation overwrites, so a job has one creator at a time, who holds it for no longer than a
+// Lambda function lives.
+package scheduler
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/job"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/spelling"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// Tasks is where tasks are created.
+type Tasks interface {
+	Create(ctx context.Context, tasks []task.Task) error
+	// Remove deletes tasks that were created and not published, where there are any.
+	Remove(ctx context.Context, s segment.ID, numbers segment.Numbers) error
+}
+
+// Jobs is the jobs' records.
+type Jobs interface {
+	Create(ctx context.Context, job ledger.Job) error
+	Get(ctx context.Context, id string) (ledger.Job, bool, error)
+	Text(ctx context.Context, job ledger.Job) ([]byte, error)
+	Own(ctx context.Context, job ledger.Job, owner string, now, until time.Time) error
+	Disown(ctx context.Context, job ledger.Job) error
+	Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry) error
+}
+
+// Registry is what owners have applied.
+type Registry interface {
+	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
+	Schema(ctx context.Context, name string) (schema job.Schema, found bool, err error)
+	// Names is what there is, for the error that a job gets that names something else.
+	Names(ctx context.Context) (labourers, schemas []string, err error)
+}
+
+// Bus is where facts are told.
+type Bus interface {
+	Publish(ctx context.Context, facts ...event.Fact) error
+}
+
+// Queue is the jobs queue, and what lies behind it.
+type Queue interface {
+	// Continue sends a command on to the next scheduler.
+	Continue(ctx context.Context, e event.Envelope) error
+	// Bury puts a message that can not be read where a person finds it.
+	Bury(ctx context.Context, body, reason string) error
+}
+
+// Alarm wakes the orchestrator at a time.
+type Alarm interface {
+	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
+}
+
+// Canceller takes jobs back. When late says that the time is over it stops, and rest is the command for what is left; else rest is nil.
+type Canceller interface {
+	Cancel(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error)
+}
+
+// Replayer brings dead tasks back, in the same way.
+type Replayer interface {
+	Replay(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error)
+}
+
+// Service is the scheduler.
+type Service struct {
+	Tasks     Tasks
+	Jobs      Jobs
+	Registry  Registry
+	Bus       Bus
+	Queue     Queue
+	Alarm     Alarm
+	Canceller Canceller
+	Replayer  Replayer
+	Now       func() time.Time
+	MaxTasks  int // how many tasks a job may make
+}
+
+// Message is a message of the jobs queue.
+type Message struct {
+	ID   string
+	Body string
+	// Receives is how often it was received, this time included.
+	Receives int
+}
+
+// Summary is what became of a batch of messages, for the log.
+type Summary struct {
+	Scheduled, Continued, HandedOn, Rejected, Repeated, Buried int
+	Created                                                    int
+	Errors                                                     []string
+}
+
+const (
+	// spare is how long before its deadline a scheduler stops creating, to hand the job on.
+	spare = 4 * time.Second
+	// skew is how far the clocks of two functions may be apart.
+	skew = 30 * time.Second
+	// term is how long a creator holds a job when its context has no deadline.
+	term = time.Minute
+)
+
+// Handle works through a batch and is the ids of the messages that have to come again. invocation is unique to this call.
+func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
+	run := &run{Service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), Summary: &summary, last: map[string]time.Time{}}
+	if deadline, ok := ctx.Deadline(); ok {
+		run.ownedUntil = deadline.Add(2 * skew)
+		var cancel context.CancelFunc
+		run.stop = deadline.Add(-spare)
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-spare/4))
+		defer cancel()
+	}
+	fail := func(err error, ids ...string) {
+		if err != nil {
+			failed = append(failed, ids...)
+			summary.Errors = append(summary.Errors, err.Error())
+		}
+	}
+	var fresh []*creation
+	for _, m := range messages {
+		c, err := run.read(ctx, m)
+		fail(err, m.ID)
+		if c == nil {
+			continue
+		}
+		if c.fresh {
+			fresh = append(fresh, c)
+			continue
+		}
+		fail(run.create(ctx, c), m.ID)
+	}
+	for _, group := range together(fresh) {
+		fail(run.begin(ctx, group), ids(group)...)
+	}
+	return failed, summary
+}
+
+// run is one invocation of the service.
+type run struct {
+	*Service
+	*Summary
+	owner      string
+	ownedUntil time.Time
+	stop       time.Time            // when to hand on what is not through; zero: never
+	last       map[string]time.Time // the due time of the last entry put for a labourer
+}
+
+func (r *run) late() bool { return !r.stop.IsZero() && !r.Now().Before(r.stop) }
+
+// read is what is to be created because of a message; nil when there is nothing to create.
+func (r *run) read(ctx context.Context, m Message) (*creation, error) {
+	e, err := event.Read([]byte(m.Body))
+	if err != nil {
+		r.Buried++
+		return nil, r.Queue.Bury(ctx, m.Body, err.Error())
+	}
+	switch e.DetailType {
+	case event.SubmitJob:
+		return r.submit(ctx, e, m)
+	case event.ContinueJob:
+		return r.proceed(ctx, e, m)
+	case event.CancelJob:
+		return nil, r.carryOut(ctx, e, m, r.Canceller.Cancel)
+	case event.ReplayTasks:
+		return nil, r.carryOut(ctx, e, m, r.Replayer.Replay)
+	}
+	r.Buried++
+	return nil, r.Queue.Bury(ctx, m.Body, fmt.Sprintf("the scheduler knows no %s", e.DetailType))
+}
+
+// carryOut has a command carried out. What is left of it when the time is over goes to another invocation; what can never be carried out is
+// buried.
+func (r *run) carryOut(ctx context.Context, e event.Envelope, m Message, do func(context.Context, event.Envelope, func() bool) (*event.Envelope, error)) error {
+	rest, err := do(ctx, e, r.late)
+	if refused, ok := errors.AsType[*event.Refused](err); ok {
+		r.Buried++
+		return r.Queue.Bury(ctx, m.Body, refused.Reason)
+	}
+	if err != nil || rest == nil {
+		return err
+	}
+	r.HandedOn++
+	return r.Queue.Continue(ctx, *rest)
+}
+
+// submit reads a job, and refuses it or finds out what of it is left to do.
+func (r *run) submit(ctx context.Context, e event.Envelope, m Message) (*creation, error) {
+	at := e.Time
+	if at.IsZero() {
+		at = r.Now()
+	}
+	record := ledger.Job{ID: e.ID, State: ledger.Scheduling, Text: e.Detail, Generation: 1, SubmittedAt: at.UTC().Truncate(time.Millisecond),
+		RecordedAt: r.Now().UTC().Truncate(time.Millisecond), Fingerprint: fingerprint(e.Detail)}
+	asked, err := job.Parse(e.Detail)
+	if asked.ID != "" {
+		record.ID = asked.ID
+	}
+	var refusal *job.Error
+	if errors.As(err, &refusal) {
+		return nil, r.reject(ctx, record, asked.ID, refusal)
+	}
+	if err != nil {
+		return nil, err
+	}
+	record.Labourer, record.Fingerprint = asked.Labourer, fingerprint(asked.Canonical())
+	known, found, err := r.Jobs.Get(ctx, record.ID)
+	if err != nil {
+		return nil, err
+	}
+	if found && known.State != ledger.Rejected {
+		if known.Fingerprint != record.Fingerprint {
+			return nil, r.reject(ctx, record, record.ID, &job.Error{Field: "job_id",
+				Reason: fmt.Sprintf("%q is the id of another job, submitted at %s; an id is remembered as long as its job is kept", record.ID, known.SubmittedAt.Format(time.RFC3339))})
+		}
+		return r.resume(ctx, known, m)
+	}
+	c, err := r.plan(ctx, asked, record, m)
+	if errors.As(err, &refusal) {
+		return nil, r.reject(ctx, record, record.ID, refusal)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.fresh = true
+	return c, nil
+}
+
+// plan finds the job's labourer and schema, and how many tasks it makes. A *job.Error says what of the job is wrong.
+func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Message) (*creation, error) {
+	l, found, err := r.labourer(ctx, &asked)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		known, _, err := r.Registry.Names(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, UnknownLabourer(asked.Labourer, known)
+	}
+	schema, found, err := r.Registry.Schema(ctx, asked.Schema)
+	if err != nil {
+		return nil, err
+	}
+	if !found && asked.Schema != "" && asked.Schema != DefaultSchema {
+		_, known, err := r.Registry.Names(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, asked.UnknownSchema(known)
+	}
+	if err := asked.CheckStart(record.RecordedAt); err != nil {
+		return nil, err
+	}
+	plan, err := asked.Plan(schema, record.SubmittedAt)
+	if err == nil {
+		err = plan.Within(r.MaxTasks)
+	}
+	if err == nil {
+		err = plan.Fits(l.Target.EventLimit() - added)
+	}
+	if err != nil {
+		return nil, err
+	}
+	record.Labourer, record.Total, record.NotBefore = l.ID, plan.Len(), asked.NotBefore
+	record.ChunkableAttrs, record.Owner, record.OwnedUntil = schema.ChunkableAttrs, r.owner, r.ownedUntil
+	return &creation{record: record, asked: asked, plan: plan, message: m}, nil
+}
+
+// added is how many bytes Drover adds to a payload by and large: the ids, the deadline, the completions' URL. A payload that passes this and
+// not its target fails when it is started.
+const added = 512
+
+// UnknownLabourer is the error for a job whose labourer is none of those known.
+func UnknownLabourer(name string, known []string) error {
+	if nearest, ok := spelling.Nearest(name, known); ok {
+		return &job.Error{Field: "labourer", Reason: fmt.Sprintf("there is no labourer %.140q; did you mean %q?", name, nearest)}
+	}
+	return &job.Error{Field: "labourer", Reason: fmt.Sprintf("there is no labourer %.140q; apply it first", name)}
+}
+
+// DefaultSchema is the schema of jobs that name none. A stack without one chunks by dates alone.
+const DefaultSchema = "default"
+
+// labourer finds the labourer of a job: by name and qualifier together where such a one was applied, else by name.
+func (r *run) labourer(ctx context.Context, asked *job.Job) (labourer.Labourer, bool, error) {
+	if asked.Qualifier != "" {
+		l, found, err := r.Registry.Labourer(ctx, asked.Labourer+":"+asked.Qualifier)
+		if err != nil || found {
+			asked.Qualifier = ""
+			return l, found, err
+		}
+	}
+	return r.Registry.Labourer(ctx, asked.Labourer)
+}
+
+// resume is what is left to do of a job that has a record.
+func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creation, error) {
+	if known.Cancelling || known.State == ledger.Cancelled {
+		r.Repeated++
+		return nil, r.clear(ctx, known)
+	}
+	if known.State != ledger.Scheduling {
+		r.Repeated++
+		return nil, r.tell(ctx, known)
+	}
+	err := r.Jobs.Own(ctx, known, r.owner, r.Now(), r.ownedUntil)
+	if errors.Is(err, ledger.ErrChanged) {
+		if m.Receives > 1 {
+			return nil, fmt.Errorf("job %s is being scheduled by somebody else", known.ID)
+		}
+		// Who is at work on it has a message of its own, which comes again should he die.
+		r.Repeated++
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	known.Owner, known.OwnedUntil = r.owner, r.ownedUntil
+	text, err := r.Jobs.Text(ctx, known)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := job.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("job %s was accepted and is now refused%s", known.ID, inField(err))
+	}
+	if known.Labourer == asked.Labourer+":"+asked.Qualifier { // it was a part of the labourer's name
+		asked.Qualifier = ""
+	}
+	plan, err := asked.Plan(job.Schema{ChunkableAttrs: known.ChunkableAttrs}, known.SubmittedAt)
+	if err != nil || plan.Len() != known.Total {
+		return nil, fmt.Errorf("job %s was accepted with %d tasks and can not be planned again%s", known.ID, known.Total, inField(err))
+	}
+	return &creation{record: known, asked: asked, plan: plan, message: m}, nil
+}
+
+// inField is where a job is wrong. It is for the log, in which the reason has no place: it quotes the job.
+func inField(err error) string {
+	if refusal, ok := errors.AsType[*job.Error](err); ok {
+		return " for its " + refusal.Field
+	}
+	return ""
+}
+
+// proceed takes up a job that another invocation handed on.
+func (r *run) proceed(ctx context.Context, e event.Envelope, m Message) (*creation, error) {
+	id, err := continued(e)
+	if err != nil {
+		r.Buried++
+		return nil, r.Queue.Bury(ctx, m.Body, err.Error())
+	}
+	known, found, err := r.Jobs.Get(ctx, id)
+	if err != nil || !found {
+		return nil, err
+	}
+	r.Continued++
+	return r.resume(ctx, known, m)
+}
+
+// reject keeps the job with the reason, where its id is free, and tells of it. A text may name attributes of any length and be as large as an
+// event: what is kept of it has bounds, so that every refusal fits into the record and the event.
+func (r *run) reject(ctx context.Context, record ledger.Job, jobID string, refusal *job.Error) error {
+	r.Rejected++
+	wrong, text := event.FieldError{Field: refusal.Field, Reason: refusal.Reason}.Bounded(), record.Text
+	record.State, record.FinishedAt = ledger.Rejected, r.Now()
+	record.ErrorField, record.ErrorReason = wrong.Field, wrong.Reason
+	record.Text = text[:min(len(text), rejectedText)]
+	if err := r.Jobs.Create(ctx, record); err != nil && !errors.Is(err, ledger.ErrChanged) {
+		return err
+	}
+	return r.Bus.Publish(ctx, event.JobRejected(jobID, record.Fingerprint, wrong, text))
+}
+
+// rejectedText is how many bytes of a rejected job's text its record keeps.
+const rejectedText = 128 << 10
+
+// tell says once more, under the same ids, what was said when the job was scheduled: whoever scheduled it may have died before. It
+// wakes the orchestrator as well, for the same reason.
+func (r *run) tell(ctx context.Context, j ledger.Job) error {
+	switch j.State {
+	case ledger.Scheduled:
+		return r.wake(ctx, j, facts(j))
+	case ledger.Completed:
+		return r.Bus.Publish(ctx, facts(j)...)
+	}
+	return nil
+}
+
+// facts is what is told of a job when all its tasks are created.
+func facts(j ledger.Job) []event.Fact {
+	out := []event.Fact{event.JobScheduled(j.ID, j.Labourer, j.Total)}
+	if j.Total == 0 {
+		out = append(out, event.JobEnded(j.Totals(), false))
+	}
+	return out
+}
+
+func fingerprint(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}

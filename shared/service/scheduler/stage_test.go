@@ -1,0 +1,179 @@
+package scheduler_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// start is when the stage's time begins: beyond the machine's own, as the deadlines of contexts are compared with that one.
+var start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// stage is a stack with labourers f and g, and the schema that cuts by stores.
+func stage(t require.TestingT) *fakeaws.Drover {
+	stack, err := fakeaws.NewStack(start, func() float64 { return 0.5 })
+	require.NoError(t, err)
+	d := fakeaws.Over(stack)
+	d.SQS.Create(fakeaws.JobsQueue, fakeaws.Queue{}) // what is sent there stays there
+	require.NoError(t, d.Apply(`
+labourers:
+  f: {target: {sqs: "https://sqs.us-west-2.amazonaws.com/000000000000/f"}}
+  g: {target: {sqs: "https://sqs.us-west-2.amazonaws.com/000000000000/g"}}
+  m: {target: {states: "arn:aws:states:us-west-2:000000000000:stateMachine:m"}}
+  f:prod: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:f:prod"}}
+job_schemas:
+  default: {chunkable_attrs: [[store, {}]]}
+`))
+	return d
+}
+
+// stores is a job that makes so many tasks.
+func stores(id, labourer string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("s%03d", i)
+	}
+	text, err := json.Marshal(map[string]any{"job_id": id, "labourer": labourer, "stores": names, "isolate_stores": true})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// submitted is a SubmitJob in the jobs queue.
+func submitted(job string) string { return command("SubmitJob", job) }
+
+func command(kind, detail string) string {
+	return fmt.Sprintf(`{"version": "0", "id": "event-of-%08x", "detail-type": %q, "source": "shop", "time": "2150-01-01T00:00:00Z", "detail": %s}`, len(detail), kind, detail)
+}
+
+func messages(receives int, bodies ...string) []scheduler.Message {
+	out := make([]scheduler.Message, len(bodies))
+	for i, body := range bodies {
+		out[i] = scheduler.Message{ID: fmt.Sprintf("message-%d", i), Body: body, Receives: receives}
+	}
+	return out
+}
+
+// handle has a new scheduler work through messages; the error says what has to come again.
+func handle(d *fakeaws.Drover, invocation string, batch []scheduler.Message) (scheduler.Summary, error) {
+	failed, summary := fakeaws.Wire(d.Clients()).Scheduler.Service.Handle(context.Background(), invocation, batch)
+	if len(failed) > 0 {
+		return summary, fmt.Errorf("%d messages have to come again: %s", len(failed), summary.Errors)
+	}
+	return summary, nil
+}
+
+// created is the payloads of each job's tasks, in order, wherever they lie; that each is in one queue entry, once, is required.
+func created(t require.TestingT, d *fakeaws.Drover) map[string][]string {
+	queued := map[segment.ID]segment.Numbers{}
+	control := dynamo.Control{API: d.DynamoDB, Table: fakeaws.ControlTable}
+	for _, labourer := range []string{"f", "g", "m", "f:prod"} {
+		entries, err := control.Queue(context.Background(), labourer)
+		require.NoError(t, err)
+		for _, e := range entries {
+			require.True(t, queued[e.Segment].Intersect(e.Tasks).Empty(), "tasks of %s are queued twice", e.Segment)
+			queued[e.Segment] = queued[e.Segment].Union(e.Tasks)
+		}
+	}
+	tasks := dynamo.Tasks{API: d.DynamoDB, Table: fakeaws.TasksTable}
+	out := map[string][]string{}
+	for at, numbers := range queued {
+		found, err := tasks.Range(context.Background(), at, numbers)
+		require.NoError(t, err)
+		require.Len(t, found, numbers.Len(), "tasks of %s are queued and do not exist", at)
+		for _, one := range found {
+			require.Equal(t, task.Open, one.Status)
+			out[one.JobID] = append(out[one.JobID], string(one.Payload))
+		}
+	}
+	for _, payloads := range out {
+		slices.Sort(payloads)
+	}
+	return out
+}
+
+// facts is what was told, by kind and id; wakes are left out.
+func facts(d *fakeaws.Drover) []string {
+	var out []string
+	for _, e := range d.EventBridge.Told() {
+		var detail struct{ ID string }
+		if json.Unmarshal(e.Detail, &detail) == nil && e.DetailType != "TasksDue" {
+			out = append(out, detail.ID)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// picture is that of the stack, with the segments of a job called by their place in it: their ids are those of the moment at which it was recorded.
+func picture(t require.TestingT, d *fakeaws.Drover, jobID string) string {
+	job, found, err := d.Job(jobID)
+	require.NoError(t, err)
+	require.True(t, found)
+	out := outage.Picture(d.Stack)
+	for ordinal := range job.Segments() {
+		at, _ := job.SegmentAt(ordinal)
+		out = strings.ReplaceAll(out, string(at), fmt.Sprintf("%s-%d", jobID, ordinal))
+	}
+	lines := strings.Split(out, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// woken tells whether the orchestrator was told of work for a labourer since the number-th event.
+func woken(d *fakeaws.Drover, since int, labourer string) bool {
+	return slices.ContainsFunc(d.EventBridge.Told()[since:], func(e event.Envelope) bool {
+		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), fmt.Sprintf("%q", labourer))
+	})
+}
+
+// guard lets a test fail when a task is written again whose segment is in the queue, or was: creation overwrites.
+func guard(t *testing.T, d *fakeaws.Drover) {
+	published := map[string]bool{}
+	d.DynamoDB.Watch = func(table string, before, after fakeaws.Item) {
+		switch {
+		case table == fakeaws.ControlTable && before == nil:
+			name := text(after, "item")
+			if parts := strings.Split(name, "#"); parts[0] == "queue" {
+				numbers, err := segment.ParseNumbers(text(after, "tasks"))
+				if err != nil {
+					t.Error(err)
+				}
+				for n := range numbers.All() {
+					published[fmt.Sprintf("%s.%d", parts[2], n)] = true
+				}
+			}
+		case table == fakeaws.TasksTable:
+			if id := text(after, "segment") + "." + text(after, "n"); published[id] {
+				t.Errorf("task %s is written again after its segment was published", id)
+			}
+		}
+	}
+}
+
+// text is an attribute of an item as text.
+func text(it fakeaws.Item, name string) string {
+	switch v := it[name].(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return v.Value
+	}
+	return ""
+}

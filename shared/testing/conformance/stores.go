@@ -1,0 +1,159 @@
+package conformance
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/cancellation"
+	"github.com/drover-run/drover/shared/service/finish"
+	"github.com/drover-run/drover/shared/service/health"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/replay"
+	"github.com/drover-run/drover/shared/service/scavenger"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+// Stores is everything that Drover keeps, by port.
+type Stores struct {
+	Tasks    Tasks
+	Control  Control
+	Jobs     Jobs
+	Registry Registry
+	Health   Health
+	Replays  Replays
+	Deaths   outcome.Deaths
+}
+
+// Tasks is all that the services ask of the store of tasks.
+type Tasks interface {
+	scheduler.Tasks
+	orchestrator.Tasks
+	assistant.Tasks
+	cancellation.Tasks
+	replay.Tasks
+	outcome.Tasks
+}
+
+// Control is all that the services, and people by the command line, ask of states, leases and queues.
+type Control interface {
+	orchestrator.Control
+	outcome.Control
+	assistant.Control
+	cancellation.Control
+	scavenger.Queue
+	SetPaused(ctx context.Context, labourer string, paused bool) error
+}
+
+// Jobs is all that the services, and people by the command line, ask of jobs' records.
+type Jobs interface {
+	scheduler.Jobs
+	scavenger.Jobs
+	finish.Jobs
+	cancellation.Jobs
+	replay.Jobs
+	Recent(ctx context.Context, month time.Time, limit int) ([]string, error)
+}
+
+// Registry is all that is asked of what owners have applied.
+type Registry interface {
+	scheduler.Registry
+	orchestrator.Registry
+	outcome.Registry
+	All(ctx context.Context, strong bool) (dynamo.Applied, error)
+	Names(ctx context.Context) (labourers, schemas []string, err error)
+	ApplyLabourer(ctx context.Context, id, text string, over int) error
+	ApplySchema(ctx context.Context, name, text string, over int) error
+	RemoveLabourer(ctx context.Context, id string, revision int) error
+}
+
+// Health is what is kept of metrics, and of what was made of them.
+type Health interface {
+	health.Store
+	orchestrator.Memory
+}
+
+// Replays is what brings the dead back.
+type Replays interface{ replay.Store }
+
+// Retention is for how long the stores of [On] keep what has ended.
+const Retention = 30 * 24 * time.Hour
+
+// On is the stores on tables that a DynamoDB has under the names of [fakeaws.StackTables] with this before them.
+func On(api dynamo.API, before string) Stores {
+	tasks, control, jobs := before+fakeaws.TasksTable, before+fakeaws.ControlTable, before+fakeaws.JobsTable
+	return Stores{
+		Tasks: dynamo.Tasks{API: api, Table: tasks, Retention: Retention}, Control: dynamo.Control{API: api, Table: control},
+		Jobs:     dynamo.Jobs{API: api, Table: jobs, Control: control, Retention: Retention},
+		Registry: dynamo.Registry{API: api, Table: control}, Health: dynamo.Health{API: api, Table: control},
+		Replays: dynamo.Replays{API: api, Tasks: tasks, Control: control, Jobs: jobs, Retention: Retention},
+		Deaths:  dynamo.Deaths{Tasks: dynamo.Tasks{API: api, Table: tasks, Retention: Retention}, Control: dynamo.Control{API: api, Table: control}},
+	}
+}
+
+// Run runs every suite. open is called for each test; what it opens may be shared.
+func Run(t *testing.T, open func(*testing.T) Stores) {
+	for name, suite := range map[string]func(*testing.T, func(*testing.T) Stores){
+		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "replays": RunReplays, "deaths": RunDeaths,
+	} {
+		t.Run(name, func(t *testing.T) { suite(t, open) })
+	}
+}
+
+// each runs a suite's tests, all at once: they are independent of each other, and on a backend far away they wait most of the time.
+func each(t *testing.T, open func(*testing.T) Stores, tests map[string]func(*testing.T, Stores)) {
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+// noon is a time to count from: what the tests store depends on no clock.
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// unique is a name that no other test has.
+func unique(before string) string { return before + "-" + strings.ToLower(rand.Text()) }
+
+// race runs these at once and is how many of them succeeded. The others must have failed with lost, or with lost's kin.
+func race(t *testing.T, lost error, racers ...func() error) (won int) {
+	t.Helper()
+	start, results := make(chan struct{}), make(chan error, len(racers))
+	for _, run := range racers {
+		go func() {
+			<-start
+			results <- run()
+		}()
+	}
+	close(start)
+	for range racers {
+		if err := <-results; err == nil {
+			won++
+		} else {
+			require.ErrorIs(t, err, lost)
+		}
+	}
+	return won
+}
+
+// shortly waits until a condition holds: for what is promised to be seen eventually.
+func shortly(t *testing.T, holds func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, holds, 30*time.Second, 20*time.Millisecond, what)
+}
+
+var (
+	errQueue = queue.ErrChanged
+	errJob   = ledger.ErrChanged
+)

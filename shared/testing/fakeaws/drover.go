@@ -1,0 +1,367 @@
+package fakeaws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// Drover is a whole Drover in one process and in virtual time, for tests of workers and of applications that use Drover. It runs the real
+// services on a [Stack]. Hours of retries and leases pass in milliseconds, and the same calls have the same outcome each time.
+//
+// It is not safe for concurrent use.
+type Drover struct {
+	*Stack
+	tasks    dynamo.Tasks
+	control  dynamo.Control
+	jobs     dynamo.Jobs
+	registry dynamo.Registry
+}
+
+// Start is when virtual time begins in [New].
+var Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// ErrCrash is the error of a worker that dies without reporting its attempt. Drover learns of it as it would on AWS: from the on-failure
+// destination of a function at once, from a worker that reads a queue when its lease ends.
+var ErrCrash = errors.New("the worker crashed")
+
+// New returns a Drover without labourers. The jitter of retries comes from a fixed seed.
+func New() *Drover {
+	stack, err := NewStack(Start, rand.New(rand.NewPCG(1, 2)).Float64)
+	if err != nil {
+		panic(err) // the definitions are part of the program
+	}
+	return Over(stack)
+}
+
+// Over returns a Drover that runs on a stack.
+func Over(s *Stack) *Drover {
+	return &Drover{Stack: s,
+		tasks:    dynamo.Tasks{API: s.DynamoDB, Table: TasksTable, Retention: Retention},
+		control:  dynamo.Control{API: s.DynamoDB, Table: ControlTable},
+		jobs:     dynamo.Jobs{API: s.DynamoDB, Table: JobsTable, Control: ControlTable, Retention: Retention},
+		registry: dynamo.Registry{API: s.DynamoDB, Table: ControlTable},
+	}
+}
+
+// Apply applies labourers and job schemas from one document of YAML or JSON, as `drover apply` does.
+func (d *Drover) Apply(configuration string) error {
+	c, _, wrong := labourer.Read("configuration", []byte(configuration))
+	if err := wrong.Err(); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	applied, err := d.registry.All(ctx, true)
+	if err != nil {
+		return err
+	}
+	for id, l := range c.Labourers {
+		if err := d.registry.ApplyLabourer(ctx, id, string(l.Stored()), applied.Labourers[id].Revision); err != nil {
+			return fmt.Errorf("applying labourer %s, %w", id, err)
+		}
+	}
+	for name, s := range c.JobSchemas {
+		if err := d.registry.ApplySchema(ctx, name, string(s.Stored()), applied.Schemas[name].Revision); err != nil {
+			return fmt.Errorf("applying job schema %s, %w", name, err)
+		}
+	}
+	d.wake(c.Labourers)
+	return nil
+}
+
+// wake publishes TasksDue for labourers whose configuration changed, as more of their tasks may start now.
+func (d *Drover) wake(labourers map[string]labourer.Labourer) {
+	for id := range labourers {
+		d.put("drover", "TasksDue", map[string]any{"id": "apply/" + id, "version": 1, "labourers": []string{id}})
+	}
+}
+
+// Worker makes f the worker of an applied labourer, whatever its target is. Each run takes this long in virtual time.
+func (d *Drover) Worker(id string, takes time.Duration, f worker.Func) error {
+	l, found, err := d.registry.Labourer(context.Background(), id)
+	if err != nil || !found {
+		return errors.Join(err, fmt.Errorf("labourer %q is not applied", id))
+	}
+	switch l.Target.Kind() {
+	case "lambda":
+		d.Lambda.Handle(l.Target.Lambda, d.function(takes, f))
+	case "sqs":
+		run := d.function(takes, f)
+		d.SQS.Create(l.Target.SQS, Queue{Visibility: l.Lease()})
+		d.SQS.Map(l.Target.SQS, Consumer{Batch: 1, Most: 1 << 20, Take: func(batch []Received, done func([]string, error)) {
+			run([]byte(batch[0].Body), func(failure *Failure) {
+				if failure == nil {
+					done(nil, nil)
+				}
+			})
+		}})
+	case "states":
+		d.StepFunctions.Handle(l.Target.States, d.machine(takes, f))
+	default:
+		return fmt.Errorf("labourer %q has no target", id)
+	}
+	return nil
+}
+
+// function runs f in the handler of Go workers. f runs at once; what it sends, and its result, arrive when its time is over.
+func (d *Drover) function(takes time.Duration, f worker.Func) Function {
+	return func(text []byte, done func(*Failure)) {
+		run := &workerRun{sqs: d.SQS}
+		handler := worker.Handler(func(ctx context.Context, t worker.Task) (any, error) {
+			out, err := f(ctx, t)
+			run.crashed = errors.Is(err, ErrCrash)
+			return out, err
+		}, worker.WithSender(run), worker.Clock(d.World.Now), worker.Logger(slog.New(slog.DiscardHandler)))
+		_, err := handler.Invoke(context.Background(), text)
+		d.World.At(d.World.Now().Add(takes), Run, "end of "+string(text), func() {
+			if run.crashed {
+				done(&Failure{Type: "Runtime.ExitError", Message: "RequestId: Error: Runtime exited"})
+				return
+			}
+			for _, m := range run.sent {
+				d.Deliver(*m.QueueUrl, *m.MessageBody)
+			}
+			done(FailureOf(err))
+		})
+	}
+}
+
+// workerRun keeps what a worker sends until the virtual end of its run.
+type workerRun struct {
+	sqs     *SQS
+	sent    []*sqs.SendMessageInput
+	crashed bool
+}
+
+func (r *workerRun) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	if err := r.sqs.Check(*in.QueueUrl, *in.MessageBody); err != nil {
+		return nil, err
+	}
+	r.sent = append(r.sent, in)
+	return &sqs.SendMessageOutput{}, nil
+}
+
+// machine runs f as an execution of a state machine.
+func (d *Drover) machine(takes time.Duration, f worker.Func) Foreign {
+	return func(name string, input []byte, done func([]byte, *Failure)) {
+		t, err := worker.ParseTask(input)
+		var result any
+		if err == nil {
+			result, err = f(context.Background(), t)
+		}
+		output, encodeErr := json.Marshal(result)
+		failure := FailureOf(errors.Join(err, encodeErr))
+		d.World.At(d.World.Now().Add(takes), Run, "end of "+name, func() { done(output, failure) })
+	}
+}
+
+// Submit puts a SubmitJob on the bus and returns the job's id. The job is JSON text, or a value that encodes to it.
+func (d *Drover) Submit(job any) string {
+	id := d.put("memory", event.SubmitJob, job)
+	var named struct {
+		ID string `json:"job_id"`
+	}
+	if text, err := encoded(job); err == nil && json.Unmarshal(text, &named) == nil && named.ID != "" {
+		return named.ID
+	}
+	return id
+}
+
+// Put puts an event on the bus, as an application does, and returns the event's id.
+func (d *Drover) Put(detailType string, detail any) string {
+	return d.put("memory", detailType, detail)
+}
+
+func (d *Drover) put(source, detailType string, detail any) string {
+	text, err := encoded(detail)
+	if err != nil {
+		panic(fmt.Sprintf("memory: an event's detail does not encode: %v", err))
+	}
+	id, why := d.EventBridge.Put(BusName, source, detailType, text)
+	if why != "" {
+		panic("memory: the bus refuses the event: " + why)
+	}
+	return id
+}
+
+func encoded(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case string:
+		return []byte(v), nil
+	case []byte:
+		return v, nil
+	}
+	return json.Marshal(v)
+}
+
+// Pause stops new starts of a labourer's tasks until Resume.
+func (d *Drover) Pause(id string) error { return d.control.SetPaused(context.Background(), id, true) }
+
+// Resume lets a labourer's tasks start again.
+func (d *Drover) Resume(id string) error {
+	if err := d.control.SetPaused(context.Background(), id, false); err != nil {
+		return err
+	}
+	d.wake(map[string]labourer.Labourer{id: {}})
+	return nil
+}
+
+// patience is how long Run continues, in virtual time.
+const patience = 90 * 24 * time.Hour
+
+// Run lets time pass until the world is at rest: nothing is under way, runs or waits for a later time. Tasks that are due and may not start,
+// for example those of a paused labourer, do not count. It returns an error for a world that is not at rest after 90 days.
+func (d *Drover) Run() error {
+	end := d.World.Now().Add(patience)
+	before := "?"
+	for d.World.Now().Before(end) {
+		if d.Idle() {
+			left, err := d.left()
+			if err != nil {
+				return err
+			}
+			if left == "" || left == before {
+				return nil
+			}
+			if before = left; strings.Contains(left, "lease#") || d.later(left) {
+				before = "?"
+			}
+		}
+		d.World.Step()
+	}
+	var under []string
+	for _, c := range d.World.Coming() {
+		under = append(under, c.String())
+	}
+	return fmt.Errorf("not at rest after %s; under way: %s", patience, strings.Join(under, "; "))
+}
+
+// RunFor lets this much time pass.
+func (d *Drover) RunFor(span time.Duration) {
+	end := d.World.Now().Add(span)
+	for next := d.World.Next(); next != nil && !next.At.After(end); next = d.World.Next() {
+		d.World.Step()
+	}
+	d.World.Advance(end)
+}
+
+// left returns the keys of all leases and entries.
+func (d *Drover) left() (string, error) {
+	applied, err := d.registry.All(context.Background(), true)
+	if err != nil {
+		return "", err
+	}
+	var keys []string
+	for id := range applied.Labourers {
+		leases, err := d.control.Leases(context.Background(), id)
+		if err != nil {
+			return "", err
+		}
+		entries, err := d.control.Queue(context.Background(), id)
+		if err != nil {
+			return "", err
+		}
+		for _, l := range leases {
+			keys = append(keys, l.Item())
+		}
+		for _, e := range entries {
+			keys = append(keys, e.Item()+" "+e.Tasks.String())
+		}
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, "\n"), nil
+}
+
+// later reports whether one of these entries is due at a later time.
+func (d *Drover) later(keys string) bool {
+	for key := range strings.SplitSeq(keys, "\n") {
+		parts := strings.Split(key, "#")
+		due, err := strconv.ParseInt(parts[1], 10, 64)
+		if parts[0] == "queue" && err == nil && due > d.World.Now().UnixMilli() {
+			return true
+		}
+	}
+	return false
+}
+
+// Job returns a job's record.
+func (d *Drover) Job(id string) (job ledger.Job, found bool, err error) {
+	return d.jobs.Get(context.Background(), id)
+}
+
+// Tasks returns the tasks of a job, in the job's order.
+func (d *Drover) Tasks(jobID string) ([]task.Task, error) {
+	job, found, err := d.Job(jobID)
+	if err != nil || !found {
+		return nil, errors.Join(err, fmt.Errorf("job %q is not known", jobID))
+	}
+	var out []task.Task
+	for ordinal := range job.Segments() {
+		at, numbers := job.SegmentAt(ordinal)
+		part, err := d.tasks.Range(context.Background(), at, numbers)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, part...)
+	}
+	return out, nil
+}
+
+// Leases returns a labourer's leases: its tasks that run.
+func (d *Drover) Leases(labourer string) ([]queue.Lease, error) {
+	return d.control.Leases(context.Background(), labourer)
+}
+
+// LeasesOn returns a labourer's leases on tasks of one segment.
+func (d *Drover) LeasesOn(labourer string, s segment.ID) ([]queue.Lease, error) {
+	return d.control.LeasesOn(context.Background(), labourer, s)
+}
+
+// Facts returns the facts of this type that Drover published on the bus; "" means all.
+func (d *Drover) Facts(detailType string) []event.Envelope {
+	return slices.DeleteFunc(d.EventBridge.Told(), func(e event.Envelope) bool {
+		return e.Source != event.Source || detailType != "" && e.DetailType != detailType
+	})
+}
+
+// Archived returns every record in the archive, in the order of the files' keys.
+func (d *Drover) Archived() ([]archive.Record, error) {
+	bucket := s3.Bucket{API: d.S3, Name: ArchiveBucket}
+	keys, err := bucket.List(context.Background(), "")
+	if err != nil {
+		return nil, err
+	}
+	var out []archive.Record
+	for _, key := range keys {
+		body, err := bucket.Get(context.Background(), key)
+		if err != nil {
+			return nil, err
+		}
+		records, err := archive.Read(body)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s, %w", key, err)
+		}
+		out = append(out, records...)
+	}
+	return out, nil
+}

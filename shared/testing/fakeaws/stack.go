@@ -1,0 +1,258 @@
+package fakeaws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/statemachines"
+)
+
+// Stack holds in memory what the stack's template makes: tables, queues, bus and rules, both state machines, and the four functions with
+// their mappings. It does nothing by itself: see [World].
+type Stack struct {
+	World         *World
+	DynamoDB      *DynamoDB
+	S3            *S3
+	SNS           *SNS
+	CloudWatch    *CloudWatch
+	SQS           *SQS
+	EventBridge   *EventBridge
+	StepFunctions *StepFunctions
+	Lambda        *Lambda
+	Stream        *Mapping // of the tasks table to the scavenger
+
+	// Invoke runs Drover's functions. By default it runs each at once, to its end.
+	Invoke func(Invocation)
+	// Random is the functions' randomness, uniform in [0,1).
+	Random func() float64
+
+	invoked int
+	tick    *Coming
+	pulling bool // the stream has records that the mapping has not read
+	pulled  int
+}
+
+// tickEvery is how often the schedule starts the orchestrate machine.
+const tickEvery = time.Minute
+
+// NewStack returns a stack whose time begins at start. random is uniform in [0,1).
+func NewStack(start time.Time, random func() float64) (*Stack, error) {
+	w := NewWorld(start)
+	s := &Stack{World: w, DynamoDB: NewDynamoDB(w.Now, StackTables("")...), S3: NewS3(ArchiveBucket), SNS: NewSNS(AlarmTopic), CloudWatch: NewCloudWatch(),
+		SQS: NewSQS(w), EventBridge: NewEventBridge(w), StepFunctions: NewStepFunctions(w), Lambda: NewLambda(w), Random: random}
+	s.Invoke = s.invoke
+	s.queues()
+	s.rules()
+	s.stream()
+	if err := s.machines(); err != nil {
+		return nil, err
+	}
+	s.Lambda.OnFailure = func(record []byte) { s.Deliver(CompletionsQueue, string(record)) }
+	s.schedule()
+	return s, nil
+}
+
+// Clients returns the stack's services as a function uses them.
+func (s *Stack) Clients() Clients {
+	return Clients{DynamoDB: s.DynamoDB, SQS: s.SQS, EventBridge: s.EventBridge, StepFunctions: s.StepFunctions, Lambda: s.Lambda, S3: s.S3,
+		SNS: s.SNS, CloudWatch: s.CloudWatch, Now: s.World.Now, Random: s.Random, Wait: func(context.Context) error { return nil }}
+}
+
+// Idle reports whether nothing but the next tick of the schedule is under way.
+func (s *Stack) Idle() bool {
+	coming := s.World.Coming()
+	return len(coming) == 1 && coming[0] == s.tick
+}
+
+// invoke runs a function at once.
+func (s *Stack) invoke(i Invocation) {
+	out, err := i.Run(context.Background(), Wire(s.Clients()))
+	i.Done(out, err)
+}
+
+// call invokes a function. done receives its result.
+func (s *Stack) call(function, about string, timeout time.Duration, run func(id string) func(context.Context, *Functions) (any, error), done func(any, error)) {
+	s.invoked++
+	id := fmt.Sprintf("%s-%06d", function, s.invoked)
+	s.Invoke(Invocation{Function: function, ID: id, About: about, Timeout: timeout, Run: run(id), Done: done})
+}
+
+func (s *Stack) queues() {
+	// As in the stack's template: a message is hidden for six times the function's timeout.
+	s.SQS.Create(JobsDeadLetters, Queue{})
+	s.SQS.Create(CompletionsDead, Queue{})
+	s.SQS.Create(StreamFailures, Queue{})
+	s.SQS.Create(JobsQueue, Queue{Visibility: 6 * schedulerTimeout, MaxReceives: 5, DeadLetters: JobsDeadLetters})
+	s.SQS.Create(CompletionsQueue, Queue{Visibility: 6 * assistantTimeout, MaxReceives: 5, DeadLetters: CompletionsDead})
+	s.SQS.Map(JobsQueue, Consumer{Batch: 10, Most: 10, Take: func(batch []Received, done func([]string, error)) {
+		s.call("scheduler", about(batch), schedulerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return schedule(id, batch) }, answer(done))
+	}})
+	s.SQS.Map(CompletionsQueue, Consumer{Batch: 10, Most: 20, Take: func(batch []Received, done func([]string, error)) {
+		s.call("worker-assistant", about(batch), assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return assist(id, batch) }, answer(done))
+	}})
+}
+
+func about(batch []Received) string {
+	ids := make([]string, len(batch))
+	for i, m := range batch {
+		ids[i] = strings.TrimPrefix(m.ID, "message-")
+	}
+	return "messages " + strings.Join(ids, ", ")
+}
+
+func answer(done func([]string, error)) func(any, error) {
+	return func(out any, err error) {
+		failed, _ := out.([]string)
+		done(failed, err)
+	}
+}
+
+// Deliver puts a message into a queue on behalf of AWS itself: it calls no hook.
+func (s *Stack) Deliver(url, body string) { s.SQS.put(s.SQS.queues[url], body, nil, "", 0) }
+
+func (s *Stack) rules() {
+	queue := func(url string) func(event.Envelope) {
+		return func(e event.Envelope) {
+			text, err := json.Marshal(e)
+			if err != nil {
+				panic(err) // it was valid when it was put
+			}
+			s.Deliver(url, string(text))
+		}
+	}
+	ofType := func(types ...string) func(event.Envelope) bool {
+		return func(e event.Envelope) bool { return slices.Contains(types, e.DetailType) }
+	}
+	s.EventBridge.AddRule(Rule{Name: "commands", Bus: BusName, Takes: ofType(event.SubmitJob, event.CancelJob, event.ReplayTasks), Target: queue(JobsQueue)})
+	s.EventBridge.AddRule(Rule{Name: "tasks due", Bus: BusName, Takes: ofType("TasksDue"), Target: func(e event.Envelope) { s.Orchestrate(e.Detail) }})
+	const changed = "Step Functions Execution Status Change"
+	s.EventBridge.AddRule(Rule{Name: "worker machines", Target: queue(CompletionsQueue), Takes: func(e event.Envelope) bool {
+		var detail struct{ Name, Status string }
+		return e.Source == "aws.states" && e.DetailType == changed && json.Unmarshal(e.Detail, &detail) == nil && strings.HasPrefix(detail.Name, "drover-") &&
+			slices.Contains([]string{"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}, detail.Status)
+	}})
+	s.StepFunctions.Changed = func(detail []byte) { s.EventBridge.Put("", "aws.states", changed, detail) }
+}
+
+// Orchestrate starts the orchestrate machine. An invalid input starts nothing, as with a rule.
+func (s *Stack) Orchestrate(input []byte) {
+	text, machine := string(input), OrchestrateMachine
+	_, _ = s.StepFunctions.StartExecution(context.Background(), &sfn.StartExecutionInput{StateMachineArn: &machine, Input: &text})
+}
+
+// schedule starts the orchestrate machine each minute.
+func (s *Stack) schedule() {
+	s.tick = s.World.At(s.World.Now().Truncate(tickEvery).Add(tickEvery), Timer, "tick", func() {
+		s.World.send(0, Tick, "tick", func() { s.Orchestrate([]byte("{}")) })
+		s.schedule()
+	})
+}
+
+func (s *Stack) machines() error {
+	s.StepFunctions.Random = s.Random
+	s.StepFunctions.Call = func(resource string, input any, done func(any, *Failure)) {
+		switch resource {
+		case orchestratorResource:
+			s.step(input, done)
+		case putEventsResource:
+			done(s.putEvents(input))
+		default:
+			done(nil, &Failure{Type: "States.Runtime", Message: "the resource " + resource + " is not known"})
+		}
+	}
+	names := map[string]string{"Partition": "aws", "EventBusName": BusName, "OrchestratorFunctionArn": orchestratorResource}
+	return errors.Join(s.StepFunctions.Define(OrchestrateMachine, false, statemachines.Orchestrate, names),
+		s.StepFunctions.Define(BackoffMachine, true, statemachines.Backoff, names))
+}
+
+// step invokes the orchestrator for a state.
+func (s *Stack) step(input any, done func(any, *Failure)) {
+	text, err := json.Marshal(input)
+	var in orchestrator.Step
+	if err == nil {
+		err = json.Unmarshal(text, &in)
+	}
+	if err != nil {
+		done(nil, FailureOf(err))
+		return
+	}
+	run := func(string) func(context.Context, *Functions) (any, error) { return step(in) }
+	s.call("orchestrator", strings.TrimSpace(in.Step+" "+in.Labourer), orchestratorTimeout, run, func(out any, err error) {
+		if err != nil {
+			done(nil, FailureOf(err))
+			return
+		}
+		result, err := plain(out)
+		done(result, FailureOf(err))
+	})
+}
+
+// putEvents is the integration of Step Functions with EventBridge: it encodes a Detail that is an object as text. The state fails if any
+// event does.
+func (s *Stack) putEvents(input any) (any, *Failure) {
+	text, err := json.Marshal(input)
+	var in struct {
+		Entries []struct {
+			EventBusName, Source, DetailType string
+			Detail                           json.RawMessage
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &in)
+	}
+	if err != nil {
+		return nil, FailureOf(err)
+	}
+	for _, e := range in.Entries {
+		if _, why := s.EventBridge.Put(e.EventBusName, e.Source, e.DetailType, e.Detail); why != "" {
+			return nil, &Failure{Type: "EventBridge.FailedEntry", Message: why}
+		}
+	}
+	return map[string]any{"FailedEntryCount": 0.0}, nil
+}
+
+// Mark calls the worker assistant as a sosw Worker does. done receives the result of the call; it may be nil.
+func (s *Stack) Mark(text []byte, done func(error)) {
+	s.call("worker-assistant", "call of a worker", assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return mark(id, text) }, func(_ any, err error) {
+		if done != nil {
+			done(err)
+		}
+	})
+}
+
+func (s *Stack) stream() {
+	s.Stream = &Mapping{world: s.World,
+		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
+			s.call("scavenger", about, scavengerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return scavenge(id, batch) },
+				func(_ any, err error) { done(err) })
+		},
+		lose: func(batch []events.DynamoDBEventRecord) {
+			s.Deliver(StreamFailures, fmt.Sprintf(`{"records":%d,"from":%q}`, len(batch), batch[0].Change.SequenceNumber))
+		},
+	}
+	s.DynamoDB.Watch = s.Watched
+}
+
+// Watched is the stack's own watch of its tables. A function that replaces it in DynamoDB.Watch must call it.
+func (s *Stack) Watched(table string, _, _ Item) {
+	if table != TasksTable || s.pulling {
+		return
+	}
+	s.pulling = true
+	s.World.At(s.World.Now(), Stream, "records", func() {
+		s.pulling = false
+		records := s.DynamoDB.Stream(TasksTable, s.pulled)
+		s.pulled += len(records)
+		s.Stream.append(records...)
+	})
+}

@@ -1,0 +1,117 @@
+package fakeaws
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// Mapping passes the records of a table's stream to a function, as the stack's template maps the tasks table to the scavenger: in lanes, in
+// order within a lane, each batch again until the function takes it or the retries are used up.
+type Mapping struct {
+	world *World
+	lanes [streamLanes]lane
+	// take handles a batch and then calls done once. about describes the batch.
+	take func(about string, batch []events.DynamoDBEventRecord, done func(error))
+	// lose receives a batch whose retries are used up.
+	lose func(batch []events.DynamoDBEventRecord)
+	log  []events.DynamoDBEventRecord
+}
+
+type lane struct {
+	waiting []events.DynamoDBEventRecord
+	busy    bool
+}
+
+// As in the stack's template.
+const (
+	streamLanes   = 4
+	streamBatch   = 100
+	streamWindow  = time.Second
+	streamRetries = 50
+	streamLongest = 30 * time.Second // between two attempts
+)
+
+var closings = []string{"completed", "failed", "expired", "dead", "cancelled"}
+
+// append adds new records of the stream that match the mapping's filter.
+func (m *Mapping) append(records ...events.DynamoDBEventRecord) {
+	for _, r := range records {
+		status, isText := r.Change.NewImage["status"]
+		if r.EventName == string(events.DynamoDBOperationTypeRemove) || !isText || status.DataType() != events.DataTypeString || !slices.Contains(closings, status.String()) {
+			continue
+		}
+		m.log = append(m.log, r)
+		m.put(r)
+	}
+}
+
+// put adds a record at the end of its lane.
+func (m *Mapping) put(r events.DynamoDBEventRecord) {
+	key := fnv.New32a()
+	_, _ = key.Write([]byte(r.Change.Keys["segment"].String()))
+	i := int(key.Sum32() % streamLanes)
+	m.lanes[i].waiting = append(m.lanes[i].waiting, r)
+	m.wake(i)
+}
+
+// Log returns all records that were ever passed on, in order.
+func (m *Mapping) Log() []events.DynamoDBEventRecord { return m.log }
+
+// Waiting returns how many records the function has not taken.
+func (m *Mapping) Waiting() int {
+	n := 0
+	for _, l := range m.lanes {
+		n += len(l.waiting)
+	}
+	return n
+}
+
+// Replay passes records on once more, as Lambda does when a function's answer is lost.
+func (m *Mapping) Replay(records []events.DynamoDBEventRecord) {
+	for batch := range slices.Chunk(records, streamBatch) {
+		m.world.At(m.world.Now(), Stream, fmt.Sprintf("again, %d records from %s", len(batch), batch[0].Change.SequenceNumber), func() {
+			m.take(fmt.Sprintf("%d records again", len(batch)), batch, func(error) {})
+		})
+	}
+}
+
+func (m *Mapping) wake(i int) {
+	l := &m.lanes[i]
+	if l.busy || len(l.waiting) == 0 {
+		return
+	}
+	l.busy = true
+	begun := false
+	m.world.send(streamWindow, Stream, fmt.Sprintf("lane %d", i), func() {
+		if begun { // a copy of this delivery came first: the function gets the lane's batch twice
+			m.Replay(l.waiting[:min(len(l.waiting), streamBatch)])
+			return
+		}
+		begun = true
+		n := min(len(l.waiting), streamBatch)
+		m.work(i, n, 0)
+	})
+}
+
+// work passes the first n records of a lane to the function until it takes them. After an error it halves the batch.
+func (m *Mapping) work(i, n, tries int) {
+	l := &m.lanes[i]
+	batch := slices.Clone(l.waiting[:n])
+	m.take(fmt.Sprintf("%d records of lane %d", n, i), batch, func(err error) {
+		switch {
+		case err != nil && tries >= streamRetries:
+			m.lose(batch)
+		case err != nil:
+			wait := min(streamLongest, time.Second<<min(tries, 5))
+			m.world.At(m.world.Now().Add(wait), Stream, fmt.Sprintf("lane %d again", i), func() { m.work(i, (n+1)/2, tries+1) })
+			return
+		}
+		l.waiting = l.waiting[n:]
+		l.busy = false
+		m.wake(i)
+	})
+}

@@ -1,0 +1,144 @@
+package outage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	buckets "github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+// Picture returns everything in a stack that the guarantees speak of, as sorted lines of text: each task with where it waits or runs, jobs
+// and their progress, facts by their ids, archived records and dead letters. It leaves out times and versions, which depend on how often
+// something was retried, and wakes, which may be sent at any time and any number of times.
+func Picture(s *fakeaws.Stack) string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, it := range s.DynamoDB.Items(fakeaws.TasksTable) {
+		add("task %s.%s of %s status=%s attempt=%s life=%s attempts=%t", text(it, "segment"), text(it, "n"), text(it, "job"), text(it, "status"),
+			text(it, "attempt"), text(it, "life"), it["attempts"] != nil)
+	}
+	for _, it := range s.DynamoDB.Items(fakeaws.ControlTable) {
+		lines = append(lines, places(it)...)
+	}
+	for _, it := range s.DynamoDB.Items(fakeaws.JobsTable) {
+		switch item := text(it, "item"); {
+		case item == "job":
+			add("job %s %s of %s total=%s cursor=%s completed=%s dead=%s cancelled=%s generation=%s cancelling=%t error=%s", text(it, "job_id"), text(it, "state"),
+				text(it, "labourer"), text(it, "total"), text(it, "cursor"), count(it, "completed"), count(it, "dead"), count(it, "cancelled"), text(it, "generation"),
+				it["cancelling"] != nil, text(it, "error_field"))
+		case strings.HasPrefix(item, "segment#"):
+			add("progress of %s in %s completed=%s dead=%s cancelled=%s replayed=%s rolled=%s", text(it, "job_id"), item, text(it, "completed"), text(it, "dead"),
+				text(it, "cancelled"), text(it, "replayed"), text(it, "rolled"))
+		}
+	}
+	for _, e := range s.EventBridge.Told() {
+		var detail struct{ ID string }
+		if err := json.Unmarshal(e.Detail, &detail); err == nil && e.DetailType != "TasksDue" && e.Source == "drover" {
+			add("fact %s", detail.ID)
+		}
+	}
+	lines = append(lines, archived(s)...)
+	for _, url := range []string{fakeaws.JobsDeadLetters, fakeaws.CompletionsDead, fakeaws.StreamFailures} {
+		for _, l := range s.SQS.Letters(url) {
+			add("dead letter %s: %s", l.Reason, l.Body)
+		}
+	}
+	slices.Sort(lines)
+	// A fact, an archived record or a dead letter may come twice. A task that is in two places may not.
+	lines = slices.CompactFunc(lines, func(a, b string) bool {
+		return a == b && (strings.HasPrefix(a, "fact ") || strings.HasPrefix(a, "archived ") || strings.HasPrefix(a, "dead letter "))
+	})
+	return strings.Join(lines, "\n")
+}
+
+// places returns where the tasks of an entry, a lease or an aside are. A task that is in two places has two lines.
+func places(it fakeaws.Item) []string {
+	var out []string
+	parts := strings.Split(text(it, "item"), "#")
+	numbers, err := segment.ParseNumbers(text(it, "tasks"))
+	if err != nil {
+		return []string{"unreadable tasks: " + err.Error()}
+	}
+	var where string
+	switch parts[0] {
+	case "queue":
+		where = fmt.Sprintf("%s.%%d is queued for attempt %s", parts[2], text(it, "attempt"))
+	case "cancel":
+		where = fmt.Sprintf("%s.%%d is withdrawn", parts[2])
+	case "lease":
+		where = fmt.Sprintf("%s.%%d is held for attempt %s", parts[1], parts[2])
+		if released, ok := it["released"].(*types.AttributeValueMemberNS); ok {
+			for _, n := range released.Value {
+				one, _ := segment.ParseNumbers(n)
+				numbers = numbers.Minus(one)
+			}
+		}
+		if numbers.Empty() {
+			return []string{"lease " + text(it, "item") + " holds nothing"}
+		}
+	default:
+		return nil
+	}
+	for n := range numbers.All() {
+		out = append(out, text(it, "labourer")+": "+fmt.Sprintf(where, n))
+	}
+	return out
+}
+
+func archived(s *fakeaws.Stack) []string {
+	bucket := buckets.Bucket{API: s.S3, Name: fakeaws.ArchiveBucket}
+	keys, err := bucket.List(context.Background(), "")
+	if err != nil {
+		return []string{"archive that cannot be listed: " + err.Error()}
+	}
+	var out []string
+	for _, key := range keys {
+		body, err := bucket.Get(context.Background(), key)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		records, err := archive.Read(body)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		for _, r := range records {
+			out = append(out, fmt.Sprintf("archived %s of %s %s life=%d attempt=%d", r.TaskID, r.Labourer, r.Status, r.Life, r.Attempt))
+		}
+	}
+	return out
+}
+
+// text returns an attribute as text, "" where it is missing. Sets are sorted.
+func text(it fakeaws.Item, name string) string {
+	switch v := it[name].(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return v.Value
+	case *types.AttributeValueMemberNS:
+		numbers := make([]int, len(v.Value))
+		for i, n := range v.Value {
+			numbers[i], _ = strconv.Atoi(n)
+		}
+		slices.Sort(numbers)
+		return fmt.Sprint(numbers)
+	}
+	return ""
+}
+
+// count returns a count as text. A missing count is 0.
+func count(it fakeaws.Item, name string) string {
+	if n := text(it, name); n != "" {
+		return n
+	}
+	return "0"
+}

@@ -1,0 +1,674 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+// checker watches every change of the tables, and holds what it sees to the guarantees. It has a picture of its own of tasks, entries and
+// leases; what it concludes stands on nothing that Drover concludes.
+type checker struct {
+	*run
+	labourers map[string]*labourerSeen
+	tasks     map[task.ID]*taskSeen
+	byJob     map[string][]*taskSeen
+	jobs      map[string]*jobSeen
+	planned   map[string]jobPlan // that were submitted
+	holders   map[string]*holder // by labourer and sort key
+	starts    map[string]int     // by task and attempt
+	cancelled map[string]bool
+	vague     map[string]bool   // tasks of which a worker reported without an attempt: it means the current one, whichever that is by then
+	loads     map[string]int    // of the labourers that depend on one
+	refused   []int             // bad jobs that were submitted
+	poison    map[string]int    // letters that belong in a dead letter queue
+	bodies    map[string]bool   // of poisonous messages
+	things    map[string]string // the part of its job that a task does
+	tasksOf   map[string]string // the task that does a part of a job
+	revive    map[task.ID]int   // the life that has to be over, as its task was to be replayed
+	looked    time.Time         // when time bounds were last looked at
+
+	// What the present request has changed.
+	touched   []*taskSeen
+	taken     []*holder // entries that it took from, as they were
+	leased    []*holder // leases that it put
+	freed     []*holder // leases that it took from
+	queued    []*holder // entries that it put
+	ended     []string  // jobs that it gave their end
+	unsettled bool
+}
+
+type labourerSeen struct {
+	labourer.Labourer
+	revision   int
+	caps       []capSeen
+	healths    []capSeen
+	most       int // the highest max_attempts that was ever in force
+	paused     bool
+	wasPaused  bool
+	probing    bool // its target could not be reached the last time
+	probed     int  // the last step in which that was so, and was written
+	removed    bool
+	wasRemoved bool
+	began      time.Time // when a worker of it was last started
+	forms      []form
+	entries    map[string]*holder
+}
+
+// capSeen is a cap, or a status of what a labourer depends on, from a step on.
+type capSeen struct {
+	step  int
+	at    time.Time
+	cap   int
+	share float64
+}
+
+type taskSeen struct {
+	id                         task.ID
+	job, labourer              string
+	status                     string
+	attempt, life, lifeAttempt int
+	published                  bool
+	gone                       bool // by its time to live
+	since                      int  // the step in which it came to its status
+	damaged                    bool
+	holders                    []*holder
+}
+
+type jobSeen struct {
+	state                                     string
+	total, completed, dead, cancelled, cursor int
+	generation                                int
+	cancelling                                bool
+	since                                     int // the step in which it began to be cancelled
+}
+
+// holder is an item of the control table that holds tasks: an entry, a lease, or what a cancellation has put aside.
+type holder struct {
+	key      string // its sort key
+	kind     string // queue, lease, cancel
+	labourer string
+	segment  segment.ID
+	attempt  int
+	due      time.Time
+	tasks    segment.Numbers // that it holds
+	step     int             // in which it was put
+	by       *invocation     // that put it
+	ends     time.Time       // of a lease
+	heard    bool
+}
+
+func newChecker(r *run) *checker {
+	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
+		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{},
+		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
+}
+
+// applied notes a labourer that is about to be applied, and is the revision it is applied over.
+func (k *checker) applied(l labourer.Labourer) int {
+	seen := k.labourers[l.ID]
+	if seen == nil {
+		seen = &labourerSeen{entries: map[string]*holder{}}
+		k.labourers[l.ID] = seen
+	}
+	seen.Labourer, seen.most = l, max(seen.most, l.MaxAttempts)
+	seen.caps = append(seen.caps, capSeen{step: k.step, cap: int(l.MaxSimultaneousInvocations)})
+	seen.forms = append(seen.forms, form{k.step, l})
+	if seen.removed {
+		seen.revision, seen.removed = 0, false
+	}
+	seen.revision++
+	return seen.revision - 1
+}
+
+// measured notes what a labourer depends on.
+func (k *checker) measured(id string, load int) {
+	l := k.labourers[id]
+	if l == nil || l.HealthMetrics == nil {
+		return
+	}
+	k.loads[id] = load
+	share := 0.0
+	for status, most := range l.HealthMetrics["load"].Feelings {
+		if float64(load) <= most {
+			share = max(share, l.Coefficients[status])
+		}
+	}
+	l.healths = append(l.healths, capSeen{at: k.world.Now(), share: share})
+}
+
+// acquaintance is how old what Drover knows of a metric may be: a minute for the datapoint, one for the answer, and two clocks.
+const acquaintance = 4 * time.Minute
+
+func (k *checker) ids() []string { return slices.Sorted(maps.Keys(k.labourers)) }
+
+func (k *checker) submitted(j jobPlan) { k.planned[j.id] = j }
+
+// started notes the start of a worker, and is how many there were of this attempt before (G4).
+func (k *checker) started(s start) int {
+	key := fmt.Sprintf("%s/%d", s.TaskID, s.Attempt)
+	k.starts[key]++
+	if l := k.labourers[s.labourer.ID]; l != nil {
+		l.began = k.world.Now()
+	}
+	id, err := task.ParseID(s.TaskID)
+	t := k.tasks[id]
+	if err != nil || t == nil {
+		k.violate("G4", "a worker was started for task %s, which does not exist", s.TaskID)
+		return 0
+	}
+	most := k.labourers[t.labourer].most
+	if j := k.job(t.job); j.maxAttempts > 0 { // another job under its id asks for as many
+		most = j.maxAttempts
+	}
+	if s.Attempt-t.lifeAttempt > most && s.Attempt > t.attempt {
+		k.violate("G4", "task %s was started for attempt %d of its life; %d are allowed", s.TaskID, s.Attempt-t.lifeAttempt, most)
+	}
+	if k.starts[key] > 1 && len(k.plan.rates) == 0 && len(k.plan.behaviours) == 0 {
+		k.violate("G4", "attempt %d of task %s was started twice, although nothing went wrong", s.Attempt, s.TaskID)
+	}
+	return k.starts[key] - 1
+}
+
+func str(it fakeaws.Item, name string) string {
+	if v, ok := it[name].(*types.AttributeValueMemberS); ok {
+		return v.Value
+	}
+	return ""
+}
+
+func num(it fakeaws.Item, name string) int {
+	if v, ok := it[name].(*types.AttributeValueMemberN); ok {
+		n, _ := strconv.Atoi(v.Value)
+		return n
+	}
+	return 0
+}
+
+// watch takes in a change of an item.
+func (k *checker) watch(table string, before, after fakeaws.Item) {
+	k.unsettled = true
+	k.watchNovelty(table, before, after)
+	switch table {
+	case fakeaws.TasksTable:
+		k.watchTask(before, after)
+	case fakeaws.ControlTable:
+		k.watchControl(before, after)
+	case fakeaws.JobsTable:
+		k.watchJob(after)
+	}
+}
+
+// watchNovelty: what another version has added to an item is left there by those who change it (G1). Tasks may be created again until they
+// are published, and the record of a job that was refused, and a text that is kept by its own hash, are written anew when they come again.
+func (k *checker) watchNovelty(table string, before, after fakeaws.Item) {
+	if before[novelty] == nil || after == nil || after[novelty] != nil {
+		return
+	}
+	if t := k.tasks[task.ID{Segment: segment.ID(str(before, "segment")), N: num(before, "n")}]; table == fakeaws.TasksTable && (t == nil || !t.published) {
+		return
+	}
+	if table == fakeaws.JobsTable && (str(before, "state") == "rejected" || strings.HasPrefix(str(before, "item"), "text#")) {
+		return
+	}
+	k.violate("G1", "what another version had written is gone from %s of the table %s", firstKey(before), table)
+}
+
+func terminal(status string) bool {
+	return status == "completed" || status == "dead" || status == "cancelled"
+}
+
+// judge notes that an invariant of a guarantee is held to something that could break it: TestSeeds wants each guarantee judged.
+func (k *checker) judge(guarantee string) { k.reach(guarantee + " judged") }
+
+func (k *checker) watchTask(before, after fakeaws.Item) {
+	it := after
+	if it == nil {
+		it = before
+	}
+	id := task.ID{Segment: segment.ID(str(it, "segment")), N: num(it, "n")}
+	if strings.HasPrefix(string(id.Segment), "poison") {
+		return
+	}
+	t := k.tasks[id]
+	if after == nil {
+		if t != nil {
+			t.gone = true
+		}
+		return
+	}
+	now := taskSeen{id: id, job: str(after, "job"), labourer: str(after, "labourer"), status: str(after, "status"), attempt: num(after, "attempt"),
+		life: num(after, "life"), lifeAttempt: num(after, "life_attempt")}
+	if t == nil {
+		t = &now
+		k.tasks[id] = t
+		k.byJob[now.job] = append(k.byJob[now.job], t)
+		if now.status != "" {
+			k.violate("G2", "task %s was created as %s", id, now.status)
+		}
+		k.touched = append(k.touched, t)
+		return
+	}
+	k.touched = append(k.touched, t)
+	switch {
+	case now.job != t.job:
+		k.violate("G2", "task %s was of job %s and is now of job %s", id, t.job, now.job)
+	case now.attempt < t.attempt || now.life < t.life:
+		k.violate("G2", "task %s was created again: it had ended attempt %d in life %d, and has now ended attempt %d in life %d", id, t.attempt, t.life, now.attempt, now.life)
+	case terminal(t.status) && now.status != t.status && (t.status != "dead" || now.status != "" || now.life != t.life+1):
+		k.violate("G5", "task %s was %s and became %q", id, t.status, now.status)
+	case terminal(t.status) && now.status == t.status:
+		k.violate("G5", "task %s was %s and was written again", id, t.status)
+	case now.attempt > t.attempt+1:
+		k.violate("G4", "task %s went from attempt %d to attempt %d", id, t.attempt, now.attempt)
+	case now.attempt > t.attempt && (now.status == "completed" || now.status == "failed"):
+		k.closed(t, now, after)
+	}
+	if now.status != t.status {
+		k.reach("task " + orOpen(now.status))
+		t.since = k.step
+	}
+	t.status, t.attempt, t.life, t.lifeAttempt = now.status, now.attempt, now.life, now.lifeAttempt
+}
+
+func orOpen(status string) string {
+	if status == "" {
+		return "open"
+	}
+	return status
+}
+
+// closed holds a worker's end of an attempt to what workers did (G4).
+func (k *checker) closed(t *taskSeen, now taskSeen, after fakeaws.Item) {
+	if now.status == "failed" && (after["permanent"] != nil || k.run.refused(t)) {
+		return // its worker was not started
+	}
+	k.judge("G4")
+	if k.starts[fmt.Sprintf("%s/%d", t.id, now.attempt)] == 0 && !k.vague[t.id.String()] {
+		k.violate("G4", "attempt %d of task %s was closed as %s, and was never started", now.attempt, t.id, now.status)
+	}
+	result, _ := after["result"].(*types.AttributeValueMemberB)
+	if result == nil {
+		return
+	}
+	if text := string(result.Value); text != fmt.Sprintf(`{"attempt":%d}`, now.attempt) {
+		k.violate("G4", "attempt %d of task %s was closed with a report that is not its own: %s", now.attempt, t.id, text)
+	}
+}
+
+func (k *checker) watchControl(before, after fakeaws.Item) {
+	it := after
+	if it == nil {
+		it = before
+	}
+	l, key := str(it, "labourer"), str(it, "item")
+	kind, _, _ := strings.Cut(key, "#")
+	seen := k.labourers[l]
+	if seen == nil {
+		return
+	}
+	switch kind {
+	case "state":
+		paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
+		seen.paused = isBool && paused.Value
+		seen.wasPaused = seen.wasPaused || seen.paused
+		var trouble queue.Trouble
+		_ = json.Unmarshal([]byte(str(after, "trouble")), &trouble)
+		if seen.probing {
+			seen.probed = k.step
+		}
+		seen.probing = trouble.Times > 0
+		return
+	case "queue", "lease", "cancel":
+	default:
+		return
+	}
+	full := l + " " + key
+	was := k.holders[full]
+	if was == nil {
+		was = &holder{key: key, kind: kind, labourer: l}
+	}
+	is := k.read(kind, l, key, after)
+	is.step, is.by = was.step, was.by
+	if before == nil {
+		is.step = k.step
+	}
+	k.move(was, is)
+	switch {
+	case kind == "queue" && before == nil:
+		k.queued = append(k.queued, is)
+		seen.entries[key] = is
+		if jobs := k.jobsOf(is); len(jobs) > 1 {
+			k.reach("jobs share a segment")
+		}
+	case kind == "queue" && after == nil:
+		delete(seen.entries, key)
+		k.taken = append(k.taken, was)
+	case kind == "queue":
+		seen.entries[key] = is
+		k.taken = append(k.taken, was)
+	case kind == "lease" && before == nil:
+		k.leased = append(k.leased, is)
+	case kind == "lease" && is.tasks != was.tasks:
+		k.freed = append(k.freed, was)
+	}
+	if after == nil {
+		delete(k.holders, full)
+	} else {
+		k.holders[full] = is
+	}
+}
+
+func (k *checker) jobsOf(h *holder) map[string]bool {
+	jobs := map[string]bool{}
+	for n := range h.tasks.All() {
+		if t := k.tasks[task.ID{Segment: h.segment, N: n}]; t != nil {
+			jobs[t.job] = true
+		}
+	}
+	return jobs
+}
+
+// read reads a holder; nil holds nothing.
+func (k *checker) read(kind, l, key string, it fakeaws.Item) *holder {
+	h := &holder{key: key, kind: kind, labourer: l, attempt: num(it, "attempt")}
+	if it == nil {
+		return h
+	}
+	parts := strings.Split(key, "#")
+	at := 2
+	if kind == "lease" {
+		at = 1
+		h.attempt, _ = strconv.Atoi(parts[2])
+	} else {
+		ms, _ := strconv.ParseInt(parts[1], 10, 64)
+		h.due = time.UnixMilli(ms).UTC()
+	}
+	h.segment = segment.ID(parts[at])
+	if ends := num(it, "ends_at"); ends > 0 {
+		h.ends = time.UnixMilli(int64(ends)).UTC()
+	}
+	h.heard = it["heard"] != nil
+	h.tasks, _ = segment.ParseNumbers(str(it, "tasks"))
+	if released, ok := it["released"].(*types.AttributeValueMemberNS); ok {
+		for _, text := range released.Value {
+			if n, err := strconv.Atoi(text); err == nil {
+				h.tasks = h.tasks.Minus(segment.Of(n))
+			}
+		}
+	}
+	return h
+}
+
+// move takes in that a holder holds other tasks than before.
+func (k *checker) move(was, is *holder) {
+	for n := range was.tasks.All() {
+		t := k.tasks[task.ID{Segment: was.segment, N: n}]
+		if t == nil {
+			continue
+		}
+		i := slices.IndexFunc(t.holders, func(h *holder) bool { return h == was })
+		switch {
+		case i < 0:
+		case is.tasks.Contains(n):
+			t.holders[i] = is
+			continue
+		default:
+			t.holders = slices.Delete(t.holders, i, i+1)
+		}
+		k.touched = append(k.touched, t)
+	}
+	for n := range is.tasks.Minus(was.tasks).All() {
+		t := k.tasks[task.ID{Segment: is.segment, N: n}]
+		if t == nil {
+			k.violate("G1", "%s holds task %d of segment %s, which does not exist", is.key, n, is.segment)
+			continue
+		}
+		t.holders = append(t.holders, is)
+		t.published = true
+		k.touched = append(k.touched, t)
+	}
+}
+
+func (k *checker) watchJob(after fakeaws.Item) {
+	if str(after, "item") != "job" {
+		return
+	}
+	id := str(after, "job_id")
+	now := jobSeen{state: str(after, "state"), total: num(after, "total"), completed: num(after, "completed"), dead: num(after, "dead"),
+		cancelled: num(after, "cancelled"), cursor: num(after, "cursor"), generation: num(after, "generation")}
+	was := k.jobs[id]
+	if was == nil {
+		was = &jobSeen{}
+	}
+	_, now.cancelling = after["cancelling"]
+	if now.since = was.since; now.cancelling && !was.cancelling {
+		now.since = k.step
+	}
+	over := func(s string) bool { return s == "completed" || s == "cancelled" }
+	switch {
+	case now.completed < 0 || now.dead < 0 || now.cancelled < 0 || now.completed+now.dead+now.cancelled > now.total:
+		k.violate("G5", "job %s of %d tasks counts %d completed, %d dead, %d cancelled", id, now.total, now.completed, now.dead, now.cancelled)
+	case over(was.state) && now.state != was.state && (now.state != "scheduled" || now.generation != was.generation+1):
+		k.violate("G5", "job %s was %s and became %s", id, was.state, now.state)
+	case over(now.state) && !over(was.state):
+		k.ended = append(k.ended, id)
+	case was.state != "" && was.state != "rejected" && now.total != was.total:
+		k.violate("G2", "job %s had %d tasks and has now %d", id, was.total, now.total)
+	}
+	if now.state != was.state {
+		k.reach("job " + now.state)
+	}
+	k.jobs[id] = &now
+}
+
+// checkCall holds what a request did to the guarantees; it is called by the invocation that made it.
+func (k *checker) checkCall(c *call) {
+	if c.operation == "Query" && strings.Contains(c.label, ":from=queue#") {
+		c.dueRead = k.step
+	}
+	k.verify(c)
+}
+
+// verify holds what was changed since the last time to the guarantees. c is the request that did it, nil when it was done from outside.
+func (k *checker) verify(c *call) {
+	if !k.unsettled {
+		return
+	}
+	for _, t := range k.touched {
+		k.verifyHolding(t)
+	}
+	for _, id := range k.ended {
+		k.verifyEnd(id)
+	}
+	if c != nil {
+		k.verifyLine(c)
+		k.verifyClaim(c)
+		k.verifyRetry(c)
+	}
+	k.touched, k.taken, k.leased, k.freed, k.queued, k.ended, k.unsettled = k.touched[:0], nil, nil, nil, nil, nil, false
+}
+
+// verifyHolding: a task that has been published is in exactly one place, or has reached its end (G1).
+func (k *checker) verifyHolding(t *taskSeen) {
+	if len(t.holders) > 1 {
+		k.violate("G1", "task %s is in two places: %s and %s of %s", t.id, t.holders[0].key, t.holders[1].key, t.labourer)
+		return
+	}
+	if !t.published || t.gone {
+		return
+	}
+	k.judge("G1")
+	if len(t.holders) == 0 {
+		if !terminal(t.status) {
+			k.violate("G1", "task %s of job %s is lost: it is %s after attempt %d, and neither queued nor running", t.id, t.job, orOpen(t.status), t.attempt)
+		}
+		return
+	}
+	h := t.holders[0]
+	if h.labourer != t.labourer {
+		k.violate("G1", "task %s of labourer %s is held by %s", t.id, t.labourer, h.labourer)
+	}
+	if h.kind == "queue" && t.status == "dead" {
+		k.violate("G5", "task %s is dead, and queued as %s", t.id, h.key)
+	}
+	if terminal(t.status) {
+		return
+	}
+	if h.attempt != t.attempt+1 && (h.attempt != t.attempt || t.status == "") {
+		k.violate("G1", "task %s is %s after attempt %d, and held for attempt %d by %s", t.id, orOpen(t.status), t.attempt, h.attempt, h.key)
+	}
+}
+
+// verifyClaim: the cap (G3), the pause (G7) and the order (G6) of a claim.
+func (k *checker) verifyClaim(c *call) {
+	if len(k.leased) == 0 {
+		return
+	}
+	id := k.leased[0].labourer
+	l := k.labourers[id]
+	k.reach("claim")
+	if l.wasPaused || len(l.healths) > 0 {
+		k.judge("G7")
+	}
+	if l.paused {
+		k.violate("G7", "%s claimed for labourer %s while it was paused", c.ID, id)
+	}
+	running := 0
+	for _, h := range k.holders {
+		if h.kind == "lease" && h.labourer == id {
+			running += h.tasks.Len()
+		}
+	}
+	allowed := 0
+	for i, one := range l.caps { // those in force since the invocation began
+		if i+1 == len(l.caps) || l.caps[i+1].step >= c.began {
+			allowed = max(allowed, one.cap)
+		}
+	}
+	if len(l.healths) > 0 {
+		share := 0.0
+		for i, one := range l.healths {
+			if i+1 == len(l.healths) || l.healths[i+1].at.After(k.world.Now().Add(-acquaintance)) {
+				share = max(share, one.share)
+			}
+		}
+		allowed = int(float64(allowed) * share)
+		if allowed == 0 {
+			k.violate("G7", "%s claimed for labourer %s, which has felt bad for minutes", c.ID, id)
+		}
+	}
+	k.judge("G3")
+	if running > allowed {
+		k.violate("G3", "%s claimed for labourer %s: %d run now, and its cap was %d at most", c.ID, id, running, allowed)
+	}
+	if running == allowed {
+		k.reach("cap used up")
+	}
+	last := ""
+	for _, e := range k.taken {
+		last = max(last, e.key)
+		if e.due.After(c.now().Add(time.Millisecond)) {
+			k.violate("G6", "%s claimed %s before it was due", c.ID, e.key)
+		}
+	}
+	if probe := l.probing || l.probed >= c.began; probe && len(k.leased) == 1 && k.leased[0].tasks.Len() == 1 {
+		k.reach("probe")
+		return // one task finds out whether the target can be reached: not always the first, which may be the cause
+	}
+	for key, e := range l.entries {
+		if e.step >= c.dueRead {
+			continue
+		}
+		k.judge("G6")
+		if key < last {
+			k.violate("G6", "%s took %s before %s, which was due first", c.ID, last, key)
+		}
+	}
+}
+
+// verifyRetry: the wait before another attempt (G10).
+func (k *checker) verifyRetry(c *call) {
+	for _, e := range k.queued {
+		for _, l := range k.freed {
+			if l.segment != e.segment || l.attempt+1 != e.attempt || c.operation != "TransactWriteItems" {
+				continue
+			}
+			least, most := k.labourers[e.labourer].waits(c.began)
+			k.reach("retry")
+			k.judge("G10")
+			if e.due.Before(c.start.Add(least)) {
+				k.violate("G10", "%s queued %s again for %s, sooner than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), least)
+			}
+			if e.due.After(c.now().Add(most + time.Millisecond)) {
+				k.violate("G10", "%s queued %s again for %s, later than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), most)
+			}
+		}
+	}
+}
+
+// verifyEnd: a job ends when all its tasks have, with exact counts (G5).
+func (k *checker) verifyEnd(id string) {
+	k.judge("G5")
+	j := k.jobs[id]
+	counts := k.tally(id)
+	never := 0
+	if j.state == "cancelled" { // tasks that were never created
+		never = j.total - counts["completed"] - counts["dead"] - counts["cancelled"]
+		for _, t := range k.byJob[id] {
+			if t.published && !terminal(t.status) {
+				k.violate("G5", "job %s was finished while task %s was %s", id, t.id, orOpen(t.status))
+			}
+		}
+	}
+	if j.completed != counts["completed"] || j.dead != counts["dead"] || j.cancelled != counts["cancelled"]+never {
+		k.violate("G5", "job %s ended as %s with %d completed, %d dead, %d cancelled of %d; its tasks are %v", id, j.state, j.completed, j.dead, j.cancelled, j.total, counts)
+	}
+}
+
+func (k *checker) tally(id string) map[string]int {
+	counts := map[string]int{}
+	for _, t := range k.byJob[id] {
+		counts[orOpen(t.status)]++
+	}
+	return counts
+}
+
+func (k *checker) someTasks(id string, dice interface{ IntN(int) int }) []string {
+	var out []string
+	for _, t := range k.byJob[id] {
+		if dice.IntN(3) > 0 {
+			out = append(out, t.id.String())
+		}
+	}
+	return append(out, "aaaaaaaaaaaaaaaa.1")
+}
+
+// empty tells whether nothing is queued or running.
+func (k *checker) empty() bool { return len(k.holders) == 0 }
+
+func (k *checker) unfinished() string {
+	var parts []string
+	for _, id := range slices.Sorted(maps.Keys(k.planned)) {
+		parts = append(parts, fmt.Sprintf("job %s is %+v with tasks %v", id, k.jobs[id], k.tally(id)))
+	}
+	parts = append(parts, slices.Sorted(maps.Keys(k.holders))...)
+	for _, c := range k.world.Coming() {
+		if c.Label != "tick" {
+			parts = append(parts, "under way: "+clip(c.String()))
+		}
+	}
+	return strings.Join(parts[:min(len(parts), 12)], "; ")
+}

@@ -1,0 +1,542 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	bus "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	events "github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/scavenger"
+	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+type mutation struct {
+	name       string
+	guarantees []string // that it may break first
+	first      uint64   // a seed from which on it is caught soon
+	options    Options
+}
+
+// mutations are faults that are planted into the services, each of which breaks a guarantee: the simulator is worth something only if it
+// catches them. They live here and nowhere else.
+var mutations = []mutation{
+	{"the claim does not look at the version", []string{"G3", "G7"}, 199, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET version = :next") {
+			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
+		}
+	})},
+	{"leases are read before the version", []string{"G3", "G7"}, 696, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = &leasesFirst{Control: s.Orchestrator.Service.Control}
+	}}},
+	{"leases are read eventually consistent", []string{"G3"}, 2, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = weakReads{c.DynamoDB}
+		return c
+	}}},
+	{"a release counts, and does not name", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Assistant.Service.Control = counting{s.Assistant.Service.Control}
+	}}},
+	{"a close does not look at the attempt", []string{"G2", "G4", "G5", "G1"}, 9, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = blindCloses{c.DynamoDB}
+		return c
+	}}},
+	{"an entry is published before its tasks are written", []string{"G1", "G2", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		early := &entryFirst{Tasks: s.Scheduler.Service.Tasks, Jobs: s.Scheduler.Service.Jobs}
+		s.Scheduler.Service.Tasks, s.Scheduler.Service.Jobs = early, earlyJobs{s.Scheduler.Service.Jobs, early}
+	}}},
+	{"the orchestrator is woken before the entry is published", []string{"G1"}, 229, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Scheduler.Service.Jobs = wakeFirst{s.Scheduler.Service.Jobs, s.Scheduler.Service.Bus}
+		s.Scheduler.Service.Bus = withoutWakes{s.Scheduler.Service.Bus}
+	}}},
+	{"a retry is queued whether or not its lease holds the task", []string{"G1"}, 74, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+		for _, w := range in.TransactItems {
+			if w.Delete != nil && isLease(w.Delete.Key) && len(in.TransactItems) == 2 {
+				w.Delete.ConditionExpression, w.Delete.ExpressionAttributeValues = nil, nil
+			}
+			if w.Update != nil && isLease(w.Update.Key) && len(in.TransactItems) == 2 {
+				w.Update.ConditionExpression = nil
+				w.Update.ExpressionAttributeValues = fakeaws.Item{":numbers": w.Update.ExpressionAttributeValues[":numbers"]}
+			}
+		}
+	})},
+	{"a claim ends the hold before its transaction has returned", []string{"G3"}, 185, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = hasty{s.Orchestrator.Service.Control}
+	}}},
+	{"who claimed nothing does not look again", []string{"G1"}, 7361, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = &looksOnce{Control: s.Orchestrator.Service.Control}
+	}}},
+	{"sums are entered without being remembered", []string{"G5"}, 349, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET rolled = :is") {
+			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR rolled = :was")
+			delete(u.ExpressionAttributeValues, ":replayed")
+		}
+	})},
+	{"a job's record is created whether or not there is one", []string{"G2", "G5", "G1"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = blindCreation{c.DynamoDB}
+		return c
+	}}},
+	{"a retry does not wait", []string{"G10"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		settler := s.Scavenger.Service.Settler.(outcome.Settler)
+		settler.Control = impatient{settler.Control}
+		s.Scavenger.Service.Settler = settler
+	}}},
+	{"what is due is taken from the end", []string{"G6"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = backwards{c.DynamoDB}
+		return c
+	}}},
+	{"an end takes away what another version wrote", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = forgetful{c.DynamoDB}
+		return c
+	}}},
+	{"a state with something more can not be read", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = strict{c.DynamoDB}
+		return c
+	}}},
+	{"a worker gets the payload of another task", []string{"G2"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Tasks = mixed{s.Orchestrator.Service.Tasks}
+	}}},
+	{"the archive keeps no payloads", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Scavenger.Service.Archive = hollow{s.Scavenger.Service.Archive}
+	}}},
+	{"a dead task is put back in line", []string{"G5", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		settler := s.Scavenger.Service.Settler.(outcome.Settler)
+		settler.Control = revenants{settler.Control}
+		s.Scavenger.Service.Settler = settler
+	}}},
+	{"an end is taken in and not kept", []string{"G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Assistant.Service.Tasks = deaf{s.Assistant.Service.Tasks}
+	}}},
+	{"what goes back in line is not swept", []string{"G5"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		settler := s.Scavenger.Service.Settler.(outcome.Settler)
+		settler.Sweeper = resting{settler.Sweeper}
+		s.Scavenger.Service.Settler, s.Orchestrator.Service.Settler, s.Orchestrator.Service.Sweeper = settler, settler, idle{s.Orchestrator.Service.Sweeper}
+	}}},
+	{"a dispatcher starts what has ended", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Tasks = blind{s.Orchestrator.Service.Tasks}
+	}}},
+	{"the first lease alone is looked at by its reaper", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = shortSighted{s.Orchestrator.Service.Control}
+	}}},
+	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = resentful{s.Orchestrator.Service.Control}
+	}}},
+	{"what can be read is buried", []string{"G8"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Assistant.Service.Tasks = undertaker{s.Assistant.Service.Tasks, s.Assistant.Service.Graveyard}
+	}}},
+	{"a replay is dropped", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Scheduler.Service.Replayer = dropper{s.Scheduler.Service.Replayer}
+	}}},
+	{"a pause is not seen", []string{"G7"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = restless{c.DynamoDB}
+		return c
+	}}},
+	{"the refusal of a job is not published", []string{"G9"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.EventBridge = silent{c.EventBridge}
+		return c
+	}}},
+}
+
+// TestEachGuaranteeHasAMutationThatBreaksItAlone holds the list above to the guarantees: TestMutationsAreCaught then shows, for each of them, that
+// its invariants can fail.
+func TestEachGuaranteeHasAMutationThatBreaksItAlone(t *testing.T) {
+	for n := range 10 {
+		alone := []string{fmt.Sprintf("G%d", n+1)}
+		require.True(t, slices.ContainsFunc(mutations, func(m mutation) bool { return slices.Equal(m.guarantees, alone) }), "no mutation breaks %s alone", alone)
+	}
+}
+
+// TestMutationsAreCaught shows that the simulator sees each of the planted faults.
+func TestMutationsAreCaught(t *testing.T) {
+	t.Parallel()
+	const most = 400
+	for _, m := range mutations {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			for s := m.first; s < m.first+most; s++ {
+				r := inBubble(t, newPlan(s), m.options)
+				if r.Violation == nil {
+					continue
+				}
+				t.Logf("%s: seed %d, after %d seeds: %s", m.name, s, s-m.first+1, r.Violation)
+				require.Contains(t, m.guarantees, r.Violation.Guarantee)
+				return
+			}
+			require.Fail(t, "it was not caught", "%s: %d seeds from %d on saw nothing", m.name, most, m.first)
+		})
+	}
+}
+
+// The tampering with requests.
+
+type dynamoTamper struct {
+	dynamo.API
+	change func(*dynamodb.TransactWriteItemsInput)
+}
+
+func tampered(change func(*dynamodb.TransactWriteItemsInput)) Options {
+	return Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = dynamoTamper{c.DynamoDB, change}
+		return c
+	}}
+}
+
+func (d dynamoTamper) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	d.change(in)
+	return d.API.TransactWriteItems(ctx, in, o...)
+}
+
+type weakReads struct{ dynamo.API }
+
+func (d weakReads) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	if strings.HasPrefix(str(in.ExpressionAttributeValues, ":prefix"), "lease#") {
+		in.ConsistentRead = aws.Bool(false)
+	}
+	return d.API.Query(ctx, in, o...)
+}
+
+type backwards struct{ dynamo.API }
+
+func (d backwards) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	if strings.HasPrefix(str(in.ExpressionAttributeValues, ":from"), "queue#") {
+		in.ScanIndexForward = aws.Bool(false)
+	}
+	return d.API.Query(ctx, in, o...)
+}
+
+type blindCloses struct{ dynamo.API }
+
+func (d blindCloses) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	if *in.TableName == fakeaws.TasksTable {
+		in.ConditionExpression = aws.String("attribute_exists(n)")
+		maps.DeleteFunc(in.ExpressionAttributeValues, func(name string, _ types.AttributeValue) bool { return strings.HasPrefix(name, ":was_") })
+		maps.DeleteFunc(in.ExpressionAttributeNames, func(name, _ string) bool {
+			return !slices.Contains(strings.FieldsFunc(*in.UpdateExpression, func(r rune) bool { return r == ' ' || r == ',' }), name)
+		})
+	}
+	return d.API.UpdateItem(ctx, in, o...)
+}
+
+type blindCreation struct{ dynamo.API }
+
+func (d blindCreation) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	if *in.TableName == fakeaws.JobsTable && str(in.Item, "item") == "job" {
+		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = nil, nil, nil
+	}
+	return d.API.PutItem(ctx, in, o...)
+}
+
+type forgetful struct{ dynamo.API }
+
+func (d forgetful) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	out, err := d.API.UpdateItem(ctx, in, o...)
+	if err == nil && *in.TableName == fakeaws.TasksTable {
+		_, _ = d.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: in.TableName, Key: in.Key, UpdateExpression: aws.String("REMOVE " + novelty)})
+	}
+	return out, err
+}
+
+type strict struct{ dynamo.API }
+
+func (d strict) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	out, err := d.API.GetItem(ctx, in, o...)
+	if err == nil && str(out.Item, "item") == "state" && out.Item[novelty] != nil {
+		return nil, errors.New("unknown attribute " + novelty)
+	}
+	return out, err
+}
+
+// The rewiring of services.
+
+type leasesFirst struct {
+	orchestrator.Control
+	leases []queue.Lease
+	read   bool
+}
+
+func (c *leasesFirst) State(ctx context.Context, id string) (queue.State, error) {
+	var err error
+	if c.leases, err = c.Control.Leases(ctx, id); err != nil {
+		return queue.State{}, err
+	}
+	c.read = true
+	return c.Control.State(ctx, id)
+}
+
+func (c *leasesFirst) Leases(ctx context.Context, id string) ([]queue.Lease, error) {
+	if c.read {
+		c.read = false
+		return c.leases, nil
+	}
+	return c.Control.Leases(ctx, id)
+}
+
+type counting struct{ assistant.Control }
+
+func (c counting) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
+	leases, err := c.LeasesOn(ctx, l.Labourer, l.Segment)
+	if err != nil {
+		return err
+	}
+	for _, now := range leases {
+		if now.Item() == l.Item() {
+			return c.Control.Release(ctx, now, now.Held().First(numbers.Len()))
+		}
+	}
+	return nil
+}
+
+type entryFirst struct {
+	scheduler.Tasks
+	Jobs  scheduler.Jobs
+	tasks []task.Task
+}
+
+func (e *entryFirst) Create(_ context.Context, tasks []task.Task) error {
+	e.tasks = tasks
+	return nil
+}
+
+type earlyJobs struct {
+	scheduler.Jobs
+	tasks *entryFirst
+}
+
+func (j earlyJobs) Publish(ctx context.Context, jobs []ledger.Job, e queue.Entry) error {
+	if err := j.Jobs.Publish(ctx, jobs, e); err != nil {
+		return err
+	}
+	return j.tasks.Tasks.Create(ctx, j.tasks.tasks)
+}
+
+type wakeFirst struct {
+	scheduler.Jobs
+	bus scheduler.Bus
+}
+
+func (j wakeFirst) Publish(ctx context.Context, jobs []ledger.Job, e queue.Entry) error {
+	if err := j.bus.Publish(ctx, event.TasksDue("early", e.Labourer)); err != nil {
+		return err
+	}
+	return j.Jobs.Publish(ctx, jobs, e)
+}
+
+type withoutWakes struct{ scheduler.Bus }
+
+func (b withoutWakes) Publish(ctx context.Context, facts ...event.Fact) error {
+	return b.Bus.Publish(ctx, slices.DeleteFunc(slices.Clone(facts), func(f event.Fact) bool { return f.Type == "TasksDue" })...)
+}
+
+type looksOnce struct {
+	orchestrator.Control
+	departed bool
+}
+
+func (c *looksOnce) Depart(ctx context.Context, id, execution string) error {
+	c.departed = true
+	return c.Control.Depart(ctx, id, execution)
+}
+
+func (c *looksOnce) State(ctx context.Context, id string) (queue.State, error) {
+	s, err := c.Control.State(ctx, id)
+	s.Paused = s.Paused || c.departed
+	return s, err
+}
+
+type hasty struct{ orchestrator.Control }
+
+func (c hasty) Claim(ctx context.Context, id string, state queue.State, takings []queue.Taking, _ queue.Hold) error {
+	return c.Control.Claim(ctx, id, state, takings, queue.Hold{})
+}
+
+type impatient struct{ outcome.Control }
+
+func (c impatient) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
+	e.Due = l.ClaimedAt.Truncate(time.Millisecond)
+	return c.Control.Requeue(ctx, l, e)
+}
+
+// mixed hands out the tasks of a segment with each other's payloads.
+type mixed struct{ orchestrator.Tasks }
+
+func (m mixed) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return eachChunk(m.Tasks.Chunks(ctx, s, numbers), func(tasks []task.Task) {
+		for i := 1; i < len(tasks); i++ {
+			tasks[i].Payload, tasks[i-1].Payload = tasks[i-1].Payload, tasks[i].Payload
+		}
+	})
+}
+
+// eachChunk changes the chunks of a sequence.
+func eachChunk(chunks iter.Seq2[[]task.Task, error], change func([]task.Task)) iter.Seq2[[]task.Task, error] {
+	return func(yield func([]task.Task, error) bool) {
+		for tasks, err := range chunks {
+			change(tasks)
+			if !yield(tasks, err) {
+				return
+			}
+		}
+	}
+}
+
+// hollow keeps records without their payloads.
+type hollow struct{ scavenger.Store }
+
+func (h hollow) Put(ctx context.Context, o archive.Object) error {
+	records, err := archive.Read(o.Body)
+	if err != nil {
+		return err
+	}
+	tasks := make([]task.Task, len(records))
+	for i, r := range records {
+		id, err := task.ParseID(r.TaskID)
+		if err != nil || r.ClosedAt == nil {
+			return err
+		}
+		tasks[i] = task.Task{ID: id, Labourer: r.Labourer, JobID: r.JobID, Status: r.Status, Attempt: r.Attempt, Attempts: r.Attempts, CreatedAt: r.CreatedAt,
+			ClosedAt: *r.ClosedAt, Life: r.Life, Payload: []byte("{}")}
+	}
+	objects, err := archive.Objects(tasks)
+	if err != nil {
+		return err
+	}
+	for _, one := range objects {
+		if err := h.Store.Put(ctx, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revenants queues again what is to be released as dead.
+type revenants struct{ outcome.Control }
+
+func (c revenants) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
+	return c.Requeue(ctx, l, queue.Entry{Labourer: l.Labourer, Due: l.Due.Add(time.Minute), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Attempt: l.Attempt + 1})
+}
+
+// deaf does not find the tasks whose ends it is told.
+type deaf struct{ assistant.Tasks }
+
+func (d deaf) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
+	found, err := d.Tasks.Load(ctx, ids)
+	maps.DeleteFunc(found, func(id task.ID, _ task.Task) bool { return id.N == 0 })
+	return found, err
+}
+
+// idle sweeps nothing.
+type idle struct{ orchestrator.Sweeper }
+
+// resting does the same for the settler.
+type resting struct{ outcome.Sweeper }
+
+func (resting) Sweep(context.Context, []task.Task) error { return nil }
+
+func (idle) Sweep(context.Context, []task.Task) error { return nil }
+
+// blind shows ended tasks as if they were open.
+type blind struct{ orchestrator.Tasks }
+
+func (b blind) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return eachChunk(b.Tasks.Chunks(ctx, s, numbers), func(tasks []task.Task) {
+		for i := range tasks {
+			if tasks[i].Status.Terminal() {
+				tasks[i].Status, tasks[i].Attempt = task.Open, max(0, tasks[i].Attempt-1)
+			}
+		}
+	})
+}
+
+// shortSighted shows a reaper one lease only.
+type shortSighted struct{ orchestrator.Control }
+
+func (c shortSighted) Look(ctx context.Context, labourer string, now time.Time, limit int) (queue.Look, error) {
+	look, err := c.Control.Look(ctx, labourer, now, limit)
+	look.Leases = look.Leases[:min(1, len(look.Leases))]
+	return look, err
+}
+
+// resentful remembers trouble for days.
+type resentful struct{ orchestrator.Control }
+
+func (c resentful) SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error {
+	if trouble == nil {
+		return nil
+	}
+	long := *trouble
+	long.Until = long.Until.Add(100 * time.Hour)
+	return c.Control.SetTrouble(ctx, labourer, &long)
+}
+
+// undertaker buries a message that can be read with each end.
+type undertaker struct {
+	assistant.Tasks
+	graveyard assistant.Graveyard
+}
+
+func (u undertaker) Save(ctx context.Context, before, after task.Task) error {
+	if err := u.graveyard.Bury(ctx, `{"version": 1, "task_id": "`+before.ID.String()+`", "status": "completed"}`, "misread"); err != nil {
+		return err
+	}
+	return u.Tasks.Save(ctx, before, after)
+}
+
+// dropper carries out no replay.
+type dropper struct{ scheduler.Replayer }
+
+func (dropper) Replay(context.Context, event.Envelope, func() bool) (*event.Envelope, error) {
+	return nil, nil
+}
+
+// restless reads every labourer as running.
+type restless struct{ dynamo.API }
+
+func (d restless) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	out, err := d.API.GetItem(ctx, in, o...)
+	if err == nil {
+		delete(out.Item, "paused")
+	}
+	return out, err
+}
+
+func (d restless) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	out, err := d.API.Query(ctx, in, o...)
+	if err == nil {
+		for _, it := range out.Items {
+			delete(it, "paused")
+		}
+	}
+	return out, err
+}
+
+// silent reports the refusal of a job as published, and drops it.
+type silent struct{ events.API }
+
+func (s silent) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, o ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
+	if slices.ContainsFunc(in.Entries, func(e bus.PutEventsRequestEntry) bool { return aws.ToString(e.DetailType) == "JobRejected" }) {
+		return &eventbridge.PutEventsOutput{Entries: make([]bus.PutEventsResultEntry, len(in.Entries))}, nil
+	}
+	return s.API.PutEvents(ctx, in, o...)
+}

@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/worker"
+)
+
+// What the simulator has found, each as the shortest way there; the seeds as they were are of no use once worlds are made otherwise.
+
+// Seed 10914: a task that died again before the rest of its segment had ended was taken out of totals that it was not in.
+func TestReplayingAgainWhatDiedAgainKeepsTheCounts(t *testing.T) {
+	d := drover(t, func(_ context.Context, one worker.Task) (any, error) {
+		if strings.Contains(string(one.Payload), `["good"]`) {
+			return nil, nil
+		}
+		return nil, errors.New("no")
+	})
+	id := d.Submit(`{"job_id": "j", "labourer": "l", "things": ["good", "bad", "worse"], "isolate_things": true}`)
+	require.NoError(t, d.Run())
+	d.Put(event.ReplayTasks, map[string]any{"job_id": id})
+	d.RunFor(3500 * time.Millisecond) // the first has died again and is entered, the second is not
+	d.Put(event.ReplayTasks, map[string]any{"job_id": id})
+	d.RunFor(100 * time.Millisecond)
+	job, _, err := d.Job(id)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Counts{Completed: 1}, job.Counts)
+	require.NoError(t, d.Run())
+	job, _, err = d.Job(id)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Counts{Completed: 1, Dead: 2}, job.Counts)
+	tasks, err := d.Tasks(id)
+	require.NoError(t, err)
+	require.Equal(t, 2, tasks[1].Life, "it was replayed twice")
+}
+
+// Seed 2260: a labourer that was applied just now was missing in an eventually consistent list, and its only wake was dropped.
+func TestAJobOfALabourerThatWasAppliedJustNowNeedsNoTick(t *testing.T) {
+	d := drover(t, func(context.Context, worker.Task) (any, error) { return nil, nil })
+	d.DynamoDB.Stale = func(string, fakeaws.Item) time.Duration { return fakeaws.MostStale }
+	require.NoError(t, d.Apply(`{"labourers": {"new": {"target": {"lambda": "new"}}}}`))
+	require.NoError(t, d.Worker("new", time.Second, func(context.Context, worker.Task) (any, error) { return nil, nil }))
+	id := d.Submit(`{"job_id": "j", "labourer": "new"}`)
+	d.RunFor(10 * time.Second)
+	job, _, err := d.Job(id)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Completed, job.State)
+}
+
+func drover(t *testing.T, work worker.Func) *fakeaws.Drover {
+	t.Helper()
+	d := fakeaws.New()
+	require.NoError(t, d.Apply(`{"labourers": {"l": {"target": {"lambda": "l"}, "max_attempts": 1}}, "job_schemas": {"default": {"chunkable_attrs": [["thing", {}]]}}}`))
+	require.NoError(t, d.Worker("l", time.Second, work))
+	return d
+}
+
+// Seeds 218 and 258: sums that a replay had taken back to nothing were never entered again.
+func TestAJobWhoseTasksAllDiedEndsAgainAfterItsReplay(t *testing.T) {
+	d := drover(t, func(context.Context, worker.Task) (any, error) { return nil, errors.New("no") })
+	id := d.Submit(`{"job_id": "j", "labourer": "l", "things": [1, 2], "isolate_things": true}`)
+	require.NoError(t, d.Run())
+	for generation := 2; generation < 4; generation++ {
+		d.Put(event.ReplayTasks, map[string]any{"job_id": id})
+		require.NoError(t, d.Run())
+		job, _, err := d.Job(id)
+		require.NoError(t, err)
+		require.Equal(t, ledger.Completed, job.State)
+		require.Equal(t, ledger.Counts{Dead: 2}, job.Counts)
+		require.Equal(t, generation, job.Generation)
+	}
+	ends := map[string]bool{}
+	for _, e := range d.Facts("JobCompleted") {
+		ends[string(e.Detail)] = true
+	}
+	require.Len(t, ends, 3, "each is told as it was, however often")
+}
+
+// TestWorldsThatWereViolatedAreNot simulates the worlds in which faults were first seen.
+func TestWorldsThatWereViolatedAreNot(t *testing.T) {
+	t.Parallel()
+	for name, seed := range map[string]uint64{
+		"a message larger than its queue takes held up its labourer":            56,
+		"an unreadable task kept its lease, and those behind it":                184,
+		"a job with a very long name was refused without a word":                114,
+		"a far not_before was taken, and a command with a long id came again":   130,
+		"the end of an attempt whose start went unheard was dropped":            374,
+		"an attribute DROVER was taken for Drover's own":                        7728,
+		"a task was put back after its job was cancelled, and started":          101293,
+		"a message that its FIFO queue does not take stood in front for ever":   4000180,
+		"with one slot, it held up all behind it":                               4000313,
+		"two executions that cannot be started held up all behind them":         4000322,
+		"a job with a task that cannot be read never ended":                     36,
+		"a replay of a task that cannot be read came again for ever":            4000650,
+		"the end of a worker was dropped whose second start had been throttled": 4000491,
+		"two functions that cannot be started held up all behind them":          4000344,
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Nil(t, inBubble(t, newPlan(seed), Options{}).Violation)
+		})
+	}
+}

@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// shrinkTries is how many smaller worlds are tried to find the smallest one in which a violation still happens.
+const shrinkTries = 120
+
+// shrink takes away from a world what its violation does not need: kinds of faults, kinds of workers' behaviour, operations, tasks, and at
+// last all faults after the one that mattered. It is the report of the smallest world found.
+func shrink(t *testing.T, found Report, o Options) Report {
+	tries := 0
+	best := found
+	try := func(p plan) bool {
+		if tries++; tries > shrinkTries {
+			return false
+		}
+		r := inBubble(t, p, o)
+		if r.Violation == nil || r.Violation.Guarantee != found.Violation.Guarantee {
+			return false
+		}
+		best = r
+		return true
+	}
+	for _, f := range Faults {
+		if best.plan.rates[f] == 0 && best.plan.behaviours[f] == 0 {
+			continue
+		}
+		p := best.plan.clone()
+		delete(p.rates, f)
+		delete(p.behaviours, f)
+		try(p)
+	}
+	for i := range slices.Backward(best.plan.operations) {
+		p := best.plan.clone()
+		p.operations = slices.Delete(p.operations, i, i+1)
+		try(p)
+	}
+	for i := range best.plan.jobs {
+		for best.plan.jobs[i].tasks > 1 {
+			p := best.plan.clone()
+			p.jobs[i].tasks /= 2
+			if !try(p) {
+				break
+			}
+		}
+	}
+	low, high := 0, best.injected // the fewest faults that are enough
+	for low < high {
+		p := best.plan.clone()
+		p.most = (low + high) / 2
+		if try(p) {
+			high = p.most
+		} else {
+			low = p.most + 1
+		}
+	}
+	return best
+}
+
+func (p plan) clone() plan {
+	p.labourers, p.jobs, p.operations = slices.Clone(p.labourers), slices.Clone(p.jobs), slices.Clone(p.operations)
+	p.rates, p.behaviours = maps.Clone(p.rates), maps.Clone(p.behaviours)
+	return p
+}
+
+// shown is how many of the last steps of the smallest world are told.
+const shown = 80
+
+// tell is what people need of a violation: the seed, the smallest world that has it, its last steps, and the command that replays it.
+func tell(t *testing.T, found Report, o Options) string {
+	small := shrink(t, found, o)
+	o.Trace = true
+	small = inBubble(t, small.plan, o)
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %s\n\n", found.Seed, found.Violation)
+	if small.Violation == nil {
+		b.WriteString("(it did not happen again)\n\n")
+	} else {
+		fmt.Fprintf(&b, "the smallest world that has it (%d steps; %d at first): %s\n", small.Steps, found.Steps, small.Violation)
+	}
+	for _, l := range small.plan.labourers {
+		fmt.Fprintf(&b, "  labourer %s %s\n", l.ID, l.Stored())
+	}
+	for _, o := range small.plan.operations {
+		fmt.Fprintf(&b, "  %s\n", o)
+	}
+	for _, f := range Faults {
+		if n := small.Faults[f]; n > 0 {
+			fmt.Fprintf(&b, "  %d × %s\n", n, f)
+		}
+	}
+	b.WriteString("its last steps:\n")
+	for _, line := range small.Trace[max(0, len(small.Trace)-shown):] {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	fmt.Fprintf(&b, "\nall steps: go test ./shared/testing/sim -run 'TestSeed$' -v -seed=%d\n", found.Seed)
+	return b.String()
+}

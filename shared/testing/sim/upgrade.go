@@ -1,0 +1,191 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/lambda"
+	"github.com/drover-run/drover/shared/aws/sqs"
+	"github.com/drover-run/drover/shared/aws/stepfunctions"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+// While a stack is updated, and after an update that was taken back, functions of two versions work on the same tables, queues and
+// executions. A version adds to what it stores and sends; it takes nothing away and changes no meaning. So the next version is this one
+// that writes something more, wherever it writes, and this version has to live with that, and has to leave it where it is.
+
+// novelty is what the next version adds: an attribute of items, a field of messages, events, inputs and answers.
+const novelty = "novelty"
+
+// upgraded is the clients of an invocation whose code is the next version.
+func upgraded(c fakeaws.Clients) fakeaws.Clients {
+	c.DynamoDB, c.SQS, c.EventBridge = nextTables{c.DynamoDB}, nextQueues{c.SQS}, nextBus{c.EventBridge}
+	c.StepFunctions, c.Lambda = nextMachines{c.StepFunctions}, nextFunctions{c.Lambda}
+	return c
+}
+
+// extended is a JSON object with something more, at the end of that part of it that is Drover's: the start of a worker's task, the detail of
+// an event, or all of it.
+func extended(text string) string {
+	var object map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &object) != nil || len(object) == 0 {
+		return text
+	}
+	for _, part := range []string{"drover", "detail"} {
+		if inner := string(object[part]); inner != "" {
+			return strings.Replace(text, inner, extended(inner), 1)
+		}
+	}
+	return strings.TrimSuffix(strings.TrimSpace(text), "}") + `,"` + novelty + `":{"since":"the next version"}}`
+}
+
+// extendedAnswer is what a function answers, with something more in each of its objects.
+func extendedAnswer(out any) any {
+	var plain any
+	if json.Unmarshal(encode(out), &plain) != nil {
+		return out
+	}
+	return extendedParts(plain)
+}
+
+func extendedParts(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			v[name] = extendedParts(inner)
+		}
+		v[novelty] = true
+	case []any:
+		for i, inner := range v {
+			v[i] = extendedParts(inner)
+		}
+	}
+	return v
+}
+
+func extendedItem(it fakeaws.Item) fakeaws.Item {
+	out := fakeaws.Item{novelty: novel}
+	maps.Copy(out, it)
+	return out
+}
+
+var novel = &types.AttributeValueMemberM{Value: fakeaws.Item{"since": &types.AttributeValueMemberS{Value: "the next version"}}}
+
+// extendedUpdate is an update that sets one attribute more.
+func extendedUpdate(expression *string, values fakeaws.Item) (*string, fakeaws.Item) {
+	all := fakeaws.Item{":" + novelty: novel}
+	maps.Copy(all, values)
+	text := *expression
+	if before, after, found := strings.Cut(text, "SET "); found {
+		text = before + "SET " + novelty + " = :" + novelty + ", " + after
+	} else {
+		text += " SET " + novelty + " = :" + novelty
+	}
+	return &text, all
+}
+
+type nextTables struct{ dynamo.API }
+
+func (t nextTables) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	one := *in
+	one.Item = extendedItem(in.Item)
+	return t.API.PutItem(ctx, &one, o...)
+}
+
+func (t nextTables) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	one := *in
+	one.UpdateExpression, one.ExpressionAttributeValues = extendedUpdate(in.UpdateExpression, in.ExpressionAttributeValues)
+	return t.API.UpdateItem(ctx, &one, o...)
+}
+
+func (t nextTables) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
+	one := *in
+	one.RequestItems = map[string][]types.WriteRequest{}
+	for table, requests := range in.RequestItems {
+		for _, r := range requests {
+			if r.PutRequest != nil {
+				r.PutRequest = &types.PutRequest{Item: extendedItem(r.PutRequest.Item)}
+			}
+			one.RequestItems[table] = append(one.RequestItems[table], r)
+		}
+	}
+	return t.API.BatchWriteItem(ctx, &one, o...)
+}
+
+func (t nextTables) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	one := *in
+	one.TransactItems = slices.Clone(in.TransactItems)
+	for i, w := range one.TransactItems {
+		switch {
+		case w.Put != nil:
+			put := *w.Put
+			put.Item = extendedItem(put.Item)
+			one.TransactItems[i].Put = &put
+		case w.Update != nil:
+			update := *w.Update
+			update.UpdateExpression, update.ExpressionAttributeValues = extendedUpdate(update.UpdateExpression, update.ExpressionAttributeValues)
+			one.TransactItems[i].Update = &update
+		}
+	}
+	return t.API.TransactWriteItems(ctx, &one, o...)
+}
+
+type nextQueues struct{ sqs.API }
+
+// SendMessage leaves a dead letter as it came: it is not Drover's to add to.
+func (q nextQueues) SendMessage(ctx context.Context, in *awssqs.SendMessageInput, o ...func(*awssqs.Options)) (*awssqs.SendMessageOutput, error) {
+	one := *in
+	if !slices.Contains([]string{fakeaws.JobsDeadLetters, fakeaws.CompletionsDead, fakeaws.StreamFailures}, *in.QueueUrl) {
+		one.MessageBody = aws.String(extended(*in.MessageBody))
+	}
+	return q.API.SendMessage(ctx, &one, o...)
+}
+
+func (q nextQueues) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatchInput, o ...func(*awssqs.Options)) (*awssqs.SendMessageBatchOutput, error) {
+	one := *in
+	one.Entries = slices.Clone(in.Entries)
+	for i, e := range one.Entries {
+		one.Entries[i].MessageBody = aws.String(extended(*e.MessageBody))
+	}
+	return q.API.SendMessageBatch(ctx, &one, o...)
+}
+
+type nextBus struct{ eventbridge.API }
+
+func (b nextBus) PutEvents(ctx context.Context, in *awseventbridge.PutEventsInput, o ...func(*awseventbridge.Options)) (*awseventbridge.PutEventsOutput, error) {
+	one := *in
+	one.Entries = slices.Clone(in.Entries)
+	for i, e := range one.Entries {
+		one.Entries[i].Detail = aws.String(extended(*e.Detail))
+	}
+	return b.API.PutEvents(ctx, &one, o...)
+}
+
+type nextMachines struct{ stepfunctions.API }
+
+func (m nextMachines) StartExecution(ctx context.Context, in *sfn.StartExecutionInput, o ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error) {
+	one := *in
+	one.Input = aws.String(extended(*in.Input))
+	return m.API.StartExecution(ctx, &one, o...)
+}
+
+type nextFunctions struct{ lambda.API }
+
+func (f nextFunctions) Invoke(ctx context.Context, in *awslambda.InvokeInput, o ...func(*awslambda.Options)) (*awslambda.InvokeOutput, error) {
+	one := *in
+	one.Payload = []byte(extended(string(in.Payload)))
+	return f.API.Invoke(ctx, &one, o...)
+}
