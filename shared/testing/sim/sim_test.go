@@ -25,7 +25,7 @@ var (
 // explained is how many violations are shrunk and told in full.
 const explained = 3
 
-// fixed is how many seeds are simulated when nobody asks for a number.
+// fixed counts the seeds that TestSeeds simulates by default; a tenth of them under go test -short.
 const fixed = 300
 
 // reachable lists the states that some of the fixed worlds must reach: otherwise the checks of these states check nothing. A guarantee is
@@ -50,7 +50,11 @@ func TestSeed(t *testing.T) {
 
 // A violation is of use only if its seed brings it back.
 func TestTheSameSeedIsTheSameWorld(t *testing.T) {
-	for s := uint64(1); s <= 12; s++ {
+	worlds := uint64(12)
+	if testing.Short() {
+		worlds = 3
+	}
+	for s := uint64(1); s <= worlds; s++ {
 		first, second := inBubble(t, newPlan(s), Options{}), inBubble(t, newPlan(s), Options{})
 		require.Equal(t, first.Hash, second.Hash, "seed %d", s)
 		require.Equal(t, first.Faults, second.Faults)
@@ -62,6 +66,9 @@ func TestSeeds(t *testing.T) {
 	n := *seeds
 	if n == 0 {
 		n = fixed
+		if testing.Short() {
+			n /= 10
+		}
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	var next atomic.Uint64
