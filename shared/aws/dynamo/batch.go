@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// batchGet reads the items under these keys, none of them twice, and hands each that exists to take. It asks again for what the table leaves
+// batchGet reads the items under these keys, which must differ, and calls take with each that exists. It asks again for what the table leaves
 // unprocessed until ctx ends. how says which attributes are read, and how consistently.
 func batchGet(ctx context.Context, api API, table string, keys []map[string]types.AttributeValue, how types.KeysAndAttributes, take func(item) error) error {
 	const most = 100 // keys in a BatchGetItem
@@ -21,7 +21,7 @@ func batchGet(ctx context.Context, api API, table string, keys []map[string]type
 		for tries := 0; len(how.Keys) > 0; tries++ {
 			if tries > 0 {
 				if err := pause(ctx, api, tries); err != nil {
-					return err
+					return fmt.Errorf("waiting for %d keys that the table left unprocessed, %w", len(how.Keys), err)
 				}
 			}
 			out, err := api.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{table: how}})
@@ -40,7 +40,7 @@ func batchGet(ctx context.Context, api API, table string, keys []map[string]type
 }
 
 // JobsOf returns the ids of the jobs that these tasks belong to, strongly consistent. A task that does not exist is missing in the answer.
-// It keeps nothing else of the tasks in memory, so that it takes any number of them.
+// It keeps nothing else of the tasks in memory, so it may be called with any number of them.
 func (t Tasks) JobsOf(ctx context.Context, ids []task.ID) (map[task.ID]string, error) {
 	jobs := make(map[task.ID]string, len(ids))
 	var keys []map[string]types.AttributeValue
@@ -53,7 +53,7 @@ func (t Tasks) JobsOf(ctx context.Context, ids []task.ID) (map[task.ID]string, e
 	clear(jobs)
 	err := batchGet(ctx, t.API, t.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("#segment, n, job"),
 		ExpressionAttributeNames: map[string]string{"#segment": "segment"}}, func(it item) error {
-		one, _ := readTask(it) // what else there is of it was not read
+		one, _ := readTask(it) // the other attributes were not read
 		jobs[one.ID] = one.JobID
 		return nil
 	})

@@ -22,7 +22,7 @@ func withdrawnItem(e queue.Entry) string {
 }
 
 // Withdraw takes tasks out of a queue entry, so that they cannot be claimed any more, and keeps them aside until they are cancelled. It
-// returns the withdrawn part. queue.ErrChanged: the entry is not as it was read.
+// returns the withdrawn part. queue.ErrChanged: the entry has changed since it was read.
 func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error) {
 	aside := queue.Aside{Entry: e, Since: time.UnixMilli(now.UnixMilli()).UTC()}
 	aside.Tasks, aside.First = e.Tasks.Intersect(numbers), e.Tasks.Intersect(numbers).Min()
@@ -41,7 +41,7 @@ func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Nu
 	return aside, changed(err, fmt.Sprintf("withdrawing tasks %s of segment %s", aside.Tasks, e.Segment))
 }
 
-// Withdrawn reads the tasks of a labourer that are withdrawn and not cancelled yet, strongly consistent.
+// Withdrawn reads a labourer's tasks that are withdrawn and not yet cancelled, strongly consistent.
 func (c Control) Withdrawn(ctx context.Context, labourer string) ([]queue.Aside, error) {
 	items, err := c.between(ctx, labourer, withdrawnPrefix, withdrawnPrefix+"~", 0, true)
 	if err != nil {
@@ -54,7 +54,7 @@ func asideOf(it item) queue.Aside {
 	return queue.Aside{Entry: entryOf(it), Since: it.time("since")}
 }
 
-// Forget removes an aside whose tasks are cancelled. Nothing happens when it is gone, or is not as it was read.
+// Forget removes an aside whose tasks are cancelled. It does nothing if the aside is gone or has changed since it was read.
 func (c Control) Forget(ctx context.Context, aside queue.Aside) error {
 	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{TableName: &c.Table, Key: controlKey(aside.Labourer, withdrawnItem(aside.Entry)),
 		ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: item{":tasks": str(aside.Tasks.String())}})
@@ -64,8 +64,8 @@ func (c Control) Forget(ctx context.Context, aside queue.Aside) error {
 	return nil
 }
 
-// Cancel begins the cancellation of a job: from here on no segment of it is published. Tasks that are not published by then are
-// cancelled without having been created, and counted by the same write. ledger.ErrChanged: the job has moved; read it again.
+// Cancel begins the cancellation of a job: from here on none of its segments is published. Tasks that are not published yet are cancelled
+// without being created, and counted by the same write. ledger.ErrChanged: the job has changed; read it again.
 func (j Jobs) Cancel(ctx context.Context, job ledger.Job) error {
 	never := job.Total - min(job.Total, job.Cursor*segment.Size)
 	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{

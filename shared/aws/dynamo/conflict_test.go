@@ -22,7 +22,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 const retention = 30 * 24 * time.Hour
 
-// stores is the adapters on one DynamoDB.
+// stores holds the adapters on one DynamoDB.
 type stores struct {
 	db       *fakeaws.DynamoDB
 	tasks    dynamo.Tasks
@@ -42,7 +42,7 @@ func inMemory() stores {
 		dynamo.Replays{API: db, Tasks: fakeaws.TasksTable, Control: fakeaws.ControlTable, Jobs: fakeaws.JobsTable, Retention: retention}}
 }
 
-// job is one of so many tasks that is being created.
+// job returns a job of this many tasks that is being created.
 func job(total int) ledger.Job {
 	return ledger.Job{ID: "nightly", Labourer: "l", State: ledger.Scheduling, Text: []byte(`{"labourer":"l"}`), Fingerprint: "f", SubmittedAt: noon,
 		Total: total, Owner: "me", OwnedUntil: noon.Add(time.Minute), Generation: 1}
@@ -61,7 +61,7 @@ func (s stores) publish(t *testing.T, j ledger.Job) ledger.Job {
 	return j
 }
 
-// meeting has the next n writes meet another transaction at their items.
+// meeting makes the next n writes meet another transaction on their items.
 func (s stores) meeting(n int) *int {
 	met := 0
 	s.db.Before = func(_ context.Context, r fakeaws.Request) error {

@@ -18,8 +18,8 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// Control is the control table: key (labourer, item). A labourer's state, leases and queue entries share its partition; in the
-// table's order the leases stand before the queue, and the queue is in the order of due times.
+// Control is the control table, with the key (labourer, item). A labourer's state, leases and queue entries share a partition. In the
+// table's order leases come before the queue, and the queue is sorted by due time.
 type Control struct {
 	API   API
 	Table string
@@ -35,7 +35,7 @@ func controlKey(labourer, name string) item {
 	return item{"labourer": str(labourer), "item": str(name)}
 }
 
-// State reads a labourer's state, strongly consistent. A labourer that was never claimed for has the zero state.
+// State reads a labourer's state, strongly consistent. It is zero for a labourer whose tasks were never claimed.
 func (c Control) State(ctx context.Context, labourer string) (queue.State, error) {
 	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, stateItem), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -44,8 +44,8 @@ func (c Control) State(ctx context.Context, labourer string) (queue.State, error
 	return readState(out.Item)
 }
 
-// Leases reads all leases of a labourer, strongly consistent. Leases, entries and asides that cannot be decoded are among the others, as
-// [queue.Unreadable], wherever several are read.
+// Leases reads all leases of a labourer, strongly consistent. Every method that reads several leases, entries or asides returns those that
+// cannot be decoded among the others, as [queue.Unreadable].
 func (c Control) Leases(ctx context.Context, labourer string) ([]queue.Lease, error) {
 	return c.leases(ctx, labourer, leasePrefix)
 }
@@ -68,7 +68,7 @@ func (c Control) leases(ctx context.Context, labourer, prefix string) ([]queue.L
 	return all(items, leaseOf), nil
 }
 
-// Lease reads one lease by its sort key, strongly consistent; found is false when it is gone, or cannot be decoded, which the reaper tells.
+// Lease reads one lease by its sort key, strongly consistent. found is false when it is gone, or cannot be decoded, which the reaper reports.
 func (c Control) Lease(ctx context.Context, labourer, name string) (lease queue.Lease, found bool, err error) {
 	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, name), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -81,7 +81,7 @@ func (c Control) Lease(ctx context.Context, labourer, name string) (lease queue.
 	return lease, lease.Unreadable == nil, nil
 }
 
-// Due reads the first entries that are due at this time, in the order of handing out, strongly consistent. limit 0: all.
+// Due reads the first entries that are due at this time, in the order in which they are handed out, strongly consistent. limit 0: all.
 func (c Control) Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error) {
 	return c.entries(ctx, labourer, "queue#", dueUntil(now), limit)
 }
@@ -91,7 +91,7 @@ func (c Control) Queue(ctx context.Context, labourer string) ([]queue.Entry, err
 	return c.entries(ctx, labourer, "queue#", "queue#~", 0)
 }
 
-// dueUntil is behind the last key of an entry that is due now: '~' sorts behind '#'.
+// dueUntil returns a sort key behind every entry that is due now, as '~' sorts behind '#'.
 func dueUntil(now time.Time) string { return fmt.Sprintf("queue#%013d~", now.UnixMilli()) }
 
 func (c Control) entries(ctx context.Context, labourer, from, to string, limit int) ([]queue.Entry, error) {
@@ -102,9 +102,9 @@ func (c Control) entries(ctx context.Context, labourer, from, to string, limit i
 	return all(items, entryOf), nil
 }
 
-// Look reads all asides and leases, and the first due entries, eventually consistent: enough to tell whether there may be something to do.
-// It is one request for a labourer that has fewer items than page. Where there are more it reads on, ten pages at once, until it comes
-// to a due entry or to the end: no lease is left out. page 0: as many as fit a request.
+// Look reads all asides and leases, and the first due entries, eventually consistent: enough to know whether there may be something to do.
+// It makes one request for a labourer that has fewer items than page. For more it reads on, with pages ten times as large, until it reaches a
+// due entry or the end, so that it reads every lease. page 0: as many items as fit a request.
 func (c Control) Look(ctx context.Context, labourer string, now time.Time, page int) (queue.Look, error) {
 	var out queue.Look
 	in := c.span(labourer, withdrawnPrefix, dueUntil(now), false)
@@ -140,7 +140,7 @@ func (c Control) between(ctx context.Context, labourer, from, to string, limit i
 	return query(ctx, c.API, c.span(labourer, from, to, strong), limit)
 }
 
-// span is the query for a labourer's items between two sort keys.
+// span returns the query for a labourer's items between two sort keys.
 func (c Control) span(labourer, from, to string, strong bool) dynamodb.QueryInput {
 	return dynamodb.QueryInput{
 		TableName: &c.Table, ConsistentRead: &strong,
@@ -150,8 +150,8 @@ func (c Control) span(labourer, from, to string, strong bool) dynamodb.QueryInpu
 	}
 }
 
-// Approach says that somebody is about to claim, so that others give way to him; doing it again prolongs the hold. queue.ErrChanged:
-// somebody else holds the labourer.
+// Approach sets the hold on a labourer before a claim, so that other executions yield. Setting it again prolongs it. queue.ErrChanged:
+// another execution holds the labourer.
 func (c Control) Approach(ctx context.Context, labourer string, now time.Time, hold queue.Hold) error {
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
@@ -174,9 +174,9 @@ func (c Control) Depart(ctx context.Context, labourer, execution string) error {
 	return nil
 }
 
-// Claim moves tasks from entries to leases in one transaction, if nobody claimed, paused or resumed since the state was read, and
-// no entry changed. The labourer is held from then on as hold says: by nobody, or by the claimer until it comes back. queue.ErrChanged:
-// nothing was claimed.
+// Claim moves tasks from entries to leases in one transaction, if there was no claim, pause or resume since the state was read and no entry
+// changed. From then on the labourer is held as hold says: not at all, or by the claimer until it comes back. queue.ErrChanged: nothing was
+// claimed.
 func (c Control) Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold queue.Hold) error {
 	fence := &types.Update{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
@@ -209,7 +209,7 @@ func (c Control) Claim(ctx context.Context, labourer string, state queue.State, 
 	return changed(err, fmt.Sprintf("claiming from %d entries of labourer %s", len(takings), labourer))
 }
 
-// versionCondition names :version in either case, as DynamoDB refuses values that no expression uses.
+// versionCondition names :version in both cases, as DynamoDB refuses values that no expression uses.
 func versionCondition(s queue.State) string {
 	if s.Version == 0 {
 		return "attribute_not_exists(version) OR version = :version"
@@ -217,14 +217,14 @@ func versionCondition(s queue.State) string {
 	return "version = :version"
 }
 
-// Dispatched notes that every worker of a lease was started, and when what is not closed is lost.
-// queue.ErrChanged: the lease is gone, as all its tasks have ended already, or was adopted by another dispatcher.
+// Dispatched records that every worker of a lease was started, and when tasks that are still open count as lost.
+// queue.ErrChanged: the lease is gone, as all its tasks have ended, or another dispatcher has adopted it.
 func (c Control) Dispatched(ctx context.Context, l queue.Lease, at, endsAt time.Time) error {
 	return c.updateLease(ctx, l, "SET dispatched_at = :at, ends_at = :ends", "claim = :claim AND claimed_at = :claimed",
 		item{":at": millis(at), ":ends": millis(endsAt), ":claimed": millis(l.ClaimedAt)}, "noting the dispatch of")
 }
 
-// Adopt takes over a lease whose dispatcher seems to have died. queue.ErrChanged: another one did, or it is dispatched by now.
+// Adopt takes over a lease whose dispatcher seems to have died. queue.ErrChanged: another dispatcher has adopted it, or it is dispatched.
 func (c Control) Adopt(ctx context.Context, l queue.Lease, now time.Time) error {
 	return c.updateLease(ctx, l, "SET claimed_at = :now", "claim = :claim AND claimed_at = :claimed AND attribute_not_exists(dispatched_at)",
 		item{":now": millis(now), ":claimed": millis(l.ClaimedAt)}, "adopting")
@@ -240,15 +240,15 @@ func (c Control) updateLease(ctx context.Context, l queue.Lease, update, conditi
 	return changed(err, doing+" "+l.Item()+" of labourer "+l.Labourer)
 }
 
-// Waited gives the tasks of a lease their time anew, as their messages are in their target's queue; waiting are those that no worker has
-// taken. queue.ErrChanged: the lease is gone, or was adopted.
+// Waited starts the time of a lease's tasks again, as their messages are still in their target's queue. waiting are the tasks that no worker
+// has received. queue.ErrChanged: the lease is gone, or was adopted.
 func (c Control) Waited(ctx context.Context, l queue.Lease, waiting segment.Numbers, at time.Time) error {
 	return c.updateLease(ctx, l, "SET waited_at = :at, waiting = :waiting", "claim = :claim AND claimed_at = :claimed",
 		item{":at": millis(at), ":waiting": str(waiting.String()), ":claimed": millis(l.ClaimedAt)}, "noting the wait of")
 }
 
-// Release takes tasks that have reached their end out of a lease, and the lease away with its last one. Releasing again changes nothing,
-// and neither does releasing from a lease that is gone, also when another one has its key by now.
+// Release takes tasks that have ended out of a lease, and removes the lease with its last task. Releasing again changes nothing, nor does
+// releasing from a lease that is gone, even if a newer lease has its key.
 func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
 	if numbers.Empty() {
 		return nil
@@ -265,7 +265,7 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 		ExpressionAttributeValues: item{":numbers": numberSet(numbers), ":claim": num(l.Claim)},
 	})
 	if refused(err) {
-		return nil // the lease is gone, and with it what it held
+		return nil // the lease and all that it held is gone
 	}
 	if err != nil {
 		return fmt.Errorf("releasing tasks %s from %s of labourer %s, %w", numbers, l.Item(), l.Labourer, err)
@@ -280,7 +280,7 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 	return nil
 }
 
-// deleteLease removes a lease that holds what it held when it was read. queue.ErrChanged: it does not, or is gone.
+// deleteLease removes a lease that still holds the tasks that it held when it was read. queue.ErrChanged: it does not, or is gone.
 func (c Control) deleteLease(ctx context.Context, l queue.Lease) error {
 	condition, values := holding(l)
 	_, err := deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{
@@ -289,7 +289,7 @@ func (c Control) deleteLease(ctx context.Context, l queue.Lease) error {
 	return changed(err, "removing "+l.Item()+" of labourer "+l.Labourer)
 }
 
-// holding is the condition that this very lease holds what it held when it was read. As `released` only grows, its size tells.
+// holding returns the condition that this very lease holds the tasks that it held when it was read. As `released` only grows, its size tells.
 func holding(l queue.Lease) (string, item) {
 	if l.Released.Empty() {
 		return "claim = :claim AND attribute_not_exists(released)", item{":claim": num(l.Claim)}
@@ -297,7 +297,7 @@ func holding(l queue.Lease) (string, item) {
 	return "claim = :claim AND size(released) = :released", item{":claim": num(l.Claim), ":released": num(l.Released.Len())}
 }
 
-// unchanged is the condition that a lease holds what it held when it was read, and that it was neither adopted nor dispatched since.
+// unchanged returns the condition that a lease holds the tasks that it held when it was read, and was neither adopted nor dispatched since.
 func unchanged(l queue.Lease) (string, item) {
 	condition, values := holding(l)
 	condition += " AND claimed_at = :claimed"
@@ -311,8 +311,8 @@ func unchanged(l queue.Lease) (string, item) {
 	return condition, values
 }
 
-// Requeue moves tasks from a lease back into an entry, in one transaction, if the lease is as it was read: so an attempt that
-// ended is followed by one entry, however often its end is told. queue.ErrChanged: it is not; read it again.
+// Requeue moves tasks from a lease back into an entry, in one transaction, if the lease has not changed since it was read. So one entry
+// follows an attempt, however often its end is reported. queue.ErrChanged: the lease has changed; read it again.
 func (c Control) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
 	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{c.leaving(l, e.Tasks), putEntry(c.Table, e)}})
 	return changed(err, fmt.Sprintf("queueing tasks %s of segment %s again", e.Tasks, e.Segment))
@@ -324,9 +324,9 @@ func putEntry(table string, e queue.Entry) types.TransactWriteItem {
 	}}
 }
 
-// Hear notes the heartbeat of a task that a lease holds. queue.ErrChanged: the lease is gone.
+// Hear records the heartbeat of a task that a lease holds. queue.ErrChanged: the lease is gone.
 func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error {
-	// A map must exist before a key of it can be set; setting it when absent is a request of its own, made once a lease.
+	// A map must exist before a key in it can be set. Creating it is a request of its own, made once for each lease.
 	if len(l.Heard) == 0 {
 		err := c.updateLease(ctx, l, "SET heard = :heard", "claim = :claim AND attribute_not_exists(heard)",
 			item{":heard": &types.AttributeValueMemberM{Value: item{strconv.Itoa(n): millis(at)}}}, "hearing of")
@@ -342,7 +342,7 @@ func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) e
 	return changed(err, "hearing of "+l.Item()+" of labourer "+l.Labourer)
 }
 
-// SetPaused pauses or resumes a labourer. It moves the version, so a claim that was decided on before does not go through.
+// SetPaused pauses or resumes a labourer. It raises the version, so that a claim that was decided before fails.
 func (c Control) SetPaused(ctx context.Context, labourer string, paused bool) error {
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
@@ -355,7 +355,7 @@ func (c Control) SetPaused(ctx context.Context, labourer string, paused bool) er
 	return nil
 }
 
-// SetTrouble notes why the target could not be reached; nil takes the note away.
+// SetTrouble records why the target could not be reached; nil removes the record.
 func (c Control) SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error {
 	in := &dynamodb.UpdateItemInput{TableName: &c.Table, Key: controlKey(labourer, stateItem), UpdateExpression: aws.String("REMOVE trouble")}
 	if trouble != nil {
@@ -371,7 +371,7 @@ func (c Control) SetTrouble(ctx context.Context, labourer string, trouble *queue
 	return nil
 }
 
-// changed turns a refused condition into queue.ErrChanged, and says of any other error what was being done.
+// changed turns a failed condition into queue.ErrChanged, and adds what was being done to any other error.
 func changed(err error, doing string) error {
 	if refused(err) {
 		return queue.ErrChanged

@@ -1,7 +1,7 @@
 // Package dynamo keeps Drover's tasks, its control data and its jobs in three DynamoDB tables.
 //
-// It decides nothing: each method is one request, or a few, whose conditions come from the deciding packages. What a condition
-// refused is told as ErrChanged of the package concerned; everything else comes back wrapped with what was being done.
+// It decides nothing: each method makes one request, or a few, whose conditions come from the deciding packages. It returns a failed condition
+// as ErrChanged of the package concerned, and wraps every other error with what was being done.
 package dynamo
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// API is the calls of DynamoDB that Drover makes; the functions' roles allow these and no others.
+// API is the part of DynamoDB that Drover calls. The functions' roles allow no other operations.
 type API interface {
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	BatchWriteItem(context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
@@ -28,15 +28,15 @@ type API interface {
 	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
 }
 
-// refused tells whether a write's own condition, or one in its transaction, did not hold: nothing was written, and the writer has to read
+// refused reports whether the condition of a write, or of one in its transaction, did not hold. Nothing was written, and the caller must read
 // again.
 func refused(err error) bool {
 	var condition *types.ConditionalCheckFailedException
 	return errors.As(err, &condition) || cancelledFor(err, "ConditionalCheckFailed")
 }
 
-// met tells whether a write was turned away because of others that were at the same items, or of too many: not because of what they
-// wrote. It says nothing of the write's conditions.
+// met reports whether a write failed because of other writes to the same items, or of too many writes. It says nothing of the write's
+// conditions.
 func met(err error) bool {
 	var conflict *types.TransactionConflictException
 	return errors.As(err, &conflict) ||
@@ -50,11 +50,11 @@ func cancelledFor(err error, codes ...string) bool {
 	})
 }
 
-// writeTries is how often a write is tried that meets others: up to three seconds in all. The SDK does not try these again by itself.
+// writeTries is how often a write that meets others is tried, for up to three seconds in all. The SDK does not retry these by itself.
 const writeTries = 6
 
-// write carries out a write until it does not meet others, so that only conditions are left to decide on: a job's record is in the
-// transactions of all its segments, and two of them that meet must not be taken for two that do the same.
+// write repeats a write until it meets no others, so that its result depends on its conditions alone. A job's record is in the transactions
+// of all its segments, and two of them that meet must not pass for two that do the same.
 func write[O any](ctx context.Context, api API, call func() (O, error)) (O, error) {
 	for tries := 1; ; tries++ {
 		out, err := call()
@@ -80,12 +80,12 @@ func transactWriteItems(ctx context.Context, api API, in *dynamodb.TransactWrite
 	return write(ctx, api, func() (*dynamodb.TransactWriteItemsOutput, error) { return api.TransactWriteItems(ctx, in) })
 }
 
-// Pacer is an API that lives in a time of its own, and so waits itself between two tries of a request.
+// Pacer is an API with its own time, which waits itself between two attempts of a request.
 type Pacer interface {
 	Pause(ctx context.Context, wait time.Duration) error
 }
 
-// pause waits between two tries: full jitter under 50 ms × 2^tries, at most 5 s.
+// pause waits between two attempts: full jitter up to 50 ms × 2^tries, at most 5 s.
 func pause(ctx context.Context, api API, tries int) error {
 	wait := rand.N(min(5*time.Second, 50*time.Millisecond<<min(tries, 10)))
 	if pacer, ok := api.(Pacer); ok {
@@ -101,7 +101,7 @@ func pause(ctx context.Context, api API, tries int) error {
 	}
 }
 
-// query reads all pages of a query, up to limit items (0: all).
+// query reads all pages of a query, up to limit items. limit 0: all.
 func query(ctx context.Context, api API, in dynamodb.QueryInput, limit int) ([]item, error) {
 	var out []item
 	for {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// images are items as the stream has them, and some that are wrong.
+// images are items in the form of the stream, some of them malformed.
 var images = []string{
 	`{"segment": {"S": "2jxtsgokhmkcw7cc"}, "n": {"N": "7"}, "labourer": {"S": "w"}, "job": {"S": "j"}, "created_at": {"N": "1764000000000"}, "payload": {"B": "eyJhIjogMX0="},
 "status": {"S": "completed"}, "attempt": {"N": "1"}, "closed_at": {"N": "1764000001000"}, "attempts": {"B": "W10="}, "result": {"B": "KLUv/QQAKQAAeyJhIjoxfQ=="}}`,
@@ -25,7 +25,7 @@ var images = []string{
 	`{"payload": {"B": "KLUv/aQA////f0EAAA=="}}`, `{"heard": {"M": {"x": {"S": "y"}}}}`, `{}`, `{"n": {"NULL": true}}`,
 }
 
-// FuzzStreamImage: whatever an image in the stream holds, it is read or refused, and what is read is a task that can be stored.
+// FuzzStreamImage: every image in the stream is read or refused, and every task that is read can be stored.
 func FuzzStreamImage(f *testing.F) {
 	for _, text := range images {
 		f.Add([]byte(text))
@@ -45,7 +45,7 @@ func FuzzStreamImage(f *testing.F) {
 	})
 }
 
-// FuzzItems: whatever an item of a table holds, reading it ends with a value or an error.
+// FuzzItems: reading any item of a table ends with a value or an error.
 func FuzzItems(f *testing.F) {
 	for _, text := range images {
 		f.Add([]byte(text))
@@ -71,7 +71,7 @@ func FuzzItems(f *testing.F) {
 	})
 }
 
-// itemOf reads an item as it is on the wire.
+// itemOf reads an item in its wire format.
 func itemOf(text []byte) (item, bool) {
 	var fields map[string]map[string]json.RawMessage
 	if json.Unmarshal(text, &fields) != nil {

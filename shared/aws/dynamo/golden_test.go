@@ -29,7 +29,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/items anew, from what the adapters store now")
 
-// shape is an item as the golden files have it: DynamoDB's own JSON, with what compressed bytes unpack to beside them.
+// shape is an item in the form of the golden files: DynamoDB's own JSON, beside it what compressed bytes unpack to.
 type shape struct {
 	Size  int                       `json:"size"` // in bytes as DynamoDB counts, at the time of writing
 	Table string                    `json:"table"`
@@ -100,7 +100,7 @@ func untold(t *testing.T, v map[string]any) types.AttributeValue {
 	return nil
 }
 
-// stored is everything in the tables, as shapes.
+// stored returns everything in the tables as shapes.
 func (s stores) stored(t *testing.T) []shape {
 	t.Helper()
 	var out []shape
@@ -116,7 +116,7 @@ func (s stores) stored(t *testing.T) []shape {
 	return out
 }
 
-// meaning is shapes without what may change while the meaning does not: compressed bytes, and the size that comes of them.
+// meaning leaves out of shapes what may change while the meaning stays: compressed bytes, and the size that follows from them.
 func meaning(t *testing.T, shapes []shape) string {
 	t.Helper()
 	var out []shape
@@ -136,7 +136,8 @@ func meaning(t *testing.T, shapes []shape) string {
 	return string(text)
 }
 
-// golden holds what is stored to the file of this name, and is a database with what the file says: what an older Drover may have left.
+// golden compares the stored items with the file of this name, and returns a database with the file's items: what an older version may have
+// stored.
 func golden(t *testing.T, name string, s stores) stores {
 	t.Helper()
 	path := filepath.Join("testdata", "items", strings.ReplaceAll(name, " ", "-")+".json")
@@ -254,7 +255,7 @@ func entry(n ...int) queue.Entry {
 	return queue.Entry{Labourer: "some_function", Due: noon, Segment: segment.IDOf("nightly", 0), First: numbers.Min(), Tasks: numbers, Attempt: 1}
 }
 
-// queued is a database with an entry.
+// queued returns a database with an entry.
 func queued(t *testing.T, e queue.Entry) stores {
 	t.Helper()
 	s := inMemory()
@@ -264,7 +265,7 @@ func queued(t *testing.T, e queue.Entry) stores {
 	return s.only(t, fakeaws.ControlTable)
 }
 
-// only is a database with this table's items alone.
+// only returns a database with the items of one table.
 func (s stores) only(t *testing.T, table string) stores {
 	t.Helper()
 	out := inMemory()
@@ -412,7 +413,7 @@ func TestGoldenJobs(t *testing.T) {
 	shared := oneJob()
 	shared.Total, shared.Segment, shared.First = 3, segment.IDOf("another", 0), 17
 	long := oneJob()
-	// What does not compress, and is the same each time.
+	// Text that does not compress, and is the same in each run.
 	var noise strings.Builder
 	for ordinal := range 60 {
 		noise.WriteString(string(segment.IDOf("noise", ordinal)))

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
-// Health is what CloudWatch said, by query, and what was made of it, by labourer: partitions of the control table.
+// Health holds CloudWatch's answers by query, and the assessments by labourer, in partitions of the control table.
 type Health struct {
 	API   API
 	Table string
@@ -26,44 +26,35 @@ type Health struct {
 
 const (
 	metricsPartition = "#metrics"
-	healthItem       = "assessment" // it sorts before all that Control.Look reads
+	healthItem       = "assessment" // it sorts before everything that Control.Look reads
 )
 
-// Readings reads what is kept of these queries; what was never answered is missing.
+// Readings reads the stored answers to these queries. A query that was never answered is missing.
 func (h Health) Readings(ctx context.Context, keys []string) (map[string]ecology.Reading, error) {
+	asked := make([]map[string]types.AttributeValue, len(keys))
+	for i, key := range keys {
+		asked[i] = controlKey(metricsPartition, key)
+	}
 	out := map[string]ecology.Reading{}
-	for first := 0; first < len(keys); first += 100 {
-		var asked []map[string]types.AttributeValue
-		for _, key := range keys[first:min(first+100, len(keys))] {
-			asked = append(asked, controlKey(metricsPartition, key))
+	err := batchGet(ctx, h.API, h.Table, asked, types.KeysAndAttributes{ConsistentRead: aws.Bool(true)}, func(it item) error {
+		text := it.str("reading")
+		if text == "" {
+			return nil
 		}
-		for tries := 0; len(asked) > 0; tries++ {
-			if tries > 0 {
-				if err := pause(ctx, h.API, tries); err != nil {
-					return nil, fmt.Errorf("reading %d metrics, %w", len(asked), err)
-				}
-			}
-			got, err := h.API.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-				h.Table: {Keys: asked, ConsistentRead: aws.Bool(true)}}})
-			if err != nil {
-				return nil, fmt.Errorf("reading %d metrics, %w", len(asked), err)
-			}
-			for _, it := range got.Responses[h.Table] {
-				var r ecology.Reading
-				if text := item(it).str("reading"); text != "" {
-					if err := exact.Decode([]byte(text), &r); err != nil {
-						return nil, fmt.Errorf("metric %s, %w", item(it).str("item"), err)
-					}
-					out[item(it).str("item")] = r
-				}
-			}
-			asked = got.UnprocessedKeys[h.Table].Keys
+		var r ecology.Reading
+		if err := exact.Decode([]byte(text), &r); err != nil {
+			return fmt.Errorf("metric %s, %w", it.str("item"), err)
 		}
+		out[it.str("item")] = r
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %d metrics, %w", len(keys), err)
 	}
 	return out, nil
 }
 
-// Ask notes that a query is being asked. queue.ErrChanged: somebody asked it after `since`.
+// Ask records that a query is being asked. queue.ErrChanged: another execution asked it after `since`.
 func (h Health) Ask(ctx context.Context, key string, now, since time.Time) error {
 	_, err := updateItem(ctx, h.API, &dynamodb.UpdateItemInput{
 		TableName: &h.Table, Key: controlKey(metricsPartition, key), UpdateExpression: aws.String("SET asked_at = :now"),
@@ -73,7 +64,7 @@ func (h Health) Ask(ctx context.Context, key string, now, since time.Time) error
 	return changed(err, "asking for metric "+key)
 }
 
-// Keep stores answers, by the key of their query.
+// Keep stores answers by the key of their query.
 func (h Health) Keep(ctx context.Context, readings map[string]ecology.Reading) error {
 	for _, key := range slices.Sorted(maps.Keys(readings)) {
 		text, err := json.Marshal(readings[key])
@@ -91,7 +82,7 @@ func (h Health) Keep(ctx context.Context, readings map[string]ecology.Reading) e
 	return nil
 }
 
-// Recall reads what the last assessment of a labourer left; the zero value when there was none.
+// Recall reads what the last assessment of a labourer remembered; the zero value when there was none.
 func (h Health) Recall(ctx context.Context, labourer string) (ecology.Remembered, error) {
 	var r ecology.Remembered
 	out, err := h.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &h.Table, Key: controlKey(labourer, healthItem), ConsistentRead: aws.Bool(true)})
@@ -107,7 +98,7 @@ func (h Health) Recall(ctx context.Context, labourer string) (ecology.Remembered
 	return r, nil
 }
 
-// Remember stores what an assessment leaves, over what it was based on. queue.ErrChanged: another assessment was faster.
+// Remember replaces what an assessment was based on by what it leaves. queue.ErrChanged: another assessment was faster.
 func (h Health) Remember(ctx context.Context, labourer string, before, after ecology.Remembered) error {
 	was, err1 := json.Marshal(before)
 	is, err2 := json.Marshal(after)

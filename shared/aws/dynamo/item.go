@@ -13,8 +13,8 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// item is an item of a table with readers for the few types that Drover stores. An attribute that is missing, or of another type,
-// reads as the zero value: every attribute that came later is optional in what was stored before.
+// item is an item of a table, with readers for the few types that Drover stores. A missing attribute, or one of another type, reads as the
+// zero value.
 type item map[string]types.AttributeValue
 
 func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
@@ -24,12 +24,12 @@ func num[N int | int64](n N) types.AttributeValue {
 func yes() types.AttributeValue               { return &types.AttributeValueMemberBOOL{Value: true} }
 func millis(t time.Time) types.AttributeValue { return num(t.UnixMilli()) }
 
-// nameable tells whether something can be stored under this name: DynamoDB refuses keys that are empty or longer than 1,024 bytes (sort
-// keys; partition keys may have 2,048), also when they are only asked for.
+// nameable reports whether an item can be stored under this name. DynamoDB refuses keys that are empty or longer than 1,024 bytes (sort keys;
+// partition keys may have 2,048), in reads too.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 func nameable(name string) bool { return name != "" && len(name) <= 1024 }
 
-// numberSet is a set of task numbers as DynamoDB's number set, to which ADD can add. It must not be empty.
+// numberSet returns task numbers as a number set, to which ADD can add. The set must not be empty.
 func numberSet(s segment.Numbers) types.AttributeValue {
 	out := make([]string, 0, s.Len())
 	for n := range s.All() {
@@ -123,7 +123,7 @@ func wrapAttribute(name string, err error) error {
 	return fmt.Errorf("attribute %s: %w", name, err)
 }
 
-// packed is JSON, compressed where that makes it smaller.
+// packed returns a value as JSON, compressed where that makes it smaller.
 func packed(v any) (types.AttributeValue, error) {
 	b, err := json.Marshal(v)
 	if err != nil {

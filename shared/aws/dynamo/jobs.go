@@ -24,13 +24,13 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Jobs is the jobs table: key (job_id, item). A job has its record, one item of progress for each segment of which a task has
-// ended, and its text in an item of its own where that is long, as each write of the record is charged by the record's size.
+// Jobs is the jobs table, with the key (job_id, item). A job has a record, an item of progress for each segment of which a task has ended,
+// and items of its own for a long text, as each write of the record is charged by the record's size.
 type Jobs struct {
 	API       API
 	Table     string
-	Control   string        // the control table, in which publishing puts queue entries
-	Retention time.Duration // how long a job is remembered after its end
+	Control   string        // the control table, to which publishing adds queue entries
+	Retention time.Duration // how long a job is kept after its end
 }
 
 const (
@@ -38,7 +38,7 @@ const (
 	textItem      = "text"
 	segmentPrefix = "segment#"
 	monthIndex    = "by_month"
-	// inlineText is how many bytes a job's packed text may have to lie in its record, which then stays under 1 KB.
+	// inlineText is the largest packed text, in bytes, that is stored in a job's record, which then stays under 1 KB.
 	inlineText = 500
 	// textBytes is how many bytes of a long text one item holds. An event of 1 MB that does not compress takes three of them.
 	textBytes = room
@@ -46,7 +46,7 @@ const (
 
 func jobKey(id, name string) item { return item{"job_id": str(id), "item": str(name)} }
 
-// Create stores a new job's record. It replaces the record of a rejected job. ledger.ErrChanged: there is a job under this id.
+// Create stores a new job's record. It replaces the record of a rejected job. ledger.ErrChanged: the id is taken.
 func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
 	text := pack(job.Text)
 	if job.TextAt = ""; len(text) > inlineText {
@@ -82,7 +82,7 @@ func (j Jobs) storeText(ctx context.Context, job ledger.Job, packed []byte) erro
 	return nil
 }
 
-// textPrefix is what the names of a long text's items begin with.
+// textPrefix begins the names of a long text's items.
 func textPrefix(hash string) string { return textItem + "#" + hash + "#" }
 
 func hashOf(text []byte) string {
@@ -90,7 +90,7 @@ func hashOf(text []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Get reads a job's record, strongly consistent; found is false when there is none.
+// Get reads a job's record, strongly consistent. found is false when there is none.
 func (j Jobs) Get(ctx context.Context, id string) (job ledger.Job, found bool, err error) {
 	if !nameable(id) {
 		return ledger.Job{}, false, nil
@@ -134,7 +134,7 @@ func (j Jobs) Text(ctx context.Context, job ledger.Job) ([]byte, error) {
 	return text, nil
 }
 
-// Own makes somebody the only creator of a job's tasks. ledger.ErrChanged: somebody else is, or creation is through.
+// Own makes one creator the only one of a job's tasks. ledger.ErrChanged: another creator owns the job, or creation has finished.
 func (j Jobs) Own(ctx context.Context, job ledger.Job, owner string, now, until time.Time) error {
 	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
@@ -147,7 +147,7 @@ func (j Jobs) Own(ctx context.Context, job ledger.Job, owner string, now, until 
 	return jobChanged(err, "taking over job "+job.ID)
 }
 
-// Disown lets the next creator begin at once. Nothing happens when the job is somebody else's by now.
+// Disown lets the next creator begin at once. It does nothing if another creator owns the job by now.
 func (j Jobs) Disown(ctx context.Context, job ledger.Job) error {
 	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
@@ -162,9 +162,9 @@ func (j Jobs) Disown(ctx context.Context, job ledger.Job) error {
 	return err
 }
 
-// Publish puts the entry of a segment whose tasks are stored, and moves the cursors of the jobs that have tasks in it, in one
-// transaction. A job whose last segment it is becomes scheduled. ledger.ErrChanged: a job is at another segment, has another
-// owner, or is being cancelled; nothing was published.
+// Publish adds the entry of a segment whose tasks are stored, and moves the cursors of the jobs that have tasks in it, in one transaction. A
+// job becomes scheduled with its last segment. ledger.ErrChanged: a job is at another segment, has another owner, or is being cancelled;
+// nothing was published.
 func (j Jobs) Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry) error {
 	writes := []types.TransactWriteItem{putEntry(j.Control, entry)}
 	for _, job := range jobs {
@@ -187,7 +187,7 @@ func (j Jobs) Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry)
 	return jobChanged(err, fmt.Sprintf("publishing segment %s of %d jobs", entry.Segment, len(jobs)))
 }
 
-// Record adds ends of tasks to a segment's progress and is what the progress is then. Doing it again changes nothing.
+// Record adds ends of tasks to a segment's progress and returns the progress after that. Recording again changes nothing.
 func (j Jobs) Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error) {
 	update, values, names := "", item{}, map[string]string{}
 	for _, status := range []task.Status{task.Completed, task.Dead, task.Cancelled} {
@@ -232,8 +232,8 @@ func asSummed(p ledger.Progress, values item) string {
 	return "(" + rolledCondition(p.Rolled) + ") AND replayed = :replayed_before"
 }
 
-// Roll enters a segment's sums in the job's totals, once. ledger.ErrChanged: they were entered by somebody else, or dead of it were brought
-// back since they were read. From then on the progress is kept for the retention, which is longer than the stream tells of its tasks.
+// Roll adds a segment's sums to the job's totals, once. ledger.ErrChanged: they were added already, or dead tasks of the segment were revived
+// since they were read. From then on the progress is kept for the retention, which is longer than the stream reports its tasks.
 func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	is := p.Counts()
 	change := is.Minus(p.Rolled)
@@ -252,13 +252,13 @@ func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	return jobChanged(err, fmt.Sprintf("entering segment %s in the totals of job %s", p.Segment, p.JobID))
 }
 
-// Finish gives a job its terminal state. ledger.ErrChanged: it has one already, another generation of it is under way, or dead of it were
-// brought back since it was read.
+// Finish sets a job's terminal state. ledger.ErrChanged: it has one already, another generation is under way, or dead tasks were revived since
+// the job was read.
 func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error {
 	condition := "#state IN (:scheduling, :scheduled) AND generation = :generation"
 	values := item{":state": str(string(state)), ":at": millis(at), ":expires": num(at.Add(j.Retention).Unix()),
 		":scheduling": str(string(ledger.Scheduling)), ":scheduled": str(string(ledger.Scheduled)), ":generation": num(job.Generation)}
-	if job.Counts.Dead > 0 { // the only count that can become smaller
+	if job.Counts.Dead > 0 { // the only count that can decrease
 		condition += " AND dead = :dead"
 		values[":dead"] = num(job.Counts.Dead)
 	}
@@ -272,7 +272,7 @@ func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at
 	return jobChanged(err, "finishing job "+job.ID)
 }
 
-// Progress reads the progress of all segments of a job of which a task has ended, strongly consistent, in the order of the segments' ids.
+// Progress reads the progress of all segments of a job of which a task has ended, strongly consistent, sorted by segment.
 func (j Jobs) Progress(ctx context.Context, job ledger.Job) ([]ledger.Progress, error) {
 	items, err := query(ctx, j.API, dynamodb.QueryInput{
 		TableName: &j.Table, ConsistentRead: aws.Bool(true),
@@ -342,7 +342,7 @@ func jobChanged(err error, doing string) error {
 	return nil
 }
 
-// jobItem is the stored form of a job whose packed text lies in its record; a longer text is nil.
+// jobItem returns the stored form of a job whose packed text fits its record. Text is nil for a longer one.
 func jobItem(j ledger.Job, text []byte, retention time.Duration) item {
 	it := jobKey(j.ID, recordItem)
 	maps.Copy(it, item{"state": str(string(j.State)), "fingerprint": str(j.Fingerprint), "submitted_at": millis(j.SubmittedAt),
@@ -409,8 +409,8 @@ func readProgress(it item) ledger.Progress {
 	return p
 }
 
-// rolledCondition is that a segment's sums are entered as :was says. Nothing is entered where there is no attribute, and where a replay
-// has taken out all that was.
+// rolledCondition returns the condition that the job's totals contain a segment's sums as in :was. They contain nothing where the attribute is
+// missing, and where a replay has taken everything out.
 func rolledCondition(was ledger.Counts) string {
 	if was == (ledger.Counts{}) {
 		return "attribute_not_exists(rolled) OR rolled = :was"

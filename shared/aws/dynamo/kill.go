@@ -13,15 +13,15 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Deaths ends tasks that get no further attempt. It writes to the tasks and the control table at once.
+// Deaths ends tasks that get no further attempt. It writes to the tasks and the control table in one transaction.
 type Deaths struct {
 	Tasks   Tasks
 	Control Control
 }
 
-// Kill writes dead in the place of failed, and takes these tasks out of the lease that holds them, in one transaction of up to 99 tasks and
-// 4 MB. So of two settlers that decide differently one alone is heard, as queueing again is conditioned on the lease in the same way.
-// queue.ErrChanged: the lease or one of the tasks is not as it was read; nothing was done.
+// Kill replaces failed tasks by dead ones and takes them out of the lease that holds them, in one transaction of up to 99 tasks and 4 MB.
+// Queueing again has the same condition on the lease, so of two settlers that decide differently one succeeds.
+// queue.ErrChanged: the lease or one of the tasks has changed since it was read; nothing was done.
 func (d Deaths) Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) error {
 	var numbers segment.Numbers
 	var writes []types.TransactWriteItem
@@ -38,7 +38,7 @@ func (d Deaths) Kill(ctx context.Context, l queue.Lease, failed, dead []task.Tas
 	return changed(err, fmt.Sprintf("ending tasks %s of segment %s", numbers, l.Segment))
 }
 
-// leaving takes tasks out of a lease that is as it was read, and the lease away with its last one.
+// leaving takes tasks out of a lease that has not changed since it was read, and removes the lease with its last task.
 func (c Control) leaving(l queue.Lease, numbers segment.Numbers) types.TransactWriteItem {
 	condition, values := unchanged(l)
 	if l.Held().Minus(numbers).Empty() {

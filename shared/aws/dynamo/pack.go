@@ -8,10 +8,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdMagic is what a zstd frame begins with. JSON never does, so stored bytes tell by themselves which of the two they are.
+// zstdMagic begins every zstd frame. JSON never begins with it, so stored bytes show whether they are compressed.
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
-// unpackLimit bounds what one attribute unpacks to: far over any payload or result that is accepted, far under a function's memory.
+// unpackLimit is the largest unpacked attribute in bytes: far above every accepted payload or result, far below a function's memory.
 const unpackLimit = 8 << 20
 
 var encoder = sync.OnceValue(func() *zstd.Encoder {
@@ -30,7 +30,7 @@ var decoder = sync.OnceValue(func() *zstd.Decoder {
 	return d
 })
 
-// pack makes JSON text as small as it gets: a write unit is 1 KB, and most payloads fit one when compressed.
+// pack compresses JSON text where that makes it smaller. A write unit is 1 KB, and most payloads fit one when compressed.
 func pack(text []byte) []byte {
 	if small := encoder().EncodeAll(text, nil); len(small) < len(text) {
 		return small
@@ -38,7 +38,7 @@ func pack(text []byte) []byte {
 	return text
 }
 
-// unpack is the text that pack was given.
+// unpack returns the text that was packed.
 func unpack(stored []byte) ([]byte, error) {
 	if !bytes.HasPrefix(stored, zstdMagic) {
 		return stored, nil

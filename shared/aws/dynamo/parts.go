@@ -14,13 +14,13 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// partBytes is how large a packed payload may be to lie in its task's item, where an end of its attempts and its result have room beside it. A
-// larger one, of which little can be compressed, lies in parts of this size: items under a partition key of their own, written before the
-// task is published and never changed. The task's item says how many they are, and each write of it costs no more than of a small one.
+// partBytes is the largest packed payload, in bytes, that is stored in its task's item, which leaves room for ends of attempts and a result. A
+// larger payload, which hardly compresses, is stored in parts of this size: items under a partition key of their own, written before the task
+// is published and never changed. The task's item has their number, and each write of it costs no more than that of a small task.
 const partBytes = 256 << 10
 
-// partsOutlive is how long the parts of a payload are kept after their task. A replay does not touch them, so that a task that was replayed
-// has this long to reach its next end.
+// partsOutlive is how long the parts of a payload are kept after their task. A replay does not touch them, so a replayed task has this long to
+// end again.
 const partsOutlive = 366 * 24 * time.Hour
 
 func partition(id task.ID) types.AttributeValue {
@@ -29,7 +29,7 @@ func partition(id task.ID) types.AttributeValue {
 
 func partKey(id task.ID, k int) item { return item{"segment": partition(id), "n": num(k)} }
 
-// partsOf returns the parts of a task's payload; none, where it has room in the task's item.
+// partsOf returns the parts of a task's payload; none for a payload that fits the task's item.
 func partsOf(t task.Task) []item {
 	if len(t.Payload) <= partBytes {
 		return nil
@@ -48,7 +48,7 @@ func partsOf(t task.Task) []item {
 	return parts
 }
 
-// Payload reads the payload of a task that has it in parts. task.ErrNoPayload: not all of them are there.
+// Payload reads the payload of a task that is stored in parts. task.ErrNoPayload: some of them are missing.
 func (t Tasks) Payload(ctx context.Context, of task.Task) ([]byte, error) {
 	parts, err := query(ctx, t.API, dynamodb.QueryInput{TableName: &t.Table, ConsistentRead: aws.Bool(true),
 		KeyConditionExpression: aws.String("#segment = :of"), ExpressionAttributeNames: map[string]string{"#segment": "segment"},
@@ -66,7 +66,7 @@ func (t Tasks) Payload(ctx context.Context, of task.Task) ([]byte, error) {
 	return unpack(stored)
 }
 
-// Ended dates the end of the parts of a task that has reached its end: DynamoDB deletes them some time after. Doing it again changes nothing.
+// Ended sets when DynamoDB may delete the parts of a task that has ended. Setting it again changes nothing.
 func (t Tasks) Ended(ctx context.Context, of task.Task) error {
 	expires := of.ClosedAt.Add(t.Retention + partsOutlive).Unix()
 	for k := range of.Parts {
@@ -79,7 +79,7 @@ func (t Tasks) Ended(ctx context.Context, of task.Task) error {
 	return nil
 }
 
-// whole reads a task, with its payload where that lies in parts.
+// whole reads a task, with a payload that is stored in parts.
 func (t Tasks) whole(ctx context.Context, it item) (one task.Task, bad, err error) {
 	one, bad = readTask(it)
 	if bad != nil || one.Parts == 0 {

@@ -17,8 +17,8 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// TestG1APayloadOfAnySizeIsReadAsItWasWritten: bytes that do not compress, up to what a target takes, beside small ones; with the largest result
-// and through every change of a task.
+// TestG1APayloadOfAnySizeIsReadAsItWasWritten covers bytes that do not compress, up to what a target takes, beside small ones, with the largest
+// result and through every change of a task.
 func TestG1APayloadOfAnySizeIsReadAsItWasWritten(t *testing.T) {
 	for _, length := range []int{256 << 10, 256<<10 + 1, 400 << 10, 512 << 10, 1<<20 - 1, 1 << 20} {
 		s := inMemory()
@@ -61,7 +61,7 @@ func TestG1APayloadOfAnySizeIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-// TestThePartsOfAPayloadGoAYearAfterTheirTask, so that a replay, which leaves them alone, has that time.
+// TestThePartsOfAPayloadGoAYearAfterTheirTask, as a replay leaves them alone and needs that time.
 func TestThePartsOfAPayloadGoAYearAfterTheirTask(t *testing.T) {
 	s := inMemory()
 	one := oneTask()

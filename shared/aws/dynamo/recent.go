@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// Recent lists the ids of the last jobs submitted in a month (UTC), at most so many, the newest first. It is eventually consistent.
+// Recent lists the ids of the last jobs submitted in a month (UTC), the newest first, up to limit. It is eventually consistent.
 func (j Jobs) Recent(ctx context.Context, month time.Time, limit int) ([]string, error) {
 	items, err := query(ctx, j.API, dynamodb.QueryInput{
 		TableName: &j.Table, IndexName: aws.String(monthIndex), ScanIndexForward: aws.Bool(false),

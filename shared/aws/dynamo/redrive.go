@@ -11,8 +11,8 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Redrive has the table's stream tell of a task once more, as it is, by an attribute that means nothing. It costs a write of the whole item.
-// task.ErrStale: it is not as it was read, and the stream tells of that by itself.
+// Redrive writes an attribute without meaning, so that the table's stream reports the task once more. It costs a write of the whole item.
+// task.ErrStale: the task has changed since it was read, and the stream reports that anyway.
 func (t Tasks) Redrive(ctx context.Context, is task.Task, at time.Time) error {
 	it, err := taskItem(is, 0)
 	if err != nil {
@@ -28,12 +28,12 @@ func (t Tasks) Redrive(ctx context.Context, is task.Task, at time.Time) error {
 		return task.ErrStale
 	}
 	if err != nil {
-		return fmt.Errorf("telling of task %s again, %w", is.ID, err)
+		return fmt.Errorf("redriving task %s, %w", is.ID, err)
 	}
 	return nil
 }
 
-// asRead is the condition that a task is as it was read: same number of ended attempts, same status, same life.
+// asRead returns the condition that a task is as it was read: the same number of ended attempts, status and life.
 func asRead(was item) (condition string, names map[string]string, values item) {
 	condition, names, values = "attribute_exists(n)", map[string]string{}, item{}
 	for _, name := range []string{"status", "attempt", "life"} {

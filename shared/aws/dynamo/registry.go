@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// Registry is what owners have applied: partitions of the control table that no labourer can be called by, as an id has no '#'.
+// Registry holds what owners have applied, in partitions of the control table that cannot be a labourer's, as no id contains '#'.
 type Registry struct {
 	API   API
 	Table string
@@ -24,7 +24,7 @@ const (
 	schemasPartition   = "#job_schemas"
 )
 
-// Labourer reads one labourer, strongly consistent: a new cap holds from the next claim on.
+// Labourer reads one labourer, strongly consistent, so that a new cap applies from the next claim on.
 func (r Registry) Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error) {
 	text, found, err := r.get(ctx, labourersPartition, id)
 	if err != nil || !found {
@@ -34,8 +34,7 @@ func (r Registry) Labourer(ctx context.Context, id string) (labourer.Labourer, b
 	return l, err == nil, err
 }
 
-// Labourers reads all labourers, eventually consistent. One that can not be read is left out, with the error telling of it: it must
-// not stop the others.
+// Labourers reads all labourers, eventually consistent. It leaves out labourers that cannot be decoded, which must not stop the others.
 func (r Registry) Labourers(ctx context.Context) (map[string]labourer.Labourer, error) {
 	stored, err := r.stored(ctx, labourersPartition, false)
 	if err != nil {
@@ -50,7 +49,7 @@ func (r Registry) Labourers(ctx context.Context) (map[string]labourer.Labourer, 
 	return out, nil
 }
 
-// Schema reads a job schema; the name "" is the default one.
+// Schema reads a job schema. The name "" means "default".
 func (r Registry) Schema(ctx context.Context, name string) (job.Schema, bool, error) {
 	if name == "" {
 		name = "default"
@@ -69,7 +68,7 @@ func (r Registry) Has(ctx context.Context, id string) (bool, error) {
 	return found, err
 }
 
-// Names is what is applied, eventually consistent.
+// Names lists what is applied, eventually consistent.
 func (r Registry) Names(ctx context.Context) (labourers, schemas []string, err error) {
 	all, err := r.All(ctx, false)
 	return slices.Sorted(maps.Keys(all.Labourers)), slices.Sorted(maps.Keys(all.Schemas)), err
@@ -86,13 +85,13 @@ func (r Registry) get(ctx context.Context, partition, name string) (string, bool
 	return item(out.Item).str("config"), out.Item != nil, nil
 }
 
-// Stored is a configuration as it was applied, and which application it was.
+// Stored is a configuration as it was applied, and its revision.
 type Stored struct {
 	Text     string
 	Revision int
 }
 
-// Applied is everything that was applied.
+// Applied holds everything that was applied.
 type Applied struct{ Labourers, Schemas map[string]Stored }
 
 // All reads everything that was applied.
@@ -121,13 +120,13 @@ func (r Registry) stored(ctx context.Context, partition string, strong bool) (ma
 	return out, nil
 }
 
-// ApplyLabourer stores a labourer over the revision that was read (0: it was not there). queue.ErrChanged: somebody else applied something
-// else in the meantime.
+// ApplyLabourer replaces the revision of a labourer that was read (0: there was none). queue.ErrChanged: something else was applied in the
+// meantime.
 func (r Registry) ApplyLabourer(ctx context.Context, id, text string, over int) error {
 	return r.apply(ctx, labourersPartition, id, text, over)
 }
 
-// ApplySchema does the same for a job schema.
+// ApplySchema replaces the revision of a job schema in the same way.
 func (r Registry) ApplySchema(ctx context.Context, name, text string, over int) error {
 	return r.apply(ctx, schemasPartition, name, text, over)
 }
@@ -135,7 +134,7 @@ func (r Registry) ApplySchema(ctx context.Context, name, text string, over int) 
 func (r Registry) apply(ctx context.Context, partition, name, text string, over int) error {
 	it := controlKey(partition, name)
 	it["config"], it["revision"] = str(text), num(over+1)
-	// A write whose answer was lost, and that is sent again, finds itself.
+	// A write that is repeated because its answer was lost finds its own item, and succeeds.
 	condition, values := "attribute_not_exists(labourer)", item{":config": it["config"], ":next": it["revision"]}
 	if over > 0 {
 		condition, values[":over"] = "revision = :over", num(over)
@@ -146,10 +145,10 @@ func (r Registry) apply(ctx context.Context, partition, name, text string, over 
 	return changed(err, fmt.Sprintf("applying %s to the %s", name, partition[1:]))
 }
 
-// RemoveLabourer takes a labourer away, if it is as it was read. queue.ErrChanged: it is not.
+// RemoveLabourer removes a labourer. queue.ErrChanged: it has changed since it was read.
 //
-// Of its state the version stays, one higher: were the labourer applied again and its versions began again, a lease could be taken for one
-// that had its key before (see queue.Lease).
+// The version in its state stays, one higher. If a labourer that is applied again started at version 1, a lease could pass for an earlier one
+// with the same key (see queue.Lease).
 func (r Registry) RemoveLabourer(ctx context.Context, id string, revision int) error {
 	_, err := deleteItem(ctx, r.API, &dynamodb.DeleteItemInput{
 		TableName: &r.Table, Key: controlKey(labourersPartition, id), ConditionExpression: aws.String("revision = :revision"),

@@ -12,8 +12,8 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Remove deletes those tasks of a segment that there are of these numbers. It has no condition: it is only for tasks whose queue entry was
-// not published, and never will be. It costs a write unit for each KB that it finds, and a query where it finds nothing.
+// Remove deletes those tasks of a segment that exist under these numbers. It has no condition, so it is only for tasks whose queue entry was
+// never published and never will be. It costs a write unit for each KB that it finds, and a query where it finds nothing.
 func (t Tasks) Remove(ctx context.Context, s segment.ID, numbers segment.Numbers) error {
 	if numbers.Empty() {
 		return nil

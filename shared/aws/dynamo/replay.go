@@ -15,14 +15,14 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Replays brings the dead back: it writes to all three tables at once.
+// Replays revives dead tasks. It writes to all three tables in one transaction.
 type Replays struct {
 	API                  API
 	Tasks, Control, Jobs string
 	Retention            time.Duration // how long a replay is remembered
 }
 
-// Begin is when a replay began: now, unless it is known already.
+// Begin returns when a replay began: now, unless it is known already.
 func (r Replays) Begin(ctx context.Context, id string, now time.Time) (time.Time, error) {
 	key := jobKey("#replay/"+id, "replay")
 	it := jobKey("#replay/"+id, "replay")
@@ -41,8 +41,8 @@ func (r Replays) Begin(ctx context.Context, id string, now time.Time) (time.Time
 	return item(out.Item).time("began_at"), nil
 }
 
-// Revive begins the next life of dead tasks of one job and segment, queues them, and takes them out of the job's totals, in one
-// transaction of up to 97 tasks. ledger.ErrChanged: one of them, or the job, is not as it was read; nothing was done.
+// Revive begins the next life of dead tasks of one job and segment, queues them, and takes them out of the job's totals, in one transaction of
+// up to 97 tasks. ledger.ErrChanged: one of them, or the job, has changed since it was read; nothing was done.
 func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, dead []task.Task, entry queue.Entry) error {
 	var writes []types.TransactWriteItem
 	lives := make([]int, len(dead))
@@ -59,8 +59,8 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 		writes = append(writes, types.TransactWriteItem{Update: &types.Update{TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression,
 			ConditionExpression: u.ConditionExpression, ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues}})
 	}
-	// The progress is needed until the job has ended again; rolling it dates its end anew.
-	// What is taken back from the totals depends on what was replayed before: two replays of different tasks must not count on the same sums.
+	// The progress is needed until the job ends again; rolling it dates its end anew. How much leaves the totals depends on earlier replays: two
+	// replays of different tasks must not start from the same sums.
 	after := p.Revived(lives)
 	update := "SET rolled = :is, replayed = :replayed REMOVE expires_at"
 	values := item{":is": rolled(after.Rolled), ":replayed": intSet(after.Replayed)}
@@ -71,26 +71,40 @@ func (r Replays) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, 
 	condition := asSummed(p, values)
 	progress := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, segmentPrefix+string(p.Segment)),
 		UpdateExpression: &update, ConditionExpression: &condition, ExpressionAttributeValues: values}
-	record := &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
-		UpdateExpression: aws.String("SET #state = :scheduled ADD dead :fewer"), ConditionExpression: aws.String("#state = :scheduled AND attribute_not_exists(cancelling)"),
-		ExpressionAttributeNames:  map[string]string{"#state": "state"},
-		ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled)), ":fewer": num(after.Rolled.Dead - p.Rolled.Dead)}}
-	switch job.State {
-	case ledger.Scheduling: // it stays so: its creation goes on
-		record.ExpressionAttributeValues[":scheduled"] = str(string(ledger.Scheduling))
-	case ledger.Completed:
-		record.UpdateExpression = aws.String("SET #state = :scheduled REMOVE finished_at, expires_at ADD generation :one, dead :fewer")
-		record.ConditionExpression = aws.String("#state = :completed AND generation = :generation")
-		record.ExpressionAttributeValues[":completed"] = str(string(ledger.Completed))
-		record.ExpressionAttributeValues[":generation"] = num(job.Generation)
-		record.ExpressionAttributeValues[":one"] = num(1)
+	record := r.continuing(job, p.Rolled.Dead-after.Rolled.Dead)
+	if job.State == ledger.Completed {
+		record = r.reopening(job, p.Rolled.Dead-after.Rolled.Dead)
 	}
 	writes = append(writes, types.TransactWriteItem{Update: progress}, types.TransactWriteItem{Update: record}, putEntry(r.Control, entry))
 	_, err := transactWriteItems(ctx, r.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	return jobChanged(err, fmt.Sprintf("reviving %d tasks of job %s", len(dead), job.ID))
 }
 
-// without returns what of all is not among some.
+// continuing takes dead tasks out of the totals of a job that has not ended. Its state stays: if its tasks are still being created, their
+// creation goes on.
+func (r Replays) continuing(job ledger.Job, fewer int) *types.Update {
+	state := ledger.Scheduled
+	if job.State == ledger.Scheduling {
+		state = ledger.Scheduling
+	}
+	return &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
+		UpdateExpression:          aws.String("SET #state = :state ADD dead :fewer"),
+		ConditionExpression:       aws.String("#state = :state AND attribute_not_exists(cancelling)"),
+		ExpressionAttributeNames:  map[string]string{"#state": "state"},
+		ExpressionAttributeValues: item{":state": str(string(state)), ":fewer": num(-fewer)}}
+}
+
+// reopening begins another generation of a completed job and takes dead tasks out of its totals.
+func (r Replays) reopening(job ledger.Job, fewer int) *types.Update {
+	return &types.Update{TableName: &r.Jobs, Key: jobKey(job.ID, recordItem),
+		UpdateExpression:         aws.String("SET #state = :scheduled REMOVE finished_at, expires_at ADD generation :one, dead :fewer"),
+		ConditionExpression:      aws.String("#state = :completed AND generation = :generation"),
+		ExpressionAttributeNames: map[string]string{"#state": "state"},
+		ExpressionAttributeValues: item{":scheduled": str(string(ledger.Scheduled)), ":completed": str(string(ledger.Completed)), ":generation": num(job.Generation),
+			":one": num(1), ":fewer": num(-fewer)}}
+}
+
+// without returns the elements of all that are not in some.
 func without(all, some []int) []int {
 	return slices.DeleteFunc(slices.Clone(all), func(n int) bool { return slices.Contains(some, n) })
 }

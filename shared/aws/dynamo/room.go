@@ -6,12 +6,12 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// room is how many bytes a task may take when an attempt at it has ended: those of an item, and some to spare for what is added later, as
-// the day on which it leaves.
+// room is how many bytes a task may have after an attempt: those of an item, less some to spare for attributes that come later, such as the
+// day of its deletion.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const room = 400<<10 - 1<<10
 
-// fits is a *task.TooLargeError where a task and its item are over that.
+// fits returns a *task.TooLargeError for a task whose item is larger than room.
 func fits(t task.Task, it item) error {
 	n := size(it)
 	if n <= room {
@@ -20,7 +20,7 @@ func fits(t task.Task, it item) error {
 	return &task.TooLargeError{Payload: len(t.Payload), Result: len(t.Result), Stats: len(t.Stats), Size: n, Limit: room}
 }
 
-// size is as many bytes as DynamoDB counts for an item, names included, or a few more: numbers take about half of their digits.
+// size returns an item's size as DynamoDB counts it, names included, or a few bytes more: DynamoDB stores two digits in a byte.
 func size(it item) int {
 	n := 0
 	for name, v := range it {

@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// noise is bytes that no compression makes fewer. What is kept need be no JSON for the table.
+// noise returns bytes that do not compress. The table accepts results that are no JSON.
 func noise(length int) json.RawMessage {
 	random, out := rand.New(rand.NewPCG(5, 7)), make([]byte, length)
 	for i := range out {
@@ -21,7 +21,7 @@ func noise(length int) json.RawMessage {
 	return out
 }
 
-// TestG1AnEndOfTheLargestSizeIsKeptAndOneByteMoreIsRefusedByItsSizes; and what was kept can die, be cancelled and be revived.
+// TestG1AnEndOfTheLargestSizeIsKeptAndOneByteMoreIsRefusedByItsSizes; what was kept can die, be cancelled and be revived.
 func TestG1AnEndOfTheLargestSizeIsKeptAndOneByteMoreIsRefusedByItsSizes(t *testing.T) {
 	s := inMemory()
 	one := oneTask()

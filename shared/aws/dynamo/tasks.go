@@ -19,7 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Tasks is the tasks table: key (segment, n), one item a task.
+// Tasks is the tasks table, with the key (segment, n) and one item for each task.
 type Tasks struct {
 	API       API
 	Table     string
@@ -30,11 +30,11 @@ type Tasks struct {
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 const batchSize = 25
 
-// writers is how many batches of one segment are under way at once: all of them, as a segment has eleven.
+// writers is how many batches of a segment are written at the same time: all of them, as a segment has eleven.
 const writers = 11
 
-// Create writes the tasks as new. It overwrites: it is only for tasks whose queue entry has not been published.
-// It retries what the table leaves unprocessed until ctx ends.
+// Create writes new tasks. It overwrites, so it is only for tasks whose queue entry has not been published. It retries what the table leaves
+// unprocessed until ctx ends.
 func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
 	requests := make([]types.WriteRequest, 0, len(tasks))
 	for _, one := range tasks {
@@ -54,7 +54,7 @@ func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
 	return g.Wait()
 }
 
-// writeBatch carries out writes that have no conditions, and retries what the table leaves unprocessed until ctx ends.
+// writeBatch carries out writes without conditions, and retries what the table leaves unprocessed until ctx ends.
 func (t Tasks) writeBatch(ctx context.Context, requests []types.WriteRequest) error {
 	for tries := 0; ; tries++ {
 		out, err := t.API.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{t.Table: requests}})
@@ -70,44 +70,28 @@ func (t Tasks) writeBatch(ctx context.Context, requests []types.WriteRequest) er
 	}
 }
 
-// Load reads tasks by id, strongly consistent. What does not exist is missing in the answer. *task.UnreadableError: some cannot be decoded,
-// the others are in the answer.
+// Load reads tasks by id, strongly consistent. Tasks that do not exist are missing in the answer. *task.UnreadableError: some cannot be
+// decoded; the answer has the others.
 func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
-	const most = 100 // keys in a BatchGetItem
 	out := make(map[task.ID]task.Task, len(ids))
+	asked := make(map[task.ID]bool, len(ids))
+	var keys []map[string]types.AttributeValue
+	for _, id := range ids {
+		if !asked[id] {
+			asked[id] = true
+			keys = append(keys, taskKey(id))
+		}
+	}
 	var bad unreadable
-	for first := 0; first < len(ids); first += most {
-		asked := map[task.ID]bool{}
-		var keys []map[string]types.AttributeValue
-		for _, id := range ids[first:min(first+most, len(ids))] {
-			if !asked[id] {
-				asked[id] = true
-				keys = append(keys, taskKey(id))
-			}
+	err := batchGet(ctx, t.API, t.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true)}, func(it item) error {
+		one, wrong, err := t.whole(ctx, it)
+		if err == nil && !bad.add(one, wrong) {
+			out[one.ID] = one
 		}
-		for tries := 0; len(keys) > 0; tries++ {
-			got, err := t.API.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-				t.Table: {Keys: keys, ConsistentRead: aws.Bool(true)},
-			}})
-			if err != nil {
-				return nil, fmt.Errorf("reading %d tasks, %w", len(keys), err)
-			}
-			for _, it := range got.Responses[t.Table] {
-				one, wrong, err := t.whole(ctx, it)
-				if err != nil {
-					return nil, err
-				}
-				if !bad.add(one, wrong) {
-					out[one.ID] = one
-				}
-			}
-			keys = got.UnprocessedKeys[t.Table].Keys
-			if len(keys) > 0 {
-				if err := pause(ctx, t.API, tries); err != nil {
-					return nil, fmt.Errorf("reading %d tasks that the table left unprocessed, %w", len(keys), err)
-				}
-			}
-		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %d tasks, %w", len(keys), err)
 	}
 	return out, bad.err()
 }
@@ -118,7 +102,7 @@ type unreadable []struct {
 	err  error
 }
 
-// add tells whether a task cannot be decoded, and keeps it if so.
+// add reports whether a task cannot be decoded, and keeps it if so.
 func (u *unreadable) add(one task.Task, err error) bool {
 	if err != nil {
 		*u = append(*u, struct {
@@ -140,12 +124,12 @@ func (u unreadable) err() error {
 	return e
 }
 
-// chunkBytes is how many bytes of payloads, results and stats a chunk has at most, unless a single task has more.
+// chunkBytes is how many bytes of payloads, results and stats a chunk holds, unless a single task has more.
 const chunkBytes = 4 << 20
 
-// Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers, some at a time: at
-// most about 4 MB of what workers and jobs wrote, and a page of DynamoDB of 1 MB behind it, are in memory at once. It ends with the first
-// error; that some tasks cannot be decoded, *task.UnreadableError, comes after all the others.
+// Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers. At most about 4 MB of
+// payloads, results and stats, and a page of 1 MB, are in memory at once. It ends at the first error. A *task.UnreadableError, for tasks that
+// cannot be decoded, comes after all the others.
 func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
 	return func(yield func([]task.Task, error) bool) {
 		if numbers.Empty() {
@@ -201,7 +185,7 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 	}
 }
 
-// Range reads what Chunks does, all of it at once. *task.UnreadableError: some tasks cannot be decoded, the others are returned.
+// Range reads what Chunks reads, all at once. *task.UnreadableError: some tasks cannot be decoded; the others are returned.
 func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
 	var out []task.Task
 	for chunk, err := range t.Chunks(ctx, s, numbers) {
@@ -216,8 +200,8 @@ func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers)
 	return out, nil
 }
 
-// Save writes what became of a task, if it still is as `before` says: same number of ended attempts, same status, same life.
-// task.ErrStale: it is not. *task.TooLargeError: an attempt has ended that left more than there is room for; nothing was written.
+// Save writes the end of an attempt, or another change of a task, if the task is still as in before: the same number of ended attempts, status
+// and life. task.ErrStale: it is not. *task.TooLargeError: the attempt left more than there is room for; nothing was written.
 func (t Tasks) Save(ctx context.Context, before, after task.Task) error {
 	in, err := t.saving(before, after)
 	if err != nil {
@@ -239,7 +223,7 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 		return nil, fmt.Errorf("encoding task %s, %w", before.ID, err)
 	}
 	is, err := taskItem(after, t.Retention)
-	if err == nil && after.Attempt > before.Attempt { // no other change leaves anything behind
+	if err == nil && after.Attempt > before.Attempt { // no other change adds data
 		err = fits(after, is)
 	}
 	if err != nil {
@@ -273,14 +257,14 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 	}, nil
 }
 
-// closingAttributes are those that change after a task's creation.
+// closingAttributes are the attributes that change after a task's creation.
 var closingAttributes = []string{"status", "attempt", "closed_at", "attempts", "result", "stats", "permanent", "retry_after", "life", "life_attempt", "expires_at"}
 
 func taskKey(id task.ID) item {
 	return item{"segment": str(string(id.Segment)), "n": num(id.N)}
 }
 
-// taskItem is the stored form. retention > 0 dates the end of a task that has reached it; DynamoDB deletes it some time after.
+// taskItem returns a task's stored form. retention > 0 sets when DynamoDB may delete a task that has ended.
 func taskItem(t task.Task, retention time.Duration) (item, error) {
 	it := taskKey(t.ID)
 	maps.Copy(it, item{"labourer": str(t.Labourer), "job": str(t.JobID), "created_at": millis(t.CreatedAt)})
@@ -327,7 +311,7 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 	return it, nil
 }
 
-// readTask decodes an item. Beside an error it returns the task as far as it can be read.
+// readTask decodes an item. Beside an error it returns the part of the task that it could read.
 func readTask(it item) (task.Task, error) {
 	t := task.Task{
 		ID:       task.ID{Segment: segment.ID(it.str("segment")), N: int(it.num("n"))},

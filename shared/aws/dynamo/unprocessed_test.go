@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// leaving has DynamoDB leave every part of a batch undone the first so many times that it is asked for it.
+// leaving makes DynamoDB leave every part of a batch undone the first times that it is asked for.
 func (s stores) leaving(times int) {
 	asked := map[string]int{}
 	s.db.Unprocessed = func(table string, key fakeaws.Item) bool {
@@ -71,7 +71,7 @@ func TestWhatATableLeavesUnprocessedIsAskedForAgain(t *testing.T) {
 	require.Len(t, found, len(jobs))
 }
 
-// waiting is a DynamoDB whose clients wait in time, as those of AWS' do.
+// waiting is a DynamoDB whose clients wait in real time, as those of AWS do.
 type waiting struct{ dynamo.API }
 
 func TestAskingAgainEndsWithItsContext(t *testing.T) {

@@ -17,10 +17,10 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// unreadablePrefix begins the keys of items that were set aside as they cannot be decoded: unreadable#<time>#<the key before>.
+// unreadablePrefix begins the keys of items that were set aside because they cannot be decoded: unreadable#<time>#<former key>.
 const unreadablePrefix = "unreadable#"
 
-// kinds is the types that an item's attributes have.
+// kinds holds the types that an item's attributes must have.
 type kinds []struct {
 	name, kind string
 	required   bool
@@ -35,7 +35,7 @@ var (
 )
 
 // ofKinds returns an error that names the first attribute that is missing or has another type. Read as zero, it would lead to writes whose
-// conditions can never hold.
+// conditions never hold.
 func (it item) ofKinds(want kinds) error {
 	for _, k := range want {
 		if !it.has(k.name) && !k.required {
@@ -101,7 +101,7 @@ func leaseOf(it item) queue.Lease {
 	return l
 }
 
-// slots returns as many tasks as a lease that cannot be decoded has to count for. Where a part of its tasks cannot be read, it is at least one.
+// slots returns how many tasks a lease that cannot be decoded counts for: at least one if a part of its tasks is unreadable.
 func (it item) slots() segment.Numbers {
 	held, err := it.ranges("tasks")
 	if err == nil && it.str("tasks") != "" {
@@ -123,7 +123,7 @@ func (it item) slots() segment.Numbers {
 	return held
 }
 
-// Suspect notes when an item that cannot be decoded was first seen. queue.ErrChanged: it is noted already, or the item is gone.
+// Suspect records when an item that cannot be decoded was first seen. queue.ErrChanged: that is recorded already, or the item is gone.
 func (c Control) Suspect(ctx context.Context, labourer, name string, now time.Time) error {
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, name), UpdateExpression: aws.String("SET unreadable_since = :now"),
@@ -133,9 +133,9 @@ func (c Control) Suspect(ctx context.Context, labourer, name string, now time.Ti
 	return changed(err, "noting that "+name+" of labourer "+labourer+" cannot be read")
 }
 
-// SetAside moves a lease, an entry or an aside that cannot be decoded to a key under which it holds no slot and stands in nothing's way. All
-// that it has is kept for a person to look at. An item that is gone, or can be decoded by now, is left alone. queue.ErrChanged: it has changed
-// since it was read.
+// SetAside moves a lease, an entry or an aside that cannot be decoded to a key under which it holds no slot and blocks nothing. It keeps all
+// attributes for people to inspect. It leaves alone an item that is gone or can be decoded. queue.ErrChanged: the item has changed since it
+// was read.
 func (c Control) SetAside(ctx context.Context, labourer, name string, now time.Time) error {
 	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, name), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -163,7 +163,8 @@ func (c Control) SetAside(ctx context.Context, labourer, name string, now time.T
 	return changed(err, "setting "+name+" of labourer "+labourer+" aside")
 }
 
-// intact is the condition that an item is as it was read: each attribute has its value, and none of those came that a lease gets in its life.
+// intact returns the condition that an item has not changed since it was read: each attribute has its value, and no attribute has come that a
+// lease gets later.
 func intact(it item) (condition string, names map[string]string, values item) {
 	names, values = map[string]string{}, item{}
 	var terms []string
@@ -179,7 +180,7 @@ func intact(it item) (condition string, names map[string]string, values item) {
 	return strings.Join(terms, " AND "), names, values
 }
 
-// Unreadable reads what of a labourer was set aside as it cannot be decoded, the oldest first, up to limit, eventually consistent.
+// Unreadable reads a labourer's items that were set aside, the oldest first, up to limit, eventually consistent.
 func (c Control) Unreadable(ctx context.Context, labourer string, limit int) ([]queue.Unreadable, error) {
 	items, err := c.between(ctx, labourer, unreadablePrefix, unreadablePrefix+"~", limit, false)
 	if err != nil {
