@@ -73,7 +73,7 @@ func TestParseTaskRefusesWhatIsNoTask(t *testing.T) {
 		"two ids":              {with(`"task_id":"t.1"`, `"task_id":"t.2"`), "task_id", `is "t.2", but drover.task_id is "t.1"`},
 		"an id that is no id":  {with(`"task_id":"t.1"`, `"task_id":1`), "task_id", "is not a string"},
 		"attempt zero":         {with(`"attempt":1`, `"attempt":0`), "drover.attempt", "is 0; attempts count from 1"},
-		"attempt in words":     {with(`"attempt":1`, `"attempt":"one"`), "drover.attempt", "is text; want a whole number within bounds"},
+		"attempt in words":     {with(`"attempt":1`, `"attempt":"one"`), "drover.attempt", "is text; want a whole number in range"},
 		"no deadline":          {with(`"deadline":"2026-11-22T08:00:00Z",`, ``), "drover.deadline", "should be a time like 2026-11-22T08:00:00Z"},
 		"a deadline by number": {with(`"2026-11-22T08:00:00Z"`, `17`), "drover.deadline", "is a number; want text"},
 		"nowhere to report":    {with(completionsURL, ""), "drover.completions_url", "is missing"},

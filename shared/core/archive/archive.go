@@ -1,4 +1,4 @@
-// Package archive is the lasting record of what became of tasks: compressed JSON lines, by labourer and day.
+// Package archive is the lasting record of ended tasks: compressed JSON lines, by labourer and day.
 package archive
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Record is one life of a task, whole.
+// Record is one whole life of a task.
 type Record struct {
 	TaskID    string          `json:"task_id"`
 	JobID     string          `json:"job_id"`
@@ -32,10 +32,10 @@ type Record struct {
 	Result    json.RawMessage `json:"result,omitempty"`
 	Stats     json.RawMessage `json:"stats,omitempty"`
 	Life      int             `json:"life,omitempty"`
-	ReplayOf  int             `json:"replay_of,omitempty"` // the attempt that its former life ended with
+	ReplayOf  int             `json:"replay_of,omitempty"` // the last attempt of its previous life
 }
 
-// RecordOf is the record of a task that has reached its end.
+// RecordOf returns the record of a task that has ended.
 func RecordOf(t task.Task) Record {
 	r := Record{TaskID: t.ID.String(), JobID: t.JobID, Labourer: t.Labourer, Status: t.Status, Attempt: t.Attempt, CreatedAt: t.CreatedAt.UTC(),
 		Payload: t.Payload, Attempts: t.Attempts, Result: t.Result, Stats: t.Stats, Life: t.Life, ReplayOf: t.LifeAttempt}
@@ -55,9 +55,9 @@ type Object struct {
 	Body []byte
 }
 
-// Objects returns the files for tasks that have reached their end: one for each labourer and day. The same tasks make the same files, so a
-// batch that is archived again overwrites itself. A part of it makes another file with the same records: the view of infra/athena.sql counts a
-// life once.
+// Objects returns the files of ended tasks: one for each labourer and day. The same tasks make the same files, so a batch that is archived
+// again overwrites itself. A part of the batch makes another file with the same records; the view in infra/athena.sql counts each life
+// once.
 func Objects(tasks []task.Task) ([]Object, error) {
 	groups := map[string][]task.Task{}
 	for _, t := range tasks {
@@ -75,12 +75,12 @@ func Objects(tasks []task.Task) ([]Object, error) {
 	return out, nil
 }
 
-// Prefix is where the records of a labourer's tasks lie that ended on this day (UTC).
+// Prefix returns the prefix of the records of a labourer's tasks that ended on this day (UTC).
 func Prefix(labourer string, day time.Time) string {
 	return fmt.Sprintf("labourer=%s/date=%s/", labourer, day.UTC().Format(time.DateOnly))
 }
 
-// writers keeps what compresses: a fresh one allocates 800 KB.
+// writers writers is a pool, as a new compressor allocates 800 KB.
 var writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
 func object(prefix string, tasks []task.Task) (Object, error) {
@@ -90,7 +90,7 @@ func object(prefix string, tasks []task.Task) (Object, error) {
 	}
 	name := sha256.New()
 	var body bytes.Buffer
-	z := writers.Get().(*gzip.Writer) //nolint:forcetypeassert // nothing else is put there
+	z := writers.Get().(*gzip.Writer) //nolint:forcetypeassert // the pool has nothing else
 	defer writers.Put(z)
 	z.Reset(&body)
 	text := json.NewEncoder(z)
@@ -129,7 +129,7 @@ func Read(body []byte) ([]Record, error) {
 	return out, nil
 }
 
-// LabourerOf is the labourer of a file, by its key.
+// LabourerOf returns the labourer of a file, by its key.
 func LabourerOf(key string) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(key, "labourer="), "/")
 	return name

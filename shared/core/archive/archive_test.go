@@ -58,7 +58,7 @@ func cancelled(t require.TestingT) task.Task {
 	return must(t, one, err)
 }
 
-func TestARecordHasAllThatAPersonAsksForLater(t *testing.T) {
+func TestARecordHasTheWholeLife(t *testing.T) {
 	for name, one := range map[string]task.Task{"completed": completed(t), "dead": dead(t), "replayed": replayed(t), "cancelled": cancelled(t)} {
 		t.Run(name, func(t *testing.T) {
 			golden, err := os.ReadFile(filepath.Join("testdata", "records", name+".json"))
@@ -122,7 +122,7 @@ func TestADayEndsAtMidnightInUTC(t *testing.T) {
 	require.Equal(t, "labourer=f/date=2026-11-23/", archive.Prefix("f", night.Add(1)))
 }
 
-func TestFilesAreLinesThatAnybodyReads(t *testing.T) {
+func TestFilesAreJSONLines(t *testing.T) {
 	files, err := archive.Objects([]task.Task{completed(t), cancelled(t)})
 	require.NoError(t, err)
 
@@ -135,12 +135,12 @@ func TestFilesAreLinesThatAnybodyReads(t *testing.T) {
 	require.Len(t, lines, 2)
 	for _, line := range lines {
 		require.True(t, json.Valid([]byte(line)), line)
-		require.Contains(t, line, `"payload":{"store":"<x>"}`, "payloads are kept as they were given")
+		require.Contains(t, line, `"payload":{"store":"<x>"}`, "payloads are kept as given")
 	}
 }
 
-// TestG5TheSameTasksMakeTheSameFile, in whatever order and however often they come, so that a batch that is archived again overwrites itself;
-// other tasks, and other lives of the same ones, make another.
+// TestG5TheSameTasksMakeTheSameFile, in any order and any number of times, so that a batch that is archived again overwrites itself. Other
+// tasks, and other lives of the same tasks, make another file.
 func TestG5TheSameTasksMakeTheSameFile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lives := rapid.SliceOfNDistinct(rapid.IntRange(0, 40), 1, 10, rapid.ID).Draw(t, "lives")
@@ -166,8 +166,8 @@ func TestG5TheSameTasksMakeTheSameFile(t *testing.T) {
 	})
 }
 
-// TestG5ABatchThatIsCutInTwoRepeatsItsRecordsToTheLetter, so that whoever reads both files tells the copies by task and life.
-func TestG5ABatchThatIsCutInTwoRepeatsItsRecordsToTheLetter(t *testing.T) {
+// TestG5ABatchThatIsCutInTwoRepeatsItsRecordsExactly, so that a reader of both files finds the copies by task and life.
+func TestG5ABatchThatIsCutInTwoRepeatsItsRecordsExactly(t *testing.T) {
 	batch := []task.Task{completed(t), cancelled(t), open(3)}
 	batch[2].Status, batch[2].ClosedAt = task.Completed, noon
 	records := func(parts ...[]task.Task) map[string][]archive.Record {
@@ -194,7 +194,7 @@ func TestG5ABatchThatIsCutInTwoRepeatsItsRecordsToTheLetter(t *testing.T) {
 	}
 }
 
-func TestWhatCanNotBeArchivedIsSaid(t *testing.T) {
+func TestATaskThatCannotBeArchivedIsNamed(t *testing.T) {
 	one := completed(t)
 	one.Payload = json.RawMessage(`{"cut off`)
 
@@ -203,7 +203,7 @@ func TestWhatCanNotBeArchivedIsSaid(t *testing.T) {
 	require.ErrorContains(t, err, "encoding task abcdefghijklmnop.7/0 for the archive")
 }
 
-func TestWhatIsNoArchivedFileIsRefused(t *testing.T) {
+func TestAnInvalidFileIsRefused(t *testing.T) {
 	_, err := archive.Read([]byte("plain text"))
 	require.ErrorContains(t, err, "reading an archived file")
 
@@ -218,7 +218,7 @@ func TestWhatIsNoArchivedFileIsRefused(t *testing.T) {
 	files, err := archive.Objects([]task.Task{completed(t)})
 	require.NoError(t, err)
 	_, err = archive.Read(files[0].Body[:len(files[0].Body)/2])
-	require.Error(t, err, "a file that is cut off is not taken for a short one")
+	require.Error(t, err, "a truncated file is not taken for a short one")
 }
 
 func FuzzRead(f *testing.F) {

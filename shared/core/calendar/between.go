@@ -2,13 +2,13 @@ package calendar
 
 import "time"
 
-// between is an exact range, both ends included.
+// between between is an exact range that includes both ends.
 type between struct {
 	from, to moment
 }
 
-// Between is the range of two dates, or of two times, both included: for dates all of both days, for times the hours that they lie in. A
-// date beside a time stands for its first hour as from, for its last as to. Any error is an [*Error] that names the end at fault.
+// Between returns the range of two dates or two times, both included: of dates, all of both days; of times, the hours that contain them. A
+// date beside a time stands for its first hour as from, and for its last hour as to. Any error is an [*Error] that names the end at fault.
 func Between(from, to string) (Period, error) {
 	first, err := parseMoment("from", from)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/core/calendar"
 )
 
-func TestARangeHasBothItsEnds(t *testing.T) {
+func TestARangeIncludesBothEnds(t *testing.T) {
 	for _, c := range []struct {
 		name, from, to, zone string
 		count                int
@@ -41,19 +41,19 @@ func TestARangeHasBothItsEnds(t *testing.T) {
 	}
 }
 
-func TestARangeThatIsNoneIsRefusedAtItsEnd(t *testing.T) {
+func TestAnInvalidRangeIsRefusedAtTheEndAtFault(t *testing.T) {
 	for _, c := range []struct{ name, from, to, zone, field, reason string }{
 		{"backwards", "2026-02-01", "2026-01-31", "", "to", `"2026-01-31" is before from, which is "2026-02-01"`},
 		{"backwards in time", "2026-01-01T05:00:00Z", "2026-01-01T04:59:59Z", "", "to", "is before from"},
-		{"no such date", "2026-02-30", "2026-03-01", "", "from", `"2026-02-30" is a date or a time that does not exist; want a date`},
-		{"no such leap day", "2026-02-28", "2026-02-29", "", "to", `"2026-02-29" is a date or a time that does not exist`},
-		{"a 25th hour", "2026-02-28", "2026-02-28T24:00:00+01:00", "", "to", "does not exist; want a date"},
+		{"no such date", "2026-02-30", "2026-03-01", "", "from", `"2026-02-30" does not exist as a date or a time; want a date`},
+		{"no such leap day", "2026-02-28", "2026-02-29", "", "to", `"2026-02-29" does not exist as a date or a time`},
+		{"a 25th hour", "2026-02-28", "2026-02-28T24:00:00+01:00", "", "to", "does not exist as a date or a time; want a date"},
 		{"letters in place of digits", "2026-02-XX", "2026-03-01", "", "from", `"2026-02-XX" is not a date or a time`},
 		{"a word", "2026-02-01", "yesterday", "", "to", `"yesterday" is not a date or a time`},
 		{"nothing", "", "2026-03-01", "", "from", "is empty; want a date"},
 		{"the year 0", "0000-12-31", "2026-03-01", "", "from", "outside the years 0001 to 9999"},
 		{"a time before the first year", "0001-01-01T00:00:00+01:00", "2026-03-01", "", "from", "outside the years 0001 to 9999"},
-		{"an hour that the clocks leave out", "2026-03-29T02:30", "2026-03-29", "Europe/Berlin", "from", `"2026-03-29T02:30" does not exist in Europe/Berlin`},
+		{"an hour that the clocks skip", "2026-03-29T02:30", "2026-03-29", "Europe/Berlin", "from", `"2026-03-29T02:30" does not exist in Europe/Berlin`},
 		{"such an hour as the end", "2026-03-29", "2026-03-29T02:30", "Europe/Berlin", "to", "does not exist in Europe/Berlin"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestARangeThatIsNoneIsRefusedAtItsEnd(t *testing.T) {
 	}
 }
 
-func TestAnInstantIsTheBeginningOfWhatItsTextNames(t *testing.T) {
+func TestAnInstantIsTheFirstThatItsTextNames(t *testing.T) {
 	for _, c := range []struct{ text, zone, want string }{
 		{"2026-11-22", "", "2026-11-22T00:00:00Z"},
 		{"2026-11-22", "Europe/Berlin", "2026-11-21T23:00:00Z"},

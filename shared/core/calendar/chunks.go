@@ -1,16 +1,16 @@
 package calendar
 
 // Chunks is a span cut at the boundaries of a unit. The first and the last chunk are shorter where the span begins or ends within a unit.
-// Together, in order, they are the span, and none is empty but the only one of an empty span that is not cut at all.
+// In order, the chunks add up to the span. No chunk is empty, except the only chunk of an empty span that is not cut at all.
 type Chunks struct {
 	span   Span
 	by     Unit
 	count  int64
-	first  int64 // number of the unit that the first chunk lies in
-	absent []day // days without an hour in the zone, ascending; only for hours cut by the day
+	first  int64 // number of the unit that contains the first chunk
+	absent []day // days that have no hour in the zone, ascending; only for hours cut by the day
 }
 
-// Split cuts the span at the boundaries of the unit. Days that are cut by the hour become hours first.
+// Split cuts the span at the boundaries of the unit. To cut days by the hour, it turns them into hours first.
 func (s Span) Split(by Unit) Chunks {
 	if by == Hour {
 		s = s.Hours()
@@ -32,7 +32,7 @@ func (s Span) Split(by Unit) Chunks {
 	return c
 }
 
-// number is that of the week, the month or the day, counted from one common beginning; start is its first day.
+// number returns the number of a day's week, month or day, counted from one common beginning; start returns the first day of such a number.
 func number(by Unit, d day) int64 {
 	switch by {
 	case Week:
@@ -55,13 +55,13 @@ func start(by Unit, number int64) day {
 	}
 }
 
-// absentDays are the dates within the span that its zone left out. Samoa had no 2011-12-30: it moved to the other side of the date line.
+// absentDays returns the dates within the span that its zone skipped. Samoa had no 2011-12-30: it moved to the other side of the date line.
 func (s Span) absentDays() []day {
 	var absent []day
 	end := s.hour(s.count - 1)
 	for at := s.hour(0); ; {
-		// Past the changes that have been decided Go goes by the zone's rule, and then at some year's end calls the moment itself the
-		// next change. No rule leaves out a day, so the search may end there.
+		// Beyond the changes that are already decided Go follows the zone's rule, and at the end of some year it reports the instant itself
+		// as the next change. No rule skips a day, so the search may end there.
 		_, change := at.ZoneBounds()
 		if change.IsZero() || change.After(end) || !change.After(at) {
 			return absent
@@ -73,12 +73,12 @@ func (s Span) absentDays() []day {
 	}
 }
 
-// Len is the number of chunks.
+// Len returns the number of chunks.
 func (c Chunks) Len() int {
 	return int(c.count)
 }
 
-// At is the i-th chunk, counted from 0. Each is computed by itself: the cost does not grow with i.
+// At returns the i-th chunk, counted from 0. Each is computed by itself: the cost does not grow with i.
 func (c Chunks) At(i int) Span {
 	s := c.span
 	from, to := int64(i), int64(i)+1
@@ -103,8 +103,8 @@ func (c Chunks) At(i int) Span {
 	return s
 }
 
-// Longest is a bound on the number of elements in any chunk. It is exact for days; a chunk of hours may have fewer, and had more on the
-// few days when a zone moved across the date line and lived one date twice.
+// Longest returns a bound on the number of elements in any chunk. It is exact for days. A chunk of hours may have fewer; it had more on the
+// few days when a zone moved across the date line and had the same date twice.
 func (c Chunks) Longest() int {
 	longest := map[Unit]int64{Hour: 1, Day: 1, Week: 7, Month: 31}[c.by]
 	switch {
@@ -116,7 +116,7 @@ func (c Chunks) Longest() int {
 	return int(min(longest, c.span.count))
 }
 
-// Width is the number of bytes that each element's name has, in all chunks.
+// Width returns the number of bytes of each element's name, which is the same in all chunks.
 func (c Chunks) Width() int {
 	return c.span.Width()
 }

@@ -26,7 +26,7 @@ func lengths(c calendar.Chunks) []int {
 	return all
 }
 
-func TestDaysHaveTheHoursThatTheirZoneGaveThem(t *testing.T) {
+func TestDaysHaveTheHoursOfTheirZone(t *testing.T) {
 	for _, c := range []struct {
 		name, zone, date string
 		hours            int
@@ -53,7 +53,7 @@ func TestDaysHaveTheHoursThatTheirZoneGaveThem(t *testing.T) {
 	}
 }
 
-func TestADayThatAZoneLeftOutHasNoHoursAndIsNoChunk(t *testing.T) {
+func TestADayThatAZoneSkippedHasNoHoursAndNoChunk(t *testing.T) {
 	span := between(t, "2011-12-29T20:00", "2011-12-31T03:00", zone(t, "Pacific/Apia"))
 	days := span.Split(calendar.Day)
 	require.Equal(t, []int{4, 4}, lengths(days))
@@ -85,7 +85,7 @@ func TestChunksEndWhereTheirUnitsEnd(t *testing.T) {
 	}
 }
 
-func TestTenThousandYearsAreAsQuickAsADay(t *testing.T) {
+func TestTenThousandYearsAreAsFastAsADay(t *testing.T) {
 	span := between(t, "0001-01-01", "9999-12-31", time.UTC)
 	for unit, want := range map[calendar.Unit]int{calendar.Whole: 1, calendar.Day: 3652059, calendar.Week: 521723, calendar.Month: 119988} {
 		require.Equal(t, want, span.Split(unit).Len(), unit.String())
@@ -98,10 +98,11 @@ func TestTenThousandYearsAreAsQuickAsADay(t *testing.T) {
 	require.Equal(t, 31, chunk.Len())
 }
 
-// The zones have all that makes days irregular: none, whole and half hours, midnights that are left out or come twice, dates left out.
+// The zones have everything that makes days irregular: shifts by whole and half hours, midnights that are skipped or repeated, skipped
+// dates.
 var strange = []string{"UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kolkata", "Africa/Monrovia", "Antarctica/Troll"}
 
-func TestChunksAreTheSpanCutWithoutGapOrOverlap(t *testing.T) {
+func TestChunksCoverTheSpanWithoutGapsOrOverlaps(t *testing.T) {
 	zones := map[string]*time.Location{}
 	for _, name := range strange {
 		zones[name] = zone(t, name)

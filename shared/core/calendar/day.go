@@ -2,12 +2,12 @@ package calendar
 
 import "time"
 
-// day is a date as the number of days since 1970-01-01, so that dates are counted, compared and cut by arithmetic.
+// day is a date as the number of days since 1970-01-01, so that dates can be counted, compared and cut by arithmetic.
 type day int64
 
 const secondsPerDay, secondsPerHour = 24 * 60 * 60, 60 * 60
 
-// The first and the last date that four digits of a year can name.
+// The first and the last date with a year of four digits.
 var (
 	firstDay = date(1, time.January, 1)
 	lastDay  = date(9999, time.December, 31)
@@ -18,7 +18,7 @@ func date(year int, month time.Month, dayOfMonth int) day {
 	return day(floorDivide(time.Date(year, month, dayOfMonth, 0, 0, 0, 0, time.UTC).Unix(), secondsPerDay))
 }
 
-// dayOf is the date that a calendar on the wall shows in t's own zone.
+// dayOf returns the date that a calendar in t's own zone shows.
 func dayOf(t time.Time) day {
 	return date(t.Date())
 }
@@ -50,14 +50,14 @@ func firstOf(month int64) day {
 	return date(int(floorDivide(month, 12)), time.Month(month-floorDivide(month, 12)*12+1), 1)
 }
 
-// start is the first instant of the day in a zone.
+// start returns the first instant of the day in a zone.
 func (d day) start(zone *time.Location) time.Time {
 	year, month, dayOfMonth := d.midnightUTC().Date()
 	midnight := time.Date(year, month, dayOfMonth, 0, 0, 0, 0, zone)
 	if dayOf(midnight) == d && dayOf(midnight.Add(-time.Second)) < d {
 		return midnight
 	}
-	// The clocks change around this midnight: it does not exist, or it exists twice. No zone is further than 26 hours from UTC.
+	// The clocks change around this midnight: it does not exist, or exists twice. No zone is more than 26 hours from UTC.
 	earlier, later := d.midnightUTC().Unix()-26*secondsPerHour, d.midnightUTC().Unix()+26*secondsPerHour
 	for later-earlier > 1 {
 		middle := earlier + (later-earlier)/2
@@ -70,8 +70,8 @@ func (d day) start(zone *time.Location) time.Time {
 	return time.Unix(later, 0).In(zone)
 }
 
-// dayAt is the day that an instant lies in, from one day's start to the next. It differs from the date that is shown only where a clock
-// that is turned back over midnight shows the date before once more.
+// dayAt returns the day that contains an instant; a day runs from its start to the next day's start. It differs from the date on the clock
+// only where a clock that is turned back over midnight shows the previous date again.
 func dayAt(t time.Time) day {
 	d := dayOf(t)
 	switch {

@@ -1,4 +1,4 @@
-// Package calendar knows the periods that a job may ask for, and cuts them into the dates or hours of its tasks.
+// Package calendar reads the periods that a job may ask for, and cuts them into the dates or hours of its tasks.
 //
 // # Periods
 //
@@ -6,8 +6,8 @@
 //
 //	today                the day itself
 //	yesterday            the day before it
-//	N_days_back          the one day that lies N days before it
-//	last_N_days          the N days before it; the day itself is not among them
+//	N_days_back          the single day N days before it
+//	last_N_days          the N days before it, without the day itself
 //	previous_N_days      the N days before last_N_days
 //	last_week            the seven days Sunday to Saturday before the current week (see below)
 //	previous_week        the week before last_week
@@ -19,26 +19,26 @@
 //
 // or an exact range, [Between] two dates or two times, both included.
 //
-// N is a whole number in decimal digits. For days it may be 0, which sosw allows: last_0_days has no dates.
+// N is a whole number in decimal digits. For days it may be 0, as in sosw: last_0_days has no dates.
 //
 // # Weeks
 //
-// Weeks run from Sunday to Saturday, but the current week, which last_week excludes, is the one from Monday to Sunday. So on any day from
-// Monday to Sunday last_week is the same: it ends with the Saturday before that Monday. On a Sunday this is not the week that ended
-// yesterday but the one before it. That is the rule of sosw, whose users' jobs depend on it.
+// Weeks run from Sunday to Saturday, but the current week, which last_week excludes, runs from Monday to Sunday. So last_week is the same
+// on each day from Monday to Sunday: it ends with the Saturday before that Monday. On a Sunday it is not the week that ended yesterday
+// but the one before. This is sosw's rule, and its users' jobs depend on it.
 //
 // # Time zones, days of 23 and 25 hours
 //
-// Days, and the hour that is current, are those of the time zone handed in. A day begins at the first instant that bears its date,
-// whatever the clock shows then, and ends where the next begins; so it has 23 or 25 hours when the clocks change, and 0 where a
-// zone crossed the date line. Hours are 3600 seconds each, counted from the first, and are named by the instant at which they begin.
-// Where a zone shifts by other than whole hours (Lord Howe's half, or the local mean time of the 19th century) the hours after the shift
-// begin within those of the clock, and the last hour of a run may reach into the next day.
+// Days, and the current hour, are those of the given time zone. A day begins at the first instant of its date, whatever the clock shows
+// then, and ends where the next day begins. So it has 23 or 25 hours when the clocks change, and none where a zone crossed the date line.
+// Hours have 3600 seconds each, counted from the first, and are named after the instant at which they begin. Where a zone shifts by a
+// fraction of an hour (Lord Howe's half hour, or the local mean time of the 19th century) the hours after the shift begin within those of
+// the clock, and the last hour of a run may extend into the next day.
 //
 // # Size
 //
 // A [Span] is a first element and a count, and [Chunks] are computed one by one, in constant time and memory: ten thousand years of days
-// cost what a day costs until somebody asks for each of them. Dates lie between 0001-01-01 and 9999-12-31.
+// cost as much as one day until their elements are requested. Dates are between 0001-01-01 and 9999-12-31.
 //
 // The package has no clock: the time of submission is always a parameter.
 package calendar

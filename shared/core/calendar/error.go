@@ -7,7 +7,7 @@ import (
 
 // Error says why a period, a time or a time zone was refused.
 type Error struct {
-	Field  string // "from" or "to" of a range, "" when it is the whole
+	Field  string // "from" or "to" of a range, "" for the whole
 	Reason string // names the value and what would be right
 }
 
@@ -22,7 +22,7 @@ func refuse(field, format string, arguments ...any) *Error {
 	return &Error{Field: field, Reason: fmt.Sprintf(format, arguments...)}
 }
 
-// quote shows a value in a message. Values come from outside, so what is long is cut.
+// quote quotes a value for a message. Values come from outside, so it cuts long ones.
 func quote(text string) string {
 	const shown = 60
 	if len(text) <= shown {

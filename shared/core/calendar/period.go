@@ -8,23 +8,23 @@ import (
 	"github.com/drover-run/drover/shared/core/spelling"
 )
 
-// Period is a stretch of time as a job names it. It becomes dates or hours when it is resolved against the time of submission.
+// Period is a stretch of time as a job names it. [Period.Resolve] turns it into dates or hours, relative to the time of submission.
 type Period struct {
 	text string
 	n    int64
-	// exactly one of these is set
+	// Exactly one of these is set.
 	pattern *pattern
 	between *between
 }
 
-// pattern is one family of words. Its template has N where a word has its number.
+// pattern pattern is one family of words. Its template has an N in place of the number.
 type pattern struct {
 	template string
 	least    int64 // smallest N
 	resolve  func(n int64, today day, now time.Time) Span
 }
 
-// patterns is in the order in which errors list them.
+// patterns patterns are in the order in which errors list them.
 var patterns = []pattern{
 	{"today", 0, func(_ int64, today day, _ time.Time) Span { return days(today, 1) }},
 	{"yesterday", 0, func(_ int64, today day, _ time.Time) Span { return days(today-1, 1) }},
@@ -45,19 +45,19 @@ var patterns = []pattern{
 	}},
 }
 
-// weeks is a run of whole weeks which begins so many weeks before the Sunday of the current one.
+// weeks returns count whole weeks, which begin back weeks before the Sunday of the current one.
 func weeks(today day, back, count int64) Span {
 	monday := today - day((today.weekday()+6)%7)
 	return days(monday-1-day(7*back), 7*count)
 }
 
-// months is the run of whole months before the current one.
+// months returns the count whole months before the current one.
 func months(today day, count int64) Span {
 	first := firstOf(today.month() - count)
 	return days(first, int64(firstOf(today.month())-first))
 }
 
-// startOfHour is in Unix seconds. The hour is the one on the zone's clock, which need not be one of UTC's.
+// startOfHour returns Unix seconds. The hour is one of the zone's clock, which need not be one of UTC's.
 func startOfHour(t time.Time) int64 {
 	return t.Unix() - int64(t.Minute()*60+t.Second())
 }
@@ -74,15 +74,15 @@ func Parse(text string) (Period, error) {
 			return Period{}, err
 		}
 		if n < patterns[i].least && digits != "" {
-			return Period{}, refuse("", "%s has nothing in it; N of %s must be at least %d", quote(text), template, patterns[i].least)
+			return Period{}, refuse("", "%s is empty; want an N of at least %[3]d in %[2]s", quote(text), template, patterns[i].least)
 		}
 		return Period{text: text, n: n, pattern: &patterns[i]}, nil
 	}
 	return Period{}, unknown(text, template, digits)
 }
 
-// generalise replaces the first run of digits by N: "last_3_days" is "last_N_days" and "3". A word that has an N of its own is returned
-// so that no template fits it.
+// generalise replaces the first run of digits by N: "last_3_days" becomes "last_N_days" and "3". A word that has an N of its own comes back
+// such that no template matches it.
 func generalise(text string) (template, digits string) {
 	if strings.ContainsRune(text, 'N') {
 		return "", ""
@@ -98,7 +98,7 @@ func generalise(text string) (template, digits string) {
 	return text[:start] + "N" + text[end:], text[start:end]
 }
 
-// readN reads N. What has more digits than fit goes back before the first year in any unit, even in hours.
+// readN reads N. A number with too many digits goes back before the first year in any unit, even in hours.
 func readN(text, digits string) (int64, error) {
 	digits = strings.TrimLeft(digits, "0")
 	if len(digits) > 9 {
@@ -109,7 +109,7 @@ func readN(text, digits string) (int64, error) {
 }
 
 func tooFar(text string) error {
-	return refuse("", "%s goes back to before the year 0001", quote(text))
+	return refuse("", "%s begins before the year 0001", quote(text))
 }
 
 func unknown(text, template, digits string) error {
@@ -125,7 +125,7 @@ func unknown(text, template, digits string) error {
 		template = text
 	}
 	nearest, ok := spelling.Nearest(template, templates)
-	for _, beginning := range templates { // todayXYZ, which sosw took for today
+	for _, beginning := range templates { // todayXYZ, which sosw accepted as today
 		if !ok && strings.HasPrefix(template, beginning) {
 			nearest, ok = beginning, true
 		}
@@ -139,8 +139,7 @@ func unknown(text, template, digits string) error {
 	return refuse("", "%s is not a period; want %s", quote(text), known)
 }
 
-// Resolve says which dates or hours the period has for a job that was submitted at now, on the calendar and the clock of zone.
-// Any error is an [*Error].
+// Resolve returns the dates or hours of the period for a job submitted at now, in the zone's calendar and clock. Any error is an [*Error].
 func (p Period) Resolve(now time.Time, zone *time.Location) (Span, error) {
 	now = now.In(zone)
 	if p.between != nil {
@@ -148,7 +147,7 @@ func (p Period) Resolve(now time.Time, zone *time.Location) (Span, error) {
 	}
 	today := dayOf(now)
 	if today < firstDay || today > lastDay {
-		return Span{}, refuse("", "%s cannot be counted from %s: it lies outside the years 0001 to 9999", quote(p.text), now.Format(time.RFC3339))
+		return Span{}, refuse("", "%s before %s is outside the years 0001 to 9999", quote(p.text), now.Format(time.RFC3339))
 	}
 	span := p.pattern.resolve(p.n, today, now)
 	span.zone = zone
@@ -158,7 +157,7 @@ func (p Period) Resolve(now time.Time, zone *time.Location) (Span, error) {
 	return span, nil
 }
 
-// String is the period as it was written.
+// String returns the period as written.
 func (p Period) String() string {
 	return p.text
 }

@@ -33,7 +33,7 @@ func names(s calendar.Span) []string {
 	return all
 }
 
-// ends are the first and the last name, for spans too long to write down.
+// ends returns the first and the last name, for spans too long to list.
 func ends(s calendar.Span) (first, last string) {
 	return string(s.Append(nil, 0)), string(s.Append(nil, s.Len()-1))
 }
@@ -49,7 +49,7 @@ func TestWordsNameTheDaysAroundTheDayOfSubmission(t *testing.T) {
 		{"0_days_back", "2019-04-10", 1, "2019-04-10", "2019-04-10"},
 		{"366_days_back", "2021-01-01", 1, "2020-01-01", "2020-01-01"},
 		{"last_3_days", "2020-03-01", 3, "2020-02-27", "2020-02-29"},
-		{"last_3_days", "2100-03-01", 3, "2100-02-26", "2100-02-28"}, // 2100 is no leap year
+		{"last_3_days", "2100-03-01", 3, "2100-02-26", "2100-02-28"}, // 2100 is not a leap year
 		{"last_003_days", "2019-01-30", 3, "2019-01-27", "2019-01-29"},
 		{"previous_3_days", "2019-04-30", 3, "2019-04-24", "2019-04-26"},
 		{"last_month", "2020-03-31", 29, "2020-02-01", "2020-02-29"},
@@ -88,7 +88,7 @@ func TestLastWeekIsTheSameFromMondayToSunday(t *testing.T) {
 	}
 }
 
-func TestAPeriodOfNoDaysIsEmptyAndStaysSo(t *testing.T) {
+func TestAPeriodOfNoDaysIsEmptyHoweverItIsCut(t *testing.T) {
 	for _, word := range []string{"last_0_days", "previous_0_days"} {
 		period, err := calendar.Parse(word)
 		require.NoError(t, err)
@@ -100,13 +100,13 @@ func TestAPeriodOfNoDaysIsEmptyAndStaysSo(t *testing.T) {
 			require.Zero(t, span.Split(unit).Len(), "%s by %s", word, unit)
 		}
 		whole := span.Split(calendar.Whole)
-		require.Equal(t, 1, whole.Len(), "uncut there is one chunk, of nothing")
+		require.Equal(t, 1, whole.Len(), "uncut it is one empty chunk")
 		require.Zero(t, whole.At(0).Len())
 		require.Zero(t, whole.Longest())
 	}
 }
 
-func TestTodayIsTheDateOnTheWallOfTheZone(t *testing.T) {
+func TestTodayIsTheDateInTheZone(t *testing.T) {
 	now := at(t, "2026-11-22T03:30:00Z")
 	for name, want := range map[string]string{"": "2026-11-22", "America/New_York": "2026-11-21", "Pacific/Kiritimati": "2026-11-22", "Pacific/Pago_Pago": "2026-11-21"} {
 		period, err := calendar.Parse("today")
@@ -144,7 +144,7 @@ func TestTheHourThatTheClocksShowTwiceIsTwoHours(t *testing.T) {
 	}, names(span))
 }
 
-func TestWordsThatAreNoPeriodsAreRefusedWithTheNearestThatIsOne(t *testing.T) {
+func TestWordsThatAreNotPeriodsAreRefusedWithTheNearestPeriod(t *testing.T) {
 	for word, want := range map[string]string{
 		"last_3_day":                            `did you mean "last_3_days"?`,
 		"LAST_3_DAYS":                           `did you mean "last_3_days"?`,
@@ -161,11 +161,11 @@ func TestWordsThatAreNoPeriodsAreRefusedWithTheNearestThatIsOne(t *testing.T) {
 		"2019-05-01":                            "is not a period",
 		"":                                      `"" is not a period`,
 		"last_٣_days":                           "is not a period",
-		"last_0_hours":                          "at least 1",
-		"last_0_weeks":                          "at least 1",
-		"last_00_months":                        "at least 1",
-		"last_9999999999_days":                  "goes back to before the year 0001",
-		"last_99999999999999999999999999_hours": "goes back to before the year 0001",
+		"last_0_hours":                          "want an N of at least 1",
+		"last_0_weeks":                          "want an N of at least 1",
+		"last_00_months":                        "want an N of at least 1",
+		"last_9999999999_days":                  "begins before the year 0001",
+		"last_99999999999999999999999999_hours": "begins before the year 0001",
 	} {
 		_, err := calendar.Parse(word)
 		require.ErrorContains(t, err, want, word)
@@ -190,7 +190,7 @@ func TestPeriodsBeforeTheFirstYearAreRefused(t *testing.T) {
 	}
 }
 
-func TestASubmissionOutsideOfFourDigitYearsIsRefused(t *testing.T) {
+func TestASubmissionOutsideFourDigitYearsIsRefused(t *testing.T) {
 	period, err := calendar.Parse("today")
 	require.NoError(t, err)
 	for _, year := range []int{0, 10000} {
@@ -199,7 +199,7 @@ func TestASubmissionOutsideOfFourDigitYearsIsRefused(t *testing.T) {
 	}
 }
 
-func TestEachZoneThatIsProposedIsOne(t *testing.T) {
+func TestEachSuggestedZoneExists(t *testing.T) {
 	names, err := os.ReadFile("zones.txt")
 	require.NoError(t, err)
 	zones := strings.Fields(string(names))
@@ -209,7 +209,7 @@ func TestEachZoneThatIsProposedIsOne(t *testing.T) {
 	}
 }
 
-func TestZonesAreThoseOfTheIANADatabase(t *testing.T) {
+func TestZonesAreNamesOfTheIANADatabase(t *testing.T) {
 	for _, name := range []string{"", "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"} {
 		_, err := calendar.Zone(name)
 		require.NoError(t, err, name)

@@ -13,15 +13,15 @@ const (
 	Month // a calendar month
 )
 
-// String is the plural of the unit's name, as in isolate_days.
+// String returns the plural of the unit's name, as in isolate_days.
 func (u Unit) String() string {
 	return [...]string{"whole", "hours", "days", "weeks", "months"}[u]
 }
 
-// Span is a run of days, or of hours, one after the other without a gap, in a time zone.
+// Span is a run of days or of hours in a time zone, without gaps.
 type Span struct {
 	unit  Unit  // Day or Hour
-	first int64 // a day's number, or an hour's beginning in Unix seconds
+	first int64 // a day's number, or the beginning of an hour in Unix seconds
 	count int64
 	zone  *time.Location
 }
@@ -30,12 +30,12 @@ func days(first day, count int64) Span {
 	return Span{unit: Day, first: int64(first), count: count, zone: time.UTC}
 }
 
-// Len is the number of days, or of hours.
+// Len returns the number of days or hours.
 func (s Span) Len() int {
 	return int(s.count)
 }
 
-// dayOf is the day that the i-th element lies in.
+// dayOf returns the day that contains the i-th element.
 func (s Span) dayOf(i int64) day {
 	if s.unit == Hour {
 		return dayAt(s.hour(i))
@@ -47,7 +47,7 @@ func (s Span) hour(i int64) time.Time {
 	return time.Unix(s.first+i*secondsPerHour, 0).In(s.zone)
 }
 
-// index is the number of elements that lie before the day, none and all being the limits.
+// index returns the number of elements before the day, from none to all.
 func (s Span) index(d day) int64 {
 	before := int64(d) - s.first
 	if s.unit == Hour {
@@ -56,8 +56,8 @@ func (s Span) index(d day) int64 {
 	return max(0, min(before, s.count))
 }
 
-// Layouts of the elements. Each element of a span takes the same number of bytes, which Width promises: hence the
-// numeric offset in every zone but UTC itself.
+// Layouts of the elements. All elements of a span have the same width, which Width promises: hence the numeric offset in every zone except
+// UTC.
 const (
 	utcHour   = "2006-01-02T15:04:05Z"
 	zonedHour = "2006-01-02T15:04:05-07:00"
@@ -74,7 +74,7 @@ func (s Span) layout() string {
 	}
 }
 
-// Append adds the name of the i-th element: a date such as 2026-11-22, or the beginning of an hour such as 2026-11-22T05:00:00Z.
+// Append appends the name of the i-th element: a date such as 2026-11-22, or the beginning of an hour such as 2026-11-22T05:00:00Z.
 func (s Span) Append(text []byte, i int) []byte {
 	if s.unit == Hour {
 		return s.hour(int64(i)).AppendFormat(text, s.layout())
@@ -82,12 +82,12 @@ func (s Span) Append(text []byte, i int) []byte {
 	return day(s.first+int64(i)).midnightUTC().AppendFormat(text, s.layout())
 }
 
-// Width is the number of bytes that each element's name has.
+// Width returns the number of bytes of each element's name.
 func (s Span) Width() int {
 	return len(s.layout())
 }
 
-// Hours is the same stretch of time in hours: of days, all hours that the days have in the span's zone.
+// Hours returns the same stretch of time in hours: for days, all hours that they have in the span's zone.
 func (s Span) Hours() Span {
 	if s.unit == Hour {
 		return s

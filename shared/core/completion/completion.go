@@ -1,7 +1,7 @@
-// Package completion reads what is told of the end of a worker, in each of the forms in which it comes:
+// Package completion reads the reports of how a worker ended, in all their forms:
 //
-//   - the message that a worker sends itself
-//   - the record of Lambda's asynchronous invocation, by which a crash, a timeout or a throttle is noticed
+//   - the message that the worker itself sends
+//   - the record of Lambda's asynchronous invocation, which reveals a crash, a timeout or a throttle
 //   - the "Execution Status Change" event of Step Functions
 //   - the call of a sosw Worker to its assistant
 package completion
@@ -20,10 +20,10 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Kind is what a report says.
+// Kind says what happened to the attempt.
 type Kind string
 
-// Lost starts are the target's, not the worker's: the task was never begun.
+// NeverStarted means a failure of the target, not of the worker: the task never began.
 const (
 	Completed    Kind = "completed"
 	Failed       Kind = "failed"
@@ -31,26 +31,26 @@ const (
 	NeverStarted Kind = "never started"
 )
 
-// Report is what is told of one attempt at a task.
+// Report describes one attempt at a task, as its sender does.
 type Report struct {
-	TaskID     string // as it came; not every sender has one that exists
+	TaskID     string // as received; it need not exist
 	Attempt    int    // 0: the current one
 	Kind       Kind
-	At         time.Time // when Lambda gave up; zero where the sender names no time
+	At         time.Time // when Lambda gave up; zero when the sender gives no time
 	Result     json.RawMessage
 	Stats      json.RawMessage
-	Execution  string // the ARN of an execution whose output has to be fetched; then TooLarge says that it is left out
-	TooLarge   string // why result and stats are not there: they were more than is kept
-	Unreadable string // which parts are left out as they cannot be read, and why; the end counts all the same
+	Execution  string // the ARN of an execution whose output must be fetched; TooLarge then says that it was left out
+	TooLarge   string // why result and stats are absent: they were larger than what is stored
+	Unreadable string // which parts were left out as unreadable, and why; the end counts nevertheless
 	Error      *task.Error
 	Permanent  bool
 	RetryAfter time.Duration
-	// Machine is the ARN of the state machine whose execution tells of its end, which whoever knows the labourer has to compare with its
-	// target: anybody in the account may name an execution as they like. "" when no execution tells.
+	// Machine has the ARN of the state machine whose execution reports, "" when it is no execution. The caller must compare it with the
+	// labourer's target: anyone in the account may name an execution freely.
 	Machine string
 }
 
-// Limits of what is kept of a report. An item of DynamoDB takes 400 KB, and payload and result share it.
+// Limits of what is stored of a report. A DynamoDB item takes 400 KB, and payload and result share it.
 const (
 	MaxResult  = 256 << 10 // bytes of a result's JSON
 	MaxStats   = 16 << 10  // bytes of the stats' JSON
@@ -58,17 +58,17 @@ const (
 	maxMessage = 4 << 10   // bytes of an error's message; the rest is cut
 )
 
-// Ignored says that a message can be read and means nothing to Drover.
-var Ignored = errors.New("nothing that concerns a task")
+// Ignored says that a message is readable and has no meaning for Drover.
+var Ignored = errors.New("does not concern a task")
 
 // Read reads a message of the completions queue. An error other than Ignored says why it cannot be read.
 //
-// What makes it an end has to be readable: whose it is, and its status. Anything else that cannot be read is left out, and the end counts:
-// refused, it would be lost, and the work done again.
+// Only the task and the status must be readable. Read leaves out anything else that is not, and the end counts: if it were refused, it
+// would be lost and the work repeated.
 func Read(text []byte) (Report, error) {
 	m, err := messageOf(text)
 	if err != nil {
-		return Report{}, fmt.Errorf("the completion is no JSON object: %w", err)
+		return Report{}, fmt.Errorf("the completion is not a JSON object: %w", err)
 	}
 	switch {
 	case m.given("detail-type"):
@@ -85,19 +85,19 @@ func Read(text []byte) (Report, error) {
 	return m.report()
 }
 
-// report is what a worker's own message says.
+// report returns the content of a worker's own message.
 func (m message) report() (Report, error) {
 	if err := m.once("version", "task_id", "status", "attempt"); err != nil {
 		return Report{}, err
 	}
 	if v, ok := m.whole("version"); !ok || v != 1 {
-		return Report{}, fmt.Errorf("the completion's version is %s; 1 is known", shown(string(m.values["version"])))
+		return Report{}, fmt.Errorf("the completion's version is %s; want 1", shown(string(m.values["version"])))
 	}
 	r := Report{Kind: Kind(m.text("status"))}
 	if r.TaskID = m.text("task_id"); r.TaskID == "" {
-		return r, fmt.Errorf("task_id is %s; the text that the worker was given would be right", shown(string(m.values["task_id"])))
+		return r, fmt.Errorf("task_id is %s; want the text that the worker was given", shown(string(m.values["task_id"])))
 	}
-	// An attempt that cannot be read is as good as none: the one that is running.
+	// An unreadable attempt counts as absent: the running one.
 	r.Attempt, _ = m.whole("attempt")
 	switch r.Kind {
 	case Completed, Running:
@@ -105,7 +105,7 @@ func (m message) report() (Report, error) {
 	case Failed:
 		return m.failed(r), nil
 	}
-	return r, fmt.Errorf("status is %s; completed, failed and running are known", shown(first(string(r.Kind), string(m.values["status"]))))
+	return r, fmt.Errorf("status is %s; want completed, failed or running", shown(first(string(r.Kind), string(m.values["status"]))))
 }
 
 func (m message) failed(r Report) Report {
@@ -113,15 +113,15 @@ func (m message) failed(r Report) Report {
 	r = r.with(m.content("result"), m.content("stats"))
 	retryable, ok := m.flag("retryable", true)
 	if r.Permanent = !retryable; !ok {
-		r = r.note("retryable cannot be read; true and false are known")
+		r = r.note("retryable cannot be read; want true or false")
 	}
 	if r.RetryAfter, ok = m.wait("retry_after"); !ok {
-		r = r.note("retry_after cannot be read; a duration like \"90s\", or seconds, would be right")
+		r = r.note("retry_after cannot be read; want a duration like \"90s\", or seconds")
 	}
 	return r
 }
 
-// note adds to what is said of the parts that cannot be read.
+// note adds a sentence to the description of the unreadable parts.
 func (r Report) note(why string) Report {
 	if r.Unreadable != "" {
 		why = r.Unreadable + "; " + why
@@ -130,9 +130,9 @@ func (r Report) note(why string) Report {
 	return r
 }
 
-// content is a value that is kept as it is written, or why it cannot be kept.
+// content content is a value as written, or why it cannot be stored.
 type content struct {
-	text       json.RawMessage // nil: it is absent, or null
+	text       json.RawMessage // nil: absent or null
 	unreadable string
 }
 
@@ -153,15 +153,15 @@ func present(text json.RawMessage) json.RawMessage {
 	return text
 }
 
-// with adds result and stats where they can be kept. That they cannot is no error: an attempt that is not heard of is started again, and would
-// say the same again.
+// with adds result and stats where they can be stored. Otherwise there is no error: an attempt without a known end would be started again,
+// and would report the same.
 func (r Report) with(result, stats content) Report {
 	switch {
 	case len(result.text) > MaxResult:
-		r.TooLarge = fmt.Sprintf("the result has %d bytes, and %d are kept at most: store it elsewhere, in S3 for instance, and return its key", len(result.text), MaxResult)
+		r.TooLarge = fmt.Sprintf("the result has %d bytes; want at most %d: store it elsewhere, in S3 for instance, and return its key", len(result.text), MaxResult)
 		return r
 	case len(stats.text) > MaxStats:
-		r.TooLarge = fmt.Sprintf("the stats have %d bytes, and %d are kept at most", len(stats.text), MaxStats)
+		r.TooLarge = fmt.Sprintf("the stats have %d bytes; want at most %d", len(stats.text), MaxStats)
 		return r
 	}
 	if r.Result = result.text; result.unreadable != "" {
@@ -179,7 +179,7 @@ const maxWait = 14 * 24 * time.Hour
 
 type failure struct{ Type, Message string }
 
-// cut returns the error as it is kept; name is its type where it has none.
+// cut returns the error as stored; name is its type if it has none.
 func (f failure) cut(name string) *task.Error {
 	return &task.Error{Type: shorten(first(f.Type, name), maxType), Message: shorten(f.Message, maxMessage)}
 }
@@ -207,8 +207,8 @@ func readInvocation(m message) (Report, error) {
 	var response struct {
 		FunctionError string `json:"functionError"`
 	}
-	_ = exact.Decode(m.values["responseContext"], &response) // it is absent, or null, where the function never ran
-	// A function may answer anything.
+	_ = exact.Decode(m.values["responseContext"], &response) // absent or null when the function never ran
+	// A function may return anything.
 	answer, _ := messageOf(m.values["responsePayload"])
 	switch {
 	case request.Condition == "Success":
@@ -225,7 +225,7 @@ func readInvocation(m message) (Report, error) {
 	return r, nil
 }
 
-// origin finds the task in what a worker was started with.
+// origin finds the task in the worker's input.
 func origin(event json.RawMessage) (Report, error) {
 	whole, err := messageOf(event)
 	if err != nil {
@@ -239,8 +239,8 @@ func origin(event json.RawMessage) (Report, error) {
 	return Report{TaskID: own.text("task_id"), Attempt: attempt}, nil
 }
 
-// ExecutionName is the name of the execution that an attempt at a task is, for targets that are state machines: so starting it again
-// starts nothing, and its events tell whose they are.
+// ExecutionName returns the name of an attempt's execution, for targets that are state machines: to start it again starts nothing, and its
+// events identify the attempt.
 func ExecutionName(id task.ID, attempt int) string {
 	return fmt.Sprintf("%s%s-%d-%d", executionPrefix, id.Segment, id.N, attempt)
 }
@@ -292,11 +292,11 @@ func readExecution(text []byte) (Report, error) {
 type Execution struct {
 	Status       string
 	Output       *string
-	LeftOut      bool // the output is there and was left out, as it has more than 248 KB
+	LeftOut      bool // the output exists and was left out, as it has more than 248 KB
 	Error, Cause string
 }
 
-// Report returns what is told of the attempt that the execution is, without whose it is; false while it runs.
+// Report returns the report of the execution's attempt, without the attempt's name; false while it runs.
 func (e Execution) Report() (Report, bool) {
 	var r Report
 	switch e.Status {
@@ -306,7 +306,7 @@ func (e Execution) Report() (Report, bool) {
 		case e.Output != nil:
 			return r.with(contentOf(json.RawMessage(*e.Output)), content{}), true
 		case e.LeftOut:
-			r.TooLarge = "the execution's output was left out of what Step Functions tells of its end, as it has more than 248 KB: " +
+			r.TooLarge = "the execution's output was left out of its status event, as it has more than 248 KB: " +
 				"store it elsewhere, in S3 for instance, and return its key"
 		}
 		return r, true
@@ -318,7 +318,7 @@ func (e Execution) Report() (Report, bool) {
 	return r, false
 }
 
-// ExecutionARN returns the ARN of the execution that an attempt at a task is. machine may name a version or an alias, which executions do not.
+// ExecutionARN returns the ARN of the attempt's execution. machine may name a version or an alias, which executions do not.
 func ExecutionARN(machine string, id task.ID, attempt int) string {
 	parts := strings.Split(machine, ":")
 	if len(parts) < 7 {
@@ -327,7 +327,7 @@ func ExecutionARN(machine string, id task.ID, attempt int) string {
 	return strings.Join(append(parts[:5:5], "execution", parts[6], ExecutionName(id, attempt)), ":")
 }
 
-// End returns how an attempt ended by a report of its completion or failure.
+// End returns the end of an attempt that a report of its completion or failure describes.
 func (r Report) End(attempt int, dispatchedAt, at time.Time) task.End {
 	e := task.End{Attempt: attempt, Status: task.Completed, DispatchedAt: dispatchedAt, At: at, Result: r.Result, Stats: r.Stats,
 		Error: r.Error, Permanent: r.Permanent, RetryAfter: r.RetryAfter}
@@ -343,7 +343,7 @@ func (r Report) End(attempt int, dispatchedAt, at time.Time) task.End {
 	return e
 }
 
-// ReadCall reads the call of a sosw Worker. Stats and result come as objects or as JSON text.
+// ReadCall reads the call of a sosw Worker. Stats and result are objects or JSON text.
 func ReadCall(text []byte) (Report, error) {
 	m, err := messageOf(text)
 	if err != nil {
@@ -358,20 +358,20 @@ func (m message) call() (Report, error) {
 	}
 	r := Report{TaskID: m.text("task_id")}
 	if r.TaskID == "" {
-		return r, fmt.Errorf("task_id is %s; the text that the worker was given would be right", shown(string(m.values["task_id"])))
+		return r, fmt.Errorf("task_id is %s; want the text that the worker was given", shown(string(m.values["task_id"])))
 	}
 	switch m.text("action") {
 	case "mark_task_as_completed":
 		r.Kind = Completed
 	case "mark_task_as_failed":
-		r.Kind, r.Error = Failed, &task.Error{Type: "Failed", Message: "marked as failed by its worker"}
+		r.Kind, r.Error = Failed, &task.Error{Type: "Failed", Message: "marked as failed by the worker"}
 	default:
-		return r, fmt.Errorf("action is %s; mark_task_as_completed and mark_task_as_failed are known", shown(first(m.text("action"), string(m.values["action"]))))
+		return r, fmt.Errorf("action is %s; want mark_task_as_completed or mark_task_as_failed", shown(first(m.text("action"), string(m.values["action"]))))
 	}
 	return r.with(m.content("result").unquoted(), m.content("stats").unquoted()), nil
 }
 
-// unquoted returns the JSON in a text of JSON, and anything else as it is.
+// unquoted returns the JSON inside a JSON string, and any other value unchanged.
 func (c content) unquoted() content {
 	if text, ok := exact.Text(c.text); ok && exact.Check([]byte(text)) == nil {
 		return content{json.RawMessage(text), ""}
@@ -379,13 +379,13 @@ func (c content) unquoted() content {
 	return c
 }
 
-// name is what names and numbers look like.
-var name = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,40}$`)
+// plain matches names and numbers.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,40}$`)
 
-// shown is a value as an error quotes it, which may stand in a log: a name as it is, and of anything else, which may be of a payload, only
-// its length.
+// shown returns a value as errors quote it, which may be logged: names and numbers as they are. Anything else may be part of a payload, so
+// it returns only the length.
 func shown(value string) string {
-	if name.MatchString(value) {
+	if plain.MatchString(value) {
 		return strconv.Quote(value)
 	}
 	return fmt.Sprintf("something of %d bytes", len(value))

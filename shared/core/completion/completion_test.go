@@ -21,7 +21,7 @@ import (
 
 const taskID = "abcdefghijklmnop.7"
 
-// forms is what each message in testdata/forms means. Those of AWS are as its documentation, or a local AWS, shows them.
+// forms forms has the meaning of each message in testdata/forms. AWS's are as its documentation, or a local AWS, shows them.
 var forms = map[string]completion.Report{
 	"message-completed":          report(completion.Completed, with(2, `{"rows": 10}`, `{"ms": 3}`)),
 	"message-completed-in-short": report(completion.Completed, with(0, ``, ``)),
@@ -59,10 +59,10 @@ var forms = map[string]completion.Report{
 	"sosw-completed-as-text":    report(completion.Completed, with(0, `{"rows": 10}`, `{"time_run": 3, "kill_count": 0}`)),
 	"sosw-completed-in-short":   report(completion.Completed, with(0, ``, ``)),
 	"sosw-completed-with-words": report(completion.Completed, with(0, `"all is well"`, ``)),
-	"sosw-failed":               report(completion.Failed, with(0, `{"error": "no such store"}`, `{"time_run": 3}`), failed("Failed", "marked as failed by its worker")),
+	"sosw-failed":               report(completion.Failed, with(0, `{"error": "no such store"}`, `{"time_run": 3}`), failed("Failed", "marked as failed by the worker")),
 }
 
-// others is what can be read and is nothing that concerns a task.
+// others are readable messages that do not concern a task.
 var others = []string{
 	"lambda-of-somebody-else", "states-of-somebody-else", "states-running", "states-from-a-stranger", "states-named-for-no-attempt",
 	"states-named-for-an-attempt-before-the-first",
@@ -92,15 +92,15 @@ func failed(kind, message string) func(*completion.Report) {
 	return func(r *completion.Report) { r.Error = &task.Error{Type: kind, Message: message} }
 }
 
-// executed is what is told by an execution of the worker's state machine.
+// executed adds the report's state machine.
 func executed(r *completion.Report) {
 	r.Machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
 }
 
-// leftOut is what is told of an output that is too large for a status event.
+// leftOut turns a report into that of an output that is too large for a status event.
 func leftOut(r *completion.Report) {
 	r.Execution = "arn:aws:states:us-west-2:000000000000:execution:worker:drover-abcdefghijklmnop-7-2"
-	r.TooLarge = "the execution's output was left out of what Step Functions tells of its end, as it has more than 248 KB: store it elsewhere, in S3 for instance, and return its key"
+	r.TooLarge = "the execution's output was left out of its status event, as it has more than 248 KB: store it elsewhere, in S3 for instance, and return its key"
 }
 
 func form(t testing.TB, name string) []byte {
@@ -109,7 +109,7 @@ func form(t testing.TB, name string) []byte {
 	return text
 }
 
-func TestEachFormInWhichAnEndIsTold(t *testing.T) {
+func TestEachFormOfAnEndIsRead(t *testing.T) {
 	for name, want := range forms {
 		t.Run(name, func(t *testing.T) {
 			got, err := completion.Read(form(t, name))
@@ -120,7 +120,7 @@ func TestEachFormInWhichAnEndIsTold(t *testing.T) {
 	}
 }
 
-func TestWhatConcernsNoTaskIsIgnored(t *testing.T) {
+func TestMessagesThatDoNotConcernATaskAreIgnored(t *testing.T) {
 	for _, name := range others {
 		t.Run(name, func(t *testing.T) {
 			_, err := completion.Read(form(t, name))
@@ -137,7 +137,7 @@ func TestEveryFormIsTested(t *testing.T) {
 	require.Len(t, files, len(forms)+len(others))
 }
 
-func TestACallOfASoswWorkerReadsTheSameByEitherWay(t *testing.T) {
+func TestASoswWorkersCallReadsTheSameEitherWay(t *testing.T) {
 	for name, want := range forms {
 		if strings.HasPrefix(name, "sosw-") {
 			got, err := completion.ReadCall(form(t, name))
@@ -148,32 +148,32 @@ func TestACallOfASoswWorkerReadsTheSameByEitherWay(t *testing.T) {
 	}
 }
 
-func TestG9WhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
+func TestG9AnUnreadableMessageIsRefusedWithItsReason(t *testing.T) {
 	for name, c := range map[string]struct{ text, reason string }{
-		"empty":                     {``, "no JSON object"},
-		"no JSON":                   {`completed`, "no JSON object"},
+		"empty":                     {``, "not a JSON object"},
+		"no JSON":                   {`completed`, "not a JSON object"},
 		"cut off within the task":   {`{"version": 1, "task_id": "abc`, "task_id is something of 4 bytes"},
 		"cut off before the status": {`{"version": 1, "task_id": "abcdefghijklmnop.7", "stat`, `status is ""`},
-		"two objects":               {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed"} {}`, "line 1, column 72: nothing is expected after the object"},
-		"two tasks":                 {`{"version": 1, "task_id": "abcdefghijklmnop.7", "task_id": "abcdefghijklmnop.8", "status": "completed"}`, "task_id stands twice, with two values"},
-		"two ends":                  {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed", "status": "failed"}`, "status stands twice"},
-		"two attempts":              {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed", "attempt": 1, "attempt": 2}`, "attempt stands twice"},
-		"two versions":              {`{"version": 2, "version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed"}`, "version stands twice"},
-		"two actions":               {`{"action": "mark_task_as_completed", "action": "mark_task_as_failed", "task_id": "abcdefghijklmnop.7"}`, "action stands twice"},
+		"two objects":               {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed"} {}`, "line 1, column 72: has more text after the object"},
+		"two tasks":                 {`{"version": 1, "task_id": "abcdefghijklmnop.7", "task_id": "abcdefghijklmnop.8", "status": "completed"}`, "task_id appears twice, with different values"},
+		"two ends":                  {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed", "status": "failed"}`, "status appears twice"},
+		"two attempts":              {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed", "attempt": 1, "attempt": 2}`, "attempt appears twice"},
+		"two versions":              {`{"version": 2, "version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed"}`, "version appears twice"},
+		"two actions":               {`{"action": "mark_task_as_completed", "action": "mark_task_as_failed", "task_id": "abcdefghijklmnop.7"}`, "action appears twice"},
 		"a status of a number":      {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": NaN}`, `status is "NaN"`},
-		"a list":                    {`[{"version": 1}]`, "no JSON object"},
-		"null":                      {`null`, "no JSON object"},
+		"a list":                    {`[{"version": 1}]`, "not a JSON object"},
+		"null":                      {`null`, "not a JSON object"},
 		"nothing":                   {`{}`, "no task_id"},
 		"no task":                   {`{"version": 1, "status": "completed"}`, "no task_id"},
 		"a task of null":            {`{"version": 1, "task_id": null, "status": "completed"}`, "no task_id"},
 		"a task that is a number":   {`{"version": 1, "task_id": 7, "status": "completed"}`, `task_id is "7"`},
-		"no version":                {`{"task_id": "abcdefghijklmnop.7", "status": "completed"}`, `version is ""; 1 is known`},
-		"a version to come":         {`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`, `version is "2"; 1 is known`},
-		"a version in words":        {`{"version": "one", "task_id": "abcdefghijklmnop.7", "status": "completed"}`, `1 is known`},
-		"no status":                 {`{"version": 1, "task_id": "abcdefghijklmnop.7"}`, `status is ""; completed, failed and running are known`},
-		"a status nobody knows":     {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`, `status is "done"`},
-		"a status of Drover's own":  {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "never started"}`, `status is something of 13 bytes; completed, failed and running are known`},
-		"an action nobody knows":    {`{"action": "mark_task_as_done", "task_id": "abcdefghijklmnop.7"}`, `action is "mark_task_as_done"`},
+		"no version":                {`{"task_id": "abcdefghijklmnop.7", "status": "completed"}`, `version is ""; want 1`},
+		"a version to come":         {`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`, `version is "2"; want 1`},
+		"a version in words":        {`{"version": "one", "task_id": "abcdefghijklmnop.7", "status": "completed"}`, `want 1`},
+		"no status":                 {`{"version": 1, "task_id": "abcdefghijklmnop.7"}`, `status is ""; want completed, failed or running`},
+		"an unknown status":         {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`, `status is "done"`},
+		"a status of Drover's own":  {`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "never started"}`, `status is something of 13 bytes; want completed, failed or running`},
+		"an unknown action":         {`{"action": "mark_task_as_done", "task_id": "abcdefghijklmnop.7"}`, `action is "mark_task_as_done"`},
 		"a call without a task":     {`{"action": "mark_task_as_completed"}`, "task_id is"},
 		"a call with a number":      {`{"action": "mark_task_as_completed", "task_id": 7}`, "task_id"},
 		"a call with an empty text": {`{"action": "mark_task_as_completed", "task_id": ""}`, "task_id is"},
@@ -186,12 +186,12 @@ func TestG9WhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 
 			require.ErrorContains(t, err, c.reason)
 			require.NotErrorIs(t, err, completion.Ignored)
-			require.Less(t, len(err.Error()), 400, "the reason does not repeat what was sent")
+			require.Less(t, len(err.Error()), 400, "the reason does not repeat the message")
 		})
 	}
 }
 
-func TestACallThatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
+func TestAnUnreadableCallIsRefusedWithItsReason(t *testing.T) {
 	for _, text := range []string{``, `7`, `[]`} {
 		_, err := completion.ReadCall([]byte(text))
 		require.ErrorContains(t, err, "the call cannot be read", text)
@@ -200,8 +200,8 @@ func TestACallThatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 	require.ErrorContains(t, err, "task_id is")
 }
 
-// TestNoErrorQuotesWhatMayBeOfAPayload: it stands in the function's log.
-func TestNoErrorQuotesWhatMayBeOfAPayload(t *testing.T) {
+// TestNoErrorQuotesAPayload: errors are logged.
+func TestNoErrorQuotesAPayload(t *testing.T) {
 	const canary = "4111 1111 1111 1111"
 	number := strings.Repeat("4111", 8)
 	for _, text := range []string{
@@ -229,12 +229,12 @@ func TestNoErrorQuotesWhatMayBeOfAPayload(t *testing.T) {
 	}
 }
 
-// TestG1WhatIsTooLargeToBeKeptIsStillAnEnd: refused, it would be told again after the next attempt.
-func TestG1WhatIsTooLargeToBeKeptIsStillAnEnd(t *testing.T) {
+// TestG1AResultThatIsTooLargeIsStillAnEnd: if it were refused, the next attempt would report it again.
+func TestG1AResultThatIsTooLargeIsStillAnEnd(t *testing.T) {
 	answer := `{"requestContext": {"condition": "Success"}, "requestPayload": {"drover": {"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 1}}, "responsePayload": %s}`
 	for name, c := range map[string]struct{ text, why string }{
-		"a result":            {message("result", completion.MaxResult+1), "the result has 262145 bytes, and 262144 are kept at most"},
-		"stats":               {message("stats", completion.MaxStats+1), "the stats have 16385 bytes, and 16384 are kept at most"},
+		"a result":            {message("result", completion.MaxResult+1), "the result has 262145 bytes; want at most 262144"},
+		"stats":               {message("stats", completion.MaxStats+1), "the stats have 16385 bytes; want at most 16384"},
 		"a call's result":     {`{"action": "mark_task_as_completed", "task_id": "abcdefghijklmnop.7", "result": ` + long(completion.MaxResult+1) + `}`, "the result has 262145 bytes"},
 		"a function's answer": {fmt.Sprintf(answer, long(completion.MaxResult+1)), "the result has 262145 bytes"},
 	} {
@@ -256,7 +256,7 @@ func message(field string, size int) string {
 	return `{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "completed", "` + field + `": ` + long(size) + `}`
 }
 
-func TestResultsAndStatsOfTheLargestSizeAreTaken(t *testing.T) {
+func TestResultsAndStatsOfTheLargestSizeAreKept(t *testing.T) {
 	r, err := completion.Read([]byte(message("result", completion.MaxResult)))
 	require.NoError(t, err)
 	require.Len(t, r.Result, completion.MaxResult)
@@ -267,7 +267,7 @@ func TestResultsAndStatsOfTheLargestSizeAreTaken(t *testing.T) {
 	require.Empty(t, r.TooLarge)
 }
 
-// What a worker wishes for is brought within bounds, not refused: a refused message would lose the end of the attempt.
+// A worker's wish is clamped, not refused: if the message were refused, the end of the attempt would be lost.
 func TestG10AWaitThatAWorkerAsksFor(t *testing.T) {
 	const most = 14 * 24 * time.Hour
 	for text, want := range map[string]time.Duration{
@@ -297,7 +297,7 @@ func TestG10AWaitThatAWorkerAsksFor(t *testing.T) {
 }
 
 func TestLongErrorsAreCut(t *testing.T) {
-	kind, words := strings.Repeat("T", 300), strings.Repeat("ä", 3000) // two bytes each: a cut in the middle of one must not leave half of it
+	kind, words := strings.Repeat("T", 300), strings.Repeat("ä", 3000) // two bytes each: a cut must not leave half of one
 	text, err := json.Marshal(map[string]any{"version": 1, "task_id": taskID, "status": "failed", "error": map[string]string{"type": kind, "message": "x" + words}})
 	require.NoError(t, err)
 
@@ -310,8 +310,8 @@ func TestLongErrorsAreCut(t *testing.T) {
 	require.LessOrEqual(t, len(r.Error.Message), 4<<10+len("…"))
 }
 
-// TestG4AnExecutionIsNamedForItsAttempt: so that starting it again starts nothing, and its end is told of the right attempt.
-func TestG4AnExecutionIsNamedForItsAttempt(t *testing.T) {
+// TestG4AnExecutionIsNamedAfterItsAttempt, so that to start it again starts nothing, and its end belongs to the right attempt.
+func TestG4AnExecutionIsNamedAfterItsAttempt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := task.ID{Segment: segment.IDOf(rapid.String().Draw(t, "job"), 0), N: rapid.IntRange(0, segment.Size-1).Draw(t, "n")}
 		attempt := rapid.IntRange(1, 100_000).Draw(t, "attempt")
@@ -337,10 +337,10 @@ func seeds(f *testing.F) {
 	}
 }
 
-// sound is what everybody relies on of a report that could be read, whoever sent it.
+// sound checks what every reader of a report relies on, whatever its source.
 func sound(t *testing.T, r completion.Report) {
 	require.Contains(t, []completion.Kind{completion.Completed, completion.Failed, completion.Running, completion.NeverStarted}, r.Kind)
-	require.Equal(t, r.Kind == completion.Failed || r.Kind == completion.NeverStarted, r.Error != nil, "an error where it failed, and only there")
+	require.Equal(t, r.Kind == completion.Failed || r.Kind == completion.NeverStarted, r.Error != nil, "a failure has an error, and nothing else does")
 	if r.Error != nil {
 		require.NotEmpty(t, r.Error.Type)
 		require.LessOrEqual(t, len(r.Error.Type), 260)

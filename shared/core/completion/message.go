@@ -12,10 +12,10 @@ import (
 	"github.com/drover-run/drover/shared/core/exact"
 )
 
-// message is the members of an object of which each is read by itself, so that one that cannot be read leaves the others.
+// message message has the members of an object, each to be read by itself, so that an unreadable one leaves the others readable.
 type message struct {
 	values map[string]json.RawMessage
-	twice  map[string]bool // names that stand more than once, with values that differ
+	twice  map[string]bool // names that appear more than once, with different values
 }
 
 func messageOf(text []byte) (message, error) {
@@ -35,23 +35,23 @@ func messageOf(text []byte) (message, error) {
 
 func (m message) given(name string) bool { return present(m.values[name]) != nil }
 
-// once refuses a message that says two things under one of the names.
+// once refuses a message that has two different values under one of the names.
 func (m message) once(names ...string) error {
 	for _, name := range names {
 		if m.twice[name] {
-			return fmt.Errorf("%s stands twice, with two values; one would be right", name)
+			return fmt.Errorf("%s appears twice, with different values; want it once", name)
 		}
 	}
 	return nil
 }
 
-// text returns a text, "" where it is none.
+// text returns a string, "" when the value is none.
 func (m message) text(name string) string {
 	text, _ := exact.Text(m.values[name])
 	return text
 }
 
-// shown returns a text, and of anything else that is there its JSON, for people to read.
+// shown returns a string, or the JSON of any other value, for people to read.
 func (m message) shown(name string) string {
 	if text := m.text(name); text != "" || !m.given(name) {
 		return text
@@ -59,12 +59,12 @@ func (m message) shown(name string) string {
 	return strings.ToValidUTF8(string(m.values[name]), "\ufffd")
 }
 
-// unquoted returns a value without the quotes of a text.
+// unquoted returns a value without the quotes of a string.
 func (m message) unquoted(name string) string {
 	return strings.TrimSpace(first(m.text(name), string(m.values[name])))
 }
 
-// whole reads a whole number from 1, also as text (many languages know no other way) and as 2.0, which is how some write 2.
+// whole reads a whole number from 1, also as a string (some languages send only strings) and as 2.0 (how some write 2).
 func (m message) whole(name string) (int, bool) {
 	n, err := strconv.ParseFloat(m.unquoted(name), 64)
 	if err != nil || n != math.Trunc(n) || n < 1 || n > math.MaxInt32 || m.twice[name] {
@@ -73,7 +73,7 @@ func (m message) whole(name string) (int, bool) {
 	return int(n), true
 }
 
-// flag reads a boolean, also as text or as 0 or 1; it is not ok where it is there and none of these.
+// flag reads a boolean, also as a string or as 0 or 1; ok is false when there is another value.
 func (m message) flag(name string, standing bool) (said, ok bool) {
 	if !m.given(name) {
 		return standing, true
@@ -85,7 +85,7 @@ func (m message) flag(name string, standing bool) (said, ok bool) {
 	return said, true
 }
 
-// wait reads a Go duration or seconds; it is not ok where it is there and neither. What is too long is brought down to maxWait.
+// wait reads a Go duration or seconds; ok is false when there is another value. It reduces longer ones to maxWait.
 func (m message) wait(name string) (d time.Duration, ok bool) {
 	if !m.given(name) {
 		return 0, true
@@ -103,7 +103,7 @@ func (m message) wait(name string) (d time.Duration, ok bool) {
 	return 0, false
 }
 
-// failure reads an error: an object with type and message, or the message alone. Whatever it is instead is the message, as it is written.
+// failure reads an error: an object with type and message, or the message alone. Any other value becomes the message, as written.
 func (m message) failure(name string) failure {
 	if m.twice[name] {
 		return failure{Message: "the completion has two errors that differ"}
@@ -121,7 +121,7 @@ func (m message) failure(name string) failure {
 func (m message) content(name string) content {
 	c := contentOf(m.values[name])
 	if m.twice[name] {
-		c.unreadable = "it stands twice, with two values"
+		c.unreadable = "it appears twice, with different values"
 	}
 	return c
 }

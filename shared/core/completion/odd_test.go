@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// told returns a worker's message with these members more, or instead of those that it has.
+// told returns a worker's message with these additional members, which replace its own.
 func told(status, members string) string {
 	if members != "" {
 		members = ", " + members
@@ -20,24 +20,24 @@ func told(status, members string) string {
 	return `{"version": 1, "task_id": "` + taskID + `", "status": "` + status + `"` + members + `}`
 }
 
-// TestG1AnEndCountsWhateverElseOfItsMessageCannotBeRead: refused, the end is lost, and the work is done again.
+// TestG1AnEndCountsWhateverElseOfItsMessageCannotBeRead: if it were refused, the end would be lost and the work repeated.
 func TestG1AnEndCountsWhateverElseOfItsMessageCannotBeRead(t *testing.T) {
 	for name, c := range map[string]struct{ members, why string }{
-		"NaN":                       {`"result": {"mean": NaN}`, "the result cannot be read: line 1, column 10: is no JSON: NaN is no number there"},
-		"NaN alone":                 {`"result": NaN`, "the result cannot be read: line 1, column 1: is no JSON: NaN is no number there"},
-		"an infinity":               {`"result": [1, Infinity]`, "column 5: is no JSON: Infinity"},
-		"an infinity below zero":    {`"result": [-Infinity]`, "is no JSON: Infinity"},
-		"a bare word":               {`"result": undefined`, "the result cannot be read: line 1, column 1: is no JSON"},
+		"NaN":                       {`"result": {"mean": NaN}`, "the result cannot be read: line 1, column 10: is not JSON: it has no number NaN"},
+		"NaN alone":                 {`"result": NaN`, "the result cannot be read: line 1, column 1: is not JSON: it has no number NaN"},
+		"an infinity":               {`"result": [1, Infinity]`, "column 5: is not JSON: it has no number Infinity"},
+		"an infinity below zero":    {`"result": [-Infinity]`, "is not JSON: it has no number Infinity"},
+		"a bare word":               {`"result": undefined`, "the result cannot be read: line 1, column 1: is not JSON"},
 		"a line break in a text":    {"\"result\": \"a\nb\"", "the result cannot be read"},
 		"text that is not escaped":  {`"result": "say "no" now"`, "the result cannot be read"},
 		"quotes of another kind":    {`"result": {'a': None}`, "the result cannot be read"},
 		"half an escape":            {`"result": "\u12"`, "the result cannot be read"},
 		"too deep a result":         {`"result": ` + strings.Repeat("[", 501) + strings.Repeat("]", 501), "the result cannot be read: line 1, column 501: is nested deeper than 500 levels"},
 		"far too deep a result":     {`"result": ` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000), "is nested deeper than 500 levels"},
-		"a result that is cut off":  {`"result": {"rows": [1, 2`, "the result cannot be read: line 1, column 15: is no JSON: it ends too early"},
-		"a result said in two ways": {`"result": 1, "result": 2`, "the result cannot be read: it stands twice, with two values"},
-		"stats of NaN":              {`"stats": {"s": NaN}`, "the stats cannot be read: line 1, column 7: is no JSON"},
-		"both":                      {`"result": NaN, "stats": NaN`, "is no number there; the stats cannot be read"},
+		"a result that is cut off":  {`"result": {"rows": [1, 2`, "the result cannot be read: line 1, column 15: is not JSON: it ends too early"},
+		"a result said in two ways": {`"result": 1, "result": 2`, "the result cannot be read: it appears twice, with different values"},
+		"stats of NaN":              {`"stats": {"s": NaN}`, "the stats cannot be read: line 1, column 7: is not JSON"},
+		"both":                      {`"result": NaN, "stats": NaN`, "it has no number NaN; the stats cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := told("completed", `"attempt": 2, `+c.members)
@@ -55,7 +55,7 @@ func TestG1AnEndCountsWhateverElseOfItsMessageCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestWhatCanBeReadIsKeptBesideWhatCannot(t *testing.T) {
+func TestReadablePartsAreKeptBesideUnreadableOnes(t *testing.T) {
 	r, err := completion.Read([]byte(told("failed", `"result": NaN, "stats": {"rows": 10}, "error": {"type": "Timeout", "message": "slow"}, "retryable": false, "retry_after": "90s", "extra": NaN`)))
 
 	require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestWhatCanBeReadIsKeptBesideWhatCannot(t *testing.T) {
 	}), r)
 }
 
-func TestWhatIsPlainlyMeantIsTaken(t *testing.T) {
+func TestOtherSpellingsOfAValueAreAccepted(t *testing.T) {
 	for members, want := range map[string]func(*completion.Report){
 		`"attempt": "2"`:          func(r *completion.Report) { r.Attempt = 2 },
 		`"attempt": 2.0`:          func(r *completion.Report) { r.Attempt = 2 },
@@ -78,7 +78,7 @@ func TestWhatIsPlainlyMeantIsTaken(t *testing.T) {
 		`"retryable": "true"`:     func(r *completion.Report) {},
 		`"retryable": null`:       func(r *completion.Report) {},
 		`"retry_after": "90"`:     func(r *completion.Report) { r.RetryAfter = 90 * time.Second },
-		`"result": "\ud800"`:      func(r *completion.Report) { r.Result = json.RawMessage(`"\ud800"`) }, // half a pair of surrogates arrives as it was sent
+		`"result": "\ud800"`:      func(r *completion.Report) { r.Result = json.RawMessage(`"\ud800"`) }, // half a surrogate pair arrives as sent
 		`"result": 1e999`:         func(r *completion.Report) { r.Result = json.RawMessage(`1e999`) },
 		`"result": 1, "result":1`: func(r *completion.Report) { r.Result = json.RawMessage(`1`) },
 		`"status": "failed",`:     func(r *completion.Report) {},
@@ -99,7 +99,7 @@ func TestWhatIsPlainlyMeantIsTaken(t *testing.T) {
 	}
 }
 
-// What says neither yes nor no, nor how long, changes nothing, and the error says so.
+// An unreadable retryable or retry_after changes nothing, and the error says so.
 func TestAnOddFieldOfAFailureIsNamed(t *testing.T) {
 	for members, why := range map[string]string{
 		`"retryable": "perhaps"`:                "retryable cannot be read",
@@ -124,8 +124,8 @@ func TestAnOddFieldOfAFailureIsNamed(t *testing.T) {
 	}
 }
 
-// An attempt that no attempt has is as good as none: the end is that of the one that is running.
-func TestAnOddAttemptIsTheOneThatIsRunning(t *testing.T) {
+// An invalid attempt counts as absent: the end belongs to the running one.
+func TestAnInvalidAttemptIsTheRunningOne(t *testing.T) {
 	for _, attempt := range []string{`"two"`, `0`, `-1`, `1.5`, `1e99`, `NaN`, `{}`, `true`} {
 		r, err := completion.Read([]byte(told("completed", `"attempt": `+attempt)))
 
@@ -134,7 +134,7 @@ func TestAnOddAttemptIsTheOneThatIsRunning(t *testing.T) {
 	}
 }
 
-func TestAnErrorOfAnyShapeIsShown(t *testing.T) {
+func TestAnErrorOfAnyShapeIsKept(t *testing.T) {
 	for text, want := range map[string]task.Error{
 		`7`:                                   {Type: "Failed", Message: "7"},
 		`["a", "b"]`:                          {Type: "Failed", Message: `["a", "b"]`},
@@ -155,7 +155,7 @@ func TestAnErrorOfAnyShapeIsShown(t *testing.T) {
 	}
 }
 
-// TestG9ATaskIsNotTakenForAnother: a payload may have names that differ from Drover's only by case. They are nobody's but the worker's.
+// TestG9ATaskIsNotTakenForAnother: a payload may have names that differ from Drover's only by case. They belong to the worker alone.
 func TestG9ATaskIsNotTakenForAnother(t *testing.T) {
 	other := `{"version": 1, "task_id": "ponmlkjihgfedcba.9", "attempt": 1}`
 	for _, odd := range []string{`"Drover": ` + other, `"DROVER": true`, `"dROVER": null`, `"Task_Id": "ponmlkjihgfedcba.9"`, `"x": NaN`} {
@@ -179,5 +179,5 @@ func TestG1AnOutputThatCannotBeReadIsStillAnEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, completion.Completed, r.Kind)
 	require.Nil(t, r.Result)
-	require.Contains(t, r.Unreadable, "the result cannot be read: line 1, column 2: is no JSON")
+	require.Contains(t, r.Unreadable, "the result cannot be read: line 1, column 2: is not JSON")
 }

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// Subject is what there is to know of a labourer for its pace.
+// Subject has everything about a labourer that its pace depends on.
 type Subject struct {
 	Cap          float64 // max_simultaneous_invocations; 2.9 is legal
 	Coefficients Coefficients
 	Metrics      map[string]Metric // by name
 }
 
-// Reading is what CloudWatch said to a query, and when it was asked.
+// Reading is CloudWatch's answer to a query, and when it was asked.
 type Reading struct {
-	Value *float64  `json:"value,omitempty"` // nil = it has no data
+	Value *float64  `json:"value,omitempty"` // nil: there is no data
 	At    time.Time `json:"at"`
-	Error string    `json:"error,omitempty"` // why there is no value, where it could not be asked or refused
+	Error string    `json:"error,omitempty"` // why there is no value, when CloudWatch could not be asked or refused
 }
 
-// Assessment is how many tasks of a labourer may run, and the numbers that this was decided on.
+// Assessment says how many tasks of a labourer may run, and has the numbers behind that.
 type Assessment struct {
 	Status      Status                      `json:"status"`
 	Reason      string                      `json:"reason"` // which metric decided, and how
@@ -35,20 +35,20 @@ type Assessment struct {
 	Running     int                         `json:"running"`
 	Free        int                         `json:"free"`
 
-	// History is to be handed to the next assessment.
+	// History is passed to the next assessment.
 	History History `json:"-"`
 }
 
-// MetricAssessment is the status of one metric and what it stands on.
+// MetricAssessment has the status of one metric and its basis.
 type MetricAssessment struct {
 	Status  Status
-	Counted bool          // false: it is left out of the labourer's status, which then is High here
-	Value   *float64      // nil = no value that could be used
+	Counted bool          // false: the metric does not count for the labourer; Status is High then
+	Value   *float64      // nil: no usable value
 	Age     time.Duration // since CloudWatch was asked for the value, 0 without one
 	Reason  string
 }
 
-// MarshalJSON gives the age in whole seconds, and only where there is a value.
+// MarshalJSON writes the age in whole seconds, and only beside a value.
 func (m MetricAssessment) MarshalJSON() ([]byte, error) {
 	shown := struct {
 		Status     Status   `json:"status"`
@@ -64,7 +64,7 @@ func (m MetricAssessment) MarshalJSON() ([]byte, error) {
 	return json.Marshal(shown)
 }
 
-// Statuses is the status of each metric alone.
+// Statuses returns the status of each metric.
 func (a Assessment) Statuses() map[string]Status {
 	statuses := make(map[string]Status, len(a.Metrics))
 	for name, m := range a.Metrics {
@@ -73,13 +73,13 @@ func (a Assessment) Statuses() map[string]Status {
 	return statuses
 }
 
-// Assess is the whole rule of a labourer's pace. Its status is the worst of its metrics', High without any;
+// Assess decides a labourer's pace. Its status is the worst of its metrics' statuses, High without any:
 //
 //	desired = floor(cap × coefficient[status])
 //	free    = max(desired − running, 0)
 //
-// readings are by metric name; what is not there was never asked. A value counts for as long as Query.Lasts says, after that it
-// is missing. running is what the leases say, previous what the last assessment remembered.
+// readings are by metric name; an absent one was never asked. A value counts for as long as Query.Lasts says, and is missing after that.
+// running counts the tasks in leases; previous comes from the last assessment.
 func Assess(l Subject, readings map[string]Reading, previous History, now time.Time, running int) Assessment {
 	a := Assessment{
 		Status:  High,
@@ -115,12 +115,12 @@ func (h History) of(name string) *Past {
 	if !ok {
 		return nil
 	}
-	// What came from outside may be older or newer than this code.
+	// A stored status may be older or newer than this code.
 	past.Status = min(max(past.Status, Bad), High)
 	return &past
 }
 
-// assess is the status of the metric alone, and what is to be remembered of it; nil when nothing is known yet.
+// assess returns the status of the metric, and what to remember of it; nil when nothing is known yet.
 func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssessment, *Past) {
 	value, age, missing := m.usable(reading, now)
 	if value == nil {
@@ -132,15 +132,15 @@ func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssess
 	return MetricAssessment{Status: next.Status, Counted: true, Value: value, Age: age, Reason: m.settling(reason, felt, next, now)}, &next
 }
 
-// usable is the value that may be judged and its age, else the reason why there is none.
+// usable returns the value to judge and its age, or the reason why there is none.
 func (m Metric) usable(reading Reading, now time.Time) (*float64, time.Duration, string) {
-	// A reading may come from a machine whose clock is ahead of ours.
+	// A reading may come from a machine whose clock is ahead of this one.
 	age := max(now.Sub(reading.At), 0)
 	switch {
 	case reading.Value != nil && math.IsNaN(*reading.Value):
 		return nil, 0, "the value is not a number"
 	case reading.Value != nil && age > m.Query.Lasts():
-		return nil, 0, fmt.Sprintf("the last value is %s old, and counts for %s", seconds(age), seconds(m.Query.Lasts()))
+		return nil, 0, fmt.Sprintf("the last value is %s old and was valid for %s", seconds(age), seconds(m.Query.Lasts()))
 	case reading.Value != nil:
 		return reading.Value, age, ""
 	case reading.Error != "":
@@ -155,7 +155,7 @@ func (m Metric) usable(reading Reading, now time.Time) (*float64, time.Duration,
 func (m Metric) assessMissing(why string, failed bool, past *Past, now time.Time) (MetricAssessment, *Past) {
 	policy := m.Missing
 	if policy == Last && past != nil {
-		// The clocks of what was getting better stand as they are: this neither breaks them nor lets them come to their end.
+		// The times of an improvement in progress stay as they are: missing data neither ends nor breaks it.
 		return MetricAssessment{Status: past.Status, Counted: true, Reason: fmt.Sprintf("%s: the last status (missing: last)", why)}, past
 	}
 	if policy == Last || policy == Unsaid {
@@ -169,7 +169,7 @@ func (m Metric) assessMissing(why string, failed bool, past *Past, now time.Time
 		return MetricAssessment{Status: Bad, Counted: true, Reason: fmt.Sprintf("%s: taken as Bad", why)}, &next
 	}
 
-	// Being left out is an improvement like any other: it must not slip past the time to settle.
+	// To be left out is an improvement like any other: it must not bypass the time to settle.
 	if past == nil {
 		return MetricAssessment{Status: High, Reason: fmt.Sprintf("%s: ignored", why)}, nil
 	}
@@ -178,7 +178,7 @@ func (m Metric) assessMissing(why string, failed bool, past *Past, now time.Time
 	return MetricAssessment{Status: next.Status, Counted: counted, Reason: m.settling(why+": ignored", High, next, now)}, &next
 }
 
-// settling adds to the reason what is felt but not yet in force.
+// settling adds the better status that is not yet in force to the reason.
 func (m Metric) settling(reason string, felt Status, next Past, now time.Time) string {
 	if felt <= next.Status {
 		return reason
@@ -187,11 +187,11 @@ func (m Metric) settling(reason string, felt Status, next Past, now time.Time) s
 		reason, felt, next.Status, seconds(now.Sub(next.Since[next.Status+1])), seconds(m.Settle))
 }
 
-// closeness is the relative error that products of decimal fractions have as binary ones, with much to spare:
-// 100 × 0.29 is 28.999999999999996, and means 29.
+// closeness exceeds the relative error of products of decimal fractions as binary ones by far: 100 × 0.29 is 28.999999999999996, and means
+// 29.
 const closeness = 1e-9
 
-// share is floor(cap × coefficient) as a person computes it, never negative, at most the greatest int32.
+// share returns floor(cap × coefficient) in decimal arithmetic, at least 0 and at most the greatest int32.
 func share(limit, coefficient float64) int {
 	product := limit * coefficient
 	if near := math.Round(product); math.Abs(product-near) <= closeness*max(near, 1) {
@@ -203,17 +203,17 @@ func share(limit, coefficient float64) int {
 	return int(min(math.Floor(product), math.MaxInt32))
 }
 
-// decimal writes a number in the fewest digits that tell it apart.
+// decimal formats a number with the fewest digits that identify it.
 func decimal(f float64) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// seconds writes a duration without what is under a second.
+// seconds formats a duration rounded down to seconds.
 func seconds(d time.Duration) string {
 	return d.Truncate(time.Second).String()
 }
 
-// finite is the number, or nil where JSON has no way to write it.
+// finite returns the number, or nil when JSON cannot represent it.
 func finite(f *float64) *float64 {
 	if f == nil || math.IsInf(*f, 0) || math.IsNaN(*f) {
 		return nil

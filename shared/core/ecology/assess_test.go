@@ -13,7 +13,7 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 
-// cpu is felt High up to 10, Good up to 20, Moderate up to 30, Poor up to 40.
+// cpu returns a metric that is High up to 10, Good up to 20, Moderate up to 30, Poor up to 40.
 func cpu() ecology.Metric {
 	return ecology.Metric{
 		Query:    ecology.Query{MetricName: "CPUUtilization", Namespace: "AWS/RDS", Statistic: "Average", Period: time.Minute},
@@ -49,7 +49,7 @@ func TestTheStatusIsTheWorstOfTheMetrics(t *testing.T) {
 	require.Equal(t, []any{0.5, 5, 2, 3}, []any{a.Coefficient, a.Desired, a.Running, a.Free})
 }
 
-func TestAMetricIsFeltByItsOperator(t *testing.T) {
+func TestAMetricIsComparedByItsOperator(t *testing.T) {
 	tests := map[string]struct {
 		operator ecology.Operator
 		feelings ecology.Feelings
@@ -57,19 +57,19 @@ func TestAMetricIsFeltByItsOperator(t *testing.T) {
 		status   ecology.Status
 		reason   string
 	}{
-		"at most, on the target":              {ecology.AtMost, ecology.Feelings{4: 25, 3: 50}, 25, 4, "25 <= 25"},
-		"under, on the target":                {ecology.Under, ecology.Feelings{4: 25, 3: 50}, 25, 3, "25 < 50"},
-		"at least, on the target":             {ecology.AtLeast, ecology.Feelings{4: 90, 2: 50}, 90, 4, "90 >= 90"},
-		"over, on the target":                 {ecology.Over, ecology.Feelings{4: 90, 2: 50}, 90, 2, "90 > 50"},
-		"at most, beyond all":                 {ecology.AtMost, ecology.Feelings{4: 25, 3: 50}, 51, 0, "51 is not <= 50 (Good) or 25 (High)"},
-		"at least, beyond all":                {ecology.AtLeast, ecology.Feelings{4: 90, 2: 50}, 49.5, 0, "49.5 is not >= 50 (Moderate) or 90 (High)"},
-		"a zero target where less is better":  {ecology.AtMost, ecology.Feelings{4: 0, 3: 5}, 0, 4, "0 <= 0"},
-		"negative targets":                    {ecology.AtLeast, ecology.Feelings{4: -50, 3: -75}, -60, 3, "-60 >= -75"},
-		"equal targets: the better wins":      {ecology.AtMost, ecology.Feelings{4: 10, 3: 10}, 10, 4, "10 <= 10"},
-		"a target for Bad changes nothing":    {ecology.AtMost, ecology.Feelings{4: 10, 0: 99}, 50, 0, "50 <= 99"},
-		"infinity is a value":                 {ecology.AtMost, ecology.Feelings{4: 10}, math.Inf(1), 0, "+Inf is not <= 10 (High)"},
-		"what is no operator holds for none":  {"~", ecology.Feelings{4: 10}, 5, 0, "5 is not ~ 10 (High)"},
-		"no feelings at all hold for nothing": {ecology.AtMost, nil, 5, 0, "5 is not <= "},
+		"at most, on the target":             {ecology.AtMost, ecology.Feelings{4: 25, 3: 50}, 25, 4, "25 <= 25"},
+		"under, on the target":               {ecology.Under, ecology.Feelings{4: 25, 3: 50}, 25, 3, "25 < 50"},
+		"at least, on the target":            {ecology.AtLeast, ecology.Feelings{4: 90, 2: 50}, 90, 4, "90 >= 90"},
+		"over, on the target":                {ecology.Over, ecology.Feelings{4: 90, 2: 50}, 90, 2, "90 > 50"},
+		"at most, beyond all":                {ecology.AtMost, ecology.Feelings{4: 25, 3: 50}, 51, 0, "51 is not <= 50 (Good) or 25 (High)"},
+		"at least, beyond all":               {ecology.AtLeast, ecology.Feelings{4: 90, 2: 50}, 49.5, 0, "49.5 is not >= 50 (Moderate) or 90 (High)"},
+		"a zero target where less is better": {ecology.AtMost, ecology.Feelings{4: 0, 3: 5}, 0, 4, "0 <= 0"},
+		"negative targets":                   {ecology.AtLeast, ecology.Feelings{4: -50, 3: -75}, -60, 3, "-60 >= -75"},
+		"equal targets: the better wins":     {ecology.AtMost, ecology.Feelings{4: 10, 3: 10}, 10, 4, "10 <= 10"},
+		"a target for Bad changes nothing":   {ecology.AtMost, ecology.Feelings{4: 10, 0: 99}, 50, 0, "50 <= 99"},
+		"infinity is a value":                {ecology.AtMost, ecology.Feelings{4: 10}, math.Inf(1), 0, "+Inf is not <= 10 (High)"},
+		"an invalid operator never holds":    {"~", ecology.Feelings{4: 10}, 5, 0, "5 is not ~ 10 (High)"},
+		"without feelings nothing holds":     {ecology.AtMost, nil, 5, 0, "5 is not <= "},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestAMetricIsFeltByItsOperator(t *testing.T) {
 	}
 }
 
-func TestDesiredIsTheFloorAsAPersonComputesIt(t *testing.T) {
+func TestDesiredIsTheFloorInDecimalArithmetic(t *testing.T) {
 	tests := map[string]struct {
 		limit, coefficient float64
 		desired            int
@@ -109,7 +109,7 @@ func TestDesiredIsTheFloorAsAPersonComputesIt(t *testing.T) {
 
 func TestFreeIsNeverNegative(t *testing.T) {
 	require.Equal(t, 0, ecology.Assess(subject(2, nil), nil, nil, now, 5).Free, "a lowered cap drains")
-	require.Equal(t, 2, ecology.Assess(subject(2, nil), nil, nil, now, -5).Free, "a count below zero is none")
+	require.Equal(t, 2, ecology.Assess(subject(2, nil), nil, nil, now, -5).Free, "a negative count is zero")
 }
 
 func TestAValueCountsForItsPeriodOrAMinute(t *testing.T) {
@@ -158,10 +158,10 @@ func TestMissing(t *testing.T) {
 		"never asked, by default ignored":       {ecology.Unsaid, never, nil, 4, false, "no value yet: ignored"},
 		"no data, by default ignored":           {ecology.Unsaid, noData, poor, 4, false, "no data: ignored"},
 		"no number, by default ignored":         {ecology.Unsaid, noNumber, nil, 4, false, "the value is not a number: ignored"},
-		"stale, by default ignored":             {ecology.Unsaid, stale, nil, 4, false, "the last value is 1h0m0s old, and counts for 1m0s: ignored"},
+		"stale, by default ignored":             {ecology.Unsaid, stale, nil, 4, false, "the last value is 1h0m0s old and was valid for 1m0s: ignored"},
 		"refused, by default bad":               {ecology.Unsaid, refused, poor, 0, true, "CloudWatch said AccessDenied: taken as Bad"},
-		"refused, ignored where said":           {ecology.Ignore, refused, nil, 4, false, "CloudWatch said AccessDenied: ignored"},
-		"no data, bad where said":               {ecology.MissingIsBad, noData, nil, 0, true, "no data: taken as Bad"},
+		"refused, ignored if configured":        {ecology.Ignore, refused, nil, 4, false, "CloudWatch said AccessDenied: ignored"},
+		"no data, bad if configured":            {ecology.MissingIsBad, noData, nil, 0, true, "no data: taken as Bad"},
 		"no data, the last status":              {ecology.Last, noData, poor, 1, true, "no data: the last status (missing: last)"},
 		"refused, the last status":              {ecology.Last, refused, poor, 1, true, "CloudWatch said AccessDenied: the last status (missing: last)"},
 		"no data and no last status is ignored": {ecology.Last, noData, nil, 4, false, "no data: ignored"},
@@ -178,13 +178,13 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-func TestAnIgnoredMetricLeavesTheOthersToDecide(t *testing.T) {
+func TestAnIgnoredMetricDoesNotCount(t *testing.T) {
 	a := ecology.Assess(subject(10, map[string]ecology.Metric{"a": cpu(), "b": cpu()}), map[string]ecology.Reading{"b": value(15)}, nil, now, 0)
 	require.Equal(t, ecology.Good, a.Status)
 	require.Equal(t, "b is Good: 15 <= 20", a.Reason)
 }
 
-func TestWhatWasRememberedOutsideTheStatusesIsBroughtWithin(t *testing.T) {
+func TestARememberedStatusOutOfRangeIsClamped(t *testing.T) {
 	m := cpu()
 	m.Missing = ecology.Last
 	for remembered, want := range map[ecology.Status]ecology.Status{-7: ecology.Bad, 9: ecology.High} {
@@ -192,7 +192,7 @@ func TestWhatWasRememberedOutsideTheStatusesIsBroughtWithin(t *testing.T) {
 	}
 }
 
-func TestAnAssessmentIsShownWithItsNumbers(t *testing.T) {
+func TestAnAssessmentMarshalsWithItsNumbers(t *testing.T) {
 	infinite := cpu()
 	metrics := map[string]ecology.Metric{"cpu": cpu(), "infinite": infinite, "quiet": cpu()}
 	a := ecology.Assess(subject(10, metrics), map[string]ecology.Reading{"cpu": value(25), "infinite": value(math.Inf(-1))}, nil, now.Add(42500*time.Millisecond), 2)

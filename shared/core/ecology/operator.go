@@ -10,7 +10,7 @@ const (
 	Over    Operator = ">"
 )
 
-// operators are the spellings of each: its own and the names in Python's module `operator`, by which sosw called it.
+// operators operators are all spellings: the operators themselves, and their names in Python's module `operator`, which sosw used.
 var operators = map[string]Operator{
 	"<=": AtMost, "le": AtMost, "__le__": AtMost,
 	"<": Under, "lt": Under, "__lt__": Under,
@@ -24,7 +24,7 @@ func ParseOperator(text string) (Operator, bool) {
 	return operator, ok
 }
 
-// holds tells whether the value is on the good side of the target. An Operator that is none holds for nothing.
+// holds reports whether the value meets the target. An invalid Operator never holds.
 func (o Operator) holds(value, target float64) bool {
 	switch o {
 	case AtMost:
@@ -39,7 +39,7 @@ func (o Operator) holds(value, target float64) bool {
 	return false
 }
 
-// lowerIsBetter tells the direction in which a dependency feels better.
+// lowerIsBetter reports whether lower values are better.
 func (o Operator) lowerIsBetter() bool {
 	return o == AtMost || o == Under
 }

@@ -76,7 +76,7 @@ func TestFeelingsInOrderPassTheCheck(t *testing.T) {
 	})
 }
 
-// G3: desired never exceeds cap × coefficient, by more than the error of writing fractions in binary.
+// TestG3NeverMoreThanTheCapAllows: desired never exceeds cap × coefficient, except by the rounding error of binary fractions.
 func TestG3NeverMoreThanTheCapAllows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := subjects().Draw(t, "labourer")
@@ -110,7 +110,7 @@ func TestAWorseValueNeverGivesMore(t *testing.T) {
 	})
 }
 
-func TestSettlingNeverShowsBetterThanIsFelt(t *testing.T) {
+func TestSettlingNeverShowsABetterStatusThanFelt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := metrics().Draw(t, "metric")
 		eager := m

@@ -10,49 +10,49 @@ import (
 	"time"
 )
 
-// DefaultPeriod is the length of one datapoint where a query names none, as in sosw.
+// DefaultPeriod applies when a query gives no length of a datapoint, as in sosw.
 const DefaultPeriod = time.Minute
 
-// DefaultStatistic is what a datapoint is of the samples in its period where a query names none, as in sosw.
+// DefaultStatistic applies when a query gives none, as in sosw.
 const DefaultStatistic = "Average"
 
-// minimalLookback covers the minutes by which the metrics of AWS' own services arrive late.
+// minimalLookback covers the minutes by which the metrics of AWS services arrive late.
 const minimalLookback = 5 * time.Minute
 
-// Query is what is asked of CloudWatch: one metric's statistic, or an expression over some of them.
-// The field names are CloudWatch's own, in the stored form as well.
+// Query is a question to CloudWatch: one metric's statistic, or an expression over several. Its fields have CloudWatch's names, in the
+// stored form as well.
 type Query struct {
 	MetricName string
 	Namespace  string
 	Statistic  string // Average, Sum, Minimum, Maximum, SampleCount, a percentile (p99, p99.9) or trimmed (tm90, TM(10%:90%)) one
 	Dimensions []Dimension
-	Unit       string        // "" = whatever unit it was put with
+	Unit       string        // "": any unit
 	Period     time.Duration // length of one datapoint: 1, 5, 10, 20, 30 s or whole minutes
 
-	// Window is the time over whose datapoints the value is taken, newest included; 0 takes the newest datapoint alone.
-	// Of sums and counts it ends where the period in progress begins.
-	// It is sosw's MetricAggregationTimeSlice, and only for the statistics that Aggregates tells.
+	// Window spans the datapoints that make the value, the newest included; 0 takes only the newest datapoint.
+	// For sums and counts it ends where the period in progress begins.
+	// It is sosw's MetricAggregationTimeSlice, and valid only for statistics that Aggregates accepts.
 	Window time.Duration
 
 	// Expression is metric math over Metrics, or a SEARCH or Metrics Insights query that needs none; then
 	// MetricName, Namespace, Statistic, Dimensions, Unit and Window are empty.
 	Expression string
-	Metrics    []Operand // the names in Expression, by ID
+	Metrics    []Operand // the operands of Expression, by ID
 }
 
-// Dimension is one name and value of those that tell a metric from its namesakes.
+// Dimension is a name and value that distinguish a metric from others of its name.
 type Dimension struct {
 	Name, Value string
 }
 
-// Operand is a query that an Expression calls by its ID: [a-z][A-Za-z0-9_]*. It has no operands of its own.
+// Operand is a query that an Expression refers to by its ID: [a-z][A-Za-z0-9_]*. It has no operands of its own.
 type Operand struct {
 	ID string
 	Query
 }
 
-// Key is the same for queries that ask the same, in whatever order their dimensions and operands stand: labourers with the same
-// key share one answer. It is 32 hexadecimal digits.
+// Key returns 32 hexadecimal digits that are equal for queries that ask the same, in any order of dimensions and operands. Labourers with
+// the same key share one answer.
 func (q Query) Key() string {
 	text, err := json.Marshal(q.ordered())
 	if err != nil {
@@ -62,7 +62,7 @@ func (q Query) Key() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// ordered is the query with what is a set to CloudWatch in one order.
+// ordered returns the query with CloudWatch's sets in one order.
 func (q Query) ordered() Query {
 	q.Dimensions = slices.Clone(q.Dimensions)
 	slices.SortFunc(q.Dimensions, func(a, b Dimension) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value)) })
@@ -74,17 +74,17 @@ func (q Query) ordered() Query {
 	return q
 }
 
-// Lasts is how long an answer is used and not asked for again: the period, and a minute at least.
+// Lasts returns how long an answer is valid and not asked for again: the period, but at least a minute.
 func (q Query) Lasts() time.Duration {
 	return max(q.Period, time.Minute)
 }
 
-// Due tells whether the query is to be asked again at now, after the reading; the zero Reading is always due.
+// Due reports whether the query is to be asked again at now. The zero Reading is always due.
 func (q Query) Due(reading Reading, now time.Time) bool {
 	return reading.At.IsZero() || now.Sub(reading.At) >= q.Lasts()
 }
 
-// Lookback is how far back from now CloudWatch has to be asked to have the datapoints that Value needs.
+// Lookback returns how far back from now CloudWatch must be asked to return the datapoints that Value needs.
 func (q Query) Lookback() time.Duration {
 	switch {
 	case q.Window == 0:
@@ -95,7 +95,7 @@ func (q Query) Lookback() time.Duration {
 	return q.Window
 }
 
-// step is the length of a datapoint: of an expression, that of its longest operand.
+// step returns the length of a datapoint. For an expression it is that of its longest operand.
 func (q Query) step() time.Duration {
 	step := q.Period
 	for _, operand := range q.Metrics {
@@ -104,13 +104,13 @@ func (q Query) step() time.Duration {
 	return step
 }
 
-// whole tells whether a datapoint counts only once its period is over. A sum or a count of a period in progress is that of its first seconds: it
-// reads low, whatever the load. What an expression makes of its operands is not known here, so it is taken for such.
+// whole reports whether a datapoint counts only after the end of its period. A sum or count of a period in progress covers only its first
+// seconds: it is too low, whatever the load. What an expression does with its operands is unknown, so it is treated the same way.
 func (q Query) whole() bool {
 	return q.Expression != "" || sums.MatchString(q.Statistic)
 }
 
-// sums matches the statistics that grow while their period lasts: the sum, the count, and both of them trimmed.
+// sums sums matches the statistics that grow during their period: the sum, the count, and both of them trimmed.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
 var sums = regexp.MustCompile(`^(Sum|SampleCount|(tc|ts)[0-9].*|(TC|TS)\(.*)$`)
 
@@ -120,16 +120,16 @@ type Point struct {
 	Value float64
 }
 
-// Value takes the one number out of CloudWatch's datapoints, in whatever order they come: the newest one, or over the Window
-// the mean of averages, the greatest of maxima, the least of minima, the total of sums and counts (unweighted, as in sosw).
-// Sums, counts and expressions end with the last period that is over. Nil when there is none within Lookback.
+// Value returns the single number of CloudWatch's datapoints, in any order: the newest one, or over the Window the mean of averages, the
+// greatest of maxima, the least of minima, or the total of sums and counts (unweighted, as in sosw). Sums, counts and expressions end with
+// the last complete period. Nil when there is none within Lookback.
 func (q Query) Value(points []Point, now time.Time) *float64 {
 	recent := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return now.Sub(p.At) > q.Lookback() })
 	if q.whole() {
 		recent = slices.DeleteFunc(recent, func(p Point) bool { return now.Sub(p.At) < q.step() })
 	}
 	if q.whole() && q.Window > 0 && len(recent) > 0 {
-		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // of the last period that is over: all begin a whole number of periods apart
+		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // of the last complete period: all begin a whole number of periods apart
 		recent = slices.DeleteFunc(recent, func(p Point) bool { return end.Sub(p.At) > q.Window })
 	}
 	if len(recent) == 0 {
@@ -157,7 +157,7 @@ func (q Query) Value(points []Point, now time.Time) *float64 {
 	return &value
 }
 
-// Aggregates tells whether datapoints of the statistic can be made one over a Window. The percentile of percentiles means nothing.
+// Aggregates reports whether datapoints of the statistic can be combined over a Window. The percentile of percentiles means nothing.
 func Aggregates(statistic string) bool {
 	switch statistic {
 	case "Average", "Maximum", "Minimum", "Sum", "SampleCount":

@@ -21,7 +21,7 @@ func TestQueriesThatAskTheSameShareAKey(t *testing.T) {
 	same.Dimensions = []ecology.Dimension{same.Dimensions[1], same.Dimensions[0]}
 	require.Equal(t, database().Key(), same.Key(), "the order of dimensions")
 	require.Equal(t, database().Key(), ecology.Metric{Query: same, Feelings: ecology.Feelings{4: 1}}.Key(), "what is felt")
-	require.Equal(t, "EngineName", same.Dimensions[0].Name, "the query itself was changed")
+	require.Equal(t, "EngineName", same.Dimensions[0].Name, "the query itself is unchanged")
 	require.Len(t, same.Key(), 32)
 
 	sum := ecology.Query{Expression: "a+b", Metrics: []ecology.Operand{{ID: "a", Query: database()}, {ID: "b", Query: same}}}
@@ -29,7 +29,7 @@ func TestQueriesThatAskTheSameShareAKey(t *testing.T) {
 	require.Equal(t, sum.Key(), turned.Key(), "the order of operands")
 }
 
-func TestQueriesThatAskSomethingElseHaveAnotherKey(t *testing.T) {
+func TestDifferentQueriesHaveDifferentKeys(t *testing.T) {
 	keys := map[string]string{database().Key(): "the query"}
 	for name, change := range map[string]func(*ecology.Query){
 		"name":       func(q *ecology.Query) { q.MetricName = "FreeableMemory" },
@@ -49,7 +49,7 @@ func TestQueriesThatAskSomethingElseHaveAnotherKey(t *testing.T) {
 	}
 }
 
-func TestAQueryIsDueOnceItsAnswerNoLongerLasts(t *testing.T) {
+func TestAQueryIsDueWhenItsAnswerIsStale(t *testing.T) {
 	short, long := database(), database()
 	short.Period, long.Period = 10*time.Second, 5*time.Minute
 	require.Equal(t, time.Minute, short.Lasts())
@@ -66,7 +66,7 @@ func TestLookback(t *testing.T) {
 		5 * time.Minute:  {Period: time.Minute},
 		15 * time.Minute: {Period: 5 * time.Minute},
 		2 * time.Minute:  {Period: time.Minute, Window: 2 * time.Minute},
-		3 * time.Minute:  {Period: time.Minute, Window: 2 * time.Minute, Statistic: "Sum"}, // the window, and the period in progress behind it
+		3 * time.Minute:  {Period: time.Minute, Window: 2 * time.Minute, Statistic: "Sum"}, // the window, and the period in progress after it
 		3 * time.Hour:    {Period: time.Minute, Expression: "m", Metrics: []ecology.Operand{{ID: "m", Query: ecology.Query{Period: time.Hour}}}},
 	} {
 		require.Equal(t, want, q.Lookback())
@@ -115,11 +115,11 @@ func TestTheValueOfDatapoints(t *testing.T) {
 	}
 
 	require.Nil(t, ecology.Query{Period: time.Minute}.Value(nil, now), "no datapoints")
-	require.Nil(t, ecology.Query{Period: time.Minute}.Value(points[3:], now), "only old ones")
+	require.Nil(t, ecology.Query{Period: time.Minute}.Value(points[3:], now), "only old datapoints")
 	require.Len(t, points, 4)
 }
 
-func TestOnlyPlainStatisticsAggregate(t *testing.T) {
+func TestPercentilesDoNotAggregate(t *testing.T) {
 	for statistic, want := range map[string]bool{"Average": true, "Maximum": true, "Minimum": true, "Sum": true, "SampleCount": true, "p99": false, "": false} {
 		require.Equal(t, want, ecology.Aggregates(statistic), statistic)
 	}
@@ -177,8 +177,8 @@ func TestTheOrderOfFeelingsFollowsTheOperator(t *testing.T) {
 	}
 }
 
-// TestASteadyLoadReadsTheSameAtAnySecond: the sum of a minute in progress is that of its seconds so far, and would let a dependency that is
-// overloaded look well for as long as the answer counts.
+// TestASteadyLoadReadsTheSameAtAnySecond: the sum of a minute in progress covers only its seconds so far, and would let an overloaded
+// dependency look healthy for as long as the answer is valid.
 func TestASteadyLoadReadsTheSameAtAnySecond(t *testing.T) {
 	for name, q := range map[string]ecology.Query{
 		"a sum":                  {Statistic: "Sum", Period: time.Minute},
@@ -196,7 +196,7 @@ func TestASteadyLoadReadsTheSameAtAnySecond(t *testing.T) {
 			}
 			begin := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
 			want := step.Seconds() * max(1, float64(q.Window/step))
-			for second := 6 * 3600; second < 6*3600+601; second++ { // one a second for six hours
+			for second := 6 * 3600; second < 6*3600+601; second++ { // one sample a second for six hours
 				at := begin.Add(time.Duration(second) * time.Second)
 				var points []ecology.Point
 				for p := at.Add(-q.Lookback()).Truncate(step); p.Before(at); p = p.Add(step) {

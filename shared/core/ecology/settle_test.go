@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/core/ecology"
 )
 
-// timeline assesses one metric minute by minute, through the JSON that its history is kept as.
+// timeline timeline assesses one metric minute by minute. Between assessments its history goes through JSON.
 type timeline struct {
 	t       *testing.T
 	metric  ecology.Metric
@@ -18,7 +18,7 @@ type timeline struct {
 	minute  int
 }
 
-// next is a minute later, with the value; nil is no data.
+// next assesses the value a minute later; nil is no data.
 func (l *timeline) next(v *float64) ecology.MetricAssessment {
 	l.t.Helper()
 	at := now.Add(time.Duration(l.minute) * time.Minute)
@@ -71,12 +71,12 @@ func TestARelapseStartsTheTimeAgain(t *testing.T) {
 		settling(t, 2*time.Minute).statuses(feltBad, feltHigh, feltBad, feltHigh, feltHigh, feltHigh))
 }
 
-func TestWhatIsBetterAllTheTimeCountsAlthoughTheBestComesAndGoes(t *testing.T) {
+func TestAnImprovementThatLastsCountsThoughTheBestStatusComesAndGoes(t *testing.T) {
 	require.Equal(t, []ecology.Status{0, 0, 0, 0, 2, 2, 4},
 		settling(t, 3*time.Minute).statuses(feltBad, feltHigh, feltModerate, feltHigh, feltHigh, feltHigh, feltHigh))
 }
 
-func TestWhileItSettlesTheReasonSaysSo(t *testing.T) {
+func TestTheReasonNamesAnImprovementThatIsSettling(t *testing.T) {
 	l := settling(t, 3*time.Minute)
 	l.statuses(feltBad, feltGood)
 	high := feltHigh
@@ -102,7 +102,7 @@ func TestKeepingTheLastStatusNeitherEndsNorBreaksAnImprovement(t *testing.T) {
 	require.Equal(t, []ecology.Status{4}, l.statuses(feltHigh))
 }
 
-func TestAClockThatWentBackStartsTheTimeAgain(t *testing.T) {
+func TestAClockThatGoesBackStartsTheTimeAgain(t *testing.T) {
 	m := cpu()
 	m.Settle = 2 * time.Minute
 	ahead := ecology.History{"m": {Status: ecology.Bad, Since: map[ecology.Status]time.Time{1: now.Add(time.Hour), 2: now.Add(time.Hour)}}}

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/escape"
 )
 
-// sendable tells whether SQS takes a character.
+// sendable reports whether SQS accepts a character.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func sendable(r rune) bool {
 	return r == 0x9 || r == 0xA || r == 0xD || 0x20 <= r && r <= 0xD7FF || 0xE000 <= r && r <= 0xFFFD || 0x10000 <= r && r <= 0x10FFFF
@@ -39,7 +39,7 @@ func TestEscapedTextMeansTheSameAndPassesThroughAQueue(t *testing.T) {
 
 		escaped := escape.JSON(text)
 
-		require.Equal(t, before, string(text), "the argument is as it was")
+		require.Equal(t, before, string(text), "the argument is unchanged")
 		for _, r := range string(escaped) {
 			require.True(t, sendable(r), "%U", r)
 		}

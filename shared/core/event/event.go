@@ -1,4 +1,4 @@
-// Package event is what passes on Drover's bus: commands that applications put there, and facts that Drover tells.
+// Package event defines what passes over Drover's bus: commands that applications send, and facts that Drover publishes.
 package event
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/exact"
 )
 
-// Source is the source of Drover's own events.
+// Source names the source of Drover's own events.
 const Source = "drover"
 
 // Commands, by their detail-type. Any source may send them.
@@ -24,16 +24,17 @@ const (
 	ReplayTasks = "ReplayTasks"
 )
 
-// ContinueJob is what a scheduler whose time is over while it creates a job sends to the next one, by the jobs queue and never on the bus.
+// ContinueJob is sent by a scheduler that runs out of time while it creates a job, to the next one. It goes through the jobs queue and
+// never over the bus.
 const ContinueJob = "ContinueJob"
 
-// Continue is the ContinueJob of a job.
+// Continue returns the ContinueJob of a job.
 func Continue(jobID string) Envelope {
-	detail, _ := json.Marshal(map[string]string{"job_id": jobID}) //nolint:errchkjson // a text
+	detail, _ := json.Marshal(map[string]string{"job_id": jobID}) //nolint:errchkjson // strings always marshal
 	return Envelope{ID: "continue/" + jobID, Source: Source, DetailType: ContinueJob, Detail: detail}
 }
 
-// MaxID is how many bytes the id of an event may have. It serves as a key where a command names none of its own; EventBridge's have 36.
+// MaxID bounds the bytes of an event's id, which serves as a key where a command names none. EventBridge's own ids have 36.
 const MaxID = 256
 
 // Envelope is an event as EventBridge delivers it.
@@ -58,7 +59,7 @@ func Read(text []byte) (Envelope, error) {
 	case e.ID == "":
 		return e, fmt.Errorf("not an event: it has no id")
 	case len(e.ID) > MaxID:
-		return e, fmt.Errorf("not an event: its id has %d bytes; at most %d would be right", len(e.ID), MaxID)
+		return e, fmt.Errorf("not an event: its id has %d bytes; want at most %d", len(e.ID), MaxID)
 	case len(bytes.TrimSpace(e.Detail)) == 0:
 		return e, fmt.Errorf("not an event: it has no detail")
 	}
@@ -70,7 +71,7 @@ type Refused struct{ Reason string }
 
 func (r *Refused) Error() string { return r.Reason }
 
-// Fact is something that happened. Its detail has an id that is the same whenever the same fact is told again.
+// Fact is something that happened. Its detail has an id that stays the same whenever the fact is published again.
 type Fact struct {
 	Type   string
 	Detail any
@@ -83,7 +84,7 @@ type head struct {
 
 func heading(parts ...string) head { return head{ID: strings.Join(parts, "/"), Version: 1} }
 
-// FieldError is what is wrong with a command, and where.
+// FieldError says what is wrong with a command, and where.
 type FieldError struct {
 	Field  string `json:"field"`
 	Reason string `json:"reason"`
@@ -94,7 +95,8 @@ func (e FieldError) Bounded() FieldError {
 	return FieldError{shorten(e.Field, rejectedField), shorten(e.Reason, rejectedReason)}
 }
 
-// TasksDue tells the orchestrator that there may be work to start for these labourers. It may be told at any time and number.
+// TasksDue tells the orchestrator that there may be work to start for these labourers. It may be published at any time and any number of
+// times.
 func TasksDue(id string, labourers ...string) Fact {
 	return Fact{"TasksDue", struct {
 		head
@@ -102,8 +104,8 @@ func TasksDue(id string, labourers ...string) Fact {
 	}{heading("TasksDue", id), labourers}}
 }
 
-// How much of a rejected job is told, in bytes as they are sent: EventBridge takes events of 1 MB, and so does a queue
-// that one is delivered to with its envelope; JSON writes some bytes as six.
+// How much of a rejected job the event contains, in bytes as sent: EventBridge takes events of 1 MB, and so does a queue to which an event
+// is delivered in its envelope. JSON writes some bytes as six.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 const (
 	rejectedJob    = 1<<20 - 16<<10
@@ -111,25 +113,25 @@ const (
 	rejectedReason = 4 << 10
 )
 
-// JobRejected tells that a job was refused, why, and what it was. jobID may be empty.
+// JobRejected says that a job was refused, why, and what it was. jobID may be empty.
 func JobRejected(jobID, fingerprint string, err FieldError, job []byte) Fact {
 	return Fact{"JobRejected", struct {
 		head
 		JobID string     `json:"job_id,omitempty"`
 		Error FieldError `json:"error"`
 		Job   any        `json:"job"`
-	}{heading("JobRejected", jobID, fingerprint), jobID, err.Bounded(), asItCame(job)}}
+	}{heading("JobRejected", jobID, fingerprint), jobID, err.Bounded(), excerpt(job)}}
 }
 
-// asItCame is the job itself where it is JSON and short enough, else the beginning of its text.
-func asItCame(job []byte) any {
+// excerpt returns the job itself if it is JSON and short enough, else the beginning of its text.
+func excerpt(job []byte) any {
 	if json.Valid(job) && sent(json.RawMessage(job)) <= rejectedJob {
 		return json.RawMessage(job)
 	}
 	return shorten(strings.ToValidUTF8(string(job), "�"), rejectedJob)
 }
 
-// shorten is the text where it takes no more than so many bytes as JSON, else a beginning of it that does.
+// shorten returns the text, or a beginning of it, such that it takes at most most bytes as JSON.
 func shorten(text string, most int) string {
 	short := text
 	for cut := most; sent(short) > most; cut /= 2 {
@@ -145,13 +147,13 @@ func shorten(text string, most int) string {
 	return short
 }
 
-// sent is how many bytes a value takes on the bus.
+// sent returns how many bytes a value takes on the bus.
 func sent(value any) int {
-	text, _ := json.Marshal(value) //nolint:errchkjson // texts, and JSON that is valid
+	text, _ := json.Marshal(value) //nolint:errchkjson // strings and valid JSON always marshal
 	return len(escape.JSON(text))
 }
 
-// JobScheduled tells that all tasks of a job are created.
+// JobScheduled says that all tasks of a job are created.
 func JobScheduled(jobID, labourer string, tasks int) Fact {
 	return Fact{"JobScheduled", struct {
 		head
@@ -161,7 +163,7 @@ func JobScheduled(jobID, labourer string, tasks int) Fact {
 	}{heading("JobScheduled", jobID), jobID, labourer, tasks}}
 }
 
-// Totals is how a job ended.
+// Totals says how a job ended.
 type Totals struct {
 	JobID      string    `json:"job_id"`
 	Labourer   string    `json:"labourer_id"`
@@ -174,7 +176,7 @@ type Totals struct {
 	Generation int       `json:"generation"`
 }
 
-// JobEnded tells that every task of a job has reached its end: JobCompleted, or JobCancelled where it was taken back.
+// JobEnded says that every task of a job has ended: JobCompleted, or JobCancelled if the job was cancelled.
 func JobEnded(t Totals, cancelled bool) Fact {
 	kind := "JobCompleted"
 	if cancelled {
@@ -192,7 +194,7 @@ type TaskError struct {
 	Message string `json:"message,omitempty"`
 }
 
-// TaskDead tells that a task will not be tried again.
+// TaskDead says that a task will not be tried again.
 func TaskDead(taskID string, life int, jobID, labourer string, attempts int, err TaskError) Fact {
 	return Fact{"TaskDead", struct {
 		head
@@ -204,7 +206,7 @@ func TaskDead(taskID string, life int, jobID, labourer string, attempts int, err
 	}{heading("TaskDead", taskID, strconv.Itoa(life)), taskID, jobID, labourer, attempts, err}}
 }
 
-// LabourerHealthChanged tells that what a labourer depends on is better or worse than it was. Statuses are 0 (Bad) to 4 (High).
+// LabourerHealthChanged says that a labourer's health changed. Statuses are 0 (Bad) to 4 (High).
 func LabourerHealthChanged(labourer string, from, to int, metrics any, at time.Time) Fact {
 	return Fact{"LabourerHealthChanged", struct {
 		head

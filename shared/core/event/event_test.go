@@ -27,7 +27,7 @@ func totals() event.Totals {
 		FinishedAt: noon.Add(time.Minute + 123*time.Millisecond), Generation: 2}
 }
 
-// facts is each fact by the file in testdata/facts that shows its detail.
+// facts returns each fact by the file in testdata/facts that has its detail.
 func facts() map[string]event.Fact {
 	cpu := 97.5
 	return map[string]event.Fact{
@@ -47,7 +47,7 @@ func facts() map[string]event.Fact {
 	}
 }
 
-func TestFactsAreToldByTheseNamesAndTypes(t *testing.T) {
+func TestFactsHaveTheseNamesAndTypes(t *testing.T) {
 	for file, fact := range facts() {
 		t.Run(file, func(t *testing.T) {
 			golden, err := os.ReadFile(filepath.Join("testdata", "facts", file+".json"))
@@ -76,8 +76,8 @@ func id(t require.TestingT, f event.Fact) string {
 	return detail.ID
 }
 
-// TestG5AFactToldAgainHasTheSameID, whatever has changed around it, and another fact another one.
-func TestG5AFactToldAgainHasTheSameID(t *testing.T) {
+// TestG5ARepeatedFactHasTheSameID, whatever else has changed, and another fact has another id.
+func TestG5ARepeatedFactHasTheSameID(t *testing.T) {
 	later := totals()
 	later.FinishedAt = later.FinishedAt.Add(time.Hour)
 	require.Equal(t, id(t, event.JobEnded(totals(), false)), id(t, event.JobEnded(later, false)))
@@ -102,19 +102,19 @@ func TestG5AFactToldAgainHasTheSameID(t *testing.T) {
 	}
 }
 
-// eventLimit is what EventBridge takes, less what Drover puts around a detail.
+// eventLimit has EventBridge's limit, less what Drover adds around a detail.
 const eventLimit = 1<<20 - 1<<10
 
-// TestG9ARejectedJobCanAlwaysBeTold: whatever was sent as a job, its rejection fits into an event, and shows as much of it as does.
-func TestG9ARejectedJobCanAlwaysBeTold(t *testing.T) {
+// TestG9ARejectionAlwaysFitsIntoAnEvent: whatever was sent as a job, its rejection fits into an event, and has as much of it as fits.
+func TestG9ARejectionAlwaysFitsIntoAnEvent(t *testing.T) {
 	for name, job := range map[string]string{
 		"long":                          `{"a": "` + strings.Repeat("x", 250<<10) + `"}`,
 		"long text":                     strings.Repeat("x", 250<<10),
 		"long and with foreign words":   `{"a": "` + strings.Repeat("äß", 60<<10) + `"}`,
 		"bytes that JSON writes as six": `{"a": "` + strings.Repeat("<", 120<<10) + `"}`,
-		"and as text":                   strings.Repeat("<&>", 80<<10),
+		"text that JSON writes as six":  strings.Repeat("<&>", 80<<10),
 		"control characters":            strings.Repeat("\x01", 200<<10),
-		"no UTF-8":                      strings.Repeat("\xffa", 100<<10),
+		"not UTF-8":                     strings.Repeat("\xffa", 100<<10),
 		"quotes":                        strings.Repeat(`"`, 120<<10),
 		"the largest":                   `{"a": "` + strings.Repeat("x", 1<<20-32<<10) + `"}`,
 		"as large as an event":          `{"a": "` + strings.Repeat("x", 1<<20-9) + `"}`,
@@ -138,14 +138,14 @@ func TestG9ARejectedJobCanAlwaysBeTold(t *testing.T) {
 				require.JSONEq(t, job, string(told.Job))
 				return
 			}
-			require.Greater(t, len(told.Job), min(len(job), 1<<20)/2-32<<10, "it is cut by no more than it has to be")
+			require.Greater(t, len(told.Job), min(len(job), 1<<20)/2-32<<10, "it is cut no more than necessary")
 			begins := strings.ToValidUTF8(strings.TrimSuffix(text, "…"), "�")
 			require.True(t, strings.HasPrefix(strings.ToValidUTF8(job, "�"), begins))
 		})
 	}
 }
 
-func TestARejectedJobIsToldWholeWhereItFits(t *testing.T) {
+func TestARejectionHasTheWholeJobIfItFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringN(0, 200, 1000).Draw(t, "text")
 		job, err := json.Marshal(map[string]string{"a": text})
@@ -172,7 +172,7 @@ func TestAnEventIsReadAsEventBridgeDeliversIt(t *testing.T) {
 	require.Equal(t, event.Envelope{ID: "6a7e8feb-b491-4cf7-a9f1-bf3703467718", Source: "shop", DetailType: event.SubmitJob, Time: noon, Detail: json.RawMessage(`{"labourer": "f"}`)}, e)
 }
 
-func TestG9WhatIsNoEventIsRefusedWithItsReason(t *testing.T) {
+func TestG9AnInvalidEventIsRefusedWithItsReason(t *testing.T) {
 	for text, reason := range map[string]string{
 		``:                                   "not an event",
 		`SubmitJob`:                          "not an event",
@@ -206,17 +206,17 @@ func FuzzRead(f *testing.F) {
 		require.NotEmpty(t, e.DetailType)
 		require.True(t, json.Valid(e.Detail))
 		again, err := json.Marshal(e)
-		if err != nil { // a year beyond 9999 can be read and not written
+		if err != nil { // a year beyond 9999 can be read but not written
 			return
 		}
 		twice, err := event.Read(again)
-		require.NoError(t, err, "what one scheduler writes the next one reads")
+		require.NoError(t, err, "one scheduler reads what another writes")
 		require.Equal(t, e.ID, twice.ID)
 		require.Equal(t, e.DetailType, twice.DetailType)
 	})
 }
 
-// FuzzJobRejected looks for a job whose rejection can not be told.
+// FuzzJobRejected looks for a job whose rejection cannot be published.
 func FuzzJobRejected(f *testing.F) {
 	f.Add("nightly", "sections[1]", "has no name", []byte(`{"labourer": "f"}`))
 	f.Add("", "job", "is no JSON", []byte("\xff\x00<"))

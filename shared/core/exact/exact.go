@@ -1,7 +1,7 @@
 // Package exact decodes the JSON that comes from outside: messages, events, calls, files and stored items.
 //
 // encoding/json takes names that differ only by case for the same one, and the last of two that are the same. So one attribute of a payload could
-// pass for another, or for Drover's own part of an event. Here a name means only itself, and one that stands twice is refused.
+// pass for another, or for Drover's own part of an event. Here a name means only itself, and one that appears twice is refused.
 package exact
 
 import (
@@ -16,10 +16,10 @@ import (
 	"unicode/utf8"
 )
 
-// Error says what cannot be decoded and where. It quotes no value: it may stand in a log.
+// Error says what cannot be decoded, and where. It quotes no value, so that it may be logged.
 type Error struct {
-	Path         string // of the value: tasks[1]; "" is the whole
-	Line, Column int    // from 1, of what is no JSON; else 0. Columns count characters
+	Path         string // of the value: tasks[1]; "" for the whole
+	Line, Column int    // of what is not JSON, from 1; else 0. Columns count characters
 	Reason       string
 }
 
@@ -33,9 +33,9 @@ func (e *Error) Error() string {
 	return e.Reason
 }
 
-// Decode stores the value that is the text in what v points to, as json.Unmarshal does, but for three things: members go to the field of exactly
-// their name, a name must not stand twice in what becomes a struct or a map, and a value that does not fit stops it. Types that decode themselves
-// (json.Unmarshaler, json.RawMessage) are left to do so. Any error is an [*Error].
+// Decode stores the JSON value in what v points to, as json.Unmarshal does, with three differences: members go to the field of exactly
+// their name; a name must not appear twice in what becomes a struct or a map; and a value that does not fit stops the decoding. Types that
+// decode themselves (json.Unmarshaler, json.RawMessage) are left to do so. Any error is an [*Error].
 func Decode(text []byte, v any) error {
 	if err := Check(text); err != nil {
 		return err
@@ -46,7 +46,7 @@ func Decode(text []byte, v any) error {
 	return nil
 }
 
-// Text returns the text that is a JSON string; it is not ok where the value is none, or no JSON.
+// Text returns the content of a JSON string; ok is false when the value is not a string, or not JSON.
 func Text(value json.RawMessage) (text string, ok bool) {
 	value = bytes.TrimSpace(value)
 	if len(value) == 0 || value[0] != '"' {
@@ -58,7 +58,7 @@ func Text(value json.RawMessage) (text string, ok bool) {
 // MaxDepth bounds the nesting of lists and objects. The parsers of other languages give up near a thousand levels.
 const MaxDepth = 500
 
-// Check returns why the text is not one JSON value of at most MaxDepth levels, with the place: nil when it is one.
+// Check returns nil for one JSON value of at most MaxDepth levels, else what is wrong and where.
 func Check(text []byte) error {
 	if at := tooDeep(text); at >= 0 {
 		return &Error{Line: lineOf(text, at), Column: columnOf(text, at), Reason: fmt.Sprintf("is nested deeper than %d levels", MaxDepth)}
@@ -70,22 +70,22 @@ func Check(text []byte) error {
 	err := json.Unmarshal(text, &ignored)
 	syntax, ok := errors.AsType[*json.SyntaxError](err)
 	if !ok {
-		return &Error{Reason: "is no JSON"}
+		return &Error{Reason: "is not JSON"}
 	}
-	at := max(int(syntax.Offset)-1, 0) // the byte that was read last
+	at := max(int(syntax.Offset)-1, 0) // the last byte that was read
 	if strings.HasPrefix(syntax.Error(), "unexpected end") {
-		return &Error{Line: lineOf(text, len(text)), Column: columnOf(text, len(text)), Reason: "is no JSON: it ends too early"}
+		return &Error{Line: lineOf(text, len(text)), Column: columnOf(text, len(text)), Reason: "is not JSON: it ends too early"}
 	}
 	word := bytes.TrimPrefix(text[at:], []byte("-"))
 	for _, known := range []string{"NaN", "Infinity"} {
 		if bytes.HasPrefix(word, []byte(known)) {
-			return &Error{Line: lineOf(text, at), Column: columnOf(text, at), Reason: "is no JSON: " + known + " is no number there"}
+			return &Error{Line: lineOf(text, at), Column: columnOf(text, at), Reason: "is not JSON: it has no number " + known}
 		}
 	}
-	return &Error{Line: lineOf(text, at), Column: columnOf(text, at), Reason: "is no JSON"}
+	return &Error{Line: lineOf(text, at), Column: columnOf(text, at), Reason: "is not JSON"}
 }
 
-// tooDeep returns where a text is nested deeper than MaxDepth, -1 where it is not.
+// tooDeep returns the position at which a text is nested deeper than MaxDepth, or -1.
 func tooDeep(text []byte) int {
 	s, depth := splitter{text: text}, 0
 	for s.at < len(text) {
@@ -215,7 +215,7 @@ func list(text []byte, v reflect.Value, path string) *Error {
 	return nil
 }
 
-// once returns the members of an object, each of another name.
+// once returns the members of an object, and refuses a name that appears twice.
 func once(text []byte, v reflect.Value, path string) ([]Member, *Error) {
 	if text[0] != '{' {
 		return nil, misfit(text, v, path)
@@ -227,7 +227,7 @@ func once(text []byte, v reflect.Value, path string) ([]Member, *Error) {
 	seen := make(map[string]bool, len(members))
 	for _, m := range members {
 		if seen[m.Name] {
-			return nil, &Error{Path: join(path, m.Name), Reason: "stands twice"}
+			return nil, &Error{Path: join(path, m.Name), Reason: "appears twice"}
 		}
 		seen[m.Name] = true
 	}
@@ -246,10 +246,11 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// fields keeps what fieldsOf found, by type.
+// fields fields caches the results of fieldsOf, by type.
 var fields sync.Map
 
-// fieldsOf returns where each member of an object goes, by name. What is embedded without a name of its own is part of the object around it.
+// fieldsOf returns where each member of an object goes, by name. Structs that are embedded without a name of their own are part of the
+// object around them.
 func fieldsOf(t reflect.Type) map[string][]int {
 	if known, ok := fields.Load(t); ok {
 		return known.(map[string][]int)
@@ -299,9 +300,9 @@ func wanted(t reflect.Type) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return "a whole number within bounds"
+		return "a whole number in range"
 	case reflect.Float32, reflect.Float64:
-		return "a number within bounds"
+		return "a number in range"
 	}
 	return t.String()
 }

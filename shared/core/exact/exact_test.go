@@ -33,8 +33,8 @@ type outer struct {
 	Plain  bool
 }
 
-// TestWhatOnlyOneReadingHasIsDecodedAsByTheStandardLibrary: for text without odd names there is one meaning.
-func TestWhatOnlyOneReadingHasIsDecodedAsByTheStandardLibrary(t *testing.T) {
+// TestUnambiguousTextIsDecodedAsByTheStandardLibrary: without odd names, text has one meaning.
+func TestUnambiguousTextIsDecodedAsByTheStandardLibrary(t *testing.T) {
 	for _, text := range []string{
 		`{}`, `null`, ` { } `,
 		`{"id": "a", "count": 7, "size": 1.5, "at": "2026-11-22T12:00:00Z", "raw": {"a": [1, 2]}, "inner": {"name": "x", "tags": {"A": "1", "a": "2"}}, "Plain": true}`,
@@ -60,29 +60,29 @@ func TestANameMeansOnlyItself(t *testing.T) {
 	require.Equal(t, outer{head: head{"a"}, Count: 1, Inner: &inner{Name: "x"}, List: []inner{{}}}, got)
 }
 
-func TestG9WhatCannotBeDecodedIsNamedWithItsPlace(t *testing.T) {
+func TestG9ErrorsNameThePlace(t *testing.T) {
 	for text, want := range map[string]string{
-		``:                                       "line 1, column 1: is no JSON: it ends too early",
-		`{"count": 1`:                            "line 1, column 12: is no JSON: it ends too early",
-		"{\"a\": 1,\n \"é\": x}":                 "line 2, column 7: is no JSON",
-		`{"count": NaN}`:                         "line 1, column 11: is no JSON: NaN is no number there",
-		`{} {}`:                                  "line 1, column 4: is no JSON",
+		``:                                       "line 1, column 1: is not JSON: it ends too early",
+		`{"count": 1`:                            "line 1, column 12: is not JSON: it ends too early",
+		"{\"a\": 1,\n \"é\": x}":                 "line 2, column 7: is not JSON",
+		`{"count": NaN}`:                         "line 1, column 11: is not JSON: it has no number NaN",
+		`{} {}`:                                  "line 1, column 4: is not JSON",
 		`[]`:                                     "is a list; want an object",
 		`{"id": 1}`:                              "id: is a number; want text",
-		`{"count": "1"}`:                         "count: is text; want a whole number within bounds",
-		`{"count": 1.5}`:                         "count: is a number; want a whole number within bounds",
-		`{"count": 99999999999999999999}`:        "count: is a number; want a whole number within bounds",
-		`{"size": 1e999}`:                        "size: is a number; want a number within bounds",
+		`{"count": "1"}`:                         "count: is text; want a whole number in range",
+		`{"count": 1.5}`:                         "count: is a number; want a whole number in range",
+		`{"count": 99999999999999999999}`:        "count: is a number; want a whole number in range",
+		`{"size": 1e999}`:                        "size: is a number; want a number in range",
 		`{"at": "noon"}`:                         "at: is text; want the text of a time",
 		`{"inner": [1]}`:                         "inner: is a list; want an object",
 		`{"inner": {"tags": {"a": 1}}}`:          "inner.tags.a: is a number; want text",
 		`{"list": {}}`:                           "list: is an object; want a list",
 		`{"list": [{"name": "a"}, {"name": 1}]}`: "list[1].name: is a number; want text",
 		`{"Plain": "true"}`:                      "Plain: is text; want true or false",
-		`{"id": "a", "id": "a"}`:                 "id: stands twice",
-		`{"unknown": 1, "unknown": 1}`:           "unknown: stands twice",
-		`{"list": [{"name": "a", "n\u0061me": "b"}]}`:                                 "list[0].name: stands twice",
-		`{"inner": {"tags": {"a": "1", "a": "2"}}}`:                                   "inner.tags.a: stands twice",
+		`{"id": "a", "id": "a"}`:                 "id: appears twice",
+		`{"unknown": 1, "unknown": 1}`:           "unknown: appears twice",
+		`{"list": [{"name": "a", "n\u0061me": "b"}]}`:                                 "list[0].name: appears twice",
+		`{"inner": {"tags": {"a": "1", "a": "2"}}}`:                                   "inner.tags.a: appears twice",
 		strings.Repeat("[", exact.MaxDepth+1) + strings.Repeat("]", exact.MaxDepth+1): "line 1, column 501: is nested deeper than 500 levels",
 	} {
 		var got outer
@@ -90,12 +90,12 @@ func TestG9WhatCannotBeDecodedIsNamedWithItsPlace(t *testing.T) {
 	}
 }
 
-func TestBracketsInTextAreNoLevels(t *testing.T) {
+func TestBracketsInTextAreNotLevels(t *testing.T) {
 	require.NoError(t, exact.Check([]byte(`["`+strings.Repeat("[", 1000)+`\"[["]`)))
 	require.NoError(t, exact.Check([]byte(strings.Repeat("[", exact.MaxDepth)+strings.Repeat("]", exact.MaxDepth))))
 }
 
-func TestAnObjectIsSplitAroundWhatIsNoJSON(t *testing.T) {
+func TestAnObjectIsSplitAroundValuesThatAreNotJSON(t *testing.T) {
 	for text, want := range map[string][]exact.Member{
 		`{}`:                                   nil,
 		"\ufeff {\"a\" : 1 , \"b\":\n[2] }\n":  {{"a", raw(`1`)}, {"b", raw(`[2]`)}},
@@ -118,22 +118,22 @@ func TestAnObjectIsSplitAroundWhatIsNoJSON(t *testing.T) {
 
 func raw(text string) json.RawMessage { return json.RawMessage(text) }
 
-func TestWhatIsNoObjectIsNotSplit(t *testing.T) {
+func TestOtherTextsAreNotSplit(t *testing.T) {
 	for text, want := range map[string]string{
-		``:               "line 1, column 1: an object is expected",
-		`[1]`:            "line 1, column 1: an object is expected",
-		`{'a': 1}`:       "line 1, column 2: a name in double quotes is expected",
-		`{"a" 1}`:        "line 1, column 6: a colon is expected",
-		"{\"a\": 1}\n{}": "line 2, column 1: nothing is expected after the object",
-		`{"a": 1]}`:      "line 1, column 8: a name in double quotes is expected",
-		`{"\x": 1}`:      "line 1, column 2: a name in double quotes is expected",
+		``:               "line 1, column 1: is not an object; want {",
+		`[1]`:            "line 1, column 1: is not an object; want {",
+		`{'a': 1}`:       "line 1, column 2: has no name here; want one in double quotes",
+		`{"a" 1}`:        "line 1, column 6: has no colon after the name; want one",
+		"{\"a\": 1}\n{}": "line 2, column 1: has more text after the object; want nothing there",
+		`{"a": 1]}`:      "line 1, column 8: has no name here; want one in double quotes",
+		`{"\x": 1}`:      "line 1, column 2: has no name here; want one in double quotes",
 	} {
 		_, err := exact.Members([]byte(text))
 		require.EqualError(t, err, want, text)
 	}
 }
 
-// FuzzDecode: what is decoded is what the standard library decodes once each name that stands in a struct's or map's place is unique and exact.
+// FuzzDecode checks that Decode agrees with the standard library once every name in a struct's or map's place is unique and exact.
 func FuzzDecode(f *testing.F) {
 	for _, text := range []string{`{"id":"a","Id":"b"}`, `{"list":[{"name":"x"}],"inner":{"tags":{"a":"b"}}}`, `{"raw":NaN}`, `[`, `{"a":1,"a":2}`} {
 		f.Add([]byte(text))
@@ -163,9 +163,9 @@ func FuzzMembers(f *testing.F) {
 			return
 		}
 		var object map[string]json.RawMessage
-		require.NoError(t, json.Unmarshal(text, &object), "what is JSON and splits is an object")
+		require.NoError(t, json.Unmarshal(text, &object), "JSON that splits is an object")
 		for _, m := range members {
-			require.True(t, json.Valid(m.Value), "of JSON each value is JSON")
+			require.True(t, json.Valid(m.Value), "each value in JSON is JSON")
 			require.Contains(t, object, m.Name)
 		}
 	})

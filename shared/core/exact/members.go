@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 )
 
-// Member is one name of a JSON object and its value as it is written.
+// Member is a name in a JSON object, and its value as written.
 type Member struct {
 	Name  string
 	Value json.RawMessage
 }
 
-// Members splits the object that is the text into its members, in the order written. It looks only at what holds the object together, so one
-// value that is no JSON (NaN, half a text, an object that was cut off) leaves the others readable: each value has to be judged by itself.
-// A byte order mark before the object is passed over. Where the text ends too early, the member that is cut off is the last one, and its value
-// is no JSON. Any error is an [*Error].
+// Members splits an object into its members, in the order written. It checks only what holds the object together, so one value that is not
+// JSON (NaN, half a string, a truncated object) leaves the others readable; the caller judges each value by itself. A byte order mark
+// before the object is skipped. In a truncated text the member that is cut off comes last, and its value is not JSON. Any error is an
+// [*Error].
 func Members(text []byte) ([]Member, error) {
 	s := splitter{text: text, at: len(text) - len(bytes.TrimPrefix(text, []byte("\ufeff")))}
 	return s.object()
@@ -27,7 +27,7 @@ type splitter struct {
 
 func (s *splitter) object() ([]Member, error) {
 	if s.space(); s.next() != '{' {
-		return nil, s.wrong("an object is expected")
+		return nil, s.wrong("is not an object; want {")
 	}
 	s.at++
 	var members []Member
@@ -39,7 +39,7 @@ func (s *splitter) object() ([]Member, error) {
 		case '}':
 			s.at++
 			if s.space(); s.next() != end {
-				return nil, s.wrong("nothing is expected after the object")
+				return nil, s.wrong("has more text after the object; want nothing there")
 			}
 			return members, nil
 		case ',':
@@ -54,13 +54,13 @@ func (s *splitter) object() ([]Member, error) {
 	}
 }
 
-// member reads a name and its value; it is not whole where the text ends before the value's first byte.
+// member reads a name and its value; whole is false when the text ends before the first byte of the value.
 func (s *splitter) member() (m Member, whole bool, err error) {
 	if s.next() == end {
 		return m, false, nil
 	}
 	if s.next() != '"' {
-		return m, false, s.wrong("a name in double quotes is expected")
+		return m, false, s.wrong("has no name here; want one in double quotes")
 	}
 	begin := s.at
 	if closed := s.skipText(); !closed {
@@ -68,7 +68,7 @@ func (s *splitter) member() (m Member, whole bool, err error) {
 	}
 	if json.Unmarshal(s.text[begin:s.at], &m.Name) != nil {
 		s.at = begin
-		return m, false, s.wrong("a name in double quotes is expected")
+		return m, false, s.wrong("has no name here; want one in double quotes")
 	}
 	switch s.space(); s.next() {
 	case ':':
@@ -76,7 +76,7 @@ func (s *splitter) member() (m Member, whole bool, err error) {
 	case end:
 		return m, false, nil
 	default:
-		return m, false, s.wrong("a colon is expected")
+		return m, false, s.wrong("has no colon after the name; want one")
 	}
 	s.space()
 	begin = s.at
@@ -85,7 +85,7 @@ func (s *splitter) member() (m Member, whole bool, err error) {
 	return m, true, nil
 }
 
-// skipValue goes to the comma or brace that ends a value.
+// skipValue moves to the comma or brace that ends a value.
 func (s *splitter) skipValue() {
 	for depth := 0; s.at < len(s.text); s.at++ {
 		switch s.text[s.at] {
@@ -107,7 +107,7 @@ func (s *splitter) skipValue() {
 	}
 }
 
-// skipText goes behind the quote that ends the text that begins here; it is not closed where there is none.
+// skipText moves past the closing quote of the string that begins here; closed is false when it has none.
 func (s *splitter) skipText() (closed bool) {
 	for s.at++; s.at < len(s.text); s.at++ {
 		switch s.text[s.at] {

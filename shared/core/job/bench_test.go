@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// million is a job of 100 days times 10,000 values.
+// million returns a job of 100 days times 10,000 values.
 func million() string {
 	var values strings.Builder
 	for i := range 10_000 {
@@ -38,11 +38,11 @@ func BenchmarkPayloadOfAMillionTasks(b *testing.B) {
 		if _, err := plan.Payload(k % plan.Len()); err != nil {
 			b.Fatal(err)
 		}
-		k += 7919 // far from the one before, as a prime
+		k += 7919 // a prime, so that each task is far from the one before
 	}
 }
 
-func TestAPlanTakesMemoryForItsTextNotForItsTasks(t *testing.T) {
+func TestAPlanTakesMemoryForItsTextAndNotForItsTasks(t *testing.T) {
 	before, after := runtime.MemStats{}, runtime.MemStats{}
 	text := million()
 	runtime.GC()

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// decode reads one JSON value and nothing after it. It is stricter than encoding/json, which would change a payload in silence: text that
-// is not UTF-8 and halves of surrogate pairs are refused. A key that is written twice is refused as well, as of two readers one takes the first value
-// and another the last; but the value is read, with the first, so that the job's id is known.
+// decode reads one JSON value and nothing after it. It is stricter than encoding/json, which would silently change a payload: it refuses
+// text that is not UTF-8 and halves of surrogate pairs. It also refuses a key that appears twice, as some readers take the first value and
+// others the last. Such a text is still read, with the first value, so that the job's id is known.
 func decode(data []byte) (v value, twice, wrong *Error) {
 	d := decoder{data: data}
 	v, ok := d.document()
@@ -23,20 +23,20 @@ type decoder struct {
 	data  []byte
 	at    int
 	depth int
-	root  string // the attribute of the outermost object that is being read
+	root  string // attribute of the outermost object that is being read
 	trail []step // from the outermost value to the one that is being read
-	twice *Error // the first key that stands twice
+	twice *Error // the first key that appears twice
 	wrong *Error
 }
 
-// step is a value's place in the object or list that it lies in.
+// step is a value's place in its object or list.
 type step struct {
 	name string
 	at   int
 	item bool
 }
 
-// doubled notes that the key on the trail stands in its object for the second time, here.
+// doubled records that the key at the end of the trail appears a second time in its object.
 func (d *decoder) doubled(at int) {
 	if d.twice != nil {
 		return
@@ -50,7 +50,7 @@ func (d *decoder) doubled(at int) {
 		}
 	}
 	line, column := d.place(at)
-	d.twice = refuse(path, "stands twice, here in line %d, column %d; want it once", line, column)
+	d.twice = refuse(path, "appears twice, the second time in line %d, column %d; want it once", line, column)
 }
 
 func (d *decoder) document() (value, bool) {
@@ -65,7 +65,7 @@ func (d *decoder) document() (value, bool) {
 	return v, true
 }
 
-// syntax notes what is wrong at the current position; it returns false so that callers can return it.
+// syntax records what is wrong at the current position. It always returns false, so that callers can return its result.
 func (d *decoder) syntax(want string) bool {
 	line, column := d.place(d.at)
 	found := "the end"
@@ -77,7 +77,7 @@ func (d *decoder) syntax(want string) bool {
 	return false
 }
 
-// place returns line and column of a position, from 1; columns count bytes.
+// place returns the line and column of a position, counted from 1. Columns count bytes.
 func (d *decoder) place(at int) (line, column int) {
 	before := d.data[:min(at, len(d.data))]
 	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
@@ -94,7 +94,7 @@ func (d *decoder) space() {
 	}
 }
 
-// peek is the next byte, 0 at the end: no JSON token begins with it.
+// peek returns the next byte, or 0 at the end: no JSON token begins with 0.
 func (d *decoder) peek() byte {
 	if d.at < len(d.data) {
 		return d.data[d.at]
@@ -228,7 +228,7 @@ func (d *decoder) object() (value, bool) {
 	}
 }
 
-// number keeps the literal: -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?
+// number keeps the literal text of a number: -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?
 func (d *decoder) number() (value, bool) {
 	start := d.at
 	d.take('-')
@@ -263,7 +263,7 @@ func (d *decoder) text() (string, bool) {
 	for d.at < len(d.data) && d.data[d.at] != '"' && d.data[d.at] != '\\' && d.data[d.at] >= ' ' && d.data[d.at] < utf8.RuneSelf {
 		d.at++
 	}
-	if d.peek() == '"' { // the common case: nothing to translate
+	if d.peek() == '"' { // the common case: no escapes
 		d.at++
 		return string(d.data[start : d.at-1]), true
 	}

@@ -2,9 +2,10 @@ package job
 
 import "github.com/drover-run/drover/shared/core/spelling"
 
-// Doubts are attributes of the job itself, not of what lies deeper, whose author probably meant something else: they look like a misspelt word
-// of the job language (isolate_sectoins) and so are payload, or like the size of a batch without being it (max_section_per_batch), or cut nothing
-// (isolate_days without a period), or stand beside the wrapper. They are no errors, for a payload may have any names; whoever checks a job before it is submitted wants to see them.
+// Doubts returns warnings about attributes at the top level of the job that probably mean something else than they say: names that look
+// like a misspelt word of the job language (isolate_sectoins) and are therefore payload, names that look like a batch size and are not
+// (max_section_per_batch), an isolate_days without a period, which cuts nothing, and attributes beside the wrapper. They are not errors, as
+// a payload may have any names: tools that check a job before it is submitted show them.
 func (j Job) Doubts(schema Schema) []Error {
 	words := append([]string{"job_schema_name"}, steering...)
 	for _, unit := range isolations {
@@ -24,21 +25,21 @@ func (j Job) Doubts(schema Schema) []Error {
 	}
 	var doubts []Error
 	if days := j.root.get("isolate_days"); j.period == nil && days != nil && !days.empty() {
-		doubts = append(doubts, Error{"isolate_days", "cuts nothing, for the job has no period"})
+		doubts = append(doubts, Error{"isolate_days", "cuts nothing, as the job has no period"})
 	}
 	for _, name := range j.unseen {
-		doubts = append(doubts, Error{join("", name), "stands beside job, where it means nothing and goes to no worker; put it into the job"})
+		doubts = append(doubts, Error{join("", name), "is beside job, where it is ignored and no worker gets it; put it into the job"})
 	}
 	for _, name := range j.root.names {
-		const shortest = 5 // of shorter words too many are near each other
+		const shortest = 5 // too many shorter words are near each other
 		if size, ok := noSizes[name]; ok {
-			doubts = append(doubts, Error{name, "cuts into single values, whatever its number; " + size + " is the size of a batch"})
+			doubts = append(doubts, Error{name, "cuts into single values, whatever its number; use " + size + " for the size of a batch"})
 		}
 		if known[name] || len(name) < shortest {
 			continue
 		}
 		if nearest, ok := spelling.Nearest(name, words); ok {
-			doubts = append(doubts, Error{join("", name), "is not known and goes to the worker as payload; did you mean " + nearest + "?"})
+			doubts = append(doubts, Error{join("", name), "is unknown and goes to the worker as payload; did you mean " + nearest + "?"})
 		}
 	}
 	return doubts

@@ -8,9 +8,9 @@ import (
 	"github.com/drover-run/drover/shared/core/calendar"
 )
 
-// Error is a job that was refused before anything was stored. Every error of this package is an *Error.
+// Error says why a job was refused. A refused job stores nothing. Every error of this package is an *Error.
 type Error struct {
-	Field  string // the attribute at fault, as a path where it lies deeper: sections.a, sections[1]
+	Field  string // path of the attribute at fault: job_id, sections.a, sections[1]
 	Reason string // names the value and what would be right
 }
 
@@ -22,7 +22,7 @@ func refuse(field, format string, arguments ...any) *Error {
 	return &Error{Field: field, Reason: fmt.Sprintf(format, arguments...)}
 }
 
-// calendarError puts what the calendar says about a part of an attribute under the attribute's name.
+// calendarError returns an error of package calendar as an error about the attribute, or about the part of it that the calendar names.
 func calendarError(field string, err error) *Error {
 	var wrong *calendar.Error
 	if !errors.As(err, &wrong) {
@@ -34,7 +34,7 @@ func calendarError(field string, err error) *Error {
 	return refuse(field, "%s", wrong.Reason)
 }
 
-// shorten keeps messages readable, whatever the job holds.
+// shorten cuts a text so that messages stay readable, whatever the job contains.
 func shorten(text string) string {
 	const shown = 80
 	if len(text) <= shown {

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// flags are the isolate_… and max_…_per_batch attributes of chunkable attributes that hold at some level. A nil map has none.
+// flags flags are the isolate_… and max_…_per_batch attributes that apply at a level, by name. A nil map has none.
 type flags map[string]flag
 
 type flag struct {
 	*value
-	level string // path of the object in which it stands, for an error; "" where none can come of it
+	level string // path of the object that has the flag, for error messages; "" where no error can arise
 }
 
-// flagsOf are those that stand at one level. A size of null or false says nothing, while an isolate of null or false is a flag that is not
-// set, and may so overrule another level's.
+// flagsOf returns the flags of one level. A size of null or false is ignored; an isolate of null or false is an unset flag, and may
+// overrule another level's.
 func (s *splitter) flagsOf(level *value, path string) flags {
 	var own flags
 	for i, name := range level.names {
@@ -31,7 +31,8 @@ func (s *splitter) flagsOf(level *value, path string) flags {
 	return own
 }
 
-// checkFlag refuses a text that says no. sosw takes any text for yes, and its author plainly did not.
+// checkFlag refuses texts that mean no ("false", "off"). sosw treats any non-empty text as true, which is clearly not what their author
+// wants.
 func checkFlag(name string, v *value, path string) *Error {
 	switch strings.ToLower(strings.TrimSpace(v.text)) {
 	case "false", "no", "off", "n", "f", "0", "none", "null":
@@ -42,7 +43,7 @@ func checkFlag(name string, v *value, path string) *Error {
 	return nil
 }
 
-// checkFlags refuses flags of a level that two readers would read differently.
+// checkFlags refuses flags of a level that different readers would interpret differently.
 func (s *splitter) checkFlags(level *value, path string) *Error {
 	for i, name := range level.names {
 		if isSize, known := s.flagNames[name]; known && !isSize {
@@ -54,7 +55,7 @@ func (s *splitter) checkFlags(level *value, path string) *Error {
 	return nil
 }
 
-// over returns both, f's flags winning where both have one. Neither is changed.
+// over returns the flags of both, f's winning where both have one. It changes neither.
 func (f flags) over(others flags) flags {
 	if len(f) == 0 {
 		return others
@@ -67,7 +68,7 @@ func (f flags) over(others flags) flags {
 	return merged
 }
 
-// ask tells whether the attribute is to be cut.
+// ask reports whether a flag asks to cut the attribute.
 func (f flags) ask(a attribute) bool {
 	for _, name := range a.set {
 		if v, ok := f[name]; ok && !v.empty() {
@@ -77,8 +78,8 @@ func (f flags) ask(a attribute) bool {
 	return false
 }
 
-// batchSize is the most values that one task may get: 1 when nobody said. A bad size is refused where it stands, which may be above the
-// level whose values it is for.
+// batchSize returns the most values that one task may get, 1 by default. The error about a bad size names the level that has it, which may
+// be above the level whose values it applies to.
 func (s *splitter) batchSize(a attribute, effective flags) (int, *Error) {
 	size, ok := effective[a.size]
 	if !ok {
@@ -91,8 +92,8 @@ func (s *splitter) batchSize(a attribute, effective flags) (int, *Error) {
 	return n, nil
 }
 
-// wholeNumber reads a size as sosw does: a number without what follows its point, digits in text, and true as 1. What is larger than
-// any list counts as such.
+// wholeNumber reads a size as sosw does: a number without its fraction, digits in a text, and true as 1. A size larger than any list counts
+// as that large.
 func wholeNumber(v *value) (int, bool) {
 	const huge = 1 << 40
 	switch v.kind {

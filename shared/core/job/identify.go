@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 )
 
-// idIn returns the job_id of a text that cannot be read as a job because it is too large, nested too deeply, or breaks off. It returns "" when
-// the text has no valid job_id before the place at which it stops being JSON.
+// idIn returns the job_id of a text that cannot be read as a job, because it is too large, nested too deeply or truncated. It returns ""
+// when no valid job_id comes before the place where the text stops being JSON.
 func idIn(detail []byte) string {
 	d := json.NewDecoder(bytes.NewReader(detail))
 	first, err := d.Token()
@@ -18,7 +18,7 @@ func idIn(detail []byte) string {
 	if text, isText := first.(string); isText {
 		id = idIn([]byte(text))
 	} else if first == json.Delim('{') {
-		id, _ = idAmong(d, false) // what was found before the text broke off counts
+		id, _ = idAmong(d, false) // an id found before the end of a truncated text counts
 	}
 	if !jobID.MatchString(id) {
 		return ""
@@ -61,7 +61,7 @@ func idAmong(d *json.Decoder, inner bool) (id string, err error) {
 	return id, err
 }
 
-// skip reads up to the end of the list or object that the decoder has entered.
+// skip reads to the end of the list or object that the decoder has entered.
 func skip(d *json.Decoder) error {
 	for depth := 1; depth > 0; {
 		token, err := d.Token()

@@ -15,21 +15,21 @@ const (
 	// MaxJobBytes bounds the text of a job: an event of EventBridge has no more
 	// (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html).
 	MaxJobBytes = 1 << 20
-	// MaxPayloadBytes bounds the payload of one task: a message of SQS and an event of a Lambda function have no more
+	// MaxPayloadBytes bounds the payload of one task: an SQS message and the input of a Lambda function have no more
 	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). A target may take less, see [Plan.Fits].
 	MaxPayloadBytes = 1 << 20
-	// MaxDepth bounds the nesting of lists and objects; a level of chunkable attributes takes two. Python's parser, with which most
-	// workers read their payload, gives up near a thousand.
+	// MaxDepth bounds the nesting of lists and objects; one level of chunkable attributes takes two. Python's parser, which most workers
+	// use, gives up near a thousand.
 	MaxDepth = 256
 
 	maxAttempts = 1000
-	maxDuration = 14 * 24 * time.Hour // what SQS keeps a message, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+	maxDuration = 14 * 24 * time.Hour // as long as SQS keeps a message, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 )
 
-// dateList is the attribute by which a task gets its dates or hours.
+// dateList dateList is the attribute that gives a task its dates or hours.
 const dateList = "date_list"
 
-// Attributes of a job that steer Drover and that no payload has.
+// steering are the attributes that steer Drover. No payload has them.
 var steering = []string{
 	"job_id", "labourer", "lambda_name", "period", "isolate_days", "time_zone", "not_before", "max_attempts", "max_duration",
 }
@@ -38,39 +38,39 @@ func steers(name string) bool {
 	return slices.Contains(steering, name)
 }
 
-// Names that every worker gets beside its payload.
+// reserved are the names that every worker gets beside its payload.
 var reserved = []string{"task_id", "drover"}
 
 var jobID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
 
-// Instants whose milliseconds have at most thirteen digits, those of a job's later entries included, so that they sort as text.
+// Instants whose Unix milliseconds, and those of a job's later queue entries, have at most thirteen digits, so that they sort as text.
 var (
 	earliestStart = time.Unix(0, 0)
 	latestStart   = time.Date(2286, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// mostYearsAhead is how far in the future a job may start.
+// mostYearsAhead bounds how far ahead a job may start.
 const mostYearsAhead = 10
 
-// Job is a job that was read and found good in all that can be judged without the schema. It is never changed.
+// Job is a job that was read and is valid as far as that can be judged without its schema. It is immutable.
 type Job struct {
 	ID          string        // idempotency key, "" when the job has none
-	Labourer    string        // the name out of labourer or lambda_name
-	Qualifier   string        // alias or version that was given with the name, "" if none
+	Labourer    string        // the name in labourer or lambda_name
+	Qualifier   string        // alias or version given with the name, "" if none
 	Schema      string        // job_schema_name, "" for the default
-	NotBefore   time.Time     // no task starts before; zero if absent
+	NotBefore   time.Time     // no task starts earlier; zero if absent
 	MaxAttempts int           // 1 to 1000; 0 if absent
-	MaxDuration time.Duration // a second to 14 days; 0 if absent
+	MaxDuration time.Duration // one second to 14 days; 0 if absent
 
 	zone   *time.Location
 	period *calendar.Period // nil without a period
 	root   *value           // the job's object, encoded
-	text   []byte           // what root's positions refer to
-	unseen []string         // attributes beside the wrapper, which mean nothing
+	text   []byte           // root's positions refer to it
+	unseen []string         // attributes beside the wrapper, which are ignored
 }
 
-// Parse reads a job: the detail of a SubmitJob event, or the text of a file. Any error is an [*Error]; its field is "job" for what can not be
-// read as a job at all. Beside an error the job has its id, where that could be read, and nothing else.
+// Parse reads a job: the detail of a SubmitJob event, or the text of a file. Any error is an [*Error]; its field is "job" when the text
+// cannot be read as a job at all. With an error the returned Job has its id, if that could be read, and nothing else.
 func Parse(detail []byte) (Job, error) {
 	came, err := unwrap(detail)
 	if err != nil {
@@ -100,14 +100,14 @@ func Parse(detail []byte) (Job, error) {
 	return j, nil
 }
 
-// outside is a job as it came: the object that is the job, and what was found on the way to it.
+// outside outside is a job as it arrived: its object, and what surrounds it.
 type outside struct {
 	job    *value
 	unseen []string // attributes beside the wrapper
-	twice  *Error   // a key that stands twice
+	twice  *Error   // a key that appears twice
 }
 
-// unwrap finds the object that is the job. Text is unpacked once around the whole and once in the wrapper.
+// unwrap finds the job's object. It decodes a text around the whole, and another one in the wrapper.
 func unwrap(detail []byte) (outside, error) {
 	if len(detail) > MaxJobBytes {
 		return outside{}, refuse("job", "has %d bytes; want at most %d", len(detail), MaxJobBytes)
@@ -120,7 +120,7 @@ func unwrap(detail []byte) (outside, error) {
 	if wrapped == nil {
 		return outside{outer, nil, twice}, nil
 	}
-	if twice != nil { // its path begins at the wrapper, and that of a job's attribute in the job
+	if twice != nil { // its path begins at the wrapper; paths of a job's attributes begin in the job
 		twice.Field = strings.TrimPrefix(twice.Field, "job.")
 	}
 	inner := wrapped
@@ -154,20 +154,20 @@ func unpack(detail []byte) (v *value, twice *Error, err error) {
 	return &read, twice, nil
 }
 
-// beside looks at what stands next to the wrapper. sosw ignores it, and so does Drover, but for what would steer it: there ignoring would do
-// something else than was asked. A job_id is taken, because whoever wraps a job does it to add something.
+// beside returns the attributes beside the wrapper. sosw ignores them. So does Drover, but for those that would steer it: to ignore these
+// would do something else than was asked. A job_id is accepted there, as a producer that wraps a job does it to add something.
 func beside(outer, inner *value) (unseen []string, err error) {
 	for i, name := range outer.names {
 		if name == "job_id" {
 			if own := inner.get(name); own != nil && (own.kind != outer.children[i].kind || own.text != outer.children[i].text) {
-				return nil, refuse(name, "stands both in and beside the job, and differs; want one")
+				return nil, refuse(name, "differs from the one in the job; want it once")
 			} else if own == nil {
 				inner.names, inner.children = append(inner.names, name), append(inner.children, outer.children[i])
 			}
 			continue
 		}
 		if steers(name) {
-			return nil, refuse(name, "stands beside job and would not be seen there; put it into the job")
+			return nil, refuse(name, "is beside job, where it would be ignored; put it into the job")
 		}
 		if name != "job" {
 			unseen = append(unseen, name)
@@ -185,10 +185,10 @@ func checkReserved(level *value, path string) *Error {
 	return nil
 }
 
-// steeringWords are the words of the job language that need no schema.
+// steeringWords steeringWords are the words of the job language that need no schema.
 var steeringWords = wordsOf(slices.Concat(steering, []string{"job_schema_name", "isolate_hours", "isolate_weeks", "isolate_months"}))
 
-// words are names that mean something at a level of a job, by their small letters.
+// words words are the names that have a meaning at a level of a job, by their lower-case form.
 type words map[string]string
 
 func wordsOf(names []string) words {
@@ -199,12 +199,12 @@ func wordsOf(names []string) words {
 	return w
 }
 
-// checkSpelling refuses a name that differs only by case from a word which stands beside it: of readers that do not look at the case, one takes
-// the first and another the last. Alone, such a name is payload.
+// checkSpelling refuses a name that differs only by case from a known word beside it: among readers that ignore case, one takes the first
+// and another the last. Without the word beside it, such a name is payload.
 func checkSpelling(level *value, known words, path string) *Error {
 	for _, name := range level.names {
 		if word := known[strings.ToLower(name)]; word != "" && word != name && level.get(word) != nil {
-			return refuse(join(path, name), "differs only by its case from %s, which stands beside it; want one of them", word)
+			return refuse(join(path, name), "differs only by case from %s beside it; want one of them", word)
 		}
 	}
 	return nil
@@ -246,11 +246,11 @@ func (j *Job) readLabourer() *Error {
 	return nil
 }
 
-// noLabourer is the error for a job without a labourer, which may be there under a misspelt name.
+// noLabourer returns the error for a job without a labourer. It suggests a name that looks like a misspelt "labourer".
 func (j *Job) noLabourer() *Error {
 	for _, name := range j.root.names {
 		if meant, ok := spelling.Nearest(name, []string{"labourer", "lambda_name"}); ok && meant != name {
-			return refuse("labourer", "is missing; did you mean %s by %q? %s", meant, shorten(name), wantedLabourer)
+			return refuse("labourer", "is missing; did you write %[2]q for %[1]s? %[3]s", meant, shorten(name), wantedLabourer)
 		}
 	}
 	return refuse("labourer", "is missing; %s", wantedLabourer)
@@ -310,13 +310,13 @@ func (j *Job) readPeriod() *Error {
 	return nil
 }
 
-// ends are the two texts of an exact range.
+// ends returns the two texts of an exact range.
 func ends(j *Job, period *value) (from, to string, err error) {
 	for i, name := range period.names {
 		v := &period.children[i]
 		switch {
 		case name != "from" && name != "to":
-			return "", "", &calendar.Error{Field: name, Reason: "is not known here; want from and to, and nothing else"}
+			return "", "", &calendar.Error{Field: name, Reason: "is unknown here; want only from and to"}
 		case v.kind != kindText:
 			return "", "", &calendar.Error{Field: name, Reason: "is " + j.show(v) + "; want the text of a date or time"}
 		case name == "from":
@@ -327,7 +327,7 @@ func ends(j *Job, period *value) (from, to string, err error) {
 	}
 	for _, name := range []string{"from", "to"} {
 		if period.get(name) == nil {
-			return "", "", &calendar.Error{Field: name, Reason: "is missing; want a date or time, included in the period"}
+			return "", "", &calendar.Error{Field: name, Reason: "is missing; want a date or time, which is included in the period"}
 		}
 	}
 	return from, to, nil
@@ -396,7 +396,7 @@ func (j *Job) readDuration() *Error {
 	return nil
 }
 
-// show is a value as it is named in a message.
+// show returns a value as messages show it.
 func (j *Job) show(v *value) string {
 	return shorten(string(j.raw(v)))
 }
@@ -405,14 +405,14 @@ func (j *Job) raw(v *value) []byte {
 	return j.text[v.from:v.to]
 }
 
-// Zone is the time zone in which the job's days are meant, UTC when it names none.
+// Zone returns the time zone of the job's days, UTC when the job names none.
 func (j Job) Zone() *time.Location {
 	return j.zone
 }
 
-// Canonical is the text by which two jobs are found to be the same. It is a job itself, which has the same tasks: without job_id, without
-// white space, with one name for the labourer, and with the outermost attributes in alphabetical order, which decides nothing. Deeper
-// down the order of keys stays, for it is the order of tasks.
+// Canonical returns a text that is equal for equal jobs. It is itself a job with the same tasks: without job_id and white space, with one
+// name for the labourer, and with the outermost attributes in alphabetical order, which has no meaning. Deeper down the order of keys
+// stays, as it is the order of tasks.
 func (j Job) Canonical() []byte {
 	type member struct {
 		name string
@@ -438,7 +438,7 @@ func (j Job) Canonical() []byte {
 		canonical = append(canonical, m.text...)
 	}
 	canonical = append(canonical, '}')
-	if j.root.get("job") != nil { // an attribute of that name would be taken for the wrapper
+	if j.root.get("job") != nil { // else the attribute would be taken for the wrapper
 		return slices.Concat([]byte(`{"job":`), canonical, []byte{'}'})
 	}
 	return canonical

@@ -12,23 +12,23 @@ var (
 
 const wantedLabourer = `want a labourer's id, a function's "name:alias", or the ARN of a Lambda function, an SQS queue or a state machine`
 
-// labourerOf reads who is to work: an id as it is, the name and the alias or version out of "name:alias", a full or a partial ARN.
+// labourerOf reads the labourer's name and the alias or version from an id, a "name:alias", or a full or partial ARN.
 func labourerOf(field, given string) (name, alias string, wrong *Error) {
 	name, alias, ok := split(given)
 	switch {
 	case !ok:
-		return "", "", refuse(field, "%q has no name that could be a labourer's; %s", shorten(given), wantedLabourer)
+		return "", "", refuse(field, "%q contains no labourer's name; %s", shorten(given), wantedLabourer)
 	case !labourerName.MatchString(name):
-		return "", "", refuse(field, "%q is no labourer's id, which is 1 to 128 of A-Z a-z 0-9 _ . -; %s", shorten(name), wantedLabourer)
+		return "", "", refuse(field, "%q is not a labourer's id (1 to 128 of A-Z a-z 0-9 _ . -); %s", shorten(name), wantedLabourer)
 	case alias != "" && !qualifier.MatchString(alias):
-		return "", "", refuse(field, "%q is no alias or version; %s", shorten(alias), wantedLabourer)
+		return "", "", refuse(field, "%q is not an alias or a version; %s", shorten(alias), wantedLabourer)
 	}
 	return name, alias, nil
 }
 
-// split takes the name and the qualifier out of
+// split returns the name and the qualifier of
 //
-//	arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>], also without its first parts as the Lambda API allows
+//	arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>], also partial, as the Lambda API allows
 //	arn:<partition>:states:<region>:<account>:stateMachine:<name>[:<qualifier>]
 //	arn:<partition>:sqs:<region>:<account>:<name>
 //	<name>[:<qualifier>]

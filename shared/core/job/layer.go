@@ -1,16 +1,16 @@
 package job
 
-// layer is one level of a job that is taken apart: the attributes that all tasks below it share. A task's payload is its layers, from the
-// outermost to the innermost; of two attributes of one name the inner one is the task's. Layers only point into the job's text.
+// layer layer is one level of a job that is taken apart: the attributes that all tasks below it share. A task's payload consists of its
+// layers, from the outermost to the innermost; of attributes with the same name the innermost wins. Layers only point into the job's text.
 type layer struct {
 	above  *layer
-	path   string // of the object that the attributes stand in
+	path   string // of the object that has the attributes
 	names  []string
 	texts  [][]byte       // each attribute as it is written: "name":value
-	places map[string]int // where a name is, when they are many
-	hides  bool           // one of the names, here or further out, is in a layer above it, too
-	size   int            // bytes of all attributes from here to the top, a comma after each, without those hidden
-	dates  int            // the most bytes that date_list takes, in the layer that has it and nothing else; else 0
+	places map[string]int // indexes of the names, when there are many
+	hides  bool           // one of the names, here or further out, is also in a layer above it
+	size   int            // bytes of all visible attributes from here to the top, with a comma after each
+	dates  int            // the most bytes that date_list takes, in the layer that has only it; else 0
 }
 
 func newLayer(above *layer, path string) *layer {
@@ -31,7 +31,7 @@ func (l *layer) add(name string, attribute []byte) {
 	l.places = note(l.names, l.places)
 }
 
-// withDates puts a layer for date_list, of at most so many bytes, under one that has no attribute of this name.
+// withDates adds a layer for date_list, of at most width bytes, below one that has no attribute of this name.
 func withDates(above *layer, width int) *layer {
 	l := newLayer(above, "")
 	l.names, l.texts, l.dates = []string{dateList}, [][]byte{nil}, width
@@ -39,7 +39,7 @@ func withDates(above *layer, width int) *layer {
 	return l
 }
 
-// lookup is the number of bytes of the attribute that a task below sees under the name, 0 when it sees none.
+// lookup returns how many bytes the attribute takes that a task below sees under the name, 0 when it sees none.
 func (l *layer) lookup(name string) int {
 	for ; l != nil; l = l.above {
 		if i, ok := find(l.names, l.places, name); ok {
@@ -49,7 +49,7 @@ func (l *layer) lookup(name string) int {
 	return 0
 }
 
-// hidden tells whether a layer from the leaf up to the one below l has an attribute of the name.
+// hidden reports whether a layer between the leaf and l, the leaf included, has an attribute of the name.
 func (l *layer) hidden(name string, leaf *layer) bool {
 	for ; leaf != l; leaf = leaf.above {
 		if _, ok := find(leaf.names, leaf.places, name); ok {
@@ -59,8 +59,8 @@ func (l *layer) hidden(name string, leaf *layer) bool {
 	return false
 }
 
-// appendTo writes the attributes that a task sees, outermost first, a comma after each. leaf is the innermost layer of the task, cut the
-// name of the attribute of which the task has a batch, which comes after all layers.
+// appendTo appends the attributes that a task sees, outermost first, with a comma after each. leaf is the task's innermost layer. cut names
+// the attribute of which the task has a batch; it comes after all layers.
 func (l *layer) appendTo(payload []byte, leaf *layer, cut string, dates func([]byte) []byte) []byte {
 	if l == nil {
 		return payload
@@ -80,7 +80,7 @@ func (l *layer) appendTo(payload []byte, leaf *layer, cut string, dates func([]b
 	return payload
 }
 
-// widest is the path and the size of the largest attribute that a task sees.
+// widest returns the path and the size of the largest attribute that a task sees.
 func (l *layer) widest() (path string, size int) {
 	for leaf := l; l != nil; l = l.above {
 		for i, name := range l.names {

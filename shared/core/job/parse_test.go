@@ -17,7 +17,7 @@ var (
 	sections = job.Schema{ChunkableAttrs: []string{"section"}}
 )
 
-// refusal is the error of a job that is refused, when it is read or when it is planned.
+// refusal returns the error of a job that is refused when it is read or planned.
 func refusal(t require.TestingT, text string, schema job.Schema) *job.Error {
 	_, err := expand([]byte(text), schema, noon)
 	var wrong *job.Error
@@ -25,7 +25,7 @@ func refusal(t require.TestingT, text string, schema job.Schema) *job.Error {
 	return wrong
 }
 
-func TestAJobComesAsItIsOrWrappedOrAsText(t *testing.T) {
+func TestAJobIsReadByItselfOrWrappedOrAsText(t *testing.T) {
 	for name, text := range map[string]string{
 		"object":              `{"job_id": "1", "labourer": "w", "a": [1, {"b": null}]}`,
 		"text":                `"{\"job_id\": \"1\", \"labourer\": \"w\", \"a\": [1, {\"b\": null}]}"`,
@@ -49,7 +49,7 @@ func TestAJobComesAsItIsOrWrappedOrAsText(t *testing.T) {
 	}
 }
 
-func TestTheLabourerIsFoundInNamesAndARNs(t *testing.T) {
+func TestTheLabourerIsReadFromNamesAndARNs(t *testing.T) {
 	for given, want := range map[string][2]string{
 		"w":                            {"w", ""},
 		"some-function_2.fifo":         {"some-function_2.fifo", ""},
@@ -78,7 +78,7 @@ func TestTheLabourerIsFoundInNamesAndARNs(t *testing.T) {
 	require.Equal(t, "w", both.Labourer)
 }
 
-func TestWhatSteersDroverIsRead(t *testing.T) {
+func TestSteeringAttributesAreRead(t *testing.T) {
 	j, err := job.Parse([]byte(`{"labourer": "w", "job_schema_name": "other", "not_before": "2026-12-24T18:00", "time_zone": "Europe/Berlin", "max_attempts": 7, "max_duration": "1h30m"}`))
 	require.NoError(t, err)
 	require.Equal(t, "other", j.Schema)
@@ -100,43 +100,43 @@ func TestWhatSteersDroverIsRead(t *testing.T) {
 	require.Empty(t, absent.ID+absent.Schema+absent.Qualifier)
 }
 
-func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
+func TestBadInputIsRefusedWithItsFieldItsValueAndWhatIsWanted(t *testing.T) {
 	for _, c := range []struct{ name, job, field, reason string }{
 		{"nothing", ``, "job", "found the end, want a JSON value"},
-		{"no JSON", `{labourer: "w"}`, "job", `line 1, column 2: found 'l', want a name in double quotes`},
-		{"no JSON in a later line", "{\n\"a\": 1,\n}", "job", "line 3, column 1"},
+		{"not JSON", `{labourer: "w"}`, "job", `line 1, column 2: found 'l', want a name in double quotes`},
+		{"not JSON in a later line", "{\n\"a\": 1,\n}", "job", "line 3, column 1"},
 		{"a list", `[{"labourer": "w"}]`, "job", "is a list; want an object"},
 		{"text of a number", `"7"`, "job", "is a number; want an object"},
 		{"text of text", `"\"{}\""`, "job", "is text; want an object"},
-		{"text that is no JSON", `"w"`, "job", "is not JSON"},
+		{"text that is not JSON", `"w"`, "job", "is not JSON"},
 		{"a wrapped list", `{"job": []}`, "job", "is a list; want an object, or the text of one"},
 		{"a wrapped null", `{"job": null}`, "job", "is null; want an object"},
-		{"wrapped text that is none", `{"job": "run"}`, "job", "is not JSON"},
+		{"wrapped text that is not JSON", `{"job": "run"}`, "job", "is not JSON"},
 		{"more after the end", `{"labourer": "w"} {}`, "job", "want nothing after the end"},
-		{"too much", `{"labourer": "w", "a": "` + strings.Repeat("x", job.MaxJobBytes) + `"}`, "job", "has 1048602 bytes; want at most 1048576"},
+		{"too large", `{"labourer": "w", "a": "` + strings.Repeat("x", job.MaxJobBytes) + `"}`, "job", "has 1048602 bytes; want at most 1048576"},
 		{"too deep", `{"labourer": "w", "deep": ` + strings.Repeat(`[`, 300) + strings.Repeat(`]`, 300) + `}`, "deep", "is nested deeper than 256 levels"},
 		{"too deep from the start", strings.Repeat(`[`, 300), "job", "is nested deeper than 256 levels"},
 		{"no labourer", `{"x": 1}`, "labourer", "is missing; want a labourer's id"},
 		{"labourer null", `{"lambda_name": null}`, "labourer", "is missing"},
-		{"labourer misspelt", `{"Laborer": "w"}`, "labourer", `is missing; did you mean labourer by "Laborer"? want a labourer's id`},
-		{"lambda_name misspelt", `{"x": 1, "lamda_name": "w"}`, "labourer", `did you mean lambda_name by "lamda_name"?`},
+		{"labourer misspelt", `{"Laborer": "w"}`, "labourer", `is missing; did you write "Laborer" for labourer? want a labourer's id`},
+		{"lambda_name misspelt", `{"x": 1, "lamda_name": "w"}`, "labourer", `did you write "lamda_name" for lambda_name?`},
 		{"labourer a number", `{"labourer": 7}`, "labourer", "is 7; want a labourer's id"},
-		{"labourer empty", `{"labourer": ""}`, "labourer", `"" is no labourer's id`},
-		{"labourer of odd letters", `{"lambda_name": "a b"}`, "lambda_name", `"a b" is no labourer's id`},
-		{"alias of odd letters", `{"labourer": "w:a b"}`, "labourer", `"a b" is no alias or version`},
-		{"alias empty", `{"labourer": "w:"}`, "labourer", `"w:" has no name that could be a labourer's`},
-		{"too many parts", `{"labourer": "a:b:c"}`, "labourer", `"a:b:c" has no name`},
-		{"half an ARN", `{"labourer": "arn:aws:lambda:w"}`, "labourer", `has no name`},
+		{"labourer empty", `{"labourer": ""}`, "labourer", `"" is not a labourer's id`},
+		{"labourer with a space", `{"lambda_name": "a b"}`, "lambda_name", `"a b" is not a labourer's id`},
+		{"alias with a space", `{"labourer": "w:a b"}`, "labourer", `"a b" is not an alias or a version`},
+		{"alias empty", `{"labourer": "w:"}`, "labourer", `"w:" contains no labourer's name`},
+		{"too many parts", `{"labourer": "a:b:c"}`, "labourer", `"a:b:c" contains no labourer's name`},
+		{"half an ARN", `{"labourer": "arn:aws:lambda:w"}`, "labourer", `contains no labourer's name`},
 		{"an ARN of something else", `{"labourer": "arn:aws:s3:::w"}`, "labourer", "want a labourer's id, a function's"},
 		{"two labourers", `{"labourer": "w", "lambda_name": "v"}`, "lambda_name", `is "v", but labourer is "w"`},
-		{"labourer outside of the wrapper", `{"labourer": "w", "job": {"a": 1}}`, "labourer", "stands beside job"},
-		{"period outside of the wrapper", `{"period": "today", "job": {"labourer": "w"}}`, "period", "put it into the job"},
-		{"two ids", `{"job_id": "1", "job": {"labourer": "w", "job_id": "2"}}`, "job_id", "and differs"},
+		{"labourer outside the wrapper", `{"labourer": "w", "job": {"a": 1}}`, "labourer", "is beside job"},
+		{"period outside the wrapper", `{"period": "today", "job": {"labourer": "w"}}`, "period", "put it into the job"},
+		{"two ids", `{"job_id": "1", "job": {"labourer": "w", "job_id": "2"}}`, "job_id", "differs from the one in the job"},
 		{"id null", `{"labourer": "w", "job_id": null}`, "job_id", "is null; want text of 1 to 128"},
 		{"id empty", `{"labourer": "w", "job_id": ""}`, "job_id", `is ""; want`},
 		{"id a number", `{"labourer": "w", "job_id": 5}`, "job_id", "is 5; want"},
 		{"id with a space", `{"labourer": "w", "job_id": "a b"}`, "job_id", `is "a b"; want`},
-		{"id with a line's end", `{"labourer": "w", "job_id": "a\n"}`, "job_id", `is "a\n"; want`},
+		{"id with a line break", `{"labourer": "w", "job_id": "a\n"}`, "job_id", `is "a\n"; want`},
 		{"id too long", `{"labourer": "w", "job_id": "` + strings.Repeat("x", 129) + `"}`, "job_id", "(131 bytes); want"},
 		{"schema a list", `{"labourer": "w", "job_schema_name": []}`, "job_schema_name", "is []; want the name of a schema"},
 		{"zone unknown", `{"labourer": "w", "time_zone": "europe/berlin"}`, "time_zone", `did you mean "Europe/Berlin"?`},
@@ -146,13 +146,13 @@ func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
 		{"period a list", `{"labourer": "w", "period": ["2026-01-01"]}`, "period", `is ["2026-01-01"]; want text`},
 		{"range empty", `{"labourer": "w", "period": {}}`, "period.from", "is missing"},
 		{"range without end", `{"labourer": "w", "period": {"from": "2026-01-01"}}`, "period.to", "is missing"},
-		{"range with more", `{"labourer": "w", "period": {"from": "2026-01-01", "till": "2026-01-01"}}`, "period.till", "want from and to"},
+		{"range with another field", `{"labourer": "w", "period": {"from": "2026-01-01", "till": "2026-01-01"}}`, "period.till", "want only from and to"},
 		{"range of numbers", `{"labourer": "w", "period": {"from": 1, "to": 2}}`, "period.from", "is 1; want the text of a date"},
-		{"range of no date", `{"labourer": "w", "period": {"from": "2026-01-01", "to": "2026-13-01"}}`, "period.to", `"2026-13-01" is a date or a time that does not exist`},
+		{"range to an impossible date", `{"labourer": "w", "period": {"from": "2026-01-01", "to": "2026-13-01"}}`, "period.to", `"2026-13-01" does not exist as a date or a time`},
 		{"range backwards", `{"labourer": "w", "period": {"from": "2026-01-02", "to": "2026-01-01"}}`, "period.to", "is before from"},
-		{"before time began", `{"labourer": "w", "period": "last_99999999999_days"}`, "period", "before the year 0001"},
+		{"before the first year", `{"labourer": "w", "period": "last_99999999999_days"}`, "period", "before the year 0001"},
 		{"start a number", `{"labourer": "w", "not_before": 1764000000}`, "not_before", "is 1764000000; want the text of a date or time"},
-		{"start no time", `{"labourer": "w", "not_before": "soon"}`, "not_before", `"soon" is not a date or a time`},
+		{"start that is not a time", `{"labourer": "w", "not_before": "soon"}`, "not_before", `"soon" is not a date or a time`},
 		{"start too early", `{"labourer": "w", "not_before": "1969-12-31"}`, "not_before", "want a time from 1970 to 2285"},
 		{"start too late", `{"labourer": "w", "not_before": "2286-01-02"}`, "not_before", "want a time from 1970 to 2285"},
 		{"no attempt", `{"labourer": "w", "max_attempts": 0}`, "max_attempts", "is 0; want a whole number from 1 to 1000"},
@@ -163,7 +163,7 @@ func TestBadInputIsRefusedByFieldValueAndWhatWouldBeRight(t *testing.T) {
 		{"no duration", `{"labourer": "w", "max_duration": 0}`, "max_duration", "from 1s to 336h"},
 		{"half a second", `{"labourer": "w", "max_duration": 1.5}`, "max_duration", "whole seconds"},
 		{"too long", `{"labourer": "w", "max_duration": "337h"}`, "max_duration", "from 1s to 336h"},
-		{"seconds beyond counting", `{"labourer": "w", "max_duration": 1e99}`, "max_duration", "is 1e99"},
+		{"far too many seconds", `{"labourer": "w", "max_duration": 1e99}`, "max_duration", "is 1e99"},
 		{"duration a list", `{"labourer": "w", "max_duration": []}`, "max_duration", "is []; want"},
 		{"Drover's name for the task", `{"labourer": "w", "task_id": "1"}`, "task_id", "is a name that Drover gives every task"},
 		{"Drover's own name", `{"labourer": "w", "drover": null}`, "drover", "want another name"},
@@ -210,7 +210,7 @@ func TestJSONIsReadStrictly(t *testing.T) {
 	}
 }
 
-func TestThePayloadIsWhatWasWritten(t *testing.T) {
+func TestThePayloadIsAsWritten(t *testing.T) {
 	tasks, err := expand([]byte(`{"labourer": "w", "z": 1.0, "a": [1e3, -0, 2.50, 12345678901234567890123], "t": "<&>\u00fc\ud83d\ude00\u2028\/\"\\\b\f\n\r\t\u0001\u007f",
 		"n": {"b": {}, "a": [], "": null, "b.c": true}, "after": false}`), shop, noon)
 	require.NoError(t, err)
@@ -234,8 +234,8 @@ func TestAnObjectOfManyKeysKeepsTheirOrder(t *testing.T) {
 	require.Equal(t, "many.k50", wrong.Field)
 }
 
-// TestG9AKeyThatStandsTwiceIsRefusedWithItsPlace: Python takes the last value, others the first.
-func TestG9AKeyThatStandsTwiceIsRefusedWithItsPlace(t *testing.T) {
+// TestG9ARepeatedKeyIsRefusedWithItsPlace: Python takes the last value, others the first.
+func TestG9ARepeatedKeyIsRefusedWithItsPlace(t *testing.T) {
 	for _, c := range []struct{ job, field, place string }{
 		{`{"labourer": "w", "labourer": "v"}`, "labourer", "line 1, column 19"},
 		{"{\"labourer\": \"w\",\n \"a\": 1, \"a\": 1}", "a", "line 2, column 10"},
@@ -249,12 +249,12 @@ func TestG9AKeyThatStandsTwiceIsRefusedWithItsPlace(t *testing.T) {
 	} {
 		wrong := refusal(t, c.job, shop)
 		require.Equal(t, c.field, wrong.Field, c.job)
-		require.Contains(t, wrong.Reason, "stands twice, here in ", c.job)
+		require.Contains(t, wrong.Reason, "appears twice, the second time in ", c.job)
 		require.Contains(t, wrong.Reason, c.place, c.job)
 	}
 }
 
-func TestAJobThatSaysSomethingTwiceIsKnownByItsID(t *testing.T) {
+func TestAJobWithARepeatedKeyKeepsItsID(t *testing.T) {
 	for text, id := range map[string]string{
 		`{"a": 1, "a": 2, "job_id": "1"}`:                 "1",
 		`{"a": 1, "a": 2, "job_id": "a b"}`:               "",
@@ -266,8 +266,8 @@ func TestAJobThatSaysSomethingTwiceIsKnownByItsID(t *testing.T) {
 	}
 }
 
-// TestG9AWordInTwoSpellingsIsRefused: a reader that does not look at the case takes one for the other. Alone, such a name is payload.
-func TestG9AWordInTwoSpellingsIsRefused(t *testing.T) {
+// TestG9AWordInTwoCasesIsRefused: a reader that ignores case takes one for the other. By itself, such a name is payload.
+func TestG9AWordInTwoCasesIsRefused(t *testing.T) {
 	for text, field := range map[string]string{
 		`{"labourer": "w", "Labourer": "v"}`:                                                                               "Labourer",
 		`{"labourer": "w", "period": "today", "PERIOD": "yesterday"}`:                                                      "PERIOD",
@@ -278,15 +278,15 @@ func TestG9AWordInTwoSpellingsIsRefused(t *testing.T) {
 	} {
 		wrong := refusal(t, text, shop)
 		require.Equal(t, field, wrong.Field, text)
-		require.Contains(t, wrong.Reason, "differs only by its case from "+strings.ToLower(field[strings.LastIndex(field, ".")+1:]), text)
+		require.Contains(t, wrong.Reason, "differs only by case from "+strings.ToLower(field[strings.LastIndex(field, ".")+1:]), text)
 	}
 	tasks, err := expand([]byte(`{"labourer": "w", "Period": 60, "Drover": {"task_id": "x"}, "note": 1, "Note": 2}`), shop, noon)
 	require.NoError(t, err)
 	require.Equal(t, []string{`{"Period":60,"Drover":{"task_id":"x"},"note":1,"Note":2}`}, tasks)
 }
 
-// TestG9ATextThatSaysNoIsNoFlag: to sosw any text is true, also this one.
-func TestG9ATextThatSaysNoIsNoFlag(t *testing.T) {
+// TestG9ATextThatMeansNoIsNotAFlag: sosw takes any text for true, this one included.
+func TestG9ATextThatMeansNoIsNotAFlag(t *testing.T) {
 	for text, field := range map[string]string{
 		`{"labourer": "w", "sections": ["a", "b"], "isolate_sections": "False"}`:                             "isolate_sections",
 		`{"labourer": "w", "sections": ["a", "b"], "isolate_section": "no"}`:                                 "isolate_section",
@@ -307,16 +307,16 @@ func TestAJobThatCannotBeReadKeepsItsID(t *testing.T) {
 		"too deep":                      {`{"a": ` + deep + `, "job_id": "nightly"}`, "nightly"},
 		"cut off":                       {`{"job_id": "nightly", "a": {"b": [1, `, "nightly"},
 		"wrapped":                       {`{"job": {"a": ` + deep + `, "job_id": "nightly"}}`, "nightly"},
-		"wrapped, the id beside":        {`{"job_id": "nightly", "job": {"a": ` + deep + `}}`, "nightly"},
+		"wrapped, with the id beside":   {`{"job_id": "nightly", "job": {"a": ` + deep + `}}`, "nightly"},
 		"wrapped as text":               {`{"job": "{\"a\": ` + deep + `, \"job_id\": \"nightly\"}"}`, "nightly"},
 		"text":                          {`"{\"job_id\": \"nightly\", \"a\": ` + deep + `}"`, "nightly"},
-		"an id that is no job's":        {`{"job_id": "two words", "a": ` + deep + `}`, ""},
-		"an id of another kind":         {`{"job_id": 7, "a": ` + deep + `}`, ""},
-		"an id of something within":     {`{"a": {"job_id": "other"}, "b": ` + deep + `}`, ""},
-		"an id behind what is no JSON":  {`{"a": nonsense, "job_id": "nightly"}`, ""},
-		"an id in another spelling":     {`{"JOB_ID": "nightly", "a": ` + deep + `}`, ""},
-		"nothing that could have an id": {`[` + large + `]`, ""},
-		"nothing at all":                {``, ""},
+		"an invalid id":                 {`{"job_id": "two words", "a": ` + deep + `}`, ""},
+		"an id that is a number":        {`{"job_id": 7, "a": ` + deep + `}`, ""},
+		"an id of a nested object":      {`{"a": {"job_id": "other"}, "b": ` + deep + `}`, ""},
+		"an id behind what is not JSON": {`{"a": nonsense, "job_id": "nightly"}`, ""},
+		"an id in another case":         {`{"JOB_ID": "nightly", "a": ` + deep + `}`, ""},
+		"a list":                        {`[` + large + `]`, ""},
+		"empty":                         {``, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j, err := job.Parse([]byte(c.text))
@@ -363,7 +363,7 @@ func TestTheSameJobHasTheSameCanonicalText(t *testing.T) {
 	} {
 		require.NotEqual(t, same, canonical(other))
 	}
-	require.Equal(t, `{"job":{"job":"x","labourer":"w"}}`, canonical(`{"job": {"labourer": "w", "job": "x"}}`), "an attribute of this name is not the wrapper")
+	require.Equal(t, `{"job":{"job":"x","labourer":"w"}}`, canonical(`{"job": {"labourer": "w", "job": "x"}}`), "an attribute named job is not the wrapper")
 }
 
 func TestAnUnknownSchemaIsRefusedWithTheNearestKnown(t *testing.T) {
@@ -376,7 +376,7 @@ func TestAnUnknownSchemaIsRefusedWithTheNearestKnown(t *testing.T) {
 	require.EqualError(t, none.UnknownSchema(nil), `job_schema_name: there is no schema "default"; none has been applied`)
 }
 
-func TestASchemaIsJudgedWhole(t *testing.T) {
+func TestASchemasErrorsAreAllReturned(t *testing.T) {
 	require.Empty(t, shop.Validate())
 	require.Empty(t, job.Schema{}.Validate())
 	wrong := job.Schema{ChunkableAttrs: []string{"sections", "", "store", "store", "date_list", "max_attempt"}}.Validate()
@@ -384,16 +384,16 @@ func TestASchemaIsJudgedWhole(t *testing.T) {
 	for i, want := range []string{
 		`chunkable_attrs[0]: "sections" ends in s; want the singular`,
 		"chunkable_attrs[1]: is empty",
-		`chunkable_attrs[3]: "store" is there already`,
+		`chunkable_attrs[3]: "store" appears twice`,
 		`chunkable_attrs[4]: "date_list", or its plural, has a meaning of its own in a job`,
 		`chunkable_attrs[5]: "max_attempt", or its plural, has a meaning of its own in a job`,
 	} {
 		require.ErrorContains(t, wrong[i], want)
 	}
-	require.Contains(t, refusal(t, `{"labourer": "w"}`, job.Schema{ChunkableAttrs: []string{"days"}}).Error(), `job_schema_name: the schema is not usable: chunkable_attrs[0]: "days" ends in s`)
+	require.Contains(t, refusal(t, `{"labourer": "w"}`, job.Schema{ChunkableAttrs: []string{"days"}}).Error(), `job_schema_name: the schema cannot be used: chunkable_attrs[0]: "days" ends in s`)
 }
 
-func TestMisspeltWordsOfTheJobLanguageAreDoubted(t *testing.T) {
+func TestMisspeltWordsOfTheJobLanguageRaiseDoubts(t *testing.T) {
 	j, err := job.Parse([]byte(`{"labourer": "w", "peroid": "today", "isolate_sectoins": true, "isolate_stores": true, "max_sections_per_batchs": 2, "sections": [], "colour": "red", "stor": 1, "job_schema_nam": 1}`))
 	require.NoError(t, err)
 	found := map[string]string{}
@@ -403,7 +403,7 @@ func TestMisspeltWordsOfTheJobLanguageAreDoubted(t *testing.T) {
 	require.Equal(t, map[string]string{"peroid": "period?", "isolate_sectoins": "isolate_sections?", "max_sections_per_batchs": "max_sections_per_batch?", "job_schema_nam": "job_schema_name?"}, found)
 }
 
-func TestWhatIsOnlyPayloadByItsCaseOrPlaceIsDoubted(t *testing.T) {
+func TestWordsThatArePayloadByTheirCaseOrPlaceRaiseDoubts(t *testing.T) {
 	j, err := job.Parse([]byte(`{"logging_level": "DEBUG", "job": {"labourer": "w", "Period": "today", "ISOLATE_STORES": true}}`))
 	require.NoError(t, err)
 	var doubts []string
@@ -411,21 +411,21 @@ func TestWhatIsOnlyPayloadByItsCaseOrPlaceIsDoubted(t *testing.T) {
 		doubts = append(doubts, doubt.Error())
 	}
 	require.Equal(t, []string{
-		"logging_level: stands beside job, where it means nothing and goes to no worker; put it into the job",
-		"Period: is not known and goes to the worker as payload; did you mean period?",
-		"ISOLATE_STORES: is not known and goes to the worker as payload; did you mean isolate_stores?",
+		"logging_level: is beside job, where it is ignored and no worker gets it; put it into the job",
+		"Period: is unknown and goes to the worker as payload; did you mean period?",
+		"ISOLATE_STORES: is unknown and goes to the worker as payload; did you mean isolate_stores?",
 	}, doubts)
 }
 
-func TestASizeThatIsNoneIsDoubted(t *testing.T) {
+func TestASingularBatchSizeRaisesADoubt(t *testing.T) {
 	j, err := job.Parse([]byte(`{"labourer": "w", "max_section_per_batch": 2, "max_stores_per_batch": 2}`))
 	require.NoError(t, err)
 	doubts := j.Doubts(shop)
 	require.Len(t, doubts, 1)
-	require.Equal(t, "max_section_per_batch: cuts into single values, whatever its number; max_sections_per_batch is the size of a batch", doubts[0].Error())
+	require.Equal(t, "max_section_per_batch: cuts into single values, whatever its number; use max_sections_per_batch for the size of a batch", doubts[0].Error())
 }
 
-func TestDaysThatAreIsolatedWithoutAPeriodAreDoubted(t *testing.T) {
+func TestIsolateDaysWithoutAPeriodRaisesADoubt(t *testing.T) {
 	for text, doubts := range map[string]int{
 		`{"labourer": "w", "isolate_days": true}`:                    1,
 		`{"labourer": "w", "isolate_days": true, "period": null}`:    1,
@@ -446,5 +446,5 @@ func TestARefusedJobKeepsItsIDAndNothingElse(t *testing.T) {
 	}
 	j, err := job.Parse([]byte(`{"job_id": "a b", "labourer": "w"}`))
 	require.Error(t, err)
-	require.Empty(t, j.ID, "a bad id is none")
+	require.Empty(t, j.ID, "a bad id is dropped")
 }

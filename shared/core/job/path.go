@@ -2,8 +2,7 @@ package job
 
 import "strconv"
 
-// join adds an attribute's name to the path of what it lies in: sections.a. A name that would read as something else is put in quotes:
-// sections["a.b"].
+// join adds an attribute's name to a path: sections.a. A name that could be misread is quoted: sections["a.b"].
 func join(path, name string) string {
 	if !plain(name) {
 		return path + "[" + strconv.Quote(name) + "]"
@@ -14,7 +13,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// index adds the position in a list, counted from 0: sections[1].
+// index adds a position in a list, counted from 0, to a path: sections[1].
 func index(path string, i int) string {
 	return path + "[" + strconv.Itoa(i) + "]"
 }

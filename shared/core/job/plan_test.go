@@ -21,15 +21,15 @@ func planOf(t require.TestingT, text string, schema job.Schema, now time.Time) *
 	return plan
 }
 
-// Each line is a defect of sosw 0.7.47 in what jobs mean, and what Drover makes of the same job.
-func TestWhatSoswCrashedOnLostOrDoubled(t *testing.T) {
+// Each row is a defect of sosw 0.7.47 in the meaning of jobs, and what Drover makes of the same job.
+func TestJobsThatSoswCrashedOnLostOrDoubled(t *testing.T) {
 	two := job.Schema{ChunkableAttrs: []string{"section", "store"}}
 	for _, c := range []struct {
 		name   string
 		schema job.Schema
 		job    string
 		tasks  []string
-		field  string // refused at this field, when there are no tasks
+		field  string // the field at which the job is refused, if it has no tasks
 	}{
 		{"no schema at all crashed", job.Schema{}, `{"sections": ["a"], "isolate_sections": true}`, []string{`{"sections":["a"],"isolate_sections":true}`}, ""},
 		{"a flat list on an outer level crashed", two, `{"sections": ["a", "b"]}`, []string{`{"sections":["a","b"]}`}, ""},
@@ -103,26 +103,26 @@ func TestValuesAreCut(t *testing.T) {
 		{"not by 0", `{"sections": ["a", "b"], "isolate_sections": -0.0e7}`, []string{`{"isolate_sections":-0.0e7,"sections":["a","b"]}`}},
 		{"not by what is empty", `{"sections": ["a", "b"], "isolate_sections": "", "isolate_section": []}`, []string{`{"isolate_sections":"","isolate_section":[],"sections":["a","b"]}`}},
 		{"by a number", `{"sections": ["a", "b"], "isolate_sections": 0.1}`, []string{`{"isolate_sections":0.1,"sections":["a"]}`, `{"isolate_sections":0.1,"sections":["b"]}`}},
-		{"into batches though isolated", `{"sections": ["a", "b", "c"], "isolate_sections": true, "max_sections_per_batch": "2"}`, []string{`{"isolate_sections":true,"max_sections_per_batch":"2","sections":["a","b"]}`, `{"isolate_sections":true,"max_sections_per_batch":"2","sections":["c"]}`}},
+		{"into batches in spite of isolate", `{"sections": ["a", "b", "c"], "isolate_sections": true, "max_sections_per_batch": "2"}`, []string{`{"isolate_sections":true,"max_sections_per_batch":"2","sections":["a","b"]}`, `{"isolate_sections":true,"max_sections_per_batch":"2","sections":["c"]}`}},
 		{"into batches of a number with a fraction", `{"sections": ["a", "b", "c"], "max_sections_per_batch": 2.9}`, []string{`{"max_sections_per_batch":2.9,"sections":["a","b"]}`, `{"max_sections_per_batch":2.9,"sections":["c"]}`}},
 		{"into one batch of any size", `{"sections": ["a", "b"], "max_sections_per_batch": 1e300}`, []string{`{"max_sections_per_batch":1e300,"sections":["a","b"]}`}},
-		{"whatever the size for values that are not there", `{"sections": {"a": null}, "isolate_sections": true, "max_products_per_batch": 0}`, []string{`{"isolate_sections":true,"max_products_per_batch":0,"sections":["a"]}`}},
+		{"with any batch size of absent values", `{"sections": {"a": null}, "isolate_sections": true, "max_products_per_batch": 0}`, []string{`{"isolate_sections":true,"max_products_per_batch":0,"sections":["a"]}`}},
 		{"into batches of one by true", `{"sections": ["a", "b"], "max_sections_per_batch": true}`, []string{`{"max_sections_per_batch":true,"sections":["a"]}`, `{"max_sections_per_batch":true,"sections":["b"]}`}},
 		{"into single values by the singular size", `{"sections": ["a", "b"], "max_section_per_batch": 2}`, []string{`{"max_section_per_batch":2,"sections":["a"]}`, `{"max_section_per_batch":2,"sections":["b"]}`}},
 		{"of several objects", `{"sections": [{"a": null, "b": null}, {}, {"c": {"k": 1}}], "max_sections_per_batch": 2}`, []string{`{"max_sections_per_batch":2,"sections":["a","b"]}`, `{"max_sections_per_batch":2,"sections":["c"],"k":1}`}},
 		{"in the order written", `{"sections": {"z": {}, "a": {}, "m": null}, "isolate_sections": 1}`, []string{`{"isolate_sections":1,"sections":["z"]}`, `{"isolate_sections":1,"sections":["a"]}`, `{"isolate_sections":1,"sections":["m"]}`}},
 		{"in batches of an inner size over an outer one", `{"sections": {"a": {"stores": [1, 2, 3], "max_stores_per_batch": 3}, "b": {"stores": [1, 2, 3]}}, "max_stores_per_batch": 2}`, []string{
 			`{"max_stores_per_batch":3,"sections":["a"],"stores":[1,2,3]}`, `{"max_stores_per_batch":2,"sections":["b"],"stores":[1,2]}`, `{"max_stores_per_batch":2,"sections":["b"],"stores":[3]}`}},
-		{"not where an outer flag says no", `{"sections": {"a": {"stores": [1, 2], "isolate_stores": true}}, "isolate_stores": false, "isolate_sections": true}`, []string{`{"isolate_sections":true,"isolate_stores":true,"sections":["a"],"stores":[1,2]}`}},
-		{"even where an inner flag says no", `{"sections": {"a": {"stores": [1, 2], "isolate_stores": false}}, "isolate_stores": true}`, []string{`{"isolate_stores":false,"sections":["a"],"stores":[1]}`, `{"isolate_stores":false,"sections":["a"],"stores":[2]}`}},
-		{"but not what lies beside", `{"sections": ["a", "b"], "stores": ["x", "y"], "isolate_sections": true, "isolate_stores": true}`, []string{`{"isolate_sections":true,"isolate_stores":true,"sections":["a"],"stores":["x","y"]}`, `{"isolate_sections":true,"isolate_stores":true,"sections":["b"],"stores":["x","y"]}`}},
-		{"with what lies beside replaced further in", `{"stores": "all", "sections": {"a": {"stores": ["x"]}, "b": null}, "isolate_stores": true}`, []string{`{"isolate_stores":true,"sections":["a"],"stores":["x"]}`, `{"isolate_stores":true,"stores":"all","sections":["b"]}`}},
+		{"not if an outer flag is false", `{"sections": {"a": {"stores": [1, 2], "isolate_stores": true}}, "isolate_stores": false, "isolate_sections": true}`, []string{`{"isolate_sections":true,"isolate_stores":true,"sections":["a"],"stores":[1,2]}`}},
+		{"even if an inner flag is false", `{"sections": {"a": {"stores": [1, 2], "isolate_stores": false}}, "isolate_stores": true}`, []string{`{"isolate_stores":false,"sections":["a"],"stores":[1]}`, `{"isolate_stores":false,"sections":["a"],"stores":[2]}`}},
+		{"but not attributes beside it", `{"sections": ["a", "b"], "stores": ["x", "y"], "isolate_sections": true, "isolate_stores": true}`, []string{`{"isolate_sections":true,"isolate_stores":true,"sections":["a"],"stores":["x","y"]}`, `{"isolate_sections":true,"isolate_stores":true,"sections":["b"],"stores":["x","y"]}`}},
+		{"with attributes beside it replaced by inner ones", `{"stores": "all", "sections": {"a": {"stores": ["x"]}, "b": null}, "isolate_stores": true}`, []string{`{"isolate_stores":true,"sections":["a"],"stores":["x"]}`, `{"isolate_stores":true,"stores":"all","sections":["b"]}`}},
 		{"with inner attributes over outer ones", `{"k": 0, "l": 0, "sections": {"a": {"k": 1, "stores": {"x": {"k": 2}, "y": {"l": 2}}}}, "isolate_stores": true}`, []string{`{"isolate_stores":true,"sections":["a"],"stores":["x"],"k":2,"l":0}`, `{"isolate_stores":true,"sections":["a"],"stores":["y"],"k":1,"l":2}`}},
 		{"with a value's own list of values", `{"sections": {"a": {"sections": ["b"]}}, "isolate_sections": true}`, []string{`{"isolate_sections":true,"sections":["b"]}`}},
-		{"because of something deep below", `{"sections": {"a": null, "b": {"stores": {"x": null, "y": {"products": [1, 2], "isolate_product": 1}}}}}`, []string{
+		{"because of something further down", `{"sections": {"a": null, "b": {"stores": {"x": null, "y": {"products": [1, 2], "isolate_product": 1}}}}}`, []string{
 			`{"sections":["a"]}`, `{"sections":["b"],"stores":["x"]}`, `{"sections":["b"],"stores":["y"],"products":[1],"isolate_product":1}`, `{"sections":["b"],"stores":["y"],"products":[2],"isolate_product":1}`}},
 		{"but not by a flag of another schema", `{"colours": ["red", "blue"], "isolate_colours": true, "max_colours_per_batch": 1}`, []string{`{"colours":["red","blue"],"isolate_colours":true,"max_colours_per_batch":1}`}},
-		{"not at all, and then all is as written", `{"section": {"a": {"k": 1}}, "stores": {"x": null}}`, []string{`{"section":{"a":{"k":1}},"stores":{"x":null}}`}},
+		{"not at all, and left as written", `{"section": {"a": {"k": 1}}, "stores": {"x": null}}`, []string{`{"section":{"a":{"k":1}},"stores":{"x":null}}`}},
 		{"with mixed lists that are not cut as written", `{"isolate_sections": true, "sections": {"a": {"stores": ["x", {"y": null}]}}}`, []string{`{"isolate_sections":true,"sections":["a"],"stores":["x",{"y":null}]}`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestValuesAreCut(t *testing.T) {
 	}
 }
 
-func TestWhatCanNotBeCutIsRefusedWithItsPath(t *testing.T) {
+func TestValuesThatCannotBeCutAreRefusedWithTheirPath(t *testing.T) {
 	for _, c := range []struct{ job, field, reason string }{
 		{`{"isolate_sections": true, "sections": ["a", ["b"]]}`, "sections[1]", `is ["b"]; want text, numbers`},
 		{`{"isolate_sections": true, "sections": ["a", null]}`, "sections[1]", "is null; want text"},
@@ -213,14 +213,14 @@ func TestPeriodsAreCutAndTheirFlagsLeaveThePayload(t *testing.T) {
 	}
 }
 
-func TestDaysOf23And25HoursAreCutRight(t *testing.T) {
+func TestDaysOf23And25HoursHaveThatManyTasks(t *testing.T) {
 	for date, hours := range map[string]int{"2026-03-28": 24, "2026-03-29": 23, "2026-10-25": 25} {
 		text := fmt.Sprintf(`{"labourer": "w", "period": {"from": %q, "to": %q}, "time_zone": "Europe/Berlin", "isolate_hours": true}`, date, date)
 		require.Equal(t, hours, planOf(t, text, shop, noon).Len(), date)
 	}
 }
 
-func TestTodayIsThatOfTheJobsTimeZone(t *testing.T) {
+func TestTodayIsADayOfTheJobsTimeZone(t *testing.T) {
 	late := time.Date(2026, 11, 22, 23, 30, 0, 0, time.UTC)
 	for zone, want := range map[string]string{"UTC": "2026-11-22", "Asia/Tokyo": "2026-11-23"} {
 		payload, err := planOf(t, `{"labourer": "w", "period": "today", "time_zone": "`+zone+`"}`, shop, late).Payload(0)
@@ -229,10 +229,10 @@ func TestTodayIsThatOfTheJobsTimeZone(t *testing.T) {
 	}
 }
 
-func TestPeriodsThatCanNotBeCutAreRefused(t *testing.T) {
+func TestPeriodsThatCannotBeCutAreRefused(t *testing.T) {
 	for _, c := range []struct{ job, field, reason string }{
 		{`{"period": "last_0_days", "isolate_days": true}`, "period", `"last_0_days" has no days, so isolate_days would make no task`},
-		{`{"period": "last_3_weeks", "isolate_weeks": true, "isolate_months": true}`, "isolate_weeks", "weeks do not lie within months"},
+		{`{"period": "last_3_weeks", "isolate_weeks": true, "isolate_months": true}`, "isolate_weeks", "a week may span two months"},
 		{`{"period": "last_800000_days", "isolate_days": true}`, "period", "before the year 0001"},
 		{`{"period": {"from": "2026-03-29T02:30", "to": "2026-03-30"}, "time_zone": "Europe/Berlin"}`, "period.from", "does not exist in Europe/Berlin"},
 		{`{"period": {"from": "0001-01-01", "to": "9999-12-31"}}`, "period", "makes a task's payload 47476782 bytes long; want at most 1048576: cut it into more tasks"},
@@ -243,7 +243,7 @@ func TestPeriodsThatCanNotBeCutAreRefused(t *testing.T) {
 	}
 }
 
-func TestAPayloadOverTheLimitIsRefusedByTheLargestAttribute(t *testing.T) {
+func TestAPayloadOverTheLimitIsRefusedAtItsLargestAttribute(t *testing.T) {
 	big := strings.Repeat("x", 990_000)
 	years := `"period": {"from": "2000-01-01", "to": "2013-12-31"}` // 5114 days, 66 kB
 	for _, c := range []struct{ name, job, field string }{
@@ -257,11 +257,11 @@ func TestAPayloadOverTheLimitIsRefusedByTheLargestAttribute(t *testing.T) {
 		require.Contains(t, wrong.Reason, "want at most 1048576", c.name)
 	}
 	hidden := `{"labourer":"w", ` + years + `, "note": "` + big[:975_000] + `", "sections": {"a": {"note": 1}}, "isolate_sections": true}`
-	require.Equal(t, 1, planOf(t, hidden, sections, noon).Len(), "an attribute that an inner one replaces does not count")
+	require.Equal(t, 1, planOf(t, hidden, sections, noon).Len(), "a replaced attribute does not count")
 	inner := `{"labourer":"w", ` + years + `, "sections": {"a": {"date_list": 1, "note": "` + big + `"}}, "isolate_sections": true}`
-	require.Equal(t, 1, planOf(t, inner, sections, noon).Len(), "nor do dates")
+	require.Equal(t, 1, planOf(t, inner, sections, noon).Len(), "nor do replaced dates")
 	beside := `{"labourer":"w", ` + years + `, "stores": "` + big + `", "sections": {"a": {"stores": ["x"]}}, "isolate_stores": true}`
-	require.Equal(t, 1, planOf(t, beside, shop, noon).Len(), "nor what a batch replaces")
+	require.Equal(t, 1, planOf(t, beside, shop, noon).Len(), "nor an attribute that a batch replaces")
 }
 
 func TestAPlanWhosePayloadsPassTheirTargetsLimitIsRefused(t *testing.T) {
@@ -323,7 +323,7 @@ func TestTenThousandYearsOfHoursAreAddressable(t *testing.T) {
 	require.Equal(t, `{"date_list":["9999-12-31T23:00:00Z"]}`, string(last))
 }
 
-func TestATaskOutsideOfThePlanIsAnError(t *testing.T) {
+func TestATaskOutsideThePlanIsAnError(t *testing.T) {
 	plan := planOf(t, `{"labourer": "w"}`, shop, noon)
 	for _, k := range []int{-1, 1} {
 		_, err := plan.Payload(k)
@@ -343,13 +343,13 @@ func TestAttributesNestToAnyDepth(t *testing.T) {
 	require.Equal(t, []string{want + "}"}, tasks)
 }
 
-// tree is a job made at random, and the tasks that it must become.
+// tree tree is a random job, and the tasks that it must make.
 type tree struct {
 	text  string
 	tasks []string // as compact JSON with sorted keys
 }
 
-// drawTree makes a job whose levels are all cut, with a value's own attributes and a size for each level's batches, where it applies.
+// drawTree draws a job whose levels are all cut, in which values may have attributes of their own, and each level may have a batch size.
 func drawTree(t *rapid.T) tree {
 	depth := rapid.IntRange(1, 3).Draw(t, "depth")
 	days := rapid.IntRange(0, 3).Draw(t, "days") // 0: no period
@@ -360,7 +360,7 @@ func drawTree(t *rapid.T) tree {
 		root["extra"] = []any{"x", nil}
 	}
 	var tasks []map[string]any
-	var level func(i int, above map[string]any) string // the level's own attributes, as text to go into an object
+	var level func(i int, above map[string]any) string // returns the level's attributes, as members of an object
 	level = func(i int, above map[string]any) string {
 		attribute := shop.ChunkableAttrs[i] + "s"
 		n := rapid.IntRange(1, 4).Draw(t, "values")
@@ -380,7 +380,7 @@ func drawTree(t *rapid.T) tree {
 			}
 			return fmt.Sprintf("%q: {%s}", attribute, strings.Join(members, ", "))
 		}
-		// Where the tree ends above the attribute that is isolated everywhere, only a size has this level cut.
+		// Where the tree ends above the attribute that is isolated everywhere, this level is cut only if it has a size.
 		size, flag := 1, ""
 		if i+1 < depth || rapid.Bool().Draw(t, "batches") {
 			size = rapid.IntRange(1, 5).Draw(t, "size")
@@ -443,14 +443,14 @@ func with(attributes map[string]any, name string, value any) map[string]any {
 func sorted(t require.TestingT, payload string) string {
 	var attributes map[string]any
 	digits := json.NewDecoder(strings.NewReader(payload))
-	digits.UseNumber() // as they were written
+	digits.UseNumber() // as written
 	require.NoError(t, digits.Decode(&attributes))
 	text, err := json.Marshal(attributes)
 	require.NoError(t, err)
 	return string(text)
 }
 
-func TestTheTasksAreAllValuesOnceInOrderInBatchesOfTheirSize(t *testing.T) {
+func TestTheTasksHaveAllValuesOnceInOrderInBatchesOfTheirSize(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		made := drawTree(t)
 		tasks, err := expand([]byte(made.text), shop, noon)
@@ -462,7 +462,7 @@ func TestTheTasksAreAllValuesOnceInOrderInBatchesOfTheirSize(t *testing.T) {
 	})
 }
 
-func TestEachTaskIsTheSameWhereverItIsAskedFor(t *testing.T) {
+func TestATaskIsTheSameInAnyOrderOfRequests(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		made := drawTree(t)
 		tasks, err := expand([]byte(made.text), shop, noon)
@@ -480,7 +480,7 @@ func TestEachTaskIsTheSameWhereverItIsAskedFor(t *testing.T) {
 	})
 }
 
-func TestTheCanonicalTextIsAJobOfTheSameTasks(t *testing.T) {
+func TestTheCanonicalTextIsAJobWithTheSameTasks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		made := drawTree(t)
 		j, err := job.Parse([]byte(made.text))
@@ -542,7 +542,7 @@ func FuzzParse(f *testing.F) {
 			payload, err := plan.Payload(k)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(payload), job.MaxPayloadBytes)
-			var attributes map[string]json.RawMessage // a number may be larger than any float: it goes to the worker as it was written
+			var attributes map[string]json.RawMessage // RawMessage, as a number may exceed any float
 			require.NoError(t, json.Unmarshal(payload, &attributes))
 			require.NotContains(t, attributes, "task_id")
 			require.NotContains(t, attributes, "drover")

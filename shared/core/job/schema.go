@@ -9,7 +9,7 @@ import (
 
 // Schema says which attributes of a job can be cut into tasks.
 type Schema struct {
-	// ChunkableAttrs are the attributes' names in singular, outermost first. None ends in s, none is there twice.
+	// ChunkableAttrs are the singular names of the attributes, outermost first. None ends in s, and none appears twice.
 	ChunkableAttrs []string
 }
 
@@ -28,7 +28,7 @@ func (s Schema) Stored() []byte {
 	return append(stored, `]}`...)
 }
 
-// Validate returns what is wrong with the schema, all of it.
+// Validate returns everything that is wrong with the schema.
 func (s Schema) Validate() []error {
 	var wrong []error
 	for i, name := range s.ChunkableAttrs {
@@ -37,9 +37,9 @@ func (s Schema) Validate() []error {
 		case name == "":
 			wrong = append(wrong, refuse(field, "is empty; want the name of an attribute in singular"))
 		case strings.HasSuffix(name, "s"):
-			wrong = append(wrong, refuse(field, "%q ends in s; want the singular, for jobs use it and add the s themselves", name))
+			wrong = append(wrong, refuse(field, "%q ends in s; want the singular, as jobs add the s themselves", name))
 		case slices.Contains(s.ChunkableAttrs[:i], name):
-			wrong = append(wrong, refuse(field, "%q is there already; want each attribute once", name))
+			wrong = append(wrong, refuse(field, "%q appears twice; want each attribute once", name))
 		case !Chunkable(name):
 			wrong = append(wrong, refuse(field, "%q, or its plural, has a meaning of its own in a job; want another name", name))
 		}
@@ -47,8 +47,8 @@ func (s Schema) Validate() []error {
 	return wrong
 }
 
-// Chunkable tells whether an attribute of this name, in singular, can be chunked by: neither it nor its plural steers Drover, or is given
-// to every task by it.
+// Chunkable reports whether jobs can be cut by an attribute of this singular name: neither it nor its plural may steer Drover or be
+// reserved.
 func Chunkable(name string) bool {
 	own := slices.Concat(steering, reserved, []string{dateList, "job_schema_name"})
 	for _, unit := range isolations {
@@ -57,11 +57,11 @@ func Chunkable(name string) bool {
 	return !slices.Contains(own, name) && !slices.Contains(own, name+"s")
 }
 
-// attribute is a chunkable attribute in the words that a job may use for it.
+// attribute attribute is a chunkable attribute in all the words that a job may use for it.
 type attribute struct {
 	singular, plural string
-	set              []string // the flags that ask for cutting it
-	size             string   // the one of them that also gives the size of a batch
+	set              []string // the flags that ask to cut it
+	size             string   // the one of these that also gives the size of a batch
 }
 
 func (s Schema) attributes() []attribute {
@@ -79,7 +79,7 @@ func (s Schema) attributes() []attribute {
 	return attributes
 }
 
-// UnknownSchema is the error for a job whose job_schema_name is none of those known.
+// UnknownSchema returns the error for a job whose job_schema_name is not among the known ones.
 func (j Job) UnknownSchema(known []string) error {
 	name := j.Schema
 	if name == "" {

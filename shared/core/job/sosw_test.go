@@ -22,7 +22,7 @@ type soswCase struct {
 	Refuse         bool              `json:"refuse"`
 }
 
-func TestJobsOfSoswMakeTheTasksThatTheyMadeThere(t *testing.T) {
+func TestSoswsJobsMakeTheSameTasks(t *testing.T) {
 	data, err := os.ReadFile("testdata/sosw.json")
 	require.NoError(t, err)
 	var cases struct{ Plan []soswCase }
@@ -50,7 +50,7 @@ func TestJobsOfSoswMakeTheTasksThatTheyMadeThere(t *testing.T) {
 	}
 }
 
-// expand makes all tasks of a job.
+// expand returns all tasks of a job.
 func expand(text []byte, schema job.Schema, now time.Time) ([]string, error) {
 	j, err := job.Parse(text)
 	if err != nil {

@@ -1,11 +1,11 @@
 package job
 
-// splitter takes a job apart, level by level, into leaves: single tasks and batches.
+// splitter splitter takes a job apart, level by level, into leaves: single tasks and batches.
 type splitter struct {
 	job        *Job
 	attributes []attribute
-	flagNames  map[string]bool // every flag of these attributes; true for one that gives a size
-	words      words           // every name that means something by these attributes
+	flagNames  map[string]bool // every flag of these attributes; true for those that give a size
+	words      words           // every name that has a meaning because of these attributes
 	leaves     []leaf
 	tasks      int
 	cut        string // path of the outermost attribute that is cut, "" if none
@@ -27,13 +27,13 @@ func newSplitter(j *Job, schema Schema) *splitter {
 	return s
 }
 
-// leaf is a run of tasks which differ in nothing but their part of one list of values, or a single task when there is no such list.
+// leaf leaf is a run of tasks that differ only in their part of one list of values, or a single task when there is no such list.
 type leaf struct {
 	before int // tasks in the leaves before this one
 	layer  *layer
 	cut    string   // plural of the attribute whose values are cut, "" for a single task
-	values [][]byte // as they are written
-	size   int      // values in each task; the last may have fewer
+	values [][]byte // as written
+	size   int      // values of each task; the last task may have fewer
 }
 
 func (l leaf) tasks() int {
@@ -43,8 +43,8 @@ func (l leaf) tasks() int {
 	return (len(l.values) + l.size - 1) / l.size
 }
 
-// level takes apart an object in which the attributes from the depth-th on may be. The inherited flags are those of the levels above, of
-// which the innermost wins.
+// level takes apart an object that may have the attributes from the depth-th on. inherited are the flags of the levels above, of which the
+// innermost win.
 func (s *splitter) level(depth int, here *value, above *layer, inherited flags, path string) *Error {
 	if err := checkReserved(here, path); err != nil {
 		return err
@@ -93,8 +93,8 @@ func isGiven(v *value) bool {
 	return v != nil && v.kind != kindNull
 }
 
-// needsCutting tells whether the attribute at this depth is to be cut: because a flag says so, or because something that lies below it is to
-// be. Of the same flag at two levels the outer one decides.
+// needsCutting reports whether the attribute at this depth is to be cut: because a flag asks for it, or because something below it is to be
+// cut. When two levels have the same flag, the outer one decides.
 func (s *splitter) needsCutting(depth int, here *value, effective flags) bool {
 	a := s.attributes[depth]
 	if effective.ask(a) {
@@ -115,7 +115,7 @@ func (s *splitter) needsCutting(depth int, here *value, effective flags) bool {
 	return false
 }
 
-// objects are the objects among the values of an attribute, which may be one or a list.
+// objects returns an attribute's values, whether it has one or a list.
 func objects(v *value) []value {
 	switch {
 	case v == nil:
@@ -127,7 +127,7 @@ func objects(v *value) []value {
 	}
 }
 
-// values makes leaves of an attribute's values: batches where they are flat, and where an object says more about one of them, what it says.
+// values makes leaves of an attribute's values: batches of plain values, and for an object the leaves of what it says about each value.
 func (s *splitter) values(depth int, v *value, rest *layer, inherited flags, size int, path string) *Error {
 	elements := objects(v)
 	if !all(elements, isObject) {
@@ -144,8 +144,8 @@ func (s *splitter) values(depth int, v *value, rest *layer, inherited flags, siz
 			return err
 		}
 	}
-	// A job over no values is a job without tasks: whoever computed the list found nothing to do. In a branch it is more likely a slip, as
-	// the other branches have values.
+	// A job over no values has no tasks: the producer that computed the list found nothing to do. Inside a branch it is more likely a
+	// mistake, as the other branches have values.
 	if names == 0 && depth > 0 {
 		return refuse(path, "is to be cut but has no values; want one or more, or leave it out for a single task without it")
 	}
@@ -188,7 +188,7 @@ func (s *splitter) keys(depth int, v *value, rest *layer, inherited flags, size 
 	return nil
 }
 
-// whole is a level as it is written.
+// whole returns a level as written.
 func (s *splitter) whole(here *value, above *layer, path string) *layer {
 	l := newLayer(above, path)
 	for i, name := range here.names {
@@ -197,7 +197,8 @@ func (s *splitter) whole(here *value, above *layer, path string) *layer {
 	return l
 }
 
-// uncut is a level which is not cut below one that is: only the shape of its chunkable attribute may change, to a list under the plural.
+// uncut returns a level that is not cut, below one that is. Only the shape of its chunkable attribute may change: to a list under the
+// plural name.
 func (s *splitter) uncut(a attribute, here *value, above *layer, path string) *layer {
 	name, v := here.given(a.plural, a.singular)
 	var values [][]byte
@@ -220,7 +221,7 @@ func (s *splitter) uncut(a attribute, here *value, above *layer, path string) *l
 		switch {
 		case other == name:
 			l.add(a.plural, listOf(a.plural, values...))
-		case other != a.plural: // else it is null and gives way to the singular
+		case other != a.plural: // else the plural is null and the singular replaces it
 			l.add(other, s.member(&here.children[i]))
 		}
 	}
@@ -232,7 +233,7 @@ func (s *splitter) single(l *layer) *Error {
 	return s.add(leaf{layer: l}, l.size, "", 0)
 }
 
-// batches adds a leaf of one task for so many values each. An object without keys, beside others in a list, adds none.
+// batches adds a leaf whose tasks have size values each. An object without keys, beside others in a list, adds none.
 func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int, path string) *Error {
 	if len(values) == 0 {
 		return nil
@@ -241,7 +242,7 @@ func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int
 	for i := 0; i < len(values); i += size {
 		batch := len(listOf(plural))
 		for _, v := range values[i:min(i+size, len(values))] {
-			batch += len(v) + 1 // a comma, or for the last one nothing
+			batch += len(v) + 1 // a comma, which the last one does not have
 		}
 		widest = max(widest, batch-1)
 	}
@@ -252,7 +253,7 @@ func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int
 	return s.add(leaf{layer: rest, cut: plural, values: values, size: size}, bytes, path, widest)
 }
 
-// add adds a leaf whose largest payload has so many bytes but for the brace, of which so many are the values at a path.
+// add adds a leaf. Its largest payload has bytes bytes without the closing brace, of which values bytes are the values at the path.
 func (s *splitter) add(l leaf, bytes int, path string, values int) *Error {
 	if bytes++; bytes > s.largest {
 		if widest, size := l.layer.widest(); size > values {
@@ -273,12 +274,12 @@ func tooLarge(path string, bytes, limit int) *Error {
 	return refuse(path, "makes a task's payload %d bytes long; want at most %d: cut it into more tasks, or name what is large instead of sending it", bytes, limit)
 }
 
-// member is an attribute as it is written, name and value.
+// member returns an attribute as written, name and value.
 func (s *splitter) member(v *value) []byte {
 	return s.job.text[v.member:v.to]
 }
 
-// name is the text of a key as it is written: what stands before the colon.
+// name returns the text of a key as written, with its quotes.
 func (s *splitter) name(v *value) []byte {
 	return s.job.text[v.member : v.from-1]
 }
@@ -291,7 +292,7 @@ func (s *splitter) names(v *value) [][]byte {
 	return names
 }
 
-// listOf is an attribute that is a list of these values.
+// listOf returns an attribute that is a list of these values.
 func listOf(name string, values ...[]byte) []byte {
 	return appendList(nil, name, values)
 }

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// value is a JSON value that keeps what Go's maps and floats lose: the order of keys, which is the order of tasks, and the literal text of
-// numbers, which the worker gets as it was written.
+// value value is a JSON value that keeps what Go's maps and floats lose: the order of keys, which is the order of tasks, and the literal
+// text of numbers, which the worker gets as written.
 type value struct {
 	kind     kind
 	text     string   // a string's content, or a number's literal
-	names    []string // an object's keys, in the order in which each was written first
-	children []value  // a list's values, or an object's, beside names
+	names    []string // an object's keys, in the order of their first appearance
+	children []value  // a list's values, or those of an object, parallel to names
 
-	// Where the encoder has put the value; member is where its name begins when it is an object's.
+	// The position at which the encoder put the value. For an object's value, member is where its name begins.
 	member, from, to int32
 }
 
@@ -28,15 +28,15 @@ const (
 	kindObject
 )
 
-// String says it as a message does.
+// String returns the kind as messages show it.
 func (k kind) String() string {
 	return [...]string{"null", "true or false", "a number", "text", "a list", "an object"}[k]
 }
 
-// many names are found by a map of their places; below, looking through them is quicker.
+// Above many names a map of their indexes is faster than a linear search.
 const many = 16
 
-// note adds the last of the names to their places, a map that begins to exist when the names are many.
+// note adds the last of the names to the map of their indexes. The map is nil while there are few names.
 func note(names []string, places map[string]int) map[string]int {
 	switch {
 	case len(names) <= many:
@@ -61,7 +61,7 @@ func find(names []string, places map[string]int, name string) (int, bool) {
 	return i, ok
 }
 
-// get returns an object's value, nil when it has none of that name.
+// get returns an object's value of that name, nil when it has none.
 func (v *value) get(name string) *value {
 	for i := range v.names {
 		if v.names[i] == name {
@@ -81,8 +81,8 @@ func (v *value) given(names ...string) (string, *value) {
 	return "", nil
 }
 
-// empty is what Python takes for false: false, 0, "", null, and what has nothing in it. The text "False" is not empty.
-// Flags are read so because sosw reads them so.
+// empty reports whether Python would treat the value as false: false, 0, "", null, an empty list or object. The text "False" is not empty.
+// sosw reads flags this way.
 func (v *value) empty() bool {
 	switch v.kind {
 	case kindNull:
@@ -99,7 +99,7 @@ func (v *value) empty() bool {
 	}
 }
 
-// flat is a value that can stand in a list to be cut: text, a number, true or false.
+// flat reports whether the value can be an element of a list to be cut: text, a number, true or false.
 func (v *value) flat() bool {
 	return v.kind == kindText || v.kind == kindNumber || v.kind == kindBoolean
 }

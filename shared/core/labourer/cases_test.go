@@ -15,7 +15,7 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 
-// readings are values that were asked for just now.
+// readings returns values that were read just now.
 func readings(values map[string]float64) map[string]ecology.Reading {
 	r := map[string]ecology.Reading{}
 	for name, v := range values {
@@ -24,7 +24,7 @@ func readings(values map[string]float64) map[string]ecology.Reading {
 	return r
 }
 
-func TestAssessmentsAreThoseOfSosw(t *testing.T) {
+func TestAssessmentsEqualSosws(t *testing.T) {
 	text, err := os.ReadFile("testdata/sosw.json")
 	require.NoError(t, err)
 	var cases []struct {
@@ -54,7 +54,7 @@ func TestAssessmentsAreThoseOfSosw(t *testing.T) {
 
 			again, err := labourer.Decode("w", configuration.Labourers["w"].Stored())
 			require.NoError(t, err)
-			require.Equal(t, configuration.Labourers["w"], again, "the stored form means something else")
+			require.Equal(t, configuration.Labourers["w"], again, "the stored form means the same")
 		})
 	}
 }

@@ -9,27 +9,27 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// Configuration is what a file, or several merged, say.
+// Configuration has the content of one file, or of several merged.
 type Configuration struct {
 	Labourers  map[string]Labourer
 	JobSchemas map[string]job.Schema
 
-	// origins tells where each path was defined, for the message when another file defines it otherwise.
+	// origins has the place of each path's definition, for the message when another file defines it differently.
 	origins map[string]Error
 }
 
 // Option changes what Read accepts.
 type Option func(*reader)
 
-// TargetOptional lets labourers without a target pass: the pace (assess) and the tasks of a job (plan) do not depend on where
-// tasks go. A target that is there is read as ever.
+// TargetOptional accepts labourers without a target: the pace (assess) and the tasks of a job (plan) do not depend on where tasks go. A
+// given target is read as usual.
 func TargetOptional() Option { return func(r *reader) { r.targetOptional = true } }
 
-// Read takes one YAML or JSON document: Drover's own, or sosw's (see readSosw for what decides). file is its name for messages; one that
-// ends in .json is held to be JSON.
+// Read reads one YAML or JSON document: Drover's own, or sosw's (isSosw decides). file is its name in messages; a file that ends in .json
+// must be JSON.
 //
-// All that is wrong comes back at once; the Configuration then holds what could be read, for looking at only. The warnings list
-// what was not taken over, each with its place.
+// Read returns all errors at once. The Configuration then has what could be read, for display only. The warnings list what was not carried
+// over, each with its place.
 func Read(file string, data []byte, options ...Option) (Configuration, []string, Errors) {
 	r := &reader{file: file}
 	for _, option := range options {
@@ -61,13 +61,13 @@ func (r *reader) configuration(root value) Configuration {
 	}
 	switch {
 	case root.kind == nothing:
-		r.refuse(root, "the file is empty; labourers or job_schemas are expected")
+		r.refuse(root, "the file is empty; want labourers or job_schemas")
 	case root.kind != mapping:
-		r.refuse(root, "a mapping with labourers or job_schemas is expected, not %s", root.describe())
+		r.refuse(root, "is %s; want a mapping with labourers or job_schemas", root.describe())
 	case len(root.node.members) == 0:
-		r.refuse(root, "the file says nothing; labourers or job_schemas are expected")
+		r.refuse(root, "the file has no content; want labourers or job_schemas")
 	case sosw:
-		r.sayMixed(root, mark)
+		r.warnMixed(root, mark)
 		r.readSosw(root, &c)
 	default:
 		fields := r.fields(root, "labourers", "job_schemas")
@@ -85,7 +85,7 @@ func (r *reader) configuration(root value) Configuration {
 	return c
 }
 
-// named goes through a mapping of names to definitions.
+// named yields the members of a mapping from names to definitions.
 func (r *reader) named(v value) func(yield func(string, value) bool) {
 	return func(yield func(string, value) bool) {
 		for name, at := range r.members(v) {
@@ -112,7 +112,7 @@ func (r *reader) addSchema(c *Configuration, at value, name string, s job.Schema
 	}
 }
 
-// once tells whether the path is defined for the first time; a second definition must say the same.
+// once reports whether the path is defined for the first time. It refuses a second definition that differs.
 func (r *reader) once(c *Configuration, path string, at value, before, now any) bool {
 	first, twice := c.origins[path]
 	if !twice {
@@ -120,12 +120,12 @@ func (r *reader) once(c *Configuration, path string, at value, before, now any) 
 		return true
 	}
 	if !reflect.DeepEqual(before, now) {
-		r.refuse(at, "is defined otherwise as %s in line %d", first.Path, first.Line)
+		r.refuse(at, "is defined differently as %s in line %d", first.Path, first.Line)
 	}
 	return false
 }
 
-// Merge makes one configuration of several files'. What two of them define must be the same in both.
+// Merge merges the configurations of several files. What two of them define must be equal in both.
 func Merge(configurations ...Configuration) (Configuration, Errors) {
 	merged := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]job.Schema{}, origins: map[string]Error{}}
 	var wrong Errors
@@ -155,6 +155,6 @@ func Merge(configurations ...Configuration) (Configuration, Errors) {
 func (c Configuration) otherwise(path string, first Error) Error {
 	here := c.origins[path]
 	here.Path = path
-	here.Reason = "is defined otherwise in " + Error{File: first.File, Line: first.Line, Reason: first.Path}.Error()
+	here.Reason = "is defined differently in " + Error{File: first.File, Line: first.Line, Reason: first.Path}.Error()
 	return here
 }

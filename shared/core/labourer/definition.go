@@ -23,7 +23,7 @@ var droverFields = []string{
 func (r *reader) labourer(v value, l Labourer) Labourer {
 	fields := r.labourerFields(v)
 
-	l.Target = r.whereTo(v, fields)
+	l.Target = r.targetOf(v, fields)
 	if f, ok := fields["max_simultaneous_invocations"]; ok {
 		if n, ok := r.decimal(f, 0, MaxCap); ok {
 			l.MaxSimultaneousInvocations = n
@@ -68,13 +68,13 @@ func (r *reader) labourer(v value, l Labourer) Labourer {
 	return l
 }
 
-// whereTo reads `target`, or sosw's `arn`.
-func (r *reader) whereTo(v value, fields map[string]value) Target {
+// targetOf reads `target`, or sosw's `arn`.
+func (r *reader) targetOf(v value, fields map[string]value) Target {
 	target, hasTarget := fields["target"]
 	arn, hasARN := fields["arn"]
 	switch {
 	case hasTarget && hasARN:
-		r.refuse(arn, "is sosw's word for target.lambda, and there is a target already")
+		r.refuse(arn, "is sosw's name for target.lambda, and target is set too; want one of them")
 	case hasARN:
 		t := Target{}
 		t.Lambda = r.function(arn)
@@ -82,7 +82,7 @@ func (r *reader) whereTo(v value, fields map[string]value) Target {
 	case hasTarget:
 		return r.target(target)
 	case v.kind == mapping && !r.targetOptional && !v.has("target") && !v.has("arn"):
-		r.refuse(v, "target is missing: one of {lambda: arn}, {sqs: url} or {states: arn}")
+		r.refuse(v, "target is missing; want {lambda: arn}, {sqs: url} or {states: arn}")
 	}
 	return Target{}
 }
@@ -128,7 +128,7 @@ func (r *reader) stateMachine(v value) (string, bool) {
 	return arn, ok
 }
 
-// queue takes any http(s) URL, for a local AWS has queues at http://localhost:<port>.
+// queue accepts any http(s) URL, as a local AWS has queues at http://localhost:<port>.
 func (r *reader) queue(v value) (string, bool) {
 	address, ok := r.words(v, 2048)
 	if !ok {
@@ -170,7 +170,7 @@ func (r *reader) retry(v value, p retry.Policy) retry.Policy {
 	return p
 }
 
-// errorTypes is a set of names, sorted, so that their order in the file makes no difference.
+// errorTypes returns a sorted set of names, so that their order in the file makes no difference.
 func (r *reader) errorTypes(v value) []string {
 	if v.kind != list {
 		r.refuse(v, "must be a list of error types like [BadInput], not %s", v.describe())
@@ -186,7 +186,7 @@ func (r *reader) errorTypes(v value) []string {
 	return slices.Compact(types)
 }
 
-// statuses reads a mapping of statuses, written 0 to 4 as numbers or texts.
+// statuses reads a mapping from statuses, written 0 to 4 as numbers or texts.
 func (r *reader) statuses(v value, least float64) map[ecology.Status]float64 {
 	found := map[ecology.Status]float64{}
 	for key, at := range r.members(v) {
@@ -196,7 +196,7 @@ func (r *reader) statuses(v value, least float64) map[ecology.Status]float64 {
 			continue
 		}
 		if _, twice := found[ecology.Status(status)]; twice {
-			r.refuse(at, "is the same status as one before")
+			r.refuse(at, "repeats a status above it")
 			continue
 		}
 		if n, ok := r.decimal(at, least, math.MaxFloat64); ok {
@@ -229,8 +229,8 @@ func (r *reader) healthMetrics(v value) map[string]ecology.Metric {
 	return metrics
 }
 
-// limits of names and lists are CloudWatch's
-// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Metric.html).
+// CloudWatch's limits of names and lists:
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Metric.html.
 const (
 	longestMetricName = 255
 	longestNamespace  = 255
@@ -247,13 +247,13 @@ func (r *reader) metric(v value) ecology.Metric {
 	if f, ok := fields["details"]; ok {
 		m.Query = r.query(f)
 	} else if v.kind == mapping && !v.has("details") {
-		r.refuse(v, "details are missing: what to ask of CloudWatch, {MetricName, Namespace, …}")
+		r.refuse(v, "details are missing; want the metric to read from CloudWatch, {MetricName, Namespace, …}")
 	}
 	if f, ok := fields["feeling_comparison_operator"]; ok {
 		operator, known := ecology.ParseOperator(f.text)
 		if f.kind != text || !known {
 			r.refuse(f, "must be one of <=, <, >=, > (or le, lt, ge, gt), not %s", f.describe())
-			fields["feelings"] = value{} // their order can not be judged
+			fields["feelings"] = value{} // without an operator their order has no meaning
 		}
 		m.Operator = operator
 	}
@@ -271,7 +271,7 @@ func (r *reader) metric(v value) ecology.Metric {
 func (r *reader) feelings(metric, v value, operator ecology.Operator) ecology.Feelings {
 	if v.node == nil {
 		if metric.kind == mapping && !metric.has("feelings") {
-			r.refuse(metric, "feelings are missing: a target for each status, like {3: 50, 4: 25}")
+			r.refuse(metric, "feelings are missing; want a target for each status, like {3: 50, 4: 25}")
 		}
 		return nil
 	}
@@ -281,7 +281,7 @@ func (r *reader) feelings(metric, v value, operator ecology.Operator) ecology.Fe
 		return feelings
 	}
 	if len(feelings) == 0 {
-		r.refuse(v, "must have a target for one status at least, like {3: 50, 4: 25}")
+		r.refuse(v, "must have a target for at least one status, like {3: 50, 4: 25}")
 	}
 	if err := feelings.Check(operator); err != nil {
 		r.refuse(v, "%s", err)
@@ -308,7 +308,7 @@ func (r *reader) query(v value) ecology.Query {
 func (r *reader) plainQuery(v value, fields map[string]value, period time.Duration) ecology.Query {
 	q := ecology.Query{Statistic: ecology.DefaultStatistic, Period: period}
 	if f, ok := fields["Metrics"]; ok {
-		r.refuse(f, "goes with an Expression, and there is none")
+		r.refuse(f, "needs an Expression, which is missing")
 	}
 	q.MetricName = r.metricName(v, fields)
 	if f, ok := fields["Namespace"]; ok {
@@ -339,7 +339,7 @@ func (r *reader) metricName(v value, fields map[string]value) string {
 	short, hasShort := fields["Name"]
 	switch {
 	case hasName && hasShort:
-		r.refuse(short, "is sosw's word for MetricName, and there is a MetricName already")
+		r.refuse(short, "is sosw's name for MetricName, and MetricName is set too; want one of them")
 	case hasShort:
 		name, hasName = short, true
 	case !hasName && v.kind == mapping && !v.has("MetricName") && !v.has("Name"):
@@ -352,7 +352,7 @@ func (r *reader) metricName(v value, fields map[string]value) string {
 	return s
 }
 
-// period is 1, 5, 10, 20 or 30 seconds or whole minutes, up to a day
+// period reads 1, 5, 10, 20 or 30 seconds or whole minutes, up to a day
 // (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricStat.html).
 func (r *reader) period(v value, standing time.Duration) time.Duration {
 	d, ok := r.duration(v, time.Second)
@@ -367,14 +367,14 @@ func (r *reader) period(v value, standing time.Duration) time.Duration {
 	return d
 }
 
-// statistic is the only one in Statistics or ExtendedStatistics, as CloudWatch calls the list of percentiles.
+// statistic reads the single statistic in Statistics, or in ExtendedStatistics, CloudWatch's list for percentiles.
 func (r *reader) statistic(fields map[string]value) (string, bool) {
 	plain, hasPlain := fields["Statistics"]
 	extended, hasExtended := fields["ExtendedStatistics"]
 	v := plain
 	switch {
 	case hasPlain && hasExtended:
-		r.refuse(extended, "must not stand beside Statistics: a status can be felt for one number only")
+		r.refuse(extended, "must not be set beside Statistics, as a status is judged by a single number")
 		return "", false
 	case hasExtended:
 		v = extended
@@ -414,11 +414,11 @@ func (r *reader) dimensions(v value) []ecology.Dimension {
 		fields := r.fields(at, "Name", "Value")
 		d := ecology.Dimension{Name: r.dimensionPart(at, fields, "Name"), Value: r.dimensionPart(at, fields, "Value")}
 		if slices.ContainsFunc(dimensions, func(other ecology.Dimension) bool { return other.Name == d.Name }) && d.Name != "" {
-			r.refuse(at, "the dimension %s stands here a second time", shown(d.Name))
+			r.refuse(at, "the dimension %s appears twice", shown(d.Name))
 		}
 		dimensions = append(dimensions, d)
 	}
-	// They are a set to CloudWatch.
+	// To CloudWatch dimensions are a set.
 	slices.SortFunc(dimensions, func(a, b ecology.Dimension) int { return cmp.Compare(a.Name, b.Name) })
 	return dimensions
 }
@@ -442,7 +442,7 @@ func (r *reader) window(v value, q ecology.Query) time.Duration {
 	case window > 24*time.Hour || window%time.Second != 0:
 		r.refuse(v, "must be whole seconds up to a day (86400), not %s", shownBare(v.text))
 	case !ecology.Aggregates(q.Statistic):
-		r.refuse(v, "can not be with %s: values of it can not be made one", q.Statistic)
+		r.refuse(v, "cannot be combined with %s: its values cannot be aggregated", q.Statistic)
 	case window < q.Period:
 		r.refuse(v, "must be the Period (%s) or more, not %s", brief(q.Period), brief(window))
 	default:
@@ -451,14 +451,14 @@ func (r *reader) window(v value, q ecology.Query) time.Duration {
 	return 0
 }
 
-// expression reads metric math. Its operands are details as well, but may lean on one another only by name.
+// expression reads metric math. Its operands are details as well, but may refer to one another only by name.
 func (r *reader) expression(v value) ecology.Query {
 	q := ecology.Query{Period: ecology.DefaultPeriod}
 	fields := r.fields(v, "Expression", "Period", "Metrics")
 	if f, ok := fields["Expression"]; ok {
 		q.Expression, _ = r.words(f, longestExpression)
 		if manySeries.MatchString(q.Expression) {
-			r.warn(f, "may find several series, of which none is the metric's; then it has no value: make one of them, by MAX or MIN around it or without GROUP BY")
+			r.warn(f, "may return several series, and then has no value: aggregate them by MAX or MIN, or leave out GROUP BY")
 		}
 	}
 	if f, ok := fields["Period"]; ok {
@@ -474,7 +474,7 @@ func (r *reader) operands(v value, period time.Duration) []ecology.Operand {
 	found := map[string]ecology.Query{}
 	for id, at := range r.members(v) {
 		if !operandID.MatchString(id) {
-			r.refuse(at, "%s must begin with a small letter and go on with letters, digits and _", shown(id))
+			r.refuse(at, "%s must begin with a lower-case letter, followed by letters, digits and _", shown(id))
 			continue
 		}
 		found[id] = r.operand(at, period)

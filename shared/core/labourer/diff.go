@@ -8,14 +8,14 @@ import (
 	"slices"
 )
 
-// Change is one field that two configurations have different. An absent From is a field that is new, an absent To one that is gone.
+// Change is one field in which two configurations differ. A new field has no From, a removed one no To.
 type Change struct {
 	Path string          `json:"path"`
 	From json.RawMessage `json:"from,omitempty"`
 	To   json.RawMessage `json:"to,omitempty"`
 }
 
-// String is the change in a line for people.
+// String returns the change as a line for people.
 func (c Change) String() string {
 	switch {
 	case c.From == nil:
@@ -26,13 +26,13 @@ func (c Change) String() string {
 	return fmt.Sprintf("~ %s: %s -> %s", c.Path, c.From, c.To)
 }
 
-// Diff lists what is different, in the order of the paths; nothing when the two mean the same. A labourer or schema that only one of
-// them has is listed field by field. Lists are compared as a whole.
+// Diff returns the differences, in the order of their paths; none when both configurations mean the same. A labourer or schema that only
+// one of them has is listed field by field. Lists are compared as a whole.
 func Diff(before, after Configuration) []Change {
 	return compare("", tree(before), tree(after))
 }
 
-// Diff lists what is different in l from what it was before; the zero Labourer is one that was not there.
+// Diff returns how l differs from its previous definition; the zero Labourer stands for none.
 func (l Labourer) Diff(before Labourer) []Change {
 	was, is := Configuration{Labourers: map[string]Labourer{}}, Configuration{Labourers: map[string]Labourer{l.ID: l}}
 	if before.ID != "" {
@@ -41,7 +41,7 @@ func (l Labourer) Diff(before Labourer) []Change {
 	return Diff(was, is)
 }
 
-// tree is the configuration as generic JSON, with numbers as they are written.
+// tree returns the configuration as generic JSON, with numbers as written.
 func tree(c Configuration) any {
 	sections := map[string]any{}
 	if len(c.Labourers) > 0 {
@@ -59,7 +59,7 @@ func tree(c Configuration) any {
 	return generic
 }
 
-// compare walks two trees; nil is what is not there.
+// compare compares two trees; nil stands for an absent value.
 func compare(path string, before, after any) []Change {
 	was, wasMapping := before.(map[string]any)
 	is, isMapping := after.(map[string]any)

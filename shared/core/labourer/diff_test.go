@@ -18,7 +18,7 @@ func lines(changes []labourer.Change) []string {
 	return l
 }
 
-func TestWhatIsTheSameHasNoDifference(t *testing.T) {
+func TestEqualConfigurationsHaveNoDifferences(t *testing.T) {
 	c := read(t, string(testdata(t, "labourers.yaml")))
 	require.Empty(t, labourer.Diff(c, c))
 	require.Empty(t, labourer.Diff(labourer.Configuration{}, labourer.Configuration{Labourers: map[string]labourer.Labourer{}}))
@@ -57,7 +57,7 @@ job_schemas:
 	}, changes[len(changes)-7:])
 }
 
-func TestALabourerThatWasNotThereIsAllNew(t *testing.T) {
+func TestEveryFieldOfANewLabourerIsListed(t *testing.T) {
 	changes := labourer.New("w").Diff(labourer.Labourer{})
 	require.Equal(t, "+ labourers.w.coefficients.0: 0", changes[0].String())
 	for _, c := range changes {
@@ -65,7 +65,7 @@ func TestALabourerThatWasNotThereIsAllNew(t *testing.T) {
 	}
 }
 
-func TestAChangeIsWrittenWithWhatThereIs(t *testing.T) {
+func TestAChangeShowsTheValuesThatExist(t *testing.T) {
 	after := sample()
 	after.MaxAttempts, after.Heartbeat = 9, 0
 	text, err := json.Marshal(after.Diff(sample()))

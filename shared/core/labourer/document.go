@@ -16,14 +16,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds of a file. Aliases are counted with all that they stand for, so that a small file can not unfold into a large one.
+// Bounds of a file. Aliases count with everything that they stand for, so that a small file cannot expand into a large one.
 const (
 	maxFileBytes = 4 << 20
 	maxNodes     = 200_000
 	maxDepth     = 64
 )
 
-// node is a value of a YAML or JSON document, with aliases and merge keys resolved.
+// node node is a value of a YAML or JSON document, with aliases and merge keys resolved.
 type node struct {
 	kind    kind
 	line    int // from 1
@@ -50,12 +50,12 @@ const (
 	mapping
 )
 
-// String names the kind with its article, for messages.
+// String returns the kind with its article, for messages.
 func (k kind) String() string {
 	return [...]string{nothing: "nothing", text: "a text", number: "a number", boolean: "a boolean", list: "a list", mapping: "a mapping"}[k]
 }
 
-// parse reads one document: JSON where the text is JSON or the file's name says so, else YAML.
+// parse reads one document: JSON if the text is JSON or the file's name says so, else YAML.
 func parse(file string, data []byte) (*node, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if len(data) > maxFileBytes {
@@ -81,17 +81,17 @@ func firstInvalidUTF8(data []byte) int {
 	return -1
 }
 
-// lineOf is the line of the byte at the offset.
+// lineOf returns the line of the byte at the offset.
 func lineOf(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
 }
 
-// budget counts what a document unfolds into.
+// budget budget counts the values into which a document expands.
 type budget struct{ nodes int }
 
 func (b *budget) spend(line, depth int) error {
 	if b.nodes++; b.nodes > maxNodes {
-		return Error{Line: line, Reason: fmt.Sprintf("the file unfolds into more than %d values", maxNodes)}
+		return Error{Line: line, Reason: fmt.Sprintf("the file expands into more than %d values", maxNodes)}
 	}
 	if depth > maxDepth {
 		return Error{Line: line, Reason: fmt.Sprintf("the file is nested deeper than %d levels", maxDepth)}
@@ -101,14 +101,14 @@ func (b *budget) spend(line, depth int) error {
 
 // --- JSON
 
-// parseJSON is apart from YAML, although that is nearly a superset, for the nearly: YAML has no pairs of surrogates ("\ud83d\ude00", as
-// Python writes what is not ASCII) and refuses tabs.
+// parseJSON exists beside the YAML parser because YAML is only nearly a superset: it has no surrogate pairs ("\ud83d\ude00", as Python
+// writes what is not ASCII), and refuses tabs.
 func parseJSON(data []byte) (*node, error) {
 	if err := checkJSON(data); err != nil {
 		return nil, err
 	}
 	if at := loneSurrogate(data); at >= 0 {
-		return nil, Error{Line: lineOf(data, int64(at)), Reason: fmt.Sprintf("%s is half of a pair of surrogates, which is no letter", data[at:at+6])}
+		return nil, Error{Line: lineOf(data, int64(at)), Reason: fmt.Sprintf("%s is half of a surrogate pair, which is not a character", data[at:at+6])}
 	}
 	p := &jsonParser{decoder: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
 	p.decoder.UseNumber()
@@ -127,7 +127,8 @@ func checkJSON(data []byte) error {
 	return Error{Reason: "the text is not JSON: " + err.Error()}
 }
 
-// loneSurrogate returns where an escape of JSON stands for half a pair, -1 where none does: encoding/json would put another letter there.
+// loneSurrogate returns the position of an escape that stands for half a surrogate pair, or -1. encoding/json would replace it by another
+// character.
 func loneSurrogate(data []byte) int {
 	for at := 0; at+1 < len(data); at++ {
 		if data[at] != '\\' {
@@ -150,7 +151,7 @@ func loneSurrogate(data []byte) int {
 	return -1
 }
 
-// unit returns the UTF-16 code unit of the escape with which a text begins, 0 where it begins with none.
+// unit returns the UTF-16 code unit of the escape at the beginning of a text, 0 when there is none.
 func unit(text []byte) rune {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0
@@ -164,10 +165,10 @@ type jsonParser struct {
 	decoder *json.Decoder
 	data    []byte
 	line    int   // of the last token
-	counted int64 // bytes whose newlines are in line
+	counted int64 // bytes whose newlines are counted in line
 }
 
-// token is the next one of a text that is known to be valid, so that there is no error to return.
+// token returns the next token of a text that is known to be valid, so it returns no error.
 func (p *jsonParser) token() json.Token {
 	token, _ := p.decoder.Token()
 	offset := p.decoder.InputOffset()
@@ -187,7 +188,7 @@ func (p *jsonParser) value(depth int) (*node, error) {
 		n.kind, n.text = text, token
 	case json.Number:
 		n.kind, n.text = number, token.String()
-		n.number, _ = strconv.ParseFloat(n.text, 64) // out of range is infinite, which whoever asks for a number refuses
+		n.number, _ = strconv.ParseFloat(n.text, 64) // out of range becomes infinite, which decimal refuses
 	case bool:
 		n.kind, n.text = boolean, strconv.FormatBool(token)
 	case json.Delim:
@@ -246,7 +247,7 @@ func parseYAML(data []byte) (*node, error) {
 	return root, lastDocument(decoder, data)
 }
 
-// lastDocument refuses a second document: of two that name the same labourer it would be unclear which one counts.
+// lastDocument refuses a second document: if two named the same labourer, it would be unclear which one counts.
 func lastDocument(decoder *yaml.Decoder, data []byte) error {
 	for {
 		var document yaml.Node
@@ -256,7 +257,7 @@ func lastDocument(decoder *yaml.Decoder, data []byte) error {
 		case err != nil:
 			return yamlError(err, data)
 		case !empty(&document):
-			return Error{Line: document.Content[0].Line, Reason: "a second document begins here: one document a file"}
+			return Error{Line: document.Content[0].Line, Reason: "a second document begins here; want one document in a file"}
 		}
 	}
 }
@@ -274,15 +275,15 @@ func yamlError(err error, data []byte) error {
 	}
 	line, _ := strconv.Atoi(parts[1])
 	if at, indents := tab(data, line); at > 0 && indents {
-		return Error{Line: at, Reason: "the text is not YAML: a tab indents this line; YAML takes spaces alone there"}
+		return Error{Line: at, Reason: "the text is not YAML: a tab indents this line; YAML takes only spaces there"}
 	} else if at > 0 {
 		return Error{Line: at, Reason: "the text is not YAML: " + parts[2] + "; there is a tab in this line, where YAML may want spaces"}
 	}
 	return Error{Line: line, Reason: "the text is not YAML: " + parts[2]}
 }
 
-// tab returns the line of the tab that is to blame for an error in a line, 0 where there is none, and whether it stands in that line's
-// indentation. The parser says nothing of tabs, names no line for the first one, and sometimes the line before.
+// tab returns the line of the tab that causes an error in a line, 0 when there is none, and whether it is in that line's indentation. The
+// parser does not mention tabs, gives no line for the first line, and sometimes gives the line before.
 func tab(data []byte, line int) (at int, indents bool) {
 	lines := bytes.Split(data, []byte("\n"))
 	line = max(line, 1)
@@ -317,11 +318,11 @@ func (p *yamlParser) value(y *yaml.Node, depth int) (*node, error) {
 	return scalar(y)
 }
 
-// scalar reads a text, number or boolean. What YAML 1.1 and 1.2 read differently is refused: this parser takes some of it by the one, some by the
-// other, and most people know neither.
+// scalar reads a text, number or boolean. It refuses what YAML 1.1 and 1.2 read differently: this parser follows one for some and the other
+// for the rest, and most people know neither.
 func scalar(y *yaml.Node) (*node, error) {
-	if other := otherwise(y); other != "" {
-		return nil, Error{Line: y.Line, Column: y.Column, Reason: fmt.Sprintf("%s is %s to some readers of YAML and not to others: put it into quotes, or write what is meant", shownBare(y.Value), other)}
+	if other := ambiguity(y); other != "" {
+		return nil, Error{Line: y.Line, Column: y.Column, Reason: fmt.Sprintf("%s is %s to some YAML parsers and not to others: quote it, or write what it stands for", shownBare(y.Value), other)}
 	}
 	n := &node{line: y.Line, text: y.Value}
 	switch tag := y.ShortTag(); tag {
@@ -337,14 +338,15 @@ func scalar(y *yaml.Node) (*node, error) {
 	case "!!str", "!!timestamp", "!!merge":
 		n.kind = text
 	default:
-		return nil, Error{Line: y.Line, Reason: fmt.Sprintf("the tag %s is not understood here", shown(tag))}
+		return nil, Error{Line: y.Line, Reason: fmt.Sprintf("the tag %s is unknown", shown(tag))}
 	}
 	return n, nil
 }
 
-// otherwise returns what a plain scalar is by one version of YAML and not by the other, "" where they agree. y and n are left out: hardly a reader
-// takes them for booleans. https://yaml.org/type/ and https://yaml.org/spec/1.2.2/#103-core-schema
-func otherwise(y *yaml.Node) string {
+// ambiguity returns what a plain scalar means in one version of YAML and not in the other, "" where they agree. It leaves out y and n, as
+// hardly any parser takes them for booleans.
+// https://yaml.org/type/ and https://yaml.org/spec/1.2.2/#103-core-schema
+func ambiguity(y *yaml.Node) string {
 	if y.Style != 0 && y.Style != yaml.FlowStyle {
 		return "" // quoted, in a block, or tagged
 	}
@@ -385,7 +387,7 @@ func (p *yamlParser) list(y *yaml.Node, depth int) (*node, error) {
 	return n, nil
 }
 
-// mapping reads the members; those that come in by a merge key ("<<") stand behind, and only where the mapping has none of that name.
+// mapping reads the members. Those of a merge key ("<<") come last, and only if the mapping has none of that name.
 func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 	n := &node{kind: mapping, line: y.Line}
 	var merged []*node
@@ -424,10 +426,11 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 	return n, nil
 }
 
-// plainNumber is a number that every reader makes the same name of.
+// plainNumber plainNumber matches numbers that every parser turns into the same name.
 var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
-// merge adds what the mapping, or each mapping of the list, has and n has not. What n itself has twice stays, to be refused.
+// merge adds the members of a mapping, or of each mapping in a list, that n does not have. Names that n itself has twice stay, to be
+// refused.
 func (n *node) merge(from *node, has map[string]bool) error {
 	switch from.kind {
 	case list:

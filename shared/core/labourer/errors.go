@@ -10,13 +10,13 @@ import (
 // Error is one thing that is wrong with a configuration.
 type Error struct {
 	File   string `json:"file,omitempty"`
-	Line   int    `json:"line,omitempty"`   // from 1; 0 where there is none to name
-	Column int    `json:"column,omitempty"` // from 1; 0 where there is none to name
-	Path   string `json:"path,omitempty"`   // labourers.some_function.retry.min; "" is the whole file
+	Line   int    `json:"line,omitempty"`   // from 1; 0 if unknown
+	Column int    `json:"column,omitempty"` // from 1; 0 if unknown
+	Path   string `json:"path,omitempty"`   // labourers.some_function.retry.min; "" for the whole file
 	Reason string `json:"reason"`           // the value, and what would be right
 }
 
-// Error is "file:line:column: path: reason", without the parts that are not there.
+// Error returns "file:line:column: path: reason", without absent parts.
 func (e Error) Error() string {
 	var b strings.Builder
 	switch {
@@ -38,10 +38,11 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Errors is all that is wrong, in the order of the lines. Nil is nothing wrong; compare with nil before making an error of it, or use Err.
+// Errors is everything that is wrong, in the order of the lines. Nil means that nothing is wrong. Compare with nil before using it as an
+// error, or use Err.
 type Errors []Error
 
-// Error is one line for each.
+// Error returns one line for each error.
 func (e Errors) Error() string { return strings.Join(e.lines(), "\n") }
 
 func (e Errors) lines() []string {
@@ -52,7 +53,7 @@ func (e Errors) lines() []string {
 	return lines
 }
 
-// Err is the errors as one error, nil when there are none.
+// Err returns the errors as one error, nil when there are none.
 func (e Errors) Err() error {
 	if len(e) == 0 {
 		return nil
@@ -60,7 +61,7 @@ func (e Errors) Err() error {
 	return e
 }
 
-// inOrder sorts by line and drops what was found more than once, as a default is by all that inherit it.
+// inOrder sorts by line and drops repetitions: an error in a default is found by every labourer that inherits it.
 func (e Errors) inOrder() Errors {
 	slices.SortStableFunc(e, func(a, b Error) int { return cmp.Compare(a.Line, b.Line) })
 	return slices.Compact(e)

@@ -11,8 +11,8 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// FuzzRead: no text makes Read panic or take long; what it accepts is stored, decoded and compared without loss; what it refuses has
-// a place and a reason.
+// FuzzRead checks that no text makes Read panic or take long, that what it accepts is stored, decoded and compared without loss, and that
+// what it refuses has a place and a reason.
 func FuzzRead(f *testing.F) {
 	for _, pattern := range []string{"testdata/*.yaml", "testdata/sosw_*.json"} {
 		files, err := filepath.Glob(pattern)
@@ -58,7 +58,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzDecode: nothing that stands in a table makes Decode panic.
+// FuzzDecode checks that no stored text makes Decode panic.
 func FuzzDecode(f *testing.F) {
 	f.Add(sample().Stored())
 	f.Add([]byte(`{"health_metrics": {"m": {"details": {"Expression": "a"}, "feelings": {"4": 1}}}}`))

@@ -7,8 +7,8 @@ import (
 	"github.com/drover-run/drover/shared/core/spelling"
 )
 
-// nearest is the known word that was probably meant: the one a few slips of the fingers away, else one that the word is a
-// part of or has as a part. "" when nothing is near.
+// nearest returns the known word that was probably meant: one that is a few typing mistakes away, else one that contains the word or is
+// contained in it. It returns "" when nothing is near.
 func nearest(word string, known []string) string {
 	if near, ok := spelling.Nearest(word, known); ok {
 		return near
@@ -21,11 +21,11 @@ func nearest(word string, known []string) string {
 	return ""
 }
 
-// didYouMean is the end of a message about an unknown word: the near one, else all that are known.
+// didYouMean returns the end of a message about an unknown word: a suggestion, or all known words.
 func didYouMean(word string, known []string) string {
 	if near := nearest(word, known); near != "" {
 		return "did you mean " + near + "?"
 	}
 	sorted := slices.Sorted(slices.Values(known))
-	return "known are " + strings.Join(sorted, ", ")
+	return "want one of " + strings.Join(sorted, ", ")
 }

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Place is where a target is, as far as its address tells: a part is "" where it does not.
+// Place is where a target is, as far as its address says; unknown parts are "".
 type Place struct {
 	Partition string // aws, aws-cn, aws-us-gov, …
 	Region    string
 	Account   string
 }
 
-// Place returns where the target is, by its address alone.
+// Place returns where the target is, judged by its address alone.
 func (t Target) Place() Place {
 	if t.SQS != "" {
 		return placeOfQueue(t.SQS)
@@ -21,7 +21,7 @@ func (t Target) Place() Place {
 	return PlaceOf(t.Address())
 }
 
-// PlaceOf returns where an ARN says that its resource is. A Lambda function's partial ARN (account:function:name) tells the account alone.
+// PlaceOf returns where the resource of an ARN is. A Lambda function's partial ARN (account:function:name) gives only the account.
 func PlaceOf(arn string) Place {
 	parts := strings.SplitN(arn, ":", 6)
 	switch {

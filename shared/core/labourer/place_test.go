@@ -8,7 +8,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-func TestATargetIsWhereItsAddressSays(t *testing.T) {
+func TestATargetsAddressGivesItsPlace(t *testing.T) {
 	lambda := func(address string) labourer.Target { return labourer.Target{Lambda: address} }
 	sqs := func(address string) labourer.Target { return labourer.Target{SQS: address} }
 	for name, c := range map[string]struct {

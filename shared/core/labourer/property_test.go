@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// some is a generator of fields, each of which is there or not.
+// some returns a generator of fields, each of which may be absent.
 func some(fields map[string]*rapid.Generator[any]) *rapid.Generator[any] {
 	return rapid.Custom(func(t *rapid.T) any {
 		drawn := map[string]any{}
@@ -104,7 +104,7 @@ func TestAnyLabourerIsReadAlikeFromYAMLAndJSONAndFromItsStoredForm(t *testing.T)
 	})
 }
 
-func TestDifferentStoredFormsHaveADifferenceToShow(t *testing.T) {
+func TestDifferentStoredFormsHaveDifferences(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var two [2]labourer.Labourer
 		for i := range two {

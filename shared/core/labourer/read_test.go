@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/core/retry"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
@@ -32,7 +32,7 @@ func golden(t *testing.T, name, got string) {
 	require.Equal(t, string(testdata(t, name)), got)
 }
 
-// read is a document that must be without errors and warnings.
+// read reads a document that must have no errors and no warnings.
 func read(t require.TestingT, text string, options ...labourer.Option) labourer.Configuration {
 	c, warnings, errs := labourer.Read("f.yaml", []byte(text), options...)
 	require.NoError(t, errs.Err())
@@ -40,12 +40,12 @@ func read(t require.TestingT, text string, options ...labourer.Option) labourer.
 	return c
 }
 
-// one is the labourer w of the fields.
+// one returns the labourer w with these fields.
 func one(t require.TestingT, fields string) labourer.Labourer {
 	return read(t, `{"labourers": {"w": {"target": {"lambda": "f"}, `+fields+`}}}`).Labourers["w"]
 }
 
-// sample is the labourer that the documentation shows.
+// sample returns the labourer of the documentation's example.
 func sample() labourer.Labourer {
 	return labourer.Labourer{
 		ID:                         "some_function",
@@ -71,13 +71,13 @@ func sample() labourer.Labourer {
 	}
 }
 
-func TestTheSampleOfTheDocumentationIsRead(t *testing.T) {
+func TestTheExampleOfTheDocumentationIsRead(t *testing.T) {
 	c := read(t, string(testdata(t, "labourers.yaml")))
 	require.Equal(t, map[string]labourer.Labourer{"some_function": sample()}, c.Labourers)
 	require.Equal(t, map[string]job.Schema{"default": {ChunkableAttrs: []string{"section", "store", "product"}}}, c.JobSchemas)
 }
 
-func TestALabourerNeedsATargetAlone(t *testing.T) {
+func TestALabourerNeedsOnlyATarget(t *testing.T) {
 	c := read(t, "labourers: {w: {target: {sqs: 'http://localhost:4567/000000000000/q'}}}")
 	require.Equal(t, labourer.Labourer{
 		ID:                         "w",
@@ -132,7 +132,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-func TestMaxDurationRemembersWhetherItWasGiven(t *testing.T) {
+func TestALabourerKnowsWhetherMaxDurationWasGiven(t *testing.T) {
 	require.True(t, one(t, `"max_duration": "15m"`).MaxDurationGiven)
 	require.False(t, one(t, `"max_attempts": 1`).MaxDurationGiven)
 }
@@ -231,12 +231,12 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-func TestAFileMayDefineSchemasOrLabourersAlone(t *testing.T) {
+func TestAFileMayDefineOnlySchemasOrOnlyLabourers(t *testing.T) {
 	require.Len(t, read(t, "job_schemas: {default: {chunkable_attrs: [a]}}").JobSchemas, 1)
 	require.Len(t, read(t, "labourers: {1: {target: {lambda: f}}}").Labourers, 1)
 }
 
-func TestYAMLMayRepeatItselfByAnchors(t *testing.T) {
+func TestYAMLMayUseAnchors(t *testing.T) {
 	c := read(t, `---
 labourers:
   a: &a
@@ -256,7 +256,7 @@ labourers:
 	require.Equal(t, c.Labourers["a"].Stored(), c.Labourers["d"].Stored())
 }
 
-func TestJSONMayHaveWhatYAMLHasNot(t *testing.T) {
+func TestJSONMayHaveWhatYAMLLacks(t *testing.T) {
 	text := "\ufeff{\n\t\"labourers\": {\"w\": {\"target\": {\"lambda\": \"f\"}, \"group_key\": \"\\ud83d\\ude00\\/\", \"not_retryable\": [\"x\"]}}}"
 	c, warnings, errs := labourer.Read("", []byte(text))
 	require.NoError(t, errs.Err())
@@ -275,15 +275,15 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-func TestWithoutTheTargetItsPaceCanBeRead(t *testing.T) {
+func TestALabourersPaceCanBeReadWithoutATarget(t *testing.T) {
 	c := read(t, "labourers: {w: {max_simultaneous_invocations: 4}}", labourer.TargetOptional())
 	require.Equal(t, ecology.Subject{Cap: 4, Coefficients: ecology.DefaultCoefficients()}, c.Labourers["w"].Subject())
 
 	_, _, errs := labourer.Read("", []byte("labourers: {w: {target: {kafka: x}}}"), labourer.TargetOptional())
-	require.ErrorContains(t, errs.Err(), "kafka", "a target that is there is read as ever")
+	require.ErrorContains(t, errs.Err(), "kafka", "a given target is read as usual")
 }
 
-func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
+func TestAllErrorsAreReturnedAtOnce(t *testing.T) {
 	_, _, errs := labourer.Read("broken.yaml", testdata(t, "broken.yaml"))
 	golden(t, "broken.txt", errs.Error()+"\n")
 }
@@ -316,7 +316,7 @@ func TestFilesAreMerged(t *testing.T) {
 	require.Equal(t, schemas.JobSchemas, merged.JobSchemas)
 }
 
-func TestFilesThatContradictAreNotMerged(t *testing.T) {
+func TestContradictingFilesAreNotMerged(t *testing.T) {
 	from := func(file, text string) labourer.Configuration {
 		c, _, errs := labourer.Read(file, []byte(text))
 		require.NoError(t, errs.Err())
@@ -325,11 +325,11 @@ func TestFilesThatContradictAreNotMerged(t *testing.T) {
 	_, errs := labourer.Merge(
 		from("a.yaml", "labourers:\n  w: {target: {lambda: f}}\njob_schemas: {s: {chunkable_attrs: [a]}}"),
 		from("b.yaml", "labourers: {w: {target: {lambda: f}, max_attempts: 9}}\njob_schemas:\n\n  s: {chunkable_attrs: [b]}"))
-	require.EqualError(t, errs.Err(), "b.yaml:1: labourers.w: is defined otherwise in a.yaml:2: labourers.w\n"+
-		"b.yaml:4: job_schemas.s: is defined otherwise in a.yaml:3: job_schemas.s")
+	require.EqualError(t, errs.Err(), "b.yaml:1: labourers.w: is defined differently in a.yaml:2: labourers.w\n"+
+		"b.yaml:4: job_schemas.s: is defined differently in a.yaml:3: job_schemas.s")
 }
 
-func TestAnExpressionOfSeveralSeriesIsWarnedOf(t *testing.T) {
+func TestAnExpressionWithSeveralSeriesRaisesAWarning(t *testing.T) {
 	for expression, warned := range map[string]bool{
 		`SEARCH('{AWS/SQS,QueueName} Visible', 'Maximum')`: true, `SELECT MAX(M) FROM N GROUP BY QueueName`: true,
 		`MAX(SEARCH('{AWS/SQS,QueueName} Visible', 'Maximum'))`: false, `SELECT MAX(M) FROM N`: false, `a / b`: false,
@@ -341,6 +341,6 @@ func TestAnExpressionOfSeveralSeriesIsWarnedOf(t *testing.T) {
 			continue
 		}
 		require.Len(t, warnings, 1, expression)
-		require.Contains(t, warnings[0], "details.Expression: may find several series")
+		require.Contains(t, warnings[0], "details.Expression: may return several series")
 	}
 }

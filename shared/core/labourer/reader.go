@@ -11,21 +11,21 @@ import (
 	"unicode/utf8"
 )
 
-// reader collects what is wrong with a document while it is read, instead of stopping at the first.
+// reader reader collects everything that is wrong with a document while reading it, instead of stopping at the first error.
 type reader struct {
 	file     string
 	errors   Errors
 	warnings Errors
 
-	// targetOptional lets a labourer without a target pass, where only its pace or its jobs matter.
+	// targetOptional accepts a labourer without a target, where only its pace or its jobs matter.
 	targetOptional bool
-	// sosw is set while a configuration of sosw's is read.
+	// sosw is set while reading sosw's configuration.
 	sosw *soswDefaults
-	// unknownIgnored passes over unknown fields: what a later version stored must not stop an earlier one that still runs.
+	// unknownIgnored skips unknown fields: what a later version stores must not stop an earlier one that still runs.
 	unknownIgnored bool
 }
 
-// value is a node and the path to it.
+// value value is a node and the path to it.
 type value struct {
 	*node
 	path string
@@ -35,7 +35,7 @@ func (v value) at(key string) string { return join(v.path, key) }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_#-]+$`)
 
-// join makes the path of a member; a name that would be misread as more than one stands in brackets.
+// join returns the path of a member. A name that could be misread as several is put in brackets.
 func join(path, key string) string {
 	switch {
 	case !plainKey.MatchString(key):
@@ -50,35 +50,35 @@ func (v value) item(i int) value {
 	return value{v.items[i], fmt.Sprintf("%s[%d]", v.path, i)}
 }
 
-// refuse notes what is wrong with the value.
+// refuse records an error about the value.
 func (r *reader) refuse(v value, format string, args ...any) {
 	r.errors = append(r.errors, Error{File: r.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)})
 }
 
-// warn notes what is not taken over although nothing is wrong with it.
+// warn records that a valid value is not carried over.
 func (r *reader) warn(v value, format string, args ...any) {
 	r.warnings = append(r.warnings, Error{File: r.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)})
 }
 
-// fields is the mapping's members by name. Whatever is no mapping, stands twice, has no value or is not known is refused and left out.
+// fields returns the mapping's members by name. It refuses and leaves out values that are not in a mapping, repeated, empty or unknown.
 func (r *reader) fields(v value, known ...string) map[string]value {
 	fields := map[string]value{}
 	for name, member := range r.members(v) {
 		switch {
 		case !slices.Contains(known, name):
 			if !r.unknownIgnored {
-				r.refuse(member, "is not a known field; %s", didYouMean(name, known))
+				r.refuse(member, "is unknown; %s", didYouMean(name, known))
 			}
 		case member.kind != nothing:
 			fields[name] = member
-		case r.sosw == nil: // to sosw null is as good as absent
+		case r.sosw == nil: // sosw treats null as absent
 			r.refuse(member, "has no value")
 		}
 	}
 	return fields
 }
 
-// members goes through a mapping in the order written. Of a name that stands twice the first value is taken.
+// members yields a mapping's members in the order written. Of a repeated name it yields the first value.
 func (r *reader) members(v value) func(yield func(string, value) bool) {
 	return func(yield func(string, value) bool) {
 		if v.kind != mapping {
@@ -89,7 +89,7 @@ func (r *reader) members(v value) func(yield func(string, value) bool) {
 		for _, m := range v.node.members {
 			at := value{&node{kind: m.value.kind, line: m.line, text: m.value.text, number: m.value.number, members: m.value.members, items: m.value.items}, v.at(m.key)}
 			if seen[m.key] {
-				continue // checkNames has refused it
+				continue // already refused by checkNames
 			}
 			seen[m.key] = true
 			if !yield(m.key, at) {
@@ -99,15 +99,15 @@ func (r *reader) members(v value) func(yield func(string, value) bool) {
 	}
 }
 
-// checkNames refuses names that stand twice in one mapping, wherever that is in the document: also in what is not carried over, nobody can tell
-// which of them was meant.
+// checkNames refuses names that appear twice in a mapping, anywhere in the document. This includes what is not carried over, as it is
+// unclear which of the two was meant.
 func (r *reader) checkNames(v value) {
 	lines := make(map[string]int, len(v.members))
 	for _, m := range v.members {
 		at := value{m.value, v.at(m.key)}
 		if first, twice := lines[m.key]; twice {
-			again := Error{File: r.file, Line: m.line, Path: at.path, Reason: fmt.Sprintf("stands here a second time, first in line %d", first)}
-			// An alias brings the same lines to another path.
+			again := Error{File: r.file, Line: m.line, Path: at.path, Reason: fmt.Sprintf("appears a second time, first in line %d", first)}
+			// An alias repeats the same lines under another path.
 			if !slices.ContainsFunc(r.errors, func(told Error) bool { return told.Line == again.Line && told.Reason == again.Reason }) {
 				r.errors = append(r.errors, again)
 			}
@@ -121,7 +121,7 @@ func (r *reader) checkNames(v value) {
 	}
 }
 
-// describe is the value as a person would call it.
+// describe returns the value in words.
 func (n *node) describe() string {
 	switch n.kind {
 	case text:
@@ -132,7 +132,7 @@ func (n *node) describe() string {
 	return n.kind.String()
 }
 
-// shown quotes a text, cut where it is too long for a message.
+// shown quotes a text, cut when it is too long for a message.
 func shown(s string) string { return strconv.Quote(shownBare(s)) }
 
 const longestShown = 80
@@ -148,13 +148,13 @@ func shownBare(s string) string {
 	return s[:end] + "…"
 }
 
-// words is a text that is not empty, without control characters and of at most the length in bytes.
+// words reads a text that is not empty, has no control characters and at most longest bytes.
 func (r *reader) words(v value, longest int) (string, bool) {
 	switch {
 	case v.kind != text:
 		r.refuse(v, "must be a text, not %s", v.describe())
 	case strings.TrimSpace(v.text) == "":
-		r.refuse(v, "must be a text that is not empty")
+		r.refuse(v, "must not be empty")
 	case len(v.text) > longest:
 		r.refuse(v, "has %d bytes, %d is the most", len(v.text), longest)
 	case strings.ContainsFunc(v.text, func(c rune) bool { return c < ' ' || c == 0x7f }):
@@ -165,20 +165,20 @@ func (r *reader) words(v value, longest int) (string, bool) {
 	return "", false
 }
 
-// oneOf is one of the words.
+// oneOf reads one of the known words.
 func (r *reader) oneOf(v value, known ...string) (string, bool) {
 	if v.kind == text && slices.Contains(known, v.text) {
 		return v.text, true
 	}
 	if near := nearest(v.text, known); v.kind == text && near != "" {
-		r.refuse(v, "%s is not known; did you mean %s?", shown(v.text), near)
+		r.refuse(v, "%s is unknown; did you mean %s?", shown(v.text), near)
 		return "", false
 	}
 	r.refuse(v, "must be one of %s, not %s", strings.Join(known, ", "), v.describe())
 	return "", false
 }
 
-// decimal is a finite number in [least, most].
+// decimal reads a finite number in [least, most].
 func (r *reader) decimal(v value, least, most float64) (float64, bool) {
 	switch {
 	case v.kind != number:
@@ -186,16 +186,16 @@ func (r *reader) decimal(v value, least, most float64) (float64, bool) {
 	case math.IsNaN(v.number) || math.IsInf(v.number, 0):
 		r.refuse(v, "must be a finite number, not %s", shownBare(v.text))
 	case lossy(v.text, v.number):
-		r.refuse(v, "%s has more digits than are kept: it would be %s", shownBare(v.text), strconv.FormatFloat(v.number, 'g', -1, 64))
+		r.refuse(v, "%s has more digits than can be stored: it would become %s", shownBare(v.text), strconv.FormatFloat(v.number, 'g', -1, 64))
 	case v.number < least || v.number > most:
 		r.refuse(v, "must be %s, not %s", between(least, most), shownBare(v.text))
 	default:
-		return v.number + 0, true // −0 becomes 0, which is stored in one way
+		return v.number + 0, true // −0 becomes 0, which has only one stored form
 	}
 	return 0, false
 }
 
-// lossy tells whether a number, as it is written, is another one than that which is kept of it. Hexadecimal digits are not looked at.
+// lossy reports whether a number as written differs from the stored one. Hexadecimal digits are not checked.
 func lossy(written string, kept float64) bool {
 	digits, exponent, ok := significant(written)
 	if !ok {
@@ -205,7 +205,8 @@ func lossy(written string, kept float64) bool {
 	return digits != keptDigits || digits != "" && exponent != keptExponent
 }
 
-// significant returns the digits of a decimal number without zeros around them, and the power of ten of the point before the first of them.
+// significant returns the digits of a decimal number without leading and trailing zeros, and the power of ten of the point before the first
+// digit.
 func significant(written string) (digits string, exponent int, ok bool) {
 	mantissa, power, hasPower := strings.Cut(strings.ToLower(strings.TrimLeft(written, "+-")), "e")
 	if hasPower {
@@ -232,7 +233,7 @@ func between(least, most float64) string {
 	}
 }
 
-// whole is a whole number in [least, most].
+// whole reads a whole number in [least, most].
 func (r *reader) whole(v value, least, most int) (int, bool) {
 	f, ok := r.decimal(v, float64(least), float64(most))
 	if ok && f != math.Trunc(f) {
@@ -244,14 +245,14 @@ func (r *reader) whole(v value, least, most int) (int, bool) {
 
 var wholeSeconds = regexp.MustCompile(`^[0-9]{1,9}$`)
 
-// duration is a Go duration ("90s", "15m") or whole seconds, as a number or as its digits, in [least, MaxSpan].
+// duration reads a Go duration ("90s", "15m") or whole seconds, as a number or as its digits, in [least, MaxSpan].
 func (r *reader) duration(v value, least time.Duration) (time.Duration, bool) {
 	d, ok := r.anyDuration(v)
 	switch {
 	case !ok:
 		return 0, false
 	case d < 0 && least == 0:
-		r.refuse(v, "must not be negative, and is %s", shownBare(v.text))
+		r.refuse(v, "must not be negative, but is %s", shownBare(v.text))
 	case d < least:
 		r.refuse(v, "must be %s or more, not %s", brief(least), shownBare(v.text))
 	case d > MaxSpan:
@@ -273,14 +274,14 @@ func (r *reader) anyDuration(v value) (time.Duration, bool) {
 			return d, true
 		}
 	case v.kind == number && v.number == math.Trunc(v.number):
-		// Beyond what a Duration holds it is beyond MaxSpan as well.
+		// What a Duration cannot hold is beyond MaxSpan as well.
 		return time.Duration(max(-1e9, min(v.number, 1e9))) * time.Second, true
 	}
 	r.refuse(v, wanted, v.describe())
 	return 0, false
 }
 
-// brief writes a duration without the parts that are zero: 15m, not 15m0s. time.ParseDuration reads it.
+// brief formats a duration without zero parts: 15m, not 15m0s. time.ParseDuration reads it.
 func brief(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -15,7 +15,7 @@ func (r *reader) schema(v value) job.Schema {
 	switch {
 	case !ok:
 		if v.kind == mapping && !v.has("chunkable_attrs") && r.sosw == nil {
-			r.refuse(v, "chunkable_attrs is missing; [] is a schema that chunks by the period alone")
+			r.refuse(v, "chunkable_attrs is missing; want a list, [] to cut jobs by their period alone")
 		}
 		return job.Schema{}
 	case attrs.kind != list:
@@ -31,7 +31,7 @@ func (r *reader) schema(v value) job.Schema {
 		at := attrs.item(i)
 		name, ok := r.chunkableAttr(at)
 		if ok && slices.Contains(s.ChunkableAttrs, name) {
-			r.refuse(at, "%s stands in the list twice", shown(name))
+			r.refuse(at, "%s appears twice", shown(name))
 			continue
 		}
 		if ok {
@@ -41,7 +41,7 @@ func (r *reader) schema(v value) job.Schema {
 	return s
 }
 
-// chunkableAttr reads [name, {}], [name] or name. The mapping is where options would stand; there are none, in sosw neither.
+// chunkableAttr reads [name, {}], [name] or name. The mapping is the place of options, of which neither Drover nor sosw has any.
 func (r *reader) chunkableAttr(v value) (string, bool) {
 	at := v
 	if v.kind == list {
@@ -59,16 +59,16 @@ func (r *reader) chunkableAttr(v value) (string, bool) {
 	switch {
 	case !ok:
 	case !job.Chunkable(name):
-		r.refuse(at, "%s can not be chunked by: it, or its plural, has a meaning of its own in a job", shown(name))
+		r.refuse(at, "jobs cannot be cut by %s: it, or its plural, has a meaning of its own in a job", shown(name))
 	case strings.HasSuffix(name, "s"):
-		r.refuse(at, "%s must be the singular, without the s at its end: it is what isolate_… and max_…s_per_batch are named by", shown(name))
+		r.refuse(at, "%s must be the singular, without the s at its end: isolate_… and max_…s_per_batch are named after it", shown(name))
 	default:
 		return name, true
 	}
 	return "", false
 }
 
-// schemaFields lists what sosw's schemas have besides, which it never read, and refuses it in Drover's own.
+// schemaFields returns chunkable_attrs. It lists other fields of sosw's schemas, which sosw never read, and refuses them in Drover's own.
 func (r *reader) schemaFields(v value) map[string]value {
 	if r.sosw == nil {
 		return r.fields(v, "chunkable_attrs")
@@ -76,7 +76,7 @@ func (r *reader) schemaFields(v value) map[string]value {
 	fields := map[string]value{}
 	for name, at := range r.members(v) {
 		if name != "chunkable_attrs" {
-			r.notCarriedOver(at, "a schema has chunkable_attrs alone")
+			r.notCarriedOver(at, "a schema has only chunkable_attrs")
 			continue
 		}
 		fields[name] = at
@@ -91,7 +91,7 @@ func (r *reader) noOptions(v value) {
 	}
 	for _, at := range r.members(v) {
 		if !r.unknownIgnored {
-			r.refuse(at, "is not known: a chunkable attribute has no options")
+			r.refuse(at, "is unknown: a chunkable attribute has no options")
 		}
 	}
 }

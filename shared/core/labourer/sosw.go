@@ -7,71 +7,71 @@ import (
 	"time"
 )
 
-// soswDefaults is what a configuration of sosw's says for all its labourers and metrics.
+// soswDefaults soswDefaults is what sosw's configuration says for all its labourers and metrics.
 type soswDefaults struct {
-	labourers   []value // the mappings called so, for sosw has one in the configuration of each of its functions
+	labourers   []value // the mappings of that name; sosw has one in the configuration of each of its functions
 	maxAttempts map[string]value
 	limit       value
 	coefficient value
-	details     map[string]value // of metrics that do not say themselves
+	details     map[string]value // of metrics that do not set their own
 	window      time.Duration
 	schema      value
 	variants    value
 	schemas     value // Drover's own job_schemas, in the same file
 }
 
-// soswWindow is the time over which sosw took a metric's value where nothing was said (MetricAggregationTimeSlice).
+// sosw took a metric's value over soswWindow by default (MetricAggregationTimeSlice).
 const soswWindow = 5 * time.Minute
 
-// soswWrappers are the names under which sosw keeps configurations within another, and those that its documentation gives them.
+// soswWrappers soswWrappers are the names under which sosw nests configurations, and those that its documentation uses.
 var soswWrappers = []string{
 	"task_config", "task_client_config",
 	"orchestrator_config", "scheduler_config", "scavenger_config", "worker_assistant_config", "essential_config",
 	"sosw_orchestrator_config", "sosw_scheduler_config", "sosw_scavenger_config", "sosw_worker_assistant_config", "sosw_essential_config",
 }
 
-// soswCarried are the settings that have a counterpart here.
+// soswCarried soswCarried are the settings that have a counterpart here.
 var soswCarried = []string{
 	"labourers", "job_schema", "job_schema_variants", "max_attempts", "max_simultaneous_invocations", "invocation_number_coefficient", "ecology_config",
 }
 
-// soswLeft are sosw's settings without a counterpart, and why there is none.
+// soswLeft soswLeft are sosw's settings without a counterpart, and why.
 var soswLeft = map[string]string{
-	"dynamo_db_config":                        "the tables are those of the stack",
-	"dynamo_client_config":                    "the tables are those of the stack",
-	"sosw_closed_tasks_table":                 "the tables are those of the stack",
-	"sosw_closed_tasks_labourer_status_index": "the tables are those of the stack",
-	"sosw_retry_tasks_table":                  "the tables are those of the stack",
-	"sosw_retry_tasks_greenfield_index":       "the tables are those of the stack",
-	"greenfield_invocation_delta":             "the order of tasks is that of the times when they became due",
-	"greenfield_task_step":                    "the order of tasks is that of the times when they became due",
-	"max_closed_to_analyse_for_duration":      "a lease is max_duration + cooldown, whatever runs took before",
-	"default_simultaneous_invocations":        "sosw never read it; max_simultaneous_invocations is 1 where nothing is said",
-	"retry_tasks_limit":                       "retries are due by time, as many as there are",
-	"queue_bucket":                            "the scheduler needs no file of its queue",
-	"queue_file":                              "the scheduler needs no file of its queue",
-	"s3_prefix":                               "the scheduler needs no file of its queue",
-	"rows_to_process":                         "the scheduler needs no file of its queue",
-	"shutdown_period":                         "the scheduler goes on by itself where its time ended",
-	"task_operational_overhead_for_ddb":       "the tables are on demand",
-	"custom_period_patterns":                  "it calls Python code of your own; exact ranges ({from, to}) take its place",
-	"siblings_config":                         "the scheduler goes on by itself where its time ended",
-	"auto_spawning":                           "the scheduler goes on by itself where its time ended",
-	"meta_handler_config":                     "every attempt is kept with its task and in the archive",
-	"write_meta_to_ddb":                       "every attempt is kept with its task and in the archive",
+	"dynamo_db_config":                        "the stack has its own tables",
+	"dynamo_client_config":                    "the stack has its own tables",
+	"sosw_closed_tasks_table":                 "the stack has its own tables",
+	"sosw_closed_tasks_labourer_status_index": "the stack has its own tables",
+	"sosw_retry_tasks_table":                  "the stack has its own tables",
+	"sosw_retry_tasks_greenfield_index":       "the stack has its own tables",
+	"greenfield_invocation_delta":             "tasks run in the order of their due times",
+	"greenfield_task_step":                    "tasks run in the order of their due times",
+	"max_closed_to_analyse_for_duration":      "a lease is max_duration + cooldown, however long earlier runs took",
+	"default_simultaneous_invocations":        "sosw never read it; max_simultaneous_invocations is 1 by default",
+	"retry_tasks_limit":                       "retries are due by time, in any number",
+	"queue_bucket":                            "the scheduler needs no queue file",
+	"queue_file":                              "the scheduler needs no queue file",
+	"s3_prefix":                               "the scheduler needs no queue file",
+	"rows_to_process":                         "the scheduler needs no queue file",
+	"shutdown_period":                         "the scheduler continues by itself when its time runs out",
+	"task_operational_overhead_for_ddb":       "the tables have on-demand capacity",
+	"custom_period_patterns":                  "it calls your own Python code; exact ranges ({from, to}) replace it",
+	"siblings_config":                         "the scheduler continues by itself when its time runs out",
+	"auto_spawning":                           "the scheduler continues by itself when its time runs out",
+	"meta_handler_config":                     "every attempt is stored with its task and in the archive",
+	"write_meta_to_ddb":                       "every attempt is stored with its task and in the archive",
 	"sns_config":                              "dead tasks go to the stack's alarm topic",
 	"dead_sns_topic":                          "dead tasks go to the stack's alarm topic",
-	"init_clients":                            "there is nothing to wire",
-	"sosw_worker_assistant_lambda":            "the worker assistant is that of the stack",
-	"sosw_worker_assistant_lambda_name":       "the worker assistant is that of the stack",
-	"lifetime_stats_params":                   "it is about sosw's own statistics",
-	"dont_json_loads_results":                 "payloads stay as they were written",
-	"region_name":                             "the region is that of the stack",
-	"test":                                    "it is about sosw's own tests",
+	"init_clients":                            "there is nothing to initialise",
+	"sosw_worker_assistant_lambda":            "the stack has its own worker assistant",
+	"sosw_worker_assistant_lambda_name":       "the stack has its own worker assistant",
+	"lifetime_stats_params":                   "it concerns sosw's own statistics",
+	"dont_json_loads_results":                 "payloads stay as written",
+	"region_name":                             "the stack has a region",
+	"test":                                    "it concerns sosw's own tests",
 }
 
-// isSosw tells whether a document is a configuration of sosw's: by a setting that only sosw has, whose name it returns, or by a labourer
-// with an `arn` beside settings that Drover has not.
+// isSosw reports whether a document is sosw's configuration: by a setting that only sosw has, whose name it returns, or by a labourer with
+// an `arn` beside settings that Drover does not have.
 func isSosw(root value) (mark string, is bool) {
 	stranger := false
 	for _, m := range root.node.members {
@@ -86,34 +86,34 @@ func isSosw(root value) (mark string, is bool) {
 	return "", stranger && someLabourer(root, "arn")
 }
 
-// someLabourer tells whether a labourer of the document has a field.
+// someLabourer reports whether any labourer of the document has a field.
 func someLabourer(root value, field string) bool {
 	return slices.ContainsFunc(root.node.members, func(m member) bool {
 		return m.key == "labourers" && slices.ContainsFunc(m.value.members, func(l member) bool { return l.value.has(field) })
 	})
 }
 
-// sayMixed warns of a setting of sosw's in a file that is plainly Drover's own by the `target` of a labourer: because of that setting the
+// warnMixed warns of a setting of sosw's in a file that is clearly Drover's own, by the `target` of a labourer: because of that setting the
 // whole file is read as sosw would read it.
-func (r *reader) sayMixed(root value, mark string) {
+func (r *reader) warnMixed(root value, mark string) {
 	if mark == "" || !someLabourer(root, "target") {
 		return
 	}
 	for name, at := range r.members(root) {
 		if name == mark {
-			r.warn(at, "is a setting of sosw's, so this file is read as sosw's: what it leaves out gets sosw's defaults; Drover's own settings are labourers and job_schemas")
+			r.warn(at, "is a sosw setting, so this file is read as sosw's configuration, with sosw's defaults; Drover's own settings are labourers and job_schemas")
 		}
 	}
 }
 
-// soswMarks are settings that nobody has who has no sosw.
+// soswMarks soswMarks are settings that only sosw has.
 var soswMarks = []string{
 	"job_schema", "job_schema_variants", "invocation_number_coefficient", "ecology_config", "dynamo_db_config",
 	"greenfield_invocation_delta", "greenfield_task_step", "default_simultaneous_invocations", "siblings_config", "meta_handler_config",
 }
 
-// readSosw takes a configuration of sosw's: of any of its functions, of its task client (`task_config`, TASK_CLIENT_CONFIG), or several of
-// them in one document.
+// readSosw reads sosw's configuration: of any of its functions, of its task client (`task_config`, TASK_CLIENT_CONFIG), or several of them
+// in one document.
 func (r *reader) readSosw(root value, c *Configuration) {
 	s := &soswDefaults{maxAttempts: map[string]value{}, details: map[string]value{}, window: soswWindow}
 	r.sosw = s
@@ -139,7 +139,7 @@ func (r *reader) readSosw(root value, c *Configuration) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.maxAttempts)) {
 		if _, ok := c.Labourers[id]; !ok && id != "" {
-			r.notCarriedOver(s.maxAttempts[id], "there is no labourer "+shownBare(id))
+			r.notCarriedOver(s.maxAttempts[id], "no labourer is called "+shownBare(id))
 		}
 	}
 	r.soswSchemas(c)
@@ -156,7 +156,7 @@ func (r *reader) soswAttempts(id string, standing int) int {
 	return standing
 }
 
-// gather sorts the settings of a configuration, and of those within it, into what is carried over and what is listed.
+// gather sorts the settings of a configuration, and of those nested in it, into what is carried over and what is listed.
 func (r *reader) gather(v value) {
 	s := r.sosw
 	for key, at := range r.members(v) {
@@ -188,23 +188,23 @@ func (r *reader) gather(v value) {
 		case left:
 			r.notCarriedOver(at, reason)
 		case nearest(key, slices.Concat(soswCarried, soswWrappers[:2])) != "":
-			r.refuse(at, "is not known to sosw; did you mean %s?", nearest(key, slices.Concat(soswCarried, soswWrappers[:2])))
+			r.refuse(at, "is unknown to sosw; did you mean %s?", nearest(key, slices.Concat(soswCarried, soswWrappers[:2])))
 		default:
 			r.notCarriedOver(at, "it has no counterpart")
 		}
 	}
 }
 
-// keep takes the value of a setting; the same setting elsewhere in the document must have the same value.
+// keep keeps the value of a setting. The same setting elsewhere in the document must have the same value.
 func (r *reader) keep(kept *value, at value) {
 	if kept.node != nil && !same(kept.node, at.node) {
-		r.refuse(at, "is set otherwise as %s in line %d", kept.path, kept.line)
+		r.refuse(at, "is set differently as %s in line %d", kept.path, kept.line)
 		return
 	}
 	*kept = at
 }
 
-// same tells whether two values mean the same; the order in mappings does not matter.
+// same reports whether two values mean the same; the order in mappings does not matter.
 func same(a, b *node) bool {
 	if a.kind != b.kind || a.text != b.text || len(a.members) != len(b.members) {
 		return false
@@ -220,7 +220,7 @@ func same(a, b *node) bool {
 func (r *reader) gatherEcology(v value) {
 	for name, at := range r.members(v) {
 		if name != "default_metric_values" {
-			r.notCarriedOver(at, "of ecology_config only default_metric_values has a counterpart")
+			r.notCarriedOver(at, "only default_metric_values of ecology_config has a counterpart")
 			continue
 		}
 		for detail, at := range r.fields(at, plainDetails...) {
@@ -236,7 +236,7 @@ func (r *reader) gatherEcology(v value) {
 	}
 }
 
-// inheritDetails fills in what sosw's default_metric_values say, but for the window, which depends on the period.
+// inheritDetails adds sosw's default_metric_values, except the window, which depends on the period.
 func (r *reader) inheritDetails(fields map[string]value) {
 	if r.sosw == nil {
 		return
@@ -251,8 +251,8 @@ func (r *reader) inheritDetails(fields map[string]value) {
 	}
 }
 
-// soswSchemas names the schemas. sosw's `job_schema` gave way to the default variant at every call; where that has nothing to chunk by, the
-// call failed, so that job_schema is plainly what was meant.
+// soswSchemas names the schemas. sosw preferred the default variant to `job_schema` at every call. Where the default variant has nothing to
+// chunk by, the call failed, so job_schema is clearly what was meant.
 func (r *reader) soswSchemas(c *Configuration) {
 	s := r.sosw
 	for _, v := range []value{s.variants, s.schemas} {
@@ -277,17 +277,17 @@ func (r *reader) soswSchemas(c *Configuration) {
 		c.JobSchemas["default"] = schema
 		c.origins[join("job_schemas", "default")] = Error{File: r.file, Line: s.schema.line, Path: s.schema.path}
 	case !slices.Equal(standing.ChunkableAttrs, schema.ChunkableAttrs):
-		r.notCarriedOver(s.schema, "the default of job_schema_variants takes its place, as in sosw")
+		r.notCarriedOver(s.schema, "the default of job_schema_variants replaces it, as in sosw")
 	}
 }
 
-// schemasByName refuses a job_schema that holds schemas by their names, and tells whether it does: read as one schema it would have
-// nothing to chunk by.
+// schemasByName refuses a job_schema that contains schemas by name, and reports whether it does. Read as one schema it would have nothing
+// to chunk by.
 func (r *reader) schemasByName(v value) bool {
 	if v.kind != mapping || v.has("chunkable_attrs") || !slices.ContainsFunc(v.node.members, func(m member) bool { return m.value.has("chunkable_attrs") }) {
 		return false
 	}
-	r.refuse(v, "is one schema, {chunkable_attrs: [...]}, and this holds schemas by their names: that is job_schemas, or sosw's job_schema_variants")
+	r.refuse(v, "contains schemas by name; want one schema, {chunkable_attrs: [...]}, or the name job_schemas (sosw: job_schema_variants)")
 	return true
 }
 
@@ -299,11 +299,11 @@ func (r *reader) notCarriedOver(v value, why string) {
 	r.warn(v, "is not carried over: %s", why)
 }
 
-// soswAttributes are what sosw keeps with a labourer while it runs, and lets a configuration set.
+// soswAttributes soswAttributes are what sosw stores with a labourer at run time, and lets a configuration set.
 var soswAttributes = []string{"id", "start", "invoked", "expired", "health", "average_duration"}
 
-// labourerFields is the definition's fields, with sosw's names for them translated where it is one of sosw's: in a
-// configuration of sosw's, or with an `arn`.
+// labourerFields returns the fields of a definition. It translates sosw's names if the definition is sosw's: in sosw's configuration, or
+// with an `arn`.
 func (r *reader) labourerFields(v value) map[string]value {
 	if r.sosw == nil && !v.has("arn") {
 		return r.fields(v, droverFields...)
@@ -311,12 +311,12 @@ func (r *reader) labourerFields(v value) map[string]value {
 	fields := r.fields(v, slices.Concat(droverFields, soswAttributes, []string{"arn", "duration"})...)
 	for _, name := range soswAttributes {
 		if at, ok := fields[name]; ok {
-			r.notCarriedOver(at, "sosw finds it out by itself when it runs")
+			r.notCarriedOver(at, "sosw determines it at run time")
 		}
 	}
 	if at, ok := fields["duration"]; ok {
 		if _, twice := fields["max_duration"]; twice {
-			r.refuse(at, "is sosw's word for max_duration, and there is a max_duration already")
+			r.refuse(at, "is sosw's name for max_duration, and max_duration is set too; want one of them")
 		}
 		fields["max_duration"] = at
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// stored is the canonical form. Its field names are those that Read takes, its order is that of the documentation.
+// stored stored is the canonical form. Its field names are those that Read takes, in the order of the documentation.
 type stored struct {
 	Target       *Target                 `json:"target,omitempty"`
 	Cap          float64                 `json:"max_simultaneous_invocations"`
@@ -53,16 +53,16 @@ type storedQuery struct {
 	Metrics    map[string]storedQuery `json:"Metrics,omitempty"`
 }
 
-// span is a duration written as one.
+// span span is a duration that is written as text.
 type span time.Duration
 
 func (s span) MarshalJSON() ([]byte, error) { return encode(brief(time.Duration(s))), nil }
 
-// MarshalJSON is Stored.
+// MarshalJSON returns what Stored returns.
 func (l Labourer) MarshalJSON() ([]byte, error) { return l.Stored(), nil }
 
-// Stored is the labourer without its ID as canonical JSON: the same text for labourers that mean the same. Defaults are written
-// out, but for a max_duration that was not given.
+// Stored returns the labourer without its ID as canonical JSON: the same text for labourers that mean the same. It contains all defaults,
+// except a max_duration that was not given.
 func (l Labourer) Stored() []byte {
 	s := stored{
 		Cap:          l.MaxSimultaneousInvocations,
@@ -96,8 +96,8 @@ func (l Labourer) Stored() []byte {
 	return encode(s)
 }
 
-// encode writes JSON for people to read as well: with < and > as they are. What is given to it are texts, finite numbers and maps of
-// them, which always marshal.
+// encode returns JSON that people can read, with < and > as they are. Its arguments are texts, finite numbers and maps of them, which
+// always marshal.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -138,8 +138,8 @@ func byNumber(feelings ecology.Feelings) map[string]float64 {
 	return numbers
 }
 
-// Decode reads what Stored wrote. Fields that it does not know are passed over, so that a version that is being replaced goes on working
-// with what the one that replaces it stored. Whatever else is wrong is an error that names the labourer.
+// Decode reads what Stored wrote. It ignores unknown fields, so that a version that is being replaced can still read what its successor
+// stored. Any other fault is an error that names the labourer.
 func Decode(id string, stored []byte) (Labourer, error) {
 	r := &reader{targetOptional: true, unknownIgnored: true}
 	var l Labourer

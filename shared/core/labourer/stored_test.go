@@ -14,7 +14,7 @@ func TestTheStoredFormIsFixed(t *testing.T) {
 	golden(t, "labourers.stored.json", string(sample().Stored())+"\n")
 }
 
-func TestTheStoredFormIsTheSameForWhatMeansTheSame(t *testing.T) {
+func TestEqualMeaningsHaveTheSameStoredForm(t *testing.T) {
 	spelled := one(t, `"max_attempts": 3, "cooldown": 300, "retry": {"rate": 2.0, "max": "60m"}, "not_retryable": ["B", "A"], "coefficients": {"4": 1},
 		"health_metrics": {"m": {"details": {"Name": "M", "Namespace": "N", "Period": 60, "Statistics": ["Average"], "Dimensions": [{"Name": "B", "Value": "1"}, {"Name": "A", "Value": "2"}]},
 			"feelings": {"4": 1}, "feeling_comparison_operator": "__le__"}}`)
@@ -24,7 +24,7 @@ func TestTheStoredFormIsTheSameForWhatMeansTheSame(t *testing.T) {
 	require.Equal(t, short, spelled)
 }
 
-func TestALabourerMarshalsAsItIsStored(t *testing.T) {
+func TestALabourerMarshalsToItsStoredForm(t *testing.T) {
 	text, err := json.Marshal(sample())
 	require.NoError(t, err)
 	require.JSONEq(t, string(sample().Stored()), string(text))
@@ -34,7 +34,7 @@ func TestALabourerMarshalsAsItIsStored(t *testing.T) {
 	require.Equal(t, `{"chunkable_attrs":[["section",{}],["store",{}]]}`, string(text))
 }
 
-func TestWhatWasStoredIsDecoded(t *testing.T) {
+func TestTheStoredFormIsDecoded(t *testing.T) {
 	l, err := labourer.Decode("some_function", sample().Stored())
 	require.NoError(t, err)
 	require.Equal(t, sample(), l)
@@ -46,7 +46,7 @@ func TestWhatWasStoredIsDecoded(t *testing.T) {
 	}
 }
 
-func TestWhatALaterVersionStoredIsDecodedWithoutWhatIsNew(t *testing.T) {
+func TestTheFormOfALaterVersionIsDecodedWithoutItsNewFields(t *testing.T) {
 	l, err := labourer.Decode("w", []byte(`{"target": {"lambda": "f"}, "lanes": 4, "retry": {"budget": 0.1}, "health_metrics": {"m": {"mood": 1, "details": {"MetricName": "M", "Namespace": "N", "AccountId": "0"}, "feelings": {"4": 1}}}}`))
 	require.NoError(t, err)
 	require.Equal(t, "f", l.Target.Lambda)
@@ -57,7 +57,7 @@ func TestWhatALaterVersionStoredIsDecodedWithoutWhatIsNew(t *testing.T) {
 	require.Equal(t, []string{"a"}, s.ChunkableAttrs)
 }
 
-func TestWhatWasStoredBrokenIsAnErrorThatNamesIt(t *testing.T) {
+func TestABrokenStoredFormIsAnErrorThatNamesTheLabourer(t *testing.T) {
 	for text, want := range map[string]string{
 		``:                    `reading the stored labourer "w": line 1: the text is not JSON: unexpected end of JSON input`,
 		`[]`:                  `reading the stored labourer "w": line 1: must be a mapping, not a list`,

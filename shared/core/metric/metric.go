@@ -1,8 +1,8 @@
-// Package metric has functions tell CloudWatch what they did, in the log lines that they write anyway: CloudWatch makes metrics of lines
-// in the embedded metric format, without a call and without a right.
+// Package metric lets functions report counts to CloudWatch in the log lines that they write anyway: CloudWatch turns lines in the embedded
+// metric format into metrics, without a call and without a permission.
 //
-// Lambda counts an error only when a whole invocation fails. A handler of a queue that gives back nine of ten messages, or all of them,
-// succeeds: what it could not do is known from its own metric alone.
+// Lambda counts an error only when a whole invocation fails. A queue handler that returns nine of ten messages, or all of them, succeeds:
+// only its own metric shows what it could not do.
 //
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 package metric
@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// Namespace is that of all metrics of Drover.
+// Namespace contains all of Drover's metrics.
 const Namespace = "Drover"
 
-// Of each invocation, how many messages, records or steps could not be dealt with and have to come again. Names of metrics are part of
-// the stack's template, whose alarms watch them by the stack.
+// How many messages, records or steps an invocation could not handle, so that they come again. The names of metrics are part of the stack's
+// template, whose alarms watch them by stack.
 const (
 	SchedulerFailures       = "SchedulerFailures"
 	OrchestratorFailures    = "OrchestratorFailures"
@@ -26,8 +26,8 @@ const (
 	ScavengerFailures       = "ScavengerFailures"
 )
 
-// TargetFailures is, of each dispatch that could not reach its labourer's target, how many dispatches in a row could not, this one included.
-// The next one comes after half a minute to five minutes.
+// TargetFailures counts, for each dispatch that could not reach its labourer's target, how many in a row could not, this one included. The
+// next dispatch comes after half a minute to five minutes.
 const TargetFailures = "TargetFailures"
 
 type directive struct {
@@ -43,8 +43,8 @@ type set struct {
 
 type definition struct{ Name, Unit string }
 
-// Counts returns what makes a line of a JSON log count for a stack: one attribute for the whole line. Zeros are left out, as a metric
-// costs by the hour in which it has a value; without any other count the attribute is empty, and leaves no trace.
+// Counts returns the attribute that turns a line of a JSON log into metrics of a stack. Zeros are left out, as CloudWatch charges a metric
+// for each hour in which it has a value. Without other counts the attribute is empty and leaves no trace.
 func Counts(stack string, at time.Time, counts map[string]int) slog.Attr {
 	of := set{Namespace: Namespace, Dimensions: [][]string{{"Stack"}}}
 	values := []any{slog.String("Stack", stack)}

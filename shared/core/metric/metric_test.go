@@ -23,7 +23,7 @@ func line(counts map[string]int) string {
 	return out.String()
 }
 
-// CloudWatch reads a directive at the top of the line, and at the top as well what it names.
+// CloudWatch expects the directive, and the values that it names, at the top level of the line.
 func TestALineCarriesItsCountsInTheEmbeddedMetricFormat(t *testing.T) {
 	require.JSONEq(t, `{"level": "INFO", "msg": "scheduled", "failed": 2, "Stack": "orders", "SchedulerFailures": 2, "Zebras": 1,
 		"_aws": {"Timestamp": 1764000000123, "CloudWatchMetrics": [{"Namespace": "Drover", "Dimensions": [["Stack"]],
@@ -31,7 +31,7 @@ func TestALineCarriesItsCountsInTheEmbeddedMetricFormat(t *testing.T) {
 		line(map[string]int{"Zebras": 1, metric.SchedulerFailures: 2, metric.ScavengerFailures: 0}))
 }
 
-func TestALineWithoutCountsIsNoMetric(t *testing.T) {
+func TestALineWithoutCountsHasNoMetric(t *testing.T) {
 	for _, counts := range []map[string]int{nil, {metric.SchedulerFailures: 0}} {
 		require.JSONEq(t, `{"level": "INFO", "msg": "scheduled", "failed": 2}`, line(counts))
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/drover-run/drover/shared/core/retry"
 )
 
-// almostOne is the greatest random number there is.
+// almostOne has the greatest possible random number.
 var almostOne = math.Nextafter(1, 0)
 
-func TestTheUpperEndGrowsByTheRateUpToMax(t *testing.T) {
+func TestTheUpperBoundGrowsByTheRateUpToMax(t *testing.T) {
 	policy := retry.Default()
 	for failures, upper := range map[int]time.Duration{
 		1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 4: 4 * time.Minute,
@@ -25,7 +25,7 @@ func TestTheUpperEndGrowsByTheRateUpToMax(t *testing.T) {
 	}
 }
 
-func TestTheWaitIsUniformBetweenItsEnds(t *testing.T) {
+func TestTheWaitIsUniformBetweenItsBounds(t *testing.T) {
 	policy := retry.Policy{Min: 10 * time.Second, Initial: 30 * time.Second, Max: time.Hour, Rate: 2}
 	for u, want := range map[float64]time.Duration{0: 10 * time.Second, 0.25: 15 * time.Second, 0.5: 20 * time.Second, 0.75: 25 * time.Second} {
 		require.Equal(t, want, policy.Delay(1, 0, u), "u = %v", u)
@@ -44,7 +44,7 @@ func TestDelay(t *testing.T) {
 		"a wish within the bounds is granted as it is":          {policy, 1, 42 * time.Second, 0.9, 42 * time.Second},
 		"a wish under the minimum becomes the minimum":          {policy, 1, time.Second, 0.9, 5 * time.Second},
 		"a wish over the maximum becomes the maximum":           {policy, 1, time.Hour, 0, time.Minute},
-		"a negative wish is none":                               {policy, 1, -time.Second, 0, 5 * time.Second},
+		"a negative wish is ignored":                            {policy, 1, -time.Second, 0, 5 * time.Second},
 		"no failure counts as the first":                        {policy, 0, 0, 0.5, 7500 * time.Millisecond},
 		"a negative number of failures counts as the first":     {policy, math.MinInt, 0, 0.5, 7500 * time.Millisecond},
 		"a rate of one stays at the initial wait":               {retry.Policy{Initial: time.Minute, Max: time.Hour, Rate: 1}, 50, 0, 0.5, 30 * time.Second},
@@ -54,10 +54,10 @@ func TestDelay(t *testing.T) {
 		"an initial wait above the maximum is cut to it":        {retry.Policy{Initial: time.Hour, Max: time.Minute, Rate: 2}, 1, 0, 0.5, 30 * time.Second},
 		"no policy never waits":                                 {retry.Policy{}, 3, 0, 0.5, 0},
 		"no initial wait leaves the minimum, whatever the rate": {retry.Policy{Min: time.Second, Max: time.Hour, Rate: math.Inf(1)}, 3, 0, 0.5, time.Second},
-		"a negative minimum is none":                            {retry.Policy{Min: -time.Hour, Initial: time.Minute, Max: time.Hour, Rate: 2}, 1, 0, 0.5, 30 * time.Second},
-		"a random number under its range is brought inside":     {policy, 1, 0, -3, 5 * time.Second},
-		"a random number that is none is brought inside":        {policy, 1, 0, math.NaN(), 5 * time.Second},
-		"a rate that is no number goes to the maximum":          {retry.Policy{Initial: time.Second, Max: time.Minute, Rate: math.NaN()}, 2, 0, 0.5, 30 * time.Second},
+		"a negative minimum is zero":                            {retry.Policy{Min: -time.Hour, Initial: time.Minute, Max: time.Hour, Rate: 2}, 1, 0, 0.5, 30 * time.Second},
+		"a random number below its range is clamped":            {policy, 1, 0, -3, 5 * time.Second},
+		"a random number that is NaN is clamped":                {policy, 1, 0, math.NaN(), 5 * time.Second},
+		"a rate that is NaN goes to the maximum":                {retry.Policy{Initial: time.Second, Max: time.Minute, Rate: math.NaN()}, 2, 0, 0.5, 30 * time.Second},
 		"the longest span does not overflow": {
 			retry.Policy{Initial: math.MaxInt64, Max: math.MaxInt64, Rate: math.MaxFloat64}, math.MaxInt, 0, 0.5, 1 << 62,
 		},
@@ -69,7 +69,7 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// G10: never shorter than the policy's minimum, never longer than its maximum.
+// TestG10EveryDelayIsWithinTheBounds: never shorter than the policy's minimum, never longer than its maximum.
 func TestG10EveryDelayIsWithinTheBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := retry.Policy{

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Numbers is a set of task numbers of one segment, 0 to [Size]-1. The zero value is the empty set; values compare with ==.
+// Numbers is a set of task numbers of one segment, 0 to [Size]-1. The zero value is the empty set; values can be compared with ==.
 type Numbers [Size / 64]uint64
 
-// Of is the set of these numbers. It panics on a number outside 0..Size-1: check what comes from outside before.
+// Of returns the set of these numbers. It panics on a number outside 0..Size-1: check input from outside first.
 func Of(numbers ...int) Numbers {
 	var s Numbers
 	for _, n := range numbers {
@@ -20,7 +20,7 @@ func Of(numbers ...int) Numbers {
 	return s
 }
 
-// Range is the set first..last, both included; empty when last < first.
+// Range returns the set first..last, both included; empty when last < first.
 func Range(first, last int) Numbers {
 	var s Numbers
 	for n := first; n <= last; n++ {
@@ -29,13 +29,13 @@ func Range(first, last int) Numbers {
 	return s
 }
 
-// Contains tells whether n is in the set.
+// Contains reports whether n is in the set.
 func (s Numbers) Contains(n int) bool { return n >= 0 && n < Size && s[n/64]&(1<<(n%64)) != 0 }
 
-// Empty tells whether no number is in the set.
+// Empty reports whether the set has no numbers.
 func (s Numbers) Empty() bool { return s == Numbers{} }
 
-// Len is how many numbers are in the set.
+// Len returns the size of the set.
 func (s Numbers) Len() int {
 	n := 0
 	for _, w := range s {
@@ -44,7 +44,7 @@ func (s Numbers) Len() int {
 	return n
 }
 
-// Union is what is in either set.
+// Union returns the numbers that are in either set.
 func (s Numbers) Union(o Numbers) Numbers {
 	for i := range s {
 		s[i] |= o[i]
@@ -52,7 +52,7 @@ func (s Numbers) Union(o Numbers) Numbers {
 	return s
 }
 
-// Minus is what is in s and not in o.
+// Minus returns the numbers that are in s and not in o.
 func (s Numbers) Minus(o Numbers) Numbers {
 	for i := range s {
 		s[i] &^= o[i]
@@ -60,7 +60,7 @@ func (s Numbers) Minus(o Numbers) Numbers {
 	return s
 }
 
-// Intersect is what is in both sets.
+// Intersect returns the numbers that are in both sets.
 func (s Numbers) Intersect(o Numbers) Numbers {
 	for i := range s {
 		s[i] &= o[i]
@@ -68,7 +68,7 @@ func (s Numbers) Intersect(o Numbers) Numbers {
 	return s
 }
 
-// All yields the numbers in rising order.
+// All yields the numbers in ascending order.
 func (s Numbers) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i, w := range s {
@@ -81,7 +81,7 @@ func (s Numbers) All() iter.Seq[int] {
 	}
 }
 
-// First is the k lowest numbers of the set, or all when there are fewer.
+// First returns the k lowest numbers of the set, or all when it has fewer.
 func (s Numbers) First(k int) Numbers {
 	var out Numbers
 	for n := range s.All() {
@@ -94,7 +94,7 @@ func (s Numbers) First(k int) Numbers {
 	return out
 }
 
-// Min is the lowest number, -1 for the empty set.
+// Min returns the lowest number, -1 for the empty set.
 func (s Numbers) Min() int {
 	for n := range s.All() {
 		return n
@@ -102,7 +102,7 @@ func (s Numbers) Min() int {
 	return -1
 }
 
-// Max is the highest number, -1 for the empty set.
+// Max returns the highest number, -1 for the empty set.
 func (s Numbers) Max() int {
 	highest := -1
 	for n := range s.All() {
@@ -111,7 +111,7 @@ func (s Numbers) Max() int {
 	return highest
 }
 
-// String is the set as ranges in rising order, "0-4,7": the form in which it is stored.
+// String returns the set as ranges in ascending order, "0-4,7". The set is stored in this form.
 func (s Numbers) String() string {
 	var b strings.Builder
 	for n := 0; n < Size; n++ {
@@ -133,7 +133,7 @@ func (s Numbers) String() string {
 	return b.String()
 }
 
-// ParseNumbers reads what [Numbers.String] writes.
+// ParseNumbers reads the output of [Numbers.String].
 func ParseNumbers(text string) (Numbers, error) {
 	var s Numbers
 	if text == "" {
@@ -147,7 +147,7 @@ func ParseNumbers(text string) (Numbers, error) {
 		first, err1 := strconv.Atoi(from)
 		last, err2 := strconv.Atoi(to)
 		if err1 != nil || err2 != nil || first < 0 || last < first || last >= Size {
-			return Numbers{}, fmt.Errorf("task numbers %q: %q is no number or range within 0-%d", text, part, Size-1)
+			return Numbers{}, fmt.Errorf("task numbers %q: %q is not a number or range within 0-%d", text, part, Size-1)
 		}
 		s = s.Union(Range(first, last))
 	}

@@ -1,7 +1,7 @@
 // Package segment names the groups of tasks that are stored together.
 //
-// A segment is up to [Size] tasks that share a partition key of the tasks table. It is what makes a task cheap: queue entries
-// and leases hold numbers of a segment, so handing out a hundred tasks is one small transaction instead of a hundred writes.
+// A segment is up to [Size] tasks that share a partition key of the tasks table. It makes tasks cheap: queue entries and leases hold sets
+// of numbers of a segment, so to hand out a hundred tasks is one small transaction instead of a hundred writes.
 package segment
 
 import (
@@ -11,26 +11,26 @@ import (
 	"strings"
 )
 
-// Size is how many tasks a segment holds at most. A partition of DynamoDB takes 1,000 writes a second, so a whole segment can
-// be written, or closed, at once without being throttled.
+// Size bounds the tasks of a segment. A DynamoDB partition takes 1,000 writes a second, so a whole segment can be written, or closed, at
+// once without throttling.
 const Size = 256
 
-// ID is the partition key of a segment: [idLength] characters of lower-case base32.
+// ID serves as the partition key of a segment: [idLength] characters of lower-case base32.
 type ID string
 
 const idLength = 16
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// IDOf names the ordinal-th segment of a job. It is a hash, so that segments spread over the table's partitions, and it is
-// always the same, so that a segment that is written again after a crash lands on itself. 80 bits: with a billion segments two
-// of them meet with a probability of about one in two million.
+// IDOf returns the id of a job's ordinal-th segment. It is a hash, so that segments spread over the table's partitions, and deterministic,
+// so that a segment that is written again after a crash overwrites itself. It has 80 bits: among a billion segments two collide with a
+// probability of about one in two million.
 func IDOf(jobID string, ordinal int) ID {
 	sum := sha256.Sum256([]byte(jobID + "\x00" + strconv.Itoa(ordinal)))
 	return ID(encoding.EncodeToString(sum[:idLength*5/8]))
 }
 
-// Valid tells whether the text has the form of a segment's id.
+// Valid reports whether the text has the form of a segment's id.
 func (id ID) Valid() bool {
 	return len(id) == idLength && strings.Trim(string(id), "abcdefghijklmnopqrstuvwxyz234567") == ""
 }

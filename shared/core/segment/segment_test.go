@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-func TestTheSegmentsOfAJobAreAlwaysCalledTheSame(t *testing.T) {
+func TestTheSegmentsOfAJobAlwaysHaveTheSameIDs(t *testing.T) {
 	require.Equal(t, segment.ID("2jxtsgokhmkcw7cc"), segment.IDOf("nightly", 0))
 	require.NotEqual(t, segment.IDOf("nightly", 0), segment.IDOf("nightly", 1))
 	require.NotEqual(t, segment.IDOf("nightly", 11), segment.IDOf("nightly\x001", 1))
@@ -33,7 +33,7 @@ func TestNumbersAreWrittenAsRanges(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSetOfNumbersIsRefused(t *testing.T) {
+func TestAnInvalidSetOfNumbersIsRefused(t *testing.T) {
 	for _, text := range []string{"a", "1-", "-1", "5-3", "256", "0-256", "1,,2", "1;2", " 1"} {
 		_, err := segment.ParseNumbers(text)
 		require.Error(t, err, text)

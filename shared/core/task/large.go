@@ -2,23 +2,23 @@ package task
 
 import "fmt"
 
-// TooLargeError says that a task, with what the end of an attempt left of it, is larger than what is kept of one.
+// TooLargeError says that a task, with what an attempt left in it, is larger than a stored task may be.
 type TooLargeError struct {
 	Payload, Result, Stats int // bytes of JSON
-	Size, Limit            int // bytes of the whole task as it would be stored, and the most that it may have
+	Size, Limit            int // bytes of the whole task as stored, and the most that it may take
 }
 
-// Error has all sizes, and nothing of what was measured.
+// Error names all sizes, and nothing of the content.
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("with a payload of %d bytes, a result of %d and stats of %d the task would take %d bytes, compressed, and may take %d: "+
+	return fmt.Sprintf("with a payload of %d bytes, a result of %d and stats of %d the task would take %d bytes compressed; want at most %d: "+
 		"store the result elsewhere, in S3 for instance, and return its key", e.Payload, e.Result, e.Stats, e.Size, e.Limit)
 }
 
-// ResultTooLarge is the type of the error of an attempt that completed and whose result, or stats, can not be kept.
+// ResultTooLarge marks an attempt that completed, but whose result or stats are too large to store.
 const ResultTooLarge = "ResultTooLarge"
 
-// Without is the end of an attempt without its result and stats, as they can not be kept, and why. What had completed has failed for good:
-// another attempt would leave as much. What had failed stays the failure that it is, and says so.
+// Without returns the end of an attempt without its result and stats, with the reason. A completed attempt becomes a permanent failure, as
+// another attempt would leave as much. A failed attempt stays the failure that it is, with the reason in its message.
 func (e End) Without(why string) End {
 	e.Result, e.Stats = nil, nil
 	if e.Status == Completed {
@@ -28,14 +28,14 @@ func (e End) Without(why string) End {
 	return e.noting("Failed", "result and stats are not kept: "+why)
 }
 
-// ResultUnreadable is the type of the error of an attempt that completed and whose result, or stats, are no JSON.
+// ResultUnreadable marks an attempt that completed, but whose result or stats are not JSON.
 const ResultUnreadable = "ResultUnreadable"
 
-// Unreadable returns the end of an attempt of whose message a part could not be read, and why. What its worker said of its status counts: doing
-// the work again would give the same.
+// Unreadable returns the end of an attempt of whose message a part could not be read, with the reason. The worker's status counts: another
+// run would produce the same message.
 func (e End) Unreadable(why string) End { return e.noting(ResultUnreadable, why) }
 
-// noting returns the end with one more thing said in its error, which is of the type where it had none.
+// noting returns the end with what appended to its error message. kind becomes the error's type if it has none.
 func (e End) noting(kind, what string) End {
 	noted := Error{Type: kind}
 	if e.Error != nil {

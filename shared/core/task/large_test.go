@@ -9,16 +9,16 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-func TestAnEndWhoseResultCanNotBeKeptSaysSo(t *testing.T) {
+func TestAnEndWhoseResultIsTooLargeSaysSo(t *testing.T) {
 	result, stats := json.RawMessage(`{"rows":1}`), json.RawMessage(`{"ms":3}`)
 	for name, c := range map[string]struct{ end, want task.End }{
-		"what completed has failed for good": {task.End{Attempt: 2, Status: task.Completed, Result: result, Stats: stats},
+		"a completed attempt fails permanently": {task.End{Attempt: 2, Status: task.Completed, Result: result, Stats: stats},
 			task.End{Attempt: 2, Status: task.Failed, Permanent: true, Error: &task.Error{Type: "ResultTooLarge", Message: "too large"}}},
-		"what failed stays what it is": {task.End{Attempt: 2, Status: task.Failed, Result: result, RetryAfter: 9, Error: &task.Error{Type: "Boom", Message: "as told"}},
+		"a failed attempt stays as it is": {task.End{Attempt: 2, Status: task.Failed, Result: result, RetryAfter: 9, Error: &task.Error{Type: "Boom", Message: "as told"}},
 			task.End{Attempt: 2, Status: task.Failed, RetryAfter: 9, Error: &task.Error{Type: "Boom", Message: "as told; result and stats are not kept: too large"}}},
-		"what failed without a message": {task.End{Attempt: 2, Status: task.Failed, Stats: stats, Error: &task.Error{Type: "Boom"}},
+		"a failure without a message": {task.End{Attempt: 2, Status: task.Failed, Stats: stats, Error: &task.Error{Type: "Boom"}},
 			task.End{Attempt: 2, Status: task.Failed, Error: &task.Error{Type: "Boom", Message: "result and stats are not kept: too large"}}},
-		"what failed without an error": {task.End{Attempt: 2, Status: task.Failed, Result: result},
+		"a failure without an error": {task.End{Attempt: 2, Status: task.Failed, Result: result},
 			task.End{Attempt: 2, Status: task.Failed, Error: &task.Error{Type: "Failed", Message: "result and stats are not kept: too large"}}},
 	} {
 		t.Run(name, func(t *testing.T) {

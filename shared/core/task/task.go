@@ -1,17 +1,17 @@
-// Package task is one unit of work and what may become of it.
+// Package task defines one unit of work and its states.
 //
-// A task is written twice on its way: when it is created, and when an attempt at it ends. In between it is not touched: that it
-// waits, or runs, is said by the queue entry or the lease (package queue) that holds its number.
+// A task is written when it is created, and when an attempt at it ends. In between it is not touched: the queue entry or the lease
+// (package queue) that holds its number says whether it waits or runs.
 //
 //	         created
-//	            │            who closes an attempt        who goes on from there
-//	┌────►  (no status)  ──► completed   worker assistant   scavenger: archive          terminal
-//	│           │        ──► failed      worker assistant   scavenger: retry or dead
-//	│           │        ──► expired     orchestrator       scavenger: retry or dead
-//	│           └────────►   cancelled   scheduler          scavenger: archive          terminal
-//	│   failed, expired  ──► dead        scavenger          scavenger: archive, TaskDead terminal
-//	└── failed, expired: the next attempt, by a queue entry; the item stays as it is
-//	└── dead: replay (the status is taken off; a new life begins)
+//	            │            closed by          then
+//	┌────►  (no status)  ──► completed   worker assistant   scavenger archives          terminal
+//	│           │        ──► failed      worker assistant   scavenger retries or kills
+//	│           │        ──► expired     orchestrator       scavenger retries or kills
+//	│           └────────►   cancelled   scheduler          scavenger archives          terminal
+//	│   failed, expired  ──► dead        scavenger          scavenger archives, TaskDead terminal
+//	└── failed, expired: a queue entry leads to the next attempt; the item stays
+//	└── dead: a replay removes the status and begins a new life
 package task
 
 import (
@@ -26,29 +26,29 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// ID is where a task is kept, and so its name: "<segment>.<number>".
+// ID is where a task is stored, and therefore its name: "<segment>.<number>".
 type ID struct {
 	Segment segment.ID
 	N       int
 }
 
-// String is the form in which the id is handed to workers and people.
+// String returns the id in the form that workers and people get.
 func (id ID) String() string { return string(id.Segment) + "." + strconv.Itoa(id.N) }
 
-// ParseID reads a task id. The error names the text.
+// ParseID reads a task id. The error quotes the text.
 func ParseID(text string) (ID, error) {
 	seg, number, found := strings.Cut(text, ".")
 	n, err := strconv.Atoi(number)
 	if !found || !segment.ID(seg).Valid() || err != nil || n < 0 || n >= segment.Size || strconv.Itoa(n) != number {
-		return ID{}, fmt.Errorf("task id %.80q is not of the form <segment>.<number>", text)
+		return ID{}, fmt.Errorf("task id %.80q does not have the form <segment>.<number>", text)
 	}
 	return ID{segment.ID(seg), n}, nil
 }
 
-// Status is how the last attempt at a task ended, or how the task did. The zero value is a task of which no attempt has ended.
+// Status says how the last attempt at a task ended, or how the task itself did. The zero value means that no attempt has ended.
 type Status string
 
-// See the package's picture for who sets which.
+// The package's figure shows which component sets each.
 const (
 	Open      Status = ""
 	Completed Status = "completed"
@@ -58,16 +58,16 @@ const (
 	Cancelled Status = "cancelled"
 )
 
-// Terminal tells whether nothing comes after it (but a replay, for the dead).
+// Terminal reports whether the status is final. A dead task can still be replayed.
 func (s Status) Terminal() bool { return s == Completed || s == Dead || s == Cancelled }
 
-// Error is why an attempt failed, as the worker told it or as Drover found out.
+// Error is why an attempt failed, as reported by the worker or found by Drover.
 type Error struct {
 	Type    string `json:"type"`
 	Message string `json:"message,omitempty"`
 }
 
-// Attempt is one start of a task and its end. Times are to the millisecond.
+// Attempt is one start of a task and its end. Times have millisecond precision.
 type Attempt struct {
 	Attempt      int        `json:"attempt"`
 	DispatchedAt *time.Time `json:"dispatched_at,omitempty"`
@@ -76,40 +76,40 @@ type Attempt struct {
 	Error        *Error     `json:"error,omitempty"`
 }
 
-// Task is a task as it is stored.
+// Task is a task as stored.
 type Task struct {
 	ID        ID
 	Labourer  string
 	JobID     string
-	Payload   json.RawMessage // a JSON object: the attributes that the worker gets at the top level
-	Parts     int             // how many items beside its own hold the payload, where it is large; a stream's image has it not
+	Payload   json.RawMessage // a JSON object: the top-level attributes that the worker gets
+	Parts     int             // number of items that hold a large payload beside the task's own; a stream's image does not have them
 	CreatedAt time.Time
 
 	MaxAttempts int           // the job's own limit; 0: the labourer's
 	MaxDuration time.Duration // the job's own; 0: the labourer's
-	Qualifier   string        // alias or version of the Lambda function that the job asked for
+	Qualifier   string        // alias or version of the Lambda function that the job asks for
 
 	Status   Status
-	Attempt  int // how many attempts have ended
+	Attempt  int // number of attempts that have ended
 	ClosedAt time.Time
 	Attempts []Attempt
 	Result   json.RawMessage
 	Stats    json.RawMessage
 
 	Permanent  bool          // the last failure must not be retried
-	RetryAfter time.Duration // what the worker asked the retry to wait; 0: nothing
+	RetryAfter time.Duration // how long the worker wants the retry to wait; 0: no wish
 
-	Life        int // 0, and one more with every replay
-	LifeAttempt int // attempts that had ended when this life began: max_attempts counts from there
+	Life        int // 0, then one more with every replay
+	LifeAttempt int // attempts that had ended when this life began; max_attempts counts from there
 }
 
-// ErrStale says that an end belongs to an attempt that is not the current one; it must change nothing.
+// ErrStale says that an end belongs to another attempt than the current one. It must change nothing.
 var ErrStale = errors.New("not the task's current attempt")
 
 // ErrNoPayload says that parts of a task's payload are gone.
 var ErrNoPayload = errors.New("parts of the payload are gone")
 
-// End is the end of an attempt.
+// End describes how an attempt ended.
 type End struct {
 	Attempt      int
 	Status       Status // Completed, Failed or Expired
@@ -122,8 +122,7 @@ type End struct {
 	RetryAfter   time.Duration
 }
 
-// Close is the task after an attempt at it ended. ErrStale: the attempt is not the one that is to end now, or the task has
-// reached its end already.
+// Close returns the task after the end of an attempt at it. ErrStale: the attempt is not the current one, or the task has already ended.
 func (t Task) Close(end End) (Task, error) {
 	if t.Status.Terminal() || end.Attempt != t.Attempt+1 {
 		return t, ErrStale
@@ -136,11 +135,11 @@ func (t Task) Close(end End) (Task, error) {
 	return t, nil
 }
 
-// messagesKept is how many bytes of errors' messages are kept of all attempts together. An item of DynamoDB takes 400 KB, payload and result
-// among them: were there no bound, a task that fails for the thousandth time could not be closed any more, nor could it expire.
+// messagesKept bounds the bytes of error messages of all attempts. A DynamoDB item takes 400 KB, payload and result included: without a
+// bound, a task that fails for the thousandth time could be neither closed nor expired.
 const messagesKept = 64 << 10
 
-// bounded is the attempts with the messages of the newest of them; of the older ones the types stay.
+// bounded returns the attempts with the messages of the newest of them; the older ones keep only their types.
 func bounded(attempts []Attempt) []Attempt {
 	kept := 0
 	for i := range slices.Backward(attempts) {
@@ -155,7 +154,7 @@ func bounded(attempts []Attempt) []Attempt {
 	return attempts
 }
 
-// Kill is the task after its last attempt turned out to be the last. ErrStale: it is not waiting for that decision.
+// Kill returns the task as dead, after its last allowed attempt. ErrStale: the task is not waiting for that decision.
 func (t Task) Kill(at time.Time) (Task, error) {
 	if t.Status != Failed && t.Status != Expired {
 		return t, ErrStale
@@ -164,7 +163,7 @@ func (t Task) Kill(at time.Time) (Task, error) {
 	return t, nil
 }
 
-// Cancel is the task after its job was cancelled before an attempt at it could run. ErrStale: it has reached its end already.
+// Cancel returns the task as cancelled, before an attempt at it could run. ErrStale: the task has already ended.
 func (t Task) Cancel(at time.Time) (Task, error) {
 	if t.Status.Terminal() {
 		return t, ErrStale
@@ -173,7 +172,7 @@ func (t Task) Cancel(at time.Time) (Task, error) {
 	return t, nil
 }
 
-// Revive is a dead task at the beginning of its next life. ErrStale: it is not dead.
+// Revive returns a dead task at the beginning of its next life. ErrStale: it is not dead.
 func (t Task) Revive() (Task, error) {
 	if t.Status != Dead {
 		return t, ErrStale
@@ -183,9 +182,9 @@ func (t Task) Revive() (Task, error) {
 	return t, nil
 }
 
-// Size returns how many bytes the task takes at most where it is stored, which may compress its texts.
+// Size returns an upper bound of the bytes that the task takes in storage, which may compress its texts.
 func (t Task) Size() int {
-	const each = 200 // the rest of the item, and of an attempt
+	const each = 200 // bytes of the rest of the item, and of each attempt
 	size := each + len(t.Payload) + len(t.Result) + len(t.Stats)
 	for _, a := range t.Attempts {
 		size += each
@@ -196,15 +195,15 @@ func (t Task) Size() int {
 	return size
 }
 
-// MostTogether and MostBytesTogether are how many tasks, and how many bytes of them, one transaction writes: DynamoDB takes 100 items of
-// 4 MB in all, and lease, entry and records are among them.
+// MostTogether and MostBytesTogether bound the tasks, and their bytes, that one transaction writes: DynamoDB takes 100 items of 4 MB in
+// all, and the lease, the entry and records are among them.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 const (
 	MostTogether      = 90
 	MostBytesTogether = 7 << 19 // 3.5 MB
 )
 
-// Together returns the first tasks that go into one transaction: at least one, where there is one.
+// Together returns the first tasks that fit in one transaction: at least one, if there is one.
 func Together(tasks []Task) []Task {
 	bytes := 0
 	for i, t := range tasks {
@@ -215,10 +214,10 @@ func Together(tasks []Task) []Task {
 	return tasks
 }
 
-// Failures is how many attempts of the task's present life have ended without success.
+// Failures returns the number of attempts of the task's current life that ended without success.
 func (t Task) Failures() int { return t.Attempt - t.LifeAttempt }
 
-// LastError is the error of the last attempt, nil when it had none.
+// LastError returns the error of the last attempt, nil when it had none.
 func (t Task) LastError() *Error {
 	if len(t.Attempts) == 0 {
 		return nil

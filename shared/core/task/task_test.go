@@ -17,7 +17,7 @@ const seg = segment.ID("abcdefghijklmnop")
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func TestATaskIsNamedForWhereItIsKept(t *testing.T) {
+func TestATaskIsNamedAfterItsPlace(t *testing.T) {
 	for text, id := range map[string]task.ID{
 		"abcdefghijklmnop.0":   {Segment: seg, N: 0},
 		"abcdefghijklmnop.7":   {Segment: seg, N: 7},
@@ -32,8 +32,8 @@ func TestATaskIsNamedForWhereItIsKept(t *testing.T) {
 	}
 }
 
-// A task has one name: what would be a second one for it is refused, as names are compared as texts.
-func TestWhatIsNoTaskIDIsRefusedByName(t *testing.T) {
+// A task has exactly one name, as names are compared as text: a second spelling is refused.
+func TestAnInvalidTaskIDIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":               "",
 		"no number":           "abcdefghijklmnop",
@@ -57,7 +57,7 @@ func TestWhatIsNoTaskIDIsRefusedByName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := task.ParseID(text)
 
-			require.ErrorContains(t, err, "is not of the form <segment>.<number>")
+			require.ErrorContains(t, err, "does not have the form <segment>.<number>")
 		})
 	}
 }
@@ -95,7 +95,7 @@ func failure(attempt int) task.End {
 	return task.End{Attempt: attempt, Status: task.Failed, DispatchedAt: noon, At: noon.Add(time.Duration(attempt) * time.Minute), Error: &task.Error{Type: "Boom", Message: "as told"}}
 }
 
-func TestOnlyTheThreeEndsAreTerminal(t *testing.T) {
+func TestOnlyCompletedDeadAndCancelledAreTerminal(t *testing.T) {
 	for status, terminal := range map[task.Status]bool{
 		task.Open: false, task.Failed: false, task.Expired: false, task.Completed: true, task.Dead: true, task.Cancelled: true,
 	} {
@@ -103,7 +103,7 @@ func TestOnlyTheThreeEndsAreTerminal(t *testing.T) {
 	}
 }
 
-func TestAClosedAttemptIsKeptWithItsTimesAndItsError(t *testing.T) {
+func TestAClosedAttemptKeepsItsTimesAndItsError(t *testing.T) {
 	closed := ended(t, open(), task.End{Attempt: 1, Status: task.Completed, DispatchedAt: noon.Add(1234567 * time.Nanosecond), At: noon.Add(time.Minute),
 		Result: json.RawMessage(`{"rows":10}`), Stats: json.RawMessage(`{"ms":3}`)})
 
@@ -117,7 +117,7 @@ func TestAClosedAttemptIsKeptWithItsTimesAndItsError(t *testing.T) {
 	require.JSONEq(t, `[{"attempt": 1, "dispatched_at": "2026-11-22T12:00:00.001Z", "closed_at": "2026-11-22T12:01:00Z", "status": "completed"}]`, string(text))
 }
 
-func TestEachAttemptIsAddedToThoseBefore(t *testing.T) {
+func TestAttemptsAccumulate(t *testing.T) {
 	first := ended(t, open(), failure(1))
 	second := ended(t, first, task.End{Attempt: 2, Status: task.Expired, At: noon.Add(time.Hour), Error: &task.Error{Type: "Expired"}})
 
@@ -128,14 +128,15 @@ func TestEachAttemptIsAddedToThoseBefore(t *testing.T) {
 		{"attempt": 2, "closed_at": "2026-11-22T13:00:00Z", "status": "expired", "error": {"type": "Expired"}}
 	]`, string(text))
 	require.Equal(t, "Expired", second.LastError().Type)
-	require.Equal(t, "Boom", first.LastError().Type, "what is derived of a task leaves it as it was")
+	require.Equal(t, "Boom", first.LastError().Type, "a derived task leaves the original unchanged")
 	require.Nil(t, open().LastError())
 	other := ended(t, first, failure(2))
 	require.Equal(t, "Expired", second.LastError().Type, "two ends of one task do not share their attempts")
 	require.Equal(t, "Boom", other.LastError().Type)
 }
 
-// TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed: the messages of its oldest errors go, so that it stays an item that can be stored.
+// TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed: the messages of its oldest errors are dropped, so that the item can still be
+// stored.
 func TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed(t *testing.T) {
 	one := open()
 	before := one
@@ -149,9 +150,9 @@ func TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed(t *testing.T) {
 		types += len(a.Error.Type)
 	}
 	require.Equal(t, 64<<10, messages)
-	require.Len(t, one.LastError().Message, 4<<10, "that of the last one is whole")
+	require.Len(t, one.LastError().Message, 4<<10, "the last message is whole")
 	require.Equal(t, 1000*len("Boom"), types)
-	require.Len(t, before.Attempts[983].Error.Message, 4<<10, "the task before is as it was")
+	require.Len(t, before.Attempts[983].Error.Message, 4<<10, "the previous task is unchanged")
 	require.Empty(t, one.Attempts[983].Error.Message)
 	text, err := json.Marshal(one.Attempts)
 	require.NoError(t, err)
@@ -169,17 +170,17 @@ func TestG4OnlyTheCurrentAttemptIsClosed(t *testing.T) {
 		task    task.Task
 		attempt int
 	}{
-		"an attempt that has not begun":            {open(), 2},
-		"no attempt":                               {open(), 0},
-		"the attempt that has failed":              {failed, 1},
-		"the one after the next":                   {failed, 3},
-		"the attempt that has completed":           {completed, 1},
-		"another attempt after it has completed":   {completed, 2},
-		"another attempt after it has died":        {dead, 2},
-		"another attempt after it was cancelled":   {cancelled, 1},
-		"a later attempt after it was cancelled":   {cancelled, 2},
-		"an attempt that lies before the first":    {open(), -1},
-		"the attempt by which it died, once again": {dead, 1},
+		"an attempt that has not begun":          {open(), 2},
+		"no attempt":                             {open(), 0},
+		"the attempt that has failed":            {failed, 1},
+		"the one after the next":                 {failed, 3},
+		"the attempt that has completed":         {completed, 1},
+		"another attempt after it has completed": {completed, 2},
+		"another attempt after it has died":      {dead, 2},
+		"another attempt after it was cancelled": {cancelled, 1},
+		"a later attempt after it was cancelled": {cancelled, 2},
+		"an attempt before the first":            {open(), -1},
+		"the attempt by which it died, again":    {dead, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			after, err := c.task.Close(task.End{Attempt: c.attempt, Status: task.Completed, At: noon})
@@ -232,7 +233,7 @@ func TestG5ATaskReachesOneEndOnce(t *testing.T) {
 	}
 }
 
-func TestALifeBeginsWithAFreshSetOfAttempts(t *testing.T) {
+func TestANewLifeBeginsWithAllItsAttempts(t *testing.T) {
 	tired := ended(t, open(), failure(1))
 	end := failure(2)
 	end.Permanent, end.RetryAfter = true, time.Hour
@@ -257,9 +258,8 @@ func TestALifeBeginsWithAFreshSetOfAttempts(t *testing.T) {
 	require.Equal(t, 1, third.Failures())
 }
 
-// TestG5WhateverHappensInWhateverOrder: events of all kinds, stale ones among them, never end a life of a task twice and never count an
-// attempt twice.
-func TestG5WhateverHappensInWhateverOrder(t *testing.T) {
+// TestG5EventsInAnyOrder: events of all kinds, stale ones included, never end a life of a task twice and never count an attempt twice.
+func TestG5EventsInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		one := open()
 		endsOfLife := map[int]int{}
@@ -282,7 +282,7 @@ func TestG5WhateverHappensInWhateverOrder(t *testing.T) {
 				require.Equal(t, before, one)
 				continue
 			}
-			require.Len(t, one.Attempts, one.Attempt, "one record an attempt")
+			require.Len(t, one.Attempts, one.Attempt, "one record for each attempt")
 			require.GreaterOrEqual(t, one.Failures(), 0)
 			require.GreaterOrEqual(t, one.Attempt, before.Attempt)
 			if one.Status.Terminal() {

@@ -195,8 +195,8 @@ func TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled(t *testing.T) {
 // TestG8PoisonDoesNotStopTheRestOfItsBatch: what can not be read goes to the dead letters as it came, with the reason.
 func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	for body, reason := range map[string]string{
-		`nonsense`: "no JSON object",
-		`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`: `version is "2"; 1 is known`,
+		`nonsense`: "not a JSON object",
+		`{"version": 2, "task_id": "abcdefghijklmnop.7", "status": "completed"}`: `version is "2"; want 1`,
 		`{"version": 1, "task_id": "abcdefghijklmnop.7", "status": "done"}`:      `status is "done"`,
 	} {
 		s, h := out(t, 2)

@@ -34,9 +34,9 @@ func TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask(t *testing.T) {
 		says                   []string // "": it completed
 	}{
 		"payload and result fit when compressed": {payload: 100 << 10, result: completion.MaxResult},
-		"payload and result do not fit":          {250 << 10, completion.MaxResult, 10 << 10, []string{"a payload of 2560", "a result of 262144", "stats of 10240", "and may take 408576"}},
-		"the result alone is more than is kept":  {10, completion.MaxResult + 1, 10, []string{"the result has 262145 bytes, and 262144 are kept at most"}},
-		"the stats are more than are kept":       {10, 10, completion.MaxStats + 1, []string{"the stats have 16385 bytes, and 16384 are kept at most"}},
+		"payload and result do not fit":          {250 << 10, completion.MaxResult, 10 << 10, []string{"a payload of 2560", "a result of 262144", "stats of 10240", "want at most 408576"}},
+		"the result alone is more than is kept":  {10, completion.MaxResult + 1, 10, []string{"the result has 262145 bytes; want at most 262144"}},
+		"the stats are more than are kept":       {10, 10, completion.MaxStats + 1, []string{"the stats have 16385 bytes; want at most 16384"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stage(t, 1)

@@ -29,7 +29,7 @@ func TestG1AnEndWhoseResultCannotBeReadIsNotDoneAgain(t *testing.T) {
 
 	one := stored(t, s, h.TaskID)
 	require.Equal(t, task.Completed, one.Status, "what the worker said of its status counts")
-	require.Equal(t, &task.Error{Type: "ResultUnreadable", Message: "the result cannot be read: line 1, column 10: is no JSON: NaN is no number there"}, one.LastError())
+	require.Equal(t, &task.Error{Type: "ResultUnreadable", Message: "the result cannot be read: line 1, column 10: is not JSON: it has no number NaN"}, one.LastError())
 	require.Nil(t, one.Result)
 	require.JSONEq(t, `{"rows": 10}`, string(one.Stats))
 	s.Scavenge(t)
@@ -52,8 +52,8 @@ func TestAFailureWithAPartThatCannotBeReadStaysThatFailure(t *testing.T) {
 
 	one := stored(t, s, h.TaskID)
 	require.Equal(t, []any{task.Failed, false, time.Duration(0), json.RawMessage(nil)}, []any{one.Status, one.Permanent, one.RetryAfter, one.Stats})
-	require.Equal(t, &task.Error{Type: "Timeout", Message: "slow; the stats cannot be read: line 1, column 1: is no JSON: NaN is no number there; " +
-		`retry_after cannot be read; a duration like "90s", or seconds, would be right`}, one.LastError())
+	require.Equal(t, &task.Error{Type: "Timeout", Message: "slow; the stats cannot be read: line 1, column 1: is not JSON: it has no number NaN; " +
+		`retry_after cannot be read; want a duration like "90s", or seconds`}, one.LastError())
 }
 
 // TestAnEndOfATaskThatCannotBeReadComesAgainUntilTheTaskIsOver, and is stale from then on: a reaper ends the task without it.

@@ -1,7 +1,7 @@
-// Package health asks CloudWatch for what labourers depend on, no more often than the answers change.
+// Package health reads the metrics that labourers depend on from CloudWatch, no more often than they change.
 //
-// An answer is kept in the control table with its time and serves every labourer that asks the same, and every orchestration: a metric
-// is asked for at most once in its period, and at least a minute apart, however many wakes there are.
+// An answer is stored in the control table with its time. It serves every labourer that asks the same, and every orchestration: a metric is
+// read at most once in its period, and at most once a minute, regardless of how many wakes there are.
 package health
 
 import (
@@ -19,34 +19,34 @@ import (
 // Store keeps readings by the key of their query.
 type Store interface {
 	Readings(ctx context.Context, keys []string) (map[string]ecology.Reading, error)
-	// Ask notes that the query is being asked now, unless somebody asked it after `since`: then it is queue.ErrChanged.
+	// Ask records that the query is being asked now, unless it was asked after since: then it returns queue.ErrChanged.
 	Ask(ctx context.Context, key string, now, since time.Time) error
 	Keep(ctx context.Context, readings map[string]ecology.Reading) error
 }
 
-// Source answers queries, by key. An error of one query is in its reading.
+// Source answers queries, by key. The error of a query is in its reading.
 type Source interface {
 	Ask(ctx context.Context, queries map[string]ecology.Query, now time.Time) (map[string]ecology.Reading, error)
 }
 
-// Service is the reader of metrics.
+// Service reads metrics.
 type Service struct {
 	Store  Store
 	Source Source
 	Now    func() time.Time
-	// Wait waits until another reader may have answered, or ctx ends.
+	// Wait returns when another reader may have an answer, or ctx ends.
 	Wait func(ctx context.Context) error
 }
 
 const (
-	// patience is how often a reading that somebody else is asking for is looked for.
+	// patience bounds how many times the service looks for a reading that another reader is asking for.
 	patience = 20
-	// asking is how long ago somebody may have begun to ask who is still believed to be at it when patience is at its end: less than all
-	// the waiting takes.
+	// The service trusts another reader that began to ask within asking when patience is exhausted. It is less than all the waiting takes.
 	asking = 2 * time.Second
 )
 
-// Readings is what is known of these metrics, by name, asked anew where it is no longer fresh. What can not be asked carries the reason.
+// Readings returns what is known of these metrics, by name, and reads those that are no longer fresh. The reading of a metric that cannot
+// be read has the reason.
 func (s Service) Readings(ctx context.Context, metrics map[string]ecology.Metric) (map[string]ecology.Reading, error) {
 	if len(metrics) == 0 {
 		return nil, nil
@@ -87,7 +87,7 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 				continue
 			}
 			since := now.Add(-q.Lasts())
-			if try == patience-1 { // who asked has died, or failed to keep the answer
+			if try == patience-1 { // the other reader died, or failed to store the answer
 				since = now.Add(-asking)
 			}
 			err := s.Store.Ask(ctx, key, now, since)
@@ -117,10 +117,10 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 			return known, nil
 		}
 	}
-	// What is too old now is so because nobody could ask, not because there is no data: that must not pass for a metric without values.
+	// What is stale now could not be read, which is not the same as a metric without data.
 	for key, q := range queries {
 		if now := s.Now(); q.Due(known[key], now) {
-			known[key] = ecology.Reading{At: now, Error: "somebody else has been asking CloudWatch, and there is no answer yet"}
+			known[key] = ecology.Reading{At: now, Error: "another reader is asking CloudWatch, and there is no answer yet"}
 		}
 	}
 	return known, nil

@@ -16,19 +16,19 @@ import (
 
 var (
 	noon   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	errOff = errors.New("the table is away")
+	errOff = errors.New("the table is unreachable")
 )
 
-// desk keeps readings and answers queries; a name in fails makes that call fail.
+// desk desk keeps readings and answers queries. A name in fails makes that call fail.
 type desk struct {
 	now   time.Time
 	kept  map[string]ecology.Reading
 	asked map[string]time.Time
-	calls []int // of how many queries each
+	calls []int // the number of queries of each
 	fails string
 	value float64
 	waits int
-	wait  func() // what happens while somebody waits
+	wait  func() // runs while the service waits
 }
 
 func newDesk() *desk {
@@ -102,7 +102,7 @@ func read(t *testing.T, d *desk, metrics map[string]ecology.Metric) map[string]e
 	return out
 }
 
-func TestAMetricIsAskedForOnceInItsPeriodAndAMinuteApartAtLeast(t *testing.T) {
+func TestAMetricIsReadOnceInItsPeriodAndAtMostOnceAMinute(t *testing.T) {
 	for period, lasts := range map[time.Duration]time.Duration{10 * time.Second: time.Minute, time.Minute: time.Minute, 5 * time.Minute: 5 * time.Minute} {
 		d := newDesk()
 		metrics := map[string]ecology.Metric{"CPU": metric("CPU", period)}
@@ -128,7 +128,7 @@ func TestMetricsThatAskTheSameShareAnAnswerAndACall(t *testing.T) {
 	require.Equal(t, out["f/CPU"], out["g/CPU"])
 }
 
-func TestNoMetricsAreNoCall(t *testing.T) {
+func TestNoMetricsMakeNoCalls(t *testing.T) {
 	d := newDesk()
 	d.fails = "Readings"
 	out, err := d.service().Readings(context.Background(), nil)
@@ -136,7 +136,7 @@ func TestNoMetricsAreNoCall(t *testing.T) {
 	require.Empty(t, out)
 }
 
-func TestWhoComesSecondWaitsForTheAnswerOfTheFirst(t *testing.T) {
+func TestASecondReaderWaitsForTheFirstOnesAnswer(t *testing.T) {
 	d := newDesk()
 	m := metric("CPU", time.Minute)
 	d.asked[m.Key()] = noon
@@ -154,8 +154,8 @@ func TestWhoComesSecondWaitsForTheAnswerOfTheFirst(t *testing.T) {
 	require.Equal(t, 3, d.waits)
 }
 
-// TestG8WhoAskedAndDiedHoldsNobodyUpForLong.
-func TestG8WhoAskedAndDiedHoldsNobodyUpForLong(t *testing.T) {
+// TestG8AReaderThatDiesDelaysTheOthersOnlyBriefly: others ask again when patience is exhausted.
+func TestG8AReaderThatDiesDelaysTheOthersOnlyBriefly(t *testing.T) {
 	d := newDesk()
 	m := metric("CPU", time.Minute)
 	d.asked[m.Key()] = noon
@@ -167,10 +167,10 @@ func TestG8WhoAskedAndDiedHoldsNobodyUpForLong(t *testing.T) {
 	require.Less(t, d.now.Sub(noon), 5*time.Second)
 }
 
-func TestWhatNobodyAnswersIsNotTakenForAMetricWithoutData(t *testing.T) {
+func TestAMissingAnswerIsNotTakenForAMetricWithoutData(t *testing.T) {
 	d := newDesk()
 	m := metric("CPU", time.Minute)
-	d.wait = func() { d.asked[m.Key()] = d.now } // others ask all the time, and keep nothing
+	d.wait = func() { d.asked[m.Key()] = d.now } // others keep asking, and store nothing
 	d.asked[m.Key()] = noon
 
 	out := read(t, d, map[string]ecology.Metric{"CPU": m})
@@ -179,22 +179,22 @@ func TestWhatNobodyAnswersIsNotTakenForAMetricWithoutData(t *testing.T) {
 	require.NotEmpty(t, out["CPU"].Error)
 }
 
-// TestG8ACloudWatchThatIsAwayIsTheReasonOfEachMetric, for as long as an answer would have lasted: it is not asked again at each wake.
-func TestG8ACloudWatchThatIsAwayIsTheReasonOfEachMetric(t *testing.T) {
+// TestG8AnUnreachableCloudWatchIsTheReasonOfEachMetric, for as long as an answer would be valid: it is not asked again at each wake.
+func TestG8AnUnreachableCloudWatchIsTheReasonOfEachMetric(t *testing.T) {
 	d := newDesk()
 	d.fails = "Source"
 	metrics := map[string]ecology.Metric{"CPU": metric("CPU", time.Minute), "Load": metric("Load", time.Minute)}
 
 	for range 3 {
 		for name, r := range read(t, d, metrics) {
-			require.Equal(t, "CloudWatch could not be asked: the table is away", r.Error, name)
+			require.Equal(t, "CloudWatch could not be asked: the table is unreachable", r.Error, name)
 		}
 	}
 
 	require.Equal(t, []int{2}, d.calls)
 }
 
-func TestATableThatIsAwayIsAnError(t *testing.T) {
+func TestAnUnreachableTableIsAnError(t *testing.T) {
 	m := metric("CPU", time.Minute)
 	for _, call := range []string{"Readings", "Ask", "Keep", "Wait"} {
 		d := newDesk()

@@ -697,7 +697,7 @@ func TestG9AReplayThatCanNeverBeCarriedOutIsBuried(t *testing.T) {
 		`{}`:                                "tasks, job_id or labourer would be right",
 		`{"job_id": "nobody"}`:              `there is no job "nobody"`,
 		`{"tasks": ["x"]}`:                  "tasks: ",
-		`{"job_id": "a", "job_id": "b"}`:    "job_id: stands twice",
+		`{"job_id": "a", "job_id": "b"}`:    "job_id: appears twice",
 		`{"job_id": 7}`:                     "job_id: is a number; want text",
 		`{"job_id": "a", "labourer": "f"}`:  "more than one of them is given",
 		`{"job_id": "a", "tasks": ["x.1"]}`: "more than one of them is given",

@@ -291,14 +291,14 @@ func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 		command("CancelJob", `{}`):                                         "job_id: it is missing",
 		command("CancelJob", `{"job_id": "nobody's"}`):                     `job_id: there is no job "nobody's"`,
 		command("ReplayTasks", `{}`):                                       "tasks, job_id or labourer would be right",
-		command("ReplayTasks", `{"tasks": ["x"]}`):                         "is not of the form <segment>.<number>",
+		command("ReplayTasks", `{"tasks": ["x"]}`):                         "does not have the form <segment>.<number>",
 		command("ReplayTasks", `{"job_id": "nobody's"}`):                   `there is no job "nobody's"`,
 		command("ReplayTasks", `[]`):                                       "the replay cannot be read",
 		command("ContinueJob", `{}`):                                       "a ContinueJob without job_id",
 		command("CancelJob", `{"job_id": "`+long+`"}`):                     "job_id: there is no job",
 		command("ReplayTasks", `{"job_id": "`+long+`"}`):                   "job_id: there is no job",
 		command("ReplayTasks", `{"job_id": "x", "replay_id": "`+long+`"}`): "replay_id: it has 3000 bytes; at most 256 would be right",
-		`{"id": "` + long + `", "detail-type": "SubmitJob", "detail": {}}`: "its id has 3000 bytes; at most 256 would be right",
+		`{"id": "` + long + `", "detail-type": "SubmitJob", "detail": {}}`: "its id has 3000 bytes; want at most 256",
 	} {
 		t.Run(fmt.Sprintf("%.60s", body), func(t *testing.T) {
 			d := stage(t)

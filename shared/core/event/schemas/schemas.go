@@ -1,5 +1,5 @@
-// Package schemas is the JSON Schemas (draft 2020-12) of what passes on Drover's bus: one file for each detail-type, of the event's
-// detail. Applications may check what they send and what they rely on by the same files.
+// Package schemas has the JSON Schemas (draft 2020-12) of what passes over Drover's bus: one file for the detail of each detail-type.
+// Applications may validate what they send, and what they rely on, with the same files.
 package schemas
 
 import (
@@ -15,7 +15,7 @@ import (
 //go:embed *.json
 var files embed.FS
 
-// compiled holds the schemas by detail-type.
+// compiled returns the schemas by detail-type.
 var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	entries, err := files.ReadDir(".")
 	if err != nil {
@@ -42,7 +42,7 @@ var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	return out, nil
 })
 
-// Validate tells what of an event's detail is not as the schema of its detail-type says. A type without a schema is an error too.
+// Validate returns how an event's detail differs from the schema of its detail-type. A type without a schema is an error too.
 func Validate(detailType string, detail []byte) error {
 	known, err := compiled()
 	if err != nil {
@@ -54,10 +54,10 @@ func Validate(detailType string, detail []byte) error {
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(detail))
 	if err != nil {
-		return fmt.Errorf("%s is no JSON: %w", detailType, err)
+		return fmt.Errorf("%s is not JSON: %w", detailType, err)
 	}
 	if err := schema.Validate(value); err != nil {
-		return fmt.Errorf("%s is not as its schema says: %w", detailType, err)
+		return fmt.Errorf("%s does not match its schema: %w", detailType, err)
 	}
 	return nil
 }

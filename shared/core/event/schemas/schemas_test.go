@@ -15,7 +15,7 @@ import (
 
 const aTask = "abcdefghijklmnop.7"
 
-// facts is one of each fact that Drover tells, and the variants that differ in form.
+// facts returns one of each fact that Drover publishes, and the variants that differ in form.
 func facts() []event.Fact {
 	at := time.Date(2026, 11, 22, 9, 30, 0, 123_000_000, time.UTC)
 	totals := event.Totals{JobID: "nightly", Labourer: "some_function", Total: 6, Completed: 3, Dead: 2, Cancelled: 1, StartedAt: at, FinishedAt: at.Add(time.Minute), Generation: 1}
@@ -38,7 +38,7 @@ func facts() []event.Fact {
 	}
 }
 
-func TestWhatDroverTellsIsAsItsSchemaSays(t *testing.T) {
+func TestDroversFactsMatchTheirSchemas(t *testing.T) {
 	for _, fact := range facts() {
 		detail, err := json.Marshal(fact.Detail)
 		require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestWhatDroverTellsIsAsItsSchemaSays(t *testing.T) {
 	}
 }
 
-func TestAFactWithoutOneOfItsFieldsIsNotAsItsSchemaSays(t *testing.T) {
+func TestAFactWithoutOneOfItsFieldsDoesNotMatchItsSchema(t *testing.T) {
 	optional := map[string]bool{"JobRejected.job_id": true}
 	for _, fact := range facts() {
 		text, err := json.Marshal(fact.Detail)
@@ -69,19 +69,19 @@ func TestAFactWithoutOneOfItsFieldsIsNotAsItsSchemaSays(t *testing.T) {
 	}
 }
 
-func TestCommandsThatApplicationsSendAreAsTheirSchemasSay(t *testing.T) {
+func TestApplicationsCommandsMatchTheirSchemas(t *testing.T) {
 	for name, command := range map[string]struct{ detailType, detail string }{
-		"a job":                    {"SubmitJob", `{"job_id": "nightly-2026-11-22", "labourer": "f", "period": "last_3_days", "isolate_days": true, "sections": {"a": {"stores": ["x"]}}}`},
-		"an exact range":           {"SubmitJob", `{"labourer": "f", "period": {"from": "2026-01-01", "to": "2026-01-31"}, "time_zone": "Europe/Paris", "max_attempts": 5}`},
-		"sosw's words":             {"SubmitJob", `{"lambda_name": "arn:aws:lambda:us-west-2:000000000000:function:f", "max_sections_per_batch": 2}`},
-		"sosw's wrapper":           {"SubmitJob", `{"job": {"lambda_name": "f"}}`},
-		"sosw's wrapper as text":   {"SubmitJob", `{"job": "{\"lambda_name\": \"f\"}"}`},
-		"cancelling":               {"CancelJob", `{"job_id": "nightly"}`},
-		"cancelling what runs too": {"CancelJob", `{"job_id": "nightly", "force": true}`},
-		"replaying tasks":          {"ReplayTasks", `{"tasks": ["` + aTask + `"], "replay_id": "again"}`},
-		"replaying a job":          {"ReplayTasks", `{"job_id": "nightly"}`},
-		"replaying a labourer":     {"ReplayTasks", `{"labourer": "f"}`},
-		"a wake":                   {"TasksDue", `{"id": "by-hand", "version": 1, "labourers": ["f"]}`},
+		"a job":                        {"SubmitJob", `{"job_id": "nightly-2026-11-22", "labourer": "f", "period": "last_3_days", "isolate_days": true, "sections": {"a": {"stores": ["x"]}}}`},
+		"an exact range":               {"SubmitJob", `{"labourer": "f", "period": {"from": "2026-01-01", "to": "2026-01-31"}, "time_zone": "Europe/Paris", "max_attempts": 5}`},
+		"sosw's words":                 {"SubmitJob", `{"lambda_name": "arn:aws:lambda:us-west-2:000000000000:function:f", "max_sections_per_batch": 2}`},
+		"sosw's wrapper":               {"SubmitJob", `{"job": {"lambda_name": "f"}}`},
+		"sosw's wrapper as text":       {"SubmitJob", `{"job": "{\"lambda_name\": \"f\"}"}`},
+		"cancelling":                   {"CancelJob", `{"job_id": "nightly"}`},
+		"cancelling running tasks too": {"CancelJob", `{"job_id": "nightly", "force": true}`},
+		"replaying tasks":              {"ReplayTasks", `{"tasks": ["` + aTask + `"], "replay_id": "again"}`},
+		"replaying a job":              {"ReplayTasks", `{"job_id": "nightly"}`},
+		"replaying a labourer":         {"ReplayTasks", `{"labourer": "f"}`},
+		"a wake":                       {"TasksDue", `{"id": "by-hand", "version": 1, "labourers": ["f"]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, schemas.Validate(command.detailType, []byte(command.detail)))
@@ -91,7 +91,7 @@ func TestCommandsThatApplicationsSendAreAsTheirSchemasSay(t *testing.T) {
 
 func TestSchemasRefuseWhatDroverWouldRefuse(t *testing.T) {
 	for name, command := range map[string]struct{ detailType, detail string }{
-		"a job for nobody":                {"SubmitJob", `{"period": "today"}`},
+		"a job without a labourer":        {"SubmitJob", `{"period": "today"}`},
 		"a job with a bad id":             {"SubmitJob", `{"labourer": "f", "job_id": "with space"}`},
 		"a job with a worker's attribute": {"SubmitJob", `{"labourer": "f", "drover": {}}`},
 		"a range without an end":          {"SubmitJob", `{"labourer": "f", "period": {"from": "2026-01-01"}}`},
@@ -99,8 +99,8 @@ func TestSchemasRefuseWhatDroverWouldRefuse(t *testing.T) {
 		"replaying nothing":               {"ReplayTasks", `{"replay_id": "again"}`},
 		"replaying no task":               {"ReplayTasks", `{"tasks": []}`},
 		"an impossible task id":           {"ReplayTasks", `{"tasks": ["nonsense"]}`},
-		"what nobody knows":               {"DoTheDishes", `{}`},
-		"what is no JSON":                 {"CancelJob", `{"job_id"`},
+		"an unknown command":              {"DoTheDishes", `{}`},
+		"not JSON":                        {"CancelJob", `{"job_id"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Error(t, schemas.Validate(command.detailType, []byte(command.detail)))
