@@ -21,6 +21,7 @@ func TestTheHelpListsEveryCommandAndEachHasAnExample(t *testing.T) {
 	for _, c := range commands {
 		help := pure(t, c, "--help").ok()
 		require.Contains(t, help, "Examples:", c)
+		require.NotContains(t, help, "(default -", "a default that only the program understands")
 		require.Regexp(t, `(?m)^.*\bdrover (--json )?`+regexp.QuoteMeta(c)+`\b`, help)
 	}
 }
