@@ -92,3 +92,29 @@ func ExampleTask_Heartbeat() {
 	}
 	_ = func() { worker.Start(export, worker.HeartbeatEvery(20*time.Second)) }
 }
+
+// A test of a worker runs its function as Drover does, and reads the completion that it would send.
+func ExampleHandler() {
+	fetch := func(_ context.Context, task worker.Task) (any, error) {
+		if task.Attempt == 1 {
+			return nil, worker.RetryAfter(worker.Errorf("Busy", "the server asks to wait"), 30*time.Second)
+		}
+		return "done", nil
+	}
+	handler := worker.Handler(fetch, worker.WithSender(discard{}), worker.Logger(slog.New(slog.DiscardHandler)))
+	for attempt := 1; attempt <= 2; attempt++ {
+		event := fmt.Sprintf(`{"drover": {"version": 1, "task_id": "abc.7", "job_id": "nightly", "labourer_id": "fetch", "attempt": %d,
+			"deadline": "2999-01-01T00:00:00Z", "completions_url": "https://sqs.eu-west-1.amazonaws.com/000000000000/completions"}}`, attempt)
+		completion, err := handler.Invoke(context.Background(), []byte(event))
+		fmt.Println(string(completion), err)
+	}
+	// Output:
+	// {"version":1,"task_id":"abc.7","attempt":1,"status":"failed","error":{"type":"Busy","message":"the server asks to wait"},"retryable":true,"retry_after":"30s"} <nil>
+	// {"version":1,"task_id":"abc.7","attempt":2,"status":"completed","result":"done"} <nil>
+}
+
+type discard struct{}
+
+func (discard) SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	return &sqs.SendMessageOutput{}, nil
+}

@@ -58,3 +58,29 @@ job_schemas:
 	// {"isolate_images":true,"images":["far.png"]} completed after 2
 	// {"isolate_images":true,"images":["torn.png"]} dead after 1
 }
+
+// A paused labourer starts nothing: its due tasks wait until it is resumed.
+func ExampleDrover_Pause() {
+	drover := fakeaws.New()
+	err := errors.Join(
+		drover.Apply(`labourers: {mail: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:mail"}, max_simultaneous_invocations: 1}}`),
+		drover.Worker("mail", time.Second, func(context.Context, worker.Task) (any, error) { return "sent", nil }))
+	if err != nil {
+		fmt.Println(err)
+	}
+	if err := drover.Pause("mail"); err != nil {
+		fmt.Println(err)
+	}
+	id := drover.Submit(`{"job_id": "letter", "labourer": "mail"}`)
+
+	for _, step := range []func(string) error{drover.Pause, drover.Resume} {
+		if err := errors.Join(step("mail"), drover.Run()); err != nil {
+			fmt.Println(err)
+		}
+		job, _, _ := drover.Job(id)
+		fmt.Println(job.State, job.Counts.Completed, "completed")
+	}
+	// Output:
+	// scheduled 0 completed
+	// completed 1 completed
+}
