@@ -43,7 +43,7 @@ type answer struct {
 	failed bool
 }
 
-// FunctionError is the error that a function's handler returned, as the runtime API received it.
+// FunctionError holds the error that a function's handler returned, as the runtime API received it.
 type FunctionError struct{ Text string }
 
 func (e *FunctionError) Error() string { return "the function failed: " + e.Text }

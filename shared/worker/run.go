@@ -15,7 +15,7 @@ import (
 // The context ends shortly before the task's time is over, or when this worker has lost the task.
 type Func func(ctx context.Context, task Task) (result any, err error)
 
-// reportMargin is the time reserved at the end of a run for its report; a tenth of the run if that is less.
+// reportMargin reserves time at the end of a run for its report; a tenth of the run if that is less.
 const reportMargin = 2 * time.Second
 
 // run is one run of one attempt.
