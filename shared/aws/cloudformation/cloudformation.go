@@ -16,7 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// API is the part of CloudFormation that Drover calls.
+// API has those calls of CloudFormation that Drover makes.
 type API interface {
 	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
 	ListStackResources(context.Context, *cloudformation.ListStackResourcesInput, ...func(*cloudformation.Options)) (*cloudformation.ListStackResourcesOutput, error)

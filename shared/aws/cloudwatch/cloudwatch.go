@@ -18,12 +18,12 @@ import (
 	"github.com/drover-run/drover/shared/core/ecology"
 )
 
-// API is the part of CloudWatch that Drover calls.
+// API has those calls of CloudWatch that Drover makes.
 type API interface {
 	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
 }
 
-// most is how many queries, operands included, GetMetricData takes in one request.
+// most says how many queries, operands included, GetMetricData takes in one request.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 const most = 500
 

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// Remembered is how far back Ever looks: CloudWatch keeps datapoints of five minutes for that long.
+	// Remembered says how far back Ever looks: CloudWatch keeps datapoints of five minutes for that long.
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 	Remembered = 63 * 24 * time.Hour
-	// RememberedSearch is how far back Ever looks for an expression that finds its metrics itself (SEARCH, SELECT). CloudWatch limits these.
+	// RememberedSearch says how far back Ever looks for an expression that finds its metrics itself (SEARCH, SELECT). CloudWatch limits these.
 	RememberedSearch = 3 * time.Hour
-	// probed is the period of the datapoints that Ever asks for, so that a metric has few of them.
+	// probed stands for the period of the datapoints that Ever asks for, so that a metric has few of them.
 	probed = 24 * time.Hour
 )
 

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// Control is the control table, with the key (labourer, item). A labourer's state, leases and queue entries share a partition. In the
+// Control stands for the control table, with the key (labourer, item). A labourer's state, leases and queue entries share a partition. In the
 // table's order leases come before the queue, and the queue is sorted by due time.
 type Control struct {
 	API   API

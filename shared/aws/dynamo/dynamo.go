@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// API is the part of DynamoDB that Drover calls. The functions' roles allow no other operations.
+// API has those calls of DynamoDB that Drover makes. The functions' roles allow no other operations.
 type API interface {
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	BatchWriteItem(context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
@@ -50,7 +50,7 @@ func cancelledFor(err error, codes ...string) bool {
 	})
 }
 
-// writeTries is how often a write that meets others is tried, for up to three seconds in all. The SDK does not retry these by itself.
+// writeTries says how often a write that meets others is tried, for up to three seconds in all. The SDK does not retry these by itself.
 const writeTries = 6
 
 // write repeats a write until it meets no others, so that its result depends on its conditions alone. A job's record is in the transactions

@@ -24,7 +24,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Jobs is the jobs table, with the key (job_id, item). A job has a record, an item of progress for each segment of which a task has ended,
+// Jobs stands for the jobs table, with the key (job_id, item). A job has a record, an item of progress for each segment of which a task has ended,
 // and items of its own for a long text, as each write of the record is charged by the record's size.
 type Jobs struct {
 	API       API
@@ -38,9 +38,9 @@ const (
 	textItem      = "text"
 	segmentPrefix = "segment#"
 	monthIndex    = "by_month"
-	// inlineText is the largest packed text, in bytes, that is stored in a job's record, which then stays under 1 KB.
+	// inlineText holds the largest packed text, in bytes, that is stored in a job's record, which then stays under 1 KB.
 	inlineText = 500
-	// textBytes is how many bytes of a long text one item holds. An event of 1 MB that does not compress takes three of them.
+	// textBytes says how many bytes of a long text one item holds. An event of 1 MB that does not compress takes three of them.
 	textBytes = room
 )
 

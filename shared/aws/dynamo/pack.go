@@ -11,7 +11,7 @@ import (
 // zstdMagic begins every zstd frame. JSON never begins with it, so stored bytes show whether they are compressed.
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
-// unpackLimit is the largest unpacked attribute in bytes: far above every accepted payload or result, far below a function's memory.
+// unpackLimit holds the largest unpacked attribute in bytes: far above every accepted payload or result, far below a function's memory.
 const unpackLimit = 8 << 20
 
 var encoder = sync.OnceValue(func() *zstd.Encoder {

@@ -14,12 +14,12 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// partBytes is the largest packed payload, in bytes, that is stored in its task's item, which leaves room for ends of attempts and a result. A
+// partBytes holds the largest packed payload, in bytes, that is stored in its task's item, which leaves room for ends of attempts and a result. A
 // larger payload, which hardly compresses, is stored in parts of this size: items under a partition key of their own, written before the task
 // is published and never changed. The task's item has their number, and each write of it costs no more than that of a small task.
 const partBytes = 256 << 10
 
-// partsOutlive is how long the parts of a payload are kept after their task. A replay does not touch them, so a replayed task has this long to
+// partsOutlive says how long the parts of a payload are kept after their task. A replay does not touch them, so a replayed task has this long to
 // end again.
 const partsOutlive = 366 * 24 * time.Hour
 

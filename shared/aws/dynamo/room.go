@@ -6,7 +6,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// room is how many bytes a task may have after an attempt: those of an item, less some to spare for attributes that come later, such as the
+// room says how many bytes a task may have after an attempt: those of an item, less some to spare for attributes that come later, such as the
 // day of its deletion.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const room = 400<<10 - 1<<10

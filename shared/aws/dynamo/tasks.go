@@ -19,18 +19,18 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Tasks is the tasks table, with the key (segment, n) and one item for each task.
+// Tasks stands for the tasks table, with the key (segment, n) and one item for each task.
 type Tasks struct {
 	API       API
 	Table     string
 	Retention time.Duration // how long a task is kept after its end
 }
 
-// batchSize is how many items BatchWriteItem takes.
+// batchSize says how many items BatchWriteItem takes.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 const batchSize = 25
 
-// writers is how many batches of a segment are written at the same time: all of them, as a segment has eleven.
+// writers says how many batches of a segment are written at the same time: all of them, as a segment has eleven.
 const writers = 11
 
 // Create writes new tasks. It overwrites, so it is only for tasks whose queue entry has not been published. It retries what the table leaves
@@ -124,7 +124,7 @@ func (u unreadable) err() error {
 	return e
 }
 
-// chunkBytes is how many bytes of payloads, results and stats a chunk holds, unless a single task has more.
+// chunkBytes says how many bytes of payloads, results and stats a chunk holds, unless a single task has more.
 const chunkBytes = 4 << 20
 
 // Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers. At most about 4 MB of

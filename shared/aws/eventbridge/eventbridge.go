@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/core/event"
 )
 
-// API is the part of EventBridge that Drover calls.
+// API has those calls of EventBridge that Drover makes.
 type API interface {
 	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }

@@ -19,12 +19,12 @@ import (
 	"github.com/drover-run/drover/shared/service/orchestrator"
 )
 
-// API is the part of Lambda that the orchestrator calls.
+// API has those calls of Lambda that the orchestrator makes.
 type API interface {
 	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 }
 
-// invokers is how many Invoke requests run at the same time.
+// invokers says how many Invoke requests run at the same time.
 const invokers = 24
 
 // Starter invokes functions asynchronously.

@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/core/archive"
 )
 
-// API is the part of S3 that Drover calls.
+// API has those calls of S3 that Drover makes.
 type API interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
@@ -25,7 +25,7 @@ func NewClient(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
 }
 
-// Bucket is the archive bucket.
+// Bucket stands for the archive bucket.
 type Bucket struct {
 	API  API
 	Name string

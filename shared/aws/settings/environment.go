@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// attempts is how often the SDK tries a request that AWS throttles or fails.
+	// attempts says how often the SDK tries a request that AWS throttles or fails.
 	attempts = 5
 	// Waits between attempts are random up to these limits, three seconds in all. The SDK's default of up to half a minute outlasts the functions.
 	firstWait, longestWait = 200 * time.Millisecond, 2 * time.Second

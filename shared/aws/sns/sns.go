@@ -12,18 +12,18 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// API is the part of SNS that Drover calls.
+// API has those calls of SNS that Drover makes.
 type API interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
-// Topic is the alarm topic.
+// Topic stands for the alarm topic.
 type Topic struct {
 	API API
 	ARN string
 }
 
-// named is how many dead tasks a message lists.
+// named says how many dead tasks a message lists.
 const named = 10
 
 // Died publishes which tasks of a labourer died, and their last errors. It leaves out error messages, which may quote a payload.

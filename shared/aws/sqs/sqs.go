@@ -20,7 +20,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
-// API is the part of SQS that Drover calls.
+// API has those calls of SQS that Drover makes.
 type API interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
@@ -58,7 +58,7 @@ type Graveyard struct {
 	URL string
 }
 
-// reasonLimit is the longest reason in bytes: people read it in a message attribute.
+// reasonLimit holds the longest reason in bytes: people read it in a message attribute.
 const reasonLimit = 1000
 
 // Bury sends a message there unchanged. Its attribute "reason" holds as much of the reason as fits.
@@ -89,7 +89,7 @@ func sendable(r rune) rune {
 	return r
 }
 
-// Jobs is the jobs queue with its dead letter queue.
+// Jobs stands for the jobs queue with its dead letter queue.
 type Jobs struct {
 	Graveyard
 	URL string

@@ -22,17 +22,17 @@ import (
 	"github.com/drover-run/drover/shared/service/outcome"
 )
 
-// API is the part of Step Functions that Drover calls.
+// API has those calls of Step Functions that Drover makes.
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 }
 
-// inputLimit is the largest input of an execution, in bytes.
+// inputLimit holds the largest input of an execution, in bytes.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 const inputLimit = 256 << 10
 
-// starters is how many StartExecution requests run at the same time.
+// starters says how many StartExecution requests run at the same time.
 const starters = 16
 
 // Starter starts executions of labourers whose target is a state machine.
@@ -107,7 +107,7 @@ func (e Executions) Describe(ctx context.Context, arn string) (completion.Execut
 		LeftOut: out.OutputDetails != nil && !out.OutputDetails.Included}, true, nil
 }
 
-// Backoff is the machine in which tasks wait until they are due again.
+// Backoff stands for the machine in which tasks wait until they are due again.
 type Backoff struct {
 	API     API
 	Machine string
@@ -126,7 +126,7 @@ type waitingOn struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// shown is how many tasks an execution's input lists; its count covers all.
+// shown says how many tasks an execution's input lists; its count covers all.
 const shown = 100
 
 // Backoff starts one execution for failed tasks that are due at the same time.
@@ -147,7 +147,7 @@ func (b Backoff) Backoff(ctx context.Context, w outcome.Backoff) error {
 	return b.start(ctx, "backoff-"+hex.EncodeToString(name.Sum(nil)[:16]), in)
 }
 
-// mostWakes is how many ended executions of one wake it skips before it gives up: the tick comes within a minute anyway.
+// mostWakes says how many ended executions of one wake it skips before it gives up: the tick comes within a minute anyway.
 const mostWakes = 3
 
 // WakeAt starts an execution that wakes the orchestrator for labourers at a time, to the millisecond. A running execution for the same time

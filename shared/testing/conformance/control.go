@@ -23,13 +23,13 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"pausing moves the version":                                         on(pauses),
 		"a trouble is noted and taken away":                                 on(troubles),
 		"one claimer approaches at a time":                                  on(approaches),
-		"nobody gives way to himself":                                       on(approachAgain),
+		"an execution never yields to its own hold":                         on(approachAgain),
 		"a departure lets the next one in":                                  on(departs),
-		"of many who approach at once one gets through":                     on(approachRace),
+		"one of many concurrent approaches succeeds":                        on(approachRace),
 		"a claim moves a whole entry to a lease":                            on(claimWhole),
 		"a claim takes a part and leaves the rest in its place":             on(claimPart),
 		"a claim of many entries is one":                                    on(claimMany),
-		"a claimer who will come back holds the others off until then":      on(claimHolds),
+		"a claimer that will come back holds the labourer until then":       on(claimHolds),
 		"what was given back is claimed beside the lease it came from":      on(claimBesideLease),
 		"a claim on an old version takes nothing":                           on(claimOldVersion),
 		"a claim on an entry that changed takes nothing of any":             on(claimChangedEntry),
@@ -50,20 +50,20 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"a lease is left by its tasks one by one and then gone":             on(releases),
 		"releasing again changes nothing":                                   on(releaseAgain),
 		"releasing nothing changes nothing":                                 on(releaseNone),
-		"whoever releases last takes the lease away":                        on(releaseStale),
+		"the last release removes the lease":                                on(releaseStale),
 		"tasks released at the same time are all released":                  on(releaseRace),
 		"a failed task goes back to the queue in one step":                  on(requeues),
 		"a part of a lease goes back and the rest stays":                    on(requeuePart),
 		"however often an end is told one entry comes of it":                on(requeueOnce),
-		"of many who queue a task again one does":                           on(requeueRace),
-		"a lease that somebody released from is read again":                 on(requeueStale),
+		"one of many concurrent requeues succeeds":                          on(requeueRace),
+		"a lease that was released from must be read again":                 on(requeueStale),
 		"what was read of a lease changes no other under its key":           on(leaseMadeAnew),
 		"a lease that was adopted or dispatched since is not queued again":  on(requeueAdopted),
 		"a labourer that is applied again goes on from its version":         on(versionStays),
 		"a heartbeat is kept for each task":                                 on(hears),
 		"the heartbeat of a lease that is gone is refused":                  on(hearsNothing),
 		"first heartbeats at the same time are all kept":                    on(hearRace),
-		"tasks are withdrawn from an entry so that nobody can claim them":   on(withdraws),
+		"tasks withdrawn from an entry cannot be claimed":                   on(withdraws),
 		"withdrawing from an entry that changed is refused":                 on(withdrawRefused),
 		"a lease that cannot be decoded counts until it is set aside":       on(undecodable),
 		"an entry keeps what its tasks need":                                on(entryAsGiven),
@@ -72,7 +72,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 	})
 }
 
-// control is the port, and the labourer of one test.
+// control holds the port and the labourer of one test.
 type control struct {
 	Control
 	jobs     Jobs
@@ -84,7 +84,7 @@ func (c control) entry(at segment.ID, due time.Time, numbers segment.Numbers) qu
 	return queue.Entry{Labourer: c.labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1}
 }
 
-// put publishes entries, each as that of a job of its own.
+// put publishes entries, each for a job of its own.
 func (c control) put(t *testing.T, entries ...queue.Entry) {
 	t.Helper()
 	for _, e := range entries {
@@ -92,7 +92,7 @@ func (c control) put(t *testing.T, entries ...queue.Entry) {
 	}
 }
 
-// claim claims these numbers of an entry, by the state as it is, and is the lease.
+// claim claims these numbers of an entry by the present state, and returns the lease.
 func (c control) claim(t *testing.T, e queue.Entry, numbers segment.Numbers) queue.Lease {
 	t.Helper()
 	taking, state := take(e, numbers, noon), c.state(t)
@@ -101,7 +101,7 @@ func (c control) claim(t *testing.T, e queue.Entry, numbers segment.Numbers) que
 	return taking.Lease
 }
 
-// leased is a lease on these numbers.
+// leased returns a lease on these numbers.
 func (c control) leased(t *testing.T, numbers segment.Numbers) queue.Lease {
 	t.Helper()
 	e := c.entry(newSegment(), noon, numbers)
@@ -143,7 +143,7 @@ func (c control) lease(t *testing.T, name string) queue.Lease {
 	return l
 }
 
-// unchanged tells that nothing came of a claim.
+// unchanged requires that a claim had no effect.
 func (c control) unchanged(t *testing.T, before queue.State, entries []queue.Entry) {
 	t.Helper()
 	require.Equal(t, before, c.state(t))
@@ -194,7 +194,7 @@ func approachAgain(t *testing.T, c control) {
 	require.NoError(t, c.Approach(t.Context(), c.labourer, noon, hold))
 	hold.Until = noon.Add(15 * time.Second)
 
-	require.NoError(t, c.Approach(t.Context(), c.labourer, noon.Add(5*time.Second), hold), "nobody gives way to himself")
+	require.NoError(t, c.Approach(t.Context(), c.labourer, noon.Add(5*time.Second), hold), "an execution never yields to its own hold")
 
 	require.Equal(t, queue.State{Hold: hold}, c.state(t))
 }
@@ -606,7 +606,7 @@ func wholeLease(t *testing.T, c control) {
 	require.Empty(t, c.leases(t))
 }
 
-// again is the entry for the next attempt at these tasks of a lease.
+// again returns the entry for the next attempt at these tasks of a lease.
 func again(l queue.Lease, numbers segment.Numbers) queue.Entry {
 	return queue.Entry{Labourer: l.Labourer, Due: noon.Add(time.Minute), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Attempt: l.Attempt + 1}
 }
@@ -682,7 +682,7 @@ func requeueStale(t *testing.T, c control) {
 }
 
 func leaseMadeAnew(t *testing.T, c control) {
-	// Two tasks in a lease; both go back in line, unstarted, and are claimed again: the key is the same.
+	// Two tasks in a lease: both are queued again, unstarted, and claimed again, so the key is the same.
 	anew := func(t *testing.T) (old, now queue.Lease) {
 		old = c.leased(t, segment.Of(1, 2))
 		back := again(old, old.Tasks)

@@ -20,7 +20,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// costs counts what steps come to, on a DynamoDB in memory that counts as AWS does.
+// costs measures steps on a DynamoDB in memory that counts as AWS does.
 type costs struct {
 	conformance.Stores
 	t     *testing.T
@@ -28,7 +28,7 @@ type costs struct {
 	lines []line
 }
 
-// line is what a step came to, over all tables and indexes.
+// line holds the cost of a step over all tables and indexes.
 type line struct {
 	step   string
 	calls  string // by operation
@@ -51,7 +51,7 @@ func (c *costs) step(name string, do func() error) line {
 	out := line{step: name}
 	calls := map[string]int{}
 	for use, cost := range c.db.Usage() {
-		// A transaction is a call, to however many tables: it always has one that none of the others here shares with it.
+		// A transaction is one call, to however many tables: it always has a table that no other step here writes to.
 		calls[use.Operation] = max(calls[use.Operation], cost.Calls)
 		out.writes, out.reads = out.writes+cost.WriteUnits, out.reads+cost.ReadUnits
 	}
@@ -76,10 +76,10 @@ func (c *costs) print() {
 	c.t.Log("\n" + table.String())
 }
 
-// payload is what a task of sosw's job language typically has.
+// payload returns a typical payload of a task in sosw's job language.
 var payload = json.RawMessage(`{"section":"a","stores":["x","y"],"date":"2026-11-22","job_schema_name":"default","isolate_stores":true}`)
 
-// job is one that is being created, with its tasks.
+// job returns a job that is being created, with its tasks.
 func (c *costs) job(id string, total int) (ledger.Job, []task.Task) {
 	j := ledger.Job{ID: id, Labourer: "some_function", State: ledger.Scheduling, Text: []byte(`{"labourer":"some_function","period":"last_3_days","isolate_days":true}`),
 		Fingerprint: strings.Repeat("f", 32), SubmittedAt: noon, Total: total, Owner: "owner", OwnedUntil: noon.Add(time.Minute), Generation: 1}
@@ -90,7 +90,7 @@ func (c *costs) job(id string, total int) (ledger.Job, []task.Task) {
 	return j, tasks
 }
 
-// queued is a published job of at most a segment, and its entry.
+// queued returns a published job of at most one segment, and its entry.
 func (c *costs) queued(id string, total int) (ledger.Job, []task.Task, queue.Entry) {
 	j, tasks := c.job(id, total)
 	require.NoError(c.t, c.Jobs.Create(c.t.Context(), j))
@@ -113,7 +113,7 @@ func (c *costs) takings(free int) []queue.Taking {
 	return queue.Take(c.state(), due, free, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
 }
 
-// claimed is a dispatched lease on the first so many tasks.
+// claimed returns a dispatched lease on the first n tasks.
 func (c *costs) claimed(n int) queue.Lease {
 	takings := c.takings(n)
 	require.NoError(c.t, c.Control.Claim(c.t.Context(), "some_function", c.state(), takings, queue.Hold{}))
@@ -237,7 +237,7 @@ func TestCostOfEachStep(t *testing.T) {
 	c.print()
 }
 
-// TestCostOfALook is what a tick reads of each labourer: all of its leases, of which there is one for each task in the worst case.
+// TestCostOfALook measures what a tick reads of each labourer: all of its leases, in the worst case one for each task.
 func TestCostOfALook(t *testing.T) {
 	for leases, want := range map[int]line{
 		10:  {"look", "1 Query", 0, 0.5},
@@ -265,8 +265,8 @@ func TestCostOfALook(t *testing.T) {
 	}
 }
 
-// TestCostOfATask is the whole way of a segment's tasks at a cap of 100 with completions in batches of ten, from the event to the end of the
-// job: the stores' part of what a task costs.
+// TestCostOfATask measures the stores' part of a task: a whole segment, from the event to the end of the job, at a cap of 100 with completions
+// in batches of ten.
 func TestCostOfATask(t *testing.T) {
 	ctx := t.Context()
 	c := newCosts(t)
@@ -304,7 +304,7 @@ func TestCostOfATask(t *testing.T) {
 	require.Equal(t, 576.0, all.writes)
 }
 
-// TestCostOfSmallJobs is jobs of few tasks that are scheduled together: they share a segment and its entry.
+// TestCostOfSmallJobs measures jobs of few tasks that are scheduled together: they share a segment and its entry.
 func TestCostOfSmallJobs(t *testing.T) {
 	ctx := t.Context()
 	c := newCosts(t)

@@ -22,7 +22,7 @@ func RunDeaths(t *testing.T, open func(*testing.T) Stores) {
 	})
 }
 
-// dying is failed tasks that a lease holds.
+// dying holds failed tasks and the lease on them.
 type dying struct {
 	control
 	lease        queue.Lease

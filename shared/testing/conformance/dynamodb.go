@@ -19,9 +19,8 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// RunDynamoDB tests the calls of DynamoDB themselves, as far as the stores stand on them: what AWS, a local AWS and memory must have in common.
-// The tables are those of [fakeaws.StackTables] with this before their names. Tests that are named in wrong are left out: of a backend that is
-// known to answer otherwise than AWS there.
+// RunDynamoDB tests those calls of DynamoDB that the stores make: what AWS, a local AWS and memory must have in common. The tables are those of
+// [fakeaws.StackTables] with this prefix. Tests named in wrong are left out, for a backend that is known to differ from AWS there.
 func RunDynamoDB(t *testing.T, before string, open func(*testing.T) dynamo.API, wrong ...string) {
 	for name, test := range map[string]func(*testing.T, database){
 		"an item is read as it was put":                                     itemAsPut,
@@ -53,7 +52,7 @@ func RunDynamoDB(t *testing.T, before string, open func(*testing.T) dynamo.API, 
 		"a response tells the capacity of the table and of its index":       capacityTold,
 		"a transaction tells which kind of capacity it took":                capacityOfTransactions,
 		"a projection reads some attributes of an item":                     projections,
-		"of many who raise a number at once all do":                         countRace,
+		"all of many concurrent increments count":                           countRace,
 	} {
 		if slices.Contains(wrong, name) {
 			continue
@@ -65,7 +64,7 @@ func RunDynamoDB(t *testing.T, before string, open func(*testing.T) dynamo.API, 
 	}
 }
 
-// database is a DynamoDB, and the partition of one test.
+// database is a DynamoDB with the partition of one test.
 type database struct {
 	dynamo.API
 	before, partition string
@@ -123,7 +122,7 @@ func (d database) get(t *testing.T, name string) attributes {
 	return out.Item
 }
 
-// update is an update of an item of the control table, with the placeholders that the expressions name among these.
+// update returns an update of an item of the control table.
 func (d database) update(name, expression, condition string, given attributes) *dynamodb.UpdateItemInput {
 	in := &dynamodb.UpdateItemInput{TableName: d.control(), Key: d.key(name)}
 	if expression != "" {
@@ -152,7 +151,7 @@ func invalid(t *testing.T, err error, about ...any) {
 	require.Equal(t, "ValidationException", refused.ErrorCode(), about...)
 }
 
-// conditional is the item that a refused condition shows.
+// conditional returns the item that a refused condition shows.
 func conditional(t *testing.T, err error, about ...any) attributes {
 	t.Helper()
 	var refused *types.ConditionalCheckFailedException
@@ -527,7 +526,7 @@ func (d database) query(condition string, given attributes) *dynamodb.QueryInput
 	return in
 }
 
-// name is the range key of an item of the control table.
+// name returns the range key of an item of the control table.
 func name(of attributes) string {
 	if s, ok := of["item"].(*types.AttributeValueMemberS); ok {
 		return s.Value
@@ -655,8 +654,8 @@ func queryRefused(t *testing.T, d database) {
 
 func queryEmptyKey(t *testing.T, d database) {
 	in := d.query("", attributes{})
-	in.KeyConditionExpression, in.ExpressionAttributeNames = aws.String("labourer = :nobody"), nil
-	in.ExpressionAttributeValues = attributes{":nobody": text("")}
+	in.KeyConditionExpression, in.ExpressionAttributeNames = aws.String("labourer = :none"), nil
+	in.ExpressionAttributeValues = attributes{":none": text("")}
 
 	_, err := d.Query(t.Context(), in)
 

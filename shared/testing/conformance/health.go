@@ -10,15 +10,15 @@ import (
 	"github.com/drover-run/drover/shared/core/ecology"
 )
 
-// RunHealth tests the store of metrics and of what was made of them.
+// RunHealth tests the store of metrics and assessments.
 func RunHealth(t *testing.T, open func(*testing.T) Stores) {
 	each(t, open, map[string]func(*testing.T, Stores){
 		"readings are kept by the key of their query": readingsKept,
 		"what was never answered is missing":          readingsMissing,
 		"hundreds of readings are read":               readingsMany,
 		"a query is asked once in its time":           asksOnce,
-		"of many who ask at once one does":            askRace,
-		"an answer leaves open who may ask next":      askAfterAnswer,
+		"one of many concurrent askers succeeds":      askRace,
+		"an answer does not decide the next asker":    askAfterAnswer,
 		"an assessment remembers the last one":        remembers,
 		"of two assessments at once one is kept":      rememberRace,
 		"an assessment on an old memory is refused":   rememberStale,

@@ -20,16 +20,16 @@ func RunJobs(t *testing.T, open func(*testing.T) Stores) {
 	each(t, open, map[string]func(*testing.T, Stores){
 		"a job is read as it was created":                               jobAsGiven,
 		"an id is given once":                                           jobOnce,
-		"of many who create a job at once one does":                     jobRace,
+		"one of many concurrent creations succeeds":                     jobRace,
 		"the id of a rejected job may be used again":                    jobRejected,
 		"a long text is kept beside the record":                         jobLongText,
 		"a job that is not there is not found":                          jobMissing,
 		"one creator owns a job at a time":                              owns,
-		"who gives a job up lets the next one in at once":               disowns,
+		"a job that is given up has a new owner at once":                disowns,
 		"publishing puts the entry and moves the cursor":                publishes,
 		"the last segment makes the job scheduled":                      publishesLast,
 		"a segment is published once":                                   publishesOnce,
-		"of two who publish at once one does":                           publishRace,
+		"one of two concurrent publications succeeds":                   publishRace,
 		"only the owner publishes":                                      publishesOwned,
 		"small jobs are published together or not at all":               publishesTogether,
 		"a job that is being cancelled publishes nothing":               publishesCancelled,
@@ -38,9 +38,9 @@ func RunJobs(t *testing.T, open func(*testing.T) Stores) {
 		"ends that are recorded at the same time are all there":         recordRace,
 		"a segment's sums enter the totals once":                        rolls,
 		"only what is new is entered":                                   rollsMore,
-		"of many who enter the same sums one does":                      rollRace,
+		"one of many rolls of the same sums succeeds":                   rollRace,
 		"sums of a job that is gone are refused":                        rollsUnknown,
-		"the totals are the sums of all segments whoever rolls when":    rollsAll,
+		"the totals are the sums of all segments in any order":          rollsAll,
 		"a job is finished once":                                        finishes,
 		"another generation is not finished by the former one":          finishesGeneration,
 		"a finished job is neither owned nor published":                 finishedRests,
@@ -71,7 +71,7 @@ func entryOf(j ledger.Job, ordinal int) queue.Entry {
 	return queue.Entry{Labourer: j.Labourer, Due: noon, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1}
 }
 
-// created is a job's record that was just created.
+// created returns the record of a job that was just created.
 func created(t *testing.T, s Stores, total int) ledger.Job {
 	t.Helper()
 	job := newJob(total)
@@ -79,7 +79,7 @@ func created(t *testing.T, s Stores, total int) ledger.Job {
 	return job
 }
 
-// scheduled is a job of which all segments are published.
+// scheduled returns a job all of whose segments are published.
 func scheduled(t *testing.T, s Stores, total int) ledger.Job {
 	t.Helper()
 	job := created(t, s, total)
@@ -90,7 +90,7 @@ func scheduled(t *testing.T, s Stores, total int) ledger.Job {
 	return job
 }
 
-// publish brings an entry into being, as that of a job with its tasks.
+// publish publishes an entry, for a job with its tasks.
 func publish(t *testing.T, j Jobs, e queue.Entry) {
 	t.Helper()
 	job := newJob(e.Tasks.Len())
@@ -195,7 +195,7 @@ func owns(t *testing.T, s Stores) {
 	until := job.OwnedUntil
 
 	require.ErrorIs(t, s.Jobs.Own(t.Context(), job, "you", until.Add(-time.Millisecond), until.Add(time.Minute)), errJob)
-	require.NoError(t, s.Jobs.Own(t.Context(), job, "me", noon, until.Add(time.Second)), "the owner himself")
+	require.NoError(t, s.Jobs.Own(t.Context(), job, "me", noon, until.Add(time.Second)), "by the owner")
 	require.NoError(t, s.Jobs.Own(t.Context(), job, "you", until.Add(time.Second), until.Add(time.Minute)), "the time is over")
 	require.Equal(t, "you", get(t, s.Jobs, job.ID).Owner)
 	require.Equal(t, until.Add(time.Minute), get(t, s.Jobs, job.ID).OwnedUntil)
@@ -216,7 +216,7 @@ func disowns(t *testing.T, s Stores) {
 	require.Empty(t, get(t, s.Jobs, job.ID).Owner)
 	require.NoError(t, s.Jobs.Own(t.Context(), job, "you", noon, noon.Add(time.Minute)))
 
-	require.NoError(t, s.Jobs.Disown(t.Context(), job), "it is somebody else's by now")
+	require.NoError(t, s.Jobs.Disown(t.Context(), job), "another creator owns it")
 	require.Equal(t, "you", get(t, s.Jobs, job.ID).Owner)
 }
 

@@ -17,8 +17,7 @@ func TestDynamoDBInMemory(t *testing.T) {
 	conformance.RunDynamoDB(t, "", func(*testing.T) dynamo.API { return fakeaws.NewDynamoDB(time.Now) })
 }
 
-// TestWhatDecidesIsReadStrongly: the suite, which waits only for what is promised eventually, holds also where every eventually consistent read
-// is late.
+// TestWhatDecidesIsReadStrongly runs the suite where every eventually consistent read is late. The suite waits only for what is promised eventually.
 func TestWhatDecidesIsReadStrongly(t *testing.T) {
 	conformance.Run(t, func(*testing.T) conformance.Stores {
 		db := fakeaws.NewDynamoDB(time.Now)

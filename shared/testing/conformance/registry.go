@@ -11,15 +11,15 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// RunRegistry tests the store of what owners apply.
+// RunRegistry tests the store of applied configuration.
 func RunRegistry(t *testing.T, open func(*testing.T) Stores) {
 	each(t, open, map[string]func(*testing.T, Stores){
 		"a labourer is read as it was applied":                     appliedAsGiven,
 		"what is not applied is not found":                         notApplied,
 		"a labourer is applied over what was read":                 appliedOver,
-		"of two who apply at once one does":                        applyRace,
+		"one of two concurrent applications succeeds":              applyRace,
 		"a labourer that is removed is gone with its state":        removed,
-		"a labourer that can not be read stops no other":           unreadable,
+		"an unreadable labourer stops no other":                    unreadable,
 		"a schema is read as it was applied and has a default one": schemas,
 		"all that is applied is listed":                            listed,
 	})
@@ -64,7 +64,7 @@ func notApplied(t *testing.T, s Stores) {
 func appliedOver(t *testing.T, s Stores) {
 	l := newLabourer()
 	apply(t, s.Registry, l, 0)
-	apply(t, s.Registry, l, 0) // as a client does that did not hear the answer
+	apply(t, s.Registry, l, 0) // as a client does whose answer was lost
 	require.ErrorIs(t, s.Registry.ApplyLabourer(t.Context(), l.ID, "{}", 0), errQueue, "it is there by now")
 
 	l.MaxSimultaneousInvocations = 7
@@ -132,7 +132,7 @@ func schemas(t *testing.T, s Stores) {
 	name := unique("schema")
 	schema := job.Schema{ChunkableAttrs: []string{"section", "store"}}
 	require.NoError(t, s.Registry.ApplySchema(t.Context(), name, string(schema.Stored()), 0))
-	require.NoError(t, s.Registry.ApplySchema(t.Context(), name, string(schema.Stored()), 0), "nobody else's")
+	require.NoError(t, s.Registry.ApplySchema(t.Context(), name, string(schema.Stored()), 0), "no other test has it")
 	require.ErrorIs(t, s.Registry.ApplySchema(t.Context(), name, "{}", 0), errQueue)
 
 	read, found, err := s.Registry.Schema(t.Context(), name)
@@ -141,7 +141,7 @@ func schemas(t *testing.T, s Stores) {
 	require.Equal(t, schema.ChunkableAttrs, read.ChunkableAttrs)
 
 	byDefault := job.Schema{ChunkableAttrs: []string{"product"}}
-	// Another test, or another run, may have applied it: it always reads the same.
+	// Another test or run may have applied it. It always reads the same.
 	if err := s.Registry.ApplySchema(t.Context(), "default", string(byDefault.Stored()), 0); err != nil {
 		require.ErrorIs(t, err, errQueue)
 	}

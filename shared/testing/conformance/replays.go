@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// RunReplays tests what brings the dead back.
+// RunReplays tests the store that revives dead tasks.
 func RunReplays(t *testing.T, open func(*testing.T) Stores) {
 	each(t, open, map[string]func(*testing.T, Stores){
 		"a replay has begun when it first began":                       replayBegins,
@@ -20,8 +20,8 @@ func RunReplays(t *testing.T, open func(*testing.T) Stores) {
 		"the dead of a job that runs on are taken out of its totals":   revivesRunning,
 		"the dead that are not in the totals yet are revived too":      revivesUnrolled,
 		"the dead are revived once":                                    revivesOnce,
-		"of two who revive at once one does":                           reviveRace,
-		"who has not seen another revival revives nothing":             revivesUnseen,
+		"one of two concurrent revivals succeeds":                      reviveRace,
+		"a revival that missed another one revives nothing":            revivesUnseen,
 		"a job of which dead came back meanwhile is not finished":      revivesBeforeTheEnd,
 		"what is not dead is not revived and nothing with it":          revivesDeadOnly,
 		"a job that is finished again ends under the next generation":  revivesGeneration,
@@ -44,8 +44,8 @@ func replayBegins(t *testing.T, s Stores) {
 	require.Equal(t, noon, again)
 }
 
-// mortal is a job whose tasks were claimed and have died, but for one that was completed; totals tells whether that is in its totals and the job
-// is finished.
+// mortal is a job whose tasks were claimed and died, all but one that completed. totals says whether the totals contain that and the job is
+// finished.
 type mortal struct {
 	job      ledger.Job
 	at       segment.ID
@@ -96,7 +96,7 @@ func died(t *testing.T, s Stores, total int, rolled, finished bool) mortal {
 	return m
 }
 
-// entry is the one that queues these of the dead again.
+// entry returns the entry that queues these dead tasks again.
 func (m mortal) entry(dead []task.Task, due time.Time) queue.Entry {
 	var numbers segment.Numbers
 	for _, one := range dead {
@@ -157,7 +157,7 @@ func revivesUnrolled(t *testing.T, s Stores) {
 
 	require.NoError(t, m.revive(t, s, m.dead))
 
-	require.ErrorIs(t, s.Jobs.Roll(t.Context(), before, noon), errJob, "sums with those who are back")
+	require.ErrorIs(t, s.Jobs.Roll(t.Context(), before, noon), errJob, "sums with revived tasks")
 	require.Equal(t, ledger.Counts{}, get(t, s.Jobs, m.job.ID).Counts)
 	p := m.progress(t, s)
 	require.Equal(t, ledger.Counts{Completed: 1}, p.Counts())

@@ -24,7 +24,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// Stores is everything that Drover keeps, by port.
+// Stores holds everything that Drover stores, by port.
 type Stores struct {
 	Tasks    Tasks
 	Control  Control
@@ -35,7 +35,7 @@ type Stores struct {
 	Deaths   outcome.Deaths
 }
 
-// Tasks is all that the services ask of the store of tasks.
+// Tasks has all that the services ask of the store of tasks.
 type Tasks interface {
 	scheduler.Tasks
 	orchestrator.Tasks
@@ -45,7 +45,7 @@ type Tasks interface {
 	outcome.Tasks
 }
 
-// Control is all that the services, and people by the command line, ask of states, leases and queues.
+// Control has all that the services and the command line ask of states, leases and queues.
 type Control interface {
 	orchestrator.Control
 	outcome.Control
@@ -55,7 +55,7 @@ type Control interface {
 	SetPaused(ctx context.Context, labourer string, paused bool) error
 }
 
-// Jobs is all that the services, and people by the command line, ask of jobs' records.
+// Jobs has all that the services and the command line ask of jobs' records.
 type Jobs interface {
 	scheduler.Jobs
 	scavenger.Jobs
@@ -65,7 +65,7 @@ type Jobs interface {
 	Recent(ctx context.Context, month time.Time, limit int) ([]string, error)
 }
 
-// Registry is all that is asked of what owners have applied.
+// Registry has all that is asked of applied configuration.
 type Registry interface {
 	scheduler.Registry
 	orchestrator.Registry
@@ -77,19 +77,19 @@ type Registry interface {
 	RemoveLabourer(ctx context.Context, id string, revision int) error
 }
 
-// Health is what is kept of metrics, and of what was made of them.
+// Health has all that is asked of metrics and assessments.
 type Health interface {
 	health.Store
 	orchestrator.Memory
 }
 
-// Replays is what brings the dead back.
+// Replays revives dead tasks.
 type Replays interface{ replay.Store }
 
-// Retention is for how long the stores of [On] keep what has ended.
+// Retention says how long the stores of [On] keep what has ended.
 const Retention = 30 * 24 * time.Hour
 
-// On is the stores on tables that a DynamoDB has under the names of [fakeaws.StackTables] with this before them.
+// On returns the stores on a DynamoDB with the tables of [fakeaws.StackTables] under this prefix.
 func On(api dynamo.API, before string) Stores {
 	tasks, control, jobs := before+fakeaws.TasksTable, before+fakeaws.ControlTable, before+fakeaws.JobsTable
 	return Stores{
@@ -110,7 +110,7 @@ func Run(t *testing.T, open func(*testing.T) Stores) {
 	}
 }
 
-// each runs a suite's tests, all at once: they are independent of each other, and on a backend far away they wait most of the time.
+// each runs a suite's tests concurrently: they are independent of each other, and on a remote backend they mostly wait.
 func each(t *testing.T, open func(*testing.T) Stores, tests map[string]func(*testing.T, Stores)) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -123,10 +123,10 @@ func each(t *testing.T, open func(*testing.T) Stores, tests map[string]func(*tes
 // noon is a time to count from: what the tests store depends on no clock.
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// unique is a name that no other test has.
+// unique returns a name that no other test has.
 func unique(before string) string { return before + "-" + strings.ToLower(rand.Text()) }
 
-// race runs these at once and is how many of them succeeded. The others must have failed with lost, or with lost's kin.
+// race runs these concurrently and returns how many succeeded. The others must fail with lost or an error that wraps it.
 func race(t *testing.T, lost error, racers ...func() error) (won int) {
 	t.Helper()
 	start, results := make(chan struct{}), make(chan error, len(racers))
@@ -147,7 +147,7 @@ func race(t *testing.T, lost error, racers ...func() error) (won int) {
 	return won
 }
 
-// shortly waits until a condition holds: for what is promised to be seen eventually.
+// shortly waits until a condition holds, for what is promised only eventually.
 func shortly(t *testing.T, holds func() bool, what string) {
 	t.Helper()
 	require.Eventually(t, holds, 30*time.Second, 20*time.Millisecond, what)

@@ -35,12 +35,12 @@ func RunTasks(t *testing.T, open func(*testing.T) Stores) {
 		"what one attempt left is gone with the next one's end":        saveNext,
 		"a failed task dies":                                           saveDeath,
 		"a task is cancelled":                                          saveCancelled,
-		"a dead task begins another life and the old one can not end":  saveRevived,
+		"a dead task begins another life and the old one cannot end":   saveRevived,
 		"an end that is too large is an error and not a lost race":     saveTooLarge,
 		"tasks that were never published are removed":                  removedUnpublished,
 		"tasks of other segments are not touched":                      otherSegments,
 		"what was saved as JSON is the same JSON whatever is in it":    saveJSON,
-		"a task that nobody has closed is open and has no attempts":    openTask,
+		"a task that was not closed is open and has no attempts":       openTask,
 		"tasks are told apart when their jobs share a segment":         sharedSegment,
 		"the end of an attempt keeps what the job said of the task":    keepsSettings,
 		"an attempt that was dispatched long ago keeps its own moment": keepsMoments,
@@ -62,14 +62,14 @@ func newTasks(s segment.ID, count int) []task.Task {
 	return out
 }
 
-// noise is text that does not compress: so many bytes of it.
+// noise returns text of this length that does not compress.
 func noise(length int) string {
 	raw := make([]byte, length*3/4+3)
 	_, _ = rand.Read(raw)
 	return base64.StdEncoding.EncodeToString(raw)[:length]
 }
 
-// load reads one task, which must be there.
+// load reads one task, which must exist.
 func load(t *testing.T, s Stores, id task.ID) task.Task {
 	t.Helper()
 	found, err := s.Tasks.Load(t.Context(), []task.ID{id})
@@ -83,7 +83,7 @@ func create(t *testing.T, s Stores, tasks ...task.Task) {
 	require.NoError(t, s.Tasks.Create(t.Context(), tasks))
 }
 
-// end is a task after an attempt at it ended so.
+// end returns a task after an attempt with this end.
 func end(t *testing.T, of task.Task, e task.End) task.Task {
 	t.Helper()
 	after, err := of.Close(e)

@@ -63,7 +63,7 @@ func metricKey(m types.Metric) string {
 	return fmt.Sprintf("%q %q %s", aws.ToString(m.Namespace), aws.ToString(m.MetricName), strings.Join(dimensions, " "))
 }
 
-// mostQueries is how many queries a request has at most.
+// mostQueries says how many queries a request has at most.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 const mostQueries = 500
 

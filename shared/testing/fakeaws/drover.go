@@ -38,10 +38,10 @@ type Drover struct {
 	registry dynamo.Registry
 }
 
-// Start is when virtual time begins in [New].
+// Start says when virtual time begins in [New].
 var Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// ErrCrash is the error of a worker that dies without reporting its attempt. Drover learns of it as it would on AWS: from the on-failure
+// ErrCrash stands for the error of a worker that dies without reporting its attempt. Drover learns of it as it would on AWS: from the on-failure
 // destination of a function at once, from a worker that reads a queue when its lease ends.
 var ErrCrash = errors.New("the worker crashed")
 
@@ -226,7 +226,7 @@ func (d *Drover) Resume(id string) error {
 	return nil
 }
 
-// patience is how long Run continues, in virtual time.
+// patience says how long Run continues, in virtual time.
 const patience = 90 * 24 * time.Hour
 
 // Run lets time pass until the world is at rest: nothing is under way, runs or waits for a later time. Tasks that are due and may not start,

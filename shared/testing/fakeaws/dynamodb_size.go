@@ -75,7 +75,7 @@ type Use struct {
 	Index     string // "" for the table itself
 }
 
-// Cost is what requests consumed. A request to several tables counts as a call of each.
+// Cost holds what requests consumed. A request to several tables counts as a call of each.
 type Cost struct {
 	Calls      int
 	WriteUnits float64 // 1 KB each; doubled in transactions

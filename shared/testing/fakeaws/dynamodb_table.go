@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws/expression"
 )
 
-// schema is the key of a table or an index. Keys of an index need not be unique.
+// schema holds the key of a table or an index. Keys of an index need not be unique.
 type schema struct {
 	hash, rangeKey string // rangeKey is "" where there is none
 }
@@ -58,7 +58,7 @@ type record struct {
 	torn  version              // what reads see for a while, as they miss the last transaction's write
 }
 
-// version is the state of an item until some time.
+// version holds the state of an item until some time.
 type version struct {
 	item  Item
 	until time.Time
@@ -159,7 +159,7 @@ func (t *table) exactKey(given Item) (Item, error) {
 	return t.keyOf(given)
 }
 
-// mostItemBytes is the largest item, names included.
+// mostItemBytes holds the largest item, names included.
 const mostItemBytes = 400 << 10
 
 // checkItem refuses an item that DynamoDB does not store.

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws/expression"
 )
 
-// write is the part of a request that concerns one item, with every check done that needs no look at the item.
+// write holds the part of a request that concerns one item, with every check done that needs no look at the item.
 type write struct {
 	table     *table
 	key       Item

@@ -45,7 +45,7 @@ const (
 	putEventsResource    = "arn:aws:states:::events:putEvents"
 )
 
-// Retention is how long the stack keeps tasks and jobs after their end.
+// Retention says how long the stack keeps tasks and jobs after their end.
 const Retention = 30 * 24 * time.Hour
 
 // environment holds what the stack's template hands to functions.

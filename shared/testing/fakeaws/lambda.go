@@ -48,7 +48,7 @@ func (l *Lambda) Handle(name string, f Function) {
 	l.functions[name] = f
 }
 
-// lambdaEventLimit is the largest event of an asynchronous invocation, in bytes.
+// lambdaEventLimit holds the largest event of an asynchronous invocation, in bytes.
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const lambdaEventLimit = 1 << 20
 

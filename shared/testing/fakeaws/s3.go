@@ -44,7 +44,7 @@ func NewS3(names ...string) *S3 {
 
 var _ buckets.API = (*S3)(nil)
 
-// mostListed is how many keys a page of a list has at most.
+// mostListed says how many keys a page of a list has at most.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 const mostListed = 1000
 

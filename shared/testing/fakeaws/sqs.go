@@ -53,7 +53,7 @@ type Queue struct {
 type Consumer struct {
 	Batch int // messages in a batch
 	Most  int // batches at the same time
-	// Window is how long messages are gathered to a batch, from the first one on; 0: no gathering.
+	// Window says how long messages are gathered to a batch, from the first one on; 0: no gathering.
 	Window time.Duration
 	// Take handles a batch and then calls done once, with the ids of the messages to redeliver. An error redelivers all of them.
 	Take func(batch []Received, done func(failed []string, err error))

@@ -33,7 +33,7 @@ type Stack struct {
 
 	// Invoke runs Drover's functions. By default it runs each at once, to its end.
 	Invoke func(Invocation)
-	// Random is the functions' randomness, uniform in [0,1).
+	// Random returns the functions' randomness, uniform in [0,1).
 	Random func() float64
 
 	invoked int
@@ -42,7 +42,7 @@ type Stack struct {
 	pulled  int
 }
 
-// tickEvery is how often the schedule starts the orchestrate machine.
+// tickEvery says how often the schedule starts the orchestrate machine.
 const tickEvery = time.Minute
 
 // NewStack returns a stack whose time begins at start. random is uniform in [0,1).
@@ -197,7 +197,7 @@ func (s *Stack) step(input any, done func(any, *Failure)) {
 	})
 }
 
-// putEvents is the integration of Step Functions with EventBridge: it encodes a Detail that is an object as text. The state fails if any
+// putEvents acts as the integration of Step Functions with EventBridge: it encodes a Detail that is an object as text. The state fails if any
 // event does.
 func (s *Stack) putEvents(input any) (any, *Failure) {
 	text, err := json.Marshal(input)
@@ -243,7 +243,7 @@ func (s *Stack) stream() {
 	s.DynamoDB.Watch = s.Watched
 }
 
-// Watched is the stack's own watch of its tables. A function that replaces it in DynamoDB.Watch must call it.
+// Watched watches the stack's tables. A function that replaces it in DynamoDB.Watch must call it.
 func (s *Stack) Watched(table string, _, _ Item) {
 	if table != TasksTable || s.pulling {
 		return

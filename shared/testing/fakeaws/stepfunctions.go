@@ -83,7 +83,7 @@ func (s *StepFunctions) Running(arn string) int {
 	return 0
 }
 
-// executionInputLimit is the largest input of an execution, in bytes.
+// executionInputLimit holds the largest input of an execution, in bytes.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 const executionInputLimit = 256 << 10
 
@@ -155,7 +155,7 @@ func (s *StepFunctions) DescribeExecution(ctx context.Context, in *sfn.DescribeE
 	})
 }
 
-// statusOutputLimit is how many bytes of input and output together a status event holds; it leaves out larger ones.
+// statusOutputLimit says how many bytes of input and output together a status event holds; it leaves out larger ones.
 // https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 const statusOutputLimit = 248 << 10
 

@@ -23,7 +23,7 @@ type World struct {
 	coming timetable
 }
 
-// Kind is the sort of a thing that is under way.
+// Kind tells apart the sorts of things that are under way.
 type Kind string
 
 // The kinds, in the order in which things happen that are due at once. AWS never loses durable kinds, though they may come late or twice.

@@ -105,7 +105,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// verdict is the decision on an attempt, kept until its request would leave.
+// verdict holds the decision on an attempt, kept until its request would leave.
 type verdict struct {
 	kind   Kind
 	random *rand.Rand

@@ -131,7 +131,7 @@ func divideReads(in dynamodb.BatchGetItemInput, r *rand.Rand) (any, func(any) an
 	return &in, complete
 }
 
-// shortest is the longest page of a query under a fault, in items.
+// shortest holds the longest page of a query under a fault, in items.
 const shortest = 3
 
 // shorten makes a page of a query short, as after 1 MB: there is more, and the answer says where to continue.

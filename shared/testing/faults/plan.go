@@ -22,16 +22,16 @@ const (
 	Partial  Kind = "partial"
 )
 
-// kinds is the order in which one number out of [0,1) picks among them.
+// kinds holds the order in which one number out of [0,1) picks among them.
 var kinds = []Kind{Before, After, Throttle, Conflict, Slow, Partial}
 
 // Plan says how often which requests go wrong. The zero value lets everything pass.
 type Plan struct {
 	// Seed decides which requests these are: the same instance making the same requests meets the same faults.
 	Seed uint64
-	// Through is the share of failures that the SDK does not retry, 0 to 1.
+	// Through holds the share of failures that the SDK does not retry, 0 to 1.
 	Through float64
-	// Delay is the longest delay of a slow request.
+	// Delay holds the longest delay of a slow request.
 	Delay time.Duration
 
 	chances map[string]float64 // by setting, lower-case: "after", "sqs.after", "sqs.sendmessage.after"

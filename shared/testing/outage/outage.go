@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// Way is how a service is cut off.
+// Way says how a service is cut off.
 type Way string
 
 // The ways. A service that dies makes no further request until it is called again.
@@ -107,7 +107,7 @@ func (c *Cut) Happened() bool {
 	return c.happened
 }
 
-// most is how often Redeliver calls a service before it concludes that the service never succeeds.
+// most says how often Redeliver calls a service before it concludes that the service never succeeds.
 const most = 12
 
 // Redeliver calls the service with the same input until it needs no more, as a queue or a stream does: again after an error, and after

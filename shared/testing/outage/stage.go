@@ -24,7 +24,7 @@ type Stage struct {
 	told int // how many stream records were scavenged
 }
 
-// Start is when the stage's time begins. It lies beyond the machine's own time, as the deadlines of contexts are compared with that.
+// Start says when the stage's time begins. It lies beyond the machine's own time, as the deadlines of contexts are compared with that.
 var Start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Worker returns the URL of the queue of a labourer's workers. They take each message at once; tests can still read it.

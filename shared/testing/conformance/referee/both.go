@@ -23,11 +23,11 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// Both is a DynamoDB that makes each call of the one in memory and of the referee, one call after the other, and fails the test when
-// they answer differently in a way that [Known] does not have. The caller gets the answer of memory.
+// Both is a DynamoDB that makes each call of the one in memory and of the referee, one after the other, and fails the test when they answer
+// differently and [Known] does not have the difference. It returns the answer of memory.
 //
-// Answers are compared whole: items, pages, what a refusal shows, and the capacity that is charged to tables and indexes. Messages of errors
-// are not; nothing decides on them.
+// It compares whole answers: items, pages, what a refusal shows, and the capacity of tables and indexes. It does not compare messages of errors,
+// on which nothing decides.
 type Both struct {
 	t       *testing.T
 	memory  *fakeaws.DynamoDB
@@ -52,7 +52,7 @@ func (b *Both) Calls() (calls int, known map[string]int) {
 	return b.calls, maps.Clone(b.known)
 }
 
-// answer is what a call came to, in a form in which two of them can be compared.
+// answer holds the result of a call in a form that can be compared.
 type answer map[string]any
 
 func both[I, O any](ctx context.Context, b *Both, operation string, in *I, inMemory, referee func(context.Context, *I, ...func(*dynamodb.Options)) (*O, error)) (*O, error) {
@@ -72,7 +72,7 @@ func both[I, O any](ctx context.Context, b *Both, operation string, in *I, inMem
 			return out, err
 		}
 	}
-	for name := range maps.Clone(ours) { // what is the same need not be shown
+	for name := range maps.Clone(ours) { // equal parts need not be shown
 		if reflect.DeepEqual(ours[name], others[name]) {
 			delete(ours, name)
 			delete(others, name)
@@ -212,7 +212,7 @@ func attribute(v types.AttributeValue) string {
 	return fmt.Sprintf("%T", v)
 }
 
-// long is a value of which a failure shows the beginning.
+// long matches a value of which a failure shows only the beginning.
 var long = regexp.MustCompile(`[^ ]{100,}`)
 
 func shown(v any) string {
@@ -224,7 +224,7 @@ func shown(v any) string {
 	return text
 }
 
-// RequireSameItems wants both to have the same items in this table.
+// RequireSameItems requires that both have the same items in this table.
 func (b *Both) RequireSameItems(table string) {
 	b.t.Helper()
 	client, is := b.referee.(*dynamodb.Client)
@@ -260,28 +260,28 @@ func (b *Both) RequireSameItems(table string) {
 	}
 }
 
-// charge has a call tell all that it is charged, unless the caller said what it wants to know.
+// charge makes a call report all capacity, unless the caller asks for something else.
 func charge(asked *types.ReturnConsumedCapacity) {
 	if *asked == "" {
 		*asked = types.ReturnConsumedCapacityIndexes
 	}
 }
 
-// GetItem is DynamoDB's.
+// GetItem reads an item from both.
 func (b *Both) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
 	return both(ctx, b, "GetItem", &charged, b.memory.GetItem, b.referee.GetItem)
 }
 
-// Query is DynamoDB's.
+// Query queries both.
 func (b *Both) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
 	return both(ctx, b, "Query", &charged, b.memory.Query, b.referee.Query)
 }
 
-// BatchGetItem is DynamoDB's, which answers in no particular order: the two are compared, and answer, in the order of what an item says.
+// BatchGetItem reads from both. DynamoDB answers in no particular order, so both answers are sorted by their items.
 func (b *Both) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
@@ -307,35 +307,35 @@ func byTable(a, b types.ConsumedCapacity) int {
 	return strings.Compare(aws.ToString(a.TableName), aws.ToString(b.TableName))
 }
 
-// PutItem is DynamoDB's.
+// PutItem stores an item in both.
 func (b *Both) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
 	return both(ctx, b, "PutItem", &charged, b.memory.PutItem, b.referee.PutItem)
 }
 
-// UpdateItem is DynamoDB's.
+// UpdateItem changes an item in both.
 func (b *Both) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
 	return both(ctx, b, "UpdateItem", &charged, b.memory.UpdateItem, b.referee.UpdateItem)
 }
 
-// DeleteItem is DynamoDB's.
+// DeleteItem deletes an item from both.
 func (b *Both) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
 	return both(ctx, b, "DeleteItem", &charged, b.memory.DeleteItem, b.referee.DeleteItem)
 }
 
-// BatchWriteItem is DynamoDB's.
+// BatchWriteItem writes to both.
 func (b *Both) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
 	return both(ctx, b, "BatchWriteItem", &charged, b.memory.BatchWriteItem, b.referee.BatchWriteItem)
 }
 
-// TransactWriteItems is DynamoDB's.
+// TransactWriteItems writes to both.
 func (b *Both) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)

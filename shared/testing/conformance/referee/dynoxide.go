@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Dynoxide is the folder, within the one that DROVER_REFEREES names, in which the Makefile installs the pinned version.
+// Dynoxide names the folder, within that of DROVER_REFEREES, in which the Makefile installs the pinned version.
 const Dynoxide = "dynoxide-3.2.0"
 
-// begin is how long the server may take to answer. It takes milliseconds on an idle machine.
+// begin limits how long the server may take to answer. It takes milliseconds on an idle machine.
 const begin = 30 * time.Second
 
 // Start runs a dynoxide in memory for as long as the test lasts, and returns a client for it.
@@ -58,7 +58,7 @@ func free(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// Create makes the stack's tables, with this before their names, and deletes them after the test.
+// Create makes the stack's tables with this prefix, and deletes them after the test.
 func Create(t *testing.T, db *dynamodb.Client, tables []*dynamodb.CreateTableInput) {
 	t.Helper()
 	for _, table := range tables {

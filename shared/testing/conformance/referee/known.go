@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Difference is something in which the two answer differently, and it is known who is right.
+// Difference is one in which the two answer differently and it is known which is right.
 type Difference struct {
 	Name      string // what differs, in a few words
 	Operation string
@@ -17,7 +17,7 @@ type Difference struct {
 	is        func(in any, memory, referee answer) bool
 }
 
-// Known is the differences that a comparison passes over.
+// Known holds the differences that a comparison accepts.
 var Known = []Difference{
 	{
 		Name: "an empty key in a query", Operation: "Query", Right: "memory",
@@ -39,9 +39,9 @@ var Known = []Difference{
 	},
 }
 
-// removesAlone is a difference in what tables have, not in an answer: an update that only removes, of an item that is not there, makes on
-// dynoxide an item of a key alone. AWS makes none (scylladb/scylladb#5862 tried it), and the documents say of such a DELETE in the old style
-// that nothing happens. Drover makes such updates of a labourer's state, where an item of a key alone says the same as none.
+// removesAlone names a difference in what tables hold, not in an answer: an update that only removes, of a missing item, makes on dynoxide an
+// item of a key alone. AWS makes none (scylladb/scylladb#5862 tried it), and says of such a DELETE in the old style that nothing happens.
+// Drover makes such updates of a labourer's state, where an item of a key alone means the same as none.
 const removesAlone = "an item that an update made which only removes"
 
 func emptyValue(in *dynamodb.QueryInput) bool {

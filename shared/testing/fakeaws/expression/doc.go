@@ -15,10 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Item is the attributes of an item, or the values of placeholders, by name.
+// Item holds the attributes of an item, or the values of placeholders, by name.
 type Item = map[string]types.AttributeValue
 
-// Error is the reason for which an expression is refused.
+// Error holds the reason for which an expression is refused.
 type Error struct{ Reason string }
 
 func (e *Error) Error() string { return e.Reason }

@@ -28,7 +28,7 @@ func isWord(text string) bool {
 	return text != ""
 }
 
-// mostBytes is the largest expression, in bytes.
+// mostBytes holds the largest expression, in bytes.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const mostBytes = 4096
 
@@ -121,7 +121,7 @@ func (p *parser) end() error {
 	return nil
 }
 
-// mostDepth is how deep parentheses may be nested.
+// mostDepth says how deep parentheses may be nested.
 const mostDepth = 100
 
 func (p *parser) deeper() error {
