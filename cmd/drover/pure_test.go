@@ -216,7 +216,7 @@ func TestValidateListsAllErrorsOfAllFiles(t *testing.T) {
 
 func TestFilesThatContradictEachOtherAreRefused(t *testing.T) {
 	other := file(t, "other.yaml", strings.Replace(shop, "invocations: 3", "invocations: 4", 1))
-	pure(t, "validate", "-f", file(t, "shop.yaml", shop), "-f", other).fails(misuse, "other.yaml", "labourers.shop", "otherwise")
+	pure(t, "validate", "-f", file(t, "shop.yaml", shop), "-f", other).fails(misuse, "other.yaml", "labourers.shop", "defined differently")
 }
 
 func TestValidateListsTheSettingsOfSoswThatDroverIgnores(t *testing.T) {
