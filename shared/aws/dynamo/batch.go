@@ -39,26 +39,27 @@ func batchGet(ctx context.Context, api API, table string, keys []map[string]type
 	return nil
 }
 
-// JobsOf returns the ids of the jobs that these tasks belong to, strongly consistent. A task that does not exist is missing in the answer.
-// It keeps nothing else of the tasks in memory, so it may be called with any number of them.
-func (t Tasks) JobsOf(ctx context.Context, ids []task.ID) (map[task.ID]string, error) {
-	jobs := make(map[task.ID]string, len(ids))
+// Heads returns the job, the status and the time of the end of each of these tasks, strongly consistent. A task that does not exist is missing
+// in the answer. It keeps nothing else of the tasks in memory, so it may be called with any number of them.
+func (t Tasks) Heads(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
+	heads := make(map[task.ID]task.Task, len(ids))
 	var keys []map[string]types.AttributeValue
 	for _, id := range ids {
-		if _, asked := jobs[id]; !asked {
-			jobs[id] = ""
+		if _, asked := heads[id]; !asked {
+			heads[id] = task.Task{}
 			keys = append(keys, taskKey(id))
 		}
 	}
-	clear(jobs)
-	err := batchGet(ctx, t.API, t.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("#segment, n, job"),
-		ExpressionAttributeNames: map[string]string{"#segment": "segment"}}, func(it item) error {
+	clear(heads)
+	err := batchGet(ctx, t.API, t.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true),
+		ProjectionExpression:     aws.String("#segment, n, job, #status, closed_at"),
+		ExpressionAttributeNames: map[string]string{"#segment": "segment", "#status": "status"}}, func(it item) error {
 		one, _ := readTask(it) // the other attributes were not read
-		jobs[one.ID] = one.JobID
+		heads[one.ID] = one
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the jobs of %d tasks, %w", len(ids), err)
+		return nil, fmt.Errorf("reading the heads of %d tasks, %w", len(ids), err)
 	}
-	return jobs, nil
+	return heads, nil
 }

@@ -1,8 +1,9 @@
 // Package replay brings dead tasks back to life: by name, by job, or by labourer.
 //
 // A life begins with one transaction: the task opens, an entry queues it, and the job's totals have one dead less. A replay is known by its
-// id with the time at which it began, and takes in only who had died by then: so it may be delivered any number of times, also after
-// its tasks have died again. It goes through months, jobs and segments in an order that stays, and when its time is over it is handed on
+// id with the time at which it began, and takes in only what had died by then: so it may be delivered any number of times, also after
+// its tasks have died again. One that names tasks begins after all of these deaths that it finds, however the clocks of those that wrote
+// them differ from its own. It goes through months, jobs and segments in an order that stays, and when its time is over it is handed on
 // with how far it has come.
 package replay
 
@@ -36,7 +37,8 @@ type Jobs interface {
 
 // Tasks is the tasks.
 type Tasks interface {
-	JobsOf(ctx context.Context, ids []task.ID) (map[task.ID]string, error)
+	// Heads returns the job, the status and the time of the end of each; the payloads of any number of tasks are more than a function's memory.
+	Heads(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
 	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 }
 
@@ -101,12 +103,25 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 	if len(id) > event.MaxID {
 		return nil, &event.Refused{Reason: fmt.Sprintf("replay_id: it has %d bytes; at most %d would be right", len(id), event.MaxID)}
 	}
-	began, err := s.Store.Begin(ctx, id, s.Now())
+	if len(c.Tasks) > 0 && c.JobID != "" || c.Labourer != "" && (len(c.Tasks) > 0 || c.JobID != "") {
+		return nil, &event.Refused{Reason: "tasks, job_id and labourer: more than one of them is given; one would be right"}
+	}
+	named, err := s.named(ctx, c.Tasks)
+	if err != nil {
+		return nil, err
+	}
+	at := s.Now()
+	for _, t := range named {
+		if t.Status == task.Dead && t.ClosedAt.After(at) { // by the clock of another function, which may be ahead
+			at = t.ClosedAt
+		}
+	}
+	began, err := s.Store.Begin(ctx, id, at)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{Service: s, began: began, late: late, from: c.From, at: c.From}
-	if err := r.carryOut(ctx, c); !errors.Is(err, errLate) {
+	if err := r.carryOut(ctx, c, named); !errors.Is(err, errLate) {
 		return nil, err
 	}
 	if len(c.Tasks) > 0 {
@@ -118,13 +133,26 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 	return &e, err
 }
 
-func (r *run) carryOut(ctx context.Context, c Command) error {
-	if len(c.Tasks) > 0 && c.JobID != "" || c.Labourer != "" && (len(c.Tasks) > 0 || c.JobID != "") {
-		return &event.Refused{Reason: "tasks, job_id and labourer: more than one of them is given; one would be right"}
+// named reads the tasks of these names. Those that do not exist are missing in the answer.
+func (s Service) named(ctx context.Context, names []string) (map[task.ID]task.Task, error) {
+	if len(names) == 0 {
+		return nil, nil
 	}
+	ids := make([]task.ID, len(names))
+	for i, name := range names {
+		id, err := task.ParseID(name)
+		if err != nil {
+			return nil, &event.Refused{Reason: "tasks: " + err.Error()}
+		}
+		ids[i] = id
+	}
+	return s.Tasks.Heads(ctx, ids)
+}
+
+func (r *run) carryOut(ctx context.Context, c Command, named map[task.ID]task.Task) error {
 	switch {
 	case len(c.Tasks) > 0:
-		return r.tasks(ctx, c.Tasks)
+		return r.tasks(ctx, c.Tasks, named)
 	case c.JobID != "":
 		_, found, err := r.Jobs.Get(ctx, c.JobID)
 		if err == nil && !found {
@@ -140,33 +168,23 @@ func (r *run) carryOut(ctx context.Context, c Command) error {
 	return &event.Refused{Reason: "tasks: it is missing; tasks, job_id or labourer would be right"}
 }
 
-// tasks replays tasks by name. Those that do not exist, or are not dead, are passed over.
-func (r *run) tasks(ctx context.Context, names []string) error {
-	var ids []task.ID
-	for _, name := range names {
-		id, err := task.ParseID(name)
-		if err != nil {
-			return &event.Refused{Reason: "tasks: " + err.Error()}
-		}
-		ids = append(ids, id)
-	}
-	jobs, err := r.Tasks.JobsOf(ctx, ids)
-	if err != nil {
-		return err
-	}
+// tasks replays tasks by name. Those that are not dead are passed over.
+func (r *run) tasks(ctx context.Context, names []string, named map[task.ID]task.Task) error {
 	wanted := map[string]map[segment.ID]segment.Numbers{}
-	for id, job := range jobs {
-		if wanted[job] == nil {
-			wanted[job] = map[segment.ID]segment.Numbers{}
+	for id, t := range named {
+		if wanted[t.JobID] == nil {
+			wanted[t.JobID] = map[segment.ID]segment.Numbers{}
 		}
-		wanted[job][id.Segment] = wanted[job][id.Segment].Union(segment.Of(id.N))
+		wanted[t.JobID][id.Segment] = wanted[t.JobID][id.Segment].Union(segment.Of(id.N))
 	}
 	for _, job := range slices.Sorted(maps.Keys(wanted)) {
 		err := r.job(ctx, "", job, wanted[job])
 		if errors.Is(err, errLate) {
-			for i, id := range ids {
-				if of, exists := jobs[id]; exists && (of > job || of == job && id.Segment > r.at.Segment) {
-					r.left = append(r.left, names[i])
+			for _, name := range names {
+				id, err := task.ParseID(name)
+				t, exists := named[id]
+				if err == nil && exists && (t.JobID > job || t.JobID == job && id.Segment > r.at.Segment) {
+					r.left = append(r.left, name)
 				}
 			}
 		}

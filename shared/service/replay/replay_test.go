@@ -545,6 +545,27 @@ func TestThoseWhoAreNotDeadAreLeftAlone(t *testing.T) {
 	require.Equal(t, before, outage.Picture(s.Stack))
 }
 
+// TestG1WhatIsNamedComesBackOnceHoweverClocksDiffer: a replay that answers a TaskDead is carried out by a function whose clock is behind that of
+// the one that wrote the death.
+func TestG1WhatIsNamedComesBackOnceHoweverClocksDiffer(t *testing.T) {
+	s := died(t)
+	h := s.Handed(t, "f")
+	again := func() {
+		clients := s.Clients()
+		clients.Now = func() time.Time { return s.World.Now().Add(-2 * time.Minute) }
+		message := outage.Command("replay", "ReplayTasks", fmt.Sprintf(`{"replay_id": "r", "tasks": [%q]}`, h[1].TaskID))
+		failed, summary := fakeaws.Wire(clients).Scheduler.Service.Handle(ctx, "behind", []scheduler.Message{message})
+		require.Empty(t, failed, "%v", summary.Errors)
+	}
+
+	again()
+	require.Equal(t, 1, end(t, s, "f", all), "it is back")
+	s.Pass(time.Second)
+	again()
+
+	require.Zero(t, end(t, s, "f", all), "what has died since is another death")
+}
+
 func TestOneOfTheDeadMayBeChosen(t *testing.T) {
 	s := died(t)
 	h := s.Handed(t, "f")

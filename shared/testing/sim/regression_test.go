@@ -102,6 +102,7 @@ func TestWorldsThatWereViolatedAreNot(t *testing.T) {
 		"a job with a task that cannot be read never ended":                     36,
 		"a replay of a task that cannot be read came again for ever":            4000650,
 		"the end of a worker was dropped whose second start had been throttled": 4000491,
+		"a replay began before the death that it answers, by another clock":     20,
 		"two functions that cannot be started held up all behind them":          4000344,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -592,8 +592,12 @@ func (r *run) becalm() {
 			r.apply(l)
 			r.woken(id)
 		}
-		if l.MaxSimultaneousInvocations < 1 {
-			l.MaxSimultaneousInvocations = 2
+		least := 1.0
+		if id == r.plan.labourers[0].ID && r.faults[Hundreds] > 0 {
+			least = 60 // few would be at hundreds of tasks for days
+		}
+		if l.MaxSimultaneousInvocations < least {
+			l.MaxSimultaneousInvocations = max(2, least)
 			r.apply(l)
 			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, id))
 		}

@@ -165,7 +165,7 @@ func (r *run) mourn(e event.Envelope) {
 	if err != nil || t == nil || t.life >= mostMourned || r.calm || !chance(random(r.plan.seed, "mourn "+detail.ID), r.plan.rates[ReplayedAtDeath]) || !r.may() {
 		return
 	}
-	if t.status == "dead" && r.plan.rates[Skew] == 0 { // a replay leaves alone what died after it by its own clock
+	if t.status == "dead" && strings.HasSuffix(detail.ID, fmt.Sprintf("/%d", t.life)) { // not told again, after its replay
 		r.check.revive[id] = t.life + 1
 	}
 	r.count(ReplayedAtDeath)
