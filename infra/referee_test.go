@@ -18,6 +18,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -33,7 +34,7 @@ type ruled struct {
 // ours, every command, and forgeries of them.
 func TestRefereeEventRulerTakesWhatMemoryTakes(t *testing.T) {
 	s := read(t)
-	stack, err := fakeaws.NewStack(fakeaws.Start, rand.New(rand.NewPCG(1, 2)).Float64)
+	stack, err := fakeaws.NewStack(drovertest.Start, rand.New(rand.NewPCG(1, 2)).Float64)
 	require.NoError(t, err)
 	rules := []struct{ id, name, bus string }{
 		{"CommandsRule", "commands", fakeaws.BusName}, {"TasksDueRule", "tasks due", fakeaws.BusName}, {"WorkerStateMachinesRule", "worker machines", ""}}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
-	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/drovertest"
 )
 
 const paced = `
@@ -100,7 +100,7 @@ func TestPlanAndSchedulerAgree(t *testing.T) {
 		`{"labourer": "shop", "period": {"from": "1800-01-01", "to": "2029-01-01"}, "isolate_hours": 1}`,
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			d := fakeaws.New()
+			d := drovertest.New()
 			require.NoError(t, d.Apply(configuration))
 			require.NoError(t, d.Pause("shop"))
 			id := d.Submit(job)
@@ -108,7 +108,7 @@ func TestPlanAndSchedulerAgree(t *testing.T) {
 			record, found, err := d.Job(id)
 			require.NoError(t, err)
 			require.True(t, found)
-			planned := pure(t, "plan", "-f", path, "--today", fakeaws.Start.Format("2006-01-02T15:04:05Z"), "-", "<", job)
+			planned := pure(t, "plan", "-f", path, "--today", drovertest.Start.Format("2006-01-02T15:04:05Z"), "-", "<", job)
 			if record.State == ledger.Rejected {
 				planned.fails(misuse, "drover: "+record.ErrorField+": "+record.ErrorReason+"\n")
 				return
@@ -158,7 +158,7 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 func TestPlanFailsWhenItsOutputCannotBeWritten(t *testing.T) {
 	for _, arguments := range [][]string{{"plan", "-"}, {"plan", "--count", "-"}} {
 		var err bytes.Buffer
-		s := &shell{in: strings.NewReader(`{"labourer": "shop"}`), out: full{}, err: &err, now: fakeaws.New().World.Now, environment: func(string) string { return "" }}
+		s := &shell{in: strings.NewReader(`{"labourer": "shop"}`), out: full{}, err: &err, now: drovertest.New().World.Now, environment: func(string) string { return "" }}
 		require.Equal(t, failed, run(t.Context(), s, arguments))
 		require.Equal(t, "drover: no space left\n", err.String())
 	}
@@ -169,7 +169,7 @@ func TestPlanEndsWhenItIsInterrupted(t *testing.T) {
 	cancel()
 	var out, err bytes.Buffer
 	s := &shell{in: strings.NewReader(`{"labourer": "shop", "period": "last_9999_days", "isolate_days": true}`), out: &out, err: &err,
-		now: fakeaws.New().World.Now, environment: func(string) string { return "" }}
+		now: drovertest.New().World.Now, environment: func(string) string { return "" }}
 	require.Equal(t, failed, run(ctx, s, []string{"plan", "-"}))
 	require.Equal(t, "drover: interrupted\n", err.String())
 }

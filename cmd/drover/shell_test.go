@@ -17,13 +17,14 @@ import (
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/eventbridge"
 	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
 
 // ground is a Drover in memory and in virtual time, with the command line. While a command waits, the world goes on.
 type ground struct {
-	*fakeaws.Drover
+	*drovertest.Drover
 	t         *testing.T
 	functions *fakeFunctions
 	account   *fakeAccount
@@ -42,8 +43,8 @@ type ground struct {
 
 func newGround(t *testing.T) *ground {
 	t.Helper()
-	g := &ground{Drover: fakeaws.New(), t: t, functions: &fakeFunctions{}, account: newFakeAccount()}
-	g.stack = cloudformation.Stack{Name: "drover", Status: "CREATE_COMPLETE", CreatedAt: fakeaws.Start.AddDate(0, -5, 0),
+	g := &ground{Drover: drovertest.New(), t: t, functions: &fakeFunctions{}, account: newFakeAccount()}
+	g.stack = cloudformation.Stack{Name: "drover", Status: "CREATE_COMPLETE", CreatedAt: drovertest.Start.AddDate(0, -5, 0),
 		Parameters: map[string]string{"RetentionDays": "30"}, Outputs: map[string]string{
 			"EventBusName": fakeaws.BusName, "TasksTableName": fakeaws.TasksTable, "ControlTableName": fakeaws.ControlTable, "JobsTableName": fakeaws.JobsTable,
 			"ArchiveBucketName": fakeaws.ArchiveBucket, "CompletionsQueueArn": completionsARN}}
@@ -118,7 +119,7 @@ func (g *ground) drover(arguments ...string) said {
 // pure runs a command that needs no stack.
 func pure(t *testing.T, arguments ...string) said {
 	t.Helper()
-	g := &ground{Drover: fakeaws.New(), t: t}
+	g := &ground{Drover: drovertest.New(), t: t}
 	g.stack.Name = "none"
 	return g.drover(arguments...)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
@@ -110,7 +111,7 @@ func TestG1AnExecutionDoesNotGiveWayToItself(t *testing.T) {
 	for name, done := range map[string]bool{"before the request": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
 			for at, requests := 1, 1; at <= requests; at++ {
-				d := fakeaws.New()
+				d := drovertest.New()
 				require.NoError(t, d.Apply(`{"labourers": {"l": {"target": {"lambda": "l"}}}}`))
 				require.NoError(t, d.Worker("l", time.Second, func(context.Context, worker.Task) (any, error) { return nil, nil }))
 				requests = 0

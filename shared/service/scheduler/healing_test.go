@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
@@ -319,12 +320,12 @@ func TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain(t *testing.T) {
 }
 
 // deadlined is a context whose end the stage's clock comes to, not the machine's.
-func deadlined(d *fakeaws.Drover, left time.Duration) (context.Context, context.CancelFunc) {
+func deadlined(d *drovertest.Drover, left time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(context.Background(), d.World.Now().Add(left))
 }
 
 // continued has schedulers go on until none is needed any more: each message, and each one that hands a job on, is delivered until it is taken.
-func continued(t *testing.T, d *fakeaws.Drover, cut *outage.Cut, left time.Duration, bodies ...string) int {
+func continued(t *testing.T, d *drovertest.Drover, cut *outage.Cut, left time.Duration, bodies ...string) int {
 	invocations := 0
 	deliver := func(bodies ...string) {
 		cut.Redeliver(t, d.World, visibility, func(delivery int) error {

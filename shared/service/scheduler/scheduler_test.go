@@ -16,25 +16,26 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-func record(t *testing.T, d *fakeaws.Drover, id string) ledger.Job {
+func record(t *testing.T, d *drovertest.Drover, id string) ledger.Job {
 	job, found, err := dynamo.Jobs{API: d.DynamoDB, Table: fakeaws.JobsTable}.Get(context.Background(), id)
 	require.NoError(t, err)
 	require.True(t, found, "there is no job %s", id)
 	return job
 }
 
-func entries(t *testing.T, d *fakeaws.Drover, labourer string) []queue.Entry {
+func entries(t *testing.T, d *drovertest.Drover, labourer string) []queue.Entry {
 	out, err := dynamo.Control{API: d.DynamoDB, Table: fakeaws.ControlTable}.Queue(context.Background(), labourer)
 	require.NoError(t, err)
 	return out
 }
 
 // rejected is what the last JobRejected says.
-func rejected(t *testing.T, d *fakeaws.Drover) (field, reason string) {
+func rejected(t *testing.T, d *drovertest.Drover) (field, reason string) {
 	var detail struct {
 		Error struct{ Field, Reason string }
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
@@ -25,10 +26,10 @@ import (
 var start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // stage is a stack with labourers f and g, and the schema that cuts by stores.
-func stage(t require.TestingT) *fakeaws.Drover {
+func stage(t require.TestingT) *drovertest.Drover {
 	stack, err := fakeaws.NewStack(start, func() float64 { return 0.5 })
 	require.NoError(t, err)
-	d := fakeaws.Over(stack)
+	d := drovertest.Over(stack)
 	d.SQS.Create(fakeaws.JobsQueue, fakeaws.Queue{}) // what is sent there stays there
 	require.NoError(t, d.Apply(`
 labourers:
@@ -71,7 +72,7 @@ func messages(receives int, bodies ...string) []scheduler.Message {
 }
 
 // handle has a new scheduler work through messages; the error says what has to come again.
-func handle(d *fakeaws.Drover, invocation string, batch []scheduler.Message) (scheduler.Summary, error) {
+func handle(d *drovertest.Drover, invocation string, batch []scheduler.Message) (scheduler.Summary, error) {
 	failed, summary := fakeaws.Wire(d.Clients()).Scheduler.Service.Handle(context.Background(), invocation, batch)
 	if len(failed) > 0 {
 		return summary, fmt.Errorf("%d messages have to come again: %s", len(failed), summary.Errors)
@@ -80,7 +81,7 @@ func handle(d *fakeaws.Drover, invocation string, batch []scheduler.Message) (sc
 }
 
 // created is the payloads of each job's tasks, in order, wherever they lie; that each is in one queue entry, once, is required.
-func created(t require.TestingT, d *fakeaws.Drover) map[string][]string {
+func created(t require.TestingT, d *drovertest.Drover) map[string][]string {
 	queued := map[segment.ID]segment.Numbers{}
 	control := dynamo.Control{API: d.DynamoDB, Table: fakeaws.ControlTable}
 	for _, labourer := range []string{"f", "g", "m", "f:prod"} {
@@ -109,7 +110,7 @@ func created(t require.TestingT, d *fakeaws.Drover) map[string][]string {
 }
 
 // facts is what was told, by kind and id; wakes are left out.
-func facts(d *fakeaws.Drover) []string {
+func facts(d *drovertest.Drover) []string {
 	var out []string
 	for _, e := range d.EventBridge.Told() {
 		var detail struct{ ID string }
@@ -122,7 +123,7 @@ func facts(d *fakeaws.Drover) []string {
 }
 
 // picture is that of the stack, with the segments of a job called by their place in it: their ids are those of the moment at which it was recorded.
-func picture(t require.TestingT, d *fakeaws.Drover, jobID string) string {
+func picture(t require.TestingT, d *drovertest.Drover, jobID string) string {
 	job, found, err := d.Job(jobID)
 	require.NoError(t, err)
 	require.True(t, found)
@@ -137,14 +138,14 @@ func picture(t require.TestingT, d *fakeaws.Drover, jobID string) string {
 }
 
 // woken tells whether the orchestrator was told of work for a labourer since the number-th event.
-func woken(d *fakeaws.Drover, since int, labourer string) bool {
+func woken(d *drovertest.Drover, since int, labourer string) bool {
 	return slices.ContainsFunc(d.EventBridge.Told()[since:], func(e event.Envelope) bool {
 		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), fmt.Sprintf("%q", labourer))
 	})
 }
 
 // guard lets a test fail when a task is written again whose segment is in the queue, or was: creation overwrites.
-func guard(t *testing.T, d *fakeaws.Drover) {
+func guard(t *testing.T, d *drovertest.Drover) {
 	published := map[string]bool{}
 	d.DynamoDB.Watch = func(table string, before, after fakeaws.Item) {
 		switch {

@@ -10,13 +10,14 @@ import (
 
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 // Stage is a stack on which nothing happens by itself: a test sets a scene step by step, with the real services.
 type Stage struct {
-	*fakeaws.Drover
+	*drovertest.Drover
 	Tasks   dynamo.Tasks
 	Control dynamo.Control
 	Jobs    dynamo.Jobs
@@ -36,7 +37,7 @@ func Worker(labourer string) string {
 func NewStage(t require.TestingT, configuration string, labourers ...string) *Stage {
 	stack, err := fakeaws.NewStack(Start, func() float64 { return 0.5 })
 	require.NoError(t, err)
-	d := fakeaws.Over(stack)
+	d := drovertest.Over(stack)
 	d.SQS.Create(fakeaws.JobsQueue, fakeaws.Queue{}) // no function reads it
 	for _, l := range labourers {
 		d.SQS.Create(Worker(l), fakeaws.Queue{Taken: true})

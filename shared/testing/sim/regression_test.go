@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
@@ -56,9 +57,9 @@ func TestAJobOfALabourerThatWasAppliedJustNowNeedsNoTick(t *testing.T) {
 	require.Equal(t, ledger.Completed, job.State)
 }
 
-func drover(t *testing.T, work worker.Func) *fakeaws.Drover {
+func drover(t *testing.T, work worker.Func) *drovertest.Drover {
 	t.Helper()
-	d := fakeaws.New()
+	d := drovertest.New()
 	require.NoError(t, d.Apply(`{"labourers": {"l": {"target": {"lambda": "l"}, "max_attempts": 1}}, "job_schemas": {"default": {"chunkable_attrs": [["thing", {}]]}}}`))
 	require.NoError(t, d.Worker("l", time.Second, work))
 	return d

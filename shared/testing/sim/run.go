@@ -20,6 +20,7 @@ import (
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -66,7 +67,7 @@ type run struct {
 	options Options
 	stack   *fakeaws.Stack
 	world   *fakeaws.World
-	drover  *fakeaws.Drover
+	drover  *drovertest.Drover
 	start   time.Time
 	check   *checker
 	tokens  atomic.Int64
@@ -111,7 +112,7 @@ func simulate(p plan, o Options) Report {
 	if err != nil {
 		panic(err)
 	}
-	r.stack, r.world, r.drover = stack, stack.World, fakeaws.Over(stack)
+	r.stack, r.world, r.drover = stack, stack.World, drovertest.Over(stack)
 	r.check = newChecker(r)
 	stack.Invoke = r.invoke
 	stack.World.Course = r.course

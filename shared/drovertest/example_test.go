@@ -1,4 +1,4 @@
-package fakeaws_test
+package drovertest_test
 
 import (
 	"context"
@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/worker"
 )
 
 // A job of three tasks: one fails at its first attempt, and one cannot be done at all.
 func ExampleNew() {
-	drover := fakeaws.New()
+	drover := drovertest.New()
 	err := drover.Apply(`
 labourers:
   resize:
@@ -61,7 +61,7 @@ job_schemas:
 
 // A paused labourer starts nothing: its due tasks wait until it is resumed.
 func ExampleDrover_Pause() {
-	drover := fakeaws.New()
+	drover := drovertest.New()
 	err := errors.Join(
 		drover.Apply(`labourers: {mail: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:mail"}, max_simultaneous_invocations: 1}}`),
 		drover.Worker("mail", time.Second, func(context.Context, worker.Task) (any, error) { return "sent", nil }))

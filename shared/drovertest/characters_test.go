@@ -1,4 +1,4 @@
-package fakeaws_test
+package drovertest_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -21,7 +21,7 @@ func TestTextArrivesThroughEveryMedium(t *testing.T) {
 		"a machine":  `{states: "arn:aws:states:us-west-2:000000000000:stateMachine:work"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, got := fakeaws.New(), ""
+			d, got := drovertest.New(), ""
 			require.NoError(t, d.Apply("labourers:\n  w:\n    target: "+target+"\n    max_attempts: 1\n"))
 			require.NoError(t, d.Worker("w", time.Second, func(_ context.Context, t worker.Task) (any, error) {
 				var payload map[string]string

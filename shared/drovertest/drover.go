@@ -1,4 +1,5 @@
-package fakeaws
+// Package drovertest runs a whole Drover in one process and in virtual time, for tests of workers and of applications that use Drover.
+package drovertest
 
 import (
 	"context"
@@ -23,15 +24,16 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
 
 // Drover is a whole Drover in one process and in virtual time, for tests of workers and of applications that use Drover. It runs the real
-// services on a [Stack]. Hours of retries and leases pass in milliseconds, and the same calls have the same outcome each time.
+// services on a [fakeaws.Stack]. Hours of retries and leases pass in milliseconds, and the same calls have the same outcome each time.
 //
 // It is not safe for concurrent use.
 type Drover struct {
-	*Stack
+	*fakeaws.Stack
 	tasks    dynamo.Tasks
 	control  dynamo.Control
 	jobs     dynamo.Jobs
@@ -47,7 +49,7 @@ var ErrCrash = errors.New("the worker crashed")
 
 // New returns a Drover without labourers. The jitter of retries comes from a fixed seed.
 func New() *Drover {
-	stack, err := NewStack(Start, rand.New(rand.NewPCG(1, 2)).Float64)
+	stack, err := fakeaws.NewStack(Start, rand.New(rand.NewPCG(1, 2)).Float64)
 	if err != nil {
 		panic(err) // the definitions are part of the program
 	}
@@ -55,12 +57,12 @@ func New() *Drover {
 }
 
 // Over returns a Drover that runs on a stack.
-func Over(s *Stack) *Drover {
+func Over(s *fakeaws.Stack) *Drover {
 	return &Drover{Stack: s,
-		tasks:    dynamo.Tasks{API: s.DynamoDB, Table: TasksTable, Retention: Retention},
-		control:  dynamo.Control{API: s.DynamoDB, Table: ControlTable},
-		jobs:     dynamo.Jobs{API: s.DynamoDB, Table: JobsTable, Control: ControlTable, Retention: Retention},
-		registry: dynamo.Registry{API: s.DynamoDB, Table: ControlTable},
+		tasks:    dynamo.Tasks{API: s.DynamoDB, Table: fakeaws.TasksTable, Retention: fakeaws.Retention},
+		control:  dynamo.Control{API: s.DynamoDB, Table: fakeaws.ControlTable},
+		jobs:     dynamo.Jobs{API: s.DynamoDB, Table: fakeaws.JobsTable, Control: fakeaws.ControlTable, Retention: fakeaws.Retention},
+		registry: dynamo.Registry{API: s.DynamoDB, Table: fakeaws.ControlTable},
 	}
 }
 
@@ -107,9 +109,9 @@ func (d *Drover) Worker(id string, takes time.Duration, f worker.Func) error {
 		d.Lambda.Handle(l.Target.Lambda, d.function(takes, f))
 	case "sqs":
 		run := d.function(takes, f)
-		d.SQS.Create(l.Target.SQS, Queue{Visibility: l.Lease()})
-		d.SQS.Map(l.Target.SQS, Consumer{Batch: 1, Most: 1 << 20, Take: func(batch []Received, done func([]string, error)) {
-			run([]byte(batch[0].Body), func(failure *Failure) {
+		d.SQS.Create(l.Target.SQS, fakeaws.Queue{Visibility: l.Lease()})
+		d.SQS.Map(l.Target.SQS, fakeaws.Consumer{Batch: 1, Most: 1 << 20, Take: func(batch []fakeaws.Received, done func([]string, error)) {
+			run([]byte(batch[0].Body), func(failure *fakeaws.Failure) {
 				if failure == nil {
 					done(nil, nil)
 				}
@@ -124,8 +126,8 @@ func (d *Drover) Worker(id string, takes time.Duration, f worker.Func) error {
 }
 
 // function runs f in the handler of Go workers. f runs at once; what it sends, and its result, arrive when its time is over.
-func (d *Drover) function(takes time.Duration, f worker.Func) Function {
-	return func(text []byte, done func(*Failure)) {
+func (d *Drover) function(takes time.Duration, f worker.Func) fakeaws.Function {
+	return func(text []byte, done func(*fakeaws.Failure)) {
 		run := &workerRun{sqs: d.SQS}
 		handler := worker.Handler(func(ctx context.Context, t worker.Task) (any, error) {
 			out, err := f(ctx, t)
@@ -133,22 +135,22 @@ func (d *Drover) function(takes time.Duration, f worker.Func) Function {
 			return out, err
 		}, worker.WithSender(run), worker.Clock(d.World.Now), worker.Logger(slog.New(slog.DiscardHandler)))
 		_, err := handler.Invoke(context.Background(), text)
-		d.World.At(d.World.Now().Add(takes), Run, "end of "+string(text), func() {
+		d.World.At(d.World.Now().Add(takes), fakeaws.Run, "end of "+string(text), func() {
 			if run.crashed {
-				done(&Failure{Type: "Runtime.ExitError", Message: "RequestId: Error: Runtime exited"})
+				done(&fakeaws.Failure{Type: "Runtime.ExitError", Message: "RequestId: Error: Runtime exited"})
 				return
 			}
 			for _, m := range run.sent {
 				d.Deliver(*m.QueueUrl, *m.MessageBody)
 			}
-			done(FailureOf(err))
+			done(fakeaws.FailureOf(err))
 		})
 	}
 }
 
 // workerRun keeps what a worker sends until the virtual end of its run.
 type workerRun struct {
-	sqs     *SQS
+	sqs     *fakeaws.SQS
 	sent    []*sqs.SendMessageInput
 	crashed bool
 }
@@ -162,16 +164,16 @@ func (r *workerRun) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ .
 }
 
 // machine runs f as an execution of a state machine.
-func (d *Drover) machine(takes time.Duration, f worker.Func) Foreign {
-	return func(name string, input []byte, done func([]byte, *Failure)) {
+func (d *Drover) machine(takes time.Duration, f worker.Func) fakeaws.Foreign {
+	return func(name string, input []byte, done func([]byte, *fakeaws.Failure)) {
 		t, err := worker.ParseTask(input)
 		var result any
 		if err == nil {
 			result, err = f(context.Background(), t)
 		}
 		output, encodeErr := json.Marshal(result)
-		failure := FailureOf(errors.Join(err, encodeErr))
-		d.World.At(d.World.Now().Add(takes), Run, "end of "+name, func() { done(output, failure) })
+		failure := fakeaws.FailureOf(errors.Join(err, encodeErr))
+		d.World.At(d.World.Now().Add(takes), fakeaws.Run, "end of "+name, func() { done(output, failure) })
 	}
 }
 
@@ -195,11 +197,11 @@ func (d *Drover) Put(detailType string, detail any) string {
 func (d *Drover) put(source, detailType string, detail any) string {
 	text, err := encoded(detail)
 	if err != nil {
-		panic(fmt.Sprintf("memory: an event's detail does not encode: %v", err))
+		panic(fmt.Sprintf("drovertest: an event's detail does not encode: %v", err))
 	}
-	id, why := d.EventBridge.Put(BusName, source, detailType, text)
+	id, why := d.EventBridge.Put(fakeaws.BusName, source, detailType, text)
 	if why != "" {
-		panic("memory: the bus refuses the event: " + why)
+		panic("drovertest: the bus refuses the event: " + why)
 	}
 	return id
 }
@@ -346,7 +348,7 @@ func (d *Drover) Facts(detailType string) []event.Envelope {
 
 // Archived returns every record in the archive, in the order of the files' keys.
 func (d *Drover) Archived() ([]archive.Record, error) {
-	bucket := s3.Bucket{API: d.S3, Name: ArchiveBucket}
+	bucket := s3.Bucket{API: d.S3, Name: fakeaws.ArchiveBucket}
 	keys, err := bucket.List(context.Background(), "")
 	if err != nil {
 		return nil, err

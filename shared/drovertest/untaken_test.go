@@ -1,4 +1,4 @@
-package fakeaws_test
+package drovertest_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
@@ -18,8 +19,8 @@ import (
 const workQueue = "https://sqs.us-west-2.amazonaws.com/000000000000/work"
 
 // queued returns a Drover with a labourer whose workers read a queue, and a job of this many tasks.
-func queued(t *testing.T, options string, q fakeaws.Queue, tasks int) *fakeaws.Drover {
-	d := fakeaws.New()
+func queued(t *testing.T, options string, q fakeaws.Queue, tasks int) *drovertest.Drover {
+	d := drovertest.New()
 	require.NoError(t, d.Apply("labourers:\n  w:\n    target: {sqs: \""+workQueue+"\"}\n"+options+"job_schemas:\n  default: {chunkable_attrs: [[n, {}]]}\n"))
 	d.SQS.Create(workQueue, q)
 	d.Submit(map[string]any{"job_id": "j", "labourer": "w", "ns": make([]int, tasks), "isolate_ns": true})
@@ -28,7 +29,7 @@ func queued(t *testing.T, options string, q fakeaws.Queue, tasks int) *fakeaws.D
 
 // plain reads the queue as a worker without Drover's SDK: it takes a message, works for some time and reports completion. It deletes a
 // message that it loses, and reports nothing.
-func plain(t *testing.T, d *fakeaws.Drover, most int, takes time.Duration, loses func(task string, attempt int) bool) map[string]int {
+func plain(t *testing.T, d *drovertest.Drover, most int, takes time.Duration, loses func(task string, attempt int) bool) map[string]int {
 	received := map[string]int{}
 	d.SQS.Map(workQueue, fakeaws.Consumer{Batch: 1, Most: most, Take: func(batch []fakeaws.Received, done func([]string, error)) {
 		var event struct {
@@ -147,7 +148,7 @@ func TestG4AnExecutionThatHasEndedIsNotRunAgainWhenItsStatusEventIsLost(t *testi
 		"failed":    {func(context.Context, worker.Task) (any, error) { return nil, worker.Errorf("Broken", "no luck") }, "dead", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, runs := fakeaws.New(), 0
+			d, runs := drovertest.New(), 0
 			require.NoError(t, d.Apply("labourers:\n  w: {target: {states: \""+machine+"\"}, max_attempts: 1}\n"))
 			require.NoError(t, d.Worker("w", time.Minute, func(ctx context.Context, t worker.Task) (any, error) {
 				runs++
@@ -181,7 +182,7 @@ func TestAnOutputThatAStatusEventLeavesOutIsFetched(t *testing.T) {
 		"not permitted": {func(_ context.Context, r fakeaws.Request) error { return denied(r, "DescribeExecution") }, "dead"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := fakeaws.New()
+			d := drovertest.New()
 			require.NoError(t, d.Apply("labourers:\n  w: {target: {states: \""+machine+"\"}}\n"))
 			require.NoError(t, d.Worker("w", time.Minute, func(context.Context, worker.Task) (any, error) { return result, nil }))
 			d.StepFunctions.Before = c.before
