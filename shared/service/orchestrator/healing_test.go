@@ -294,13 +294,12 @@ func TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick(t *testing.T) {
 	require.Contains(t, outage.Picture(s.Stack), "job nightly cancelled of f total=300 cursor=2 completed=0 dead=0 cancelled=300")
 }
 
-// TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than the target takes.
+// TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than its queue takes.
 func TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
-		const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
-		s := outage.NewStage(t, "labourers: {f: {target: {states: "+machine+"}, max_simultaneous_invocations: 3}}")
-		s.StepFunctions.Handle(machine, func(string, []byte, func([]byte, *fakeaws.Failure)) {})
-		s.Schedule(t, `{"job_id": "small", "labourer": "f"}`, `{"job_id": "large", "labourer": "f", "a": "`+strings.Repeat("x", 262_000)+`"}`)
+		s := outage.NewStage(t, "labourers: {f: {target: {sqs: \""+outage.Worker("f")+"\"}, max_simultaneous_invocations: 3}}")
+		s.SQS.Create(outage.Worker("f"), fakeaws.Queue{Taken: true, MaxMessage: 1024})
+		s.Schedule(t, `{"job_id": "small", "labourer": "f"}`, `{"job_id": "large", "labourer": "f", "a": "`+strings.Repeat("x", 1024)+`"}`)
 		s.Pass(time.Second)
 		cut.On(s.Stack)
 
