@@ -14,7 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// warm makes what is made once in a process: made within a bubble it would belong to that bubble, and fail in the next.
+// warm creates what a process creates only once. Created within a bubble, it would belong to that bubble and fail in the next.
 var warm = sync.OnceFunc(func() {
 	world := fakeaws.NewWorld(epoch)
 	tasks := dynamo.Tasks{API: fakeaws.NewDynamoDB(world.Now, fakeaws.StackTables("")...), Table: fakeaws.TasksTable}
@@ -31,7 +31,7 @@ var warm = sync.OnceFunc(func() {
 	}
 })
 
-// inBubble simulates a plan in a bubble of its own.
+// inBubble simulates a plan in its own bubble.
 func inBubble(t *testing.T, p plan, o Options) Report {
 	warm()
 	var report Report

@@ -18,35 +18,35 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// checker watches every change of the tables, and holds what it sees to the guarantees. It has a picture of its own of tasks, entries and
-// leases; what it concludes stands on nothing that Drover concludes.
+// checker observes every change of the tables and checks the guarantees. It keeps its own model of tasks, entries and leases, and uses none of
+// Drover's conclusions.
 type checker struct {
 	*run
 	labourers map[string]*labourerSeen
 	tasks     map[task.ID]*taskSeen
 	byJob     map[string][]*taskSeen
 	jobs      map[string]*jobSeen
-	planned   map[string]jobPlan // that were submitted
+	planned   map[string]jobPlan // submitted jobs
 	holders   map[string]*holder // by labourer and sort key
 	starts    map[string]int     // by task and attempt
 	cancelled map[string]bool
-	vague     map[string]bool   // tasks of which a worker reported without an attempt: it means the current one, whichever that is by then
-	loads     map[string]int    // of the labourers that depend on one
-	refused   []int             // bad jobs that were submitted
-	poison    map[string]int    // letters that belong in a dead letter queue
+	vague     map[string]bool   // tasks with a report that names no attempt, and so means the current attempt, whichever it is on arrival
+	loads     map[string]int    // of the labourers with a health metric
+	refused   []int             // submitted bad jobs
+	poison    map[string]int    // the number of poisonous messages that belong in a dead letter queue
 	bodies    map[string]bool   // of poisonous messages
-	things    map[string]string // the part of its job that a task does
-	tasksOf   map[string]string // the task that does a part of a job
-	revive    map[task.ID]int   // the life that has to be over, as its task was to be replayed
-	looked    time.Time         // when time bounds were last looked at
+	things    map[string]string // by task: its part of the job
+	tasksOf   map[string]string // by job and part: its task
+	revive    map[task.ID]int   // the life that each replayed task must reach
+	looked    time.Time         // the time of the last check of time bounds
 
-	// What the present request has changed.
+	// The changes of the present request.
 	touched   []*taskSeen
-	taken     []*holder // entries that it took from, as they were
-	leased    []*holder // leases that it put
-	freed     []*holder // leases that it took from
-	queued    []*holder // entries that it put
-	ended     []string  // jobs that it gave their end
+	taken     []*holder // entries that it claimed from, before the claim
+	leased    []*holder // leases that it created
+	freed     []*holder // leases that it removed tasks from
+	queued    []*holder // entries that it created
+	ended     []string  // jobs that it ended
 	unsettled bool
 }
 
@@ -58,16 +58,16 @@ type labourerSeen struct {
 	most       int // the highest max_attempts that was ever in force
 	paused     bool
 	wasPaused  bool
-	probing    bool // its target could not be reached the last time
-	probed     int  // the last step in which that was so, and was written
+	probing    bool // its target was unreachable at the last attempt
+	probed     int  // the last step that was written while probing
 	removed    bool
 	wasRemoved bool
-	began      time.Time // when a worker of it was last started
+	began      time.Time // when one of its workers was last started
 	forms      []form
 	entries    map[string]*holder
 }
 
-// capSeen is a cap, or a status of what a labourer depends on, from a step on.
+// capSeen is a cap, or a share of the cap due to health, from a step on.
 type capSeen struct {
 	step  int
 	at    time.Time
@@ -81,8 +81,8 @@ type taskSeen struct {
 	status                     string
 	attempt, life, lifeAttempt int
 	published                  bool
-	gone                       bool // by its time to live
-	since                      int  // the step in which it came to its status
+	gone                       bool // its time to live has expired
+	since                      int  // the step in which it reached its status
 	damaged                    bool
 	holders                    []*holder
 }
@@ -92,10 +92,10 @@ type jobSeen struct {
 	total, completed, dead, cancelled, cursor int
 	generation                                int
 	cancelling                                bool
-	since                                     int // the step in which it began to be cancelled
+	since                                     int // the step in which its cancellation began
 }
 
-// holder is an item of the control table that holds tasks: an entry, a lease, or what a cancellation has put aside.
+// holder is an item of the control table that holds tasks: an entry, a lease, or the tasks that a cancellation has withdrawn.
 type holder struct {
 	key      string // its sort key
 	kind     string // queue, lease, cancel
@@ -103,10 +103,10 @@ type holder struct {
 	segment  segment.ID
 	attempt  int
 	due      time.Time
-	tasks    segment.Numbers // that it holds
-	step     int             // in which it was put
-	by       *invocation     // that put it
-	ends     time.Time       // of a lease
+	tasks    segment.Numbers
+	step     int         // of its creation
+	by       *invocation // its creator
+	ends     time.Time   // of a lease
 	heard    bool
 }
 
@@ -116,7 +116,7 @@ func newChecker(r *run) *checker {
 		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
 }
 
-// applied notes a labourer that is about to be applied, and is the revision it is applied over.
+// applied records a labourer that is about to be applied. It returns the revision that the apply replaces.
 func (k *checker) applied(l labourer.Labourer) int {
 	seen := k.labourers[l.ID]
 	if seen == nil {
@@ -133,7 +133,7 @@ func (k *checker) applied(l labourer.Labourer) int {
 	return seen.revision - 1
 }
 
-// measured notes what a labourer depends on.
+// measured records a labourer's metric.
 func (k *checker) measured(id string, load int) {
 	l := k.labourers[id]
 	if l == nil || l.HealthMetrics == nil {
@@ -149,14 +149,14 @@ func (k *checker) measured(id string, load int) {
 	l.healths = append(l.healths, capSeen{at: k.world.Now(), share: share})
 }
 
-// acquaintance is how old what Drover knows of a metric may be: a minute for the datapoint, one for the answer, and two clocks.
+// acquaintance bounds the age of Drover's knowledge of a metric: a minute for the datapoint, a minute for the answer, and two clocks.
 const acquaintance = 4 * time.Minute
 
 func (k *checker) ids() []string { return slices.Sorted(maps.Keys(k.labourers)) }
 
 func (k *checker) submitted(j jobPlan) { k.planned[j.id] = j }
 
-// started notes the start of a worker, and is how many there were of this attempt before (G4).
+// started records the start of a worker, and returns the number of earlier starts of the attempt (G4).
 func (k *checker) started(s start) int {
 	key := fmt.Sprintf("%s/%d", s.TaskID, s.Attempt)
 	k.starts[key]++
@@ -170,14 +170,14 @@ func (k *checker) started(s start) int {
 		return 0
 	}
 	most := k.labourers[t.labourer].most
-	if j := k.job(t.job); j.maxAttempts > 0 { // another job under its id asks for as many
+	if j := k.job(t.job); j.maxAttempts > 0 { // another job under the same id has the same max_attempts
 		most = j.maxAttempts
 	}
 	if s.Attempt-t.lifeAttempt > most && s.Attempt > t.attempt {
 		k.violate("G4", "task %s was started for attempt %d of its life; %d are allowed", s.TaskID, s.Attempt-t.lifeAttempt, most)
 	}
 	if k.starts[key] > 1 && len(k.plan.rates) == 0 && len(k.plan.behaviours) == 0 {
-		k.violate("G4", "attempt %d of task %s was started twice, although nothing went wrong", s.Attempt, s.TaskID)
+		k.violate("G4", "attempt %d of task %s was started twice without a fault", s.Attempt, s.TaskID)
 	}
 	return k.starts[key] - 1
 }
@@ -197,7 +197,7 @@ func num(it fakeaws.Item, name string) int {
 	return 0
 }
 
-// watch takes in a change of an item.
+// watch records a change of an item.
 func (k *checker) watch(table string, before, after fakeaws.Item) {
 	k.unsettled = true
 	k.watchNovelty(table, before, after)
@@ -211,8 +211,8 @@ func (k *checker) watch(table string, before, after fakeaws.Item) {
 	}
 }
 
-// watchNovelty: what another version has added to an item is left there by those who change it (G1). Tasks may be created again until they
-// are published, and the record of a job that was refused, and a text that is kept by its own hash, are written anew when they come again.
+// watchNovelty checks that a change of an item preserves what another version has added (G1). Three kinds of items may be rewritten without
+// it: unpublished tasks, records of rejected jobs, and texts that are stored under their own hash.
 func (k *checker) watchNovelty(table string, before, after fakeaws.Item) {
 	if before[novelty] == nil || after == nil || after[novelty] != nil {
 		return
@@ -223,14 +223,14 @@ func (k *checker) watchNovelty(table string, before, after fakeaws.Item) {
 	if table == fakeaws.JobsTable && (str(before, "state") == "rejected" || strings.HasPrefix(str(before, "item"), "text#")) {
 		return
 	}
-	k.violate("G1", "what another version had written is gone from %s of the table %s", firstKey(before), table)
+	k.violate("G1", "the attribute of another version is missing from %s of table %s", firstKey(before), table)
 }
 
 func terminal(status string) bool {
 	return status == "completed" || status == "dead" || status == "cancelled"
 }
 
-// judge notes that an invariant of a guarantee is held to something that could break it: TestSeeds wants each guarantee judged.
+// judge records that an invariant of a guarantee is applied to something that could break it. TestSeeds requires it of each guarantee.
 func (k *checker) judge(guarantee string) { k.reach(guarantee + " judged") }
 
 func (k *checker) watchTask(before, after fakeaws.Item) {
@@ -264,13 +264,13 @@ func (k *checker) watchTask(before, after fakeaws.Item) {
 	k.touched = append(k.touched, t)
 	switch {
 	case now.job != t.job:
-		k.violate("G2", "task %s was of job %s and is now of job %s", id, t.job, now.job)
+		k.violate("G2", "task %s belonged to job %s and now belongs to job %s", id, t.job, now.job)
 	case now.attempt < t.attempt || now.life < t.life:
-		k.violate("G2", "task %s was created again: it had ended attempt %d in life %d, and has now ended attempt %d in life %d", id, t.attempt, t.life, now.attempt, now.life)
+		k.violate("G2", "task %s was created again: it had reached attempt %d in life %d, and is now at attempt %d in life %d", id, t.attempt, t.life, now.attempt, now.life)
 	case terminal(t.status) && now.status != t.status && (t.status != "dead" || now.status != "" || now.life != t.life+1):
 		k.violate("G5", "task %s was %s and became %q", id, t.status, now.status)
 	case terminal(t.status) && now.status == t.status:
-		k.violate("G5", "task %s was %s and was written again", id, t.status)
+		k.violate("G5", "task %s was %s and was rewritten", id, t.status)
 	case now.attempt > t.attempt+1:
 		k.violate("G4", "task %s went from attempt %d to attempt %d", id, t.attempt, now.attempt)
 	case now.attempt > t.attempt && (now.status == "completed" || now.status == "failed"):
@@ -290,21 +290,21 @@ func orOpen(status string) string {
 	return status
 }
 
-// closed holds a worker's end of an attempt to what workers did (G4).
+// closed compares the end of an attempt with the workers' reports (G4).
 func (k *checker) closed(t *taskSeen, now taskSeen, after fakeaws.Item) {
 	if now.status == "failed" && (after["permanent"] != nil || k.run.refused(t)) {
 		return // its worker was not started
 	}
 	k.judge("G4")
 	if k.starts[fmt.Sprintf("%s/%d", t.id, now.attempt)] == 0 && !k.vague[t.id.String()] {
-		k.violate("G4", "attempt %d of task %s was closed as %s, and was never started", now.attempt, t.id, now.status)
+		k.violate("G4", "attempt %d of task %s was closed as %s without a start", now.attempt, t.id, now.status)
 	}
 	result, _ := after["result"].(*types.AttributeValueMemberB)
 	if result == nil {
 		return
 	}
 	if text := string(result.Value); text != fmt.Sprintf(`{"attempt":%d}`, now.attempt) {
-		k.violate("G4", "attempt %d of task %s was closed with a report that is not its own: %s", now.attempt, t.id, text)
+		k.violate("G4", "attempt %d of task %s was closed with the report of another attempt: %s", now.attempt, t.id, text)
 	}
 }
 
@@ -381,7 +381,7 @@ func (k *checker) jobsOf(h *holder) map[string]bool {
 	return jobs
 }
 
-// read reads a holder; nil holds nothing.
+// read returns the holder that an item describes. Without an item it holds nothing.
 func (k *checker) read(kind, l, key string, it fakeaws.Item) *holder {
 	h := &holder{key: key, kind: kind, labourer: l, attempt: num(it, "attempt")}
 	if it == nil {
@@ -412,7 +412,7 @@ func (k *checker) read(kind, l, key string, it fakeaws.Item) *holder {
 	return h
 }
 
-// move takes in that a holder holds other tasks than before.
+// move updates the holders of the tasks that a holder gains or loses.
 func (k *checker) move(was, is *holder) {
 	for n := range was.tasks.All() {
 		t := k.tasks[task.ID{Segment: was.segment, N: n}]
@@ -474,7 +474,7 @@ func (k *checker) watchJob(after fakeaws.Item) {
 	k.jobs[id] = &now
 }
 
-// checkCall holds what a request did to the guarantees; it is called by the invocation that made it.
+// checkCall checks the effects of a request on the guarantees. The invocation that made the request calls it.
 func (k *checker) checkCall(c *call) {
 	if c.operation == "Query" && strings.Contains(c.label, ":from=queue#") {
 		c.dueRead = k.step
@@ -482,7 +482,7 @@ func (k *checker) checkCall(c *call) {
 	k.verify(c)
 }
 
-// verify holds what was changed since the last time to the guarantees. c is the request that did it, nil when it was done from outside.
+// verify checks all changes since the last call. c is the request that made them, or nil for changes from outside.
 func (k *checker) verify(c *call) {
 	if !k.unsettled {
 		return
@@ -501,7 +501,7 @@ func (k *checker) verify(c *call) {
 	k.touched, k.taken, k.leased, k.freed, k.queued, k.ended, k.unsettled = k.touched[:0], nil, nil, nil, nil, nil, false
 }
 
-// verifyHolding: a task that has been published is in exactly one place, or has reached its end (G1).
+// verifyHolding checks that a published task is in exactly one place, or has reached its end (G1).
 func (k *checker) verifyHolding(t *taskSeen) {
 	if len(t.holders) > 1 {
 		k.violate("G1", "task %s is in two places: %s and %s of %s", t.id, t.holders[0].key, t.holders[1].key, t.labourer)
@@ -522,7 +522,7 @@ func (k *checker) verifyHolding(t *taskSeen) {
 		k.violate("G1", "task %s of labourer %s is held by %s", t.id, t.labourer, h.labourer)
 	}
 	if h.kind == "queue" && t.status == "dead" {
-		k.violate("G5", "task %s is dead, and queued as %s", t.id, h.key)
+		k.violate("G5", "task %s is dead, but queued in %s", t.id, h.key)
 	}
 	if terminal(t.status) {
 		return
@@ -532,7 +532,7 @@ func (k *checker) verifyHolding(t *taskSeen) {
 	}
 }
 
-// verifyClaim: the cap (G3), the pause (G7) and the order (G6) of a claim.
+// verifyClaim checks the cap (G3), the order (G6), and the pause and health (G7) of a claim.
 func (k *checker) verifyClaim(c *call) {
 	if len(k.leased) == 0 {
 		return
@@ -553,7 +553,7 @@ func (k *checker) verifyClaim(c *call) {
 		}
 	}
 	allowed := 0
-	for i, one := range l.caps { // those in force since the invocation began
+	for i, one := range l.caps { // the caps in force since the invocation began
 		if i+1 == len(l.caps) || l.caps[i+1].step >= c.began {
 			allowed = max(allowed, one.cap)
 		}
@@ -567,12 +567,12 @@ func (k *checker) verifyClaim(c *call) {
 		}
 		allowed = int(float64(allowed) * share)
 		if allowed == 0 {
-			k.violate("G7", "%s claimed for labourer %s, which has felt bad for minutes", c.ID, id)
+			k.violate("G7", "%s claimed for labourer %s, which has been unhealthy for minutes", c.ID, id)
 		}
 	}
 	k.judge("G3")
 	if running > allowed {
-		k.violate("G3", "%s claimed for labourer %s: %d run now, and its cap was %d at most", c.ID, id, running, allowed)
+		k.violate("G3", "%s claimed for labourer %s: %d tasks run now, and the cap was at most %d", c.ID, id, running, allowed)
 	}
 	if running == allowed {
 		k.reach("cap used up")
@@ -586,7 +586,7 @@ func (k *checker) verifyClaim(c *call) {
 	}
 	if probe := l.probing || l.probed >= c.began; probe && len(k.leased) == 1 && k.leased[0].tasks.Len() == 1 {
 		k.reach("probe")
-		return // one task finds out whether the target can be reached: not always the first, which may be the cause
+		return // a probe may skip the first task, which may be the cause of the trouble
 	}
 	for key, e := range l.entries {
 		if e.step >= c.dueRead {
@@ -594,12 +594,12 @@ func (k *checker) verifyClaim(c *call) {
 		}
 		k.judge("G6")
 		if key < last {
-			k.violate("G6", "%s took %s before %s, which was due first", c.ID, last, key)
+			k.violate("G6", "%s claimed %s before %s, which was due earlier", c.ID, last, key)
 		}
 	}
 }
 
-// verifyRetry: the wait before another attempt (G10).
+// verifyRetry checks the wait before the next attempt (G10).
 func (k *checker) verifyRetry(c *call) {
 	for _, e := range k.queued {
 		for _, l := range k.freed {
@@ -610,22 +610,22 @@ func (k *checker) verifyRetry(c *call) {
 			k.reach("retry")
 			k.judge("G10")
 			if e.due.Before(c.start.Add(least)) {
-				k.violate("G10", "%s queued %s again for %s, sooner than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), least)
+				k.violate("G10", "%s requeued %s for %s, sooner than %s from the start of the invocation", c.ID, e.key, e.due.Format(time.StampMilli), least)
 			}
 			if e.due.After(c.now().Add(most + time.Millisecond)) {
-				k.violate("G10", "%s queued %s again for %s, later than %s from then", c.ID, e.key, e.due.Format(time.StampMilli), most)
+				k.violate("G10", "%s requeued %s for %s, later than %s from the write", c.ID, e.key, e.due.Format(time.StampMilli), most)
 			}
 		}
 	}
 }
 
-// verifyEnd: a job ends when all its tasks have, with exact counts (G5).
+// verifyEnd checks that a job ends when all its tasks have ended, with exact counts (G5).
 func (k *checker) verifyEnd(id string) {
 	k.judge("G5")
 	j := k.jobs[id]
 	counts := k.tally(id)
 	never := 0
-	if j.state == "cancelled" { // tasks that were never created
+	if j.state == "cancelled" { // tasks that were never created count as cancelled
 		never = j.total - counts["completed"] - counts["dead"] - counts["cancelled"]
 		for _, t := range k.byJob[id] {
 			if t.published && !terminal(t.status) {
@@ -656,7 +656,7 @@ func (k *checker) someTasks(id string, dice interface{ IntN(int) int }) []string
 	return append(out, "aaaaaaaaaaaaaaaa.1")
 }
 
-// empty tells whether nothing is queued or running.
+// empty reports whether nothing is queued or running.
 func (k *checker) empty() bool { return len(k.holders) == 0 }
 
 func (k *checker) unfinished() string {
@@ -667,7 +667,7 @@ func (k *checker) unfinished() string {
 	parts = append(parts, slices.Sorted(maps.Keys(k.holders))...)
 	for _, c := range k.world.Coming() {
 		if c.Label != "tick" {
-			parts = append(parts, "under way: "+clip(c.String()))
+			parts = append(parts, "scheduled: "+clip(c.String()))
 		}
 	}
 	return strings.Join(parts[:min(len(parts), 12)], "; ")

@@ -2,7 +2,7 @@ package sim
 
 import "slices"
 
-// Fault is a kind of thing that goes wrong, or of thing that is allowed and that nobody likes to think of.
+// Fault is a kind of failure, or of legal but awkward behaviour.
 type Fault string
 
 // The kinds of faults. Each world has some of them.
@@ -58,7 +58,7 @@ const (
 	Hundreds          Fault = "hundreds of tasks at once"
 	Forced            Fault = "job cancelled by force"
 	CutCancel         Fault = "cancellation cut off after a withdrawal"
-	Reconfigured      Fault = "labourer applied anew"
+	Reconfigured      Fault = "labourer applied again"
 	Removed           Fault = "labourer removed"
 	LongID            Fault = "command with a long id"
 	EmptyJob          Fault = "job without tasks"
@@ -74,14 +74,14 @@ const (
 	TornRead          Fault = "transaction seen in part"
 )
 
-// Faults is all kinds, in the order in which they are told of.
+// Faults lists all kinds, in the order of the report.
 var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Storm, Conflict, Partial, StaleRead, Slow, TimedOut, Skew, Duplicate, Late, LostWake,
 	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, TwoVersions, BadJob, CapLowered, CapRaised, Unhealthy,
 	Paused, CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
 	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls, Hundreds, Forced, CutCancel, Reconfigured, Removed, LongID, EmptyJob, OwnDuration,
 	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, Unstartable, Damaged, ReplayedAtDeath, TornRead}
 
-// inOperations are the faults that are operations of a plan; the others happen on the way.
+// inOperations are the faults that a plan schedules as operations. The run injects the others on the way.
 var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,
 	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain, Hundreds, Forced, Reconfigured, Removed, LongID, EmptyJob, OwnDuration, OwnQualifier, OddSchema, Misspelled, Oversized,
 	Incompressible, Damaged}

@@ -29,29 +29,29 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// invocation is a run of one of Drover's functions. It is all of the functions' clients: each call waits until the simulation lets it
-// happen, and has the fate that the simulation gives it.
+// invocation is one run of one of Drover's functions. It implements all clients of the function: each call waits until the simulation lets it
+// proceed, and meets the fate that the simulation chooses.
 type invocation struct {
 	fakeaws.Invocation
 	run     *run
 	real    fakeaws.Clients
 	skew    time.Duration
-	slow    time.Duration // how long each of its calls takes, where it is a slow one
-	next    bool          // its code is the next version
+	slow    time.Duration // the longest duration of each of its calls, if it is a slow invocation
+	next    bool          // it runs the next version of the code
 	began   int           // the step in which it began
 	start   time.Time     // by its own clock
-	dueRead int           // the step in which it last read what is due; 0: not yet
+	dueRead int           // the step in which it last read the due entries; 0: not yet
 
 	ctx     context.Context
 	cancel  context.CancelFunc
 	kill    *fakeaws.Coming
 	blocked []*call // calls that wait
-	dying   bool    // its process dies with the call that is carried out
-	gone    bool    // its process has died, or is about to
-	over    bool    // what it is called for has been told that it is over
+	dying   bool    // its process dies with the present call
+	gone    bool    // its process has died, or is about to die
+	over    bool    // its caller has received its end
 	ended   bool    // its goroutine has returned
-	crashed bool    // it was ended before it had returned
-	marred  bool    // a call of it went wrong
+	crashed bool    // it died before it returned
+	marred  bool    // one of its calls failed
 	out     any
 	err     error
 }
@@ -62,18 +62,18 @@ type call struct {
 	operation string
 	input     any
 	label     string
-	lasts     time.Duration // how long it takes, and nothing goes wrong with it; 0: chance decides on both
+	lasts     time.Duration // its duration, without any fault; 0: chance decides on both
 	fate      Fault
 	proceed   chan struct{}
 	lets      *fakeaws.Coming
 }
 
-// errGone is what a process that has died gets to hear: nothing that it does matters any more.
+// errGone answers every call of a dead process. Nothing that the process does after it has an effect.
 var errGone = errors.New("the process has died")
 
 func (v *invocation) now() time.Time { return v.run.world.Now().Add(v.skew) }
 
-// begin runs the function in a goroutine of its own, which is blocked whenever it is not its turn.
+// begin runs the function in its own goroutine, which blocks whenever another call has its turn.
 func (v *invocation) begin() {
 	v.start = v.now()
 	v.ctx, v.cancel = context.WithDeadline(context.Background(), v.start.Add(v.Timeout))
@@ -109,7 +109,7 @@ func (v *invocation) begin() {
 	}()
 }
 
-// die ends an invocation as a crash of its process does.
+// die ends an invocation like a crash of its process.
 func (v *invocation) die(kind, why string) {
 	if v.over {
 		return
@@ -131,7 +131,7 @@ func (v *invocation) finish(out any, err error) {
 	v.Done(out, err)
 }
 
-// through carries out a request, when it is its turn.
+// through carries out a request once it has its turn.
 func through[I, O any](v *invocation, operation, label string, in I, do func(context.Context, I) (O, error)) (O, error) {
 	var none O
 	c := &call{invocation: v, operation: operation, input: in, label: label, proceed: make(chan struct{})}
@@ -195,7 +195,7 @@ func serviceError(operation string, f Fault) error {
 		Err: &smithy.GenericAPIError{Code: "InternalServerError", Message: string(f), Fault: smithy.FaultServer}}
 }
 
-// writes tells whether an operation has an effect.
+// writes reports whether an operation has an effect.
 func writes(operation string) bool {
 	switch operation {
 	case "GetItem", "Query", "BatchGetItem", "GetObject", "ListObjectsV2", "GetMetricData", "Pause":
@@ -204,12 +204,12 @@ func writes(operation string) bool {
 	return true
 }
 
-// conflicts tells whether a transaction that is under way can turn an operation away.
+// conflicts reports whether a concurrent transaction can reject an operation.
 func conflicts(operation string) bool {
 	return operation == "TransactWriteItems" || operation == "UpdateItem" || operation == "PutItem" || operation == "DeleteItem"
 }
 
-// keyLabel is a key for people, and for telling calls of one invocation apart.
+// keyLabel returns a readable key, which also distinguishes calls of one invocation.
 func keyLabel(key map[string]dynamotypes.AttributeValue) string {
 	var parts []string
 	for name, v := range key {
@@ -234,7 +234,7 @@ func firstKey(it map[string]dynamotypes.AttributeValue) string {
 	return keyLabel(key)
 }
 
-// The calls of DynamoDB.
+// The calls to DynamoDB.
 
 func (v *invocation) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
 	return through(v, "GetItem", *in.TableName+" "+keyLabel(in.Key), in, func(ctx context.Context, in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
@@ -295,7 +295,7 @@ func (v *invocation) BatchWriteItem(_ context.Context, in *dynamodb.BatchWriteIt
 }
 
 func (v *invocation) TransactWriteItems(_ context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-	// The SDK gives each transaction a token, by which a retry of it is recognised.
+	// The SDK gives each transaction a token, by which DynamoDB recognises a retry.
 	one := *in
 	if one.ClientRequestToken == nil {
 		one.ClientRequestToken = aws.String(fmt.Sprintf("token-%06d", v.run.tokens.Add(1)))
@@ -309,12 +309,12 @@ func (v *invocation) TransactWriteItems(_ context.Context, in *dynamodb.Transact
 	return out, err
 }
 
-// waits tells whether the invocation is there for so long after the call that is carried out.
+// waits reports whether the invocation survives the present call by the duration d.
 func (v *invocation) waits(d time.Duration) bool {
 	return !v.run.calm && !v.dying && !v.gone && v.kill.At.Sub(v.run.world.Now()) > d
 }
 
-// sitOut has the invocation wait for so long.
+// sitOut makes the invocation wait for the duration d.
 func (v *invocation) sitOut(d time.Duration) {
 	c := &call{invocation: v, operation: "sit out", lasts: d, proceed: make(chan struct{})}
 	if v.run.wait(c) {
@@ -337,13 +337,13 @@ func transactionLabel(in *dynamodb.TransactWriteItemsInput) string {
 	return strings.Join(parts, ", ")
 }
 
-// Pause waits between two tries, in the world's time. How long does not depend on how long the adapter would: that is left to chance.
+// Pause waits between two attempts, in the world's time. The simulation draws the duration and ignores the adapter's.
 func (v *invocation) Pause(context.Context, time.Duration) error {
 	_, err := through(v, "Pause", "", 0, func(context.Context, int) (int, error) { return 0, nil })
 	return err
 }
 
-// The calls of the other services.
+// The calls to the other services.
 
 func (v *invocation) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
 	return through(v, "SendMessage", *in.QueueUrl+" "+clip(*in.MessageBody), in, func(ctx context.Context, in *sqs.SendMessageInput) (*sqs.SendMessageOutput, error) {

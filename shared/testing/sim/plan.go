@@ -12,41 +12,41 @@ import (
 	"github.com/drover-run/drover/shared/core/retry"
 )
 
-// plan is a world as its seed makes it, before anything happens: who is there, what is asked for when, and what goes wrong how often.
-// Shrinking takes parts of it away.
+// plan describes the world of a seed before anything happens: its labourers and jobs, the operations with their times, and the rates of the
+// faults. Shrinking removes parts of it.
 type plan struct {
 	seed       uint64
 	labourers  []labourer.Labourer
 	jobs       []jobPlan
 	operations []operation
-	rates      map[Fault]float64 // how likely where it can happen; what is missing does not happen
-	behaviours map[Fault]float64 // of workers
-	faulty     time.Duration     // for how long faults happen; then the world comes to rest
-	most       int               // how many faults happen at most; -1: no bound
-	window     time.Duration     // for which the queues' messages are gathered to batches
-	wakesOnly  bool              // there is no tick, and nothing that only a tick would mend: every wake has to come by itself
+	rates      map[Fault]float64 // the probability of a fault at each place where it can happen; an absent fault never happens
+	behaviours map[Fault]float64 // the same for what workers do
+	faulty     time.Duration     // how long faults happen; after that the world must come to rest
+	most       int               // the largest number of injected faults; -1: no bound
+	window     time.Duration     // the batching window of the queues
+	wakesOnly  bool              // there is no tick, and no fault that only a tick repairs, so every wake has to arrive by itself
 }
 
-// jobPlan is a job that is submitted.
+// jobPlan is a job to submit.
 type jobPlan struct {
 	id          string
 	labourer    string
 	tasks       int
 	maxAttempts int
-	notBefore   time.Duration // after the start; 0: at once
+	notBefore   time.Duration // after the start of the world; 0: at once
 	giant       bool
-	maxDuration time.Duration // its own; 0: none
-	qualifier   string        // of its labourer's function
-	schema      string        // "": the default
-	spelled     string        // an attribute that differs from one of Drover's by case alone
+	maxDuration time.Duration // the job's own; 0: none
+	qualifier   string        // of the labourer's function
+	schema      string        // "": the default schema
+	spelled     string        // an attribute that differs from one of Drover's only in case
 	ballast     int           // bytes that do not compress
 }
 
-// operation is something that somebody does to Drover from outside.
+// operation is an action on Drover from outside.
 type operation struct {
 	at    time.Duration
 	kind  string
-	fault Fault // that it counts as, "" if none
+	fault Fault // the fault that it counts as, "" if none
 	on    string
 	value int
 	text  string
@@ -72,7 +72,7 @@ func between(r *rand.Rand, a, b time.Duration) time.Duration {
 	return a + time.Duration(r.Int64N(int64(b-a)+1))
 }
 
-// newPlan makes the world of a seed.
+// newPlan returns the plan of a seed.
 func newPlan(seed uint64) plan {
 	r := random(seed, "plan")
 	p := plan{seed: seed, rates: map[Fault]float64{}, behaviours: map[Fault]float64{}, faulty: between(r, 2*time.Minute, 10*time.Minute), most: -1}
@@ -84,7 +84,7 @@ func newPlan(seed uint64) plan {
 	if w := random(seed, "window"); chance(w, 0.3) {
 		p.window = pick(w, 20*time.Millisecond, 300*time.Millisecond, 2*time.Second)
 	}
-	if v := random(seed, "versions"); chance(v, 0.25) { // from calm to storm: an update meets any weather
+	if v := random(seed, "versions"); chance(v, 0.25) { // at every fault rate, because an update happens at any time
 		p.rates[TwoVersions] = pick(v, 0.1, 0.5, 0.9)
 	}
 	p.planTrouble()
@@ -127,7 +127,7 @@ func (p *plan) planJobs(r *rand.Rand) {
 	n := 1 + r.IntN(4)
 	for i := range n {
 		j := jobPlan{id: fmt.Sprintf("job-%d", i), labourer: p.labourers[r.IntN(len(p.labourers))].ID}
-		// Mostly few tasks: what goes wrong with two rarely needs more, and more worlds see more.
+		// Most jobs have few tasks: faults that two tasks show rarely need more, and small worlds run faster.
 		switch k := r.IntN(200); {
 		case k == 0:
 			j.tasks = 257 + r.IntN(344)
@@ -152,17 +152,17 @@ func (p *plan) planJobs(r *rand.Rand) {
 		switch {
 		case j.giant:
 			fault = GiantPayload
-		case j.tasks >= 15: // at least three times what any cap of these worlds lets run
+		case j.tasks >= 15: // at least three times the largest cap of these worlds
 			fault = Flood
 		}
 		p.operations = append(p.operations, operation{at: at, kind: "submit", on: j.id, fault: fault})
 	}
 }
 
-// planFaults chooses some kinds of faults, so that worlds differ in what can happen in them.
+// planFaults chooses some kinds of faults, so that worlds differ in what can happen.
 func (p *plan) planFaults(r *rand.Rand) {
 	if chance(r, 0.05) {
-		return // nothing goes wrong in some of the worlds
+		return // some worlds have no faults
 	}
 	rate := func(f Fault, share, low, high float64) {
 		if chance(r, share) {
@@ -175,7 +175,7 @@ func (p *plan) planFaults(r *rand.Rand) {
 		rate(StaleRead, 0.4, 0.1, 0.6)
 		rate(Slow, 0.7, 0.05, 0.5)
 		p.rates[LostTick] = 1
-		rate(Refused, 0.5, 0.002, 0.03) // of who takes hold of a labourer, or lets go of it
+		rate(Refused, 0.5, 0.002, 0.03) // when an execution takes or releases the lock of a labourer
 		rate(Unreported, 0.5, 0.002, 0.03)
 		rate(Repeated, 0.5, 0.01, 0.5)
 		p.planBehaviours(r, 0)
@@ -203,7 +203,7 @@ func (p *plan) planFaults(r *rand.Rand) {
 	p.planBehaviours(r, 1)
 }
 
-// planBehaviours chooses what workers do. lost scales how many of them end without a word, which a tick has to find out.
+// planBehaviours chooses the behaviour of workers. lost scales the share of workers that end silently, which only a tick discovers.
 func (p *plan) planBehaviours(r *rand.Rand, lost float64) {
 	behave := func(f Fault, share, low, high float64) {
 		if chance(r, share) {
@@ -245,7 +245,7 @@ func (p *plan) planOperations(r *rand.Rand) {
 		add(operation{at: at, kind: "cap", on: someone(), value: pick(r, 0, 1, 2, 5), fault: CapLowered})
 	})
 	for _, l := range p.labourers {
-		if l.HealthMetrics == nil || p.wakesOnly { // nobody is woken when a metric gets better
+		if l.HealthMetrics == nil || p.wakesOnly { // an improved metric wakes no execution
 			continue
 		}
 		some(1, 4, func(at time.Duration) {
@@ -286,15 +286,16 @@ func (p *plan) planOperations(r *rand.Rand) {
 		add(operation{at: at, kind: "poison record", value: r.IntN(2), fault: PoisonRecord})
 	})
 	some(0.4, 3, func(at time.Duration) { add(operation{at: at, kind: "stream again", fault: StreamAgain}) })
-	if p.rates[Redriven] > 0 { // poison, bad luck and old versions, all that lies there
+	if p.rates[Redriven] > 0 { // every dead letter: poison, failed deliveries and unknown versions
 		add(operation{at: p.faulty * 9 / 10, kind: "redrive"})
 	}
 }
 
-// usualBadJobs is how many of the bad jobs any world may have; the others are of worlds with odd jobs.
+// usualBadJobs counts the bad jobs that any world may submit. Only worlds with odd jobs submit the others.
 const usualBadJobs = 6
 
-// badJobs are jobs that have to be refused, with the field that the refusal has to name; "": one that is too long to be told.
+// badJobs are jobs that Drover has to refuse, with the field that the refusal has to name. The field "" marks a job that is too long to be
+// quoted.
 var badJobs = []struct{ text, field string }{
 	{`{"job_id": "bad one"}`, "job_id"},
 	{`{"job_id": "bad-1", "labourer": "nobody"}`, "labourer"},
@@ -314,7 +315,7 @@ func (j jobPlan) attribute() string {
 	return "things"
 }
 
-// mostOf returns how many bytes a message may have in a labourer's queue; 0: as many as SQS takes.
+// mostOf returns the maximum size of a message in a labourer's queue, in bytes; 0: the limit of SQS.
 func (p plan) mostOf(labourer string) int {
 	for _, j := range p.jobs {
 		if j.labourer == labourer && j.ballast > 0 && j.ballast <= 2*smallQueue {
@@ -324,7 +325,7 @@ func (p plan) mostOf(labourer string) int {
 	return 0
 }
 
-// text is the job as it is submitted.
+// text returns the job as it is submitted.
 func (j jobPlan) text(start time.Time) string {
 	var b strings.Builder
 	name := j.labourer

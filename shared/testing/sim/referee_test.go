@@ -16,11 +16,11 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// refereed is how many worlds are replayed.
+// refereed counts the worlds to replay.
 const refereed = 50
 
-// What the functions ask of DynamoDB in a world, faults and repetitions included, has the same answers on dynoxide, call by call, and comes
-// to the same tables.
+// The DynamoDB calls of a world, faults and repetitions included, get the same answers from dynoxide, call by call, and result in the same
+// tables.
 func TestRefereeEveryCallOfAWorldHasTheSameAnswerOnDynoxide(t *testing.T) {
 	client := referee.Start(t)
 	all, known := 0, map[string]int{}
@@ -52,14 +52,15 @@ func TestRefereeEveryCallOfAWorldHasTheSameAnswerOnDynoxide(t *testing.T) {
 	require.Greater(t, all, 100*refereed, "the comparison compared little")
 }
 
-// ofWorld gives a transaction a token that no other world has: all of them are replayed within the ten minutes in which dynoxide remembers it.
+// ofWorld gives a transaction a token that no other world uses. Dynoxide remembers a token for ten minutes, and all worlds are replayed within
+// that time.
 func ofWorld(seed uint64, in *dynamodb.TransactWriteItemsInput) *dynamodb.TransactWriteItemsInput {
 	own := *in
 	own.ClientRequestToken = aws.String(fmt.Sprintf("%d-%s", seed, aws.ToString(in.ClientRequestToken)))
 	return &own
 }
 
-// repeat makes a call again. What it answers, and that it fails, is for db to compare.
+// repeat makes a call again. db compares the answers and the errors.
 func repeat(t *testing.T, db *referee.Both, in any) {
 	t.Helper()
 	ctx := context.Background()
@@ -81,6 +82,6 @@ func repeat(t *testing.T, db *referee.Both, in any) {
 	case *dynamodb.TransactWriteItemsInput:
 		_, _ = db.TransactWriteItems(ctx, in)
 	default:
-		require.Failf(t, "a call that is not compared", "%T", in)
+		require.Failf(t, "this call is not compared", "%T", in)
 	}
 }

@@ -26,38 +26,38 @@ import (
 
 // Options change a simulation.
 type Options struct {
-	// Tamper puts something between the functions and the services, as planted mutations do.
+	// Tamper wraps the clients between the functions and the services, as planted mutations do.
 	Tamper func(fakeaws.Clients) fakeaws.Clients
 	// Rewire changes the services themselves.
 	Rewire func(*fakeaws.Functions)
-	// Asked is told of each call of DynamoDB, before it is carried out.
+	// Asked receives each DynamoDB call before its execution.
 	Asked func(fakeaws.Request)
-	// Trace keeps all steps; the last ones come with a violation anyway when it is shrunk.
+	// Trace keeps all steps in the report.
 	Trace bool
 }
 
-// Violation is a guarantee that did not hold.
+// Violation describes a guarantee that did not hold.
 type Violation struct {
 	Guarantee string // "G1" … "G10"
 	Reason    string
-	At        time.Duration // since the start
+	At        time.Duration // since the start of the world
 }
 
 func (v *Violation) String() string {
 	return fmt.Sprintf("%s at %s: %s", v.Guarantee, v.At, v.Reason)
 }
 
-// Report is what a simulation saw.
+// Report contains the results of a simulation.
 type Report struct {
 	Seed      uint64
 	Violation *Violation
 	Faults    map[Fault]int
-	States    map[string]int // how often a state of a task, a job or an execution was reached
+	States    map[string]int // the number of times that each state of a task, a job or an execution was reached
 	Steps     int
 	Virtual   time.Duration
 	Trace     []string
-	Hash      uint64 // of all steps: the same seed has the same
-	injected  int    // faults that happened on the way
+	Hash      uint64 // of all steps; equal for equal seeds
+	injected  int    // the number of faults that are not operations
 	plan      plan
 }
 
@@ -74,17 +74,17 @@ type run struct {
 
 	randoms map[string]*rand.Rand
 	stormy  time.Time // until when a throttle storm lasts
-	noTicks time.Time // until when no tick comes
+	noTicks time.Time // until when every tick is lost
 	calm    bool
 	calmAt  time.Time
 	names   map[string]start // of executions that are workers
 
 	mu        sync.Mutex
-	fresh     []*call // that have come since the last step
+	fresh     []*call // calls that arrived since the last step
 	active    []*invocation
 	current   *invocation
 	step      int
-	spent     int // faults
+	spent     int // injected faults that are not operations
 	violation *Violation
 	faults    map[Fault]int
 	states    map[string]int
@@ -92,20 +92,20 @@ type run struct {
 	hash      uint64
 }
 
-// start of virtual time.
+// Virtual time starts at epoch.
 var epoch = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
 const (
-	// settleLimit is how long, in virtual time, a world may take to come to rest when nothing goes wrong any more.
+	// settleLimit bounds the virtual time in which a world must come to rest once the faults have stopped.
 	settleLimit = 8 * time.Hour
-	// stepLimit keeps a world that never rests from taking for ever.
+	// stepLimit stops a world that never comes to rest.
 	stepLimit = 400_000
-	// longestTear is for how long a read may see some writes of a transaction and not yet others; the transaction's caller waits that long. A
-	// process that dies as it calls leaves nothing torn: whatever takes over from it comes later than that.
+	// longestTear bounds the time during which a read may see some writes of a transaction and not yet others. The transaction's caller waits
+	// that long. A process that dies during the call leaves nothing torn: its successor starts later than that.
 	longestTear = 150 * time.Millisecond
 )
 
-// simulate runs a plan. It has to be called in a bubble of testing/synctest, which tells when all goroutines wait.
+// simulate runs a plan. Its caller must run in a bubble of testing/synctest, which reports when all goroutines wait.
 func simulate(p plan, o Options) Report {
 	r := &run{plan: p, options: o, start: epoch, randoms: map[string]*rand.Rand{}, names: map[string]start{}, faults: map[Fault]int{}, states: map[string]int{}, hash: 14695981039346656037}
 	stack, err := fakeaws.NewStack(epoch, r.random("machines").Float64)
@@ -159,7 +159,7 @@ func simulate(p plan, o Options) Report {
 		Trace: r.lines, Hash: r.hash, injected: r.spent, plan: p}
 }
 
-// isLease tells whether a key of the control table is a lease's.
+// isLease reports whether a key of the control table belongs to a lease.
 func isLease(key fakeaws.Item) bool { return strings.HasPrefix(str(key, "item"), "lease#") }
 
 func (r *run) random(purpose string) *rand.Rand {
@@ -169,7 +169,7 @@ func (r *run) random(purpose string) *rand.Rand {
 	return r.randoms[purpose]
 }
 
-// prepare applies the configuration and puts the operations under way.
+// prepare applies the configuration and schedules the operations.
 func (r *run) prepare() {
 	for _, l := range r.plan.labourers {
 		r.apply(l)
@@ -200,7 +200,7 @@ func (r *run) apply(l labourer.Labourer) {
 	}
 }
 
-// loop runs the world to its rest, or to the first violation.
+// loop runs the world until it rests, or until the first violation.
 func (r *run) loop() {
 	for r.violation == nil {
 		if r.calm && r.atRest() {
@@ -208,12 +208,12 @@ func (r *run) loop() {
 			break
 		}
 		if r.step++; r.step > stepLimit || r.world.Now().Sub(r.start) > r.plan.faulty+settleLimit {
-			r.violate("G1", "the world does not come to rest: %s", r.check.unfinished())
+			r.violate("G1", "the world did not come to rest: %s", r.check.unfinished())
 			break
 		}
 		c := r.world.Step()
 		if c == nil {
-			r.violate("G1", "nothing is under way any more, and the world is not at rest: %s", r.check.unfinished())
+			r.violate("G1", "no event is left, and the world is not at rest: %s", r.check.unfinished())
 			break
 		}
 		r.note(c)
@@ -239,7 +239,7 @@ func (r *run) note(c *fakeaws.Coming) {
 	}
 }
 
-// settle waits until every goroutine waits, and goes on with what has come of it.
+// settle waits until every goroutine waits, and then handles new calls and ended invocations.
 func (r *run) settle() {
 	for {
 		synctest.Wait()
@@ -272,7 +272,7 @@ func (r *run) settle() {
 			}
 		}
 		if asleep {
-			time.Sleep(10 * time.Second) // of the bubble: the pauses between tries of what a table left undone
+			time.Sleep(10 * time.Second) // in the bubble's time: the pauses between retries of unprocessed items
 			continue
 		}
 		if !moved && len(fresh) == 0 {
@@ -281,7 +281,7 @@ func (r *run) settle() {
 	}
 }
 
-// invoke begins an invocation.
+// invoke starts an invocation.
 func (r *run) invoke(i fakeaws.Invocation) {
 	v := &invocation{Invocation: i, run: r, real: r.stack.Clients(), began: r.step}
 	dice := r.random("invocation")
@@ -291,7 +291,7 @@ func (r *run) invoke(i fakeaws.Invocation) {
 	}
 	if !r.calm && chance(dice, r.plan.rates[Slow]) && r.may() {
 		v.slow = between(dice, 500*time.Millisecond, 12*time.Second)
-		if r.plan.wakesOnly { // not so slow that it would be ended
+		if r.plan.wakesOnly { // fast enough to avoid the timeout
 			v.slow = between(dice, 20*time.Millisecond, 600*time.Millisecond)
 		}
 		r.count(Slow)
@@ -305,7 +305,7 @@ func (r *run) invoke(i fakeaws.Invocation) {
 	v.begin()
 }
 
-// wait has a call wait for its turn; false: the process has died.
+// wait makes a call wait for its turn. It returns false if the process has died.
 func (r *run) wait(c *call) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -317,7 +317,7 @@ func (r *run) wait(c *call) bool {
 	return true
 }
 
-// schedule decides when a call happens, and what becomes of it.
+// schedule decides when a call happens, and its fate.
 func (r *run) schedule(c *call) {
 	if c.gone {
 		return
@@ -364,7 +364,7 @@ func (r *run) fate(c *call, dice *rand.Rand) Fault {
 		r.stormy = now.Add(between(dice, time.Second, 20*time.Second))
 	}
 	if r.plan.wakesOnly && !strings.Contains(c.label, "claiming_until") {
-		return "" // only a tick would mend some of it
+		return "" // only a tick would repair some of these faults
 	}
 	for _, f := range []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Conflict} {
 		if u -= r.plan.rates[f]; u >= 0 {
@@ -379,7 +379,7 @@ func (r *run) fate(c *call, dice *rand.Rand) Fault {
 	return ""
 }
 
-// partial tells whether a part of a batch is left out.
+// partial reports whether a service leaves an entry of a batch unprocessed.
 func (r *run) partial() bool {
 	if r.calm || !chance(r.random("partial"), r.plan.rates[Partial]) || !r.may() {
 		return false
@@ -388,7 +388,7 @@ func (r *run) partial() bool {
 	return true
 }
 
-// course decides when what is under way arrives.
+// course returns the delays after which a delivery arrives; an empty result loses it.
 func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 	dice := r.random("course")
 	first := between(dice, time.Millisecond, 40*time.Millisecond)
@@ -421,7 +421,7 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 	if v < r.plan.rates[Duplicate] && r.may() {
 		r.count(Duplicate)
 		again := time.Duration(u * u * float64(2*time.Minute))
-		if chance(dice, 0.5) { // while the first one is still being worked on
+		if chance(dice, 0.5) { // while the first delivery is still being processed
 			again = between(dice, 0, 60*time.Millisecond)
 		}
 		arrivals = append(arrivals, arrivals[0]+again)
@@ -429,7 +429,7 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 	return arrivals
 }
 
-// may tells whether one more fault is within the plan's bound.
+// may reports whether the plan's bound admits one more fault.
 func (r *run) may() bool {
 	return r.plan.most < 0 || r.spent < r.plan.most
 }
@@ -495,7 +495,7 @@ func (r *run) operate(o operation) {
 		}
 		l.MaxSimultaneousInvocations = float64(o.value)
 		r.apply(l)
-		if r.plan.wakesOnly { // who applies a labourer wakes the orchestrator for it
+		if r.plan.wakesOnly { // drover apply also wakes the orchestrator
 			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, o.on))
 		}
 	case "config":
@@ -559,7 +559,7 @@ func (r *run) replay(o operation) {
 	r.drover.Put(event.ReplayTasks, detail)
 }
 
-// poisonRecord writes a task that no adapter would write: one that names nobody, or one whose payload is damaged.
+// poisonRecord writes a task that no adapter would write: without a labourer, or with a damaged payload.
 func (r *run) poisonRecord(kind int) {
 	at := "poisonpoisonpoi" + string(rune('a'+r.check.poison[fakeaws.StreamFailures]))
 	it := fakeaws.Item{"segment": &types.AttributeValueMemberS{Value: at}, "n": &types.AttributeValueMemberN{Value: "1"},
@@ -573,7 +573,7 @@ func (r *run) poisonRecord(kind int) {
 	}
 }
 
-// streamAgain delivers a part of the stream once more.
+// streamAgain delivers part of the stream again.
 func (r *run) streamAgain() {
 	log, dice := r.stack.Stream.Log(), r.random("stream")
 	if len(log) == 0 {
@@ -583,7 +583,7 @@ func (r *run) streamAgain() {
 	r.stack.Stream.Replay(log[from:min(len(log), from+1+dice.IntN(150))])
 }
 
-// becalm ends all that goes wrong: from here on the world has to come to rest.
+// becalm stops all faults; the world then has to come to rest.
 func (r *run) becalm() {
 	r.trace("CALM")
 	r.calm, r.calmAt = true, r.world.Now()
@@ -603,14 +603,14 @@ func (r *run) becalm() {
 			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, id))
 		}
 		r.check.measured(id, 0)
-		if r.check.labourers[id].paused { // and only then: resuming wakes the orchestrator, which would hide a wake that is missing
+		if r.check.labourers[id].paused { // only if paused: resuming wakes the orchestrator, which would hide a missing wake
 			_ = r.drover.Resume(l.ID)
 		}
 	}
 	r.redrive()
 }
 
-// redrive puts dead letters back that somebody had bad luck with, as people do.
+// redrive returns dead letters without a reason to their source, as an operator does. Such letters failed only by bad luck.
 func (r *run) redrive() {
 	r.redriveAll(func(l fakeaws.Letter) bool { return l.Reason == "" })
 	for _, letter := range r.stack.SQS.Take(fakeaws.StreamFailures, func(l fakeaws.Letter) bool { return strings.HasPrefix(l.Body, `{"records"`) }) {
@@ -620,7 +620,7 @@ func (r *run) redrive() {
 	}
 }
 
-// redriveAll puts such dead letters back to where they came from.
+// redriveAll returns the dead letters that match to their source queues.
 func (r *run) redriveAll(such func(fakeaws.Letter) bool) {
 	for _, queues := range [][2]string{{fakeaws.JobsDeadLetters, fakeaws.JobsQueue}, {fakeaws.CompletionsDead, fakeaws.CompletionsQueue}} {
 		for _, letter := range r.stack.SQS.Take(queues[0], such) {
@@ -630,7 +630,7 @@ func (r *run) redriveAll(such func(fakeaws.Letter) bool) {
 	}
 }
 
-// atRest tells whether nothing happens any more but ticks.
+// atRest reports whether nothing but ticks is scheduled. It first redrives failed deliveries and injects the late faults.
 func (r *run) atRest() bool {
 	if len(r.active) > 0 || !r.check.empty() {
 		return false
@@ -661,7 +661,7 @@ func (r *run) lettersOfBadLuck() bool {
 	return false
 }
 
-// measure has CloudWatch know what the labourers depend on, as of now.
+// measure publishes the labourers' metrics to CloudWatch as of now.
 func (r *run) measure(now time.Time) {
 	for id, value := range r.check.loads {
 		r.stack.CloudWatch.Put("sim", "load", map[string]string{"labourer": id}, now, float64(value))

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// shrinkTries is how many smaller worlds are tried to find the smallest one in which a violation still happens.
+// shrinkTries limits the number of smaller worlds to try.
 const shrinkTries = 120
 
-// shrink takes away from a world what its violation does not need: kinds of faults, kinds of workers' behaviour, operations, tasks, and at
-// last all faults after the one that mattered. It is the report of the smallest world found.
+// shrink removes from a world what its violation does not need: kinds of faults, kinds of worker behaviour, operations, tasks, and finally all
+// faults after the decisive one. It returns the report of the smallest world found.
 func shrink(t *testing.T, found Report, o Options) Report {
 	tries := 0
 	best := found
@@ -50,7 +50,7 @@ func shrink(t *testing.T, found Report, o Options) Report {
 			}
 		}
 	}
-	low, high := 0, best.injected // the fewest faults that are enough
+	low, high := 0, best.injected // the smallest sufficient number of faults
 	for low < high {
 		p := best.plan.clone()
 		p.most = (low + high) / 2
@@ -69,10 +69,10 @@ func (p plan) clone() plan {
 	return p
 }
 
-// shown is how many of the last steps of the smallest world are told.
+// shown limits the steps in a description to the last ones of the smallest world.
 const shown = 80
 
-// tell is what people need of a violation: the seed, the smallest world that has it, its last steps, and the command that replays it.
+// tell describes a violation: the seed, the smallest world with the violation, its last steps, and the command that replays it.
 func tell(t *testing.T, found Report, o Options) string {
 	small := shrink(t, found, o)
 	o.Trace = true
@@ -80,9 +80,9 @@ func tell(t *testing.T, found Report, o Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %s\n\n", found.Seed, found.Violation)
 	if small.Violation == nil {
-		b.WriteString("(it did not happen again)\n\n")
+		b.WriteString("(the violation did not recur)\n\n")
 	} else {
-		fmt.Fprintf(&b, "the smallest world that has it (%d steps; %d at first): %s\n", small.Steps, found.Steps, small.Violation)
+		fmt.Fprintf(&b, "the smallest world with this violation (%d steps, originally %d): %s\n", small.Steps, found.Steps, small.Violation)
 	}
 	for _, l := range small.plan.labourers {
 		fmt.Fprintf(&b, "  labourer %s %s\n", l.ID, l.Stored())

@@ -16,20 +16,20 @@ import (
 )
 
 var (
-	seed  = flag.Uint64("seed", 0, "simulate this seed alone, and print all its steps")
-	seeds = flag.Uint64("seeds", 0, "how many seeds TestSeeds simulates; 0: a fixed set")
+	seed  = flag.Uint64("seed", 0, "the seed that TestSeed simulates; -v prints all its steps")
+	seeds = flag.Uint64("seeds", 0, "the number of seeds that TestSeeds simulates; 0: a fixed set")
 	from  = flag.Uint64("from", 1, "the first seed of TestSeeds")
-	limit = flag.Duration("within", 24*time.Hour, "begin no other seed after this time")
+	limit = flag.Duration("within", 24*time.Hour, "start no further seed after this time")
 )
 
-// explained is how many violations are shrunk and told in full.
+// explained limits the number of violations to shrink and describe in full.
 const explained = 3
 
-// fixed counts the seeds that TestSeeds simulates by default; a tenth of them under go test -short.
+// fixed counts the seeds that TestSeeds simulates by default. With -short it simulates a tenth of them.
 const fixed = 300
 
-// reachable lists the states that some of the fixed worlds must reach: otherwise the checks of these states check nothing. A guarantee is
-// judged when one of its invariants is held to something that could break it.
+// reachable lists the states that some of the fixed worlds must reach; otherwise the checks of these states check nothing. A guarantee is
+// judged when one of its invariants is applied to something that could break it.
 var reachable = []string{"task open", "task completed", "task failed", "task expired", "task dead", "task cancelled", "job scheduling", "job scheduled", "job completed",
 	"job cancelled", "job rejected", "jobs share a segment", "claim", "cap used up", "retry",
 	"G1 judged", "G2 judged", "G3 judged", "G4 judged", "G5 judged", "G6 judged", "G7 judged", "G8 judged", "G9 judged", "G10 judged"}
@@ -48,7 +48,7 @@ func TestSeed(t *testing.T) {
 	require.Nil(t, report.Violation)
 }
 
-// A violation is of use only if its seed brings it back.
+// A violation is useful only if its seed reproduces it.
 func TestTheSameSeedIsTheSameWorld(t *testing.T) {
 	worlds := uint64(12)
 	if testing.Short() {
@@ -61,7 +61,7 @@ func TestTheSameSeedIsTheSameWorld(t *testing.T) {
 	}
 }
 
-// TestSeeds simulates many worlds, side by side.
+// TestSeeds simulates many worlds in parallel.
 func TestSeeds(t *testing.T) {
 	n := *seeds
 	if n == 0 {
@@ -111,12 +111,12 @@ func TestSeeds(t *testing.T) {
 			fmt.Printf("%9d reached: %s\n", sum.States[s], s)
 		}
 	}
-	if done >= fixed { // fewer worlds need not have everything in them
+	if done >= fixed { // fewer worlds need not contain every fault
 		for _, f := range Faults {
-			require.Positive(t, sum.Faults[f], "%s: no world of %d has it", f, done)
+			require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
 		}
 		for _, s := range reachable {
-			require.Positive(t, sum.States[s], "%s: no world of %d reached it", s, done)
+			require.Positive(t, sum.States[s], "no world of %d reached the state %q", done, s)
 		}
 	}
 	slices.SortFunc(failed, func(a, b Report) int { return int(a.Seed) - int(b.Seed) })

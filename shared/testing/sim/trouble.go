@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// giantBallast is the size of the attribute of a giant job, in bytes. It is one letter, over and over: it compresses to nothing.
+// giantBallast gives the size of the attribute of a giant job in bytes. The attribute repeats one letter, so it compresses to almost nothing.
 const giantBallast = 200 << 10
 
-// oddSchema is a schema whose names contain what lists of names are joined with.
+// oddSchema is a schema whose names contain the separator of joined lists of names.
 const oddSchema = "odd,name"
 
-// smallQueue is how many bytes a message may have in a queue that takes small ones only; oversized jobs have that many and more.
+// smallQueue limits the messages of a queue that takes small ones only, in bytes. Oversized jobs are near or above it.
 const smallQueue = 4 << 10
 
-// planTrouble adds what happens in some worlds only. Each kind has dice of its own: the rest of a world stays what its seed made it.
+// planTrouble adds what happens in some worlds only. Each kind has its own random generator, so that it leaves the rest of the world as it
+// was.
 func (p *plan) planTrouble() {
 	if len(p.rates) == 0 {
-		return // nothing goes wrong in this world
+		return // a world without faults
 	}
 	some := func(kind string, share float64, put func(r *rand.Rand)) {
 		if r := random(p.seed, "trouble "+kind); chance(r, share) {
@@ -40,15 +41,15 @@ func (p *plan) planTrouble() {
 	}
 	some("tears", 0.1, func(r *rand.Rand) {
 		p.rates[TornRead] = pick(r, 0.3, 0.9)
-		// The hold on a labourer keeps others from such reads, for as long as its clock says: with clocks 30 s apart, or calls that take longer
-		// than it lasts, nothing does.
+		// The lock on a labourer keeps other executions from such reads for as long as its clock says. It cannot do so with clocks 30 s apart, or with
+		// calls that outlast it.
 		delete(p.rates, Skew)
 		delete(p.rates, Slow)
 	})
 	some("reconfigurations", 0.3, p.planReconfigurations)
 	some("mourning", 0.1, func(r *rand.Rand) { p.rates[ReplayedAtDeath] = 0.2 + 0.8*r.Float64() })
 	if p.wakesOnly {
-		return // a tick mends the rest
+		return // only a tick repairs the faults below
 	}
 	some("unstartable", 0.06, func(r *rand.Rand) { p.rates[Unstartable] = 0.05 + 0.3*r.Float64() })
 	some("cuts", 0.08, func(r *rand.Rand) {
@@ -62,7 +63,7 @@ func (p *plan) planTrouble() {
 	})
 }
 
-// planOddJobs makes the jobs use what few jobs use, and sends commands with odd ids.
+// planOddJobs makes jobs use rare features, and sends commands with odd ids.
 func (p *plan) planOddJobs(r *rand.Rand) {
 	for range r.IntN(2) {
 		p.operations = append(p.operations, operation{at: between(r, 0, p.faulty), kind: "bad job", value: usualBadJobs + r.IntN(len(badJobs)-usualBadJobs), fault: BadJob})
@@ -115,7 +116,7 @@ func (p *plan) labourer(id string) int {
 	panic("no labourer " + id)
 }
 
-// planRaces has jobs be cancelled by force while their tasks fail, are put back, and are slow to be handed out.
+// planRaces cancels jobs by force while their tasks fail, return to the queue, and are dispatched slowly.
 func (p *plan) planRaces(r *rand.Rand) {
 	for i := range p.labourers {
 		p.labourers[i].MaxSimultaneousInvocations = float64(pick(r, 1, 2, 3, 5, 20))
@@ -141,7 +142,7 @@ func (p *plan) planRaces(r *rand.Rand) {
 	}
 }
 
-// planCancellations has jobs be cancelled soon after they are submitted, mostly by force.
+// planCancellations cancels jobs soon after they are submitted, mostly by force.
 func (p *plan) planCancellations(r *rand.Rand, n int) {
 	for range n {
 		j := p.jobs[r.IntN(len(p.jobs))]
@@ -153,7 +154,7 @@ func (p *plan) planCancellations(r *rand.Rand, n int) {
 	}
 }
 
-// shorten has everything happen in a shorter time.
+// shorten moves everything into a shorter time.
 func (p *plan) shorten(faulty time.Duration) {
 	p.operations = slices.DeleteFunc(p.operations, func(o operation) bool { return o.at > faulty && o.kind != "submit" && o.kind != "resume" })
 	for i := range p.operations {
@@ -162,7 +163,7 @@ func (p *plan) shorten(faulty time.Duration) {
 	p.faulty = faulty
 }
 
-// submission returns when a job is submitted.
+// submission returns the time at which a job is submitted.
 func (p *plan) submission(job string) time.Duration {
 	for _, o := range p.operations {
 		if o.kind == "submit" && o.on == job {
@@ -172,14 +173,14 @@ func (p *plan) submission(job string) time.Duration {
 	return 0
 }
 
-// planHundreds has a labourer run hundreds of tasks at the same time.
+// planHundreds makes a labourer run hundreds of tasks at the same time.
 func (p *plan) planHundreds(r *rand.Rand) {
 	l := &p.labourers[0]
 	l.MaxSimultaneousInvocations = float64(pick(r, 60, 100, 100, 200, 500))
 	l.MaxDuration, l.Heartbeat, l.HealthMetrics = pick(r, 30*time.Second, 2*time.Minute), 0, nil
 	p.jobs[0].labourer, p.jobs[0].giant = l.ID, chance(r, 0.15) && l.Target.Kind() == "lambda"
 	p.jobs[0].tasks = int(l.MaxSimultaneousInvocations) + r.IntN(200)
-	if len(p.jobs) > 1 { // short ones that end or hang, and long ones that come to their slots
+	if len(p.jobs) > 1 { // short tasks that end or hang, and long tasks that take over their slots
 		p.jobs[0].maxDuration = pick(r, 0, 20*time.Second)
 		p.jobs[1].labourer, p.jobs[1].tasks, p.jobs[1].maxDuration = l.ID, 50+r.IntN(250), pick(r, 0, 30*time.Minute, 30*time.Minute)
 	}
@@ -195,7 +196,7 @@ func (p *plan) planHundreds(r *rand.Rand) {
 	}
 }
 
-// planIncompressible has a job with a payload that stays as large as it is, whose tasks die and are replayed together.
+// planIncompressible plans a job with an incompressible payload, whose tasks die and are replayed together.
 func (p *plan) planIncompressible(r *rand.Rand) {
 	l := &p.labourers[0]
 	l.MaxSimultaneousInvocations = 50
@@ -207,7 +208,7 @@ func (p *plan) planIncompressible(r *rand.Rand) {
 		operation{at: p.faulty * 3 / 4, kind: "replay", on: j.id, text: "replay-all", fault: ReplayedJob})
 }
 
-// planReconfigurations has labourers be applied anew with other values, and be taken away and come back.
+// planReconfigurations applies labourers again with other values, and removes and restores some.
 func (p *plan) planReconfigurations(r *rand.Rand) {
 	for range 1 + r.IntN(5) {
 		p.reconfigure(r, 0, fields)
@@ -219,19 +220,19 @@ func (p *plan) planReconfigurations(r *rand.Rand) {
 	}
 }
 
-// fields is how many of a labourer's fields an operation may change; see [run.reconfigured].
+// fields counts the fields of a labourer that an operation may change; see [run.reconfigure].
 const fields = 9
 
 func (p *plan) reconfigure(r *rand.Rand, from, to int) {
 	field := from + r.IntN(to-from)
 	if p.wakesOnly && (field == 2 || field == 3 || field == 5 || field == 7) {
-		return // what it ends by would have to be found by a tick
+		return // only a tick discovers what these fields end
 	}
 	p.operations = append(p.operations, operation{at: between(r, 0, p.faulty), kind: "config", on: p.labourers[r.IntN(len(p.labourers))].ID, value: field,
 		text: fmt.Sprint(r.IntN(1000)), fault: Reconfigured})
 }
 
-// noise is a text of this many bytes that does not compress to less than three quarters.
+// noise returns a text of this many bytes that compresses to no less than three quarters of its size.
 func noise(bytes int) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	r := rand.New(rand.NewPCG(uint64(bytes), 7))

@@ -23,22 +23,22 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// While a stack is updated, and after an update that was taken back, functions of two versions work on the same tables, queues and
-// executions. A version adds to what it stores and sends; it takes nothing away and changes no meaning. So the next version is this one
-// that writes something more, wherever it writes, and this version has to live with that, and has to leave it where it is.
+// During an update of a stack, and after a rollback, functions of two versions work on the same tables, queues and executions. A version adds
+// to what it stores and sends; it removes nothing and changes no meaning. So the next version is the present code with something more in
+// everything that it writes. The present version has to accept the addition and leave it in place.
 
-// novelty is what the next version adds: an attribute of items, a field of messages, events, inputs and answers.
+// novelty names the addition of the next version: an attribute of items, and a field of messages, events, inputs and answers.
 const novelty = "novelty"
 
-// upgraded is the clients of an invocation whose code is the next version.
+// upgraded returns the clients of an invocation that runs the next version.
 func upgraded(c fakeaws.Clients) fakeaws.Clients {
 	c.DynamoDB, c.SQS, c.EventBridge = nextTables{c.DynamoDB}, nextQueues{c.SQS}, nextBus{c.EventBridge}
 	c.StepFunctions, c.Lambda = nextMachines{c.StepFunctions}, nextFunctions{c.Lambda}
 	return c
 }
 
-// extended is a JSON object with something more, at the end of that part of it that is Drover's: the start of a worker's task, the detail of
-// an event, or all of it.
+// extended returns a JSON object with one more field. The field goes into the part that belongs to Drover: the start of a worker's task, the
+// detail of an event, or the whole object.
 func extended(text string) string {
 	var object map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &object) != nil || len(object) == 0 {
@@ -52,7 +52,7 @@ func extended(text string) string {
 	return strings.TrimSuffix(strings.TrimSpace(text), "}") + `,"` + novelty + `":{"since":"the next version"}}`
 }
 
-// extendedAnswer is what a function answers, with something more in each of its objects.
+// extendedAnswer returns the answer of a function with one more field in each of its objects.
 func extendedAnswer(out any) any {
 	var plain any
 	if json.Unmarshal(encode(out), &plain) != nil {
@@ -84,7 +84,7 @@ func extendedItem(it fakeaws.Item) fakeaws.Item {
 
 var novel = &types.AttributeValueMemberM{Value: fakeaws.Item{"since": &types.AttributeValueMemberS{Value: "the next version"}}}
 
-// extendedUpdate is an update that sets one attribute more.
+// extendedUpdate returns an update that sets one more attribute.
 func extendedUpdate(expression *string, values fakeaws.Item) (*string, fakeaws.Item) {
 	all := fakeaws.Item{":" + novelty: novel}
 	maps.Copy(all, values)
@@ -145,7 +145,7 @@ func (t nextTables) TransactWriteItems(ctx context.Context, in *dynamodb.Transac
 
 type nextQueues struct{ sqs.API }
 
-// SendMessage leaves a dead letter as it came: it is not Drover's to add to.
+// SendMessage leaves a dead letter unchanged: its body is not Drover's own.
 func (q nextQueues) SendMessage(ctx context.Context, in *awssqs.SendMessageInput, o ...func(*awssqs.Options)) (*awssqs.SendMessageOutput, error) {
 	one := *in
 	if !slices.Contains([]string{fakeaws.JobsDeadLetters, fakeaws.CompletionsDead, fakeaws.StreamFailures}, *in.QueueUrl) {

@@ -21,7 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// form is a labourer as it was applied in a step.
+// form is a labourer's configuration from a step on.
 type form struct {
 	step int
 	labourer.Labourer
@@ -38,7 +38,7 @@ func (l *labourerSeen) since(step int) []form {
 	return out
 }
 
-// waits returns the shortest and the longest wait for another attempt that was in force since a step.
+// waits returns the shortest and the longest retry wait that was in force at any time since a step.
 func (l *labourerSeen) waits(step int) (least, most time.Duration) {
 	for i, one := range l.since(step) {
 		if i == 0 || one.Retry.Min < least {
@@ -49,7 +49,7 @@ func (l *labourerSeen) waits(step int) (least, most time.Duration) {
 	return least, most
 }
 
-// readStart reads what a worker is started with: who it is, and the attributes of its job.
+// readStart returns the task that a worker's input names, and the input's attributes.
 func readStart(event []byte) (start, map[string]json.RawMessage, error) {
 	var s start
 	var top map[string]json.RawMessage
@@ -60,20 +60,20 @@ func readStart(event []byte) (start, map[string]json.RawMessage, error) {
 		return s, nil, err
 	}
 	if s.TaskID == "" || string(top["task_id"]) != fmt.Sprintf("%q", s.TaskID) {
-		return s, nil, errors.New("it names no task")
+		return s, nil, errors.New("drover.task_id is empty or differs from task_id")
 	}
 	return s, top, nil
 }
 
-// handed holds what a worker got to what its job asked for: each task does one part of its job, the same at each start, and no other task
-// does it (G2).
+// handed compares a worker's input with its job: each task does one part of the job, the same part at each start, and no other task does it
+// (G2).
 func (k *checker) handed(s start, payload map[string]json.RawMessage) {
 	if problem := k.payload(s.JobID, s.TaskID, payload); problem != "" {
-		k.violate("G2", "task %s of job %s was started with %s", s.TaskID, s.JobID, problem)
+		k.violate("G2", "task %s of job %s was started with a wrong payload: %s", s.TaskID, s.JobID, problem)
 	}
 }
 
-// payload returns what is wrong with the payload of a task, "" when nothing is.
+// payload describes the fault of a task's payload. It returns "" for a correct one.
 func (k *checker) payload(job, id string, payload map[string]json.RawMessage) string {
 	j := k.job(job)
 	var things []string
@@ -82,28 +82,28 @@ func (k *checker) payload(job, id string, payload map[string]json.RawMessage) st
 	}
 	thing := things[0]
 	if before := k.things[id]; before != "" && before != thing {
-		return fmt.Sprintf("thing %s, and before with %s", thing, before)
+		return fmt.Sprintf("thing %s, earlier %s", thing, before)
 	}
 	if other := k.tasksOf[job+" "+thing]; other != "" && other != id {
-		return fmt.Sprintf("thing %s, which is the work of task %s", thing, other)
+		return fmt.Sprintf("thing %s, which belongs to task %s", thing, other)
 	}
 	k.things[id], k.tasksOf[job+" "+thing] = thing, id
 	var n int
 	if _, err := fmt.Sscanf(thing, "t%d", &n); err != nil || n < 0 || n > j.tasks {
-		return fmt.Sprintf("thing %s, which is none of its job", thing)
+		return fmt.Sprintf("thing %s, which its job does not have", thing)
 	}
 	for name, want := range map[string]int{"ballast": j.giantBytes(), "noise": j.ballast} {
 		if got := max(0, len(payload[name])-len(`""`)); got != want {
-			return fmt.Sprintf("a %s of %d bytes instead of %d", name, got, want)
+			return fmt.Sprintf("%s has %d bytes instead of %d", name, got, want)
 		}
 	}
 	if j.spelled != "" && payload[j.spelled] == nil {
-		return "no " + j.spelled
+		return "attribute " + j.spelled + " is missing"
 	}
 	return ""
 }
 
-// recorded holds a record of the archive to what is known of its task (G1).
+// recorded compares an archive record with its task (G1).
 func (k *checker) recorded(a archive.Record) {
 	id, err := task.ParseID(a.TaskID)
 	t := k.tasks[id]
@@ -112,19 +112,19 @@ func (k *checker) recorded(a archive.Record) {
 		return
 	}
 	if a.JobID != t.job || a.Labourer != t.labourer {
-		k.violate("G1", "task %s of job %s and labourer %s is in the archive as one of job %s and labourer %s", a.TaskID, t.job, t.labourer, a.JobID, a.Labourer)
+		k.violate("G1", "task %s belongs to job %s and labourer %s; the archive names job %s and labourer %s", a.TaskID, t.job, t.labourer, a.JobID, a.Labourer)
 	}
 	if t.damaged {
 		return
 	}
 	var payload map[string]json.RawMessage
 	if err := json.Unmarshal(a.Payload, &payload); err != nil {
-		k.violate("G1", "task %s is in the archive with a payload that cannot be read: %v", a.TaskID, err)
+		k.violate("G1", "task %s has an unreadable payload in the archive: %v", a.TaskID, err)
 	} else if problem := k.payload(t.job, a.TaskID, payload); problem != "" {
-		k.violate("G1", "task %s is in the archive with %s", a.TaskID, problem)
+		k.violate("G1", "task %s has a wrong payload in the archive: %s", a.TaskID, problem)
 	}
 	if len(a.Attempts) != a.Attempt {
-		k.violate("G1", "task %s is in the archive with %d attempts, and a list of %d", a.TaskID, a.Attempt, len(a.Attempts))
+		k.violate("G1", "task %s has %d attempts in the archive, and a list of %d", a.TaskID, a.Attempt, len(a.Attempts))
 	}
 }
 
@@ -135,7 +135,8 @@ func (j jobPlan) giantBytes() int {
 	return 0
 }
 
-// watchEnds has the checker hear of each message that was taken in, and of each death that was told.
+// watchEnds reports each accepted completion to the checker. In worlds with immediate replays, it also replays tasks whose deaths are
+// published.
 func (r *run) watchEnds() {
 	r.stack.SQS.TakenIn = func(url, body string) {
 		if url == fakeaws.CompletionsQueue {
@@ -148,10 +149,10 @@ func (r *run) watchEnds() {
 	r.stack.EventBridge.AddRule(fakeaws.Rule{Name: "mourner", Bus: fakeaws.BusName, Takes: func(e event.Envelope) bool { return e.DetailType == "TaskDead" }, Target: r.mourn})
 }
 
-// mostMourned is how many deaths of one task are answered with a replay.
+// mostMourned limits the deaths of one task that cause a replay.
 const mostMourned = 2
 
-// mourn replays a task that is said to be dead.
+// mourn replays a task when its death is published.
 func (r *run) mourn(e event.Envelope) {
 	var detail struct {
 		ID     string
@@ -165,24 +166,24 @@ func (r *run) mourn(e event.Envelope) {
 	if err != nil || t == nil || t.life >= mostMourned || r.calm || !chance(random(r.plan.seed, "mourn "+detail.ID), r.plan.rates[ReplayedAtDeath]) || !r.may() {
 		return
 	}
-	if t.status == "dead" && strings.HasSuffix(detail.ID, fmt.Sprintf("/%d", t.life)) { // not told again, after its replay
+	if t.status == "dead" && strings.HasSuffix(detail.ID, fmt.Sprintf("/%d", t.life)) { // the first event of this death, not a repetition after the replay
 		r.check.revive[id] = t.life + 1
 	}
 	r.count(ReplayedAtDeath)
 	r.drover.Put(event.ReplayTasks, map[string]any{"replay_id": "mourn-" + strings.ReplaceAll(detail.ID, "/", "-"), "tasks": []string{detail.TaskID}})
 }
 
-// revived: a task that was replayed after its death was told has come back (G1).
+// revived checks that each task that was replayed after its published death has been revived (G1).
 func (k *checker) revived() {
 	for _, id := range slices.SortedFunc(maps.Keys(k.revive), func(a, b task.ID) int { return strings.Compare(a.String(), b.String()) }) {
 		t := k.tasks[id]
 		if j := k.jobs[t.job]; t.life < k.revive[id] && !t.gone && j != nil && !k.cancelled[t.job] {
-			k.violate("G1", "task %s was to be replayed when its death was told, and has not come back: it is %s in life %d", id, orOpen(t.status), t.life)
+			k.violate("G1", "task %s was not revived by the replay after its published death: it is %s in life %d", id, orOpen(t.status), t.life)
 		}
 	}
 }
 
-// takenIn: the end of an attempt that was started, and that has no end yet, is its end (G4).
+// takenIn checks that the end of a started attempt that is still open closes that attempt (G4).
 func (k *checker) takenIn(body string) {
 	id, attempt, says := k.run.endIn(body)
 	t := k.tasks[id]
@@ -192,10 +193,10 @@ func (k *checker) takenIn(body string) {
 	if j := k.jobs[t.job]; j != nil && (j.cancelling || j.state == "cancelled") {
 		return
 	}
-	k.violate("G4", "the end of attempt %d of task %s was taken in and changed nothing: it is %s after attempt %d", attempt, id, orOpen(t.status), t.attempt)
+	k.violate("G4", "the end of attempt %d of task %s was accepted without effect: the task is %s after attempt %d", attempt, id, orOpen(t.status), t.attempt)
 }
 
-// endIn returns of which attempt a message tells the end, in whichever form it comes. It reads the message by itself.
+// endIn returns the attempt that a message of any form reports as ended. It parses the message without Drover's code.
 func (r *run) endIn(body string) (id task.ID, attempt int, says bool) {
 	var m map[string]json.RawMessage
 	if json.Unmarshal([]byte(body), &m) != nil {
@@ -223,7 +224,7 @@ func (r *run) endIn(body string) (id task.ID, attempt int, says bool) {
 	return id, s.Attempt, err == nil && s.Attempt > 0
 }
 
-// verifyLine: what is put back in line after its job began to be cancelled is taken out again by who put it, and not started (G5).
+// verifyLine checks that a function which requeues a task of a job under cancellation withdraws it again, before a claim (G5).
 func (k *checker) verifyLine(c *call) {
 	for _, e := range k.queued {
 		e.by = c.invocation
@@ -245,14 +246,14 @@ func (k *checker) verifyLine(c *call) {
 					continue
 				}
 				if j := k.jobs[t.job]; j != nil && j.cancelling && e.by.began > j.since {
-					k.violate("G5", "task %s was put back in line by %s after its job began to be cancelled, and claimed by %s", t.id, e.by.ID, c.ID)
+					k.violate("G5", "%[2]s requeued task %[1]s after the cancellation of its job began, and %[3]s claimed it", t.id, e.by.ID, c.ID)
 				}
 			}
 		}
 	}
 }
 
-// starting: no worker is started for a task that had reached its end before its dispatcher began (G5).
+// starting checks that no dispatcher starts a task that had ended before the dispatcher began (G5).
 func (k *checker) starting(v *invocation, event []byte) {
 	s, _, err := readStart(event)
 	if err != nil {
@@ -260,17 +261,17 @@ func (k *checker) starting(v *invocation, event []byte) {
 	}
 	id, err := task.ParseID(s.TaskID)
 	if t := k.tasks[id]; err == nil && t != nil && terminal(t.status) && t.since < v.began {
-		k.violate("G5", "%s starts a worker for task %s, which was %s before it began", v.ID, s.TaskID, t.status)
+		k.violate("G5", "%s starts a worker for task %s, which was %s before the dispatcher began", v.ID, s.TaskID, t.status)
 	}
 }
 
-// reapTerm is how long after the end of a lease its tasks may still be held, when nothing goes wrong: the tick comes each minute.
+// reapTerm bounds the time that tasks may stay leased after the end of their lease, without faults. The tick comes each minute.
 const reapTerm = 4 * time.Minute
 
-// standTerm is how long a labourer may have something due, and free slots, and start nothing, when nothing goes wrong.
+// standTerm bounds the time that a labourer with due tasks and free slots may start nothing, without faults.
 const standTerm = 20 * time.Minute
 
-// steadySince returns since when nothing goes wrong that may keep a tick from its work; zero: it still may.
+// steadySince returns the time since which no fault can disturb a tick; the zero time means that one still can.
 func (k *checker) steadySince() time.Time {
 	if k.calm {
 		return k.calmAt
@@ -281,7 +282,7 @@ func (k *checker) steadySince() time.Time {
 	return time.Time{}
 }
 
-// bounds: what has run out is reaped within minutes (G1), and a labourer that may start something does (G8).
+// bounds checks that expired leases are reaped within minutes (G1), and that a labourer which can start tasks does so (G8).
 func (k *checker) bounds() {
 	now := k.world.Now()
 	steady := k.steadySince()
@@ -295,7 +296,7 @@ func (k *checker) bounds() {
 		}
 		return b
 	}
-	due := map[string]time.Time{} // by labourer: since when something waits
+	due := map[string]time.Time{} // by labourer: since when a task waits
 	running := map[string]int{}
 	for _, key := range slices.Sorted(maps.Keys(k.holders)) {
 		h := k.holders[key]
@@ -323,7 +324,7 @@ func (k *checker) bounds() {
 	}
 }
 
-// startable tells whether a task of a holder can be started.
+// startable reports whether a holder contains a task that can be started.
 func (k *checker) startable(h *holder) bool {
 	for n := range h.tasks.All() {
 		id := task.ID{Segment: h.segment, N: n}
@@ -335,24 +336,24 @@ func (k *checker) startable(h *holder) bool {
 	return false
 }
 
-// unstartable tells whether a task cannot be started now, whatever is tried: what keeps it from that follows the task.
+// unstartable reports whether every attempt to start a task fails now. The cause belongs to the task.
 func (r *run) unstartable(id string) bool {
 	return r.jinxed(id) && !(r.calm && r.world.Now().After(r.calmAt.Add(2*time.Hour)))
 }
 
-// jinxed tells whether something keeps a task from being started, for hours at least.
+// jinxed reports whether a task cannot be started for hours at least.
 func (r *run) jinxed(id string) bool {
 	share := r.plan.rates[Unstartable]
 	return share > 0 && chance(random(r.plan.seed, "unstartable "+id), share)
 }
 
-// refused tells whether the target may refuse to start a task, for a reason that is the task's own.
+// refused reports whether the target may refuse a task for a reason of the task's own.
 func (r *run) refused(t *taskSeen) bool {
 	j := r.job(t.job)
 	return r.jinxed(t.id.String()) || j.qualifier == "none" || j.qualifier == "forbidden" || j.ballast > 0 || j.giant
 }
 
-// unstartableIn tells the same of what a worker would be started with, and counts it.
+// unstartableIn reports whether the task in a worker's input is unstartable, and counts the fault.
 func (r *run) unstartableIn(event []byte) bool {
 	s, _, err := readStart(event)
 	if err != nil || !r.unstartable(s.TaskID) {
@@ -362,14 +363,14 @@ func (r *run) unstartableIn(event []byte) bool {
 	return true
 }
 
-// expected tells whether an error is one that callers live with when nothing goes wrong.
+// expected reports whether an error also occurs without faults.
 func expected(err error) bool {
 	var condition *types.ConditionalCheckFailedException
 	var cancelled *types.TransactionCanceledException
 	return errors.As(err, &condition) || errors.As(err, &cancelled)
 }
 
-// reconfigure applies a labourer with another value of one field.
+// reconfigure applies a labourer with a different value of one field.
 func (r *run) reconfigure(o operation) {
 	seen := r.check.labourers[o.on]
 	if seen.removed {
@@ -404,12 +405,12 @@ func (r *run) reconfigure(o operation) {
 	r.woken(l.ID)
 }
 
-// woken tells that a labourer was applied, as the command line does.
+// woken publishes that a labourer was applied, as the command line does.
 func (r *run) woken(id string) {
 	r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, id))
 }
 
-// remove takes a labourer away that has nothing to do, as the command line does: with work left it is refused.
+// remove removes an idle labourer. Like the command line, it refuses to remove a labourer with work.
 func (r *run) remove(id string) {
 	for _, h := range r.check.holders {
 		if h.labourer == id && !h.tasks.Empty() {
@@ -428,7 +429,7 @@ func (r *run) remove(id string) {
 	seen.removed, seen.wasRemoved = true, true
 }
 
-// damage makes a task unreadable that is queued or held.
+// damage makes the payload of a queued or leased task unreadable.
 func (r *run) damage() {
 	var open []*taskSeen
 	for _, t := range r.check.tasks {

@@ -16,14 +16,14 @@ type start struct {
 	Attempt int    `json:"attempt"`
 
 	labourer labourer.Labourer
-	end      func(output []byte, failure *fakeaws.Failure) // of what runs the worker
+	end      func(output []byte, failure *fakeaws.Failure) // reports the end to the service that runs the worker
 	execution
 }
 
-// execution tells whether the worker is a state machine, whose end is its report.
+// execution reports whether the worker is a state machine, whose end is its report.
 type execution bool
 
-// employ puts workers behind the labourers' targets.
+// employ installs workers behind the targets of the labourers.
 func (r *run) employ() {
 	for _, l := range r.plan.labourers {
 		switch l.Target.Kind() {
@@ -52,12 +52,12 @@ func (r *run) employ() {
 	}
 }
 
-// work is what a worker does with a task.
+// work runs a worker on a task.
 func (r *run) work(l labourer.Labourer, event []byte, name string, end func([]byte, *fakeaws.Failure)) {
 	machine := name != ""
 	s, payload, err := readStart(event)
 	if err != nil {
-		r.violate("G4", "a worker of %s was started with %s: %v", l.ID, clip(string(event)), err)
+		r.violate("G4", "a worker of labourer %s was started with the unreadable input %s: %v", l.ID, clip(string(event)), err)
 		return
 	}
 	if machine {
@@ -140,7 +140,7 @@ func (r *run) later(after time.Duration, s start, do func()) {
 	r.world.At(r.world.Now().Add(after), fakeaws.Run, fmt.Sprintf("worker of %s attempt %d", s.TaskID, s.Attempt), do)
 }
 
-// outcome is the completion message of a worker.
+// outcome returns the completion message of a worker.
 func (r *run) outcome(s start, does func(Fault) bool) map[string]any {
 	message := map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt, "status": "completed", "result": map[string]any{"attempt": s.Attempt}}
 	switch {
@@ -164,7 +164,7 @@ func (r *run) endExecution(s start, message map[string]any) {
 	s.end(encode(message["result"]), nil)
 }
 
-// report sends a completion message, on the way of which all can happen that happens to messages.
+// report sends a completion message. Like any message, it may arrive late or twice.
 func (r *run) report(s start, message map[string]any) {
 	r.trace("worker of %s attempt %d reports %v %v", s.TaskID, s.Attempt, message["status"], message["attempt"])
 	r.stack.Deliver(fakeaws.CompletionsQueue, string(encode(message)))
