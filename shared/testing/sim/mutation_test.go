@@ -123,7 +123,7 @@ var mutations = []mutation{
 	}}},
 	{"a dead task is put back in line", []string{"G5", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		settler := s.Scavenger.Service.Settler.(outcome.Settler)
-		settler.Control = revenants{settler.Control}
+		settler.Deaths = revenants{settler.Deaths.(dynamo.Deaths).Tasks, settler.Control}
 		s.Scavenger.Service.Settler = settler
 	}}},
 	{"an end is taken in and not kept", []string{"G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
@@ -137,7 +137,7 @@ var mutations = []mutation{
 	{"a dispatcher starts what has ended", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Tasks = blind{s.Orchestrator.Service.Tasks}
 	}}},
-	{"the first lease alone is looked at by its reaper", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"the first lease alone is looked at by its reaper", []string{"G1"}, 2025, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = shortSighted{s.Orchestrator.Service.Control}
 	}}},
 	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
@@ -433,11 +433,21 @@ func (h hollow) Put(ctx context.Context, o archive.Object) error {
 	return nil
 }
 
-// revenants queues again what is to be released as dead.
-type revenants struct{ outcome.Control }
+// revenants queues again what dies.
+type revenants struct {
+	tasks   dynamo.Tasks
+	control outcome.Control
+}
 
-func (c revenants) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
-	return c.Requeue(ctx, l, queue.Entry{Labourer: l.Labourer, Due: l.Due.Add(time.Minute), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Attempt: l.Attempt + 1})
+func (r revenants) Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) error {
+	var numbers segment.Numbers
+	for i, t := range dead {
+		if err := r.tasks.Save(ctx, failed[i], t); err != nil {
+			return queue.ErrChanged
+		}
+		numbers = numbers.Union(segment.Of(t.ID.N))
+	}
+	return r.control.Requeue(ctx, l, queue.Entry{Labourer: l.Labourer, Due: l.Due.Add(time.Minute), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Attempt: l.Attempt + 1})
 }
 
 // deaf does not find the tasks whose ends it is told.
