@@ -36,13 +36,13 @@ import (
 
 type mutation struct {
 	name       string
-	guarantees []string // that it may break first
-	first      uint64   // a seed from which on it is caught soon
+	guarantees []string // each that it may violate first
+	first      uint64   // a seed shortly before the first one that shows it
 	options    Options
 }
 
-// mutations are faults that are planted into the services, each of which breaks a guarantee: the simulator is worth something only if it
-// catches them. They live here and nowhere else.
+// mutations are faults to plant into the services, each of which breaks a guarantee. The simulator is useful only if it catches them. No other
+// code contains them.
 var mutations = []mutation{
 	{"the claim does not look at the version", []string{"G3", "G7"}, 199, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET version = :next") {
@@ -159,8 +159,8 @@ var mutations = []mutation{
 	}}},
 }
 
-// TestEachGuaranteeHasAMutationThatBreaksItAlone holds the list above to the guarantees: TestMutationsAreCaught then shows, for each of them, that
-// its invariants can fail.
+// TestEachGuaranteeHasAMutationThatBreaksItAlone requires a mutation for each guarantee. With TestMutationsAreCaught, it shows that the
+// invariants of every guarantee can fail.
 func TestEachGuaranteeHasAMutationThatBreaksItAlone(t *testing.T) {
 	for n := range 10 {
 		alone := []string{fmt.Sprintf("G%d", n+1)}
@@ -168,7 +168,7 @@ func TestEachGuaranteeHasAMutationThatBreaksItAlone(t *testing.T) {
 	}
 }
 
-// TestMutationsAreCaught shows that the simulator sees each of the planted faults.
+// TestMutationsAreCaught shows that the simulator detects each planted fault.
 func TestMutationsAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute: some mutations show only in one world of hundreds")
@@ -187,12 +187,12 @@ func TestMutationsAreCaught(t *testing.T) {
 				require.Contains(t, m.guarantees, r.Violation.Guarantee)
 				return
 			}
-			require.Fail(t, "it was not caught", "%s: %d seeds from %d on saw nothing", m.name, most, m.first)
+			require.Fail(t, "the mutation was not caught", "%s: no violation in %d seeds from %d on", m.name, most, m.first)
 		})
 	}
 }
 
-// The tampering with requests.
+// Mutations of requests.
 
 type dynamoTamper struct {
 	dynamo.API
@@ -271,7 +271,7 @@ func (d strict) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...fun
 	return out, err
 }
 
-// The rewiring of services.
+// Mutations of services.
 
 type leasesFirst struct {
 	orchestrator.Control
@@ -381,7 +381,7 @@ func (c impatient) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) er
 	return c.Control.Requeue(ctx, l, e)
 }
 
-// mixed hands out the tasks of a segment with each other's payloads.
+// mixed swaps the payloads of a segment's tasks.
 type mixed struct{ orchestrator.Tasks }
 
 func (m mixed) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
@@ -392,7 +392,7 @@ func (m mixed) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 	})
 }
 
-// eachChunk changes the chunks of a sequence.
+// eachChunk applies a change to each chunk of a sequence.
 func eachChunk(chunks iter.Seq2[[]task.Task, error], change func([]task.Task)) iter.Seq2[[]task.Task, error] {
 	return func(yield func([]task.Task, error) bool) {
 		for tasks, err := range chunks {
@@ -404,7 +404,7 @@ func eachChunk(chunks iter.Seq2[[]task.Task, error], change func([]task.Task)) i
 	}
 }
 
-// hollow keeps records without their payloads.
+// hollow archives records without their payloads.
 type hollow struct{ scavenger.Store }
 
 func (h hollow) Put(ctx context.Context, o archive.Object) error {
@@ -450,7 +450,7 @@ func (r revenants) Kill(ctx context.Context, l queue.Lease, failed, dead []task.
 	return r.control.Requeue(ctx, l, queue.Entry{Labourer: l.Labourer, Due: l.Due.Add(time.Minute), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Attempt: l.Attempt + 1})
 }
 
-// deaf does not find the tasks whose ends it is told.
+// deaf does not find the first task of a segment when its end arrives.
 type deaf struct{ assistant.Tasks }
 
 func (d deaf) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
@@ -462,14 +462,14 @@ func (d deaf) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, e
 // idle sweeps nothing.
 type idle struct{ orchestrator.Sweeper }
 
-// resting does the same for the settler.
+// resting sweeps nothing for the settler.
 type resting struct{ outcome.Sweeper }
 
 func (resting) Sweep(context.Context, []task.Task) error { return nil }
 
 func (idle) Sweep(context.Context, []task.Task) error { return nil }
 
-// blind shows ended tasks as if they were open.
+// blind presents ended tasks as open.
 type blind struct{ orchestrator.Tasks }
 
 func (b blind) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
@@ -482,7 +482,7 @@ func (b blind) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 	})
 }
 
-// shortSighted shows a reaper one lease only.
+// shortSighted shows the reaper only one lease.
 type shortSighted struct{ orchestrator.Control }
 
 func (c shortSighted) Look(ctx context.Context, labourer string, now time.Time, limit int) (queue.Look, error) {
@@ -491,7 +491,7 @@ func (c shortSighted) Look(ctx context.Context, labourer string, now time.Time, 
 	return look, err
 }
 
-// resentful remembers trouble for days.
+// resentful keeps trouble for days.
 type resentful struct{ orchestrator.Control }
 
 func (c resentful) SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error {
@@ -503,7 +503,7 @@ func (c resentful) SetTrouble(ctx context.Context, labourer string, trouble *que
 	return c.Control.SetTrouble(ctx, labourer, &long)
 }
 
-// undertaker buries a message that can be read with each end.
+// undertaker sends a readable message to the dead letters with each end.
 type undertaker struct {
 	assistant.Tasks
 	graveyard assistant.Graveyard
@@ -516,14 +516,14 @@ func (u undertaker) Save(ctx context.Context, before, after task.Task) error {
 	return u.Tasks.Save(ctx, before, after)
 }
 
-// dropper carries out no replay.
+// dropper ignores replays.
 type dropper struct{ scheduler.Replayer }
 
 func (dropper) Replay(context.Context, event.Envelope, func() bool) (*event.Envelope, error) {
 	return nil, nil
 }
 
-// restless reads every labourer as running.
+// restless reads every labourer as not paused.
 type restless struct{ dynamo.API }
 
 func (d restless) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {

@@ -16,9 +16,9 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// What the simulator has found, each as the shortest way there; the seeds as they were are of no use once worlds are made otherwise.
+// Each test takes the shortest way to a fault that the simulator found. The original seeds are useless once the generator of worlds changes.
 
-// Seed 10914: a task that died again before the rest of its segment had ended was taken out of totals that it was not in.
+// Seed 10914: a task that died again before the rest of its segment had ended was subtracted from totals that did not include it.
 func TestReplayingAgainWhatDiedAgainKeepsTheCounts(t *testing.T) {
 	d := drover(t, func(_ context.Context, one worker.Task) (any, error) {
 		if strings.Contains(string(one.Payload), `["good"]`) {
@@ -29,7 +29,7 @@ func TestReplayingAgainWhatDiedAgainKeepsTheCounts(t *testing.T) {
 	id := d.Submit(`{"job_id": "j", "labourer": "l", "things": ["good", "bad", "worse"], "isolate_things": true}`)
 	require.NoError(t, d.Run())
 	d.Put(event.ReplayTasks, map[string]any{"job_id": id})
-	d.RunFor(3500 * time.Millisecond) // the first has died again and is entered, the second is not
+	d.RunFor(3500 * time.Millisecond) // the first task has died again and is counted, the second has not
 	d.Put(event.ReplayTasks, map[string]any{"job_id": id})
 	d.RunFor(100 * time.Millisecond)
 	job, _, err := d.Job(id)
@@ -44,7 +44,7 @@ func TestReplayingAgainWhatDiedAgainKeepsTheCounts(t *testing.T) {
 	require.Equal(t, 2, tasks[1].Life, "it was replayed twice")
 }
 
-// Seed 2260: a labourer that was applied just now was missing in an eventually consistent list, and its only wake was dropped.
+// Seed 2260: an eventually consistent list omitted a labourer that was applied just before, and its only wake was dropped.
 func TestAJobOfALabourerThatWasAppliedJustNowNeedsNoTick(t *testing.T) {
 	d := drover(t, func(context.Context, worker.Task) (any, error) { return nil, nil })
 	d.DynamoDB.Stale = func(string, fakeaws.Item) time.Duration { return fakeaws.MostStale }
@@ -65,7 +65,7 @@ func drover(t *testing.T, work worker.Func) *drovertest.Drover {
 	return d
 }
 
-// Seeds 218 and 258: sums that a replay had taken back to nothing were never entered again.
+// Seeds 218 and 258: sums that a replay had reduced to zero were never counted again.
 func TestAJobWhoseTasksAllDiedEndsAgainAfterItsReplay(t *testing.T) {
 	d := drover(t, func(context.Context, worker.Task) (any, error) { return nil, errors.New("no") })
 	id := d.Submit(`{"job_id": "j", "labourer": "l", "things": [1, 2], "isolate_things": true}`)
