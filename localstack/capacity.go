@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// The operations of DynamoDB's data plane, as far as Drover has use for them.
+// The operations of DynamoDB's data plane that Drover uses.
 var (
 	itemWrites = []string{"PutItem", "UpdateItem", "DeleteItem"}
 	writes     = append([]string{"BatchWriteItem", "TransactWriteItems"}, itemWrites...)
 )
 
-// askForCapacity makes a write answer with the units that it consumed. A request that is no write, or cannot be parsed, stays as it is.
+// askForCapacity makes a write answer with the units that it consumed. It leaves other requests, and those that it cannot parse, unchanged.
 func askForCapacity(operation string, request []byte) []byte {
 	var fields map[string]json.RawMessage
 	if !slices.Contains(writes, operation) || json.Unmarshal(request, &fields) != nil {

@@ -26,28 +26,28 @@ import (
 const (
 	// Region is where everything in the emulator lives.
 	Region = "us-east-1"
-	// outlives bounds how long Stop waits for the log to end after the supervisor has.
+	// outlives bounds how long Stop waits for the end of the log after the supervisor has ended.
 	outlives = 5 * time.Second
-	// accessKey is also the secret one. Where the emulator enforces roles, it may do everything.
+	// accessKey is also the secret key. It may do everything, even if the emulator enforces roles.
 	accessKey = "test"
 )
 
-// Options say how the emulator runs. The zero value is right for most tests.
+// Options configure the emulator. The zero value suits most tests.
 type Options struct {
-	// Port is where it listens on 127.0.0.1; 0 takes a free one.
+	// Port is the port on 127.0.0.1; 0 takes a free one.
 	Port int
-	// Auth has it enforce the roles of functions, and resource policies.
+	// Auth makes the emulator enforce the roles of functions, and resource policies.
 	Auth bool
 	// FunctionEndpoint sets the functions' AWS_ENDPOINT_URL, for example to a proxy that injects faults.
 	// Empty: the emulator itself.
 	FunctionEndpoint string
 	// Settings are further settings of the emulator: the README of this folder names the useful ones.
 	Settings map[string]string
-	// Log gets what the emulator says of itself: warnings and errors. What functions print goes to their log groups. May be nil.
+	// Log receives the emulator's own warnings and errors; it may be nil. The output of functions goes to their log groups.
 	Log io.Writer
 }
 
-// Emulator is a running local AWS. It ends when Stop is called, and also when this process ends in any way, a kill included.
+// Emulator is a running local AWS. It ends with Stop, and whenever this process ends, even by a kill.
 type Emulator struct {
 	// Endpoint is its URL, http://localhost:<Port>.
 	Endpoint string
@@ -61,8 +61,8 @@ type Emulator struct {
 	stopped    error
 }
 
-// Start runs an emulator and returns when it answers, within a minute. ctx bounds the start alone, not the life of the emulator.
-// The error names the port when it is taken, and has the end of the emulator's log when it does not come up.
+// Start runs an emulator and returns when it answers, within a minute. ctx bounds only the start, not the life of the emulator.
+// The error names a port that is taken. If the emulator does not start, the error contains the end of its log.
 func Start(ctx context.Context, options Options) (*Emulator, error) {
 	checkout, err := findCheckout()
 	if err != nil {
@@ -77,7 +77,7 @@ func Start(ctx context.Context, options Options) (*Emulator, error) {
 	command := append([]string{filepath.Join(checkout, "localstack", "emulator.py"), "run"}, options.arguments()...)
 	e.supervisor = exec.Command(python, command...) //nolint:noctx // it outlives ctx, which is for the start
 	e.supervisor.Stderr = e.log
-	// A group of its own: an interrupt from the terminal is for this process, which may still have to talk to the emulator.
+	// In its own process group it gets no interrupt from the terminal: this process may still need the emulator.
 	e.supervisor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	e.supervisor.WaitDelay = outlives
 	if e.lifeline, err = e.supervisor.StdinPipe(); err != nil {
@@ -111,7 +111,7 @@ func (o Options) arguments() []string {
 	return arguments
 }
 
-// awaitAnswer reads the one line in which the supervisor says that the emulator answers, or why it does not.
+// awaitAnswer reads the line in which the supervisor reports that the emulator answers, or why it does not.
 func (e *Emulator) awaitAnswer(ctx context.Context, answers io.Reader) error {
 	var answer struct {
 		Endpoint, Folder, Error string
@@ -134,8 +134,8 @@ func (e *Emulator) awaitAnswer(ctx context.Context, answers io.Reader) error {
 	return nil
 }
 
-// Stop ends the emulator and the functions in it, deletes its files, and returns when all that is done: seconds at most.
-// The error says that the emulator had ended by itself before. Calling it again changes nothing.
+// Stop ends the emulator and its functions and deletes its files, within seconds. The error reports that the emulator had ended by itself.
+// Calling Stop again has no effect.
 func (e *Emulator) Stop() error {
 	e.stop.Do(func() {
 		_ = e.lifeline.Close()
@@ -146,7 +146,7 @@ func (e *Emulator) Stop() error {
 	return e.stopped
 }
 
-// Config returns the settings by which SDK clients reach the emulator. They reach nothing else by it: see Guard.
+// Config returns the settings by which SDK clients reach the emulator. The clients cannot reach AWS itself: see Guard.
 func (e *Emulator) Config() aws.Config {
 	return aws.Config{
 		Region:       Region,
@@ -156,7 +156,7 @@ func (e *Emulator) Config() aws.Config {
 	}
 }
 
-// Environ is this process's environment with all settings of AWS replaced by those of the emulator, for programs started by tests.
+// Environ returns the environment of this process with the emulator's settings in place of all AWS settings, for programs started by tests.
 func (e *Emulator) Environ() []string {
 	var environ []string
 	for _, variable := range os.Environ() {
@@ -167,11 +167,11 @@ func (e *Emulator) Environ() []string {
 	return append(environ,
 		"AWS_ENDPOINT_URL="+e.Endpoint, "AWS_REGION="+Region, "AWS_DEFAULT_REGION="+Region,
 		"AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+accessKey,
-		// No profile of the user's, and no waiting for an instance's role.
+		// No user profile, and no wait for the role of an EC2 instance.
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true")
 }
 
-// tail keeps the end of what is written to it, for errors.
+// tail keeps the end of the written text, for errors.
 type tail struct {
 	also io.Writer
 

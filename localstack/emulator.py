@@ -287,7 +287,7 @@ def down():
                 try:
                     os.kill(running["pid"], signal.SIGTERM)
                 except ProcessLookupError:
-                    pass    # it failed to start, and who started it is about to say so
+                    pass    # it failed to start, and the process that started it will report that
             if time.monotonic() > until:
                 raise Refused(f"the emulator on port {running.get('port')} (process {running.get('pid')}) does not end: see {UP / 'log'}")
             time.sleep(0.05)

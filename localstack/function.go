@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Function is one process of a Lambda function's program, run as Lambda runs it: by a runtime API that hands it one invocation after the
-// other. Unlike the emulator's own it is at hand: what it prints, how long it takes, which process it is.
+// Function is one process of a Lambda function's program, run as Lambda runs it: a runtime API hands it one invocation after the
+// other. Unlike a function of the emulator, it shows its output, its duration and its process.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 type Function struct {
@@ -48,7 +48,7 @@ type FunctionError struct{ Text string }
 
 func (e *FunctionError) Error() string { return "the function failed: " + e.Text }
 
-// StartFunction starts a program. Its environment is what is given here and nothing else, besides what Lambda itself sets.
+// StartFunction starts a program. Its environment contains only the given variables and those that Lambda itself sets.
 func StartFunction(program string, environ []string) (*Function, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -115,7 +115,7 @@ func (f *Function) hear(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// PID returns the process's id.
+// PID returns the id of the process.
 func (f *Function) PID() int { return f.command.Process.Pid }
 
 // Lines returns what the program has printed so far.
@@ -125,8 +125,8 @@ func (f *Function) Lines() []string {
 	return append([]string(nil), f.lines...)
 }
 
-// Invoke calls the function once and returns its result. The error is a [*FunctionError] when it is the handler's own. Calls are made one
-// after the other, as Lambda makes them to one process.
+// Invoke calls the function once and returns its result. An error of the handler is a [*FunctionError]. Calls run one after the other, as in
+// one process of Lambda.
 func (f *Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	f.count++
 	until, bounded := ctx.Deadline()

@@ -49,5 +49,5 @@ func (e refusedError) Error() string {
 	return fmt.Sprintf("a test would call AWS itself (%s): set AWS_ENDPOINT_URL to a local AWS, or %s=1 to mean it", e.host, AllowAWS)
 }
 
-// RetryableError tells the SDK that trying again is of no use.
+// RetryableError tells the SDK not to retry.
 func (refusedError) RetryableError() bool { return false }

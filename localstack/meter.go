@@ -22,15 +22,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
-// Meter stands between an emulator and those who call it, and counts what each of them costs: calls, and DynamoDB's units. It starts
-// before the emulator, whose functions get its Endpoint as theirs (Options.FunctionEndpoint):
+// Meter is a proxy in front of an emulator. It counts the cost of each caller: calls, and DynamoDB's units. It starts before the emulator,
+// whose functions use its Endpoint (Options.FunctionEndpoint):
 //
 //	meter, err := localstack.StartMeter()
 //	emulator, err := localstack.Start(ctx, localstack.Options{FunctionEndpoint: meter.Endpoint})
 //	err = meter.Forward(emulator.Endpoint)
 //
-// What services do among themselves (a queue that calls its function, a state machine its steps) does not pass it: on AWS too these are no
-// calls of the account's. As it adds to requests, their signatures do not hold: it is not for an emulator that enforces roles.
+// Calls between services (a queue's call of its function, a state machine's of its steps) do not pass the meter. On AWS they are not calls of
+// the account either. The meter changes requests, which invalidates their signatures, so an emulator that enforces roles refuses them.
 type Meter struct {
 	// Endpoint is its URL, http://localhost:<port>.
 	Endpoint string
@@ -84,7 +84,7 @@ func (u Usage) Plus(other Usage) Usage {
 	return Usage{calls, u.WriteUnits + other.WriteUnits, u.ReadUnits + other.ReadUnits, u.Refused + other.Refused}
 }
 
-// StartMeter starts a meter on a free port. Until it knows where to forward to, it refuses what comes.
+// StartMeter starts a meter on a free port. The meter refuses requests until Forward has been called.
 func StartMeter() (*Meter, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time that a context could bound
 	if err != nil {
@@ -95,7 +95,7 @@ func StartMeter() (*Meter, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
 	proxy := &httputil.ReverseProxy{
 		Transport: transport,
-		ErrorLog:  log.New(io.Discard, "", 0), // whoever called is told
+		ErrorLog:  log.New(io.Discard, "", 0), // the caller receives the error
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(m.target.Load())
 			r.Out.Host = r.In.Host
@@ -132,7 +132,7 @@ func (m *Meter) Forward(endpoint string) error {
 	return nil
 }
 
-// Stop ends the meter, calls that are under way included.
+// Stop ends the meter and all calls in progress.
 func (m *Meter) Stop() error { return m.server.Close() }
 
 // Usage returns the cost of each caller so far, by the name that NameFunction gave it; "" holds all callers without a name.
@@ -150,7 +150,7 @@ func (m *Meter) Usage() map[string]Usage {
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-appid.html
 const AppID = "AWS_SDK_UA_APP_ID"
 
-// NameFunction has a function say in its requests who it is: letters, digits and dashes, 50 at most. It updates the function's configuration.
+// NameFunction makes a function send its name with its requests: at most 50 letters, digits and dashes. It updates the function's configuration.
 func NameFunction(ctx context.Context, api *lambda.Client, function, caller string) error {
 	is, err := api.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &function})
 	if err != nil {
@@ -169,15 +169,15 @@ func NameFunction(ctx context.Context, api *lambda.Client, function, caller stri
 	return nil
 }
 
-// call is a request on its way.
+// call is a request in progress.
 type call struct {
 	caller, service, operation string
-	body                       []byte // DynamoDB's alone
+	body                       []byte // of DynamoDB only
 }
 
 type callKey struct{}
 
-// enter notes a request, and has DynamoDB tell what it consumes.
+// enter records a request, and asks DynamoDB to return the consumed capacity.
 func (m *Meter) enter(r *http.Request) (*http.Request, error) {
 	c := call{callerOf(r), serviceOf(r), operationOf(r), nil}
 	if c.service == "dynamodb" {
@@ -193,7 +193,7 @@ func (m *Meter) enter(r *http.Request) (*http.Request, error) {
 	return r.WithContext(context.WithValue(r.Context(), callKey{}, c)), nil
 }
 
-// read notes what an answer of DynamoDB says of the units that it cost.
+// read records the units that an answer of DynamoDB reports.
 func (m *Meter) read(r *http.Response) error {
 	c, ok := r.Request.Context().Value(callKey{}).(call)
 	if !ok || c.service != "dynamodb" || r.StatusCode != http.StatusOK && !slices.Contains(writes, c.operation) {

@@ -14,7 +14,7 @@ type Target interface {
 	Config() aws.Config
 	// Environ returns the environment of programs that are to reach it.
 	Environ() []string
-	// OnAWS tells whether it is AWS itself.
+	// OnAWS reports whether the target is AWS itself.
 	OnAWS() bool
 }
 
@@ -23,13 +23,13 @@ var (
 	_ Target = settings{}
 )
 
-// OnAWS is false.
+// OnAWS returns false.
 func (e *Emulator) OnAWS() bool { return false }
 
 type settings struct{ config aws.Config }
 
 // Settings returns the target that this process's AWS settings point to: a local AWS where AWS_ENDPOINT_URL is set, else AWS itself. [Guard]
-// is before it, so that AWS itself is reached with DROVER_TEST_AWS=1 alone.
+// protects it, so tests reach AWS itself only with DROVER_TEST_AWS=1.
 func Settings(ctx context.Context) (Target, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {

@@ -34,8 +34,8 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-// These are the checks of make conformance: what only AWS itself can settle. They run one after the other, on the stack that the end-to-end
-// tests have left. Where a local AWS cannot judge one, it says so and why.
+// These are the checks of make conformance that only AWS itself can settle. They run one after the other, on the stack that the end-to-end
+// tests have left. A check that a local AWS cannot judge is skipped with the reason.
 
 // onAWS skips a check, or a part of one, that a local AWS would pass or fail for reasons of its own.
 func onAWS(t *testing.T, why string) {
@@ -45,7 +45,7 @@ func onAWS(t *testing.T, why string) {
 	}
 }
 
-// size returns how many of something a check uses: on AWS what it was designed for, on a local AWS a few, or what the variable says.
+// size returns the size of a check: the designed one on AWS, a small one on a local AWS, or the value of the variable.
 func size(t *testing.T, variable string, there, here int) int {
 	t.Helper()
 	if text := os.Getenv(variable); text != "" {
@@ -59,7 +59,7 @@ func size(t *testing.T, variable string, there, here int) int {
 	return here
 }
 
-// awsCLI runs the AWS command line, for services that nothing else of Drover uses.
+// awsCLI runs the AWS command line, for services that Drover itself does not use.
 func (s *stack) awsCLI(t *testing.T, arguments ...string) object {
 	t.Helper()
 	var out bytes.Buffer
@@ -71,7 +71,7 @@ func (s *stack) awsCLI(t *testing.T, arguments ...string) object {
 	return answer
 }
 
-// redeploy deploys the stack with other parameters; the cleanup gives them back.
+// redeploy deploys the stack with other parameters; the cleanup restores them.
 func (s *stack) redeploy(t *testing.T, with, back []string) {
 	t.Helper()
 	_, err := deploy(t.Context(), s.target, s.name, "infra/template.yaml", with...)
@@ -116,7 +116,7 @@ func TestAccount01AStackComesAndGoesAndComesAgain(t *testing.T) {
 		tables, err := s.db.ListTables(t.Context(), &dynamodb.ListTablesInput{ExclusiveStartTableName: aws.String(name)})
 		require.NoError(t, err)
 		for _, table := range tables.TableNames {
-			// The two complete creations above have left theirs, as they are meant to: three each.
+			// The two complete creations above have retained three each, as intended.
 			require.LessOrEqual(t, strings.Count(strings.Join(tables.TableNames, " "), name), 6, "the failed creation has left %s", table)
 		}
 		gone()
@@ -142,7 +142,7 @@ func TestAccount02AJobComesToTheArchive(t *testing.T) {
 	s.empty(t, "EventFailuresQueueUrl")
 }
 
-// empty wants nothing to lie in a queue of the stack.
+// empty requires a queue of the stack to be empty.
 func (s *stack) empty(t *testing.T, output string) {
 	t.Helper()
 	out, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: aws.String(s.out[output]),
@@ -243,7 +243,7 @@ func (s *stack) metric(t *testing.T, namespace, name, dimension, value string, s
 
 // ---- 5
 
-// A transaction that met another is tried again under the same token, and is carried out once.
+// A transaction that conflicted with another is retried under the same token, and takes effect once.
 func TestAccount05TransactionsThatMeetAreCarriedOutOnce(t *testing.T) {
 	s := shared(t)
 	const writers = 64

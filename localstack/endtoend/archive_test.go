@@ -35,7 +35,7 @@ func TestTheArchiveIsReadByDuckDB(t *testing.T) {
 		completed["rows"], completed["first_error"], completed["in_time"]})
 }
 
-// download copies what the archive has of the test's labourer into a folder, under the objects' keys.
+// download copies the archived objects of the test's labourer into a folder, under their keys.
 func (s *stack) download(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()

@@ -12,11 +12,11 @@ import (
 const (
 	// patience bounds a wait that takes a second on an idle machine: test machines are slow, and busy with other tests.
 	patience = 4 * time.Minute
-	// glance separates two looks of a waiting test.
+	// glance is the pause between two looks of a waiting test.
 	glance = 50 * time.Millisecond
 )
 
-// await looks until it sees what is waited for, and is what it saw then. It fails with what it saw last.
+// await looks until the result is accepted, and returns it. On a timeout it fails with the last result.
 func await[T any](t *testing.T, what string, look func() (seen T, there bool)) T {
 	t.Helper()
 	for until := time.Now().Add(patience); ; {

@@ -19,7 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/core/event/schemas"
 )
 
-// bus is everything that passes on a stack's event bus, as a rule of the tests' own hands it to a queue of the tests' own.
+// bus records all events of a stack's event bus, by a rule and a queue that belong to the tests.
 type bus struct {
 	stop func()
 	done chan struct{}
@@ -28,7 +28,7 @@ type bus struct {
 	events []event.Envelope
 	facts  []object // the details of Drover's own events
 	kinds  []string // their types
-	wrong  []error  // what is not as its schema says
+	wrong  []error  // violations of schemas
 }
 
 func watch(ctx context.Context, s *stack) (*bus, error) {
@@ -71,7 +71,7 @@ func (b *bus) listen(ctx context.Context, s *stack, url *string) {
 	for ctx.Err() == nil {
 		got, err := s.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: 10, WaitTimeSeconds: 10})
 		if err != nil {
-			time.Sleep(glance) // an emulator that has ended is told of by who waits for something
+			time.Sleep(glance) // a waiting test reports an emulator that has ended
 			continue
 		}
 		if len(got.Messages) == 0 {
@@ -82,11 +82,11 @@ func (b *bus) listen(ctx context.Context, s *stack, url *string) {
 			b.hear(aws.ToString(m.Body))
 			read = append(read, sqstypes.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
 		}
-		_, _ = s.sqs.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: url, Entries: read}) // else they come again: facts have ids
+		_, _ = s.sqs.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: url, Entries: read}) // a failure only redelivers them: facts have ids
 	}
 }
 
-// hear takes an event in, and holds it to its schema where it is Drover's.
+// hear records an event, and checks Drover's own events against their schemas.
 func (b *bus) hear(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -110,7 +110,7 @@ func (b *bus) hear(text string) {
 	b.facts, b.kinds = append(b.facts, detail), append(b.kinds, e.DetailType)
 }
 
-// told is Drover's facts of one type that have these fields, each once however often it was told.
+// told returns Drover's facts of one type with these fields, each once, however often it was published.
 func (b *bus) told(kind string, fields object) []object {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -132,14 +132,14 @@ func (b *bus) told(kind string, fields object) []object {
 	return out
 }
 
-// close ends the watching; the errors are what was wrong with what was seen.
+// close stops the recording and returns the errors of the recorded events.
 func (b *bus) close() []error {
 	b.stop()
 	<-b.done
 	return b.wrong
 }
 
-// fact waits until Drover has told of something, and is the only such fact.
+// fact waits until Drover has published such a fact, and returns the only one.
 func (s *stack) fact(t *testing.T, kind string, fields object) object {
 	t.Helper()
 	facts := await(t, fmt.Sprintf("%s %v on the bus", kind, fields), func() ([]object, bool) {

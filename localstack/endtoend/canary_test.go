@@ -17,8 +17,8 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-// What is in a task's payload, in its result or in an error's message may be anybody's secret. It is kept where tasks are kept, and it is
-// in no log: neither in a function's, nor in what Step Functions logs of executions, nor in that of a worker that is built with our package.
+// What is in a task's payload, in its result or in an error's message may be a secret. Drover stores it only with the tasks and
+// writes it to no log: neither a function's, nor that of Step Functions' executions, nor that of a worker built with package worker.
 func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -28,7 +28,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	quoting := named(t) + ".quoting"
 	s.configure(t, object{"labourers": object{named(t): d.labourer(10, object{"max_attempts": 2}), quoting: onLambda("Worker", 1, nil)}})
 
-	// Every way in which an attempt may end and be told.
+	// Every way in which an attempt may end and be reported.
 	s.submit(t, tasks(5, object{"secret": canary}))
 	work := d.take(t, 5)
 	require.Equal(t, canary, work[0].object["secret"])
@@ -45,7 +45,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	}
 	require.Equal(t, ledger.Counts{Completed: 4, Dead: 1}, s.ended(t, named(t)).Counts)
 
-	// A worker whose error quotes what it was given.
+	// A worker whose error quotes its payload.
 	failing := s.submit(t, tasks(1, object{"job_id": quoting, "labourer": quoting, "do": canary}))
 	s.fact(t, "JobCompleted", object{"job_id": failing})
 
@@ -84,7 +84,7 @@ func laidOver(message, more object) object {
 	return message
 }
 
-// logged is all that was written to any log since a time, by the log's group, and what each machine tells of its executions, by the machine.
+// logged returns all log lines since a time, by log group, and the records of each machine's executions, by machine.
 func (s *stack) logged(t *testing.T, since time.Time) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -119,8 +119,7 @@ func (s *stack) lines(t *testing.T, group string, since time.Time) string {
 	return text.String()
 }
 
-// executions returns what a machine tells of its executions since a time. AWS keeps no history of an Express machine: there its log is all
-// there is. The local AWS writes no such log, and keeps the history.
+// executions returns the records of a machine's executions since a time. AWS keeps no history of an Express machine, only its log. The local AWS writes no such log, and keeps the history.
 func (s *stack) executions(t *testing.T, machine string, since time.Time) string {
 	t.Helper()
 	if s.target.OnAWS() {

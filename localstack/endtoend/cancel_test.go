@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// cancelled waits until a job that was cancelled has come to its end, and is how its tasks ended.
+// cancelled waits until a cancelled job has ended, and returns how its tasks ended.
 func (s *stack) cancelled(t *testing.T) ledger.Counts {
 	t.Helper()
 	s.fact(t, "JobCancelled", object{"job_id": named(t)})
@@ -35,7 +35,7 @@ func TestACancelledJobsQueuedTasksAreTakenBackAndItsRunningOnesEnd(t *testing.T)
 		return s.situation(t), len(entries) == 0
 	})
 	s.complete(t, work[:2]...)
-	s.report(t, work[2].failed(nil)) // it is not tried again
+	s.report(t, work[2].failed(nil)) // it is not retried
 
 	require.Equal(t, ledger.Counts{Completed: 2, Cancelled: 6}, s.cancelled(t))
 	require.Len(t, s.archived(t, named(t)), 8)

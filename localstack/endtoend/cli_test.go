@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cli runs bin/drover with --json on the stack, and is what it printed. It has to exit with 0.
+// cli runs bin/drover with --json on the stack, requires exit code 0, and returns the output.
 func (s *stack) cli(t *testing.T, arguments ...string) string {
 	t.Helper()
 	out, said, code := s.drover(t, nil, arguments...)
@@ -20,7 +20,7 @@ func (s *stack) cli(t *testing.T, arguments ...string) string {
 	return out
 }
 
-// drover runs bin/drover with --json on the stack, with input as JSON on its standard input, and is what it printed, what it said and how it exited.
+// drover runs bin/drover with --json on the stack, with input as JSON on its standard input. It returns stdout, stderr and the exit code.
 func (s *stack) drover(t *testing.T, input any, arguments ...string) (printed, said string, code int) {
 	t.Helper()
 	program, err := filepath.Abs(filepath.Join(checkout, "bin", "drover"))
@@ -58,7 +58,7 @@ func lines(t *testing.T, text string) []object {
 	return out
 }
 
-// fieldsOf is a document with no more than these fields.
+// fieldsOf returns a document reduced to these fields.
 func fieldsOf(line object, fields ...string) object {
 	out := object{}
 	for _, name := range fields {

@@ -33,7 +33,7 @@ func TestG3G4G5ThreeHundredTasksOnAQueueEndOnceHoweverOftenTheyAreReported(t *te
 				s.complete(t, one)
 			}
 			if i%10 == 5 {
-				one.attempt++ // an attempt that never was
+				one.attempt++ // an attempt that does not exist
 				s.report(t, one.failed(nil))
 			}
 		}
@@ -91,7 +91,7 @@ func TestG1G4AWorkerThatIsNotHeardOfIsLostWhenItsLeaseEnds(t *testing.T) {
 	s.apply(t, d.labourer(1, object{"max_duration": "1s", "cooldown": "1s"}))
 	s.submit(t, tasks(1, nil))
 	lost := d.take(t, 1)[0]
-	s.apply(t, d.labourer(1, nil)) // the next attempt has all the time it needs
+	s.apply(t, d.labourer(1, nil)) // the next attempt has enough time
 
 	s.tick(t, "the task to come again", func() bool { return d.waiting(t) > 0 })
 
@@ -106,7 +106,7 @@ func TestG1G4AWorkerThatIsNotHeardOfIsLostWhenItsLeaseEnds(t *testing.T) {
 	require.GreaterOrEqual(t, r.Attempts[0].ClosedAt.Sub(*r.Attempts[0].DispatchedAt), 2*time.Second)
 }
 
-// tick does what the minute tick does, over and over, until what is waited for is so.
+// tick repeats the work of the minute tick until the condition holds.
 func (s *stack) tick(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	await(t, what, func() (string, bool) {
@@ -194,14 +194,14 @@ func (s *stack) invoke(t *testing.T, call object) *lambda.InvokeOutput {
 	return out
 }
 
-// call calls the worker assistant, which has to take the call.
+// call invokes the worker assistant, which has to accept the call.
 func (s *stack) call(t *testing.T, call object) {
 	t.Helper()
 	out := s.invoke(t, call)
 	require.Nil(t, out.FunctionError, "%v: %s", call, out.Payload)
 }
 
-// refused is why the worker assistant does not take a call.
+// refused returns the reason why the worker assistant refuses a call.
 func (s *stack) refused(t *testing.T, call object) string {
 	t.Helper()
 	out := s.invoke(t, call)

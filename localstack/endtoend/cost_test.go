@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// metered is a stack on a local AWS of its own, so that nothing is counted but what its test does. Only the functions' calls are.
+// metered is a stack on its own local AWS, so that only its test's work is counted, and of that only the functions' calls.
 type metered struct {
 	*stack
 	meter *localstack.Meter
@@ -25,7 +25,7 @@ type metered struct {
 
 func newMetered(t *testing.T) metered {
 	t.Helper()
-	shared(t) // what is deployed is built
+	shared(t) // builds the binaries to deploy
 	ctx, cancel := context.WithTimeout(t.Context(), begin)
 	defer cancel()
 	m, err := localstack.StartMeter()
@@ -58,7 +58,7 @@ func (m metered) usage(t *testing.T) localstack.Usage {
 	return all
 }
 
-// reportTogether sends completions as a busy fleet of workers does: in full batches.
+// reportTogether sends completions in full batches, as a busy fleet of workers does.
 func (m metered) reportTogether(t *testing.T, messages []object) {
 	t.Helper()
 	for first := 0; first < len(messages); first += 10 {
@@ -74,7 +74,7 @@ func (m metered) reportTogether(t *testing.T, messages []object) {
 	}
 }
 
-func TestWhatWorkCosts(t *testing.T) { //nolint:tparallel // one after the other: what each costs is told apart by time
+func TestWhatWorkCosts(t *testing.T) { //nolint:tparallel // sequential: each cost is measured by time
 	t.Parallel()
 	m := newMetered(t)
 	t.Run("tasks", m.tasks)
@@ -150,7 +150,7 @@ func (m metered) backoffs(t *testing.T) []int {
 	return out
 }
 
-// claim wants a claim to cost the same however many tasks it takes, and however many are queued behind them.
+// claim requires a claim to cost the same however many tasks it takes, and however many are queued behind them.
 func (m metered) claim(t *testing.T, n int) {
 	d := m.desk(t)
 	m.apply(t, d.labourer(n, nil))

@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// A worker that can say nothing any more is found out by its function's on-failure destination, long before its lease ends.
+// A worker that crashes without a report is discovered by its function's on-failure destination, long before its lease ends.
 func TestG1AWorkerThatCrashesIsNoticedAndItsTaskTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := shared(t)

@@ -19,7 +19,7 @@ type desk struct {
 	url string
 }
 
-// delivery is a task as it came to the desk.
+// delivery is a task as the desk received it.
 type delivery struct {
 	object // the whole message
 
@@ -27,8 +27,8 @@ type delivery struct {
 	attempt int
 }
 
-// hidden counts the seconds that a received message is hidden. A test at a desk deletes it at once; a message whose answer was lost on a busy
-// machine comes again after that time.
+// hidden counts the seconds that a received message is hidden. A test at a desk deletes it at once. If the answer was lost on a busy
+// machine, the message is redelivered after that time.
 const hidden = "60"
 
 // desk makes a queue for the test, and labourer is the definition of a labourer with it as target.
@@ -39,7 +39,7 @@ func (s *stack) desk(t *testing.T) desk {
 	return desk{s, aws.ToString(q.QueueUrl)}
 }
 
-// labourer returns the definition of a labourer whose tasks come to the desk.
+// labourer returns the definition of a labourer whose target is the desk.
 func (d desk) labourer(most int, more object) object {
 	return with(object{"target": object{"sqs": d.url}, "max_simultaneous_invocations": most, "retry": impatient}, more)
 }
@@ -102,7 +102,7 @@ func (d delivery) failed(more object) object {
 	return with(object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "failed", "error": object{"type": "Boom", "message": "as told"}}, more)
 }
 
-// running is a task's heartbeat.
+// running returns a heartbeat of a task.
 func (d delivery) running() object {
 	return object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "running"}
 }
@@ -136,7 +136,7 @@ func (s *stack) send(t *testing.T, url string, message any) {
 	require.NoError(t, err)
 }
 
-// settled waits until Drover has worked through everything that was sent to one of its queues so far.
+// settled waits until Drover has processed every message that was sent to one of its queues so far.
 func (s *stack) settled(t *testing.T, output string) {
 	t.Helper()
 	await(t, output+" to be worked through", func() (int, bool) {
@@ -145,7 +145,7 @@ func (s *stack) settled(t *testing.T, output string) {
 	})
 }
 
-// lies waits for a message of a queue that has this text in it, takes it out and is its body and its reason.
+// lies waits for a message of a queue that contains this text, removes it, and returns its body and its reason.
 func (s *stack) lies(t *testing.T, url, text string) (body, reason string) {
 	t.Helper()
 	m := await(t, fmt.Sprintf("a message with %q", text), func() (types.Message, bool) {
