@@ -1,4 +1,4 @@
-// The orchestrator function: the steps of the orchestrate state machine.
+// The orchestrator function executes the steps of the orchestrate state machine.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}).Handle)
 }
 
-// shortly waits for as long as another function may take to ask CloudWatch.
+// shortly waits until another function may have an answer from CloudWatch.
 func shortly(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

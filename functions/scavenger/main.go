@@ -1,4 +1,4 @@
-// The scavenger function: what has ended, from the stream of the tasks table.
+// The scavenger function processes the ends of attempts and tasks that the stream of the tasks table delivers.
 package main
 
 import (

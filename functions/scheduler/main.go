@@ -1,4 +1,4 @@
-// The scheduler function: jobs from the jobs queue to tasks.
+// The scheduler function turns jobs from the jobs queue into tasks.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// The worker assistant function: what is reported of running attempts, by the completions queue or by a sosw Worker's call.
+// The worker assistant function handles reports on running attempts, from the completions queue or from a sosw Worker's call.
 package main
 
 import (

@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/service/assistant"
 )
 
-// Assistant is the worker assistant function: what is reported of running attempts, by the completions queue or by a sosw Worker's call.
+// Assistant is a worker assistant function: it handles reports on running attempts, from the completions queue or from a sosw Worker's call.
 type Assistant struct {
 	Service *assistant.Service
 	env     Environment
@@ -26,12 +26,12 @@ type Assistant struct {
 // NewAssistant wires the worker assistant. It uses DynamoDB, SQS, EventBridge, StepFunctions, Now and Log.
 func NewAssistant(e Environment, c Clients) Assistant {
 	return Assistant{env: e, clients: c, Service: &assistant.Service{
-		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Bus: bus(e, c), Alarm: backoff(e, c), Sweeper: canceller(e, c),
+		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Bus: bus(e, c), Timer: timer(e, c), Sweeper: canceller(e, c),
 		Executions: stepfunctions.Executions{API: c.StepFunctions}, Graveyard: sqs.Graveyard{API: c.SQS, URL: e.CompletionsDead}, Now: c.Now,
 	}}
 }
 
-// Handle takes a batch of the completions queue, or a sosw Worker's own call, by the form of the event.
+// Handle accepts a batch of the completions queue or a sosw Worker's call, and tells them apart by the form of the event.
 func (f Assistant) Handle(ctx context.Context, text json.RawMessage) (any, error) {
 	var batch struct{ Records []events.SQSMessage }
 	if exact.Decode(text, &batch) == nil && len(batch.Records) > 0 {
@@ -40,7 +40,7 @@ func (f Assistant) Handle(ctx context.Context, text json.RawMessage) (any, error
 	return nil, f.HandleCall(ctx, text)
 }
 
-// HandleBatch works through a batch of the completions queue and returns the messages that have to come again.
+// HandleBatch processes a batch of the completions queue and returns the messages to redeliver.
 func (f Assistant) HandleBatch(ctx context.Context, records []events.SQSMessage) events.SQSEventResponse {
 	messages := make([]assistant.Message, len(records))
 	for i, r := range records {
@@ -51,7 +51,7 @@ func (f Assistant) HandleBatch(ctx context.Context, records []events.SQSMessage)
 	return sqs.Failures(failed)
 }
 
-// HandleCall carries out a sosw Worker's own call. A call that cannot be read is the caller's fault and counts as no failure of the function.
+// HandleCall executes a sosw Worker's call. An unreadable call is the caller's fault and does not count as a failure of the function.
 func (f Assistant) HandleCall(ctx context.Context, text []byte) error {
 	report, err := completion.ReadCall(text)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 )
 
-// Clients are what functions reach outside of themselves. Each function uses those that its constructor names; the others may be nil.
+// Clients are the functions' connections to the outside. Each function uses those that its constructor names; the others may be nil.
 type Clients struct {
 	DynamoDB      dynamo.API
 	SQS           sqs.API
@@ -31,11 +31,11 @@ type Clients struct {
 
 	Now    func() time.Time
 	Random func() float64              // uniform in [0,1)
-	Wait   func(context.Context) error // for as long as another function may take to ask CloudWatch
+	Wait   func(context.Context) error // returns when another function may have an answer from CloudWatch
 	Log    *slog.Logger
 }
 
-// invocation returns an id that no other invocation has.
+// invocation returns an id that is unique to this invocation.
 func invocation(ctx context.Context, now time.Time) string {
 	if lc, ok := lambdacontext.FromContext(ctx); ok && lc.AwsRequestID != "" {
 		return lc.AwsRequestID

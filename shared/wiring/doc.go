@@ -1,4 +1,4 @@
-// Package wiring puts services and adapters together: for each function one constructor and one handler. It is the only place where they
-// meet. A function's main hands its settings and clients in; the simulator and the tests hand in others, and so prove the very wiring that is
-// deployed.
+// Package wiring connects services with adapters: it has one constructor and one handler per function. Services and adapters meet nowhere
+// else. A function's main passes in its settings and clients; the simulator and the tests pass in others, and so exercise the deployed
+// wiring.
 package wiring

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Environment is the stack's parts by the names that its template gave them.
+// Environment holds the names of the stack's parts, as its template sets them.
 type Environment struct {
 	Stack                        string // its name
 	Tasks, Control, Jobs         string // tables
@@ -41,7 +41,7 @@ func Load() (Environment, error) {
 	whole := func(name string) int {
 		n, err := strconv.Atoi(os.Getenv(name))
 		if err != nil || n <= 0 {
-			errs = append(errs, fmt.Errorf("%s is %q; a whole number above 0 would be right", name, os.Getenv(name)))
+			errs = append(errs, fmt.Errorf("%s is %q; want a whole number above 0", name, os.Getenv(name)))
 		}
 		return n
 	}
@@ -50,7 +50,7 @@ func Load() (Environment, error) {
 	return e, errors.Join(errs...)
 }
 
-// Must returns the value, or ends the process: a function that is not wired as its template says can do nothing.
+// Must returns the value, or ends the process after an error: a function with wrong settings can do nothing.
 func Must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/service/orchestrator"
 )
 
-// Orchestrator is the orchestrator function: the steps of the orchestrate state machine.
+// Orchestrator is an orchestrator function: it executes the steps of the orchestrate state machine.
 type Orchestrator struct {
 	Service *orchestrator.Service
 	env     Environment
@@ -34,7 +34,7 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 	}}
 }
 
-// Handle takes a step of the orchestrate machine. An error that may pass has the name that the machine retries.
+// Handle executes a step of the orchestrate machine. A transient error carries the name that the machine retries.
 func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, error) {
 	out, err := f.Service.Take(ctx, in)
 	f.clients.Log.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err,

@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/service/scavenger"
 )
 
-// Scavenger is the scavenger function: what has ended, from the stream of the tasks table.
+// Scavenger is a scavenger function: it processes the ends that the stream of the tasks table delivers.
 type Scavenger struct {
 	Service   *scavenger.Service
 	graveyard sqs.Graveyard // for records that cannot be read
@@ -28,11 +28,11 @@ type Scavenger struct {
 func NewScavenger(e Environment, c Clients) Scavenger {
 	return Scavenger{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.StreamFailures}, Service: &scavenger.Service{
 		Settler: settler(e, c), Jobs: jobs(e, c), Finisher: finisher(e, c), Queue: control(e, c), Bus: bus(e, c), Payloads: tasks(e, c),
-		Archive: s3.Bucket{API: c.S3, Name: e.Archive}, Alarm: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Now: c.Now,
+		Archive: s3.Bucket{API: c.S3, Name: e.Archive}, Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Now: c.Now,
 	}}
 }
 
-// Handle works through a batch of the stream. With an error the whole batch comes again.
+// Handle processes a batch of the stream. After an error the stream redelivers the whole batch.
 func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 	var summary scavenger.Summary
 	images, err := f.read(ctx, e)
@@ -52,8 +52,8 @@ func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 	return err
 }
 
-// read returns the tasks of a batch as they were after each write. Of a record that cannot be read in full the keys go where a person finds
-// them, and the rest goes on: so does its task as far as it can be read, or its job would wait for it for ever.
+// read returns the tasks of a batch as they were after each write. The keys of a record that is partly unreadable go to the dead-letter
+// queue. The readable parts of its task go on, because its job would otherwise wait for it forever.
 func (f Scavenger) read(ctx context.Context, e events.DynamoDBEvent) ([]task.Task, error) {
 	var out []task.Task
 	for _, r := range e.Records {

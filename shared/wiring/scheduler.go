@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/service/scheduler"
 )
 
-// Scheduler is the scheduler function: jobs from the jobs queue to tasks.
+// Scheduler is a scheduler function: it turns jobs from the jobs queue into tasks.
 type Scheduler struct {
 	Service *scheduler.Service
 	env     Environment
@@ -23,7 +23,7 @@ type Scheduler struct {
 // NewScheduler wires the scheduler. It uses DynamoDB, SQS, EventBridge, StepFunctions, Now and Log.
 func NewScheduler(e Environment, c Clients) Scheduler {
 	return Scheduler{env: e, clients: c, Service: &scheduler.Service{
-		Tasks: tasks(e, c), Jobs: jobs(e, c), Registry: registry(e, c), Bus: bus(e, c), Alarm: backoff(e, c), Canceller: canceller(e, c),
+		Tasks: tasks(e, c), Jobs: jobs(e, c), Registry: registry(e, c), Bus: bus(e, c), Timer: timer(e, c), Canceller: canceller(e, c),
 		Queue: sqs.Jobs{Graveyard: sqs.Graveyard{API: c.SQS, URL: e.JobsDead}, URL: e.JobsQueue},
 		Replayer: replay.Service{Jobs: jobs(e, c), Tasks: tasks(e, c), Bus: bus(e, c), Now: c.Now, Retention: e.Retention,
 			Store: dynamo.Replays{API: c.DynamoDB, Tasks: e.Tasks, Control: e.Control, Jobs: e.Jobs, Retention: e.Retention}},
@@ -31,7 +31,7 @@ func NewScheduler(e Environment, c Clients) Scheduler {
 	}}
 }
 
-// Handle works through a batch of the jobs queue and returns the messages that have to come again.
+// Handle processes a batch of the jobs queue and returns the messages to redeliver.
 func (f Scheduler) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	messages := make([]scheduler.Message, len(e.Records))
 	for i, r := range e.Records {
@@ -43,7 +43,7 @@ func (f Scheduler) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEve
 	return sqs.Failures(failed), nil
 }
 
-// receives returns how often a message was received, this time included; 0 where the queue does not say.
+// receives returns how often a message was received, this time included, or 0 if the queue does not report it.
 func receives(m events.SQSMessage) int {
 	n, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	return n

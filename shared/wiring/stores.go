@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/service/outcome"
 )
 
-// What several functions are wired to, wired alike in all of them.
+// The adapters and services that several functions share, wired alike in all of them.
 
 func tasks(e Environment, c Clients) dynamo.Tasks {
 	return dynamo.Tasks{API: c.DynamoDB, Table: e.Tasks, Retention: e.Retention}
@@ -31,7 +31,7 @@ func bus(e Environment, c Clients) eventbridge.Bus {
 	return eventbridge.Bus{API: c.EventBridge, Name: e.Bus}
 }
 
-func backoff(e Environment, c Clients) stepfunctions.Backoff {
+func timer(e Environment, c Clients) stepfunctions.Backoff {
 	return stepfunctions.Backoff{API: c.StepFunctions, Machine: e.Backoff}
 }
 
@@ -44,6 +44,6 @@ func canceller(e Environment, c Clients) cancellation.Service {
 }
 
 func settler(e Environment, c Clients) outcome.Settler {
-	return outcome.Settler{Tasks: tasks(e, c), Deaths: dynamo.Deaths{Tasks: tasks(e, c), Control: control(e, c)}, Control: control(e, c), Registry: registry(e, c), Waiter: backoff(e, c), Sweeper: canceller(e, c),
+	return outcome.Settler{Tasks: tasks(e, c), Deaths: dynamo.Deaths{Tasks: tasks(e, c), Control: control(e, c)}, Control: control(e, c), Registry: registry(e, c), Waiter: timer(e, c), Sweeper: canceller(e, c),
 		Now: c.Now, Random: c.Random}
 }

@@ -46,11 +46,11 @@ func submitted(id, job string) events.SQSMessage {
 	return events.SQSMessage{MessageId: id, Body: outage.Command("event-"+id, "SubmitJob", job).Body, Attributes: map[string]string{"ApproximateReceiveCount": "1"}}
 }
 
-func TestOnlyTheMessagesThatFailedComeAgain(t *testing.T) {
+func TestOnlyFailedMessagesAreRedelivered(t *testing.T) {
 	s, f, log := stage(t)
 	s.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
 		if input, _ := json.Marshal(r.Input); strings.Contains(string(input), "unlucky") {
-			return errors.New("the table is away")
+			return errors.New("the table is unavailable")
 		}
 		return nil
 	}
@@ -60,12 +60,12 @@ func TestOnlyTheMessagesThatFailedComeAgain(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "b"}}, out.BatchItemFailures)
-	require.Equal(t, 1, strings.Count(log.String(), "\n"), "one line an invocation")
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), "one line per invocation")
 	require.Contains(t, log.String(), `"SchedulerFailures":1`)
 	require.NotContains(t, log.String(), "hush", "payloads are in no log")
 }
 
-func TestTheAssistantTellsABatchFromAWorkersCall(t *testing.T) {
+func TestTheAssistantDistinguishesABatchFromAWorkersCall(t *testing.T) {
 	s, f, _ := stage(t)
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f", "stores": ["a", "b"], "isolate_stores": true}`)
 	s.HandOut(t, "f")
@@ -93,7 +93,7 @@ func TestTheAssistantTellsABatchFromAWorkersCall(t *testing.T) {
 	}
 }
 
-func TestAnErrorThatMayPassHasTheNameThatTheMachineRetries(t *testing.T) {
+func TestATransientErrorHasTheNameThatTheMachineRetries(t *testing.T) {
 	for _, c := range []struct {
 		err    error
 		passes bool
@@ -125,7 +125,7 @@ func image(attributes string) map[string]events.DynamoDBAttributeValue {
 	return out
 }
 
-func TestARecordThatCannotBeReadIsBuriedAndTheRestGoesOn(t *testing.T) {
+func TestAnUnreadableRecordIsBuriedAndTheOthersAreProcessed(t *testing.T) {
 	s, f, log := stage(t)
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
 	s.HandOut(t, "f")
@@ -146,8 +146,8 @@ func TestARecordThatCannotBeReadIsBuriedAndTheRestGoesOn(t *testing.T) {
 	require.Contains(t, log.String(), `"Archived":1`)
 }
 
-// TestG1AJobEndsWithATaskThatCannotBeRead: what cannot be read of it is not needed for that, and is left out of its record.
-func TestG1AJobEndsWithATaskThatCannotBeRead(t *testing.T) {
+// TestG1AJobEndsWithAnUnreadableTask: the unreadable parts are not needed for that, and its record leaves them out.
+func TestG1AJobEndsWithAnUnreadableTask(t *testing.T) {
 	s, f, _ := stage(t)
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f", "stores": ["a", "b"], "isolate_stores": true}`)
 	s.HandOut(t, "f")
@@ -175,24 +175,24 @@ func TestG1AJobEndsWithATaskThatCannotBeRead(t *testing.T) {
 		require.Equal(t, task.Completed, record.Status)
 	}
 	for _, letter := range s.SQS.Letters(fakeaws.StreamFailures) {
-		require.Contains(t, letter.Body, `"n":{"N":"0"}`, "a person is told of what was left out")
+		require.Contains(t, letter.Body, `"n":{"N":"0"}`, "the dead-letter queue keeps the unreadable record")
 		require.Contains(t, letter.Reason, "attribute payload")
 	}
 	require.NotEmpty(t, s.SQS.Letters(fakeaws.StreamFailures))
 }
 
-func TestABatchOfTheStreamComesAgainAsAWhole(t *testing.T) {
+func TestABatchOfTheStreamIsRedeliveredWhole(t *testing.T) {
 	s, f, log := stage(t)
-	s.SQS.Hooks.Before = func(context.Context, fakeaws.Request) error { return errors.New("the queue is away") }
+	s.SQS.Hooks.Before = func(context.Context, fakeaws.Request) error { return errors.New("the queue is unavailable") }
 	poison := events.DynamoDBEventRecord{EventName: "MODIFY", Change: events.DynamoDBStreamRecord{NewImage: image(`{"n": {"N": "1"}}`)}}
 
 	err := f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{poison}})
 
-	require.ErrorContains(t, err, "the queue is away")
+	require.ErrorContains(t, err, "the queue is unavailable")
 	require.Contains(t, log.String(), `"ScavengerFailures":1`)
 }
 
-func TestEveryVariableThatIsMissingIsNamed(t *testing.T) {
+func TestEveryMissingVariableIsNamed(t *testing.T) {
 	for _, name := range []string{"STACK", "TASKS_TABLE", "MAX_TASKS_PER_JOB", "RETENTION_DAYS", "ALARM_TOPIC"} {
 		t.Setenv(name, "")
 	}

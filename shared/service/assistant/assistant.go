@@ -1,8 +1,8 @@
-// Package assistant is the worker assistant: it takes what is told of running attempts, closes tasks and frees their slots.
+// Package assistant implements the worker assistant: it receives reports on running attempts, closes tasks and frees their slots.
 //
-// The task is closed first, by one conditional write; then its number is added to what its lease has released. What died in between is
-// done again when the message comes again: the task is found closed, and released. An attempt that did not succeed is closed and left
-// in its lease: the scavenger releases it, together with what follows.
+// It closes the task first, by one conditional write, and then adds the task's number to those that its lease has released. After an
+// interruption the message is redelivered: the assistant finds the task closed, and releases it. An attempt that did not succeed is closed
+// and stays in its lease. The scavenger releases it, together with the next attempt or the task's death.
 package assistant
 
 import (
@@ -24,13 +24,13 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Tasks is the tasks that are closed.
+// Tasks stores the tasks to close.
 type Tasks interface {
 	Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
 	Save(ctx context.Context, before, after task.Task) error
 }
 
-// Control is the leases that hold them.
+// Control stores the queue and the leases that hold the tasks.
 type Control interface {
 	LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error)
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
@@ -40,44 +40,44 @@ type Control interface {
 	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
 }
 
-// Registry is the labourers as they are applied.
+// Registry holds the labourers that are applied.
 type Registry interface {
 	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
 }
 
-// Bus is where facts are told.
+// Bus publishes facts.
 type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
 }
 
-// Alarm has the orchestrator woken at a time to come.
-type Alarm interface {
+// Timer wakes the orchestrator at a given time.
+type Timer interface {
 	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
 }
 
-// Sweeper cancels what is queued of these tasks, where their jobs are being cancelled.
+// Sweeper cancels those of these tasks that are queued and whose jobs are being cancelled.
 type Sweeper interface {
 	Sweep(ctx context.Context, tasks []task.Task) error
 }
 
-// Graveyard is where messages go that can not be read.
+// Graveyard keeps unreadable messages, each with the reason.
 type Graveyard interface {
 	Bury(ctx context.Context, body, reason string) error
 }
 
-// Executions is where the outputs of executions are that their status events leave out. found is false where Step Functions does not, or may
-// not, tell of the execution.
+// Executions reads the outputs of executions that their status events leave out. found is false if Step Functions no longer knows the
+// execution, or may not describe it.
 type Executions interface {
 	Describe(ctx context.Context, arn string) (x completion.Execution, found bool, err error)
 }
 
-// Service is the worker assistant.
+// Service implements the worker assistant.
 type Service struct {
 	Tasks     Tasks
 	Control   Control
 	Registry  Registry
 	Bus       Bus
-	Alarm     Alarm
+	Timer     Timer
 	Graveyard Graveyard
 	Sweeper   Sweeper
 	Now       func() time.Time
@@ -88,16 +88,16 @@ type Service struct {
 // Message is a message of the completions queue.
 type Message struct{ ID, Body string }
 
-// Summary is what became of a batch, for the log.
+// Summary counts what a batch led to, for the log.
 type Summary struct {
 	Completed, Failed, Heard, NeverStarted int
 	Repeated, Stale, Unknown               int // changed nothing
-	Foreign                                int // told by executions of a state machine that is not the labourer's; changed nothing
+	Foreign                                int // reports by executions of a state machine that is not the labourer's; changed nothing
 	Ignored, Buried                        int
 	Errors                                 []string
 }
 
-// Handle works through a batch and is the ids of the messages that have to come again.
+// Handle processes a batch and returns the ids of the messages to redeliver.
 func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
 	b := batch{Service: s, Summary: &summary, invocation: invocation}
 	for _, m := range messages {
@@ -123,7 +123,8 @@ func (s *Service) Handle(ctx context.Context, invocation string, messages []Mess
 	return append(failed, b.failed...), summary
 }
 
-// fetch completes a report whose execution's output was left out. Where it cannot be read, the report stays as it is, and says so.
+// fetch completes a report whose event left out the execution's output. If the output cannot be read, the report stays as it is and carries
+// that reason.
 func (s *Service) fetch(ctx context.Context, r completion.Report) (completion.Report, error) {
 	if r.Execution == "" {
 		return r, nil
@@ -140,7 +141,7 @@ func (s *Service) fetch(ctx context.Context, r completion.Report) (completion.Re
 	return whole, nil
 }
 
-// Mark does for one report what Handle does for a batch.
+// Mark processes one report as Handle processes a batch.
 func (s *Service) Mark(ctx context.Context, invocation string, r completion.Report) (Summary, error) {
 	var summary Summary
 	b := batch{Service: s, Summary: &summary, invocation: invocation}
@@ -152,12 +153,12 @@ func (s *Service) Mark(ctx context.Context, invocation string, r completion.Repo
 	return summary, nil
 }
 
-// batch is the reports of one invocation.
+// batch holds the reports of one invocation.
 type batch struct {
 	*Service
 	*Summary
 	invocation string
-	restartAt  time.Time // when what could not be started is due again
+	restartAt  time.Time // when tasks that could not be started are due again
 	reports    []report
 	failed     []string
 }
@@ -169,14 +170,14 @@ type report struct {
 	at      *place
 }
 
-// place is a segment of a labourer, its leases, and what of them is to be released.
+// place is a segment of a labourer, its leases, and the numbers to release from them.
 type place struct {
 	labourer string
 	segment  segment.ID
 	leases   []queue.Lease
 	released map[string]segment.Numbers // by the lease's item
-	messages []string                   // after which slots are free; they have to come again when that can not be told
-	restarts []string                   // after which tasks are due at the batch's restart; the same
+	messages []string                   // reports after which slots are free; redelivered if waking the orchestrator fails
+	restarts []string                   // reports after which tasks are due at restartAt; redelivered if the timer fails
 	err      error
 }
 
@@ -198,7 +199,7 @@ func (b *batch) fail(err error, messages ...string) {
 	}
 }
 
-// closers is how many tasks are closed at the same time.
+// closers limits how many tasks are closed at once.
 const closers = 10
 
 func (b *batch) close(ctx context.Context) {
@@ -219,7 +220,7 @@ func (b *batch) close(ctx context.Context) {
 	}
 	open := map[task.ID]bool{}
 	for _, t := range unreadable {
-		if t.Status.Terminal() { // whatever comes of it changes nothing
+		if t.Status.Terminal() { // the report changes nothing
 			tasks[t.ID] = t
 		} else {
 			open[t.ID] = true
@@ -228,7 +229,6 @@ func (b *batch) close(ctx context.Context) {
 	places := b.places(ctx, tasks)
 	targets := b.targets(ctx, tasks)
 
-	// The reports of one task one after the other, tasks side by side.
 	byTask := map[task.ID][]report{}
 	for _, r := range b.reports {
 		t, found := tasks[r.id]
@@ -278,14 +278,14 @@ func (b *batch) close(ctx context.Context) {
 	b.release(ctx, places)
 }
 
-// target is that of a labourer, or why it cannot be read.
+// target is the target of a labourer, or the reason that it cannot be read.
 type target struct {
 	labourer.Target
 	err error
 }
 
-// targets reads the labourers of the tasks whose end an execution tells of, and no others. A labourer that is gone has no target, and so
-// no execution.
+// targets reads the labourers of the tasks whose end an execution reports, and no others. A removed labourer has no target, and so no
+// execution.
 func (b *batch) targets(ctx context.Context, tasks map[task.ID]task.Task) map[string]target {
 	out := map[string]target{}
 	for _, r := range b.reports {
@@ -424,8 +424,8 @@ func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
 	return closed
 }
 
-// tried tells whether an attempt is in line that was handed to its target before. The dispatcher did not hear that it had started the worker,
-// and returned the task to the queue; the worker's end is the attempt's all the same.
+// tried reports whether the queue holds the attempt after an earlier start. The dispatcher did not hear that it had started the worker, and
+// returned the task to the queue; the worker's report still ends the attempt.
 func (b *batch) tried(ctx context.Context, t task.Task, attempt int) (bool, error) {
 	entries, err := b.Control.Queue(ctx, t.Labourer)
 	if err != nil {
@@ -436,9 +436,9 @@ func (b *batch) tried(ctx context.Context, t task.Task, attempt int) (bool, erro
 	}), nil
 }
 
-// claimedSince returns the lease to release a task from whose end came while it was queued: the dispatcher did not hear that it had started
-// the worker, and returned the task. A claim made before the end was written may have moved the task to a lease; a claim made later finds
-// the end and releases the task itself.
+// claimedSince returns the lease from which to release a task whose end was reported while it was queued: the dispatcher did not hear that
+// it had started the worker, and returned the task. A claim made before the end was written may have moved the task to a lease. A later
+// claim finds the end and releases the task itself.
 func (b *batch) claimedSince(ctx context.Context, closed task.Task) (*queue.Lease, error) {
 	if !closed.Status.Terminal() {
 		return nil, nil // the scavenger settles it in its lease, or the dispatcher that claims it does
@@ -480,23 +480,23 @@ func (b *batch) lookAgain(ctx context.Context, t task.Task, v *verdict) task.Tas
 	return t
 }
 
-// restart is how long a task waits whose function could not be started.
+// restart delays a task whose function could not be started.
 const restart = 5 * time.Second
 
-// tries is how often a lost race for a lease is run again. Each one that is lost means that somebody else has moved tasks of it.
+// tries limits how often a lost race for a lease is retried. A lost race means that another component has moved tasks of the lease.
 const tries = 2 * closers
 
-// startSkew is how far apart the clocks of Lambda and of Drover's functions may be. A task that was put back is started again only after
-// restart, which is longer.
+// startSkew bounds the difference between the clocks of Lambda and of Drover's functions. A task that was put back is started again only
+// after restart, which is longer.
 const startSkew = restart / 2
 
-// precedes tells whether what was told at this time cannot be about a start out of this lease.
+// precedes reports whether a report of this time cannot be about a start out of this lease.
 func precedes(at time.Time, l queue.Lease) bool {
 	return !at.IsZero() && at.Add(startSkew).Before(l.ClaimedAt)
 }
 
-// putBack queues a task again for the same attempt, as it has not begun. Others of the same lease are put back at the same time: a function
-// that is throttled is so for many.
+// putBack queues a task again for the same attempt, which never began. Other tasks of the same lease are put back at the same time: a
+// throttled function refuses many starts.
 func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 	for range tries {
 		err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: b.restartAt, Segment: t.ID.Segment,
@@ -510,7 +510,7 @@ func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 		}
 		again, held := queue.Holding(leases, t.ID, l.Attempt)
 		if !held || again.Claim != l.Claim {
-			return nil // it was put back, and may have been started again, or has come to an end
+			return nil // it was put back and perhaps started again, or it has ended
 		}
 		l = again
 	}
@@ -537,8 +537,8 @@ func (b *batch) count(v verdict) {
 	}
 }
 
-// sweep cancels tasks that went back in line while their jobs were being cancelled: the canceller has not seen them in the queue. Those of
-// messages that come again are swept again, as the assistant that put them back may have died before it swept them.
+// sweep cancels tasks that were queued again while their jobs were being cancelled: the canceller has not seen them in the queue. It also
+// sweeps those of redelivered messages, because the assistant that put them back may have died before it swept them.
 func (b *batch) sweep(ctx context.Context, back []task.Task) {
 	if len(back) == 0 {
 		return
@@ -553,7 +553,7 @@ func (b *batch) sweep(ctx context.Context, back []task.Task) {
 	}
 }
 
-// release frees the slots of what has ended, one write a lease, and wakes the orchestrator where something is due, or will be.
+// release frees the slots of ended tasks, with one write per lease, and wakes the orchestrator where something is due, or will be.
 func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
 	var g errgroup.Group
 	g.SetLimit(closers)
@@ -587,7 +587,7 @@ func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
 	b.wakeLater(ctx, places)
 }
 
-// wakeLater has the orchestrator woken for what could not be started, when that is due: one execution for all labourers of the batch.
+// wakeLater sets a timer for the tasks that could not be started: one execution for all labourers of the batch.
 func (b *batch) wakeLater(ctx context.Context, places map[placeKey]*place) {
 	labourers := map[string]bool{}
 	var messages []string
@@ -600,13 +600,13 @@ func (b *batch) wakeLater(ctx context.Context, places map[placeKey]*place) {
 	if len(messages) == 0 {
 		return
 	}
-	if err := b.Alarm.WakeAt(ctx, b.restartAt, slices.Sorted(maps.Keys(labourers))...); err != nil {
+	if err := b.Timer.WakeAt(ctx, b.restartAt, slices.Sorted(maps.Keys(labourers))...); err != nil {
 		b.fail(err, messages...)
 	}
 }
 
-// wake tells the orchestrator that slots are free, if there is something for them. The look at the queue is strongly consistent: what is
-// put there later has a wake of its own, which then finds the slots free.
+// wake wakes the orchestrator if a task is waiting for the freed slots. The read of the queue is strongly consistent: an entry that is put
+// later has a wake of its own, which finds the slots free.
 func (b *batch) wake(ctx context.Context, labourer string) error {
 	due, err := b.Control.Due(ctx, labourer, b.Now(), 1)
 	if err != nil || len(due) == 0 {

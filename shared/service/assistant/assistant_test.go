@@ -19,14 +19,14 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// handle has the assistant work through a batch of which nothing has to come again.
+// handle processes a batch and requires that no message of it is redelivered.
 func handle(t require.TestingT, s *outage.Stage, bodies ...string) assistant.Summary {
 	missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(bodies...))
 	require.Empty(t, missing, "%v", summary.Errors)
 	return summary
 }
 
-// out is a stage on which n tasks run, and what their workers were started with.
+// out returns a stage on which n tasks run, and what their workers were started with.
 func out(t require.TestingT, n int) (*outage.Stage, []outage.Handed) {
 	s := stage(t, n)
 	s.Schedule(t, job("nightly", n))
@@ -78,8 +78,8 @@ func TestAFailureClosesItsAttemptAndLeavesItInItsLease(t *testing.T) {
 	require.Equal(t, 1, held(t, s), "the scavenger releases it, together with what follows")
 }
 
-// TestG4WhatIsNotTheCurrentAttemptChangesNothing, and is counted by its kind.
-func TestG4WhatIsNotTheCurrentAttemptChangesNothing(t *testing.T) {
+// TestG4AReportOfAnotherAttemptChangesNothing, and is counted by its kind.
+func TestG4AReportOfAnotherAttemptChangesNothing(t *testing.T) {
 	s, h := out(t, 3)
 	handle(t, s, completed(h[0]), failed(h[1]))
 	at := func(h outage.Handed, attempt int) outage.Handed { h.Attempt = attempt; return h }
@@ -87,22 +87,22 @@ func TestG4WhatIsNotTheCurrentAttemptChangesNothing(t *testing.T) {
 		report string
 		counts assistant.Summary
 	}{
-		"completed again":                    {completed(h[0]), assistant.Summary{Repeated: 1}},
-		"completed and told to have failed":  {failed(h[0]), assistant.Summary{Repeated: 1}},
-		"completed, the next attempt":        {completed(at(h[0], 2)), assistant.Summary{Stale: 1}},
-		"completed, without an attempt":      {strings.Replace(completed(h[0]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
-		"completed, a heartbeat":             {running(h[0]), assistant.Summary{Repeated: 1}},
-		"completed, never started":           {neverStarted(h[0]), assistant.Summary{Repeated: 1}},
-		"failed again":                       {failed(h[1]), assistant.Summary{Repeated: 1}},
-		"failed and told to have completed":  {completed(h[1]), assistant.Summary{Repeated: 1}},
-		"failed, an attempt not handed out":  {completed(at(h[1], 2)), assistant.Summary{Stale: 1}},
-		"failed, without an attempt":         {strings.Replace(completed(h[1]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
-		"running, an attempt to come":        {completed(at(h[2], 2)), assistant.Summary{Stale: 1}},
-		"running, an attempt far from here":  {completed(at(h[2], 1000000)), assistant.Summary{Stale: 1}},
-		"a task of no segment that there is": {completed(outage.Handed{TaskID: "abcdefghijklmnop.7", Attempt: 1}), assistant.Summary{Unknown: 1}},
-		"a task beyond the segment's last":   {completed(outage.Handed{TaskID: strings.Split(h[0].TaskID, ".")[0] + ".200", Attempt: 1}), assistant.Summary{Unknown: 1}},
-		"what is no task":                    {completed(outage.Handed{TaskID: "6f7c73de", Attempt: 1}), assistant.Summary{Unknown: 1}},
-		"what concerns no task":              {`{"detail-type": "Step Functions Execution Status Change", "source": "aws.states", "detail": {"name": "nightly-report"}}`, assistant.Summary{Ignored: 1}},
+		"completed again":                     {completed(h[0]), assistant.Summary{Repeated: 1}},
+		"completed and reported as failed":    {failed(h[0]), assistant.Summary{Repeated: 1}},
+		"completed, the next attempt":         {completed(at(h[0], 2)), assistant.Summary{Stale: 1}},
+		"completed, without an attempt":       {strings.Replace(completed(h[0]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
+		"completed, a heartbeat":              {running(h[0]), assistant.Summary{Repeated: 1}},
+		"completed, never started":            {neverStarted(h[0]), assistant.Summary{Repeated: 1}},
+		"failed again":                        {failed(h[1]), assistant.Summary{Repeated: 1}},
+		"failed and reported as completed":    {completed(h[1]), assistant.Summary{Repeated: 1}},
+		"failed, an attempt not dispatched":   {completed(at(h[1], 2)), assistant.Summary{Stale: 1}},
+		"failed, without an attempt":          {strings.Replace(completed(h[1]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
+		"running, an attempt to come":         {completed(at(h[2], 2)), assistant.Summary{Stale: 1}},
+		"running, an attempt far from here":   {completed(at(h[2], 1000000)), assistant.Summary{Stale: 1}},
+		"a task of a segment that is missing": {completed(outage.Handed{TaskID: "abcdefghijklmnop.7", Attempt: 1}), assistant.Summary{Unknown: 1}},
+		"a task beyond the segment's last":    {completed(outage.Handed{TaskID: strings.Split(h[0].TaskID, ".")[0] + ".200", Attempt: 1}), assistant.Summary{Unknown: 1}},
+		"a malformed task id":                 {completed(outage.Handed{TaskID: "6f7c73de", Attempt: 1}), assistant.Summary{Unknown: 1}},
+		"an execution of no task":             {`{"detail-type": "Step Functions Execution Status Change", "source": "aws.states", "detail": {"name": "nightly-report"}}`, assistant.Summary{Ignored: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := outage.Picture(s.Stack)
@@ -114,7 +114,7 @@ func TestG4WhatIsNotTheCurrentAttemptChangesNothing(t *testing.T) {
 	}
 }
 
-func TestG4ACompletionThatIsLateForItsAttemptIsDropped(t *testing.T) {
+func TestG4ACompletionAfterTheEndOfItsAttemptIsDropped(t *testing.T) {
 	s, h := out(t, 1)
 	s.Pass(16 * time.Minute) // the lease is 15
 	_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
@@ -125,13 +125,13 @@ func TestG4ACompletionThatIsLateForItsAttemptIsDropped(t *testing.T) {
 	again := s.Handed(t, "f")[1]
 	require.Equal(t, 2, again.Attempt)
 
-	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, completed(h[0])), "the attempt has had its end")
+	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, completed(h[0])), "the attempt has ended")
 	require.Equal(t, task.Expired, stored(t, s, h[0].TaskID).Status)
 	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(again)))
 	require.Equal(t, task.Completed, stored(t, s, h[0].TaskID).Status)
 }
 
-func TestACompletionWithoutAnAttemptMeansTheOneThatRuns(t *testing.T) {
+func TestACompletionWithoutAnAttemptEndsTheRunningOne(t *testing.T) {
 	s, h := out(t, 1)
 	handle(t, s, failed(h[0]))
 	s.Scavenge(t)
@@ -152,13 +152,13 @@ func TestTheLastHeartbeatOfATaskIsKept(t *testing.T) {
 	reaped, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
 
 	require.NoError(t, err)
-	require.Equal(t, 2, reaped.Expired, "those that were silent")
+	require.Equal(t, 2, reaped.Expired, "the tasks without a heartbeat")
 	require.Equal(t, task.Open, stored(t, s, h[1].TaskID).Status)
 }
 
-// TestAFunctionThatIsThrottledForManyGetsThemAllAgain: what was never started goes back in line for the same attempt, all of a batch at once,
-// and one execution wakes the orchestrator for them: no tick is needed.
-func TestAFunctionThatIsThrottledForManyGetsThemAllAgain(t *testing.T) {
+// TestTasksOfAThrottledFunctionAreQueuedAgain: tasks that never started are queued again for the same attempt, all of a batch at once, and
+// one execution wakes the orchestrator for them without a tick.
+func TestTasksOfAThrottledFunctionAreQueuedAgain(t *testing.T) {
 	s, h := out(t, 10)
 	var batch []string
 	for _, one := range h {
@@ -170,16 +170,17 @@ func TestAFunctionThatIsThrottledForManyGetsThemAllAgain(t *testing.T) {
 	require.Equal(t, assistant.Summary{NeverStarted: 10}, summary)
 	require.Zero(t, held(t, s))
 	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine))
-	require.Equal(t, assistant.Summary{Stale: 10}, handle(t, s, batch...), "told again")
+	require.Equal(t, assistant.Summary{Stale: 10}, handle(t, s, batch...), "reported again")
 	s.RunFor(6 * time.Second)
 	require.Len(t, s.Handed(t, "f"), 20)
 	for _, one := range s.Handed(t, "f") {
-		require.Equal(t, 1, one.Attempt, "what never began burns no attempt")
+		require.Equal(t, 1, one.Attempt, "an attempt that never began is not counted")
 	}
 }
 
-// TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled: a client that hears no answer starts a worker twice, and only one of the two begins.
-func TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled(t *testing.T) {
+// TestG4AnAttemptEndsAlthoughItsSecondStartWasThrottled: a client that receives no answer starts a worker twice, and only one of the two
+// begins.
+func TestG4AnAttemptEndsAlthoughItsSecondStartWasThrottled(t *testing.T) {
 	s, h := out(t, 1)
 	require.Equal(t, assistant.Summary{NeverStarted: 1}, handle(t, s, neverStarted(h[0])))
 
@@ -188,11 +189,11 @@ func TestG4TheEndOfAnAttemptCountsWhoseSecondStartWasThrottled(t *testing.T) {
 	require.Equal(t, task.Completed, stored(t, s, h[0].TaskID).Status)
 	s.Scavenge(t)
 	s.RunFor(time.Minute)
-	require.Len(t, s.Handed(t, "f"), 1, "it is not done again")
+	require.Len(t, s.Handed(t, "f"), 1, "the task does not run again")
 	require.Zero(t, held(t, s))
 }
 
-// TestG8PoisonDoesNotStopTheRestOfItsBatch: what can not be read goes to the dead letters as it came, with the reason.
+// TestG8PoisonDoesNotStopTheRestOfItsBatch: an unreadable message goes to the dead-letter queue unchanged, with the reason.
 func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	for body, reason := range map[string]string{
 		`nonsense`: "not a JSON object",
@@ -228,13 +229,13 @@ func TestACallOfASoswWorker(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, assistant.Summary{Failed: 1}, summary)
 
-	s.DynamoDB.Before = func(context.Context, fakeaws.Request) error { return fmt.Errorf("the table is away") }
+	s.DynamoDB.Before = func(context.Context, fakeaws.Request) error { return fmt.Errorf("the table is unavailable") }
 	_, err = s.Services().Assistant.Service.Mark(context.Background(), "call", call(fmt.Sprintf(`{"action": "mark_task_as_failed", "task_id": %q}`, h[1].TaskID)))
 	require.ErrorContains(t, err, "closing task "+h[1].TaskID)
 }
 
-// TestSlotsThatAreFreeAreToldOfWhenThereIsWorkForThem, and only then.
-func TestSlotsThatAreFreeAreToldOfWhenThereIsWorkForThem(t *testing.T) {
+// TestFreedSlotsWakeTheOrchestratorWhenATaskIsDue, and only then.
+func TestFreedSlotsWakeTheOrchestratorWhenATaskIsDue(t *testing.T) {
 	wakes := func(s *outage.Stage) int {
 		n := 0
 		for _, e := range s.EventBridge.Told() {
@@ -250,11 +251,11 @@ func TestSlotsThatAreFreeAreToldOfWhenThereIsWorkForThem(t *testing.T) {
 	h := s.Handed(t, "f")
 	before := wakes(s)
 	handle(t, s, completed(h[0]), completed(h[1]))
-	require.Equal(t, before+1, wakes(s), "one wake for a batch")
+	require.Equal(t, before+1, wakes(s), "one wake per batch")
 
 	handle(t, s, running(h[2]))
 	handle(t, s, failed(h[2]))
-	require.Equal(t, before+1, wakes(s), "no slot is free by these")
+	require.Equal(t, before+1, wakes(s), "these free no slot")
 
 	require.Equal(t, 2, s.HandOut(t, "f"))
 	h = s.Handed(t, "f")
@@ -262,15 +263,15 @@ func TestSlotsThatAreFreeAreToldOfWhenThereIsWorkForThem(t *testing.T) {
 	require.Equal(t, before+1, wakes(s), "nothing is due")
 }
 
-// TestG3G5AThousandCompletions, of which 30 % come again and 10 % are of attempts that are over, in batches in any order: counts are exact, no more
-// tasks are out at once than the cap allows, and all are released once.
+// TestG3G5AThousandCompletions: 30 % of them are redelivered and 10 % are for ended attempts, in batches in any order. Counts are exact, no
+// more tasks run at once than the cap allows, and each task is released once.
 func TestG3G5AThousandCompletions(t *testing.T) {
 	const tasks, limit = 1000, 40
 	random := rand.New(rand.NewPCG(7, 11))
 	s := stage(t, limit)
 	s.Schedule(t, job("nightly", tasks))
 
-	var waiting []string // reports that are under way
+	var waiting []string // reports in flight
 	var total assistant.Summary
 	wanted := assistant.Summary{}
 	seen := 0
@@ -314,7 +315,7 @@ func TestG3G5AThousandCompletions(t *testing.T) {
 	s.Scavenge(t)
 
 	require.Equal(t, wanted, total)
-	require.Len(t, s.Handed(t, "f"), tasks, "each task is handed out once")
+	require.Len(t, s.Handed(t, "f"), tasks, "each task is dispatched once")
 	require.Zero(t, held(t, s))
 	leases, err := s.Control.Leases(context.Background(), "f")
 	require.NoError(t, err)

@@ -13,9 +13,9 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// TestG1WhatWasNeverStartedOfACancelledJobIsNotStarted, wherever the assistant is cut off that puts it back: the cancellation has looked at
-// the queue before, and comes to it no more.
-func TestG1WhatWasNeverStartedOfACancelledJobIsNotStarted(t *testing.T) {
+// TestG1ATaskOfACancelledJobIsNotStartedAgain, wherever the assistant that puts it back is interrupted: the cancellation has read the queue
+// before that, and does not read it again.
+func TestG1ATaskOfACancelledJobIsNotStartedAgain(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s, h := out(t, 2)
 		failed, summary := s.Services().Scheduler.Service.Handle(context.Background(), "cancel",
@@ -35,7 +35,7 @@ func TestG1WhatWasNeverStartedOfACancelledJobIsNotStarted(t *testing.T) {
 		s.Scavenge(t)
 		s.Pass(10 * time.Second)
 		require.Zero(t, s.HandOut(t, "f"))
-		s.Pass(10 * time.Minute) // after which the orchestrator forgets what the assistant had withdrawn when it died
+		s.Pass(10 * time.Minute) // after which the orchestrator finishes what the interrupted assistant had withdrawn
 		_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f")
 		require.NoError(t, err)
 		require.Equal(t, task.Cancelled, stored(t, s, h[0].TaskID).Status)

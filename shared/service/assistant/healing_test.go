@@ -14,7 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// stage is a stack with a labourer whose cap is this.
+// stage returns a stack with a labourer that has this cap.
 func stage(t require.TestingT, limit int) *outage.Stage {
 	return outage.NewStage(t, fmt.Sprintf(`
 labourers:
@@ -24,7 +24,7 @@ job_schemas:
 `, outage.Worker("f"), limit), "f")
 }
 
-// job is a job that makes n tasks.
+// job returns a job that makes n tasks.
 func job(id string, n int) string {
 	names := make([]string, n)
 	for i := range names {
@@ -57,9 +57,9 @@ func neverStarted(h outage.Handed) string {
 	return fmt.Sprintf(`{"requestContext": {"condition": "EventAgeExceeded"}, "requestPayload": {"drover": {"version": 1, "task_id": %q, "attempt": %d}}}`, h.TaskID, h.Attempt)
 }
 
-// TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsCutOff: of seven running tasks some complete, one twice, some fail, one could not be started,
-// one sends a heartbeat.
-func TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsCutOff(t *testing.T) {
+// TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsInterrupted: of seven running tasks some complete, one twice, some fail, one could not be
+// started, and one sends a heartbeat.
+func TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsInterrupted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 8)
 		s.Schedule(t, job("nightly", 20))
@@ -73,7 +73,7 @@ func TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsCutOff(t *testing.T) {
 		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
 			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), batch)
 			if len(missing) > 0 {
-				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
+				return fmt.Errorf("%d messages must be redelivered: %v", len(missing), summary.Errors)
 			}
 			return nil
 		})
@@ -83,26 +83,26 @@ func TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsCutOff(t *testing.T) {
 		for _, e := range s.EventBridge.Told()[told:] {
 			woken = woken || e.DetailType == "TasksDue"
 		}
-		require.True(t, woken, "slots are free and work is due, and nobody is told")
+		require.True(t, woken, "slots are free and tasks are due, and the orchestrator is not woken")
 		return outage.Picture(s.Stack)
 	})
 }
 
-// TestG1WhatCouldNotBeStartedNeedsNoTick, wherever the assistant is cut off when it puts it back, for two labourers.
-func TestG1WhatCouldNotBeStartedNeedsNoTick(t *testing.T) {
+// TestG1ATaskThatCouldNotBeStartedNeedsNoTick, wherever the assistant is interrupted while it puts the task back, for two labourers.
+func TestG1ATaskThatCouldNotBeStartedNeedsNoTick(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, fmt.Sprintf("labourers: {f: {target: {sqs: %q}}, g: {target: {sqs: %q}}}", outage.Worker("f"), outage.Worker("g")), "f", "g")
 		s.Schedule(t, `{"job_id": "one", "labourer": "f"}`, `{"job_id": "other", "labourer": "g"}`)
 		require.Equal(t, 1, s.HandOut(t, "f"))
 		require.Equal(t, 1, s.HandOut(t, "g"))
-		s.RunFor(time.Second) // so that the wakes of the jobs are over
+		s.RunFor(time.Second) // until the wakes of the jobs are over
 		batch := messages(neverStarted(s.Handed(t, "f")[0]), neverStarted(s.Handed(t, "g")[0]))
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, 10*time.Second, func(delivery int) error {
 			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), fmt.Sprintf("invocation-%d", delivery), batch)
 			if len(missing) > 0 {
-				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
+				return fmt.Errorf("%d messages must be redelivered: %v", len(missing), summary.Errors)
 			}
 			return nil
 		})
@@ -116,8 +116,8 @@ func TestG1WhatCouldNotBeStartedNeedsNoTick(t *testing.T) {
 	})
 }
 
-// TestG1TheLastOfALeaseIsReleasedWithIt, wherever the assistant is cut off: no slot stays taken.
-func TestG1TheLastOfALeaseIsReleasedWithIt(t *testing.T) {
+// TestG1TheLastTaskOfALeaseIsReleasedWithIt, wherever the assistant is interrupted: no slot stays taken.
+func TestG1TheLastTaskOfALeaseIsReleasedWithIt(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 3)
 		s.Schedule(t, job("nightly", 3))
@@ -141,7 +141,7 @@ func TestG1TheLastOfALeaseIsReleasedWithIt(t *testing.T) {
 	})
 }
 
-// TestG4TwoAssistantsOnOneReport: the second one does all of its work at some request of the first.
+// TestG4TwoAssistantsOnOneReport: the second does all of its work before some request of the first.
 func TestG4TwoAssistantsOnOneReport(t *testing.T) {
 	for name, second := range map[string]func(outage.Handed) string{"the same": completed, "another end": failed} {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestG4TwoAssistantsOnOneReport(t *testing.T) {
 					require.Greater(t, at, 3)
 					return
 				}
-				require.Equal(t, 1, counted["completed"]+counted["failed"]+summary.Completed, "at request %d the attempt ends so often", at)
+				require.Equal(t, 1, counted["completed"]+counted["failed"]+summary.Completed, "ends of the attempt, at request %d", at)
 				leases, err := s.Control.Leases(context.Background(), "f")
 				require.NoError(t, err)
 				held := 0

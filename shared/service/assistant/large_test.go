@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// noise is a JSON text of so many bytes that hardly compresses.
+// noise returns a JSON text of this many bytes that hardly compresses.
 func noise(length int) string {
 	const letters = ` !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdefghijklmnopqrstuvwxyz{|}~` + "`"
 	random, out := rand.New(rand.NewPCG(3, uint64(length))), []byte(`"`)
@@ -27,8 +27,9 @@ func noise(length int) string {
 	return string(append(out, '"'))
 }
 
-// TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask: another attempt would leave as much, and one that is not heard of is made.
-func TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask(t *testing.T) {
+// TestG1G4AnEndWithTooLargeAResultEndsItsTask: another attempt would leave a result of the same size, and an end that is not recorded causes
+// another attempt.
+func TestG1G4AnEndWithTooLargeAResultEndsItsTask(t *testing.T) {
 	for name, c := range map[string]struct {
 		payload, result, stats int
 		says                   []string // "": it completed
@@ -63,7 +64,7 @@ func TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask(t *testing.T) {
 			for _, words := range c.says {
 				require.Contains(t, one.LastError().Message, words)
 			}
-			require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, report), "told again")
+			require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, report), "reported again")
 
 			s.Scavenge(t)
 			s.Pass(time.Hour)
@@ -75,8 +76,8 @@ func TestG1G4AnEndWhoseResultCanNotBeKeptEndsItsTask(t *testing.T) {
 	}
 }
 
-// TestAFailureWhoseStatsCanNotBeKeptStaysTheFailureThatItIs, and is tried again.
-func TestAFailureWhoseStatsCanNotBeKeptStaysTheFailureThatItIs(t *testing.T) {
+// TestAFailureWithTooLargeStatsStaysThatFailure, and is retried.
+func TestAFailureWithTooLargeStatsStaysThatFailure(t *testing.T) {
 	s, h := out(t, 1)
 
 	require.Equal(t, assistant.Summary{Failed: 1}, handle(t, s, strings.TrimSuffix(failed(h[0]), "}")+`, "stats": `+noise(completion.MaxStats+1)+`}`))

@@ -16,7 +16,7 @@ import (
 
 const worker = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
 
-// runs is a stage on which one attempt at a task runs, of a labourer whose target is a state machine by now, and the task's id.
+// runs returns a stage on which one attempt at a task runs, and the task's id. The target of its labourer is now a state machine.
 func runs(t *testing.T, target string) (*outage.Stage, string) {
 	t.Helper()
 	s := stage(t, 1)
@@ -26,7 +26,7 @@ func runs(t *testing.T, target string) (*outage.Stage, string) {
 	return s, s.Handed(t, "f")[0].TaskID
 }
 
-// ended is what EventBridge tells of an execution that is named as Drover names that of a task's first attempt.
+// ended returns the event of an execution that has the name which Drover gives to a task's first attempt.
 func ended(taskID, machine string) string {
 	return fmt.Sprintf(`{"detail-type": "Step Functions Execution Status Change", "source": "aws.states",
 		"detail": {"stateMachineArn": %q, "name": "drover-%s-1", "status": "SUCCEEDED", "output": "{}"}}`, machine, strings.ReplaceAll(taskID, ".", "-"))
@@ -44,8 +44,8 @@ func TestAnExecutionOfTheLabourersOwnMachineEndsItsTask(t *testing.T) {
 	}
 }
 
-// Whoever may start any state machine of the account may give its execution any name.
-func TestAnExecutionOfAnotherMachineEndsNothingWhateverItsName(t *testing.T) {
+// A principal that may start any state machine of the account may give its execution any name.
+func TestAnExecutionOfAnotherMachineEndsNoTask(t *testing.T) {
 	for name, machine := range map[string]string{
 		"another":                   "arn:aws:states:us-west-2:000000000000:stateMachine:worker2",
 		"one whose name is shorter": "arn:aws:states:us-west-2:000000000000:stateMachine:work",
@@ -57,7 +57,7 @@ func TestAnExecutionOfAnotherMachineEndsNothingWhateverItsName(t *testing.T) {
 			s, id := runs(t, fmt.Sprintf("{states: %q}", worker))
 			require.Equal(t, assistant.Summary{Foreign: 1}, handle(t, s, ended(id, machine)))
 			require.Equal(t, task.Open, stored(t, s, id).Status)
-			require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, ended(id, worker)), "the labourer's own counts after it")
+			require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, ended(id, worker)), "the labourer's own execution still counts")
 		})
 	}
 	t.Run("any, of a labourer whose target is a queue", func(t *testing.T) {
@@ -66,14 +66,14 @@ func TestAnExecutionOfAnotherMachineEndsNothingWhateverItsName(t *testing.T) {
 	})
 }
 
-// unreadable is a registry that is out of reach.
+// unreadable is a registry that is unavailable.
 type unreadable struct{}
 
 func (unreadable) Labourer(context.Context, string) (labourer.Labourer, bool, error) {
 	return labourer.Labourer{}, false, context.DeadlineExceeded
 }
 
-func TestAnExecutionWhoseLabourerCannotBeReadIsToldOfAgain(t *testing.T) {
+func TestTheEventOfAnExecutionWithAnUnreadableLabourerIsRedelivered(t *testing.T) {
 	s, id := runs(t, fmt.Sprintf("{states: %q}", worker))
 	service := *s.Services().Assistant.Service
 	service.Registry = unreadable{}
@@ -84,6 +84,6 @@ func TestAnExecutionWhoseLabourerCannotBeReadIsToldOfAgain(t *testing.T) {
 
 	completed := fmt.Sprintf(`{"version": 1, "task_id": %q, "status": "completed"}`, id)
 	missing, summary = service.Handle(context.Background(), "invocation", messages(completed))
-	require.Empty(t, missing, "a worker's own message asks for no labourer")
+	require.Empty(t, missing, "a worker's own message needs no labourer")
 	require.Equal(t, assistant.Summary{Completed: 1}, summary)
 }

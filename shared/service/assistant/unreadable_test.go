@@ -16,8 +16,8 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// TestG1AnEndWhoseResultCannotBeReadIsNotDoneAgain: Python's json.dumps writes NaN, and the work is done all the same.
-func TestG1AnEndWhoseResultCannotBeReadIsNotDoneAgain(t *testing.T) {
+// TestG1ATaskWithAnUnreadableResultDoesNotRunAgain: Python's json.dumps writes NaN, and yet the work is done.
+func TestG1ATaskWithAnUnreadableResultDoesNotRunAgain(t *testing.T) {
 	s := stage(t, 1)
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
 	require.Equal(t, 1, s.HandOut(t, "f"))
@@ -25,7 +25,7 @@ func TestG1AnEndWhoseResultCannotBeReadIsNotDoneAgain(t *testing.T) {
 	report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed", "result": {"mean": NaN}, "stats": {"rows": 10}}`, h.TaskID)
 
 	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, report))
-	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, report), "told again")
+	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, report), "reported again")
 
 	one := stored(t, s, h.TaskID)
 	require.Equal(t, task.Completed, one.Status, "what the worker said of its status counts")
@@ -34,14 +34,14 @@ func TestG1AnEndWhoseResultCannotBeReadIsNotDoneAgain(t *testing.T) {
 	require.JSONEq(t, `{"rows": 10}`, string(one.Stats))
 	s.Scavenge(t)
 	s.Pass(time.Hour)
-	require.Zero(t, s.HandOut(t, "f"), "it is not done again")
+	require.Zero(t, s.HandOut(t, "f"), "the task does not run again")
 	picture := outage.Picture(s.Stack)
 	require.Contains(t, picture, "completed=1 dead=0")
 	require.NotContains(t, picture, "dead letter")
 }
 
-// The worker's own error stays what decides on the retry.
-func TestAFailureWithAPartThatCannotBeReadStaysThatFailure(t *testing.T) {
+// The worker's own error still decides on the retry.
+func TestAFailureWithAnUnreadablePartStaysThatFailure(t *testing.T) {
 	s := stage(t, 1)
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
 	require.Equal(t, 1, s.HandOut(t, "f"))
@@ -56,8 +56,8 @@ func TestAFailureWithAPartThatCannotBeReadStaysThatFailure(t *testing.T) {
 		`retry_after cannot be read; want a duration like "90s", or seconds`}, one.LastError())
 }
 
-// TestAnEndOfATaskThatCannotBeReadComesAgainUntilTheTaskIsOver, and is stale from then on: a reaper ends the task without it.
-func TestAnEndOfATaskThatCannotBeReadComesAgainUntilTheTaskIsOver(t *testing.T) {
+// TestAReportOnAnUnreadableTaskIsRedeliveredUntilTheTaskHasEnded, and is stale from then on: a reaper ends the task without the report.
+func TestAReportOnAnUnreadableTaskIsRedeliveredUntilTheTaskHasEnded(t *testing.T) {
 	s, handed := out(t, 2)
 	one := stored(t, s, handed[0].TaskID)
 	damage(t, s, one.ID)
@@ -68,7 +68,7 @@ func TestAnEndOfATaskThatCannotBeReadComesAgainUntilTheTaskIsOver(t *testing.T) 
 	again, summary := s.Services().Assistant.Service.Handle(t.Context(), "open", messages(end(0), end(1)))
 
 	require.Len(t, again, 1)
-	require.Equal(t, 1, summary.Completed, "the other is not held up")
+	require.Equal(t, 1, summary.Completed, "the other task is not delayed")
 
 	closed, err := one.Close(task.End{Attempt: 1, Status: task.Cancelled, At: s.World.Now()})
 	require.NoError(t, err)

@@ -1,9 +1,9 @@
-// Package cancellation takes back jobs: queued and waiting tasks are cancelled, running ones may end.
+// Package cancellation cancels jobs: queued and waiting tasks are cancelled, running ones may finish.
 //
-// The job's record is marked first, which stops its creation. Then entries are withdrawn from the queue, so that they cannot be claimed,
-// their tasks are cancelled, and what was withdrawn is forgotten. An interrupted cancellation therefore leaves each task either in an entry
-// or aside. A task that is queued again later, because its attempt failed or could not be started, is not started any more: the component
-// that queues it reads its job afterwards and sweeps it. The orchestrator finishes asides whose canceller or sweeper was cut off.
+// The canceller marks the job's record first, which stops its creation. It then withdraws entries from the queue, so that they cannot be
+// claimed, cancels their tasks, and forgets what it withdrew. An interrupted cancellation therefore leaves each task either in an entry or
+// aside. A task that is queued again later, because its attempt failed or could not be started, is not started any more: the component that
+// queues it reads its job afterwards and sweeps it. The orchestrator finishes asides whose canceller or sweeper was interrupted.
 package cancellation
 
 import (
@@ -26,13 +26,13 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Jobs is the jobs' records.
+// Jobs stores the records of jobs.
 type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	Cancel(ctx context.Context, job ledger.Job) error
 }
 
-// Control is the queue that tasks are withdrawn from.
+// Control stores the queue from which tasks are withdrawn, and the leases.
 type Control interface {
 	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
 	Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error)
@@ -43,13 +43,13 @@ type Control interface {
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
 }
 
-// Tasks is the tasks that are cancelled.
+// Tasks stores the tasks to cancel.
 type Tasks interface {
 	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 	Save(ctx context.Context, before, after task.Task) error
 }
 
-// Finisher gives jobs their end.
+// Finisher ends jobs.
 type Finisher interface {
 	Finish(ctx context.Context, id string) (bool, error)
 }
@@ -69,17 +69,17 @@ type Service struct {
 	Now      func() time.Time
 }
 
-// tries is how often a lost race is run again.
+// tries limits how often a lost race is retried.
 const tries = 10
 
-// errLate says that the time is over.
-var errLate = errors.New("the time is over")
+// errLate reports that time is up.
+var errLate = errors.New("time is up")
 
-// never is the lateness of who has no time to keep.
+// never is for sweeps, which have no deadline of their own.
 func never() bool { return false }
 
-// Cancel carries out a CancelJob until late says that the time is over. rest is the command for what is left then: the same, as what is done is
-// no more in the queue. *event.Refused: it names no job that there is.
+// Cancel executes a CancelJob until late returns true. rest is then the command for the remaining work: the same command, because finished
+// work has left the queue. The error is *event.Refused if the command names no existing job.
 func (s Service) Cancel(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error) {
 	err = s.cancelJob(ctx, e, late)
 	if errors.Is(err, errLate) {
@@ -97,7 +97,7 @@ func (s Service) cancelJob(ctx context.Context, e event.Envelope, late func() bo
 		return &event.Refused{Reason: err.Error()}
 	}
 	if detail.JobID == "" {
-		return &event.Refused{Reason: "job_id: it is missing; the id of the job that is to be cancelled would be right"}
+		return &event.Refused{Reason: "job_id: it is missing; want the id of the job to cancel"}
 	}
 	for range tries {
 		job, found, err := s.Jobs.Get(ctx, detail.JobID)
@@ -108,7 +108,7 @@ func (s Service) cancelJob(ctx context.Context, e event.Envelope, late func() bo
 			return &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %.140q", detail.JobID)}
 		}
 		if job.State == ledger.Completed || job.State == ledger.Rejected {
-			return nil // it has ended before: there is nothing to take back
+			return nil // the job has ended; there is nothing to cancel
 		}
 		if !job.Cancelling && job.State != ledger.Cancelled {
 			err := s.Jobs.Cancel(ctx, job)
@@ -132,7 +132,7 @@ func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late 
 		if err := s.force(ctx, job, late); err != nil {
 			return err
 		}
-		// Also when nothing ran any more: who freed the slots may have died before he told.
+		// This also happens when no task runs any more: the canceller that freed the slots may have died before it woke the orchestrator.
 		if err := s.Bus.Publish(ctx, event.TasksDue("CancelJob/"+job.ID, job.Labourer)); err != nil {
 			return err
 		}
@@ -141,8 +141,8 @@ func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late 
 	return err
 }
 
-// Sweep cancels those of these tasks that are queued and whose jobs are being cancelled. All else that is queued of such a job is left to
-// its canceller: it may be a million tasks, and a sweeper has other things to do. It costs a read of each job.
+// Sweep cancels those of these tasks that are queued and whose jobs are being cancelled. It leaves the other queued tasks of such a job to
+// the canceller: there may be a million of them. It costs one read per job.
 func (s Service) Sweep(ctx context.Context, tasks []task.Task) error {
 	jobs := map[string]map[segment.ID]segment.Numbers{}
 	for _, t := range tasks {
@@ -165,10 +165,10 @@ func (s Service) Sweep(ctx context.Context, tasks []task.Task) error {
 	return nil
 }
 
-// withdrawers is how many entries are withdrawn at the same time. They share a partition, which bears some 250 withdrawals a second.
+// withdrawers limits how many entries are withdrawn at once. They share a partition, which bears some 250 withdrawals a second.
 const withdrawers = 4
 
-// sweep cancels what is queued of these tasks of a job.
+// sweep cancels those of these tasks of a job that are queued.
 func (s Service) sweep(ctx context.Context, job ledger.Job, mine map[segment.ID]segment.Numbers, late func() bool) error {
 	for range tries {
 		entries, err := s.Control.Queue(ctx, job.Labourer)
@@ -205,7 +205,7 @@ func (s Service) sweep(ctx context.Context, job ledger.Job, mine map[segment.ID]
 	return fmt.Errorf("withdrawing job %s from the queue: the queue changed %d times in between", job.ID, tries)
 }
 
-// numbersOf is which numbers of which segments are the job's. Segments that are not published hold nothing that could be queued.
+// numbersOf returns the job's numbers in each of its segments. Unpublished segments hold nothing that could be queued.
 func numbersOf(job ledger.Job) map[segment.ID]segment.Numbers {
 	out := make(map[segment.ID]segment.Numbers, job.Segments())
 	for ordinal := range job.Segments() {
@@ -241,12 +241,12 @@ func (s Service) cancelAside(ctx context.Context, a queue.Aside) error {
 	return s.Control.Forget(ctx, a)
 }
 
-// mostAsides is how many asides FinishWithdrawn finishes in one call: with 256 tasks each, a few seconds of writes.
+// mostAsides limits how many asides FinishWithdrawn finishes in one call: with 256 tasks each, a few seconds of writes.
 const mostAsides = 20
 
-// FinishWithdrawn cancels the tasks of a labourer that were withdrawn before a time: their canceller or sweeper was cut off. It finishes up
-// to [mostAsides] asides and returns how many; the stream tells of the cancelled tasks, so that their jobs end. What goes wrong with one of them
-// stops no other. One that cannot be decoded is told of in the error and set aside: it holds nothing but tasks that are not queued any more.
+// FinishWithdrawn cancels the tasks of a labourer that were withdrawn before a given time: their canceller or sweeper was interrupted. It
+// finishes up to [mostAsides] asides and returns how many. The stream delivers the cancelled tasks, so that their jobs end. An error in one
+// aside does not stop the others. An aside that cannot be decoded is reported in the error and set aside: its tasks are no longer queued.
 func (s Service) FinishWithdrawn(ctx context.Context, labourer string, before time.Time) (finished int, err error) {
 	asides, err := s.Control.Withdrawn(ctx, labourer)
 	if err != nil {
@@ -270,11 +270,11 @@ func (s Service) FinishWithdrawn(ctx context.Context, labourer string, before ti
 	return finished, errors.Join(errs...)
 }
 
-// writers is how many tasks are cancelled at the same time.
+// writers limits how many tasks are cancelled at once.
 const writers = 16
 
-// cancel brings these tasks to an end. A task that changes between the read and the write is read again: only when all of them have
-// reached an end may the lease or the aside that holds them go.
+// cancel ends these tasks. It reads a task again that changes between the read and the write: the lease or aside that holds the tasks may go
+// only after all of them have ended.
 func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numbers) error {
 	for range tries {
 		stale, err := s.cancelOnce(ctx, at, numbers)
@@ -293,7 +293,7 @@ func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.
 		if err != nil {
 			return stale, err
 		}
-		changed, err := s.save(ctx, append(tasks, unreadable...)) // what cannot be read of them is not needed to cancel them
+		changed, err := s.save(ctx, append(tasks, unreadable...)) // cancelling a task does not need its unreadable parts
 		if stale = stale.Union(changed); err != nil {
 			return stale, err
 		}
@@ -301,7 +301,7 @@ func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.
 	return stale, nil
 }
 
-// save cancels tasks that were read, some at the same time, and returns those that changed since.
+// save cancels tasks that were read, several at once, and returns those that have changed since.
 func (s Service) save(ctx context.Context, tasks []task.Task) (stale segment.Numbers, err error) {
 	changed := make([]bool, len(tasks))
 	g, ctx := errgroup.WithContext(ctx)
@@ -309,7 +309,7 @@ func (s Service) save(ctx context.Context, tasks []task.Task) (stale segment.Num
 	for i, before := range tasks {
 		after, err := before.Cancel(s.Now())
 		if err != nil {
-			continue // it has reached its end already
+			continue // the task has already ended
 		}
 		g.Go(func() error {
 			err := s.Tasks.Save(ctx, before, after)
@@ -329,7 +329,7 @@ func (s Service) save(ctx context.Context, tasks []task.Task) (stale segment.Num
 	return stale, err
 }
 
-// force cancels running tasks as well, and frees their slots: what their workers tell later changes nothing.
+// force also cancels running tasks and frees their slots. Later reports of their workers change nothing.
 func (s Service) force(ctx context.Context, job ledger.Job, late func() bool) error {
 	leases, err := s.Control.Leases(ctx, job.Labourer)
 	if err != nil {

@@ -31,7 +31,7 @@ job_schemas:
 `, outage.Worker("f")), "f")
 }
 
-// job is a job that makes n tasks.
+// job returns a job that makes n tasks.
 func job(id string, n int) string {
 	names := make([]string, n)
 	for i := range names {
@@ -53,7 +53,7 @@ func ended(h outage.Handed, status string) string {
 	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, h.TaskID, h.Attempt, status)
 }
 
-// cancel has the scheduler carry out a CancelJob.
+// cancel lets the scheduler execute a CancelJob.
 func cancel(s *outage.Stage, invocation, detail string) error {
 	failed, summary := s.Services().Scheduler.Service.Handle(ctx, invocation, []scheduler.Message{outage.Command("cancel", "CancelJob", detail)})
 	if len(failed) > 0 {
@@ -62,7 +62,7 @@ func cancel(s *outage.Stage, invocation, detail string) error {
 	return nil
 }
 
-// rest has what runs fail, and all that follows follow.
+// rest lets all running tasks fail and processes everything that follows.
 func rest(t require.TestingT, s *outage.Stage) {
 	s.Scavenge(t)
 	for _, h := range s.Handed(t, "f") {
@@ -71,10 +71,10 @@ func rest(t require.TestingT, s *outage.Stage) {
 	s.Scavenge(t)
 }
 
-// TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff: of a job of six three run, one of which completes while others fail, one waits for its second attempt
-// and the others are queued, beside those of another job.
-func TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff(t *testing.T) {
-	for name, detail := range map[string]string{"what is queued": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
+// TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted: of a job of six tasks three run, of which one completes while the others
+// fail, one waits for its second attempt, and the others are queued, next to those of another job.
+func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.T) {
+	for name, detail := range map[string]string{"queued tasks": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
 		t.Run(name, func(t *testing.T) {
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := stage(t)
@@ -93,7 +93,7 @@ func TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff(t *testing.T) {
 				report(t, s, ended(h[1], "completed"))
 				rest(t, s)
 				s.Pass(time.Hour)
-				require.Equal(t, 2, s.HandOut(t, "f"), "the other job goes on, and no task of the cancelled one is tried again")
+				require.Equal(t, 2, s.HandOut(t, "f"), "the other job continues, and no task of the cancelled job is retried")
 				picture := outage.Picture(s.Stack)
 				require.Contains(t, picture, "fact JobCancelled/nightly/1")
 				require.NotContains(t, picture, "JobCompleted/nightly")
@@ -104,7 +104,8 @@ func TestG1G5AJobIsCancelledOnceWhereverThatIsCutOff(t *testing.T) {
 	}
 }
 
-// TestTheSlotsThatAForcedCancellationFreesNeedNoTick: the orchestrator is woken after they are free, wherever the cancellation is cut off.
+// TestTheSlotsThatAForcedCancellationFreesNeedNoTick: the orchestrator is woken after the slots are free, wherever the cancellation is
+// interrupted.
 func TestTheSlotsThatAForcedCancellationFreesNeedNoTick(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
@@ -128,8 +129,9 @@ func TestTheSlotsThatAForcedCancellationFreesNeedNoTick(t *testing.T) {
 	})
 }
 
-// TestG5ACancellationThatRacesWithAnything: at each of its requests a task completes, fails and is settled, or others are handed out.
-func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
+// TestG5ACancellationThatRacesWithOtherComponents: at each of its requests a task completes, a task fails and is settled, or others are
+// dispatched.
+func TestG5ACancellationThatRacesWithOtherComponents(t *testing.T) {
 	for name, race := range map[string]func(t *testing.T, s *outage.Stage){
 		"a task completes": func(t *testing.T, s *outage.Stage) {
 			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
@@ -139,11 +141,11 @@ func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
 			report(t, s, ended(s.Handed(t, "f")[0], "failed"))
 			s.Scavenge(t)
 		},
-		"others are handed out": func(t *testing.T, s *outage.Stage) {
+		"others are dispatched": func(t *testing.T, s *outage.Stage) {
 			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
 			s.HandOut(t, "f")
 		},
-		"it is cancelled by somebody else": func(t *testing.T, s *outage.Stage) {
+		"another canceller cancels it": func(t *testing.T, s *outage.Stage) {
 			require.NoError(t, cancel(s, "second", `{"job_id": "nightly"}`))
 		},
 	} {
@@ -180,8 +182,8 @@ func TestG5ACancellationThatRacesWithAnything(t *testing.T) {
 	}
 }
 
-// TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost: the assistant closes it before one of the cancellation's requests, and the stream tells
-// of it only when the cancellation is through, as streams do.
+// TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost: the assistant closes it before one of the cancellation's requests, and the stream
+// delivers its end only after the cancellation, as streams do.
 func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 	for _, detail := range []string{`{"job_id": "nightly"}`, `{"job_id": "nightly", "force": true}`} {
 		for _, status := range []string{"failed", "completed"} {
@@ -215,8 +217,8 @@ func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 	}
 }
 
-// TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost: a worker runs although its dispatcher took its start for failed, and returned and sweeps its
-// task. The assistant has read the lease before that, and closes the attempt before one of the dispatcher's later requests.
+// TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost: a worker runs although its dispatcher took its start for failed, returned its task,
+// and sweeps it. The assistant has read the lease before that, and closes the attempt before one of the dispatcher's later requests.
 func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
@@ -251,9 +253,9 @@ func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
 	}
 }
 
-// TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts: the settler queues and withdraws the task, and dies. When the stream's
-// record comes again, the labourer's new configuration allows no further attempt.
-func TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts(t *testing.T) {
+// TestG1ARetryOfACancelledJobIsCancelledEvenAfterMaxAttemptsIsLowered: the settler queues and withdraws the task, and dies. When the stream
+// redelivers the record, the labourer's new configuration allows no further attempt.
+func TestG1ARetryOfACancelledJobIsCancelledEvenAfterMaxAttemptsIsLowered(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
 		s.Schedule(t, job("nightly", 1))
@@ -282,8 +284,9 @@ func TestG1ARetryOfACancelledJobIsCancelledAlsoWhenItsLabourerGetsFewerAttempts(
 	})
 }
 
-// TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther: at each request of its scheduler. What was written ahead is removed.
-func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T) {
+// TestG2G5TheCreationOfACancelledJobStops, whichever request of its scheduler the cancellation precedes. Tasks that were written ahead are
+// removed.
+func TestG2G5TheCreationOfACancelledJobStops(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
 		requests := 0
@@ -301,14 +304,14 @@ func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T)
 		reached := s.DynamoDB.Before == nil
 		s.DynamoDB.Before = nil
 		require.NoError(t, refused)
-		if len(failed) > 0 { // it comes again
+		if len(failed) > 0 { // it is redelivered
 			s.Pass(10 * time.Minute)
 			m := outage.Command("job", "SubmitJob", job("nightly", 600))
 			m.Receives = 2
 			failed, summary := s.Services().Scheduler.Service.Handle(ctx, "again", []scheduler.Message{m})
 			require.Empty(t, failed, "at request %d: %v", at, summary.Errors)
 		}
-		if len(s.SQS.Letters(fakeaws.JobsDeadLetters)) > 0 { // it was cancelled before there was such a job
+		if len(s.SQS.Letters(fakeaws.JobsDeadLetters)) > 0 { // it was cancelled before the job existed
 			continue
 		}
 		if !reached {
@@ -326,23 +329,23 @@ func TestG2G5AJobThatIsCancelledWhileItIsCreatedIsCreatedNoFurther(t *testing.T)
 	}
 }
 
-// left is the tasks of a job that have not reached an end.
+// left returns the tasks of a job that have not ended.
 func left(s *outage.Stage, job string) []string {
 	return slices.DeleteFunc(strings.Split(outage.Picture(s.Stack), "\n"), func(line string) bool {
 		return !strings.HasPrefix(line, "task ") || !strings.Contains(line, " of "+job+" status= ")
 	})
 }
 
-// TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved, whoever comes to know of the cancellation is cut off: the scheduler that is
-// writing, or the one that gets the message of a dead one.
-func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
+// TestG1UnpublishedTasksOfACancelledJobAreRemoved, whichever scheduler that learns of the cancellation is interrupted: the one that is
+// writing, or the one that receives the message of a dead one.
+func TestG1UnpublishedTasksOfACancelledJobAreRemoved(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		jobs      []string
 		cancelled string
 		others    int // tasks of jobs that are not cancelled
 		before    string
-		at        int // the request of this kind before which the job is cancelled
+		at        int // the job is cancelled before this request of the kind
 	}{
 		"ahead of the first publication":           {[]string{job("nightly", 520)}, "nightly", 0, "TransactWriteItems", 1},
 		"amid the writing ahead":                   {[]string{job("nightly", 520)}, "nightly", 0, "BatchWriteItem", 20},
@@ -357,7 +360,7 @@ func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
 				seen := 0
 				var refused error
 				cut.On(s.Stack)
-				s.EventBridge.Hooks, s.SQS.Hooks = fakeaws.Hooks{}, fakeaws.Hooks{} // the canceller is not cut off
+				s.EventBridge.Hooks, s.SQS.Hooks = fakeaws.Hooks{}, fakeaws.Hooks{} // the canceller is not interrupted
 				cutOff := s.DynamoDB.Before
 				s.DynamoDB.Before = func(ctx context.Context, r fakeaws.Request) error {
 					mu.Lock()
@@ -379,7 +382,7 @@ func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
 				for i, j := range c.jobs {
 					batch = append(batch, outage.Command(fmt.Sprint(i), "SubmitJob", j))
 				}
-				for invocations := 0; len(batch) > 0; { // and what is handed on
+				for invocations := 0; len(batch) > 0; { // including commands that are handed on
 					cut.Redeliver(t, s.World, 10*time.Minute, func(delivery int) error {
 						for i := range batch {
 							batch[i].Receives = delivery
@@ -399,7 +402,7 @@ func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
 
 				cut.Off()
 				require.NoError(t, refused)
-				// The scheduler may have been cut off before there was such a job; then all of it is created, and cancelled now.
+				// The scheduler may have been interrupted before the job existed. Then all of it is created, and cancelled now.
 				require.NoError(t, cancel(s, "late", fmt.Sprintf(`{"job_id": %q}`, c.cancelled)))
 				s.Scavenge(t)
 				require.Empty(t, left(s, c.cancelled))
@@ -410,17 +413,17 @@ func TestG1WhatWasWrittenOfACancelledJobAndNotPublishedIsRemoved(t *testing.T) {
 				for _, other := range []string{"a", "b", "c"} {
 					others += len(left(s, other))
 				}
-				require.Equal(t, c.others, others, "others are left alone")
+				require.Equal(t, c.others, others, "other jobs are unchanged")
 				return fmt.Sprint(j.Counts)
 			})
 		})
 	}
 }
 
-// TestG1G5ACancellationIsHandedOnNearTheDeadline, wherever one of its schedulers is cut off: of a job of seven two run, and the others are queued, each
-// by itself. Each transaction and each task that is saved takes a second.
+// TestG1G5ACancellationIsHandedOnNearTheDeadline, wherever one of its schedulers is interrupted: of a job of seven tasks two run, and the
+// others are queued in one entry each. Each transaction and each saved task takes a second.
 func TestG1G5ACancellationIsHandedOnNearTheDeadline(t *testing.T) {
-	for name, detail := range map[string]string{"what is queued": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
+	for name, detail := range map[string]string{"queued tasks": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
 		t.Run(name, func(t *testing.T) {
 			most := 0
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {

@@ -1,10 +1,10 @@
-// Package replay brings dead tasks back to life: by name, by job, or by labourer.
+// Package replay revives dead tasks: by name, by job, or by labourer.
 //
-// A life begins with one transaction: the task opens, an entry queues it, and the job's totals have one dead less. A replay is known by its
-// id with the time at which it began, and takes in only what had died by then: so it may be delivered any number of times, also after
-// its tasks have died again. One that names tasks begins after all of these deaths that it finds, however the clocks of those that wrote
-// them differ from its own. It goes through months, jobs and segments in an order that stays, and when its time is over it is handed on
-// with how far it has come.
+// A life begins with one transaction: it reopens the task, queues it with an entry, and subtracts one from the job's dead. A replay is
+// identified by its id and records the time at which it began. It revives only tasks that had died by then, so it may be delivered any
+// number of times, also after its tasks have died again. A replay that names tasks begins after all of their deaths that it finds, however
+// the clocks of the functions that recorded them differ from its own. It walks months, jobs and segments in a stable order. When time is up,
+// it is handed on with its position.
 package replay
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Jobs is the jobs' records and progress.
+// Jobs reads the records and the progress of jobs.
 type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	GetAll(ctx context.Context, ids []string) ([]ledger.Job, error)
@@ -35,52 +35,54 @@ type Jobs interface {
 	ProgressIn(ctx context.Context, jobID string, s segment.ID) (ledger.Progress, error)
 }
 
-// Tasks is the tasks.
+// Tasks reads tasks.
 type Tasks interface {
-	// Heads returns the job, the status and the time of the end of each; the payloads of any number of tasks are more than a function's memory.
+	// Heads returns each task with its job, status and time of end, and without its payload: the payloads of any number of tasks exceed a
+	// function's memory.
 	Heads(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
 	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 }
 
-// Store is where replays are remembered and lives begin.
+// Store remembers replays and begins lives.
 type Store interface {
 	Begin(ctx context.Context, id string, now time.Time) (time.Time, error)
 	Revive(ctx context.Context, job ledger.Job, p ledger.Progress, dead []task.Task, entry queue.Entry) error
 }
 
-// Bus is where facts are told.
+// Bus publishes facts.
 type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
 }
 
-// Service replays.
+// Service replays tasks.
 type Service struct {
 	Jobs      Jobs
 	Tasks     Tasks
 	Store     Store
 	Bus       Bus
 	Now       func() time.Time
-	Retention time.Duration // how far back jobs are looked for
+	Retention time.Duration // how far back to look for jobs
 }
 
-// Command is the detail of a ReplayTasks.
+// Command holds the detail of a ReplayTasks.
 type Command struct {
 	ReplayID string   `json:"replay_id"`
 	Tasks    []string `json:"tasks,omitempty"`
 	JobID    string   `json:"job_id,omitempty"`
 	Labourer string   `json:"labourer,omitempty"`
-	From     Place    `json:"from,omitzero"` // of one of a job or a labourer that was handed on
+	From     Place    `json:"from,omitzero"` // for a replay of a job or a labourer that was handed on
 }
 
-// Place is where a replay goes on; what lies before it is done. Months are in falling order, jobs and segments by their ids.
+// Place is a position from which a replay continues: all before it is done. Months are in descending order, jobs and segments in the order
+// of their ids.
 type Place struct {
-	Month   string     `json:"month,omitempty"` // as 2006-01; only where the jobs of a labourer are replayed
+	Month   string     `json:"month,omitempty"` // as 2006-01; only for a replay of a labourer's jobs
 	Job     string     `json:"job,omitempty"`
-	Segment segment.ID `json:"segment,omitempty"` // the last one of the job that is done
+	Segment segment.ID `json:"segment,omitempty"` // the last segment of the job that is done
 }
 
-// errLate says that the time is over.
-var errLate = errors.New("the time is over")
+// errLate reports that time is up.
+var errLate = errors.New("time is up")
 
 // run is one invocation of the service.
 type run struct {
@@ -89,11 +91,11 @@ type run struct {
 	late  func() bool
 	from  Place
 	at    Place
-	left  []string // of tasks that were named, those that are not through when the time is over
+	left  []string // named tasks that remain when time is up
 }
 
-// Replay carries out a ReplayTasks until late says that the time is over; rest is the command for what is left then. *event.Refused: it says
-// neither which tasks, nor which job or labourer, or names what does not exist.
+// Replay executes a ReplayTasks until late returns true; rest is then the command for the remaining work. The error is *event.Refused if the
+// command names neither tasks, a job nor a labourer, or names something that does not exist.
 func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error) {
 	var c Command
 	if err := exact.Decode(e.Detail, &c); err != nil {
@@ -101,10 +103,10 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 	}
 	id := cmp.Or(c.ReplayID, e.ID)
 	if len(id) > event.MaxID {
-		return nil, &event.Refused{Reason: fmt.Sprintf("replay_id: it has %d bytes; at most %d would be right", len(id), event.MaxID)}
+		return nil, &event.Refused{Reason: fmt.Sprintf("replay_id: it has %d bytes; want at most %d", len(id), event.MaxID)}
 	}
 	if len(c.Tasks) > 0 && c.JobID != "" || c.Labourer != "" && (len(c.Tasks) > 0 || c.JobID != "") {
-		return nil, &event.Refused{Reason: "tasks, job_id and labourer: more than one of them is given; one would be right"}
+		return nil, &event.Refused{Reason: "tasks, job_id and labourer: more than one of them is given; want exactly one"}
 	}
 	named, err := s.named(ctx, c.Tasks)
 	if err != nil {
@@ -125,7 +127,7 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 		return nil, err
 	}
 	if len(c.Tasks) > 0 {
-		c.Tasks = r.left // the command becomes shorter: it may be as large as a message already
+		c.Tasks = r.left // the command must not grow: it may already be as large as a message
 	} else {
 		c.From = r.at
 	}
@@ -133,7 +135,7 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 	return &e, err
 }
 
-// named reads the tasks of these names. Those that do not exist are missing in the answer.
+// named reads the tasks of these names. The result leaves out those that do not exist.
 func (s Service) named(ctx context.Context, names []string) (map[task.ID]task.Task, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -165,10 +167,10 @@ func (r *run) carryOut(ctx context.Context, c Command, named map[task.ID]task.Ta
 	case c.Labourer != "":
 		return r.labourer(ctx, c.Labourer)
 	}
-	return &event.Refused{Reason: "tasks: it is missing; tasks, job_id or labourer would be right"}
+	return &event.Refused{Reason: "tasks: it is missing; want tasks, job_id or labourer"}
 }
 
-// tasks replays tasks by name. Those that are not dead are passed over.
+// tasks replays tasks by name. It skips those that are not dead.
 func (r *run) tasks(ctx context.Context, names []string, named map[task.ID]task.Task) error {
 	wanted := map[string]map[segment.ID]segment.Numbers{}
 	for id, t := range named {
@@ -195,7 +197,7 @@ func (r *run) tasks(ctx context.Context, names []string, named map[task.ID]task.
 	return nil
 }
 
-// together is how many jobs' records are read at once.
+// together counts the job records read at once.
 const together = 100
 
 func (r *run) labourer(ctx context.Context, labourer string) error {
@@ -234,7 +236,7 @@ func (r *run) labourer(ctx context.Context, labourer string) error {
 	return nil
 }
 
-// reach notes that all before a job is done.
+// reach records that all jobs before this one are done.
 func (r *run) reach(month, job string) {
 	r.at = Place{Month: month, Job: job}
 	if month == r.from.Month && job == r.from.Job {
@@ -242,8 +244,8 @@ func (r *run) reach(month, job string) {
 	}
 }
 
-// job replays the dead of a job; wanted narrows it to some of them. The orchestrator is told of them also when not all come back, and again when
-// they came back before: who brought them may have died before he told.
+// job replays the dead tasks of a job, or those among wanted. It wakes the orchestrator even if only some tasks are revived, and again if
+// they were revived before: the replay that revived them may have died before it woke the orchestrator.
 func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]segment.Numbers) error {
 	r.reach(month, id)
 	job, found, err := r.Jobs.Get(ctx, id)
@@ -281,10 +283,11 @@ func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]s
 	return err
 }
 
-// tries is how often a lost race is run again.
+// tries limits how often a lost race is retried.
 const tries = 10
 
-// segment replays the dead among these numbers of one segment, part by part. It returns how many came back, and the job as it is then.
+// segment replays the dead tasks among these numbers of one segment, part by part. It returns how many it revived, and the job as it then
+// is.
 func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) (revived int, _ ledger.Job, err error) {
 	for range tries {
 		var some int
@@ -293,7 +296,7 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 		if !errors.Is(err, ledger.ErrChanged) {
 			return revived, job, err
 		}
-		// Something is not as it was read.
+		// Another component changed the job or the segment.
 		now, found, err := r.Jobs.Get(ctx, job.ID)
 		if err != nil {
 			return revived, job, err
@@ -308,15 +311,15 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 	return revived, job, fmt.Errorf("replaying job %s: segment %s changed %d times in between", job.ID, p.Segment, tries)
 }
 
-// revive brings back the dead among these numbers of one segment until something is not as it was read: ledger.ErrChanged. It returns how many
-// came back, and the job and the progress as they are then.
+// revive revives the dead tasks among these numbers of one segment. It stops with ledger.ErrChanged if another component changed something
+// since it was read. It returns how many tasks it revived, and the job and the progress as they then are.
 func (r *run) revive(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) (revived int, _ ledger.Job, _ ledger.Progress, _ error) {
 	for tasks, err := range r.Tasks.Chunks(ctx, p.Segment, ledger.Numbers(p.StillDead()).Intersect(wanted)) {
 		unreadable, err := task.Unreadable(err)
 		if err != nil {
 			return revived, job, p, err
 		}
-		// What cannot be read of a task is not needed to bring it back; the orchestrator says of it what is wrong.
+		// Reviving a task does not need its unreadable parts; the orchestrator reports what is wrong with it.
 		dead := slices.DeleteFunc(append(tasks, unreadable...), func(t task.Task) bool {
 			return t.Status != task.Dead || t.JobID != job.ID || t.ClosedAt.After(r.began)
 		})
@@ -325,7 +328,8 @@ func (r *run) revive(ctx context.Context, job ledger.Job, p ledger.Progress, wan
 				return revived, job, p, errLate
 			}
 			if job.State == ledger.Completed {
-				// The component that ended the job may have died before it told, and no other tells of that end once the job runs again.
+				// The component that ended the job may have died before it published the end, and once the job runs again no other component
+				// publishes it.
 				if err := r.Bus.Publish(ctx, event.JobEnded(job.Totals(), false)); err != nil {
 					return revived, job, p, err
 				}
@@ -342,7 +346,7 @@ func (r *run) revive(ctx context.Context, job ledger.Job, p ledger.Progress, wan
 	return revived, job, p, nil
 }
 
-// alike returns as many of the tasks as go into one entry and one transaction.
+// alike returns as many of the tasks as fit into one entry and one transaction.
 func alike(tasks []task.Task) []task.Task {
 	var part []task.Task
 	for _, t := range tasks {

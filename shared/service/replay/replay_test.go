@@ -27,7 +27,7 @@ import (
 
 var ctx = context.Background()
 
-// stage is a stack with labourers f and g, whose tasks get one attempt a life.
+// stage returns a stack with labourers f and g, whose tasks get one attempt per life.
 func stage(t require.TestingT) *outage.Stage {
 	return outage.NewStage(t, fmt.Sprintf(`
 labourers:
@@ -46,7 +46,7 @@ func job(id, labourer string, n int) string {
 	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
 }
 
-// end hands out all that is due of a labourer, and reports of each task of this round whether it fails.
+// end dispatches all due tasks of a labourer, and reports for each task of this round whether it fails.
 func end(t require.TestingT, s *outage.Stage, labourer string, fails func(n int) bool) int {
 	before := len(s.Handed(t, labourer))
 	s.Pass(time.Second)
@@ -68,7 +68,7 @@ func end(t require.TestingT, s *outage.Stage, labourer string, fails func(n int)
 func all(int) bool  { return true }
 func none(int) bool { return false }
 
-// replay has the scheduler carry out a ReplayTasks.
+// replay lets the scheduler execute a ReplayTasks.
 func replay(s *outage.Stage, invocation, detail string) error {
 	failed, summary := s.Services().Scheduler.Service.Handle(ctx, invocation, []scheduler.Message{outage.Command("replay", "ReplayTasks", detail)})
 	if len(failed) > 0 {
@@ -84,7 +84,7 @@ func record(t require.TestingT, s *outage.Stage, id string) ledger.Job {
 	return j
 }
 
-// died is a stage on which two of the five tasks of a job, and all of another, have died.
+// died returns a stage on which two of the five tasks of one job, and all tasks of another, have died.
 func died(t require.TestingT) *outage.Stage {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 5), job("other", "g", 2))
@@ -94,8 +94,8 @@ func died(t require.TestingT) *outage.Stage {
 	return s
 }
 
-// TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat: who ended it died in between.
-func TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat(t *testing.T) {
+// TestG5TheEndOfAJobThatIsReplayedBeforeItsPublicationIsPublished: the component that ended the job died in between.
+func TestG5TheEndOfAJobThatIsReplayedBeforeItsPublicationIsPublished(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 1))
 	s.HandOut(t, "f")
@@ -125,8 +125,8 @@ func TestG5TheEndOfAJobIsToldAlsoWhenItIsReplayedBeforeThat(t *testing.T) {
 	require.Contains(t, outage.Picture(s.Stack), "fact JobCompleted/nightly/1")
 }
 
-// TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted: it has its record and its progress until it has ended again, and the retention after.
-func TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted(t *testing.T) {
+// TestG1G5AReplayedJobOutlivesItsExpiry: its record and progress remain until it has ended again, and for the retention after that.
+func TestG1G5AReplayedJobOutlivesItsExpiry(t *testing.T) {
 	s := died(t)
 	require.NoError(t, replay(s, "only", `{"job_id": "nightly"}`))
 
@@ -135,14 +135,14 @@ func TestG1G5AReplayedJobOutlivesTheTimeAtWhichItWasToBeDeleted(t *testing.T) {
 	require.Equal(t, ledger.Scheduled, record(t, s, "nightly").State)
 	_, found, err := s.Jobs.Get(ctx, "other")
 	require.NoError(t, err)
-	require.False(t, found, "one that was not replayed goes")
+	require.False(t, found, "a job that was not replayed expires")
 	require.Equal(t, 2, end(t, s, "f", none))
 	require.Equal(t, ledger.Completed, record(t, s, "nightly").State)
 	require.Equal(t, ledger.Counts{Completed: 5}, record(t, s, "nightly").Counts)
 }
 
-// TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff: then they end again, and the job with them, as its second generation.
-func TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff(t *testing.T) {
+// TestG2G5DeadTasksAreRevivedOnceWhereverTheReplayIsInterrupted: then they end again, and so does the job, in its second generation.
+func TestG2G5DeadTasksAreRevivedOnceWhereverTheReplayIsInterrupted(t *testing.T) {
 	first := func(s *outage.Stage) string {
 		return fmt.Sprintf(`{"tasks": [%q, %q, %q]}`, s.Handed(t, "f")[0].TaskID, s.Handed(t, "f")[1].TaskID, s.Handed(t, "f")[2].TaskID)
 	}
@@ -161,21 +161,21 @@ func TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff(t *testing.T) {
 				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return replay(s, fmt.Sprintf("invocation-%d", delivery), command) })
 
 				cut.Off()
-				require.True(t, woken(s, told), "no tick is needed")
+				require.True(t, woken(s, told), "the orchestrator is woken without a tick")
 				j := record(t, s, "nightly")
 				require.Equal(t, ledger.Scheduled, j.State)
 				require.Equal(t, 2, j.Generation)
 				require.Equal(t, 2, j.Open())
-				require.Equal(t, ledger.Completed, record(t, s, "other").State, "others are left alone")
-				require.Equal(t, 2, end(t, s, "f", func(n int) bool { return n == 0 }), "the dead, once, and nobody else")
+				require.Equal(t, ledger.Completed, record(t, s, "other").State, "other jobs are unchanged")
+				require.Equal(t, 2, end(t, s, "f", func(n int) bool { return n == 0 }), "the dead tasks, once, and no others")
 				h := s.Handed(t, "f")
-				require.Equal(t, 2, h[len(h)-1].Attempt, "attempt numbers go on rising")
+				require.Equal(t, 2, h[len(h)-1].Attempt, "attempt numbers continue")
 				picture := outage.Picture(s.Stack)
 				require.Contains(t, picture, "job nightly completed of f total=5 cursor=1 completed=4 dead=1 cancelled=0 generation=2")
 				require.Contains(t, picture, "fact JobCompleted/nightly/1")
 				require.Contains(t, picture, "fact JobCompleted/nightly/2")
 
-				// However late it comes again: who has died since is not meant by it.
+				// However late the replay is redelivered, it does not include tasks that have died since.
 				s.Pass(time.Hour)
 				require.NoError(t, replay(s, "late", command))
 				require.Equal(t, picture, outage.Picture(s.Stack))
@@ -185,8 +185,8 @@ func TestG2G5TheDeadComeBackOnceWhereverThatIsCutOff(t *testing.T) {
 	}
 }
 
-// TestG5AReplayThatRacesWithTheEndOfItsJob: at each request of the scavenger that takes in the job's last task; the counts stay exact, and a job with open
-// tasks is not completed.
+// TestG5AReplayThatRacesWithTheEndOfItsJob interrupts each request of the scavenger that records the job's last task. The counts stay exact,
+// and a job with open tasks is not completed.
 func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
@@ -224,7 +224,7 @@ func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
 		}
 		j := record(t, s, "nightly")
 		require.Equal(t, 2, j.Open(), "at request %d", at)
-		require.Equal(t, ledger.Scheduled, j.State, "at request %d: a job of which two tasks are open is not at its end", at)
+		require.Equal(t, ledger.Scheduled, j.State, "at request %d: a job with two open tasks has not ended", at)
 		require.Equal(t, 2, end(t, s, "f", none))
 		j = record(t, s, "nightly")
 		require.Equal(t, ledger.Completed, j.State, "at request %d", at)
@@ -233,18 +233,18 @@ func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
 	}
 }
 
-// retention is for how long the functions keep what has ended.
+// retention is as long as the functions keep ended tasks and jobs.
 const retention = 30 * 24 * time.Hour
 
-// expire has DynamoDB delete what is due to go.
+// expire lets DynamoDB delete expired items.
 func expire(s *outage.Stage) {
 	for _, table := range []string{fakeaws.TasksTable, fakeaws.ControlTable, fakeaws.JobsTable} {
 		s.DynamoDB.Expire(table, "expires_at", s.World.Now())
 	}
 }
 
-// TestG5AReplayShortlyBeforeTheRetentionIsOverEndsLikeAnyOther: what the job needs until it ends again is not deleted meanwhile.
-func TestG5AReplayShortlyBeforeTheRetentionIsOverEndsLikeAnyOther(t *testing.T) {
+// TestG5AReplayShortlyBeforeTheExpiryEndsLikeAnyOther: the items that the job needs until it ends again are not deleted meanwhile.
+func TestG5AReplayShortlyBeforeTheExpiryEndsLikeAnyOther(t *testing.T) {
 	s := died(t)
 	s.Pass(retention - time.Hour)
 	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
@@ -262,15 +262,15 @@ func TestG5AReplayShortlyBeforeTheRetentionIsOverEndsLikeAnyOther(t *testing.T) 
 	require.Empty(t, s.DynamoDB.Items(fakeaws.JobsTable))
 }
 
-// TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn: DynamoDB deletes what is due to go in any order and some days late, so the record of the earlier
-// job may be gone, and its id free, while its tasks or its progress are still there.
-func TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn(t *testing.T) {
+// TestG2G5AJobWithTheIDOfAnEarlierJobIsSeparate: DynamoDB deletes expired items in any order and some days late. The record of the earlier
+// job may be gone, and its id free, while its tasks or its progress still exist.
+func TestG2G5AJobWithTheIDOfAnEarlierJobIsSeparate(t *testing.T) {
 	for name, gone := range map[string][]string{
-		"only the record is deleted":            {fakeaws.JobsTable + "/job"},
-		"the record and the tasks are deleted":  {fakeaws.JobsTable + "/job", fakeaws.TasksTable + "/"},
-		"the record and progress are deleted":   {fakeaws.JobsTable + "/"},
-		"all that was due to go is deleted":     {fakeaws.JobsTable + "/", fakeaws.TasksTable + "/"},
-		"the record of one with a shared place": {fakeaws.JobsTable + "/job"},
+		"only the record is deleted":              {fakeaws.JobsTable + "/job"},
+		"the record and the tasks are deleted":    {fakeaws.JobsTable + "/job", fakeaws.TasksTable + "/"},
+		"the record and progress are deleted":     {fakeaws.JobsTable + "/"},
+		"all expired items are deleted":           {fakeaws.JobsTable + "/", fakeaws.TasksTable + "/"},
+		"the record of a job in a shared segment": {fakeaws.JobsTable + "/job"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stage(t)
@@ -302,7 +302,7 @@ func TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn(t *testing.T) {
 				}
 			}
 
-			submit() // the very same event
+			submit() // the same event
 
 			require.Equal(t, 0, record(t, s, "nightly").Counts.Sum())
 			require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
@@ -325,8 +325,8 @@ func TestG2G5AJobWhoseIDAnotherOneHadIsAJobOfItsOwn(t *testing.T) {
 	}
 }
 
-// handedOn carries out a replay by schedulers that live for so long each, until none hands it on any more, and is how many it took. Each transaction takes
-// a second. between happens whenever it is handed on.
+// handedOn executes a replay with schedulers that live this long each, until none hands it on any more, and returns how many it took. Each
+// transaction takes a second. between is called whenever the replay is handed on.
 func handedOn(t *testing.T, s *outage.Stage, cut *outage.Cut, left time.Duration, detail string, between func()) int {
 	before := s.DynamoDB.Before
 	s.DynamoDB.Before = func(c context.Context, r fakeaws.Request) error {
@@ -361,7 +361,8 @@ func handedOn(t *testing.T, s *outage.Stage, cut *outage.Cut, left time.Duration
 	return invocations
 }
 
-// TestG1G2AReplayIsHandedOnNearTheDeadline, and goes on where it was, amid a segment, a job or a month, wherever one of its schedulers is cut off.
+// TestG1G2AReplayIsHandedOnNearTheDeadline, and continues at its position within a segment, a job or a month, wherever one of its schedulers
+// is interrupted.
 func TestG1G2AReplayIsHandedOnNearTheDeadline(t *testing.T) {
 	most := 0
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
@@ -386,7 +387,8 @@ func TestG1G2AReplayIsHandedOnNearTheDeadline(t *testing.T) {
 	require.Greater(t, most, 2, "no replay was handed on")
 }
 
-// TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn: it becomes shorter with what is done, and holds few tasks in memory.
+// TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn: the command becomes shorter as tasks are done, and the scheduler holds few tasks in
+// memory.
 func TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn(t *testing.T) {
 	const messageLimit = 1 << 20
 	s := stage(t)
@@ -420,8 +422,9 @@ func TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn(t *testing.T) {
 	require.Equal(t, 3, record(t, s, "nightly").Open())
 }
 
-// TestG8ADeadTaskThatCannotBeReadHoldsUpNoOther, by whatever way it is replayed: it comes back with them, and the orchestrator tells what is wrong.
-func TestG8ADeadTaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+// TestG8AnUnreadableDeadTaskDelaysNoOther, whichever way it is replayed: it is revived with the others, and the orchestrator reports what is
+// wrong.
+func TestG8AnUnreadableDeadTaskDelaysNoOther(t *testing.T) {
 	for name, detail := range map[string]func(ids []string) string{
 		"by name":     func(ids []string) string { return fmt.Sprintf(`{"tasks": [%q, %q]}`, ids[0], ids[1]) },
 		"by job":      func([]string) string { return `{"job_id": "nightly"}` },
@@ -449,7 +452,7 @@ func TestG8ADeadTaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// TestAReplayThatIsHandedOnDoesNotBeginAnew: else it might never come beyond those who have died again in the meantime.
+// TestAReplayThatIsHandedOnDoesNotBeginAnew: otherwise it might never get beyond tasks that have died again in the meantime.
 func TestAReplayThatIsHandedOnDoesNotBeginAnew(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 1000))
@@ -474,16 +477,16 @@ func TestAReplayThatIsHandedOnDoesNotBeginAnew(t *testing.T) {
 	})
 
 	require.Greater(t, invocations, 3)
-	require.Equal(t, 1000, again, "all have lived again, and died")
+	require.Equal(t, 1000, again, "all tasks were revived, and died again")
 	require.Len(t, reads, 4)
 	total := 0
 	for _, n := range reads {
 		total += n
 	}
-	require.Less(t, total, 4+invocations, "each segment once, and that at which an invocation stopped once more")
+	require.Less(t, total, 4+invocations, "each segment once, and once more the one at which an invocation stopped")
 }
 
-func TestADeadTaskMayLiveManyTimes(t *testing.T) {
+func TestADeadTaskMayBeRevivedManyTimes(t *testing.T) {
 	s := died(t)
 	for life := 2; life < 6; life++ {
 		require.NoError(t, replay(s, "invocation", fmt.Sprintf(`{"job_id": "nightly", "replay_id": "replay-%d"}`, life)))
@@ -494,7 +497,7 @@ func TestADeadTaskMayLiveManyTimes(t *testing.T) {
 	require.Equal(t, 5, record(t, s, "nightly").Generation)
 }
 
-func TestMoreDeadThanATransactionTakesComeBackInParts(t *testing.T) {
+func TestMoreDeadTasksThanATransactionTakesAreRevivedInParts(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 300))
 	s.Pass(time.Second)
@@ -510,13 +513,13 @@ func TestMoreDeadThanATransactionTakesComeBackInParts(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 300}, record(t, s, "nightly").Counts)
 }
 
-// TestThoseWhoDiedAfterDifferentAttemptsComeBackInOneDelivery, although each sort of them takes a transaction.
-func TestThoseWhoDiedAfterDifferentAttemptsComeBackInOneDelivery(t *testing.T) {
+// TestTasksThatDiedAfterDifferentAttemptsAreRevivedInOneDelivery, although each group of them takes a transaction.
+func TestTasksThatDiedAfterDifferentAttemptsAreRevivedInOneDelivery(t *testing.T) {
 	const sorts = 15
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", sorts))
 	require.Equal(t, sorts, end(t, s, "f", all))
-	for life := 1; life < sorts; life++ { // all but the first few live and die once more
+	for life := 1; life < sorts; life++ { // all but the first few are revived and die once more
 		s.Pass(time.Minute)
 		var names []string
 		for _, h := range s.Handed(t, "f")[:sorts] {
@@ -535,7 +538,7 @@ func TestThoseWhoDiedAfterDifferentAttemptsComeBackInOneDelivery(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: sorts}, record(t, s, "nightly").Counts)
 }
 
-func TestThoseWhoAreNotDeadAreLeftAlone(t *testing.T) {
+func TestTasksThatAreNotDeadAreUnchanged(t *testing.T) {
 	s := died(t)
 	h := s.Handed(t, "f")
 	before := outage.Picture(s.Stack)
@@ -545,9 +548,9 @@ func TestThoseWhoAreNotDeadAreLeftAlone(t *testing.T) {
 	require.Equal(t, before, outage.Picture(s.Stack))
 }
 
-// TestG1WhatIsNamedComesBackOnceHoweverClocksDiffer: a replay that answers a TaskDead is carried out by a function whose clock is behind that of
-// the one that wrote the death.
-func TestG1WhatIsNamedComesBackOnceHoweverClocksDiffer(t *testing.T) {
+// TestG1NamedTasksAreRevivedOnceHoweverClocksDiffer: the function that executes a replay after a TaskDead has a clock behind that of the
+// function that recorded the death.
+func TestG1NamedTasksAreRevivedOnceHoweverClocksDiffer(t *testing.T) {
 	s := died(t)
 	h := s.Handed(t, "f")
 	again := func() {
@@ -559,14 +562,14 @@ func TestG1WhatIsNamedComesBackOnceHoweverClocksDiffer(t *testing.T) {
 	}
 
 	again()
-	require.Equal(t, 1, end(t, s, "f", all), "it is back")
+	require.Equal(t, 1, end(t, s, "f", all), "the task is revived")
 	s.Pass(time.Second)
 	again()
 
-	require.Zero(t, end(t, s, "f", all), "what has died since is another death")
+	require.Zero(t, end(t, s, "f", all), "a later death is not revived")
 }
 
-func TestOneOfTheDeadMayBeChosen(t *testing.T) {
+func TestASingleDeadTaskIsRevivedByName(t *testing.T) {
 	s := died(t)
 	h := s.Handed(t, "f")
 
@@ -578,14 +581,14 @@ func TestOneOfTheDeadMayBeChosen(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 4, Dead: 1}, record(t, s, "nightly").Counts)
 }
 
-// woken tells whether the orchestrator was told of f, after so many events.
+// woken reports whether the orchestrator was woken for f after the first so many events.
 func woken(s *outage.Stage, told int) bool {
 	return slices.ContainsFunc(s.EventBridge.Told()[told:], func(e event.Envelope) bool {
 		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), `["f"]`)
 	})
 }
 
-func TestTheOrchestratorIsToldOfThoseWhoAreBack(t *testing.T) {
+func TestTheOrchestratorIsWokenForRevivedTasks(t *testing.T) {
 	s := died(t)
 	told := len(s.EventBridge.Told())
 
@@ -594,7 +597,7 @@ func TestTheOrchestratorIsToldOfThoseWhoAreBack(t *testing.T) {
 	require.True(t, woken(s, told))
 }
 
-func TestG2OfTwoReplaysAtOnceTheDeadComeBackOnce(t *testing.T) {
+func TestG2TwoConcurrentReplaysReviveEachTaskOnce(t *testing.T) {
 	s := died(t)
 	raced := false
 	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
@@ -615,13 +618,14 @@ func TestG2OfTwoReplaysAtOnceTheDeadComeBackOnce(t *testing.T) {
 	require.Equal(t, 2, j.Open())
 }
 
-// TestTheDeadOfAJobThatIsStillBeingCreatedComeBack: its first segment has died while the others wait for the next scheduler. The job ends when all have.
-func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
+// TestDeadTasksOfAJobThatIsStillBeingCreatedAreRevived: the tasks of its first segment have died while the others wait for the next
+// scheduler. The job ends when all tasks have ended.
+func TestDeadTasksOfAJobThatIsStillBeingCreatedAreRevived(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
 		s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
 			if r.Operation == "BatchWriteItem" && len(s.DynamoDB.Items(fakeaws.TasksTable)) >= 256 {
-				return errors.New("the table is away")
+				return errors.New("the table is unavailable")
 			}
 			return nil
 		}
@@ -651,8 +655,9 @@ func TestTheDeadOfAJobThatIsStillBeingCreatedComeBack(t *testing.T) {
 	})
 }
 
-// TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime: a record of the stream comes twice while max_attempts changes. One settler ends the task, and at
-// one of its requests the other, which has read the new configuration, queues it. Whatever came of it, a replay brings back only what is dead.
+// TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime: a record of the stream comes twice while max_attempts changes. One settler ends the task.
+// At one of its requests the other settler, which has read the new configuration, queues the task. Whatever the result, a replay revives
+// only dead tasks.
 func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
 	configuration := func(attempts int) string {
 		return fmt.Sprintf("labourers: {f: {target: {sqs: %q}, max_simultaneous_invocations: 300, max_attempts: %d}}", outage.Worker("f"), attempts)
@@ -696,8 +701,8 @@ func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
 	}
 }
 
-// TestLargeTasksComeBackInPartsOfATransactionsSize: DynamoDB takes 4 MB of items in one, and so many tasks have twice that.
-func TestLargeTasksComeBackInPartsOfATransactionsSize(t *testing.T) {
+// TestLargeTasksAreRevivedInPartsThatFitATransaction: DynamoDB accepts 4 MB of items in one transaction, and these tasks have twice that.
+func TestLargeTasksAreRevivedInPartsThatFitATransaction(t *testing.T) {
 	s := stage(t)
 	noise := make([]byte, 100<<10)
 	for i := range noise {
@@ -712,17 +717,17 @@ func TestLargeTasksComeBackInPartsOfATransactionsSize(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 90}, record(t, s, "nightly").Counts)
 }
 
-func TestG9AReplayThatCanNeverBeCarriedOutIsBuried(t *testing.T) {
+func TestG9AReplayThatCanNeverSucceedIsBuried(t *testing.T) {
 	for detail, reason := range map[string]string{
 		`[1]`:                               "the replay cannot be read",
-		`{}`:                                "tasks, job_id or labourer would be right",
-		`{"job_id": "nobody"}`:              `there is no job "nobody"`,
+		`{}`:                                "want tasks, job_id or labourer",
+		`{"job_id": "missing"}`:             `there is no job "missing"`,
 		`{"tasks": ["x"]}`:                  "tasks: ",
 		`{"job_id": "a", "job_id": "b"}`:    "job_id: appears twice",
 		`{"job_id": 7}`:                     "job_id: is a number; want text",
 		`{"job_id": "a", "labourer": "f"}`:  "more than one of them is given",
 		`{"job_id": "a", "tasks": ["x.1"]}`: "more than one of them is given",
-		`{"Job_Id": "a"}`:                   "tasks, job_id or labourer would be right",
+		`{"Job_Id": "a"}`:                   "want tasks, job_id or labourer",
 	} {
 		s := stage(t)
 
@@ -734,7 +739,7 @@ func TestG9AReplayThatCanNeverBeCarriedOutIsBuried(t *testing.T) {
 	}
 }
 
-// TestG5AReplayLeavesAJobThatIsCancelledMeanwhile: one of it runs, so that it can be.
+// TestG5AReplayLeavesAJobThatIsCancelledMeanwhile: one task still runs, so that the job can be cancelled.
 func TestG5AReplayLeavesAJobThatIsCancelledMeanwhile(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 3))
@@ -763,7 +768,7 @@ func TestG5AReplayLeavesAJobThatIsCancelledMeanwhile(t *testing.T) {
 	require.True(t, record(t, s, "nightly").Cancelling)
 }
 
-func TestAReplayGivesUpForNowWhereItAlwaysComesTooLate(t *testing.T) {
+func TestAReplayFailsForNowAfterLosingEveryRace(t *testing.T) {
 	s := died(t)
 	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
 		if r.Operation == "TransactWriteItems" {

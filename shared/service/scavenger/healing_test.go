@@ -20,9 +20,9 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// TestG1G4G5WhatFollowsAnEndHappensOnceWhereverTheScavengerIsCutOff: of a job of eight some tasks complete, some are tried again, by themselves
-// and together, one is lost, one can not be retried and dies.
-func TestG1G4G5WhatFollowsAnEndHappensOnceWhereverTheScavengerIsCutOff(t *testing.T) {
+// TestG1G4G5EachEndHasItsEffectsOnceWhereverTheScavengerIsInterrupted: of a job of eight tasks some complete, some are retried, separately
+// and together, one is lost, and one cannot be retried and dies.
+func TestG1G4G5EachEndHasItsEffectsOnceWhereverTheScavengerIsInterrupted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
 		s.Schedule(t, job("nightly", "f", 8), job("small", "g", 1))
@@ -50,8 +50,8 @@ func TestG1G4G5WhatFollowsAnEndHappensOnceWhereverTheScavengerIsCutOff(t *testin
 	})
 }
 
-// TestG5AJobEndsOnceWhereverTheScavengerIsCutOff: with its last tasks, in two segments, of which one dies.
-func TestG5AJobEndsOnceWhereverTheScavengerIsCutOff(t *testing.T) {
+// TestG5AJobEndsOnceWhereverTheScavengerIsInterrupted: its last tasks lie in two segments, and one of them dies.
+func TestG5AJobEndsOnceWhereverTheScavengerIsInterrupted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
 		s.Schedule(t, job("nightly", "many", 258))
@@ -81,7 +81,7 @@ func TestG5AJobEndsOnceWhereverTheScavengerIsCutOff(t *testing.T) {
 	})
 }
 
-// played is a stage on which jobs went to their ends in many ways, and all that the stream told of it.
+// played returns a stage on which jobs ended in many ways, and all records of its stream.
 func played(t require.TestingT) (*outage.Stage, []task.Task) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 20), job("small", "g", 3), job("open", "g", 9))
@@ -99,12 +99,12 @@ func played(t require.TestingT) (*outage.Stage, []task.Task) {
 			h := s.Handed(t, labourer)
 			for i, one := range h[seen[labourer]:] {
 				switch {
-				case labourer == "g" && len(h) > 8 && i > 3: // some of the open job never end
+				case labourer == "g" && len(h) > 8 && i > 3: // some tasks of the open job never end
 				case i%5 == 1:
 					report(t, s, failed(one, "Boom"))
 				case i%7 == 3:
 					report(t, s, failed(one, "BadInput"))
-				case i%11 == 4: // is lost
+				case i%11 == 4: // the attempt is lost
 				default:
 					report(t, s, completed(one))
 				}
@@ -120,8 +120,8 @@ func played(t require.TestingT) (*outage.Stage, []task.Task) {
 	return s, told
 }
 
-// TestG5TheStreamMayBeToldAgain: whole, in parts, twice, a day late, in any order of the keys. Nothing changes by it.
-func TestG5TheStreamMayBeToldAgain(t *testing.T) {
+// TestG5TheStreamMayBeDeliveredAgain: whole, in parts, twice, a day late, in any order of the keys. The state stays the same.
+func TestG5TheStreamMayBeDeliveredAgain(t *testing.T) {
 	s, told := played(t)
 	want := outage.Picture(s.Stack)
 	require.Contains(t, want, "fact JobCompleted/nightly/1")
@@ -131,10 +131,10 @@ func TestG5TheStreamMayBeToldAgain(t *testing.T) {
 	s.Pass(24 * time.Hour)
 
 	require.NoError(t, scavenge(s, "whole", told))
-	require.Equal(t, records(want), records(outage.Picture(s.Stack)), "told whole once more")
+	require.Equal(t, records(want), records(outage.Picture(s.Stack)), "delivered whole once more")
 
 	rapid.Check(t, func(t *rapid.T) {
-		// The keys in any order, each key's own records in theirs.
+		// The keys in any order; the records of each key in their own order.
 		byTask := map[task.ID][]task.Task{}
 		var keys []task.ID
 		for _, one := range told {
@@ -156,14 +156,14 @@ func TestG5TheStreamMayBeToldAgain(t *testing.T) {
 	})
 }
 
-// records is a picture without what lies in the archive more than once: other batches make other files, with the same records.
+// records returns a picture without duplicates in the archive: other batches make other files, with the same records.
 func records(picture string) string {
 	lines := strings.Split(picture, "\n")
 	slices.Sort(lines)
 	return strings.Join(slices.Compact(lines), "\n")
 }
 
-// TestG1G5BatchesInAnyOrderOfTheKeys: what the shards of the stream tell side by side comes out the same.
+// TestG1G5BatchesInAnyOrderOfTheKeys: the order in which the shards of the stream are delivered does not change the outcome.
 func TestG1G5BatchesInAnyOrderOfTheKeys(t *testing.T) {
 	end := func(t require.TestingT, cut func([]task.Task) [][]task.Task) string {
 		s := stage(t)
@@ -187,8 +187,9 @@ func TestG1G5BatchesInAnyOrderOfTheKeys(t *testing.T) {
 	})
 }
 
-// TestG5TheEndsOfAnEarlierJobUnderItsIDAreNotAJobs: its record is gone, and the id is used again, when the stream tells of its tasks once more.
-func TestG5TheEndsOfAnEarlierJobUnderItsIDAreNotAJobs(t *testing.T) {
+// TestG5TheEndsOfAnEarlierJobWithTheSameIDDoNotCount: the record of the earlier job has expired, and its id is used again, when the stream
+// delivers its tasks once more.
+func TestG5TheEndsOfAnEarlierJobWithTheSameIDDoNotCount(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 2))
 	require.Equal(t, 2, s.HandOut(t, "f"))
@@ -207,18 +208,18 @@ func TestG5TheEndsOfAnEarlierJobUnderItsIDAreNotAJobs(t *testing.T) {
 	require.Zero(t, j.Counts)
 }
 
-// TestG1G5TwoScavengersOnOneBatch: the second one does all of its work at some request of the first.
+// TestG1G5TwoScavengersOnOneBatch: the second does all of its work before some request of the first.
 func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
 	play := func(at int) (picture string, happened bool) {
 		s := stage(t)
-		s.Schedule(t, job("nightly", "f", 7)) // the last one runs on, so that the lease stays
+		s.Schedule(t, job("nightly", "f", 7)) // the last task still runs, so that the lease stays
 		require.Equal(t, 7, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
 		report(t, s, completed(h[0]), failed(h[1], "BadInput"), failed(h[2], "Boom"), failed(h[3], "Boom"), completed(h[4]), completed(h[5]))
 		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
 			var second error
 			interrupt(s, &at, &happened, func() {
-				s.Pass(time.Second) // so that what each of them queues is due at a time of its own
+				s.Pass(time.Second) // so that the entries of each are due at different times
 				second = scavenge(s, "second", batch)
 			})
 			for err := scavenge(s, "first", batch); err != nil || second != nil; {
@@ -230,7 +231,7 @@ func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
 	want, _ := play(0)
 	for at := 1; ; at++ {
 		got, happened := play(at)
-		require.Equal(t, want, got, "the second came at request %d", at)
+		require.Equal(t, want, got, "the second scavenger came at request %d", at)
 		if !happened {
 			require.Greater(t, at, 10)
 			return
@@ -238,7 +239,7 @@ func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
 	}
 }
 
-// noise is a text of which about three quarters are left when it is compressed.
+// noise returns a text that compresses to about three quarters of its size.
 func noise(length int) string {
 	random, out := rand.New(rand.NewPCG(5, uint64(length))), make([]byte, length*3/4)
 	for i := range out {
@@ -247,8 +248,8 @@ func noise(length int) string {
 	return base64.StdEncoding.EncodeToString(out)
 }
 
-// TestG1ALargePayloadReachesItsWorkerAndTheArchive: little of it can be compressed, and more of that than an item takes beside a result. Its task
-// fails, is tried again, dies and is replayed.
+// TestG1ALargePayloadReachesItsWorkerAndTheArchive: even compressed, the payload does not fit into an item beside a result. Its task fails,
+// is retried, dies and is replayed.
 func TestG1ALargePayloadReachesItsWorkerAndTheArchive(t *testing.T) {
 	s := stage(t)
 	ballast := noise(370 << 10)

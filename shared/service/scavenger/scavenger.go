@@ -1,8 +1,8 @@
-// Package scavenger goes on from where attempts and tasks have ended, as the stream of the tasks table tells it.
+// Package scavenger processes the ends of attempts and tasks, which the stream of the tasks table delivers.
 //
-// What failed gets another attempt or dies (package outcome); what reached its end is archived, entered in its job's progress, and
-// told. All of it may be done again at any time: a batch of records that fails comes again as a whole, and a record may come twice or a
-// day late.
+// A failed attempt leads to another attempt or to the task's death (package outcome). A task that has ended is archived, recorded in its
+// job's progress, and published. All of this may be repeated at any time: the stream redelivers a failed batch as a whole, and a record may
+// come twice or a day late.
 package scavenger
 
 import (
@@ -23,14 +23,14 @@ import (
 	"github.com/drover-run/drover/shared/service/outcome"
 )
 
-// Jobs is the jobs' records and progress.
+// Jobs stores the records and the progress of jobs.
 type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error)
 	Roll(ctx context.Context, p ledger.Progress, at time.Time) error
 }
 
-// Finisher gives jobs their end.
+// Finisher ends jobs.
 type Finisher interface {
 	Finish(ctx context.Context, id string) (bool, error)
 }
@@ -40,11 +40,11 @@ type Settler interface {
 	Settle(ctx context.Context, ended []task.Task) (outcome.Settled, error)
 }
 
-// Payloads is the payloads that are too large for the stream's images.
+// Payloads stores payloads that are too large for the stream's images.
 type Payloads interface {
-	// Payload returns task.ErrNoPayload where it is gone.
+	// Payload returns task.ErrNoPayload if the payload is gone.
 	Payload(ctx context.Context, of task.Task) ([]byte, error)
-	// Ended lets the payload of a task that has reached its end go, after a time.
+	// Ended lets the payload of an ended task expire.
 	Ended(ctx context.Context, of task.Task) error
 }
 
@@ -53,22 +53,22 @@ type Store interface {
 	Put(ctx context.Context, o archive.Object) error
 }
 
-// Queue tells whether a labourer has something to start.
+// Queue reads the entries of a labourer that are due.
 type Queue interface {
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
 }
 
-// Bus is where facts are told.
+// Bus publishes facts.
 type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
 }
 
-// Alarm tells a person of tasks that died.
-type Alarm interface {
+// Pager notifies people of tasks that died.
+type Pager interface {
 	Died(ctx context.Context, labourer string, tasks []task.Task) error
 }
 
-// Service is the scavenger.
+// Service implements the scavenger.
 type Service struct {
 	Settler  Settler
 	Jobs     Jobs
@@ -77,19 +77,19 @@ type Service struct {
 	Archive  Store
 	Queue    Queue
 	Bus      Bus
-	Alarm    Alarm
+	Pager    Pager
 	Now      func() time.Time
 }
 
-// Summary is what became of a batch, for the log.
+// Summary counts what a batch led to, for the log.
 type Summary struct {
 	Retried, Died, Archived, Finished int
-	Unsettled                         map[string]string // labourers whose failed attempts wait until their configuration can be read, and why it can not
-	Alarm                             string            // why people could not be told of the dead
+	Unsettled                         map[string]string // labourers whose configuration cannot be read, each with the reason; their failed attempts wait
+	Alarm                             string            // why the pager could not notify people of the dead tasks
 }
 
-// Handle works through a batch of tasks as they were after a write, in the order of the stream. An error means that all of it is to come
-// again.
+// Handle processes a batch of tasks, each as it was after a write, in the order of the stream. After an error the whole batch must be
+// redelivered.
 func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Task) (Summary, error) {
 	var out Summary
 	var failed, ended []task.Task
@@ -103,7 +103,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 	}
 	settled, err := s.Settler.Settle(ctx, failed)
 	out.Retried, out.Died, out.Unsettled = settled.Retried, settled.Dead, settled.Unreadable
-	// Slots that are free are told of even when something else went wrong: the next try would not find that it freed them.
+	// Wake the orchestrator for freed slots even after an error: the next delivery would not find that it freed them.
 	if err := errors.Join(err, s.wake(ctx, invocation, settled.Freed)); err != nil {
 		return out, err
 	}
@@ -114,7 +114,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 		return out, err
 	}
 	out.Archived = len(ended)
-	// The dead are told of when their jobs' progress names them: a replay that answers a TaskDead looks for them there.
+	// Deaths are published after their jobs' progress records them: a replay that reacts to a TaskDead looks for the task there.
 	full, err := s.enter(ctx, ended)
 	if err != nil {
 		return out, err
@@ -126,7 +126,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 	return out, err
 }
 
-// wake tells the orchestrator of freed slots, where something is due for them.
+// wake wakes the orchestrator for labourers with freed slots and due entries.
 func (s *Service) wake(ctx context.Context, invocation string, labourers []string) error {
 	var due []string
 	for _, l := range labourers {
@@ -144,19 +144,19 @@ func (s *Service) wake(ctx context.Context, invocation string, labourers []strin
 	return s.Bus.Publish(ctx, event.TasksDue(invocation, due...))
 }
 
-// parallel is how many files or jobs are written at the same time.
+// parallel limits how many files or jobs are written at once.
 const parallel = 8
 
-// largeTogether is how many large payloads, of up to 1 MB each, are in memory at the same time.
+// largeTogether limits how many large payloads, of up to 1 MB each, are in memory at once.
 const largeTogether = 16
 
-// archive writes the records of ended tasks. The same batch makes the same files.
+// archive writes the records of ended tasks. The same batch writes the same files.
 func (s *Service) archive(ctx context.Context, ended []task.Task) error {
 	var part, large []task.Task
 	for i, t := range ended {
 		if t.Parts > 0 {
 			payload, err := s.Payloads.Payload(ctx, t)
-			if err != nil && !errors.Is(err, task.ErrNoPayload) { // without it the record says all the rest
+			if err != nil && !errors.Is(err, task.ErrNoPayload) { // the record is complete but for the payload
 				return err
 			}
 			if t.Payload = payload; err == nil {
@@ -193,8 +193,8 @@ func (s *Service) put(ctx context.Context, ended []task.Task) error {
 	return g.Wait()
 }
 
-// mourn tells of the dead, the bus of each and people of each labourer's. That people can not be told holds nothing up: it is not worth
-// a batch that comes again and again, and the event has been told.
+// mourn publishes each death and notifies people, once per labourer. A failed notification is logged and is no error: redelivering the batch
+// is not worth it, and the event is published.
 func (s *Service) mourn(ctx context.Context, ended []task.Task) (alarm string, err error) {
 	dead := map[string][]task.Task{}
 	var facts []event.Fact
@@ -213,14 +213,15 @@ func (s *Service) mourn(ctx context.Context, ended []task.Task) (alarm string, e
 		return "", err
 	}
 	for _, labourer := range slices.Sorted(maps.Keys(dead)) {
-		if err := s.Alarm.Died(ctx, labourer, dead[labourer]); err != nil {
+		if err := s.Pager.Died(ctx, labourer, dead[labourer]); err != nil {
 			alarm = err.Error()
 		}
 	}
 	return alarm, nil
 }
 
-// enter puts ends in their jobs' progress, and returns the jobs of which a segment has come to its end: these may have ended.
+// enter records ends in the progress of their jobs. It returns the jobs that have a segment whose tasks have all ended: these jobs may have
+// ended.
 func (s *Service) enter(ctx context.Context, ended []task.Task) ([]string, error) {
 	jobs := map[string]map[segment.ID]ledger.Ends{}
 	for _, t := range ended {
@@ -239,13 +240,13 @@ func (s *Service) enter(ctx context.Context, ended []task.Task) ([]string, error
 	})
 }
 
-// finish finishes those of these jobs that have ended, and returns how many.
+// finish ends those of these jobs whose tasks have all ended, and returns how many.
 func (s *Service) finish(ctx context.Context, jobs []string) (int, error) {
 	finished, err := among(ctx, jobs, s.Finisher.Finish)
 	return len(finished), err
 }
 
-// among returns those of the jobs for which is is true, asking for several at the same time.
+// among returns those of the jobs for which is returns true. It asks for several at once.
 func among(ctx context.Context, jobs []string, is func(context.Context, string) (bool, error)) ([]string, error) {
 	found := make([]bool, len(jobs))
 	g, ctx := errgroup.WithContext(ctx)
@@ -266,13 +267,13 @@ func among(ctx context.Context, jobs []string, is func(context.Context, string) 
 	return out, err
 }
 
-// enterJob tells whether a segment of the job has come to its end.
+// enterJob records the ends of a job and reports whether all tasks of one of its segments have ended.
 func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.ID]ledger.Ends) (bool, error) {
 	job, found, err := s.Jobs.Get(ctx, id)
 	if err != nil {
 		return false, err
 	}
-	if !found { // its record has outlived its retention: nobody can ask for its progress any more
+	if !found { // the record has expired: its progress is no longer readable
 		return false, nil
 	}
 	full := false
@@ -281,7 +282,7 @@ func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.
 		if err != nil {
 			return false, err
 		}
-		// Ends of a job that had this id before are not this one's. It is looked into once a segment, as it takes the ids of all.
+		// Ends of an earlier job with this id do not count. The check runs only for full segments, because it needs the ids of all tasks.
 		if p.Counts().Sum() < job.SizeOf(at) || len(job.Own([]ledger.Progress{p})) == 0 {
 			continue
 		}

@@ -25,7 +25,7 @@ import (
 
 var ctx = context.Background()
 
-// running is a stage on which n tasks of f run.
+// running returns a stage on which n tasks of f run.
 func running(t require.TestingT, n int) (*outage.Stage, []outage.Handed) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", n))
@@ -43,11 +43,11 @@ func woken(s *outage.Stage, since int) int {
 	return n
 }
 
-func TestOnlyEndsAreTakenUp(t *testing.T) {
+func TestTheScavengerIgnoresTasksThatHaveNotEnded(t *testing.T) {
 	s := stage(t)
 	open := task.Task{ID: task.ID{Segment: segment.IDOf("nightly", 0), N: 1}, Labourer: "f", JobID: "nightly"}
 	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
-		return errors.New("nothing is to be asked: " + r.Operation)
+		return errors.New("unexpected request: " + r.Operation)
 	}
 
 	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", []task.Task{open})
@@ -56,7 +56,7 @@ func TestOnlyEndsAreTakenUp(t *testing.T) {
 	require.Equal(t, scavenger.Summary{}, summary)
 }
 
-func TestWhatEndedIsArchivedWhole(t *testing.T) {
+func TestAnEndedTaskIsArchivedWhole(t *testing.T) {
 	s, h := running(t, 2)
 	report(t, s, completed(h[0]), failed(h[1], "BadInput"))
 	s.Pass(time.Minute)
@@ -65,7 +65,7 @@ func TestWhatEndedIsArchivedWhole(t *testing.T) {
 	bucket := s3.Bucket{API: s.S3, Name: fakeaws.ArchiveBucket}
 	keys, err := bucket.List(ctx, archive.Prefix("f", s.World.Now()))
 	require.NoError(t, err)
-	require.Len(t, keys, 2, "one of the completed, one of the dead, which died later")
+	require.Len(t, keys, 2, "one file of the completed tasks, one of the dead task, which died later")
 	records := map[string]archive.Record{}
 	for _, key := range keys {
 		body, err := bucket.Get(ctx, key)
@@ -84,7 +84,7 @@ func TestWhatEndedIsArchivedWhole(t *testing.T) {
 	require.Equal(t, &task.Error{Type: "BadInput", Message: "as told"}, dead.Attempts[0].Error)
 }
 
-func TestADeathIsToldToApplicationsAndToPeople(t *testing.T) {
+func TestADeathIsPublishedAndPeopleAreNotified(t *testing.T) {
 	s, h := running(t, 3)
 	report(t, s, failed(h[0], "BadInput"), failed(h[2], "BadInput"))
 	s.Scavenge(t)
@@ -100,12 +100,12 @@ func TestADeathIsToldToApplicationsAndToPeople(t *testing.T) {
 	require.JSONEq(t, fmt.Sprintf(`{"id": "TaskDead/%[1]s/0", "version": 1, "task_id": %[1]q, "job_id": "nightly", "labourer_id": "f", "attempts": 1,
 		"error": {"type": "BadInput", "message": "as told"}}`, h[0].TaskID), told[0])
 	letters := s.SNS.Published(fakeaws.AlarmTopic)
-	require.Len(t, letters, 1, "one letter for a batch")
+	require.Len(t, letters, 1, "one message per batch")
 	require.NotContains(t, letters[0].Message, "as told", "an error's message may quote a payload")
 }
 
-// TestAReplayThatAnswersADeathFindsTheDead: an application asks for a replay as soon as it hears of a task's death.
-func TestAReplayThatAnswersADeathFindsTheDead(t *testing.T) {
+// TestAReplayAfterATaskDeadEventFindsTheTask: an application requests a replay as soon as it receives the event.
+func TestAReplayAfterATaskDeadEventFindsTheTask(t *testing.T) {
 	for _, name := range []string{"the task", "the job"} {
 		s, h := running(t, 2)
 		report(t, s, completed(h[0]), failed(h[1], "BadInput"))
@@ -128,8 +128,7 @@ func TestAReplayThatAnswersADeathFindsTheDead(t *testing.T) {
 	}
 }
 
-// TestG8PeopleThatCanNotBeToldHoldNothingUp.
-func TestG8PeopleThatCanNotBeToldHoldNothingUp(t *testing.T) {
+func TestG8AFailedNotificationDelaysNothing(t *testing.T) {
 	s, h := running(t, 1)
 	s.SNS.Before = func(context.Context, fakeaws.Request) error { return errors.New("access denied") }
 	report(t, s, failed(h[0], "BadInput"))
@@ -142,8 +141,8 @@ func TestG8PeopleThatCanNotBeToldHoldNothingUp(t *testing.T) {
 	require.Equal(t, 1, summary.Finished)
 }
 
-// TestG1SlotsThatAreFreeAreToldOfEvenWhenTheRestFails: the next try would not find that it freed them.
-func TestG1SlotsThatAreFreeAreToldOfEvenWhenTheRestFails(t *testing.T) {
+// TestG1FreedSlotsWakeTheOrchestratorEvenAfterAnError: the next delivery would not find that the scavenger freed them.
+func TestG1FreedSlotsWakeTheOrchestratorEvenAfterAnError(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, job("nightly", "f", 20))
 	s.HandOut(t, "f")
@@ -157,7 +156,7 @@ func TestG1SlotsThatAreFreeAreToldOfEvenWhenTheRestFails(t *testing.T) {
 	require.Equal(t, 1, woken(s, before))
 }
 
-func TestNobodyIsWokenWhenNothingIsDue(t *testing.T) {
+func TestTheOrchestratorIsNotWokenWhenNothingIsDue(t *testing.T) {
 	s, h := running(t, 1)
 	report(t, s, failed(h[0], "Boom"))
 	before := len(s.EventBridge.Told())
@@ -167,8 +166,8 @@ func TestNobodyIsWokenWhenNothingIsDue(t *testing.T) {
 	require.Zero(t, woken(s, before))
 }
 
-// TestG10ARetryIsDueByItsPolicyAlsoIfNoExecutionWaits: the entry is the truth.
-func TestG10ARetryIsDueByItsPolicyAlsoIfNoExecutionWaits(t *testing.T) {
+// TestG10ARetryIsDueByItsPolicyEvenWithoutATimer: the queue entry decides.
+func TestG10ARetryIsDueByItsPolicyEvenWithoutATimer(t *testing.T) {
 	s, h := running(t, 1)
 	report(t, s, failed(h[0], "Boom"))
 	s.Scavenge(t) // uniform in 10 s to 60 s, and half of it is drawn
@@ -180,7 +179,7 @@ func TestG10ARetryIsDueByItsPolicyAlsoIfNoExecutionWaits(t *testing.T) {
 	require.Equal(t, 2, s.Handed(t, "f")[1].Attempt)
 }
 
-func TestARetryWaitsWhereAPersonSeesIt(t *testing.T) {
+func TestARetryWaitsInAnExecutionThatNamesIt(t *testing.T) {
 	s, h := running(t, 8)
 	var ends []string
 	for _, one := range h {
@@ -190,11 +189,11 @@ func TestARetryWaitsWhereAPersonSeesIt(t *testing.T) {
 
 	s.Scavenge(t)
 
-	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine), "one execution for a batch")
+	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine), "one execution per batch")
 }
 
-// TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases, and are settled after it was applied again, at the end of the lease.
-func TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases(t *testing.T) {
+// TestG1G8FailuresOfAnUnreadableLabourerWaitInTheirLeases, and are settled at the end of the lease, after the labourer is applied again.
+func TestG1G8FailuresOfAnUnreadableLabourerWaitInTheirLeases(t *testing.T) {
 	s, h := running(t, 2)
 	s.Schedule(t, job("other", "g", 1))
 	s.HandOut(t, "g")
@@ -206,7 +205,7 @@ func TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases(t *testing.T) 
 
 	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", s.Ended(t))
 	require.NoError(t, err)
-	require.Equal(t, 1, summary.Died, "that of g, which gets one attempt")
+	require.Equal(t, 1, summary.Died, "the task of g, which gets one attempt")
 	require.Contains(t, summary.Unsettled["f"], "max_attempts")
 	s.Scavenge(t)
 	leases, err := s.Control.Leases(ctx, "f")
@@ -224,7 +223,7 @@ func TestG1G8FailuresOfALabourerThatCanNotBeReadWaitInTheirLeases(t *testing.T) 
 	require.Contains(t, picture, "archived "+h[1].TaskID+" of f dead")
 }
 
-// TestG8TheEndOfATaskWhoseJobIsGoneIsArchived and holds nothing up: the stream may tell of it long after.
+// TestG8TheEndOfATaskWhoseJobIsGoneIsArchived and delays nothing: the stream may deliver it long after.
 func TestG8TheEndOfATaskWhoseJobIsGoneIsArchived(t *testing.T) {
 	s, h := running(t, 2)
 	report(t, s, completed(h[0]))
@@ -238,8 +237,7 @@ func TestG8TheEndOfATaskWhoseJobIsGoneIsArchived(t *testing.T) {
 	require.NotContains(t, outage.Picture(s.Stack), "progress of gone")
 }
 
-// TestG5OfJobsThatShareASegmentEachEndsByItself.
-func TestG5OfJobsThatShareASegmentEachEndsByItself(t *testing.T) {
+func TestG5JobsThatShareASegmentEndSeparately(t *testing.T) {
 	s := stage(t)
 	one, two := outage.Command("a", "SubmitJob", job("a", "f", 3)), outage.Command("b", "SubmitJob", job("b", "f", 2))
 	failures, _ := s.Services().Scheduler.Service.Handle(ctx, "together", []scheduler.Message{one, two})
@@ -263,7 +261,7 @@ func TestG5OfJobsThatShareASegmentEachEndsByItself(t *testing.T) {
 	require.Contains(t, outage.Picture(s.Stack), "fact JobCompleted/a/1")
 }
 
-// TestWhatATaskCosts, from its job's event to its archive, and a retry on top of it.
+// TestWhatATaskCosts measures a task from its job's event to its archive, and the additional cost of a retry.
 func TestWhatATaskCosts(t *testing.T) {
 	const tasks = 1024
 	spent := func(s *outage.Stage) (units float64, calls int) {
@@ -306,7 +304,7 @@ func TestWhatATaskCosts(t *testing.T) {
 	require.LessOrEqual(t, units/tasks, 2.5)
 	require.LessOrEqual(t, float64(calls)/tasks, 4.0)
 
-	// The same again, with each task failing once.
+	// The same job again, with each task failing once.
 	s = outage.NewStage(t, fmt.Sprintf("labourers: {many: {target: {sqs: %q}, max_simultaneous_invocations: 300}}\njob_schemas: {default: {chunkable_attrs: [[store, {}]]}}", outage.Worker("many")), "many")
 	s.DynamoDB.ResetUsage()
 	s.Schedule(t, job("nightly", "many", tasks))
@@ -323,6 +321,6 @@ func TestWhatATaskCosts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tasks, j.Counts.Completed)
 	again, calls := spent(s)
-	t.Logf("a retry: %.3f write units more; in all %.3f calls", (again-units)/tasks, float64(calls)/tasks)
+	t.Logf("a retry: %.3f additional write units; %.3f calls in total", (again-units)/tasks, float64(calls)/tasks)
 	require.LessOrEqual(t, (again-units)/tasks, 2.5)
 }

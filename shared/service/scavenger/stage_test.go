@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// stage is a stack with labourers f, whose tasks get two attempts, g and many, whose tasks get one.
+// stage returns a stack with labourers f, whose tasks get two attempts, and g and many, whose tasks get one.
 func stage(t require.TestingT) *outage.Stage {
 	return outage.NewStage(t, fmt.Sprintf(`
 labourers:
@@ -25,7 +25,7 @@ job_schemas:
 `, outage.Worker("f"), outage.Worker("g"), outage.Worker("many")), "f", "g", "many")
 }
 
-// job is a job that makes n tasks.
+// job returns a job that makes n tasks.
 func job(id, labourer string, n int) string {
 	names := make([]string, n)
 	for i := range names {
@@ -34,7 +34,7 @@ func job(id, labourer string, n int) string {
 	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
 }
 
-// report has the assistant take reports of the ends of attempts.
+// report sends reports of the ends of attempts to the assistant.
 func report(t require.TestingT, s *outage.Stage, ends ...string) {
 	batch := make([]assistant.Message, len(ends))
 	for i, end := range ends {
@@ -52,13 +52,13 @@ func failed(h outage.Handed, kind string) string {
 	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "failed", "error": {"type": %q, "message": "as told"}}`, h.TaskID, h.Attempt, kind)
 }
 
-// scavenge hands a batch to a scavenger.
+// scavenge passes a batch to a scavenger.
 func scavenge(s *outage.Stage, invocation string, batch []task.Task) error {
 	_, err := s.Services().Scavenger.Service.Handle(context.Background(), invocation, batch)
 	return err
 }
 
-// interrupt has something else happen at the at-th request from here on; at counts down over several calls.
+// interrupt calls a function at the at-th request from here on; at counts down over several calls.
 func interrupt(s *outage.Stage, at *int, happened *bool, do func()) {
 	s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
 		if *at--; *at == 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// creation is a job whose tasks are to be created, from its cursor on.
+// creation is a job and the plan of its tasks, which are to be created from the job's cursor on.
 type creation struct {
 	record  ledger.Job
 	asked   job.Job
@@ -155,18 +155,18 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 	return r.wake(ctx, group[0].record, told)
 }
 
-// ahead is how many segments are written while an earlier one is being published.
+// ahead limits how many segments are written while an earlier one is being published.
 const ahead = 3
 
-// rewake is how often the orchestrator is told of more work while a large job is being created.
+// rewake sets the interval at which the orchestrator is woken while a large job is being created.
 const rewake = time.Second
 
 var (
-	errLate  = errors.New("the time is over")
+	errLate  = errors.New("time is up")
 	errTaken = errors.New("the publication was refused")
 )
 
-// create creates the job's tasks from its cursor on, until it is through or the time is over.
+// create creates the job's tasks from its cursor on, until all exist or time is up.
 func (r *run) create(ctx context.Context, c *creation) error {
 	began := c.record.Cursor
 	err := r.segments(ctx, c)
@@ -181,8 +181,8 @@ func (r *run) create(ctx context.Context, c *creation) error {
 	return r.finish(ctx, c)
 }
 
-// segments writes and publishes the segments in order. When it returns no write is under way: creation overwrites, and somebody else
-// may take the job from then on.
+// segments writes and publishes the segments in order. No write is in flight when it returns: creation overwrites, and another scheduler may
+// own the job from then on.
 func (r *run) segments(ctx context.Context, c *creation) error {
 	written := map[int]chan error{}
 	defer func() {
@@ -196,13 +196,13 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 		}
 		done := make(chan error, 1)
 		written[ordinal] = done
-		own := *c // as the cursor moves meanwhile
+		own := *c // a copy, because the cursor advances meanwhile
 		go func() { done <- r.store(ctx, ordinal, &own) }()
 	}
 	var woken time.Time
 	for c.record.Cursor < c.record.Segments() {
 		ordinal, late := c.record.Cursor, r.late()
-		if late && written[ordinal] == nil { // what is written already is published yet: the next would write it again
+		if late && written[ordinal] == nil { // a segment already written is still published: otherwise the next scheduler would write it again
 			return errLate
 		}
 		write(ordinal)
@@ -236,8 +236,8 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 	return nil
 }
 
-// lookAgain is after a publication that was refused. When it had happened, and only its answer was lost, the job goes on; when the
-// job is being cancelled or is somebody else's, there is nothing left to do here.
+// lookAgain handles a refused publication. If it had succeeded and only its answer was lost, the job goes on. If the job is being cancelled
+// or has another owner, nothing is left to do here.
 func (r *run) lookAgain(ctx context.Context, c *creation) error {
 	known, found, err := r.Jobs.Get(ctx, c.record.ID)
 	if err != nil {
@@ -253,25 +253,25 @@ func (r *run) lookAgain(ctx context.Context, c *creation) error {
 	case known.Owner == r.owner && known.Cursor > c.record.Cursor:
 		return r.handOn(ctx, c)
 	}
-	return fmt.Errorf("job %s was taken over by somebody else at segment %d", c.record.ID, known.Cursor)
+	return fmt.Errorf("job %s was taken over by another scheduler at segment %d", c.record.ID, known.Cursor)
 }
 
-// clear removes what was written of a cancelled job and never published: nobody counts these tasks, and they have no time to live. The
-// cursor of such a job stands still, and nobody writes further ahead of it. Whoever still writes comes here when his publication is
-// refused, and his message when he has died before; so the last of them leaves nothing.
+// clear removes the tasks of a cancelled job that were written and never published: no count includes them, and they have no time to live.
+// The cursor of such a job stands still, and no scheduler writes further ahead of it. A scheduler that is still writing comes here when its
+// publication is refused; if it dies before that, its message does. So the last of them leaves nothing behind.
 func (r *run) clear(ctx context.Context, j ledger.Job) error {
 	for ordinal := j.Cursor; ordinal < min(j.Segments(), j.Cursor+1+ahead); ordinal++ {
 		at, numbers := j.SegmentAt(ordinal)
 		if err := r.Tasks.Remove(ctx, at, numbers); err != nil {
-			return fmt.Errorf("removing what job %s has left, %w", j.ID, err)
+			return fmt.Errorf("removing the unpublished tasks of job %s, %w", j.ID, err)
 		}
 	}
 	return nil
 }
 
-// leave is after an error that broke off the creation of these jobs. Where segments were published, or the time is over, as when writes stay
-// throttled, the rest goes on with the next invocation under a message of its own: the jobs' messages may come again a few times only. Else
-// they come again.
+// leave handles an error that interrupted the creation of these jobs. If segments were published, or time is up (as when writes stay
+// throttled), the rest continues in the next invocation under a message of its own, because a job's message is redelivered only a few times.
+// Otherwise the messages are redelivered.
 func (r *run) leave(ctx context.Context, why error, progress bool, group ...*creation) error {
 	if !progress && !r.late() {
 		return r.giveUp(why, group...)
@@ -287,7 +287,7 @@ func (r *run) leave(ctx context.Context, why error, progress bool, group ...*cre
 	return nil
 }
 
-// giveUp lets the next invocation that gets the messages begin at once.
+// giveUp releases the jobs, so that the next delivery of their messages can begin at once.
 func (r *run) giveUp(why error, group ...*creation) error {
 	ctx, cancel := context.WithTimeout(context.Background(), spare/4)
 	defer cancel()
@@ -297,8 +297,8 @@ func (r *run) giveUp(why error, group ...*creation) error {
 	return why
 }
 
-// handOn leaves the rest of the job to another invocation. The job is given up first: were it the other way round, the next one could
-// find it still held.
+// handOn leaves the rest of the job to another invocation. It releases the job first: in the other order, the next scheduler could find the
+// job still owned.
 func (r *run) handOn(ctx context.Context, c *creation) error {
 	if err := r.Jobs.Disown(ctx, c.record); err != nil {
 		return err
@@ -307,7 +307,7 @@ func (r *run) handOn(ctx context.Context, c *creation) error {
 	return r.Queue.Continue(ctx, event.Continue(c.record.ID))
 }
 
-// finish tells that all tasks of the job are created, and wakes the orchestrator for them.
+// finish publishes that all tasks of the job are created and wakes the orchestrator for them.
 func (r *run) finish(ctx context.Context, c *creation) error {
 	r.Scheduled++
 	if c.record.Total == 0 {
@@ -317,23 +317,23 @@ func (r *run) finish(ctx context.Context, c *creation) error {
 	return r.wake(ctx, c.record, facts(c.record))
 }
 
-// wake tells the orchestrator of a job's tasks, now or when they are due, and these facts with it.
+// wake wakes the orchestrator for a job's tasks, now or when they are due, and publishes these facts.
 func (r *run) wake(ctx context.Context, j ledger.Job, told []event.Fact) error {
 	if j.NotBefore.After(r.Now()) {
-		return errors.Join(r.Bus.Publish(ctx, told...), r.Alarm.WakeAt(ctx, j.NotBefore, j.Labourer))
+		return errors.Join(r.Bus.Publish(ctx, told...), r.Timer.WakeAt(ctx, j.NotBefore, j.Labourer))
 	}
 	return r.Bus.Publish(ctx, append([]event.Fact{event.TasksDue(r.owner, j.Labourer)}, told...)...)
 }
 
-// entry is the queue entry of a segment. Entries of one job are due in the order of its tasks, at least a millisecond apart, and so are
-// those of jobs that came one after the other.
+// entry returns the queue entry of a segment. Entries of one job are due in the order of its tasks, at least a millisecond apart. The same
+// holds for entries of consecutive jobs.
 func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.Entry {
 	now := r.Now()
 	due := now.UTC().Truncate(time.Millisecond)
 	if nb := c.record.NotBefore.Add(time.Duration(c.record.Cursor) * time.Millisecond); nb.After(due) {
 		due = nb
 	}
-	if !c.record.NotBefore.After(now) { // what is due at a time of its own neither waits for others nor lets others wait
+	if !c.record.NotBefore.After(now) { // entries with a due time of their own neither wait for others nor delay them
 		if last := r.last[c.record.Labourer]; !due.After(last) {
 			due = last.Add(time.Millisecond)
 		}
@@ -342,8 +342,8 @@ func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.E
 	return queue.Entry{Labourer: c.record.Labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1, MaxDuration: c.asked.MaxDuration}
 }
 
-// room is how many bytes of payloads are held at the same time for a segment, by and large. A segment of tasks with the largest payloads has
-// 64 MB, and while it is sent several times that; a function has 256 MB for all that it writes ahead.
+// room approximates the most bytes of payloads held at once for a segment. A segment of tasks with the largest payloads has 64 MB, and
+// sending it takes several times that; a function has 256 MB for all that it writes ahead.
 const room = 4 << 20
 
 // store creates the tasks of one segment of these jobs: all at once, unless their payloads are large.
@@ -370,7 +370,7 @@ func (r *run) store(ctx context.Context, ordinal int, group ...*creation) error 
 	return r.Tasks.Create(ctx, tasks)
 }
 
-// task is the k-th task of the job.
+// task returns the k-th task of the job.
 func (c *creation) task(k int) (task.Task, error) {
 	payload, err := c.plan.Payload(k)
 	if err != nil {

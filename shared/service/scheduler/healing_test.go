@@ -21,11 +21,12 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// visibility is after how long a message of the jobs queue comes again.
+// visibility sets the time after which the jobs queue redelivers a message.
 const visibility = 2 * time.Minute
 
-// TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsCutOff: a job of two segments, with each request failed, unheard of, or the scheduler's last.
-func TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsCutOff(t *testing.T) {
+// TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsInterrupted: a job of two segments; each request fails, or succeeds without an answer, or
+// is the scheduler's last.
+func TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsInterrupted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		d := stage(t)
 		guard(t, d)
@@ -40,8 +41,8 @@ func TestG1G2AJobIsCreatedOnceWhereverItsSchedulerIsCutOff(t *testing.T) {
 	})
 }
 
-// TestG2AJobThatMakesNoTaskIsCompletedOnce, wherever its scheduler is cut off.
-func TestG2AJobThatMakesNoTaskIsCompletedOnce(t *testing.T) {
+// TestG2AJobWithoutTasksIsCompletedOnce, wherever its scheduler is interrupted.
+func TestG2AJobWithoutTasksIsCompletedOnce(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		d := stage(t)
 		cut.On(d.Stack)
@@ -57,8 +58,8 @@ func TestG2AJobThatMakesNoTaskIsCompletedOnce(t *testing.T) {
 	})
 }
 
-// TestG9ARejectedJobIsKeptAndToldOnce, wherever its scheduler is cut off.
-func TestG9ARejectedJobIsKeptAndToldOnce(t *testing.T) {
+// TestG9ARejectedJobIsRecordedAndPublishedOnce, wherever its scheduler is interrupted.
+func TestG9ARejectedJobIsRecordedAndPublishedOnce(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		d := stage(t)
 		cut.On(d.Stack)
@@ -73,8 +74,8 @@ func TestG9ARejectedJobIsKeptAndToldOnce(t *testing.T) {
 	})
 }
 
-// TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff: they share a segment, and come again in other company.
-func TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff(t *testing.T) {
+// TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsInterrupted: they share a segment, and are redelivered in other batches.
+func TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsInterrupted(t *testing.T) {
 	jobs := []string{stores("a", "f", 3), stores("b", "f", 2), stores("empty", "f", 0), stores("c", "g", 4), stores("d", "f", 20), stores("e", "f", 1)}
 	var bodies []string
 	for _, j := range jobs {
@@ -121,15 +122,15 @@ func TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsCutOff(t *testing.T)
 				for _, it := range d.DynamoDB.Items(fakeaws.JobsTable) {
 					states = append(states, fmt.Sprintln(text(it, "job_id"), text(it, "state"), text(it, "total"), text(it, "cursor")))
 				}
-				// Where they lie depends on the company, what they are does not.
+				// The place of the tasks depends on the batches; their contents do not.
 				return fmt.Sprint(created(t, d), states, facts(d))
 			})
 		})
 	}
 }
 
-// TestG2AWriteThatIsSentTwiceCreatesNothingTwice: the answer to one write of the scheduler is lost, and the SDK sends it again by itself, so that its
-// own condition may refuse it. Transactions have a token, by which DynamoDB knows them again.
+// TestG2AWriteThatIsSentTwiceCreatesNothingTwice: the answer to one write of the scheduler is lost, and the SDK sends the write again, so
+// that its own condition may refuse it. Transactions have a token, by which DynamoDB recognises them.
 func TestG2AWriteThatIsSentTwiceCreatesNothingTwice(t *testing.T) {
 	batch := []string{submitted(stores("a", "f", 3)), submitted(stores("b", "f", 2)), submitted(stores("c", "f", 4)), submitted(stores("empty", "f", 0)),
 		submitted(stores("large", "f", 300)), submitted(`{"job_id": "wrong", "labourer": "nobody"}`)}
@@ -172,23 +173,23 @@ func TestG2AWriteThatIsSentTwiceCreatesNothingTwice(t *testing.T) {
 		}
 		require.Equal(t, want, got, "at write %d", at)
 		if at > 0 && !again {
-			require.Greater(t, at, 15, "the scheduler makes fewer writes than it has work")
+			require.Greater(t, at, 15, "the scheduler makes fewer writes than the jobs need")
 			return
 		}
 	}
 }
 
-// TestG2TwoSchedulersOnOneJob: the second one has a copy of the message and does all that it can at some request of the first one.
+// TestG2TwoSchedulersOnOneJob: the second has a copy of the message and does all that it can before some request of the first.
 func TestG2TwoSchedulersOnOneJob(t *testing.T) {
 	for name, second := range map[string]struct {
 		receives int
 		id       string
-		passes   time.Duration // before the second one begins
+		passes   time.Duration // before the second scheduler begins
 	}{
-		"a copy of the message":                  {1, "second", 0},
-		"the message again":                      {2, "second", 0},
-		"the message again, in one invocation":   {2, "first", 0},
-		"the message again, when it is his turn": {2, "second", time.Second},
+		"a copy of the message":                   {1, "second", 0},
+		"the message again":                       {2, "second", 0},
+		"the message again, in one invocation":    {2, "first", 0},
+		"the message again, after its visibility": {2, "second", time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := ""
@@ -228,7 +229,7 @@ func TestG2TwoSchedulersOnOneJob(t *testing.T) {
 				}
 				require.Equal(t, want, got, "the second scheduler came at request %d", at)
 				if !happened {
-					require.Greater(t, at, 20, "the scheduler makes fewer requests than it has work")
+					require.Greater(t, at, 20, "the scheduler makes fewer requests than the job needs")
 					return
 				}
 			}
@@ -236,9 +237,9 @@ func TestG2TwoSchedulersOnOneJob(t *testing.T) {
 	}
 }
 
-// TestG2AJobIsItsCreatorsUntilHeIsDeadByAnyClock: a function lives until its deadline, its own clock may be half a minute late and another's half a
-// minute early.
-func TestG2AJobIsItsCreatorsUntilHeIsDeadByAnyClock(t *testing.T) {
+// TestG2ACreatorOwnsItsJobUntilItIsDeadByAnyClock: a function lives until its deadline. Its own clock may be half a minute late and another
+// function's half a minute early.
+func TestG2ACreatorOwnsItsJobUntilItIsDeadByAnyClock(t *testing.T) {
 	d := stage(t)
 	ctx, cancel := context.WithDeadline(context.Background(), start.Add(time.Minute))
 	defer cancel()
@@ -258,8 +259,8 @@ func TestG2AJobIsItsCreatorsUntilHeIsDeadByAnyClock(t *testing.T) {
 	require.Equal(t, []time.Time{start.Add(2 * time.Minute)}, until)
 }
 
-// TestG2ASchedulerThatWasTakenForDeadPublishesNothing: it comes to one of its publications long after another one has taken over, which has come as
-// far as its own time allowed.
+// TestG2ASchedulerThatWasTakenForDeadPublishesNothing: it reaches one of its publications long after another scheduler has taken over and
+// has gone on until its own deadline.
 func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
 	for at := 1; at <= 3; at++ {
 		d := stage(t)
@@ -275,7 +276,7 @@ func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
 			ctx, cancel := deadlined(d, 20*time.Second)
 			defer cancel()
 			d.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
-				if r.Operation == "TransactWriteItems" { // and that is all that it comes to
+				if r.Operation == "TransactWriteItems" { // and that is as far as it gets
 					d.World.Advance(d.World.Now().Add(time.Minute))
 				}
 				return nil
@@ -292,7 +293,7 @@ func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
 		_, err := handle(d, "first", messages(1, body))
 
 		if err != nil {
-			require.ErrorContains(t, err, "was taken over by somebody else")
+			require.ErrorContains(t, err, "was taken over by another scheduler")
 		}
 		for next := d.SQS.Take(fakeaws.JobsQueue, func(fakeaws.Letter) bool { return true }); len(next) > 0; next = d.SQS.Take(fakeaws.JobsQueue, func(fakeaws.Letter) bool { return true }) {
 			for _, l := range next {
@@ -304,7 +305,6 @@ func TestG2ASchedulerThatWasTakenForDeadPublishesNothing(t *testing.T) {
 	}
 }
 
-// TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain.
 func TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain(t *testing.T) {
 	d := stage(t)
 	guard(t, d)
@@ -319,12 +319,13 @@ func TestG2AnythingThatTheTableLeavesUnprocessedIsWrittenAgain(t *testing.T) {
 	require.Greater(t, int(asked.Load()), 300)
 }
 
-// deadlined is a context whose end the stage's clock comes to, not the machine's.
+// deadlined returns a context that ends by the stage's clock, not by the machine's.
 func deadlined(d *drovertest.Drover, left time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(context.Background(), d.World.Now().Add(left))
 }
 
-// continued has schedulers go on until none is needed any more: each message, and each one that hands a job on, is delivered until it is taken.
+// continued runs schedulers until none is needed any more: each message, and each one that hands a job on, is redelivered until it is
+// processed.
 func continued(t *testing.T, d *drovertest.Drover, cut *outage.Cut, left time.Duration, bodies ...string) int {
 	invocations := 0
 	deliver := func(bodies ...string) {
@@ -351,15 +352,15 @@ func continued(t *testing.T, d *drovertest.Drover, cut *outage.Cut, left time.Du
 	}
 }
 
-// TestG1G2AJobIsHandedOnNearTheDeadline, and continued at its cursor, wherever one of its schedulers is cut off.
+// TestG1G2AJobIsHandedOnNearTheDeadline, and continued at its cursor, wherever one of its schedulers is interrupted.
 func TestG1G2AJobIsHandedOnNearTheDeadline(t *testing.T) {
 	most := 0
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		d := stage(t)
 		guard(t, d)
 		cut.On(d.Stack)
-		// Each batch of tasks takes a second, so that an invocation of 8 s comes through a segment of eleven batches, or what it
-		// has begun to write ahead.
+		// Each batch of tasks takes a second, so that an invocation of 8 s finishes a segment of eleven batches, or what it has begun to
+		// write ahead.
 		before := d.DynamoDB.Hooks.Before
 		d.DynamoDB.Hooks.Before = func(ctx context.Context, r fakeaws.Request) error {
 			if r.Operation == "BatchWriteItem" {
@@ -377,7 +378,7 @@ func TestG1G2AJobIsHandedOnNearTheDeadline(t *testing.T) {
 	require.Greater(t, most, 2, "no job was handed on")
 }
 
-func TestASchedulerWhoseTimeIsOverCreatesNothingAndHandsTheJobOn(t *testing.T) {
+func TestASchedulerWithoutTimeCreatesNothingAndHandsTheJobOn(t *testing.T) {
 	d := stage(t)
 	ctx, cancel := deadlined(d, 3*time.Second) // less than a scheduler keeps in reserve
 	defer cancel()
@@ -395,12 +396,12 @@ func TestASchedulerWhoseTimeIsOverCreatesNothingAndHandsTheJobOn(t *testing.T) {
 	require.Len(t, created(t, d)["nightly"], 300)
 }
 
-// TestG1G2AJobIsCreatedThroughAnyLengthOfThrottling: each write that the table refuses takes a second, and it refuses most of them for many minutes,
-// which is longer than the job's message is received anew. No message of it comes again, as each scheduler hands on what it has not come to.
-func TestG1G2AJobIsCreatedThroughAnyLengthOfThrottling(t *testing.T) {
+// TestG1G2AJobIsCreatedDespiteLongThrottling: each write that the table refuses takes a second, and the table refuses most writes for many
+// minutes, longer than the job's message is redelivered. No message is redelivered, because each scheduler hands on what remains.
+func TestG1G2AJobIsCreatedDespiteLongThrottling(t *testing.T) {
 	for name, body := range map[string][]string{
 		"a large job": {submitted(stores("nightly", "f", 900))},
-		"small ones":  {submitted(stores("nightly", "f", 20)), submitted(stores("other", "f", 30))},
+		"small jobs":  {submitted(stores("nightly", "f", 20)), submitted(stores("other", "f", 30))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := stage(t)
@@ -411,7 +412,7 @@ func TestG1G2AJobIsCreatedThroughAnyLengthOfThrottling(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				if deadline, ok := ctx.Deadline(); ok && r.Operation == "BatchWriteItem" && d.World.Now().Before(calm) {
-					d.World.Advance(deadline) // it is tried again until the scheduler's time is over
+					d.World.Advance(deadline) // it is retried until the scheduler's time is up
 					return context.DeadlineExceeded
 				}
 				return nil
@@ -436,7 +437,8 @@ func TestG1G2AJobIsCreatedThroughAnyLengthOfThrottling(t *testing.T) {
 	}
 }
 
-// TestG1AJobThatMadeProgressIsHandedOnAfterAnError, so that its message is not used up; one that made none comes again.
+// TestG1AJobThatMadeProgressIsHandedOnAfterAnError, so that its message is not used up. The message of a job without progress is
+// redelivered.
 func TestG1AJobThatMadeProgressIsHandedOnAfterAnError(t *testing.T) {
 	for publications, again := range map[int]bool{0: true, 1: false, 2: false} {
 		d := stage(t)
@@ -446,7 +448,7 @@ func TestG1AJobThatMadeProgressIsHandedOnAfterAnError(t *testing.T) {
 				return nil
 			}
 			if published++; published > publications {
-				return errors.New("the table is away")
+				return errors.New("the table is unavailable")
 			}
 			return nil
 		}

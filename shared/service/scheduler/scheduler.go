@@ -1,10 +1,9 @@
 // Package scheduler turns jobs into tasks, each exactly once.
 //
-// The order of writes is what makes it so. A job's record is created first, on the condition that there is none; then, segment by
-// segment, the tasks; then one transaction that puts the segment's queue entry and moves the job's cursor. What died in between is
-// continued at the cursor by whoever gets the job's message next, and writes the same tasks to the same places. A segment that is
-// published is never written again: creation overwrites, so a job has one creator at a time, who holds it for no longer than a
-// Lambda function lives.
+// The order of writes ensures that. The scheduler first creates the job's record, on the condition that there is none. Segment by segment,
+// it then writes the tasks, and in one transaction puts the segment's queue entry and advances the job's cursor. After an interruption, the
+// scheduler that receives the job's message next continues at the cursor and writes the same tasks to the same places. A published segment
+// is never written again: creation overwrites, so a job has one creator at a time, which owns it no longer than a Lambda function lives.
 package scheduler
 
 import (
@@ -25,14 +24,14 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Tasks is where tasks are created.
+// Tasks stores tasks.
 type Tasks interface {
 	Create(ctx context.Context, tasks []task.Task) error
-	// Remove deletes tasks that were created and not published, where there are any.
+	// Remove deletes tasks that were created and not published. Tasks that do not exist are no error.
 	Remove(ctx context.Context, s segment.ID, numbers segment.Numbers) error
 }
 
-// Jobs is the jobs' records.
+// Jobs stores the records of jobs.
 type Jobs interface {
 	Create(ctx context.Context, job ledger.Job) error
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
@@ -42,65 +41,65 @@ type Jobs interface {
 	Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry) error
 }
 
-// Registry is what owners have applied.
+// Registry holds the labourers and schemas that are applied.
 type Registry interface {
 	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
 	Schema(ctx context.Context, name string) (schema job.Schema, found bool, err error)
-	// Names is what there is, for the error that a job gets that names something else.
+	// Names returns the names of all labourers and schemas. Errors about an unknown name use them for a suggestion.
 	Names(ctx context.Context) (labourers, schemas []string, err error)
 }
 
-// Bus is where facts are told.
+// Bus publishes facts.
 type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
 }
 
-// Queue is the jobs queue, and what lies behind it.
+// Queue sends messages to the jobs queue and to its dead-letter queue.
 type Queue interface {
-	// Continue sends a command on to the next scheduler.
+	// Continue sends a command to the next scheduler.
 	Continue(ctx context.Context, e event.Envelope) error
-	// Bury puts a message that can not be read where a person finds it.
+	// Bury puts an unreadable message into the dead-letter queue, with the reason.
 	Bury(ctx context.Context, body, reason string) error
 }
 
-// Alarm wakes the orchestrator at a time.
-type Alarm interface {
+// Timer wakes the orchestrator at a given time.
+type Timer interface {
 	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
 }
 
-// Canceller takes jobs back. When late says that the time is over it stops, and rest is the command for what is left; else rest is nil.
+// Canceller cancels jobs. It stops when late returns true; rest is then the command for the remaining work, else nil.
 type Canceller interface {
 	Cancel(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error)
 }
 
-// Replayer brings dead tasks back, in the same way.
+// Replayer revives dead tasks. late and rest are as in Canceller.
 type Replayer interface {
 	Replay(ctx context.Context, e event.Envelope, late func() bool) (rest *event.Envelope, err error)
 }
 
-// Service is the scheduler.
+// Service implements the scheduler.
 type Service struct {
 	Tasks     Tasks
 	Jobs      Jobs
 	Registry  Registry
 	Bus       Bus
 	Queue     Queue
-	Alarm     Alarm
+	Timer     Timer
 	Canceller Canceller
 	Replayer  Replayer
 	Now       func() time.Time
-	MaxTasks  int // how many tasks a job may make
+	MaxTasks  int // the most tasks that one job may have
 }
 
 // Message is a message of the jobs queue.
 type Message struct {
 	ID   string
 	Body string
-	// Receives is how often it was received, this time included.
+	// Receives counts the deliveries of this message, this one included.
 	Receives int
 }
 
-// Summary is what became of a batch of messages, for the log.
+// Summary counts what a batch of messages led to, for the log.
 type Summary struct {
 	Scheduled, Continued, HandedOn, Rejected, Repeated, Buried int
 	Created                                                    int
@@ -108,15 +107,15 @@ type Summary struct {
 }
 
 const (
-	// spare is how long before its deadline a scheduler stops creating, to hand the job on.
+	// spare is reserved before the deadline: a scheduler then stops creating and hands the job on.
 	spare = 4 * time.Second
-	// skew is how far the clocks of two functions may be apart.
+	// skew bounds the difference between the clocks of two functions.
 	skew = 30 * time.Second
-	// term is how long a creator holds a job when its context has no deadline.
+	// term limits how long a creator owns a job if its context has no deadline.
 	term = time.Minute
 )
 
-// Handle works through a batch and is the ids of the messages that have to come again. invocation is unique to this call.
+// Handle processes a batch and returns the ids of the messages to redeliver. invocation is unique to this call.
 func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
 	run := &run{Service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), Summary: &summary, last: map[string]time.Time{}}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -157,13 +156,13 @@ type run struct {
 	*Summary
 	owner      string
 	ownedUntil time.Time
-	stop       time.Time            // when to hand on what is not through; zero: never
-	last       map[string]time.Time // the due time of the last entry put for a labourer
+	stop       time.Time            // when to hand on the remaining work; zero: never
+	last       map[string]time.Time // the due time of the last entry of each labourer
 }
 
 func (r *run) late() bool { return !r.stop.IsZero() && !r.Now().Before(r.stop) }
 
-// read is what is to be created because of a message; nil when there is nothing to create.
+// read returns the tasks to create for a message, or nil if there are none.
 func (r *run) read(ctx context.Context, m Message) (*creation, error) {
 	e, err := event.Read([]byte(m.Body))
 	if err != nil {
@@ -181,11 +180,10 @@ func (r *run) read(ctx context.Context, m Message) (*creation, error) {
 		return nil, r.carryOut(ctx, e, m, r.Replayer.Replay)
 	}
 	r.Buried++
-	return nil, r.Queue.Bury(ctx, m.Body, fmt.Sprintf("the scheduler knows no %s", e.DetailType))
+	return nil, r.Queue.Bury(ctx, m.Body, fmt.Sprintf("the scheduler does not handle %s", e.DetailType))
 }
 
-// carryOut has a command carried out. What is left of it when the time is over goes to another invocation; what can never be carried out is
-// buried.
+// carryOut executes a command. Work that remains at the deadline goes to another invocation. A command that can never succeed is buried.
 func (r *run) carryOut(ctx context.Context, e event.Envelope, m Message, do func(context.Context, event.Envelope, func() bool) (*event.Envelope, error)) error {
 	rest, err := do(ctx, e, r.late)
 	if refused, ok := errors.AsType[*event.Refused](err); ok {
@@ -199,7 +197,7 @@ func (r *run) carryOut(ctx context.Context, e event.Envelope, m Message, do func
 	return r.Queue.Continue(ctx, *rest)
 }
 
-// submit reads a job, and refuses it or finds out what of it is left to do.
+// submit reads a job. It rejects the job, or returns what remains to be created of it.
 func (r *run) submit(ctx context.Context, e event.Envelope, m Message) (*creation, error) {
 	at := e.Time
 	if at.IsZero() {
@@ -241,7 +239,7 @@ func (r *run) submit(ctx context.Context, e event.Envelope, m Message) (*creatio
 	return c, nil
 }
 
-// plan finds the job's labourer and schema, and how many tasks it makes. A *job.Error says what of the job is wrong.
+// plan looks up the job's labourer and schema and plans its tasks. A *job.Error says what is wrong with the job.
 func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Message) (*creation, error) {
 	l, found, err := r.labourer(ctx, &asked)
 	if err != nil {
@@ -283,11 +281,11 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 	return &creation{record: record, asked: asked, plan: plan, message: m}, nil
 }
 
-// added is how many bytes Drover adds to a payload by and large: the ids, the deadline, the completions' URL. A payload that passes this and
-// not its target fails when it is started.
+// added approximates the bytes that Drover adds to a payload: the ids, the deadline, the completions' URL. A payload that passes this check
+// and still exceeds its target's limit fails when it is started.
 const added = 512
 
-// UnknownLabourer is the error for a job whose labourer is none of those known.
+// UnknownLabourer returns the error for a job whose labourer is not among those known.
 func UnknownLabourer(name string, known []string) error {
 	if nearest, ok := spelling.Nearest(name, known); ok {
 		return &job.Error{Field: "labourer", Reason: fmt.Sprintf("there is no labourer %.140q; did you mean %q?", name, nearest)}
@@ -295,10 +293,11 @@ func UnknownLabourer(name string, known []string) error {
 	return &job.Error{Field: "labourer", Reason: fmt.Sprintf("there is no labourer %.140q; apply it first", name)}
 }
 
-// DefaultSchema is the schema of jobs that name none. A stack without one chunks by dates alone.
+// DefaultSchema names the schema of jobs that name none. A stack without it chunks by dates alone.
 const DefaultSchema = "default"
 
-// labourer finds the labourer of a job: by name and qualifier together where such a one was applied, else by name.
+// labourer returns the labourer of a job: the one applied under the name with the qualifier, if it exists, else the one applied under the
+// name.
 func (r *run) labourer(ctx context.Context, asked *job.Job) (labourer.Labourer, bool, error) {
 	if asked.Qualifier != "" {
 		l, found, err := r.Registry.Labourer(ctx, asked.Labourer+":"+asked.Qualifier)
@@ -310,7 +309,7 @@ func (r *run) labourer(ctx context.Context, asked *job.Job) (labourer.Labourer, 
 	return r.Registry.Labourer(ctx, asked.Labourer)
 }
 
-// resume is what is left to do of a job that has a record.
+// resume returns what remains to be created of a job that has a record.
 func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creation, error) {
 	if known.Cancelling || known.State == ledger.Cancelled {
 		r.Repeated++
@@ -323,9 +322,9 @@ func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creatio
 	err := r.Jobs.Own(ctx, known, r.owner, r.Now(), r.ownedUntil)
 	if errors.Is(err, ledger.ErrChanged) {
 		if m.Receives > 1 {
-			return nil, fmt.Errorf("job %s is being scheduled by somebody else", known.ID)
+			return nil, fmt.Errorf("job %s is being created by another scheduler", known.ID)
 		}
-		// Who is at work on it has a message of its own, which comes again should he die.
+		// The owner has a message of its own, which is redelivered if the owner dies.
 		r.Repeated++
 		return nil, nil
 	}
@@ -341,17 +340,17 @@ func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creatio
 	if err != nil {
 		return nil, fmt.Errorf("job %s was accepted and is now refused%s", known.ID, inField(err))
 	}
-	if known.Labourer == asked.Labourer+":"+asked.Qualifier { // it was a part of the labourer's name
+	if known.Labourer == asked.Labourer+":"+asked.Qualifier { // the qualifier was part of the labourer's name
 		asked.Qualifier = ""
 	}
 	plan, err := asked.Plan(job.Schema{ChunkableAttrs: known.ChunkableAttrs}, known.SubmittedAt)
 	if err != nil || plan.Len() != known.Total {
-		return nil, fmt.Errorf("job %s was accepted with %d tasks and can not be planned again%s", known.ID, known.Total, inField(err))
+		return nil, fmt.Errorf("job %s was accepted with %d tasks and cannot be planned again%s", known.ID, known.Total, inField(err))
 	}
 	return &creation{record: known, asked: asked, plan: plan, message: m}, nil
 }
 
-// inField is where a job is wrong. It is for the log, in which the reason has no place: it quotes the job.
+// inField names the wrong field of a job, for the log. It leaves out the reason, which quotes the job: payloads are never logged.
 func inField(err error) string {
 	if refusal, ok := errors.AsType[*job.Error](err); ok {
 		return " for its " + refusal.Field
@@ -359,7 +358,7 @@ func inField(err error) string {
 	return ""
 }
 
-// proceed takes up a job that another invocation handed on.
+// proceed continues a job that another invocation handed on.
 func (r *run) proceed(ctx context.Context, e event.Envelope, m Message) (*creation, error) {
 	id, err := continued(e)
 	if err != nil {
@@ -374,8 +373,8 @@ func (r *run) proceed(ctx context.Context, e event.Envelope, m Message) (*creati
 	return r.resume(ctx, known, m)
 }
 
-// reject keeps the job with the reason, where its id is free, and tells of it. A text may name attributes of any length and be as large as an
-// event: what is kept of it has bounds, so that every refusal fits into the record and the event.
+// reject records the job with the reason, if its id is free, and publishes JobRejected. A job may name attributes of any length and be as
+// large as an event. What the record and the event quote of it is bounded, so that every rejection fits.
 func (r *run) reject(ctx context.Context, record ledger.Job, jobID string, refusal *job.Error) error {
 	r.Rejected++
 	wrong, text := event.FieldError{Field: refusal.Field, Reason: refusal.Reason}.Bounded(), record.Text
@@ -388,11 +387,11 @@ func (r *run) reject(ctx context.Context, record ledger.Job, jobID string, refus
 	return r.Bus.Publish(ctx, event.JobRejected(jobID, record.Fingerprint, wrong, text))
 }
 
-// rejectedText is how many bytes of a rejected job's text its record keeps.
+// rejectedText bounds the bytes of a rejected job's text in its record.
 const rejectedText = 128 << 10
 
-// tell says once more, under the same ids, what was said when the job was scheduled: whoever scheduled it may have died before. It
-// wakes the orchestrator as well, for the same reason.
+// tell publishes the facts of a scheduled job again, under the same ids, and wakes the orchestrator: the scheduler that created the job may
+// have died before it did.
 func (r *run) tell(ctx context.Context, j ledger.Job) error {
 	switch j.State {
 	case ledger.Scheduled:
@@ -403,7 +402,7 @@ func (r *run) tell(ctx context.Context, j ledger.Job) error {
 	return nil
 }
 
-// facts is what is told of a job when all its tasks are created.
+// facts returns the facts to publish once all tasks of a job are created.
 func facts(j ledger.Job) []event.Fact {
 	out := []event.Fact{event.JobScheduled(j.ID, j.Labourer, j.Total)}
 	if j.Total == 0 {

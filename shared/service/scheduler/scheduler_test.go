@@ -34,7 +34,7 @@ func entries(t *testing.T, d *drovertest.Drover, labourer string) []queue.Entry 
 	return out
 }
 
-// rejected is what the last JobRejected says.
+// rejected returns the error of the last JobRejected.
 func rejected(t *testing.T, d *drovertest.Drover) (field, reason string) {
 	var detail struct {
 		Error struct{ Field, Reason string }
@@ -64,7 +64,7 @@ func TestAJobBecomesTasks(t *testing.T) {
 	require.Equal(t, []string{"JobScheduled/nightly"}, facts(d))
 }
 
-func TestAJobWithoutIDIsCalledAsItsEvent(t *testing.T) {
+func TestAJobWithoutIDGetsTheIDOfItsEvent(t *testing.T) {
 	d := stage(t)
 
 	_, err := handle(d, "only", messages(1, `{"id": "6a7e8feb", "detail-type": "SubmitJob", "source": "shop", "time": "2150-01-01T00:00:00Z", "detail": {"labourer": "f"}}`))
@@ -73,7 +73,6 @@ func TestAJobWithoutIDIsCalledAsItsEvent(t *testing.T) {
 	require.Equal(t, 1, record(t, d, "6a7e8feb").Total)
 }
 
-// TestG2AJobDeliveredAgainDaysLaterIsTheSameJob.
 func TestG2AJobDeliveredAgainDaysLaterIsTheSameJob(t *testing.T) {
 	d := stage(t)
 	guard(t, d)
@@ -89,11 +88,11 @@ func TestG2AJobDeliveredAgainDaysLaterIsTheSameJob(t *testing.T) {
 	require.Equal(t, scheduler.Summary{Repeated: 2}, summary)
 	require.Equal(t, before, created(t, d))
 	require.Equal(t, []string{"JobScheduled/nightly"}, facts(d))
-	require.True(t, woken(d, told, "f"), "whoever scheduled it may have died before the wake")
+	require.True(t, woken(d, told, "f"), "the scheduler that created it may have died before the wake")
 }
 
-// TestG2AnIDIsNotGivenToAnotherJob, in the same batch, later, or spelt otherwise.
-func TestG2AnIDIsNotGivenToAnotherJob(t *testing.T) {
+// TestG2AnotherJobWithTheSameIDIsRejected, in the same batch, later, or in another spelling.
+func TestG2AnotherJobWithTheSameIDIsRejected(t *testing.T) {
 	d := stage(t)
 	_, err := handle(d, "first", messages(1, submitted(`{"job_id": "nightly", "labourer": "f", "a": 1}`)))
 	require.NoError(t, err)
@@ -106,19 +105,19 @@ func TestG2AnIDIsNotGivenToAnotherJob(t *testing.T) {
 	require.Equal(t, "job_id", field)
 	require.Equal(t, `"nightly" is the id of another job, submitted at 2150-01-01T00:00:00Z; an id is remembered as long as its job is kept`, reason)
 	require.Equal(t, map[string][]string{"nightly": {`{"a":1}`}}, created(t, d))
-	require.Equal(t, ledger.Scheduled, record(t, d, "nightly").State, "the job that has the id is as it was")
+	require.Equal(t, ledger.Scheduled, record(t, d, "nightly").State, "the job that has the id is unchanged")
 
 	summary, err = handle(d, "third", messages(1, submitted("{\n \"labourer\": \"f\", \"a\": 1,\t\"job_id\": \"nightly\"}")))
 	require.NoError(t, err)
 	require.Equal(t, scheduler.Summary{Repeated: 1}, summary, "the same job in another spelling")
 }
 
-func TestG2OfTwoJobsUnderOneIDInABatchOneIsCreatedAndOneRefused(t *testing.T) {
+func TestG2OfTwoJobsWithOneIDInABatchOneIsCreatedAndOneRejected(t *testing.T) {
 	d := stage(t)
 	batch := []string{submitted(`{"job_id": "nightly", "labourer": "f", "a": 1}`), submitted(`{"job_id": "nightly", "labourer": "f", "a": 2}`)}
 
 	_, err := handle(d, "first", messages(1, batch...))
-	require.ErrorContains(t, err, "1 messages have to come again")
+	require.ErrorContains(t, err, "1 messages must be redelivered")
 	summary, err := handle(d, "second", messages(2, batch[1]))
 
 	require.NoError(t, err)
@@ -140,13 +139,13 @@ func TestTheIDOfARejectedJobMayBeUsedAgain(t *testing.T) {
 	require.Empty(t, record(t, d, "nightly").ErrorField)
 }
 
-func TestG9AJobThatIsWrongIsRefusedByFieldAndKept(t *testing.T) {
+func TestG9AWrongJobIsRejectedByFieldAndRecorded(t *testing.T) {
 	for name, c := range map[string]struct{ job, field, reason string }{
-		"a labourer that is not there": {`{"job_id": "x", "labourer": "nobody_at_all"}`, "labourer", `there is no labourer "nobody_at_all"; apply it first`},
-		"no labourer":                  {`{"job_id": "x"}`, "labourer", ""},
-		"a schema that is not there":   {`{"job_id": "x", "labourer": "f", "job_schema_name": "defalt"}`, "job_schema_name", "default"},
-		"a period that is none":        {`{"job_id": "x", "labourer": "f", "period": "todayXYZ"}`, "period", "todayXYZ"},
-		"a worker's attribute":         {`{"job_id": "x", "labourer": "f", "drover": {}}`, "drover", ""},
+		"an unknown labourer":  {`{"job_id": "x", "labourer": "no_such_labourer"}`, "labourer", `there is no labourer "no_such_labourer"; apply it first`},
+		"no labourer":          {`{"job_id": "x"}`, "labourer", ""},
+		"an unknown schema":    {`{"job_id": "x", "labourer": "f", "job_schema_name": "defalt"}`, "job_schema_name", "default"},
+		"an invalid period":    {`{"job_id": "x", "labourer": "f", "period": "todayXYZ"}`, "period", "todayXYZ"},
+		"a worker's attribute": {`{"job_id": "x", "labourer": "f", "drover": {}}`, "drover", ""},
 		"too many tasks": {
 			`{"job_id": "x", "labourer": "f", "period": {"from": "1900-01-01", "to": "2100-01-01"}, "isolate_hours": true}`, "period", "",
 		},
@@ -161,7 +160,7 @@ func TestG9AJobThatIsWrongIsRefusedByFieldAndKept(t *testing.T) {
 			field, reason := rejected(t, d)
 			require.Equal(t, c.field, field)
 			require.Contains(t, reason, c.reason)
-			require.Empty(t, d.DynamoDB.Items(fakeaws.TasksTable), "before anything of it is stored")
+			require.Empty(t, d.DynamoDB.Items(fakeaws.TasksTable), "no task is stored")
 			kept := record(t, d, "x")
 			require.Equal(t, ledger.Rejected, kept.State)
 			require.Equal(t, c.field, kept.ErrorField)
@@ -171,8 +170,8 @@ func TestG9AJobThatIsWrongIsRefusedByFieldAndKept(t *testing.T) {
 	}
 }
 
-// TestG9APayloadThatItsTargetNeverTakesIsRefused, and one that it takes is not: 1 MB, or 256 KB for a state machine, with what Drover adds.
-func TestG9APayloadThatItsTargetNeverTakesIsRefused(t *testing.T) {
+// TestG9APayloadOverItsTargetsLimitIsRejected, and a payload within it is not: 1 MB, or 256 KB for a state machine, with what Drover adds.
+func TestG9APayloadOverItsTargetsLimitIsRejected(t *testing.T) {
 	for labourer, most := range map[string]int{"m": 256 << 10, "f": 1 << 20, "f:prod": 1 << 20} {
 		d := stage(t)
 		job := func(id string, payload int) string {
@@ -191,11 +190,11 @@ func TestG9APayloadThatItsTargetNeverTakesIsRefused(t *testing.T) {
 	}
 }
 
-// long is longer than a key of DynamoDB may be.
+// long is longer than a DynamoDB key may be.
 var long = strings.Repeat("x", 3000)
 
-// TestG9ARefusalIsToldWhateverItQuotes: names and values have the length that the job's author gave them, up to that of the event.
-func TestG9ARefusalIsToldWhateverItQuotes(t *testing.T) {
+// TestG9ARejectionIsPublishedWhateverItQuotes: names and values have any length that the job's author gives them, up to that of the event.
+func TestG9ARejectionIsPublishedWhateverItQuotes(t *testing.T) {
 	huge := strings.Repeat("\U0010ffff", 30_000)
 	deep := strings.Repeat("[", 300) + strings.Repeat("]", 300)
 	for name, c := range map[string]struct{ job, field string }{
@@ -227,8 +226,8 @@ func TestG9ARefusalIsToldWhateverItQuotes(t *testing.T) {
 	}
 }
 
-// TestG9AJobThatCannotBeReadIsRefusedUnderItsID, where that can be.
-func TestG9AJobThatCannotBeReadIsRefusedUnderItsID(t *testing.T) {
+// TestG9AnUnreadableJobIsRejectedUnderItsID, if the id is readable.
+func TestG9AnUnreadableJobIsRejectedUnderItsID(t *testing.T) {
 	d := stage(t)
 
 	_, err := handle(d, "only", messages(1, submitted(`{"labourer": "f", "a": `+strings.Repeat("[", 300)+strings.Repeat("]", 300)+`, "job_id": "nightly"}`)))
@@ -239,8 +238,9 @@ func TestG9AJobThatCannotBeReadIsRefusedUnderItsID(t *testing.T) {
 	require.Contains(t, string(told[len(told)-1].Detail), `"job_id":"nightly"`)
 }
 
-// TestG5TheEndOfAnEmptyJobIsAlwaysToldTheSame: it is told once more when its message comes again, from the record, which keeps milliseconds.
-func TestG5TheEndOfAnEmptyJobIsAlwaysToldTheSame(t *testing.T) {
+// TestG5TheEndOfAnEmptyJobIsPublishedIdentically: when its message is redelivered the end is published again, from the record, which keeps
+// milliseconds.
+func TestG5TheEndOfAnEmptyJobIsPublishedIdentically(t *testing.T) {
 	d := stage(t)
 	d.World.Advance(start.Add(123_456_789 * time.Nanosecond))
 	for delivery := range 2 {
@@ -260,8 +260,8 @@ func TestG5TheEndOfAnEmptyJobIsAlwaysToldTheSame(t *testing.T) {
 	}
 }
 
-// TestG8TheFarFutureHoldsUpNothing: keys of entries sort as text, so that they must have one length, and a job for ten years ahead is the last.
-func TestG8TheFarFutureHoldsUpNothing(t *testing.T) {
+// TestG8AJobInTheFarFutureDelaysNoOther: keys of entries sort as text, so they must have one length, and a job ten years ahead sorts last.
+func TestG8AJobInTheFarFutureDelaysNoOther(t *testing.T) {
 	d := stage(t)
 	far := func(id, at string) string {
 		return strings.Replace(stores(id, "f", 600), "{", `{"not_before": "`+at+`", `, 1)
@@ -283,22 +283,22 @@ func TestG8TheFarFutureHoldsUpNothing(t *testing.T) {
 	require.Len(t, due, 1)
 }
 
-// TestG8PoisonDoesNotStopTheRestOfItsBatch: what can not be read goes to the dead letters as it came, with the reason.
+// TestG8PoisonDoesNotStopTheRestOfItsBatch: an unreadable message goes to the dead-letter queue unchanged, with the reason.
 func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	for body, reason := range map[string]string{
 		`nonsense`:                                                         "not an event",
 		`{"detail-type": "X"}`:                                             "it has no id",
-		command("Dance", `{}`):                                             "the scheduler knows no Dance",
+		command("Dance", `{}`):                                             "the scheduler does not handle Dance",
 		command("CancelJob", `{}`):                                         "job_id: it is missing",
-		command("CancelJob", `{"job_id": "nobody's"}`):                     `job_id: there is no job "nobody's"`,
-		command("ReplayTasks", `{}`):                                       "tasks, job_id or labourer would be right",
+		command("CancelJob", `{"job_id": "missing"}`):                      `job_id: there is no job "missing"`,
+		command("ReplayTasks", `{}`):                                       "want tasks, job_id or labourer",
 		command("ReplayTasks", `{"tasks": ["x"]}`):                         "does not have the form <segment>.<number>",
-		command("ReplayTasks", `{"job_id": "nobody's"}`):                   `there is no job "nobody's"`,
+		command("ReplayTasks", `{"job_id": "missing"}`):                    `there is no job "missing"`,
 		command("ReplayTasks", `[]`):                                       "the replay cannot be read",
 		command("ContinueJob", `{}`):                                       "a ContinueJob without job_id",
 		command("CancelJob", `{"job_id": "`+long+`"}`):                     "job_id: there is no job",
 		command("ReplayTasks", `{"job_id": "`+long+`"}`):                   "job_id: there is no job",
-		command("ReplayTasks", `{"job_id": "x", "replay_id": "`+long+`"}`): "replay_id: it has 3000 bytes; at most 256 would be right",
+		command("ReplayTasks", `{"job_id": "x", "replay_id": "`+long+`"}`): "replay_id: it has 3000 bytes; want at most 256",
 		`{"id": "` + long + `", "detail-type": "SubmitJob", "detail": {}}`: "its id has 3000 bytes; want at most 256",
 	} {
 		t.Run(fmt.Sprintf("%.60s", body), func(t *testing.T) {
@@ -317,7 +317,7 @@ func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	}
 }
 
-func TestAContinuationOfAJobThatIsGoneIsNothing(t *testing.T) {
+func TestAContinuationOfADeletedJobIsIgnored(t *testing.T) {
 	d := stage(t)
 
 	summary, err := handle(d, "only", messages(1, command("ContinueJob", `{"job_id": "gone"}`)))
@@ -337,11 +337,11 @@ func TestSmallJobsOfALabourerShareASegmentAndATransaction(t *testing.T) {
 	queued := entries(t, d, "f")
 	require.Len(t, queued, 2)
 	require.Equal(t, 200, queued[0].Tasks.Len(), "a and b")
-	require.Equal(t, 156, queued[1].Tasks.Len(), "c, which has no room beside them, and d beside it")
+	require.Equal(t, 156, queued[1].Tasks.Len(), "c, for which there is no room beside them, and d")
 	require.Equal(t, 3, d.DynamoDB.Usage()[fakeaws.Use{Operation: "TransactWriteItems", Table: fakeaws.ControlTable}].Calls)
 }
 
-func TestJobsThatAreDueAtOtherTimesOrTakeOtherTimesShareNothing(t *testing.T) {
+func TestJobsWithOtherDueTimesOrDurationsShareNoSegment(t *testing.T) {
 	d := stage(t)
 
 	_, err := handle(d, "only", messages(1,
@@ -352,9 +352,9 @@ func TestJobsThatAreDueAtOtherTimesOrTakeOtherTimesShareNothing(t *testing.T) {
 
 	require.NoError(t, err)
 	queued := entries(t, d, "f")
-	require.Len(t, queued, 3, "how often a task is tried is its own matter")
+	require.Len(t, queued, 3, "jobs with different attempt limits share a segment")
 	require.Equal(t, start, queued[0].Due)
-	require.Equal(t, start.Add(time.Millisecond), queued[1].Due, "a job that is due now does not wait for one that came before and is due later")
+	require.Equal(t, start.Add(time.Millisecond), queued[1].Due, "a job that is due now does not wait for an earlier job that is due later")
 	require.Equal(t, start.Add(time.Hour), queued[2].Due)
 }
 
@@ -370,7 +370,6 @@ func TestAJobForLaterWakesTheOrchestratorThen(t *testing.T) {
 	require.Equal(t, 1, d.StepFunctions.Running(fakeaws.BackoffMachine), "an execution waits until then")
 }
 
-// TestG6EntriesOfAJobAreDueInTheOrderOfItsTasks.
 func TestG6EntriesOfAJobAreDueInTheOrderOfItsTasks(t *testing.T) {
 	for name, more := range map[string]string{"now": ``, "later": `, "not_before": "2150-01-01T01:00:00Z"`} {
 		t.Run(name, func(t *testing.T) {
@@ -413,7 +412,7 @@ func TestTheFirstSegmentIsPublishedBeforeTheOthersAreWritten(t *testing.T) {
 	require.Equal(t, 1000, written)
 }
 
-// spied is a store of tasks that notes how many bytes of payloads it is given at the same time.
+// spied is a store of tasks that records how many bytes of payloads it holds at once.
 type spied struct {
 	scheduler.Tasks
 	now, most *atomic.Int64
@@ -433,8 +432,8 @@ func (s spied) Create(ctx context.Context, tasks []task.Task) error {
 	return s.Tasks.Create(ctx, tasks)
 }
 
-// TestLargePayloadsDoNotTakeAllOfTheMemory: 1,200 tasks of 200 KB would be 240 MB, of which 200 MB would be written at the same time.
-func TestLargePayloadsDoNotTakeAllOfTheMemory(t *testing.T) {
+// TestLargePayloadsDoNotExhaustMemory: 1,200 tasks of 200 KB are 240 MB, of which 200 MB would be written at once.
+func TestLargePayloadsDoNotExhaustMemory(t *testing.T) {
 	large := func(id string, n int) string {
 		return submitted(strings.TrimSuffix(stores(id, "f", n), "}") + fmt.Sprintf(`, "note": %q}`, strings.Repeat("x", 200<<10)))
 	}
@@ -484,7 +483,7 @@ func TestAJobIsContinuedForTheLabourerThatItWasAcceptedFor(t *testing.T) {
 			d := stage(t)
 			d.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
 				if r.Operation == "BatchWriteItem" {
-					return fmt.Errorf("the table is away")
+					return fmt.Errorf("the table is unavailable")
 				}
 				return nil
 			}
@@ -510,11 +509,11 @@ func TestAJobIsContinuedForTheLabourerThatItWasAcceptedFor(t *testing.T) {
 
 func TestAJobIsPlannedToItsEndByTheSchemaThatItWasAcceptedWith(t *testing.T) {
 	d := stage(t)
-	// The scheduler dies after the job is accepted, and the schema is applied anew before it comes again.
+	// The scheduler dies after the job is accepted, and the schema changes before the message is redelivered.
 	dies := true
 	d.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
 		if dies && r.Operation == "BatchWriteItem" {
-			return fmt.Errorf("the table is away")
+			return fmt.Errorf("the table is unavailable")
 		}
 		return nil
 	}
@@ -529,8 +528,7 @@ func TestAJobIsPlannedToItsEndByTheSchemaThatItWasAcceptedWith(t *testing.T) {
 	require.Len(t, created(t, d)["nightly"], 3)
 }
 
-// TestG1AnInterruptedJobGoesOnWhateverItsAttributesAreCalled.
-func TestG1AnInterruptedJobGoesOnWhateverItsAttributesAreCalled(t *testing.T) {
+func TestG1AnInterruptedJobContinuesWhateverItsAttributesAreCalled(t *testing.T) {
 	for _, name := range []string{"a,b", `a"b`, "ä b", "[", ","} {
 		t.Run(name, func(t *testing.T) {
 			quoted, err := json.Marshal(name)
@@ -542,7 +540,7 @@ func TestG1AnInterruptedJobGoesOnWhateverItsAttributesAreCalled(t *testing.T) {
 			dies := true
 			d.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
 				if dies && r.Operation == "BatchWriteItem" {
-					return fmt.Errorf("the table is away")
+					return fmt.Errorf("the table is unavailable")
 				}
 				return nil
 			}
@@ -558,26 +556,26 @@ func TestG1AnInterruptedJobGoesOnWhateverItsAttributesAreCalled(t *testing.T) {
 	}
 }
 
-func TestALateSchedulerDoesNotWaitForOneThatIsAtWork(t *testing.T) {
+func TestASecondSchedulerDoesNotWaitForTheOwner(t *testing.T) {
 	d := stage(t)
 	stopped := true
 	d.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
 		if stopped && (r.Operation == "BatchWriteItem" || r.Operation == "UpdateItem") {
-			return fmt.Errorf("the table is away")
+			return fmt.Errorf("the table is unavailable")
 		}
 		return nil
 	}
 	body := submitted(stores("nightly", "f", 3))
-	_, err := handle(d, "dead", messages(1, body)) // it could not even give the job up
+	_, err := handle(d, "dead", messages(1, body)) // it could not even release the job
 	require.Error(t, err)
 	stopped = false
 
 	summary, err := handle(d, "copy", messages(1, body))
-	require.NoError(t, err, "the one at work has a message of its own")
+	require.NoError(t, err, "the owner has a message of its own")
 	require.Equal(t, scheduler.Summary{Repeated: 1}, summary)
 
 	_, err = handle(d, "again", messages(2, body))
-	require.ErrorContains(t, err, "job nightly is being scheduled by somebody else")
+	require.ErrorContains(t, err, "job nightly is being created by another scheduler")
 
 	d.World.Advance(start.Add(10 * time.Minute))
 	_, err = handle(d, "third", messages(3, body))
@@ -585,9 +583,9 @@ func TestALateSchedulerDoesNotWaitForOneThatIsAtWork(t *testing.T) {
 	require.Len(t, created(t, d)["nightly"], 3)
 }
 
-// TestG9AJobThatCanNotBeReadAgainIsLeftAsItIs: it was accepted, its scheduler died, and another version reads it otherwise. The error is for a log,
-// and quotes nothing of the job.
-func TestG9AJobThatCanNotBeReadAgainIsLeftAsItIs(t *testing.T) {
+// TestG9AJobThatIsNoLongerReadableIsLeftUnchanged: it was accepted, its scheduler died, and another version reads it differently. The error
+// is for a log, and quotes nothing of the job.
+func TestG9AJobThatIsNoLongerReadableIsLeftUnchanged(t *testing.T) {
 	for reason, change := range map[string]func(fakeaws.Item){
 		"was accepted and is now refused for its labourer": func(it fakeaws.Item) {
 			it["text"] = &types.AttributeValueMemberB{Value: []byte(`{"labourr": "secret"}`)}
@@ -595,13 +593,13 @@ func TestG9AJobThatCanNotBeReadAgainIsLeftAsItIs(t *testing.T) {
 		"was accepted and is now refused for its period": func(it fakeaws.Item) {
 			it["text"] = &types.AttributeValueMemberB{Value: []byte(`{"labourer": "f", "period": "secret"}`)}
 		},
-		"was accepted with 4 tasks and can not be planned again": func(it fakeaws.Item) { it["total"] = &types.AttributeValueMemberN{Value: "4"} },
+		"was accepted with 4 tasks and cannot be planned again": func(it fakeaws.Item) { it["total"] = &types.AttributeValueMemberN{Value: "4"} },
 	} {
 		d := stage(t)
 		away := true
 		d.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
 			if away && r.Operation == "BatchWriteItem" {
-				return fmt.Errorf("the table is away")
+				return fmt.Errorf("the table is unavailable")
 			}
 			return nil
 		}

@@ -22,15 +22,15 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// start is when the stage's time begins: beyond the machine's own, as the deadlines of contexts are compared with that one.
+// start is later than the machine's own time, because deadlines of contexts are compared with that.
 var start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// stage is a stack with labourers f and g, and the schema that cuts by stores.
+// stage returns a stack with labourers f and g, and a schema that chunks by stores.
 func stage(t require.TestingT) *drovertest.Drover {
 	stack, err := fakeaws.NewStack(start, func() float64 { return 0.5 })
 	require.NoError(t, err)
 	d := drovertest.Over(stack)
-	d.SQS.Create(fakeaws.JobsQueue, fakeaws.Queue{}) // what is sent there stays there
+	d.SQS.Create(fakeaws.JobsQueue, fakeaws.Queue{}) // messages stay there
 	require.NoError(t, d.Apply(`
 labourers:
   f: {target: {sqs: "https://sqs.us-west-2.amazonaws.com/000000000000/f"}}
@@ -43,7 +43,7 @@ job_schemas:
 	return d
 }
 
-// stores is a job that makes so many tasks.
+// stores returns a job that makes this many tasks.
 func stores(id, labourer string, n int) string {
 	names := make([]string, n)
 	for i := range names {
@@ -56,7 +56,7 @@ func stores(id, labourer string, n int) string {
 	return string(text)
 }
 
-// submitted is a SubmitJob in the jobs queue.
+// submitted returns a SubmitJob as the jobs queue delivers it.
 func submitted(job string) string { return command("SubmitJob", job) }
 
 func command(kind, detail string) string {
@@ -71,16 +71,16 @@ func messages(receives int, bodies ...string) []scheduler.Message {
 	return out
 }
 
-// handle has a new scheduler work through messages; the error says what has to come again.
+// handle processes messages with a new scheduler. The error says what must be redelivered.
 func handle(d *drovertest.Drover, invocation string, batch []scheduler.Message) (scheduler.Summary, error) {
 	failed, summary := fakeaws.Wire(d.Clients()).Scheduler.Service.Handle(context.Background(), invocation, batch)
 	if len(failed) > 0 {
-		return summary, fmt.Errorf("%d messages have to come again: %s", len(failed), summary.Errors)
+		return summary, fmt.Errorf("%d messages must be redelivered: %s", len(failed), summary.Errors)
 	}
 	return summary, nil
 }
 
-// created is the payloads of each job's tasks, in order, wherever they lie; that each is in one queue entry, once, is required.
+// created returns the payloads of each job's tasks, in order, wherever they lie. It requires that each task is in exactly one queue entry.
 func created(t require.TestingT, d *drovertest.Drover) map[string][]string {
 	queued := map[segment.ID]segment.Numbers{}
 	control := dynamo.Control{API: d.DynamoDB, Table: fakeaws.ControlTable}
@@ -109,7 +109,7 @@ func created(t require.TestingT, d *drovertest.Drover) map[string][]string {
 	return out
 }
 
-// facts is what was told, by kind and id; wakes are left out.
+// facts returns the published facts by kind and id, without wakes.
 func facts(d *drovertest.Drover) []string {
 	var out []string
 	for _, e := range d.EventBridge.Told() {
@@ -122,7 +122,8 @@ func facts(d *drovertest.Drover) []string {
 	return slices.Compact(out)
 }
 
-// picture is that of the stack, with the segments of a job called by their place in it: their ids are those of the moment at which it was recorded.
+// picture returns the picture of the stack, with each segment of a job named by its place in the job: segment ids depend on when the job was
+// recorded.
 func picture(t require.TestingT, d *drovertest.Drover, jobID string) string {
 	job, found, err := d.Job(jobID)
 	require.NoError(t, err)
@@ -137,14 +138,14 @@ func picture(t require.TestingT, d *drovertest.Drover, jobID string) string {
 	return strings.Join(lines, "\n")
 }
 
-// woken tells whether the orchestrator was told of work for a labourer since the number-th event.
+// woken reports whether the orchestrator was woken for a labourer after the first so many events.
 func woken(d *drovertest.Drover, since int, labourer string) bool {
 	return slices.ContainsFunc(d.EventBridge.Told()[since:], func(e event.Envelope) bool {
 		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), fmt.Sprintf("%q", labourer))
 	})
 }
 
-// guard lets a test fail when a task is written again whose segment is in the queue, or was: creation overwrites.
+// guard fails the test when a task is written again whose segment is or was in the queue: creation overwrites.
 func guard(t *testing.T, d *drovertest.Drover) {
 	published := map[string]bool{}
 	d.DynamoDB.Watch = func(table string, before, after fakeaws.Item) {
@@ -168,7 +169,7 @@ func guard(t *testing.T, d *drovertest.Drover) {
 	}
 }
 
-// text is an attribute of an item as text.
+// text returns an attribute of an item as text.
 func text(it fakeaws.Item, name string) string {
 	switch v := it[name].(type) {
 	case *types.AttributeValueMemberS:
