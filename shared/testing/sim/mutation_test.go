@@ -44,7 +44,7 @@ type mutation struct {
 // mutations are faults to plant into the services, each of which breaks a guarantee. The simulator is useful only if it catches them. No other
 // code contains them.
 var mutations = []mutation{
-	{"the claim does not look at the version", []string{"G3", "G7"}, 199, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+	{"the claim ignores the version", []string{"G3", "G7"}, 199, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET version = :next") {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
 		}
@@ -52,14 +52,14 @@ var mutations = []mutation{
 	{"leases are read before the version", []string{"G3", "G7"}, 696, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = &leasesFirst{Control: s.Orchestrator.Service.Control}
 	}}},
-	{"leases are read eventually consistent", []string{"G3"}, 2, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"leases are read with eventual consistency", []string{"G3"}, 2, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = weakReads{c.DynamoDB}
 		return c
 	}}},
-	{"a release counts, and does not name", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a release counts tasks instead of naming them", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Assistant.Service.Control = counting{s.Assistant.Service.Control}
 	}}},
-	{"a close does not look at the attempt", []string{"G2", "G4", "G5", "G1"}, 9, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"a close ignores the attempt", []string{"G2", "G4", "G5", "G1"}, 9, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = blindCloses{c.DynamoDB}
 		return c
 	}}},
@@ -82,19 +82,19 @@ var mutations = []mutation{
 			}
 		}
 	})},
-	{"a claim ends the hold before its transaction has returned", []string{"G3"}, 185, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a claim releases the lock before its transaction has returned", []string{"G3"}, 185, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = hasty{s.Orchestrator.Service.Control}
 	}}},
-	{"who claimed nothing does not look again", []string{"G1"}, 7361, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a claimer without a claim does not read the state again", []string{"G1"}, 7361, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = &looksOnce{Control: s.Orchestrator.Service.Control}
 	}}},
-	{"sums are entered without being remembered", []string{"G5"}, 349, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+	{"a segment's totals are added without a record of the addition", []string{"G5"}, 349, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET rolled = :is") {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR rolled = :was")
 			delete(u.ExpressionAttributeValues, ":replayed")
 		}
 	})},
-	{"a job's record is created whether or not there is one", []string{"G2", "G5", "G1"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"a job's record is created over an existing one", []string{"G2", "G5", "G1"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = blindCreation{c.DynamoDB}
 		return c
 	}}},
@@ -103,15 +103,15 @@ var mutations = []mutation{
 		settler.Control = impatient{settler.Control}
 		s.Scavenger.Service.Settler = settler
 	}}},
-	{"what is due is taken from the end", []string{"G6"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"the claim takes the latest entries first", []string{"G6"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = backwards{c.DynamoDB}
 		return c
 	}}},
-	{"an end takes away what another version wrote", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"an end removes the attribute of another version", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = forgetful{c.DynamoDB}
 		return c
 	}}},
-	{"a state with something more can not be read", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"a state with an unknown attribute is unreadable", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = strict{c.DynamoDB}
 		return c
 	}}},
@@ -121,35 +121,35 @@ var mutations = []mutation{
 	{"the archive keeps no payloads", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Scavenger.Service.Archive = hollow{s.Scavenger.Service.Archive}
 	}}},
-	{"a dead task is put back in line", []string{"G5", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a dead task is requeued", []string{"G5", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		settler := s.Scavenger.Service.Settler.(outcome.Settler)
 		settler.Deaths = revenants{settler.Deaths.(dynamo.Deaths).Tasks, settler.Control}
 		s.Scavenger.Service.Settler = settler
 	}}},
-	{"an end is taken in and not kept", []string{"G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"an end is accepted and not stored", []string{"G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Assistant.Service.Tasks = deaf{s.Assistant.Service.Tasks}
 	}}},
-	{"what goes back in line is not swept", []string{"G5"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"requeued tasks of a cancelled job are not withdrawn", []string{"G5"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		settler := s.Scavenger.Service.Settler.(outcome.Settler)
 		settler.Sweeper = resting{settler.Sweeper}
 		s.Scavenger.Service.Settler, s.Orchestrator.Service.Settler, s.Orchestrator.Service.Sweeper = settler, settler, idle{s.Orchestrator.Service.Sweeper}
 	}}},
-	{"a dispatcher starts what has ended", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a dispatcher starts ended tasks", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Tasks = blind{s.Orchestrator.Service.Tasks}
 	}}},
-	{"the first lease alone is looked at by its reaper", []string{"G1"}, 2025, Options{Rewire: func(s *fakeaws.Functions) {
+	{"the reaper reads only the first lease", []string{"G1"}, 2025, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = shortSighted{s.Orchestrator.Service.Control}
 	}}},
 	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = resentful{s.Orchestrator.Service.Control}
 	}}},
-	{"what can be read is buried", []string{"G8"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a readable message goes to the dead letters", []string{"G8"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Assistant.Service.Tasks = undertaker{s.Assistant.Service.Tasks, s.Assistant.Service.Graveyard}
 	}}},
 	{"a replay is dropped", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Scheduler.Service.Replayer = dropper{s.Scheduler.Service.Replayer}
 	}}},
-	{"a pause is not seen", []string{"G7"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"a pause is ignored", []string{"G7"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = restless{c.DynamoDB}
 		return c
 	}}},
@@ -433,7 +433,7 @@ func (h hollow) Put(ctx context.Context, o archive.Object) error {
 	return nil
 }
 
-// revenants queues again what dies.
+// revenants requeues each task that dies.
 type revenants struct {
 	tasks   dynamo.Tasks
 	control outcome.Control

@@ -83,28 +83,28 @@ func TestAJobWhoseTasksAllDiedEndsAgainAfterItsReplay(t *testing.T) {
 	for _, e := range d.Facts("JobCompleted") {
 		ends[string(e.Detail)] = true
 	}
-	require.Len(t, ends, 3, "each is told as it was, however often")
+	require.Len(t, ends, 3, "each end keeps its event, however often it is published")
 }
 
-// TestWorldsThatWereViolatedAreNot simulates the worlds in which faults were first seen.
-func TestWorldsThatWereViolatedAreNot(t *testing.T) {
+// TestWorldsOfPastFaultsHoldTheGuarantees simulates the worlds that first showed a fault.
+func TestWorldsOfPastFaultsHoldTheGuarantees(t *testing.T) {
 	t.Parallel()
 	for name, seed := range map[string]uint64{
-		"a message larger than its queue takes held up its labourer":            56,
-		"an unreadable task kept its lease, and those behind it":                184,
-		"a job with a very long name was refused without a word":                114,
-		"a far not_before was taken, and a command with a long id came again":   130,
-		"the end of an attempt whose start went unheard was dropped":            374,
-		"an attribute DROVER was taken for Drover's own":                        7728,
-		"a task was put back after its job was cancelled, and started":          101293,
-		"a message that its FIFO queue does not take stood in front for ever":   4000180,
-		"with one slot, it held up all behind it":                               4000313,
-		"two executions that cannot be started held up all behind them":         4000322,
-		"a job with a task that cannot be read never ended":                     36,
-		"a replay of a task that cannot be read came again for ever":            4000650,
-		"the end of a worker was dropped whose second start had been throttled": 4000491,
-		"a replay began before the death that it answers, by another clock":     20,
-		"two functions that cannot be started held up all behind them":          4000344,
+		"a message above its queue's limit blocked its labourer":                      56,
+		"an unreadable task kept its lease and blocked the tasks behind it":           184,
+		"a job with a very long name was refused without an event":                    114,
+		"a far not_before was accepted, and a command with a long id was redelivered": 130,
+		"the end of an attempt with an unreported start was dropped":                  374,
+		"an attribute DROVER was read as Drover's own":                                7728,
+		"a task was requeued after its job was cancelled, and started":                101293,
+		"a message that its FIFO queue refuses blocked the queue forever":             4000180,
+		"with one slot, it blocked all tasks behind it":                               4000313,
+		"two executions that cannot be started blocked all tasks behind them":         4000322,
+		"a job with an unreadable task never ended":                                   36,
+		"a replay of an unreadable task was redelivered forever":                      4000650,
+		"the end of a worker with a throttled second start was dropped":               4000491,
+		"a replay began, by another clock, before the death that caused it":           20,
+		"two functions that cannot be started blocked all tasks behind them":          4000344,
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Nil(t, inBubble(t, newPlan(seed), Options{}).Violation)
