@@ -17,7 +17,7 @@
 //	  MayStart ── no ────┼──► Rest
 //	  Claim              │  claimed: {claimed, leases: [lease], reason}
 //	  Claimed ── none ───┼──► Rest
-//	  Dispatch           │  dispatched: {dispatched, refused, errors} ── fails ──► GiveBack ──► DispatchFailed
+//	  Dispatch           │  dispatched: {dispatched, given_back, errors} ── fails ──► GiveBack ──► DispatchFailed
 //	  RoundsLeft ── yes ─┘
 //	  HandOver ─────────────► Rest      a TasksDue event starts an execution that goes on
 //

@@ -43,7 +43,7 @@ func (r *Reader) Overdue(ctx context.Context, b Beat) (Overdue, error) {
 			o.Undecoded = append(o.Undecoded, *lease.Unreadable)
 			continue
 		}
-		o.Lost += lease.Lost(queue.Losing{MaxDuration: l.MaxDuration, Cooldown: l.Cooldown, Heartbeat: l.Heartbeat}, now.Add(-Grace)).Len()
+		o.Lost += lease.Lost(queue.Limits{MaxDuration: l.MaxDuration, Cooldown: l.Cooldown, Heartbeat: l.Heartbeat}, now.Add(-Grace)).Len()
 		if lease.Undispatched(now.Add(-Grace)) {
 			o.Undispatched += lease.Held().Len()
 		}

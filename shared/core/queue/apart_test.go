@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-func TestALeaseIsNamedApartFromTheOneThatItsTasksWereGivenBackFrom(t *testing.T) {
+func TestANewLeaseGetsAKeyThatNoOtherLeaseHas(t *testing.T) {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	lease := func(attempt, first int) queue.Lease {
 		return queue.Lease{Segment: "a", Attempt: attempt, First: first, Tasks: segment.Of(first)}
@@ -30,9 +30,9 @@ func TestALeaseIsNamedApartFromTheOneThatItsTasksWereGivenBackFrom(t *testing.T)
 		return out
 	}
 
-	require.Equal(t, []int{5, 0, 6}, firsts(queue.Apart(take(), nil)), "nothing is in the way")
+	require.Equal(t, []int{5, 0, 6}, firsts(queue.Apart(take(), nil)), "no conflict")
 	require.Equal(t, []int{5, 0, 6}, firsts(queue.Apart(take(), []queue.Lease{lease(2, 5), {Segment: "b", Attempt: 1, First: 5}})), "another attempt, another segment")
-	require.Equal(t, []int{0, 1, 6}, firsts(queue.Apart(take(), []queue.Lease{lease(1, 5)})), "and apart from each other")
+	require.Equal(t, []int{0, 1, 6}, firsts(queue.Apart(take(), []queue.Lease{lease(1, 5)})), "and no conflict with each other")
 	var all []queue.Lease
 	for n := range 255 {
 		all = append(all, lease(1, n))

@@ -1,8 +1,8 @@
-// Package queue is where a task is while it waits and while it runs: in exactly one queue entry, or in exactly one lease.
+// Package queue holds tasks while they wait and while they run: each is in exactly one queue entry, or in exactly one lease.
 //
-// An entry says "these tasks of this segment are due from then on"; a lease says "these were handed out, until then". The leases
-// are the count of running tasks: running = Σ (tasks − released). Nothing is counted up or down, so no count can drift, and
-// releasing a task twice is releasing it once.
+// An entry says "these tasks of this segment are due from then on"; a lease says "these were handed out, until then". The leases give the
+// count of running tasks: running = Σ (tasks − released). No counter is stored, so none can drift, and releasing a task twice has the effect
+// of releasing it once.
 //
 //	entry ──claim──► lease ──released, completed──► (gone)
 //	  ▲                 │
@@ -20,30 +20,30 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// ErrChanged says that what a write was conditioned on is no longer so: somebody else was first. Read again and decide anew.
-var ErrChanged = errors.New("changed by somebody else in the meantime")
+// ErrChanged says that the condition of a write no longer holds: another writer was first. Read again and decide anew.
+var ErrChanged = errors.New("changed by another writer in the meantime")
 
-// Entry is the tasks of one segment that may be handed out from a time on.
+// Entry holds the tasks of one segment that may be handed out from a time on.
 type Entry struct {
 	Labourer    string
 	Due         time.Time // to the millisecond
 	Segment     segment.ID
-	First       int // the lowest number when the entry was put: part of its key, though the tasks may have become fewer
+	First       int // the lowest number when the entry was written: part of its key, also after tasks were taken
 	Tasks       segment.Numbers
 	Attempt     int           // the attempt that handing out these tasks starts
-	Tried       bool          // this attempt was handed to the target before and came back: a worker may have it all the same
-	Misfires    int           // how often the task could not be started while its target could be reached; 1 also where that is not known
-	MaxDuration time.Duration // the job's own; 0: the labourer's
-	Unreadable  *Unreadable   // not nil: it cannot be decoded, and has no tasks
+	Tried       bool          // this attempt was handed to the target before and returned: a worker may run it nevertheless
+	Misfires    int           // failed starts of the task while its target could be reached; also 1 if that is unknown
+	MaxDuration time.Duration // the job's; 0: the labourer's
+	Unreadable  *Unreadable   // not nil: the entry cannot be decoded, and has no tasks
 }
 
-// Aside is tasks that were withdrawn from an entry because their job is being cancelled. It is kept until they are cancelled.
+// Aside holds tasks that were withdrawn from an entry because their job is being cancelled. It exists until they are cancelled.
 type Aside struct {
 	Entry
 	Since time.Time // when they were withdrawn
 }
 
-// Item is the entry's sort key: by due time, then by segment and number, which is the order of handing out (G6).
+// Item returns the entry's sort key: by due time, then by segment and number, the order of dispatch (G6).
 func (e Entry) Item() string {
 	if e.Unreadable != nil {
 		return e.Unreadable.Item
@@ -51,35 +51,35 @@ func (e Entry) Item() string {
 	return fmt.Sprintf("queue#%013d#%s#%03d", e.Due.UnixMilli(), e.Segment, e.First)
 }
 
-// Lease is the tasks of one segment that were handed out together.
+// Lease holds the tasks of one segment that were handed out together.
 type Lease struct {
 	Labourer string
 	Segment  segment.ID
 	Attempt  int
 	First    int // as in Entry: part of the key
-	// Claim tells this lease from others under its key: it is the version of the labourer's state that the claim made. Versions never begin
-	// again, so no lease that had the key before, or gets it later, has the same. Every write of a lease is conditioned on it.
+	// Claim tells this lease from others under its key: it is the version of the labourer's state that the claim wrote. Versions only grow, so
+	// no earlier or later lease under the key has the same. Every write of a lease is conditioned on it.
 	Claim    int
 	Tasks    segment.Numbers
 	Released segment.Numbers
 
-	Due          time.Time // of the entry: where the tasks stand in line, should they have to go back
+	Due          time.Time // of the entry: the place of the tasks in the queue if they return to it
 	ClaimedAt    time.Time
-	DispatchedAt time.Time // zero until every worker was started
-	ExpiresAt    time.Time // what is not closed by then is lost
+	DispatchedAt time.Time // zero until all workers are started
+	ExpiresAt    time.Time // tasks that are not closed by then are lost
 	MaxDuration  time.Duration
-	WaitedAt     time.Time         // when its tasks were given their time anew, as they had messages in their target's queue; zero: never
-	Waiting      segment.Numbers   // those of them that no worker had taken then
+	WaitedAt     time.Time         // when the time of its tasks started again, as they had messages in the target's queue; zero: never
+	Waiting      segment.Numbers   // the tasks that no worker had taken at WaitedAt
 	Tried        bool              // as in Entry
 	Misfires     int               // as in Entry
-	Heard        map[int]time.Time // the last heartbeat of a task, where one came
+	Heard        map[int]time.Time // the last heartbeat of each task that sent one
 
-	// Unreadable is not nil for a lease that cannot be decoded. Such a lease has no segment and no attempt, so that it is no task's. Its tasks
-	// are the slots that it counts for: as many as can be read, and one where no number can.
+	// Unreadable is not nil for a lease that cannot be decoded. Such a lease has no segment and no attempt, so it matches no task. Its tasks
+	// count as taken slots: as many as can be read, or one if no number can.
 	Unreadable *Unreadable
 }
 
-// Item is the lease's sort key.
+// Item returns the lease's sort key.
 func (l Lease) Item() string {
 	if l.Unreadable != nil {
 		return l.Unreadable.Item
@@ -87,9 +87,9 @@ func (l Lease) Item() string {
 	return LeasePrefix(l.Segment) + fmt.Sprintf("%d#%03d", l.Attempt, l.First)
 }
 
-// SetAsideFrom returns the time from which on a lease that cannot be read holds no slots any more: it is set aside then. It is the lease's end
-// where that can be read, else the longest a lease lasts after it was first seen; zero where neither is known. A heartbeat gives it its time
-// anew, as it does to any lease. longest is how long a lease of its labourer lasts.
+// SetAsideFrom returns the time at which an unreadable lease stops holding slots and is set aside. That is the lease's end if it can be read,
+// else the time at which it was first seen plus longest, or zero if neither is known. A heartbeat extends it by longest, as for any lease;
+// longest limits the duration of a lease of the labourer.
 func (l Lease) SetAsideFrom(longest time.Duration) time.Time {
 	end := l.ExpiresAt
 	if end.IsZero() && !l.Unreadable.Since.IsZero() {
@@ -104,7 +104,7 @@ func (l Lease) SetAsideFrom(longest time.Duration) time.Time {
 	return end
 }
 
-// LeasedSegment returns the segment of the lease with this sort key; ok is false when it is no key of a lease.
+// LeasedSegment returns the segment of the lease with this sort key; ok is false if it is not the key of a lease.
 func LeasedSegment(item string) (at segment.ID, ok bool) {
 	parts := strings.Split(item, "#")
 	if len(parts) != 4 || parts[0] != "lease" {
@@ -113,20 +113,20 @@ func LeasedSegment(item string) (at segment.ID, ok bool) {
 	return segment.ID(parts[1]), true
 }
 
-// LeasePrefix is what the keys of all leases on a segment begin with.
+// LeasePrefix returns the prefix of the sort keys of all leases on a segment.
 func LeasePrefix(s segment.ID) string { return "lease#" + string(s) + "#" }
 
-// Held is what of the lease still counts as running.
+// Held returns the tasks of the lease that still count as running.
 func (l Lease) Held() segment.Numbers { return l.Tasks.Minus(l.Released) }
 
-// Look is what a labourer's partition shows at a glance.
+// Look holds the first items of a labourer's partition, from one cheap read.
 type Look struct {
 	Asides []Aside
 	Leases []Lease
 	Due    []Entry
 }
 
-// Running is how many tasks the leases hold.
+// Running returns the number of tasks that the leases hold.
 func Running(leases []Lease) int {
 	n := 0
 	for _, l := range leases {
@@ -135,7 +135,7 @@ func Running(leases []Lease) int {
 	return n
 }
 
-// Holding is the lease that holds this attempt at a task, if there is one.
+// Holding returns the lease that holds this attempt at a task, if there is one.
 func Holding(leases []Lease, id task.ID, attempt int) (Lease, bool) {
 	for _, l := range leases {
 		if l.Segment == id.Segment && l.Attempt == attempt && l.Held().Contains(id.N) {
@@ -145,37 +145,37 @@ func Holding(leases []Lease, id task.ID, attempt int) (Lease, bool) {
 	return Lease{}, false
 }
 
-// State is what fences the claims of a labourer, and what its owner has said of it.
+// State fences the claims of a labourer, and says whether its owner has paused it.
 type State struct {
-	Version int // 0: no state has been written yet
+	Version int // 0: no state is stored yet
 	Paused  bool
 	Hold    Hold
 	Trouble *Trouble
 }
 
-// Hold is who is about to claim, or has claimed and comes back when it has dispatched. The zero Hold is nobody's.
+// Hold names the execution that is about to claim, or has claimed and is dispatching. The zero Hold belongs to no execution.
 type Hold struct {
 	By    string    // the execution
-	Until time.Time // others give way until then
+	Until time.Time // other executions yield until then
 }
 
-// KeepsOff tells whether this execution has to give way now. Nobody gives way to himself: who does not know whether he came to hold a
-// labourer tries again.
+// KeepsOff reports whether this execution has to yield now. An execution never yields to its own hold: if it does not know whether its write
+// succeeded, it tries again.
 func (h Hold) KeepsOff(execution string, now time.Time) bool {
 	return h.By != execution && h.Until.After(now)
 }
 
-// Trouble is why the last dispatch could not reach the target.
+// Trouble says why the last dispatch could not reach the target.
 type Trouble struct {
 	Error string    `json:"error"`
 	At    time.Time `json:"at"`
-	Until time.Time `json:"until"`           // when it is tried again
-	Since time.Time `json:"since,omitzero"`  // when the target was reached last, as far as is known: the first of these failures
-	Times int       `json:"times,omitempty"` // dispatches in a row that could not reach it; 0: it answers, and has too much to do
+	Until time.Time `json:"until"`           // when the next dispatch may try
+	Since time.Time `json:"since,omitzero"`  // the first of these failures in a row
+	Times int       `json:"times,omitempty"` // dispatches in a row that could not reach the target; 0: it answers, and throttles
 }
 
-// Troubled returns the trouble after another dispatch that could not reach the target: before is what the state says, nil for none. The
-// target is left alone for 30 s, twice as long each time, for 5 minutes at most.
+// Troubled returns the trouble after another dispatch that could not reach the target. before is the state's trouble, nil for none. The
+// target rests for 30 s at first, twice as long each time, for 5 minutes at most.
 func Troubled(before *Trouble, reason string, now time.Time) *Trouble {
 	t := Trouble{Error: reason, At: now, Since: now, Times: 1}
 	if before != nil && before.Times > 0 {
@@ -190,25 +190,25 @@ const (
 	lastHold  = 5 * time.Minute
 )
 
-// doubled returns how long to leave alone what failed so many times in a row.
+// doubled returns the pause after so many failures in a row.
 func doubled(times int) time.Duration {
 	return min(firstHold<<min(times-1, 8), lastHold)
 }
 
-// Probing tells whether one task is to find out whether the target can be reached again.
+// Probing reports whether only one task may start, to find out whether the target can be reached again.
 func (s State) Probing() bool { return s.Trouble != nil && s.Trouble.Times > 0 }
 
 // Taking is a part, or the whole, of an entry, and the lease that takes its place.
 type Taking struct {
 	Entry Entry
-	Rest  segment.Numbers // what stays in the entry; empty: the entry goes
+	Rest  segment.Numbers // the tasks that stay in the entry; empty: the entry is deleted
 	Lease Lease
 }
 
-// Term is how long a lease on tasks with this limit of their own lasts from the moment of its claim.
+// Term returns the duration of a lease from its claim on. maxDuration is the job's limit; 0 means the labourer's.
 type Term func(maxDuration time.Duration) time.Duration
 
-// Take decides which of the due entries are taken for the free slots, in the entries' order. state is what the claim is conditioned on.
+// Take decides which of the due entries fill the free slots, in the entries' order. The claim is conditioned on state.
 func Take(state State, entries []Entry, free int, now time.Time, term Term) []Taking {
 	var out []Taking
 	for _, e := range entries {
@@ -229,9 +229,9 @@ func Take(state State, entries []Entry, free int, now time.Time, term Term) []Ta
 	return out
 }
 
-// Probe decides which one of the due tasks finds out whether the target can be reached again: at first the foremost, which keeps the order.
-// As the cause of the trouble may lie with the tasks that failed, it is then one that has not misfired, if there is one, by turns the
-// foremost of these and the hindmost, which may well be of another job. state is a probing one, and what the claim is conditioned on.
+// Probe decides which one of the due tasks finds out whether the target can be reached again. At first it is the foremost, which keeps the
+// order. As the tasks that failed may be the cause of the trouble, later probes take a task that has not misfired, if there is one: by turns
+// the foremost and the hindmost of these, which may belong to another job. The claim is conditioned on state, which is probing.
 func Probe(state State, entries []Entry, now time.Time, term Term) []Taking {
 	due := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Due.After(now) || e.Tasks.Empty() })
 	if len(due) == 0 {
@@ -242,7 +242,7 @@ func Probe(state State, entries []Entry, now time.Time, term Term) []Taking {
 	entry, at := due[0], 0
 	switch {
 	case times < 2:
-	case len(fresh) == 0: // each of them by turns
+	case len(fresh) == 0: // each task in turn
 		n := 0
 		for _, e := range due {
 			n += e.Tasks.Len()
@@ -264,19 +264,19 @@ func Probe(state State, entries []Entry, now time.Time, term Term) []Taking {
 	return taken
 }
 
-// MisfiresMost is how many starts of one task may fail while its target can be reached.
+// MisfiresMost limits how many starts of one task may fail while its target can be reached.
 const MisfiresMost = 5
 
-// Suspected returns the entry of a task that could not be started, nor could any other just before: it stays where it was in line, and is
-// not the next to find out whether the target can be reached.
+// Suspected returns the entry of a task that could not be started, like every other task just before it. It keeps its place in the queue, and
+// the next probe takes another task if it can.
 func (l Lease) Suspected(n int) Entry {
 	e := l.Returned(segment.Of(n))
 	e.Misfires = max(e.Misfires, 1)
 	return e
 }
 
-// Misfired returns the entry of a task that could not be started although its target can be reached. apart: it waits, and not its labourer,
-// for 30 s and twice as long each time, for 5 minutes at most; else it stays where it was in line.
+// Misfired returns the entry of a task that could not be started although its target can be reached. If apart is set, the task waits, and not
+// its labourer: for 30 s at first, twice as long each time, for 5 minutes at most. Otherwise it keeps its place in the queue.
 func (l Lease) Misfired(n int, apart bool, now time.Time) Entry {
 	e := l.Returned(segment.Of(n))
 	e.Misfires++
@@ -286,30 +286,30 @@ func (l Lease) Misfired(n int, apart bool, now time.Time) Entry {
 	return e
 }
 
-// Returned returns the entry of tasks that go back in line for the same attempt, just before where they stood.
+// Returned returns the entry of tasks that go back to the queue for the same attempt, just before their old place.
 func (l Lease) Returned(numbers segment.Numbers) Entry {
 	return Entry{Labourer: l.Labourer, Due: l.Due.Add(-time.Millisecond), Segment: l.Segment, First: numbers.Min(), Tasks: numbers,
 		Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: true, Misfires: l.Misfires}
 }
 
-// DispatchTerm is how long a claimed lease is left to its dispatcher. It is longer than a dispatcher lives.
+// DispatchTerm limits how long a claimed lease is left to its dispatcher. It is longer than a dispatcher lives.
 const DispatchTerm = 45 * time.Second
 
-// Undispatched reports whether the lease was claimed more than [DispatchTerm] ago and is still not noted as dispatched.
+// Undispatched reports whether the lease was claimed more than [DispatchTerm] ago and is still not marked as dispatched.
 func (l Lease) Undispatched(now time.Time) bool {
 	return l.DispatchedAt.IsZero() && now.Sub(l.ClaimedAt) > DispatchTerm
 }
 
-// Losing is what makes a running task a lost one.
-type Losing struct {
+// Limits are the times after which a running task counts as lost.
+type Limits struct {
 	MaxDuration time.Duration
 	Cooldown    time.Duration
-	Heartbeat   time.Duration // longest silence; 0: silence means nothing
+	Heartbeat   time.Duration // longest time between heartbeats; 0: no heartbeats are expected
 }
 
-// Lost is the tasks of a lease that count as lost now: whose time is over, or, where heartbeats are asked for, who were silent for too
-// long. A heartbeat gives a task its whole time anew. Tasks whose dispatch is not known to have happened are lost only with the lease.
-func (l Lease) Lost(by Losing, now time.Time) segment.Numbers {
+// Lost returns the tasks of a lease that count as lost now: their time is over, or an expected heartbeat is overdue. A heartbeat starts a
+// task's whole time again. Tasks of a lease that is not marked as dispatched are lost only when the lease ends.
+func (l Lease) Lost(by Limits, now time.Time) segment.Numbers {
 	limit := by.MaxDuration
 	if l.MaxDuration > 0 {
 		limit = l.MaxDuration
@@ -349,20 +349,20 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Backlog is what is in the queue that is a labourer's target.
+// Backlog holds the counts of the queue that is a labourer's target.
 type Backlog struct {
-	Waiting   int           // messages that no worker has taken, or that are to be taken again
-	Taken     int           // messages that a worker has taken and not deleted: they come again, should it die
-	Retention time.Duration // after which the queue removes a message
-	Unknown   string        // why the queue could not be asked; empty: it was
+	Waiting   int           // messages that no worker has taken, or that are visible again
+	Taken     int           // messages that a worker has taken and not deleted: the queue redelivers them if it dies
+	Retention time.Duration // the time after which the queue deletes a message
+	Unknown   string        // why the queue could not be read; empty: it was read
 }
 
-// Standing is which tasks of a lease still have a message in the queue.
+// Standing holds the tasks of a lease that still have a message in the queue.
 type Standing struct{ Waiting, Taken segment.Numbers }
 
-// Standings returns where the tasks of leases stand, by the leases' items. As a queue hands out its oldest messages first, or nearly so, the
-// tasks that were dispatched last are those that wait, and the next are those that a worker has taken. A task of which a heartbeat came has
-// been taken, and tells by itself how it stands. No task that is older than the queue keeps messages has one.
+// Standings returns the standings of leases, by the leases' items. A queue hands out its oldest messages first, or nearly so: the tasks that
+// were dispatched last still wait, and the ones before them are taken by workers. A task that has sent a heartbeat is taken, and its
+// heartbeats decide about it. A task that is older than the queue's retention has no message.
 func (b Backlog) Standings(leases []Lease, now time.Time) map[string]Standing {
 	newest := slices.Clone(leases)
 	slices.SortStableFunc(newest, func(x, y Lease) int { return y.DispatchedAt.Compare(x.DispatchedAt) })
@@ -385,15 +385,14 @@ func (b Backlog) Standings(leases []Lease, now time.Time) map[string]Standing {
 	return out
 }
 
-// last returns the k highest numbers, and how many are left of k.
+// last returns the k highest numbers, and how many of k remain.
 func last(numbers segment.Numbers, k int) (segment.Numbers, int) {
 	high := numbers.Minus(numbers.First(max(numbers.Len()-k, 0)))
 	return high, k - high.Len()
 }
 
-// Kept returns which of the lost tasks of a lease are not to be closed as lost. A task that waits is no attempt yet. One that a worker has
-// taken may have been taken late, as far as is known when it is looked at first, or when it waited at the last look: it gets its time once
-// more.
+// Kept returns the lost tasks of a lease that must not be closed as lost. A task that waits is not an attempt yet. A task that a worker has
+// taken may have been taken late, if this is the first check or if the task waited at the last check: its time starts once more.
 func (s Standing) Kept(l Lease, lost segment.Numbers) segment.Numbers {
 	late := s.Taken
 	if !l.WaitedAt.IsZero() {

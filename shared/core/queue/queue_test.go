@@ -32,12 +32,12 @@ func TestKeysOfEntriesAndLeases(t *testing.T) {
 	require.Equal(t, "queue#1795348800005#abcdefghijklmnop#007", e.Item())
 	require.Equal(t, "lease#abcdefghijklmnop#12#007", l.Item())
 	require.True(t, strings.HasPrefix(l.Item(), queue.LeasePrefix(seg)))
-	require.Less(t, l.Item(), e.Item(), "leases stand before the queue, so that one look from the front shows both")
+	require.Less(t, l.Item(), e.Item(), "leases sort before the queue, so one read from the front returns both")
 }
 
-// TestG6KeysSortInTheOrderOfHandingOut: the table hands entries out in the order of their keys, which has to be that of their due times,
-// and within one time that of segments and numbers.
-func TestG6KeysSortInTheOrderOfHandingOut(t *testing.T) {
+// TestG6KeysSortInTheOrderOfDispatch: the table returns entries in the order of their keys, which must be the order of their due times, and
+// for equal times that of segments and numbers.
+func TestG6KeysSortInTheOrderOfDispatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) queue.Entry {
 			return queue.Entry{
@@ -74,7 +74,7 @@ func TestG6TheDueEntriesAreTakenFromTheFront(t *testing.T) {
 	}, taken)
 }
 
-func TestWhatIsNotDueOrEmptyIsPassedOver(t *testing.T) {
+func TestEntriesThatAreEmptyOrNotDueArePassedOver(t *testing.T) {
 	later, empty, due := entry(noon.Add(time.Millisecond), segment.Of(1)), entry(noon, segment.Numbers{}), entry(noon, segment.Of(2))
 
 	taken := queue.Take(queue.State{Version: 7}, []queue.Entry{later, empty, due}, 10, noon, hour)
@@ -90,9 +90,9 @@ func TestG3NothingIsTakenWithoutAFreeSlot(t *testing.T) {
 	}
 }
 
-// TestG1TakingLosesNothingAndDoublesNothing: each task of an entry stays in it or goes to its lease, no more are taken than are free, and a
-// later entry only when those before it are used up.
-func TestG1TakingLosesNothingAndDoublesNothing(t *testing.T) {
+// TestG1TakeLosesAndDuplicatesNoTask: each task stays in its entry or goes to the lease, no more tasks are taken than slots are free, and a later
+// entry is taken only after those before it are empty.
+func TestG1TakeLosesAndDuplicatesNoTask(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var entries []queue.Entry
 		for range rapid.IntRange(0, 6).Draw(t, "entries") {
@@ -129,7 +129,7 @@ func TestG1TakingLosesNothingAndDoublesNothing(t *testing.T) {
 	})
 }
 
-func TestG3WhatRunsIsWhatTheLeasesHold(t *testing.T) {
+func TestG3RunningTasksAreThoseThatLeasesHold(t *testing.T) {
 	whole := queue.Lease{Segment: seg, Attempt: 1, Tasks: segment.Range(0, 9)}
 	part := queue.Lease{Segment: seg, Attempt: 2, Tasks: segment.Range(20, 29), Released: segment.Of(20, 21)}
 	gone := queue.Lease{Segment: seg, Attempt: 3, Tasks: segment.Of(40), Released: segment.Of(40)}
@@ -138,7 +138,7 @@ func TestG3WhatRunsIsWhatTheLeasesHold(t *testing.T) {
 	require.Zero(t, queue.Running(nil))
 	twice := part
 	twice.Released = twice.Released.Union(segment.Of(20))
-	require.Equal(t, part.Held(), twice.Held(), "releasing twice is releasing once")
+	require.Equal(t, part.Held(), twice.Held(), "the second release changes nothing")
 }
 
 func TestALeaseHoldsAnAttemptAtATask(t *testing.T) {
@@ -159,7 +159,7 @@ func TestALeaseHoldsAnAttemptAtATask(t *testing.T) {
 		"released":        {2, 1},
 		"another attempt": {1, 2},
 		"another segment": {3, 1},
-		"nobody's":        {4, 1},
+		"in no lease":     {4, 1},
 	} {
 		_, held := queue.Holding(leases, at(c.n), c.attempt)
 		require.False(t, held, name)
@@ -167,7 +167,7 @@ func TestALeaseHoldsAnAttemptAtATask(t *testing.T) {
 }
 
 func TestWhenARunningTaskIsLost(t *testing.T) {
-	policy := queue.Losing{MaxDuration: 10 * time.Minute, Cooldown: 5 * time.Minute}
+	policy := queue.Limits{MaxDuration: 10 * time.Minute, Cooldown: 5 * time.Minute}
 	beating := policy
 	beating.Heartbeat = time.Minute
 	dispatched := queue.Lease{Tasks: segment.Of(1), ClaimedAt: noon, DispatchedAt: noon, ExpiresAt: noon.Add(15 * time.Minute)}
@@ -184,20 +184,20 @@ func TestWhenARunningTaskIsLost(t *testing.T) {
 
 	for name, c := range map[string]struct {
 		lease queue.Lease
-		by    queue.Losing
-		after time.Duration // since noon: lost a millisecond later, and not yet then; below 0: never
+		by    queue.Limits
+		after time.Duration // since noon: not lost then, lost a millisecond later; negative: never
 	}{
 		"with its lease": {dispatched, policy, 15 * time.Minute},
-		"with its lease when its dispatch is not known":             {claimed, policy, 15 * time.Minute},
-		"a whole time after its last heartbeat":                     {heard, policy, 23 * time.Minute},
-		"with its lease, whatever came before that began":           {early, policy, 15 * time.Minute},
-		"a whole time of its own after its heartbeat":               {own, policy, 73 * time.Minute},
-		"by silence from its start":                                 {dispatched, beating, time.Minute},
-		"by silence since it was heard":                             {heard, beating, 9 * time.Minute},
-		"by silence from its start when it was heard only earlier":  {early, beating, time.Minute},
-		"not by silence before its dispatch is known":               {claimed, beating, 15 * time.Minute},
-		"never once it is released":                                 {released, policy, -1},
-		"by silence, for which a longer time of its own is no help": {own, beating, 9 * time.Minute},
+		"with its lease when its dispatch is unknown":              {claimed, policy, 15 * time.Minute},
+		"a whole time after its last heartbeat":                    {heard, policy, 23 * time.Minute},
+		"with its lease, whatever came before it began":            {early, policy, 15 * time.Minute},
+		"a whole time of its own after its heartbeat":              {own, policy, 73 * time.Minute},
+		"by silence from its start":                                {dispatched, beating, time.Minute},
+		"by silence since it was heard":                            {heard, beating, 9 * time.Minute},
+		"by silence from its start when it was heard only earlier": {early, beating, time.Minute},
+		"not by silence while its dispatch is unknown":             {claimed, beating, 15 * time.Minute},
+		"never once it is released":                                {released, policy, -1},
+		"by silence, although its own time is longer":              {own, beating, 9 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.after < 0 {
@@ -213,17 +213,16 @@ func TestWhenARunningTaskIsLost(t *testing.T) {
 func TestOneTaskIsLostAndAnotherOfTheSameLeaseIsNot(t *testing.T) {
 	l := queue.Lease{Tasks: segment.Of(1, 2, 3), DispatchedAt: noon, ExpiresAt: noon.Add(time.Hour), Released: segment.Of(3), Heard: map[int]time.Time{2: noon.Add(time.Minute)}}
 
-	require.Equal(t, segment.Of(1), l.Lost(queue.Losing{MaxDuration: time.Hour, Heartbeat: time.Minute}, noon.Add(90*time.Second)))
+	require.Equal(t, segment.Of(1), l.Lost(queue.Limits{MaxDuration: time.Hour, Heartbeat: time.Minute}, noon.Add(90*time.Second)))
 }
 
-// TestG1WhatIsHeldIsLostSoonerOrLater: no heartbeat, policy or time of its own keeps a task in its lease for ever, and time does not
-// bring a lost one back.
-func TestG1WhatIsHeldIsLostSoonerOrLater(t *testing.T) {
+// TestG1EveryHeldTaskIsLostAtSomeTime: no heartbeat, policy or duration keeps a task in its lease for ever, and a lost task stays lost.
+func TestG1EveryHeldTaskIsLostAtSomeTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		minutes := func(label string, low int) time.Duration {
 			return time.Duration(rapid.IntRange(low, 100).Draw(t, label)) * time.Minute
 		}
-		by := queue.Losing{MaxDuration: minutes("max duration", 1), Cooldown: minutes("cooldown", 0), Heartbeat: minutes("heartbeat", 0)}
+		by := queue.Limits{MaxDuration: minutes("max duration", 1), Cooldown: minutes("cooldown", 0), Heartbeat: minutes("heartbeat", 0)}
 		l := queue.Lease{Tasks: segment.Of(rapid.SliceOfN(rapid.IntRange(0, 9), 1, 10).Draw(t, "tasks")...), MaxDuration: minutes("own", 0),
 			ExpiresAt: noon.Add(minutes("ends", 0)), Heard: map[int]time.Time{}}
 		if rapid.Bool().Draw(t, "dispatched") {
@@ -241,7 +240,7 @@ func TestG1WhatIsHeldIsLostSoonerOrLater(t *testing.T) {
 	})
 }
 
-func TestTroubleIsStoredByTheseNames(t *testing.T) {
+func TestTroubleIsStoredUnderTheseNames(t *testing.T) {
 	text, err := json.Marshal(queue.Trouble{Error: "no such function", At: noon, Until: noon.Add(time.Minute)})
 
 	require.NoError(t, err)

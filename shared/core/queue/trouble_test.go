@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-func TestATargetIsLeftAloneForLongerEachTime(t *testing.T) {
+func TestTheRestOfATroubledTargetGrows(t *testing.T) {
 	throttled := &queue.Trouble{Error: "busy", At: noon, Since: noon, Until: noon.Add(3 * time.Second)}
 	trouble, now := throttled, noon
 	for i, want := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
@@ -22,11 +22,11 @@ func TestATargetIsLeftAloneForLongerEachTime(t *testing.T) {
 		now = trouble.Until
 	}
 	require.Equal(t, 5*time.Minute, queue.Troubled(&queue.Trouble{Times: 1 << 40, Since: noon}, "gone", noon).Until.Sub(noon))
-	require.False(t, queue.State{Trouble: throttled}.Probing(), "a target that has too much to do can be reached")
+	require.False(t, queue.State{Trouble: throttled}.Probing(), "a target that throttles can be reached")
 	require.False(t, queue.State{}.Probing())
 }
 
-// TestAProbeTakesOneDueTask: first the foremost, then by turns the foremost and the hindmost of those that have not misfired.
+// TestAProbeTakesOneDueTask: first the foremost, then by turns the foremost and the hindmost of the tasks that have not misfired.
 func TestAProbeTakesOneDueTask(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var entries []queue.Entry
@@ -71,21 +71,21 @@ func TestAProbeTakesOneDueTask(t *testing.T) {
 			}
 		}
 		if fresh.Empty() {
-			require.Equal(t, due, tried, "where all have misfired, each comes in turn")
+			require.Equal(t, due, tried, "if all have misfired, each is tried in turn")
 		}
 	})
 }
 
-func TestASuspectedTaskKeepsItsPlaceInLine(t *testing.T) {
+func TestASuspectedTaskKeepsItsPlaceInTheQueue(t *testing.T) {
 	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Due: noon, MaxDuration: time.Hour}
 	want := l.Returned(segment.Of(5))
 	want.Misfires = 1
 	require.Equal(t, want, l.Suspected(5))
 	l.Misfires, want.Misfires = 3, 3
-	require.Equal(t, want, l.Suspected(5), "nothing more is known of it")
+	require.Equal(t, want, l.Suspected(5), "the count does not change")
 }
 
-func TestATaskThatMisfiredWaitsAloneWhereOthersStart(t *testing.T) {
+func TestAMisfiredTaskWaitsWhileOthersStart(t *testing.T) {
 	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Due: noon, MaxDuration: time.Hour, Misfires: 2}
 	want := queue.Entry{Labourer: "f", Segment: seg, Attempt: 3, First: 5, Tasks: segment.Of(5), Due: noon.Add(-time.Millisecond), MaxDuration: time.Hour, Tried: true, Misfires: 3}
 

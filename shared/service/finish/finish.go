@@ -1,4 +1,4 @@
-// Package finish gives jobs their end when every task of them has reached one.
+// Package finish ends jobs when every task of them has reached an end.
 package finish
 
 import (
@@ -11,13 +11,13 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-// Jobs is the jobs' records.
+// Jobs stores the jobs' records.
 type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error
 }
 
-// Bus is where facts are told.
+// Bus publishes facts.
 type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
 }
@@ -29,8 +29,8 @@ type Finisher struct {
 	Now  func() time.Time
 }
 
-// Finish gives a job its end if no task of it is open, and tells of it. Whoever finds the job ended tells of it again under the same id:
-// who ended it may have died before. done is whether it has ended.
+// Finish ends a job if no task of it is open, and publishes the end. If the job has ended before, Finish publishes the end again under the
+// same id, as the component that ended it may have died first. done reports whether the job has ended.
 func (f Finisher) Finish(ctx context.Context, id string) (done bool, err error) {
 	job, found, err := f.Jobs.Get(ctx, id)
 	if err != nil || !found || job.Open() > 0 || job.State == ledger.Rejected {
@@ -45,7 +45,7 @@ func (f Finisher) Finish(ctx context.Context, id string) (done bool, err error) 
 		if err != nil && !errors.Is(err, ledger.ErrChanged) {
 			return false, fmt.Errorf("finishing job %s, %w", id, err)
 		}
-		// Read again also when it was not refused: what is told is what is stored.
+		// Read again also after a successful write: the event says what is stored.
 		if job, found, err = f.Jobs.Get(ctx, id); err != nil || !found || job.Open() > 0 || job.FinishedAt.IsZero() {
 			return false, err
 		}

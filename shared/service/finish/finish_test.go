@@ -16,15 +16,15 @@ import (
 
 var (
 	noon   = time.Date(2026, 11, 22, 12, 0, 0, 123_456_789, time.UTC)
-	errOff = errors.New("the table is away")
+	errOff = errors.New("the table is unavailable")
 )
 
-// records is one job, and what is done to it before it is finished.
+// records holds one job.
 type records struct {
 	job    ledger.Job
 	none   bool
 	fails  string
-	before func(*ledger.Job) // somebody else was faster
+	before func(*ledger.Job) // a change by another component just before Finish
 	gets   int
 }
 
@@ -80,7 +80,7 @@ func TestG5AJobEndsWithItsLastTask(t *testing.T) {
 	require.Equal(t, []event.Fact{event.JobEnded(r.job.Totals(), false)}, b.told)
 }
 
-func TestG5ACancelledJobEndsInThat(t *testing.T) {
+func TestG5AJobThatIsBeingCancelledEndsAsCancelled(t *testing.T) {
 	r := &records{job: done()}
 	r.job.Cancelling, r.job.State = true, ledger.Scheduling
 
@@ -92,8 +92,8 @@ func TestG5ACancelledJobEndsInThat(t *testing.T) {
 	require.Equal(t, "JobCancelled", b.told[0].Type)
 }
 
-// TestG5WhoeverFindsAJobEndedTellsOfItAgain, as it was stored: who ended it may have died before.
-func TestG5WhoeverFindsAJobEndedTellsOfItAgain(t *testing.T) {
+// TestG5TheEndOfAnEndedJobIsPublishedAgain: as it is stored, because the component that ended the job may have died first.
+func TestG5TheEndOfAnEndedJobIsPublishedAgain(t *testing.T) {
 	for state, kind := range map[ledger.State]string{ledger.Completed: "JobCompleted", ledger.Cancelled: "JobCancelled"} {
 		r := &records{job: done()}
 		r.job.State, r.job.FinishedAt = state, noon.Add(-time.Minute)
@@ -111,11 +111,11 @@ func TestG5WhoeverFindsAJobEndedTellsOfItAgain(t *testing.T) {
 
 func TestG5AJobIsNotEnded(t *testing.T) {
 	for name, r := range map[string]*records{
-		"while tasks are open": {job: func() ledger.Job { j := done(); j.Counts.Dead = 0; return j }()},
-		"when it was rejected": {job: ledger.Job{State: ledger.Rejected}},
-		"when it is gone":      {none: true},
-		"when dead came back":  {job: done(), before: func(j *ledger.Job) { j.Counts.Dead = 0 }},
-		"when it lives anew":   {job: done(), before: func(j *ledger.Job) { j.Generation++; j.Counts.Dead = 0 }},
+		"while tasks are open":          {job: func() ledger.Job { j := done(); j.Counts.Dead = 0; return j }()},
+		"when it was rejected":          {job: ledger.Job{State: ledger.Rejected}},
+		"when it is gone":               {none: true},
+		"when dead tasks were replayed": {job: done(), before: func(j *ledger.Job) { j.Counts.Dead = 0 }},
+		"when its next generation runs": {job: done(), before: func(j *ledger.Job) { j.Generation++; j.Counts.Dead = 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ended, b, err := end(r)
@@ -127,7 +127,7 @@ func TestG5AJobIsNotEnded(t *testing.T) {
 	}
 }
 
-func TestG5WhoIsSlowerTellsWhatWasStored(t *testing.T) {
+func TestG5ALateFinisherPublishesTheStoredEnd(t *testing.T) {
 	r := &records{job: done(), before: func(j *ledger.Job) { j.State, j.FinishedAt = ledger.Completed, noon.Add(-time.Second) }}
 
 	ended, b, err := end(r)
@@ -137,7 +137,7 @@ func TestG5WhoIsSlowerTellsWhatWasStored(t *testing.T) {
 	require.Equal(t, []event.Fact{event.JobEnded(r.job.Totals(), false)}, b.told)
 }
 
-func TestWhatFailsIsAnError(t *testing.T) {
+func TestAFailedCallIsAnError(t *testing.T) {
 	for _, call := range []string{"Get", "Finish", "second Get"} {
 		ended, b, err := end(&records{job: done(), fails: call})
 		require.ErrorIs(t, err, errOff, call)

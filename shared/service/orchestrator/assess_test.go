@@ -23,7 +23,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// healthy is labourer f, whose pace two metrics decide, and g, which none does.
+// healthy configures labourer f, whose pace depends on two metrics, and g, which has none.
 func healthy(limit int) string {
 	return fmt.Sprintf(`
 labourers:
@@ -46,12 +46,12 @@ job_schemas:
 `, outage.Worker("f"), limit, outage.Worker("g"))
 }
 
-// cpu puts a value of the metric that f depends on.
+// cpu writes a value of the metric that f depends on.
 func cpu(s *outage.Stage, value float64) {
 	s.CloudWatch.Put("AWS/RDS", "CPUUtilization", map[string]string{"DBInstanceIdentifier": "shop"}, s.World.Now(), value)
 }
 
-// TestAnAssessmentSaysWhyNothingStarted, or what may: its output is what a person reads in the console.
+// TestAnAssessmentSaysWhyNothingStarted: or what may start. People read its output in the console.
 func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 	for name, set := range map[string]func(s *outage.Stage){
 		"free-slots": func(s *outage.Stage) {
@@ -83,7 +83,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 			now := s.World.Now()
 			require.NoError(t, s.Control.SetTrouble(ctx, "f", &queue.Trouble{Error: "no such queue", At: now, Until: now.Add(30 * time.Second)}))
 		},
-		"somebody-else": func(s *outage.Stage) {
+		"held": func(s *outage.Stage) {
 			cpu(s, 20)
 			require.NoError(t, s.Control.Approach(ctx, "f", s.World.Now(), queue.Hold{By: "another", Until: s.World.Now().Add(10 * time.Second)}))
 		},
@@ -96,7 +96,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 		},
 		"no-data": func(*outage.Stage) {},
 		"broken-metric": func(s *outage.Stage) {
-			s.CloudWatch.Before = func(context.Context, fakeaws.Request) error { return errors.New("the service is away") }
+			s.CloudWatch.Before = func(context.Context, fakeaws.Request) error { return errors.New("the service is unavailable") }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,8 +128,8 @@ func golden(t *testing.T, file, got string) {
 	require.Equal(t, string(want), got+"\n")
 }
 
-// TestG7ALabourerWhoseHealthIsBadIsHandedNothing, and others are not affected. It goes on where it is better.
-func TestG7ALabourerWhoseHealthIsBadIsHandedNothing(t *testing.T) {
+// TestG7ALabourerInBadHealthGetsNothing: others are not affected, and it continues when its health is better.
+func TestG7ALabourerInBadHealthGetsNothing(t *testing.T) {
 	s := outage.NewStage(t, healthy(10), "f", "g")
 	s.Schedule(t, job("nightly", "f", 30), job("other", "g", 2))
 	cpu(s, 97)
@@ -168,7 +168,7 @@ func TestG7ALabourerWhoseHealthIsBadIsHandedNothing(t *testing.T) {
 	require.Equal(t, []string{"f from 0 to 3", "f from 3 to 0"}, told)
 }
 
-func TestG7APausedLabourerIsHandedNothing(t *testing.T) {
+func TestG7APausedLabourerGetsNothing(t *testing.T) {
 	s := stage(t, 3, 5)
 	s.Schedule(t, job("other", "g", 1))
 	require.NoError(t, s.Control.SetPaused(ctx, "f", true))
@@ -182,8 +182,8 @@ func TestG7APausedLabourerIsHandedNothing(t *testing.T) {
 	require.Equal(t, 3, held(t, s))
 }
 
-// TestG7AChangeOfHealthIsToldUnderOneID, wherever the assessment is cut off.
-func TestG7AChangeOfHealthIsToldUnderOneID(t *testing.T) {
+// TestG7AChangeOfHealthIsPublishedUnderOneID: wherever the assessment is interrupted.
+func TestG7AChangeOfHealthIsPublishedUnderOneID(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, healthy(10), "f", "g")
 		s.Schedule(t, job("nightly", "f", 3))
@@ -193,7 +193,7 @@ func TestG7AChangeOfHealthIsToldUnderOneID(t *testing.T) {
 		cpu(s, 20)
 		cut.On(s.Stack)
 
-		// Soon enough for what CloudWatch said to count.
+		// Soon enough for the reading from CloudWatch to count.
 		cut.Redeliver(t, s.World, time.Second, func(int) error { return execute(s, "good") })
 
 		cut.Off()
@@ -202,8 +202,8 @@ func TestG7AChangeOfHealthIsToldUnderOneID(t *testing.T) {
 	})
 }
 
-// TestCloudWatchIsAskedOnceForFiftyWakes in a period, for the metrics of all labourers together.
-func TestCloudWatchIsAskedOnceForFiftyWakes(t *testing.T) {
+// TestCloudWatchIsReadOnceForFiftyWakes: in one period, for the metrics of all labourers together.
+func TestCloudWatchIsReadOnceForFiftyWakes(t *testing.T) {
 	s := outage.NewStage(t, healthy(10), "f", "g")
 	calls := 0
 	s.CloudWatch.Before = func(context.Context, fakeaws.Request) error { calls++; return nil }
@@ -220,7 +220,7 @@ func TestCloudWatchIsAskedOnceForFiftyWakes(t *testing.T) {
 	require.Equal(t, 2, calls)
 }
 
-func TestAPlanNamesWhoMayHaveSomethingToDo(t *testing.T) {
+func TestAPlanNamesTheLabourersThatMayHaveSomethingToDo(t *testing.T) {
 	s := stage(t, 1, 2)
 	o := s.Services().Orchestrator.Service
 	plan := func(woken ...string) orchestrator.Planned {
@@ -230,15 +230,15 @@ func TestAPlanNamesWhoMayHaveSomethingToDo(t *testing.T) {
 	}
 
 	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f"}}, Idle: 1}, plan())
-	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "g"}}}, plan("g"), "who is woken has a turn, whatever an eventually consistent look shows")
-	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f"}, {Labourer: "g"}}, Unknown: 1}, plan("g", "f", "nobody", "g"))
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "g"}}}, plan("g"), "a woken labourer has a turn, whatever an eventually consistent read shows")
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f"}, {Labourer: "g"}}, Unknown: 1}, plan("g", "f", "unknown", "g"))
 
 	s.HandOut(t, "f")
 	s.Pass(time.Hour)
 	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f", Reap: true}}, Idle: 1}, plan())
 }
 
-func TestAPlanLeavesWhatIsTooMuchForItToAnotherExecution(t *testing.T) {
+func TestAPlanLeavesTheLabourersBeyondItsLimitToAnotherExecution(t *testing.T) {
 	var text bytes.Buffer
 	text.WriteString("labourers:\n")
 	for i := range 60 {
@@ -263,7 +263,7 @@ func TestAPlanLeavesWhatIsTooMuchForItToAnotherExecution(t *testing.T) {
 	require.NotContains(t, detail.Labourers, planned.Labourers[0].Labourer)
 }
 
-// TestG8AnExecutionMayBeStartedWithAnything: what can not be read as labourers means what the tick means.
+// TestG8AnExecutionMayBeStartedWithAnything: an input without readable labourers means the same as the tick.
 func TestG8AnExecutionMayBeStartedWithAnything(t *testing.T) {
 	for text, want := range map[string][]string{
 		`{}`: nil, `[]`: nil, `null`: nil, `7`: nil, `"f"`: nil, `{"labourers": null}`: nil, `{"labourers": "f"}`: nil, `{"labourers": [1]}`: nil,
@@ -275,8 +275,8 @@ func TestG8AnExecutionMayBeStartedWithAnything(t *testing.T) {
 	}
 }
 
-// TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem: one whose items cannot be read, and one whose configuration is damaged.
-func TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem(t *testing.T) {
+// TestG8AnUnreadableLabourerAffectsNoOther: neither one with unreadable items nor one with a damaged configuration.
+func TestG8AnUnreadableLabourerAffectsNoOther(t *testing.T) {
 	s := stage(t, 3, 5)
 	s.Schedule(t, job("other", "g", 1))
 	text := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
@@ -297,15 +297,15 @@ func TestG8ALabourerThatCanNotBeLookedAtIsNobodyElsesProblem(t *testing.T) {
 func TestALabourerThatIsNotAppliedIsAnError(t *testing.T) {
 	o := stage(t, 1).Services().Orchestrator.Service
 	for _, step := range []string{"assess", "reap", "claim", "dispatch"} {
-		_, err := o.Take(ctx, orchestrator.Step{Step: step, Labourer: "nobody"})
-		require.EqualError(t, err, "labourer nobody is not applied", step)
+		_, err := o.Take(ctx, orchestrator.Step{Step: step, Labourer: "unknown"})
+		require.EqualError(t, err, "labourer unknown is not applied", step)
 	}
 	_, err := o.Take(ctx, orchestrator.Step{Step: "dance"})
 	require.EqualError(t, err, `step is "dance"; plan, reap, assess, claim, dispatch and give_back are known`)
 }
 
-// TestG8WhatIsHandedOverFitsIntoItsEvents: of more labourers than one execution takes the others are named to the next ones.
-func TestG8WhatIsHandedOverFitsIntoItsEvents(t *testing.T) {
+// TestG8HandedOverLabourersFitIntoTheirEvents: events name the labourers beyond one execution's limit to the next executions.
+func TestG8HandedOverLabourersFitIntoTheirEvents(t *testing.T) {
 	const labourers = 2500
 	var configuration strings.Builder
 	configuration.WriteString("labourers:\n")

@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// drive is a labourer to which everything happens that can, also in the middle of something else.
+// drive is a labourer with random steps, which interrupt each other.
 type drive struct {
 	t       *rapid.T
 	s       *outage.Stage
@@ -31,12 +31,12 @@ type drive struct {
 	inside  int
 }
 
-// execution is one of two: what one of them does may also be the same step, taken twice.
+// execution draws one of two names: two steps under one name may also be one step that runs twice.
 func (d *drive) execution() string {
 	return rapid.SampledFrom([]string{"one", "other"}).Draw(d.t, "execution")
 }
 
-// step does something. Requests of it may be interrupted by other steps, and those by others again.
+// step runs a random step. Other steps may interrupt its requests, and others again may interrupt those.
 func (d *drive) step() {
 	d.inside++
 	defer func() { d.inside-- }()
@@ -112,9 +112,9 @@ func (d *drive) step() {
 	}
 }
 
-// TestG3G7WhateverHappensInTheMiddleOfAClaim no more is held than the highest cap that was in force meanwhile, and nothing more while the
-// labourer is paused.
-func TestG3G7WhateverHappensInTheMiddleOfAClaim(t *testing.T) {
+// TestG3G7NoInterruptionOfAClaimExceedsTheCap: the leases hold no more than the highest cap meanwhile, and gain nothing while the labourer is
+// paused.
+func TestG3G7NoInterruptionOfAClaimExceedsTheCap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := &drive{t: t, s: stage(t, 3, 10), limit: 3}
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {
@@ -132,15 +132,14 @@ func TestG3G7WhateverHappensInTheMiddleOfAClaim(t *testing.T) {
 	})
 }
 
-// TestG3AClaimThatWasOvertakenTakesNothingOnTop: a claim that was decided on before somebody else's is not carried out, whichever request
-// the other one came at.
-func TestG3AClaimThatWasOvertakenTakesNothingOnTop(t *testing.T) {
+// TestG3AnOvertakenClaimTakesNothing: a claim fails if another execution claims after its decision, at whichever request that happens.
+func TestG3AnOvertakenClaimTakesNothing(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t, 3, 10)
 		requests := 0
 		s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
 			if requests++; requests == at {
-				// The other one does not see that somebody is about to claim.
+				// The other execution does not see the hold.
 				require.NoError(t, s.Control.Depart(ctx, "f", "first"))
 				_, err := s.Services().Orchestrator.Service.Claim(ctx, "second", "f", 1)
 				require.NoError(t, err)
@@ -159,7 +158,7 @@ func TestG3AClaimThatWasOvertakenTakesNothingOnTop(t *testing.T) {
 	}
 }
 
-// TestG3TwentyWakesForOneSlotCostFewClaims: all assess at the same time that a slot is free, and then go on side by side.
+// TestG3TwentyWakesForOneSlotCostFewClaims: all find the free slot at the same time, and then continue side by side.
 func TestG3TwentyWakesForOneSlotCostFewClaims(t *testing.T) {
 	const wakes = 20
 	for name, together := range map[string]bool{"side by side": true, "one after the other": false} {
@@ -203,8 +202,8 @@ func TestG3TwentyWakesForOneSlotCostFewClaims(t *testing.T) {
 	}
 }
 
-// TestWhatAClaimCosts: the same for one task and for a hundred.
-func TestWhatAClaimCosts(t *testing.T) {
+// TestTheCostOfAClaim: it is the same for one task and for a hundred.
+func TestTheCostOfAClaim(t *testing.T) {
 	for _, tasks := range []int{1, 10, 100} {
 		s := stage(t, tasks, 256)
 		s.DynamoDB.ResetUsage()
@@ -224,8 +223,8 @@ func TestWhatAClaimCosts(t *testing.T) {
 	}
 }
 
-// TestG6TasksAreHandedOutInTheOrderInWhichTheyBecameDue, over entries, jobs, claims and retries.
-func TestG6TasksAreHandedOutInTheOrderInWhichTheyBecameDue(t *testing.T) {
+// TestG6TasksAreHandedOutInTheOrderOfTheirDueTimes: across entries, jobs, claims and retries.
+func TestG6TasksAreHandedOutInTheOrderOfTheirDueTimes(t *testing.T) {
 	s := stage(t, 3)
 	s.Schedule(t, job("later", "f", 2))
 	s.Pass(time.Minute)
@@ -255,7 +254,7 @@ func TestG6TasksAreHandedOutInTheOrderInWhichTheyBecameDue(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// TestG6ARetriedTaskNeitherStarvesNorIsStarved: it stands in line by when it is due again.
+// TestG6ARetriedTaskNeitherStarvesNorIsStarved: its place in the queue is its new due time.
 func TestG6ARetriedTaskNeitherStarvesNorIsStarved(t *testing.T) {
 	s := stage(t, 1, 1)
 	s.HandOut(t, "f")
@@ -280,8 +279,8 @@ func TestG6ARetriedTaskNeitherStarvesNorIsStarved(t *testing.T) {
 	require.Equal(t, []string{"false 1", "true 2", "false 1"}, order)
 }
 
-// TestG1NoWakeIsMissed: something changes at some request of an execution, and whoever is woken by it finds it at work and may give way. One
-// of the two has to see the change, also when the request was carried out, its answer was lost and it is made again after the change.
+// TestG1NoWakeIsMissed: something changes at one request of an execution. The execution that this wakes finds the first one at work and may yield.
+// One of the two has to see the change, also if the request succeeded, its answer was lost, and it is repeated after the change.
 func TestG1NoWakeIsMissed(t *testing.T) {
 	for name, change := range map[string]struct {
 		set func(t *testing.T, s *outage.Stage) // before the execution
@@ -320,7 +319,7 @@ func TestG1NoWakeIsMissed(t *testing.T) {
 				claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 				require.NoError(t, err)
 				require.Equal(t, 1, claimed.Claimed)
-				s.Pass(30 * time.Second) // whoever claimed it has died
+				s.Pass(30 * time.Second) // its claimer has died
 			},
 			func(t *testing.T, s *outage.Stage) {
 				for _, l := range leases(t, s) {
@@ -365,7 +364,7 @@ func noWakeIsMissed(t *testing.T, name string, lost bool, set, do func(t *testin
 			}
 			left, err := s.Services().Orchestrator.Service.Assess(ctx, "later", "f", 0)
 			require.NoError(t, err)
-			require.False(t, left.Start, "at request %d: %s, and nobody starts them", at, left.Reason)
+			require.False(t, left.Start, "at request %d: %s, and no execution starts them", at, left.Reason)
 			require.False(t, left.Free > 0 && left.Due > 0, "at request %d: %s", at, left.Reason)
 		}
 	})

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// starter answers to each start what answer, or answerTo, says; nil: started.
+// starter returns for each start what answer, or answerTo, returns; nil means started.
 type starter struct {
 	asked   int
 	started []orchestrator.Start
@@ -44,7 +44,7 @@ func (s *starter) Start(_ context.Context, _ labourer.Labourer, starts []orchest
 	return errs
 }
 
-// claimed is a stage on which so many tasks are claimed and not dispatched, its orchestrator with a starter, and the leases.
+// claimed returns a stage with so many tasks claimed and not dispatched, its orchestrator with a starter, and the leases.
 func claimed(t *testing.T, n int) (*outage.Stage, *orchestrator.Service, *starter, []string) {
 	s := stage(t, n, n)
 	o, starts := s.Services().Orchestrator.Service, &starter{}
@@ -55,7 +55,7 @@ func claimed(t *testing.T, n int) (*outage.Stage, *orchestrator.Service, *starte
 	return s, o, starts, out.Leases
 }
 
-func TestWhatAWorkerGets(t *testing.T) {
+func TestTheInputOfAWorker(t *testing.T) {
 	for name, c := range map[string]struct{ job, event string }{
 		"attributes": {
 			`{"job_id": "nightly", "labourer": "f", "stores": ["x"], "logging": {"level": "DEBUG"}}`,
@@ -85,7 +85,7 @@ func TestWhatAWorkerGets(t *testing.T) {
 	}
 }
 
-func TestALeaseThatIsDispatchedIsPassedOver(t *testing.T) {
+func TestADispatchedLeaseIsPassedOver(t *testing.T) {
 	_, o, starts, items := claimed(t, 3)
 	first, err := o.Dispatch(ctx, "f", items)
 	require.NoError(t, err)
@@ -98,10 +98,10 @@ func TestALeaseThatIsDispatchedIsPassedOver(t *testing.T) {
 	require.Len(t, starts.started, 3)
 	given, err := o.GiveBack(ctx, "execution", "f", append(items, "lease#abcdefghijklmnop#1#000"))
 	require.NoError(t, err)
-	require.Zero(t, given, "what was dispatched is not given back")
+	require.Zero(t, given, "dispatched tasks are not given back")
 }
 
-// TestG1PartialFailuresAreToldApart: of five tasks two are started, one can never be, two can not be now.
+// TestG1PartialFailuresAreToldApart: of five tasks two are started, one can never be started, and two cannot be started now.
 func TestG1PartialFailuresAreToldApart(t *testing.T) {
 	s, o, starts, items := claimed(t, 5)
 	starts.answer = func(n int) error {
@@ -119,9 +119,9 @@ func TestG1PartialFailuresAreToldApart(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, out.Dispatched)
 	require.Equal(t, 1, out.Failed)
-	require.Equal(t, 2, out.Refused)
+	require.Equal(t, 2, out.GivenBack)
 	require.Len(t, out.Errors, 3)
-	require.Equal(t, 3, held(t, s), "two that run, and one that has failed until the scavenger settles it")
+	require.Equal(t, 3, held(t, s), "two that run, and one that has failed and is not settled yet")
 	back, err := s.Control.Queue(ctx, "f")
 	require.NoError(t, err)
 	require.Len(t, back, 1)
@@ -141,14 +141,14 @@ func TestG1PartialFailuresAreToldApart(t *testing.T) {
 	require.Equal(t, 1, failures)
 }
 
-func TestAThrottledTargetIsTriedAgainSooner(t *testing.T) {
+func TestAThrottledTargetRestsForAShorterTime(t *testing.T) {
 	s, o, starts, items := claimed(t, 2)
 	starts.answer = func(int) error { return &orchestrator.Throttled{Err: errors.New("rate exceeded")} }
 
 	out, err := o.Dispatch(ctx, "f", items)
 
 	require.NoError(t, err)
-	require.Equal(t, 2, out.Refused)
+	require.Equal(t, 2, out.GivenBack)
 	state, err := s.Control.State(ctx, "f")
 	require.NoError(t, err)
 	require.Equal(t, "throttled: rate exceeded", state.Trouble.Error)
@@ -166,10 +166,10 @@ func TestAThrottledTargetIsTriedAgainSooner(t *testing.T) {
 	require.NoError(t, err)
 	state, err = s.Control.State(ctx, "f")
 	require.NoError(t, err)
-	require.Nil(t, state.Trouble, "what can be reached is in no trouble")
+	require.Nil(t, state.Trouble, "a target that can be reached has no trouble")
 }
 
-func TestG6WhatIsGivenBackStandsInLineBeforeWhatCameLater(t *testing.T) {
+func TestG6TasksThatAreGivenBackStayBeforeLaterOnes(t *testing.T) {
 	s, o, _, items := claimed(t, 2)
 	s.Pass(time.Second)
 	s.Schedule(t, job("later", "f", 1))
@@ -188,8 +188,7 @@ func TestG6WhatIsGivenBackStandsInLineBeforeWhatCameLater(t *testing.T) {
 	require.Zero(t, again)
 }
 
-// TestG5WhatReachedItsEndWhileItWaitedForItsDispatchIsNotStarted.
-func TestG5WhatReachedItsEndWhileItWaitedForItsDispatchIsNotStarted(t *testing.T) {
+func TestG5ATaskThatEndsBeforeItsDispatchIsNotStarted(t *testing.T) {
 	s, o, starts, items := claimed(t, 3)
 	all := leases(t, s)
 	tasks, err := s.Tasks.Range(ctx, all[0].Segment, all[0].Tasks)
@@ -241,14 +240,14 @@ func TestOnlySomeErrorsAreShown(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Len(t, out.Errors, 5, "the output of a state is bounded")
-	require.Equal(t, 20, out.Refused)
+	require.Equal(t, 20, out.GivenBack)
 	text, err := json.Marshal(out)
 	require.NoError(t, err)
-	require.Contains(t, string(text), `"dispatched":0,"refused":20,"failed":0,"ended":0,"errors":["task `)
+	require.Contains(t, string(text), `"dispatched":0,"given_back":20,"failed":0,"ended":0,"errors":["task `)
 }
 
-// TestG8ATaskThatItsQueueDoesNotTakeHoldsUpNoOther: the queue's owner allows messages of 64 KB, and one task has 70.
-func TestG8ATaskThatItsQueueDoesNotTakeHoldsUpNoOther(t *testing.T) {
+// TestG8ATaskThatItsQueueRefusesBlocksNoOther: the queue accepts messages of up to 64 KB, and one task has 70 KB.
+func TestG8ATaskThatItsQueueRefusesBlocksNoOther(t *testing.T) {
 	s := stage(t, 2)
 	s.SQS.Create(outage.Worker("f"), fakeaws.Queue{MaxMessage: 64 << 10})
 	s.Schedule(t, fmt.Sprintf(`{"job_id": "large", "labourer": "f", "ballast": %q}`, strings.Repeat("x", 70<<10)), `{"job_id": "other", "labourer": "f"}`)

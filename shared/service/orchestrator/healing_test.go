@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// settle has ticks go by until whatever was cut off is put right.
+// settle runs ticks until all interrupted work is repaired.
 func settle(t *testing.T, s *outage.Stage) {
 	for range 4 {
 		s.Pass(time.Minute)
@@ -30,7 +30,7 @@ func settle(t *testing.T, s *outage.Stage) {
 	}
 }
 
-// starts is how often each attempt was started.
+// starts returns how often each attempt was started.
 func starts(t *testing.T, s *outage.Stage) map[string]int {
 	out := map[string]int{}
 	for _, h := range s.Handed(t, "f") {
@@ -39,8 +39,8 @@ func starts(t *testing.T, s *outage.Stage) map[string]int {
 	return out
 }
 
-// TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff: from two entries, up to the cap; then by the ticks that follow. No attempt is
-// started more than twice: again only where nobody could know whether it was.
+// TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff: from two entries, up to the cap; then by the following ticks. No attempt is
+// started more than twice: a second time only if it is unknown whether the first start succeeded.
 func TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 5, 3)
@@ -61,8 +61,8 @@ func TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff(t *testing.T) {
 	})
 }
 
-// TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff: three whose workers are lost, one that had failed and one that had completed when those who
-// should have gone on from there died, and a lease that was never dispatched.
+// TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff: three tasks whose workers are lost, a failed task whose scavenger died, a completed task
+// whose assistant died, and a lease that was never dispatched.
 func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 5, 5)
@@ -96,7 +96,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 	})
 }
 
-// endUnreleased has a worker complete its task, and the assistant die before it releases it.
+// endUnreleased completes a task, and kills the assistant before it releases the task.
 func endUnreleased(t *testing.T, s *outage.Stage, h outage.Handed) {
 	release := s.Services().Assistant.Service
 	release.Control = unreleased{s.Control}
@@ -105,9 +105,9 @@ func endUnreleased(t *testing.T, s *outage.Stage, h outage.Handed) {
 	require.Len(t, missing, 1)
 }
 
-// TestG1AnExecutionDoesNotGiveWayToItself: a step that approaches, or departs, fails, its request done or not, and the machine takes it
-// again. No tick is needed.
-func TestG1AnExecutionDoesNotGiveWayToItself(t *testing.T) {
+// TestG1AnExecutionDoesNotYieldToItself: a step that takes or ends the hold fails, before or after its request, and the state machine repeats it.
+// No tick is needed.
+func TestG1AnExecutionDoesNotYieldToItself(t *testing.T) {
 	for name, done := range map[string]bool{"before the request": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
 			for at, requests := 1, 1; at <= requests; at++ {
@@ -140,8 +140,8 @@ func TestG1AnExecutionDoesNotGiveWayToItself(t *testing.T) {
 	}
 }
 
-// TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff: the queue of the workers is gone, and comes back.
-func TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff(t *testing.T) {
+// TestG1G4UndispatchableTasksReturnToTheQueueWhereverThatIsCutOff: the workers' queue is missing, and comes back.
+func TestG1G4UndispatchableTasksReturnToTheQueueWhereverThatIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, labourers(3), "g") // f's is not there
 		s.Schedule(t, job("nightly", "f", 4))
@@ -168,7 +168,7 @@ func TestG1G4WhatCanNotBeDispatchedGoesBackInLineWhereverThatIsCutOff(t *testing
 	})
 }
 
-// TestG4ATaskHasTheTimeThatItsJobAsksFor, from its dispatch on, and not its labourer's ten minutes.
+// TestG4ATaskHasTheTimeThatItsJobAsksFor: from its dispatch on, instead of its labourer's ten minutes.
 func TestG4ATaskHasTheTimeThatItsJobAsksFor(t *testing.T) {
 	s := stage(t, 5)
 	s.Schedule(t, `{"job_id": "long", "labourer": "f", "max_duration": "2h"}`)
@@ -188,9 +188,9 @@ func TestG4ATaskHasTheTimeThatItsJobAsksFor(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 1}, j.Counts)
 }
 
-// TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled: it was handed out when the cancellation looked at the queue. The target of its
-// labourer is gone for good, so that nobody comes to it again; or its dispatcher failed altogether.
-func TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
+// TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled: the task was handed out when the cancellation read the queue. Its labourer's target is
+// gone for good, so no dispatch follows; or its dispatcher failed altogether.
+func TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
 	for name, back := range map[string]func(o *orchestrator.Service, leases []string) error{
 		"its target is gone": func(o *orchestrator.Service, leases []string) error {
 			_, err := o.Dispatch(ctx, "f", leases)
@@ -223,8 +223,7 @@ func TestG1WhatGoesBackInLineOfAJobThatIsBeingCancelledIsCancelled(t *testing.T)
 }
 
 // TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff: its tasks were handed out when the cancellation read the queue, and their target is gone,
-// so that the dispatcher returns and sweeps them. The state machine tries a step again, gives back what could not be dispatched, or dies; then only
-// the minute tick is left.
+// so the dispatcher returns and sweeps them. The state machine repeats a step, gives back the tasks, or dies; then only the minute tick is left.
 func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, labourers(3), "g") // f's target is not there
@@ -255,7 +254,7 @@ func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
 	})
 }
 
-// tick takes the steps of the minute tick up to the reaping.
+// tick runs the steps of the minute tick up to the reaper.
 func tick(t *testing.T, s *outage.Stage) {
 	planned, err := s.Services().Orchestrator.Service.Plan(ctx, "tick", orchestrator.PlanInput{})
 	require.NoError(t, err)
@@ -268,7 +267,7 @@ func tick(t *testing.T, s *outage.Stage) {
 	}
 }
 
-// TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick, and not before its sweeper can be dead.
+// TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick: and not while its sweeper may still run.
 func TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick(t *testing.T) {
 	s := outage.NewStage(t, labourers(3), "f", "g")
 	s.Schedule(t, job("nightly", "f", 300))
@@ -294,8 +293,8 @@ func TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick(t *testing.T) {
 	require.Contains(t, outage.Picture(s.Stack), "job nightly cancelled of f total=300 cursor=2 completed=0 dead=0 cancelled=300")
 }
 
-// TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than its queue takes.
-func TestG4G9WhatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff(t *testing.T) {
+// TestG4G9ATaskThatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff: its event is larger than its queue takes.
+func TestG4G9ATaskThatCanNeverBeStartedFailsForGoodWhereverThatIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, "labourers: {f: {target: {sqs: \""+outage.Worker("f")+"\"}, max_simultaneous_invocations: 3}}")
 		s.SQS.Create(outage.Worker("f"), fakeaws.Queue{Taken: true, MaxMessage: 1024})

@@ -13,13 +13,13 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// unstarted is Lambda's record of an event that it gave up at a time, as it could not start the function.
+// unstarted returns Lambda's record of an event that it dropped at a time, as it could not start the function.
 func unstarted(h outage.Handed, at time.Time) string {
 	return fmt.Sprintf(`{"version": "1.0", "timestamp": %q, "requestContext": {"condition": "EventAgeExceeded"},
 		"requestPayload": {"drover": {"version": 1, "task_id": %q, "attempt": %d}}}`, at.Format(time.RFC3339Nano), h.TaskID, h.Attempt)
 }
 
-// between has something happen once, just before the next request of this operation.
+// between calls a function once, just before the next request of this operation.
 func between(s *outage.Stage, operation string, happens func()) (done *bool) {
 	done = new(bool)
 	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
@@ -32,9 +32,9 @@ func between(s *outage.Stage, operation string, happens func()) (done *bool) {
 	return done
 }
 
-// TestG1AReaperThatIsLateTakesNoOtherLeaseAway: a lease is left empty, as one of its tasks went back in line and the other has ended. While one
-// reaper is about to take it away, another one does, and the task is claimed again in a lease under the same key.
-func TestG1AReaperThatIsLateTakesNoOtherLeaseAway(t *testing.T) {
+// TestG1ALateReaperDeletesNoOtherLease: a lease is empty, as one of its tasks returned to the queue and the other has ended. Before one reaper
+// deletes it, another one does, and the task is claimed again in a lease under the same key.
+func TestG1ALateReaperDeletesNoOtherLease(t *testing.T) {
 	s := stage(t, 2, 2)
 	require.Equal(t, 2, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")
@@ -69,9 +69,8 @@ func TestG1AReaperThatIsLateTakesNoOtherLeaseAway(t *testing.T) {
 	require.Contains(t, outage.Picture(s.Stack), "job job-0 completed of f total=2 cursor=1 completed=2")
 }
 
-// TestG4WhatWasNeverStartedIsPutBackOnce: Lambda's record of it comes twice, and the second time when the task has been started again under
-// the same key, or while it is.
-func TestG4WhatWasNeverStartedIsPutBackOnce(t *testing.T) {
+// TestG4ATaskThatWasNeverStartedReturnsOnce: Lambda's record of it comes twice, the second time after or during the next start under the same key.
+func TestG4ATaskThatWasNeverStartedReturnsOnce(t *testing.T) {
 	again := func(s *outage.Stage, record string) {
 		_, summary := s.Services().Assistant.Service.Handle(ctx, "again", messages(record))
 		require.Empty(t, summary.Errors)
@@ -110,9 +109,9 @@ func TestG4WhatWasNeverStartedIsPutBackOnce(t *testing.T) {
 	}
 }
 
-// TestG3WhatAnotherDispatcherHasTakenOverIsNotGivenBack: an execution that is believed dead wakes up and would give back what it claimed. Another
-// one adopts the lease and starts its worker at the same moment.
-func TestG3WhatAnotherDispatcherHasTakenOverIsNotGivenBack(t *testing.T) {
+// TestG3ALeaseThatAnotherDispatcherHasAdoptedIsNotGivenBack: an execution that was taken for dead continues, and gives back its claim. Another one
+// adopts the lease and starts its worker at the same moment.
+func TestG3ALeaseThatAnotherDispatcherHasAdoptedIsNotGivenBack(t *testing.T) {
 	s := stage(t, 1, 1)
 	s.Pass(time.Second)
 	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "slow", "f", 1)

@@ -16,35 +16,33 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Queues is the queues that are labourers' targets.
+// Queues reads the queues that are labourers' targets.
 type Queues interface {
 	Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog, error)
 }
 
-// Executions is the executions of labourers whose target is a state machine. found is false where Step Functions does not, or may not, tell of
-// the execution.
+// Executions reads the executions of labourers whose target is a state machine. found is false if Step Functions does not know the execution,
+// or may not describe it.
 type Executions interface {
 	Describe(ctx context.Context, arn string) (x completion.Execution, found bool, err error)
 }
 
-// inquiry asks a labourer's target about attempts whose time is over, before they are closed as lost. An attempt that no worker has taken is
-// none; of one that has ended only the news may have been lost.
+// inquiry asks a labourer's target about attempts whose time is over, before they are closed as lost. A message that no worker has taken is
+// not an attempt yet. An execution may have ended, with only the news of it lost.
 type inquiry struct {
-	*Service
-
+	service  *Service
 	labourer labourer.Labourer
 	leases   []queue.Lease // all of the labourer's
 	backlog  *queue.Backlog
 }
 
-// taken returns which of the lost tasks of a lease are lost by a worker that has taken them. The others are given their time anew, with one
-// write for the lease.
+// taken returns the lost tasks of a lease that a worker has taken. The time of the others starts again, with one write for the lease.
 func (q *inquiry) taken(ctx context.Context, l queue.Lease, lost segment.Numbers, now time.Time) (segment.Numbers, error) {
 	if q.labourer.Target.SQS == "" || lost.Empty() || l.DispatchedAt.IsZero() {
 		return lost, nil
 	}
 	if q.backlog == nil {
-		b, err := q.Queues.Backlog(ctx, q.labourer)
+		b, err := q.service.Queues.Backlog(ctx, q.labourer)
 		if err != nil {
 			return segment.Numbers{}, err
 		}
@@ -55,17 +53,17 @@ func (q *inquiry) taken(ctx context.Context, l queue.Lease, lost segment.Numbers
 	if kept.Empty() {
 		return lost, nil
 	}
-	err := q.Control.Waited(ctx, l, standing.Waiting, now.UTC().Truncate(time.Millisecond))
-	if errors.Is(err, queue.ErrChanged) { // it is looked at again with what changed it
+	err := q.service.Control.Waited(ctx, l, standing.Waiting, now.UTC().Truncate(time.Millisecond))
+	if errors.Is(err, queue.ErrChanged) { // the next reaper reads the changed lease
 		return segment.Numbers{}, nil
 	}
 	return lost.Minus(kept), err
 }
 
-// describers is how many executions are described at the same time, and how many outputs are in memory.
+// describers limits how many executions are described at the same time, and so how many outputs are in memory.
 const describers = 8
 
-// ends closes those of the tasks whose execution has ended, and returns the others.
+// ends closes the tasks whose execution has ended, and returns the others.
 func (q *inquiry) ends(ctx context.Context, l queue.Lease, tasks []task.Task, now time.Time, out *Reaped) ([]task.Task, error) {
 	if q.labourer.Target.States == "" {
 		return tasks, nil
@@ -76,7 +74,7 @@ func (q *inquiry) ends(ctx context.Context, l queue.Lease, tasks []task.Task, no
 		var g errgroup.Group
 		for i, t := range part {
 			g.Go(func() error {
-				x, found, err := q.Executions.Describe(ctx, completion.ExecutionARN(q.labourer.Target.States, t.ID, l.Attempt))
+				x, found, err := q.service.Executions.Describe(ctx, completion.ExecutionARN(q.labourer.Target.States, t.ID, l.Attempt))
 				if r, ended := x.Report(); err == nil && found && ended {
 					reports[i] = &r
 				}
@@ -100,11 +98,11 @@ func (q *inquiry) ends(ctx context.Context, l queue.Lease, tasks []task.Task, no
 	return lost, nil
 }
 
-// end closes an attempt. A result that does not fit beside the payload is not kept.
+// end closes an attempt. It drops a result that does not fit beside the payload.
 func (q *inquiry) end(ctx context.Context, t task.Task, e task.End) error {
 	closed, err := t.Close(e)
 	if err == nil {
-		err = q.Tasks.Save(ctx, t, closed)
+		err = q.service.Tasks.Save(ctx, t, closed)
 	}
 	if large, is := errors.AsType[*task.TooLargeError](err); is && (e.Result != nil || e.Stats != nil) {
 		return q.end(ctx, t, e.Without(large.Error()))
@@ -115,7 +113,7 @@ func (q *inquiry) end(ctx context.Context, t task.Task, e task.End) error {
 	return err
 }
 
-// why returns what is kept of an attempt as the reason for which it is lost.
+// why returns the stored reason of a lost attempt.
 func (q *inquiry) why(now time.Time) string {
 	why := fmt.Sprintf("nothing was heard of it until %s", now.UTC().Format(time.RFC3339))
 	if q.backlog != nil && q.backlog.Unknown != "" {

@@ -14,18 +14,18 @@ import (
 type noMetrics struct{}
 
 func (noMetrics) Readings(context.Context, map[string]ecology.Metric) (map[string]ecology.Reading, error) {
-	return nil, errors.New("the metrics can not be read")
+	return nil, errors.New("the metrics cannot be read")
 }
 
-// Metrics that can not be read are the trouble of those who depend on them (G8).
-func TestG8MetricsThatCanNotBeReadStopNobodyElse(t *testing.T) {
+// TestG8UnreadableMetricsAffectOnlyTheirLabourers: the labourers that depend on them fail in their own branches.
+func TestG8UnreadableMetricsAffectOnlyTheirLabourers(t *testing.T) {
 	y := newYard(t, "one")
 	y.Health = noMetrics{}
 
 	planned, err := y.Plan(t.Context(), "execution", orchestrator.PlanInput{})
 
 	require.NoError(t, err)
-	require.Equal(t, "the metrics can not be read", planned.Unread)
+	require.Equal(t, "the metrics cannot be read", planned.Unread)
 	require.Equal(t, []orchestrator.Turn{{Labourer: "hasty"}}, planned.Labourers)
 	require.Len(t, y.claim(t), 1)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// TestG1WhateverIsLostIsReapedWithinThreeMinutesOfItsEnd: 200 tasks run in a lease each, each begun a second after the one before, and all
-// their workers are lost. What is dispatched by nobody is dispatched within the same time. Nothing depends on where a lease sorts.
-func TestG1WhateverIsLostIsReapedWithinThreeMinutesOfItsEnd(t *testing.T) {
+// TestG1LostTasksAreReapedWithinThreeMinutesOfTheirEnd: 200 tasks run in a lease each, started one second apart, and all their workers are lost.
+// Leases whose dispatcher died are dispatched within the same time. The order of the leases' keys does not matter.
+func TestG1LostTasksAreReapedWithinThreeMinutesOfTheirEnd(t *testing.T) {
 	const limit, within = 200, 3 * time.Minute
 	s := stage(t, limit)
 	for i := range limit - 1 {
@@ -59,13 +59,13 @@ func TestG1WhateverIsLostIsReapedWithinThreeMinutesOfItsEnd(t *testing.T) {
 	require.Empty(t, ends)
 }
 
-// first is the first attempts among those that were started.
+// first returns the first attempts among those that were started.
 func first(handed []outage.Handed) []outage.Handed {
 	return slices.DeleteFunc(handed, func(h outage.Handed) bool { return h.Attempt > 1 })
 }
 
-// TestAWakeReadsWhatItNames, and not all of 500 labourers and their job schemas.
-func TestAWakeReadsWhatItNames(t *testing.T) {
+// TestAWakeReadsOnlyTheLabourersThatItNames: and not all of 500 labourers and their job schemas.
+func TestAWakeReadsOnlyTheLabourersThatItNames(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("labourers:\n")
 	for i := range 500 {
@@ -91,7 +91,7 @@ func TestAWakeReadsWhatItNames(t *testing.T) {
 	calls, units := plan("l007")
 	require.Equal(t, 3, calls, "its configuration, a look at it, its state")
 	require.LessOrEqual(t, units, 2.5)
-	calls, units = plan("l007", "l008", "nobody")
+	calls, units = plan("l007", "l008", "unknown")
 	require.Equal(t, 7, calls)
 	require.LessOrEqual(t, units, 6.0)
 	calls, units = plan()

@@ -22,7 +22,7 @@ import (
 
 var ctx = context.Background()
 
-// labourers is a configuration of labourers f, with this cap, and g.
+// labourers returns a configuration of labourers f, with this cap, and g.
 func labourers(limit int) string {
 	return fmt.Sprintf(`
 labourers:
@@ -33,7 +33,7 @@ job_schemas:
 `, outage.Worker("f"), limit, outage.Worker("g"))
 }
 
-// stage is a stack with labourer f, whose cap is this, and jobs of so many tasks.
+// stage returns a stack with labourer f, which has this cap, and jobs of so many tasks.
 func stage(t require.TestingT, limit int, tasks ...int) *outage.Stage {
 	s := outage.NewStage(t, labourers(limit), "f", "g")
 	for i, n := range tasks {
@@ -42,7 +42,7 @@ func stage(t require.TestingT, limit int, tasks ...int) *outage.Stage {
 	return s
 }
 
-// job is a job that makes n tasks.
+// job returns a job that makes n tasks.
 func job(id, labourer string, n int) string {
 	names := make([]string, n)
 	for i := range names {
@@ -51,7 +51,7 @@ func job(id, labourer string, n int) string {
 	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
 }
 
-// execute does what an execution of the orchestrate machine does with labourers, but for its retries: what fails ends it.
+// execute runs the steps of an execution of the orchestrate machine for labourers, without retries: the first error ends it.
 func execute(s *outage.Stage, name string, woken ...string) error {
 	o := s.Services().Orchestrator.Service
 	planned, err := o.Plan(ctx, name, orchestrator.PlanInput{Labourers: woken})
@@ -148,7 +148,7 @@ func copied(it fakeaws.Item, end string) fakeaws.Item {
 	return out
 }
 
-// beforeTransaction is a hook that does something before the next transaction.
+// beforeTransaction returns a hook that calls a function before the next transaction.
 func beforeTransaction(do func()) func(context.Context, fakeaws.Request) error {
 	done := false
 	return func(_ context.Context, r fakeaws.Request) error {
@@ -160,7 +160,7 @@ func beforeTransaction(do func()) func(context.Context, fakeaws.Request) error {
 	}
 }
 
-// unreleased is a control table that an assistant dies at when it would release.
+// unreleased is a control table whose releases kill the assistant.
 type unreleased struct{ dynamo.Control }
 
 func (unreleased) Release(context.Context, queue.Lease, segment.Numbers) error {

@@ -15,8 +15,8 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt: while one execution claims, in any round, another one sees the state's new version and not
-// yet the lease that was written with it. It must not claim as if nothing ran.
+// TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt: while one execution claims, in any round, another one sees the state's new version, but not
+// yet the lease of the same transaction. It must not claim as if nothing ran.
 func TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt(t *testing.T) {
 	for _, round := range []int{1, 19, 20, 21} {
 		t.Run(fmt.Sprintf("in round %d", round), func(t *testing.T) {
@@ -55,8 +55,8 @@ func TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt(t *testing.T) {
 	}
 }
 
-// TestG3AClaimThatIsNotHeardOfHoldsItsLabourer: it may still be under way.
-func TestG3AClaimThatIsNotHeardOfHoldsItsLabourer(t *testing.T) {
+// TestG3AClaimWithUnknownOutcomeKeepsTheHold: its transaction may still be under way.
+func TestG3AClaimWithUnknownOutcomeKeepsTheHold(t *testing.T) {
 	s := stage(t, 1, 2)
 	s.Pass(time.Second)
 	s.DynamoDB.After = func(_ context.Context, r fakeaws.Request) error {

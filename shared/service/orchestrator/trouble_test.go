@@ -21,7 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// rounds hands out what may start, as a tick does.
+// rounds hands out the tasks that may start, as a tick does.
 func rounds(t *testing.T, s *outage.Stage, starts *starter) {
 	o := s.Services().Orchestrator.Service
 	o.Starter = starts
@@ -40,7 +40,7 @@ func rounds(t *testing.T, s *outage.Stage, starts *starter) {
 	}
 }
 
-// end has what was started and has not ended complete.
+// end completes all started tasks that have not ended.
 func end(t *testing.T, s *outage.Stage, starts *starter) {
 	for _, one := range starts.started {
 		failed, _ := s.Services().Assistant.Service.Handle(ctx, "end", []assistant.Message{{ID: "1", Body: fmt.Sprintf(
@@ -50,7 +50,7 @@ func end(t *testing.T, s *outage.Stage, starts *starter) {
 	starts.started = nil
 }
 
-func TestG8TroubleOfATargetIsTriedAtGrowingIntervalsWithOneTask(t *testing.T) {
+func TestG8ATroubledTargetIsProbedAtGrowingIntervalsWithOneTask(t *testing.T) {
 	s, tries := stage(t, 10, 30), []time.Duration{}
 	starts := &starter{answer: func(int) error { return errors.New("access denied") }}
 	begin := s.World.Now()
@@ -86,8 +86,8 @@ func TestG8TroubleOfATargetIsTriedAtGrowingIntervalsWithOneTask(t *testing.T) {
 	require.Nil(t, state.Trouble)
 }
 
-// TestG8TasksThatCannotBeStartedHoldUpNoOthers, whatever the cap and however many stand in front, and fail after five starts of each.
-func TestG8TasksThatCannotBeStartedHoldUpNoOthers(t *testing.T) {
+// TestG8TasksThatCannotBeStartedBlockNoOthers: whatever the cap and their number, and they fail after five starts each.
+func TestG8TasksThatCannotBeStartedBlockNoOthers(t *testing.T) {
 	for _, limit := range []int{1, 2, 5} {
 		for name, odd := range map[string][]int{"the first": {0}, "a later one": {3}, "the first two": {0, 1}, "five, from the first on": {0, 1, 2, 3, 4}} {
 			t.Run(fmt.Sprintf("cap %d, %s", limit, name), func(t *testing.T) {
@@ -147,8 +147,8 @@ func TestG8TasksThatCannotBeStartedHoldUpNoOthers(t *testing.T) {
 	}
 }
 
-// TestG4TheEndOfAWorkerWhoseStartWentUnheardCounts: the answer to a start is lost, so the task goes back in line while its worker runs.
-func TestG4TheEndOfAWorkerWhoseStartWentUnheardCounts(t *testing.T) {
+// TestG4TheCompletionOfAWorkerWhoseStartWentUnheardCounts: the answer to a start is lost, so the task returns to the queue while its worker runs.
+func TestG4TheCompletionOfAWorkerWhoseStartWentUnheardCounts(t *testing.T) {
 	const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:f"
 	for name, c := range map[string]struct {
 		detail string // of the execution's end
@@ -195,8 +195,7 @@ func TestG4TheEndOfAWorkerWhoseStartWentUnheardCounts(t *testing.T) {
 	}
 }
 
-// TestG6NoLeaseOvertakesOneWhoseMessageAFIFOQueueDidNotTake.
-func TestG6NoLeaseOvertakesOneWhoseMessageAFIFOQueueDidNotTake(t *testing.T) {
+func TestG6NoLeaseOvertakesOneThatAFIFOQueueRefused(t *testing.T) {
 	url := outage.Worker("f") + ".fifo"
 	s := outage.NewStage(t, "labourers:\n  f: {target: {sqs: \""+url+"\"}, max_simultaneous_invocations: 10}\n")
 	s.SQS.Create(url, fakeaws.Queue{})
@@ -216,7 +215,7 @@ func TestG6NoLeaseOvertakesOneWhoseMessageAFIFOQueueDidNotTake(t *testing.T) {
 	}
 }
 
-// failNext has the next request of this kind fail.
+// failNext makes the next request of this kind fail.
 func failNext(operation string) func(context.Context, fakeaws.Request) error {
 	failed := false
 	return func(_ context.Context, r fakeaws.Request) error {
@@ -228,7 +227,7 @@ func failNext(operation string) func(context.Context, fakeaws.Request) error {
 	}
 }
 
-// holding counts how many bytes of events are handed to it at once.
+// holding is a starter that counts the bytes of events that it gets at once.
 type holding struct{ most int }
 
 func (h *holding) Start(_ context.Context, _ labourer.Labourer, starts []orchestrator.Start) []error {
@@ -240,7 +239,7 @@ func (h *holding) Start(_ context.Context, _ labourer.Labourer, starts []orchest
 	return make([]error, len(starts))
 }
 
-// TestG8ADispatchHoldsFewPayloadsAtOnce: 200 tasks of 100 KB would be 20 MB, and all copies of them several times that.
+// TestG8ADispatchHoldsFewPayloadsAtOnce: 200 tasks of 100 KB have 20 MB, and their copies several times as much.
 func TestG8ADispatchHoldsFewPayloadsAtOnce(t *testing.T) {
 	s, h := stage(t, 1000), &holding{}
 	names := make([]string, 200)
@@ -262,8 +261,8 @@ func TestG8ADispatchHoldsFewPayloadsAtOnce(t *testing.T) {
 	require.Less(t, h.most, 5<<20)
 }
 
-// TestG1TasksThatCannotBeReadGoBackWhenOthersOfTheirLeaseRun: of a lease that is read in parts the second can not be read.
-func TestG1TasksThatCannotBeReadGoBackWhenOthersOfTheirLeaseRun(t *testing.T) {
+// TestG1UnreadTasksReturnToTheQueueWhenOthersOfTheirLeaseRun: a lease is read in parts, and reading the second part fails.
+func TestG1UnreadTasksReturnToTheQueueWhenOthersOfTheirLeaseRun(t *testing.T) {
 	_, o, starts, items := claimed(t, 10)
 	tasks := o.Tasks
 	o.Tasks = halting{tasks}
@@ -282,7 +281,7 @@ func TestG1TasksThatCannotBeReadGoBackWhenOthersOfTheirLeaseRun(t *testing.T) {
 	require.Equal(t, segment.Range(5, 9), entries[0].Tasks)
 }
 
-// halting reads the first half of what is asked for, and then no more.
+// halting reads the first half of the requested tasks and then fails.
 type halting struct{ orchestrator.Tasks }
 
 func (h halting) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
@@ -296,9 +295,9 @@ func (h halting) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbe
 	}
 }
 
-// TestG3G4NoRunningTaskGoesBackInLineAsAnotherCouldNotBePutBack: of two tasks one is started. The other is returned to the queue, or failed
-// for good, and the write for that fails.
-func TestG3G4NoRunningTaskGoesBackInLineAsAnotherCouldNotBePutBack(t *testing.T) {
+// TestG3G4NoRunningTaskReturnsToTheQueueWithAnotherTask: of two tasks one is started. The other returns to the queue, or fails for good, and the
+// write for that fails.
+func TestG3G4NoRunningTaskReturnsToTheQueueWithAnotherTask(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer   error
 		misfires int
@@ -333,7 +332,7 @@ func TestG3G4NoRunningTaskGoesBackInLineAsAnotherCouldNotBePutBack(t *testing.T)
 	}
 }
 
-// misfired are leases whose tasks have failed to start before, and from which none can be put back.
+// misfired holds leases whose tasks have misfired before. It refuses to return any of them to the queue.
 type misfired struct {
 	orchestrator.Control
 	times int
@@ -355,8 +354,7 @@ func (unwritable) Save(context.Context, task.Task, task.Task) error {
 	return errors.New("the table is throttled")
 }
 
-// TestTroubleIsRecordedBesideALeaseThatCannotBeRead.
-func TestTroubleIsRecordedBesideALeaseThatCannotBeRead(t *testing.T) {
+func TestTroubleIsRecordedBesideAnUnreadableLease(t *testing.T) {
 	s := stage(t, 10, 2, 2)
 	o, starts := s.Services().Orchestrator.Service, &starter{answer: func(int) error { return errors.New("access denied") }}
 	o.Starter = starts
@@ -374,7 +372,7 @@ func TestTroubleIsRecordedBesideALeaseThatCannotBeRead(t *testing.T) {
 	require.Equal(t, "access denied", state.Trouble.Error)
 }
 
-// unread has a lease that cannot be read.
+// unread is a control table in which one lease cannot be read.
 type unread struct {
 	orchestrator.Control
 	item string

@@ -17,7 +17,7 @@ import (
 
 func text(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
 
-// stored returns what the control table has of a labourer under keys that begin so.
+// stored returns the items of a labourer in the control table whose keys have this prefix.
 func stored(s *outage.Stage, labourer, prefix string) (found []fakeaws.Item) {
 	for _, it := range s.DynamoDB.Items(fakeaws.ControlTable) {
 		if it["labourer"].(*types.AttributeValueMemberS).Value == labourer && strings.HasPrefix(it["item"].(*types.AttributeValueMemberS).Value, prefix) {
@@ -27,7 +27,7 @@ func stored(s *outage.Stage, labourer, prefix string) (found []fakeaws.Item) {
 	return found
 }
 
-// spoil changes one attribute of an item; nil takes it away.
+// spoil changes one attribute of an item; nil removes it.
 func spoil(t *testing.T, s *outage.Stage, it fakeaws.Item, attribute string, value types.AttributeValue) string {
 	t.Helper()
 	if it[attribute] = value; value == nil {
@@ -37,7 +37,7 @@ func spoil(t *testing.T, s *outage.Stage, it fakeaws.Item, attribute string, val
 	return it["item"].(*types.AttributeValueMemberS).Value
 }
 
-// TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded, and no longer. Meanwhile the others of its labourer go on within the cap.
+// TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded: and no longer. Meanwhile its labourer's other tasks run within the cap.
 func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testing.T) {
 	for name, c := range map[string]struct {
 		attribute string
@@ -98,7 +98,7 @@ func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testin
 	}
 }
 
-// completions returns what the workers of a job's tasks have to tell that was not told yet.
+// completions returns the completions of a job's running tasks that were not sent yet.
 func completions(t *testing.T, s *outage.Stage, job string) (ends []string) {
 	tasks, err := s.Drover.Tasks(job)
 	require.NoError(t, err)
@@ -115,7 +115,7 @@ func completions(t *testing.T, s *outage.Stage, job string) (ends []string) {
 	return ends
 }
 
-// TestG8ALeaseThatChangesIsNotSetAside: a person may mend it at the same moment.
+// TestG8ALeaseThatChangesIsNotSetAside: a person may repair it at the same moment.
 func TestG8ALeaseThatChangesIsNotSetAside(t *testing.T) {
 	s := stage(t, 3, 2)
 	require.Equal(t, 2, s.HandOut(t, "f"))
@@ -133,7 +133,7 @@ func TestG8ALeaseThatChangesIsNotSetAside(t *testing.T) {
 	require.Empty(t, stored(s, "f", "unreadable#"))
 }
 
-// TestG8AnEntryThatCannotBeDecodedBlocksNoneBehindIt, also where there are more than one look at the queue takes.
+// TestG8AnEntryThatCannotBeDecodedBlocksNoneBehindIt: also if there are more of them than one read of the queue returns.
 func TestG8AnEntryThatCannotBeDecodedBlocksNoneBehindIt(t *testing.T) {
 	for _, n := range []int{1, 40} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestG8AnEntryThatCannotBeDecodedBlocksNoneBehindIt(t *testing.T) {
 	}
 }
 
-// TestG8AnAsideThatCannotBeDecodedBlocksNoOther: it is told of and set aside, and what was withdrawn with it is cancelled.
+// TestG8AnAsideThatCannotBeDecodedBlocksNoOther: it is reported and set aside, and the other withdrawn tasks are cancelled.
 func TestG8AnAsideThatCannotBeDecodedBlocksNoOther(t *testing.T) {
 	s := stage(t, 1, 2, 1)
 	all, err := s.Control.Queue(ctx, "f")
@@ -180,8 +180,8 @@ func TestG8AnAsideThatCannotBeDecodedBlocksNoOther(t *testing.T) {
 	require.Len(t, stored(s, "f", "unreadable#"), 1)
 }
 
-// TestG8ATroubleThatCannotBeDecodedHoldsNothingUp: it is only a note.
-func TestG8ATroubleThatCannotBeDecodedHoldsNothingUp(t *testing.T) {
+// TestG8ATroubleThatCannotBeDecodedBlocksNothing: it is only a note.
+func TestG8ATroubleThatCannotBeDecodedBlocksNothing(t *testing.T) {
 	s := stage(t, 1, 1)
 	require.NoError(t, s.DynamoDB.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("f"), "item": text("state"), "trouble": text("{")}))
 
@@ -190,8 +190,8 @@ func TestG8ATroubleThatCannotBeDecodedHoldsNothingUp(t *testing.T) {
 	require.Len(t, s.Handed(t, "f"), 1)
 }
 
-// TestG8ALeaseThatCannotBeDecodedHoldsUpNoReader: the assistant, the settler and a forced cancellation pass it over, on its own segment too.
-func TestG8ALeaseThatCannotBeDecodedHoldsUpNoReader(t *testing.T) {
+// TestG8ALeaseThatCannotBeDecodedBlocksNoReader: the assistant, the settler and a forced cancellation pass it over, also on its own segment.
+func TestG8ALeaseThatCannotBeDecodedBlocksNoReader(t *testing.T) {
 	s := stage(t, 2, 4)
 	require.Equal(t, 2, s.HandOut(t, "f"))
 	first := s.Handed(t, "f")

@@ -21,7 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// yard is an orchestrator over tables in memory, whose workers are only counted.
+// yard is an orchestrator over tables in memory that only counts its workers.
 type yard struct {
 	*orchestrator.Service
 	db      *fakeaws.DynamoDB
@@ -41,7 +41,7 @@ func (y *yard) Start(_ context.Context, _ labourer.Labourer, starts []orchestrat
 	return make([]error, len(starts))
 }
 
-// newYard has a labourer in a hurry, and jobs of one task each that are due.
+// newYard returns a yard with a labourer of short attempts, and due jobs of one task each.
 func newYard(t *testing.T, jobs ...string) *yard {
 	t.Helper()
 	y := &yard{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), started: map[task.ID]int{}}
@@ -70,7 +70,7 @@ func newYard(t *testing.T, jobs ...string) *yard {
 	return y
 }
 
-// claim is the leases of a claim.
+// claim returns the leases of a claim.
 func (y *yard) claim(t *testing.T) []string {
 	t.Helper()
 	claimed, err := y.Claim(t.Context(), "execution", "hasty", 1)
@@ -78,7 +78,7 @@ func (y *yard) claim(t *testing.T) []string {
 	return claimed.Leases
 }
 
-// failing has these calls fail that reach an item whose key has this text, before they do anything.
+// failing makes calls fail before they do anything, if they reach an item whose key has this text.
 func (y *yard) failing(operation, text string) {
 	y.db.Before = func(_ context.Context, r fakeaws.Request) error {
 		in, _ := json.Marshal(r.Input) //nolint:errchkjson // a request of the SDK
@@ -89,8 +89,9 @@ func (y *yard) failing(operation, text string) {
 	}
 }
 
-// A labourer's attempts may be shorter than the time after which a dispatcher counts as dead: no attempt is lost that nobody began (G4).
-func TestALeaseWhoseDispatcherDiedIsDispatchedBeforeItEnds(t *testing.T) {
+// TestG4ALeaseWhoseDispatcherDiedIsDispatchedBeforeItEnds: no attempt is lost that never began, although the labourer's attempts are shorter than the
+// time after which a dispatcher counts as dead.
+func TestG4ALeaseWhoseDispatcherDiedIsDispatchedBeforeItEnds(t *testing.T) {
 	y := newYard(t, "one")
 	leases := y.claim(t)
 
@@ -113,8 +114,8 @@ func TestALeaseWhoseDispatcherDiedIsDispatchedBeforeItEnds(t *testing.T) {
 	require.Equal(t, y.now.Add(3*time.Second), held[0].ExpiresAt, "from its dispatch on, the attempt has the labourer's time")
 }
 
-// A dispatcher who comes so late that another one may adopt the lease before he is through starts nothing: two would start the same workers (G4).
-func TestALateDispatcherLeavesTheLeaseToAnother(t *testing.T) {
+// TestG4ALateDispatcherLeavesTheLeaseToAnother: another dispatcher may adopt the lease before the late one ends, and both would start its workers.
+func TestG4ALateDispatcherLeavesTheLeaseToAnother(t *testing.T) {
 	for late, started := range map[time.Duration]int{35 * time.Second: 1, 36 * time.Second: 0} {
 		y := newYard(t, "one")
 		leases := y.claim(t)
@@ -127,8 +128,8 @@ func TestALateDispatcherLeavesTheLeaseToAnother(t *testing.T) {
 	}
 }
 
-// Workers that were started keep their slots, so that what they report counts, though their dispatch could not be noted (G3).
-func TestADispatchThatCanNotBeNotedGivesNothingBack(t *testing.T) {
+// TestG3AnUnmarkedDispatchGivesNothingBack: started workers keep their slots, so their completions count although the lease is not marked.
+func TestG3AnUnmarkedDispatchGivesNothingBack(t *testing.T) {
 	y := newYard(t, "one")
 	leases := y.claim(t)
 	y.failing("UpdateItem", "dispatched_at")
@@ -143,8 +144,8 @@ func TestADispatchThatCanNotBeNotedGivesNothingBack(t *testing.T) {
 	require.Equal(t, 1, queue.Running(held))
 }
 
-// What breaks off the dispatch of one lease leaves the others' alone (G8).
-func TestALeaseThatCanNotBeDispatchedStopsNoOther(t *testing.T) {
+// TestG8ALeaseThatCannotBeDispatchedBlocksNoOther: an error ends the dispatch of its own lease only.
+func TestG8ALeaseThatCannotBeDispatchedBlocksNoOther(t *testing.T) {
 	y := newYard(t, "one", "two", "three")
 	leases := y.claim(t)
 	require.Len(t, leases, 3)

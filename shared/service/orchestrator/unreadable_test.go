@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// damage makes an attribute of a job's n-th task one that nothing can unpack.
+// damage makes an attribute of a job's n-th task undecodable.
 func damage(t *testing.T, s *outage.Stage, id, attribute string, n int) task.ID {
 	t.Helper()
 	tasks, err := s.Drover.Tasks(id)
@@ -33,8 +33,8 @@ func damage(t *testing.T, s *outage.Stage, id, attribute string, n int) task.ID 
 	return task.ID{}
 }
 
-// TestG8ATaskThatCannotBeReadHoldsUpNoOther, neither those of its lease nor its labourer's others, and holds a slot only until its lease ends.
-func TestG8ATaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+// TestG8AnUnreadableTaskBlocksNoOther: neither in its lease nor of its labourer, and it holds a slot only until its lease ends.
+func TestG8AnUnreadableTaskBlocksNoOther(t *testing.T) {
 	for _, attribute := range []string{"payload", "attempts", "result"} {
 		for name, handedOut := range map[string]bool{"while it is queued": false, "while it runs and is lost": true} {
 			t.Run(attribute+" "+name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestG8ATaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// finishing is the completion of a worker whose task can still be read.
+// finishing returns the completion of a worker whose task can still be read.
 func finishing(t *testing.T, s *outage.Stage, h outage.Handed) []string {
 	id, err := task.ParseID(h.TaskID)
 	require.NoError(t, err)
@@ -95,8 +95,8 @@ func finishing(t *testing.T, s *outage.Stage, h outage.Handed) []string {
 	return []string{completed(h)}
 }
 
-// TestG8OneLeaseThatCannotBeReapedHoldsUpNoOther: whatever goes wrong with it is told, and the others are reaped.
-func TestG8OneLeaseThatCannotBeReapedHoldsUpNoOther(t *testing.T) {
+// TestG8OneLeaseThatCannotBeReapedBlocksNoOther: its error is reported, and the others are reaped.
+func TestG8OneLeaseThatCannotBeReapedBlocksNoOther(t *testing.T) {
 	s := stage(t, 3, 1, 1, 1)
 	require.Equal(t, 3, s.HandOut(t, "f"))
 	s.Pass(20 * time.Minute)
@@ -121,8 +121,8 @@ func TestG8OneLeaseThatCannotBeReapedHoldsUpNoOther(t *testing.T) {
 	require.Contains(t, reaped.Errors[0], "as the test wants it")
 }
 
-// TestG8ACompletionOfATaskThatCannotBeReadHoldsUpNoOther of its batch.
-func TestG8ACompletionOfATaskThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+// TestG8ACompletionOfAnUnreadableTaskBlocksNoOther: the other completions of its batch are handled.
+func TestG8ACompletionOfAnUnreadableTaskBlocksNoOther(t *testing.T) {
 	s := stage(t, 3, 3)
 	require.Equal(t, 3, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")
