@@ -1,8 +1,8 @@
-// Package ledger is the record of a job: what was asked for, how far its tasks are created, and what has become of them.
+// Package ledger holds the record of a job: what was asked for, how many of its tasks are created, and how they have ended.
 //
-// Everything in it grows and nothing is counted twice: how far creation has come is a cursor that one transaction moves with each
-// queue entry; what became of the tasks is kept as sets of numbers, one item a segment, and a segment's sums enter the job's totals
-// by a transaction that remembers what it has entered.
+// Everything in it only grows, and nothing is counted twice. The progress of creation is a cursor, which one transaction moves with each queue
+// entry. The ends of the tasks are sets of numbers, one item per segment. A segment's sums enter the job's totals by a transaction that also
+// records what it has entered.
 package ledger
 
 import (
@@ -16,14 +16,14 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// ErrChanged says that what a write was conditioned on is no longer so. Read again and decide anew.
-var ErrChanged = errors.New("the job was changed by somebody else in the meantime")
+// ErrChanged says that the condition of a write no longer holds. Read again and decide anew.
+var ErrChanged = errors.New("the job was changed by another writer in the meantime")
 
-// State is where a job stands.
+// State is a job's state.
 type State string
 
-// A job goes scheduling → scheduled → completed; cancelled from either of the first two; rejected is a beginning and an end, and
-// its id may be used again. A replay takes a finished job back to scheduled.
+// A job goes scheduling → scheduled → completed, or from either of the first two to cancelled. A rejected job starts and ends as rejected, and
+// its id may be used again. A replay takes a completed job back to scheduled.
 const (
 	Scheduling State = "scheduling"
 	Scheduled  State = "scheduled"
@@ -32,18 +32,18 @@ const (
 	Cancelled  State = "cancelled"
 )
 
-// Counts is how many tasks have reached which end.
+// Counts holds the number of tasks that have reached each end.
 type Counts struct{ Completed, Dead, Cancelled int }
 
-// Sum is how many tasks have reached an end.
+// Sum returns the number of tasks that have reached an end.
 func (c Counts) Sum() int { return c.Completed + c.Dead + c.Cancelled }
 
-// Minus is the difference of each count.
+// Minus returns the difference of each count.
 func (c Counts) Minus(o Counts) Counts {
 	return Counts{c.Completed - o.Completed, c.Dead - o.Dead, c.Cancelled - o.Cancelled}
 }
 
-// Plus is the sum of each count.
+// Plus returns the sum of each count.
 func (c Counts) Plus(o Counts) Counts {
 	return Counts{c.Completed + o.Completed, c.Dead + o.Dead, c.Cancelled + o.Cancelled}
 }
@@ -53,42 +53,42 @@ type Job struct {
 	ID          string
 	Labourer    string
 	State       State
-	Cancelling  bool   // a cancellation has begun and is not through with all segments
-	Text        []byte // the SubmitJob as it came; of a record that was read only where it is short
-	TextAt      string // tells a long text that is stored beside the record; set by the store
-	Fingerprint string // tells the same job from another one under the same id
+	Cancelling  bool   // a cancellation has begun and has not finished all segments
+	Text        []byte // the SubmitJob as received; in a record that was read, only if it is short
+	TextAt      string // names a long text that is stored beside the record; set by the store
+	Fingerprint string // tells a repeated SubmitJob from a different one under the same id
 	SubmittedAt time.Time
-	RecordedAt  time.Time // when the record was made; zero: before this was kept
+	RecordedAt  time.Time // when the record was made
 	NotBefore   time.Time // when the tasks become due; zero: at once
 
-	// ChunkableAttrs is the schema by which the job was planned: it may be applied anew while the job is being created.
+	// ChunkableAttrs holds the schema by which the job was planned: the labourer's schema may change while the job is being created.
 	ChunkableAttrs []string
 
 	Total  int
-	Cursor int // how many segments are published: their tasks exist, and are never created again
+	Cursor int // published segments: their tasks exist, and are never created again
 
-	// A small job may share the first segment of another one: then its tasks lie there, from this number on.
+	// A small job may share the first segment of another one: then its tasks have the numbers from First on there.
 	Segment segment.ID
 	First   int
 
-	// Who is creating the tasks, and until when nobody else will: creation overwrites, so there must be one creator at a time.
+	// The scheduler that creates the tasks, and the end of its lock. Creation overwrites, so there must be only one creator at a time.
 	Owner      string
 	OwnedUntil time.Time
 
 	Counts     Counts
-	Generation int // 1, and one more with every replay
+	Generation int // 1 at first; every replay of a completed job adds 1
 	FinishedAt time.Time
 
-	ErrorField, ErrorReason string // why it was rejected
+	ErrorField, ErrorReason string // why the job was rejected
 }
 
-// Revivable reports whether the job's dead tasks may be replayed, also while later segments are being created: it is neither rejected nor
-// cancelled, nor being cancelled.
+// Revivable reports whether the job's dead tasks may be replayed, also while later segments are being created: the job is neither rejected
+// nor cancelled, nor being cancelled.
 func (j Job) Revivable() bool {
 	return (j.State == Completed || j.State == Scheduled || j.State == Scheduling) && !j.Cancelling
 }
 
-// Open is how many tasks have not reached an end.
+// Open returns the number of tasks that have not reached an end.
 func (j Job) Open() int {
 	if j.State == Rejected {
 		return 0
@@ -96,16 +96,16 @@ func (j Job) Open() int {
 	return j.Total - j.Counts.Sum()
 }
 
-// Totals is how a finished job ended, as its event tells it.
+// Totals returns the totals of a finished job for its event.
 func (j Job) Totals() event.Totals {
 	return event.Totals{JobID: j.ID, Labourer: j.Labourer, Total: j.Total, Completed: j.Counts.Completed, Dead: j.Counts.Dead,
 		Cancelled: j.Counts.Cancelled, StartedAt: j.SubmittedAt, FinishedAt: j.FinishedAt, Generation: j.Generation}
 }
 
-// Segments is how many segments the job's tasks take.
+// Segments returns the number of segments that the job's tasks take.
 func (j Job) Segments() int { return (j.Total + segment.Size - 1) / segment.Size }
 
-// SegmentAt is the ordinal-th segment, and which numbers of it are the job's.
+// SegmentAt returns the ordinal-th segment, and the numbers in it that are the job's.
 func (j Job) SegmentAt(ordinal int) (segment.ID, segment.Numbers) {
 	size := min(segment.Size, j.Total-ordinal*segment.Size)
 	if ordinal == 0 && j.Segment != "" {
@@ -114,17 +114,14 @@ func (j Job) SegmentAt(ordinal int) (segment.ID, segment.Numbers) {
 	return segment.IDOf(j.submission(), ordinal), segment.Range(0, size-1)
 }
 
-// submission tells the job from all others, also from one that had its id before: a record is made where there is none, so of two under one
-// id the later was made when the earlier had been deleted, which is long after. What is left of the earlier job, tasks and progress, workers
-// that tell of its tasks, executions that are called after them, must not be taken for this one's.
+// submission returns a name that tells the job from all others, also from an earlier job with its id. A record is made only if none exists, so
+// the later of two jobs with one id was recorded after the earlier record was deleted. Remains of the earlier job (its tasks and progress,
+// completions from its workers, executions named for its tasks) must not be taken for this job's.
 func (j Job) submission() string {
-	if j.RecordedAt.IsZero() {
-		return j.ID
-	}
 	return j.ID + "\x00" + strconv.FormatInt(j.RecordedAt.UnixMilli(), 10)
 }
 
-// Own is what of these is progress of the job, and not of one that had its id before.
+// Own returns the progress that is this job's, and not that of an earlier job with its id.
 func (j Job) Own(progress []Progress) []Progress {
 	mine := make(map[segment.ID]bool, j.Segments())
 	for ordinal := range j.Segments() {
@@ -134,7 +131,7 @@ func (j Job) Own(progress []Progress) []Progress {
 	return slices.DeleteFunc(progress, func(p Progress) bool { return !mine[p.Segment] })
 }
 
-// SizeOf is how many of the job's tasks lie in one of its segments.
+// SizeOf returns the number of the job's tasks in one of its segments.
 func (j Job) SizeOf(s segment.ID) int {
 	last := j.Segments() - 1
 	if last <= 0 {
@@ -146,13 +143,13 @@ func (j Job) SizeOf(s segment.ID) int {
 	return segment.Size
 }
 
-// TaskAt is where the k-th task of the job lies.
+// TaskAt returns the id of the k-th task of the job.
 func (j Job) TaskAt(k int) task.ID {
 	id, numbers := j.SegmentAt(k / segment.Size)
 	return task.ID{Segment: id, N: numbers.Min() + k%segment.Size}
 }
 
-// Revived is the job after some of its dead have come back to life: if it had ended, another generation of it is under way.
+// Revived returns the job after a replay of some of its dead tasks. If it was completed, its next generation starts.
 func (j Job) Revived() Job {
 	if j.State == Completed {
 		j.State, j.Generation = Scheduled, j.Generation+1
@@ -160,18 +157,18 @@ func (j Job) Revived() Job {
 	return j
 }
 
-// Progress is what has become of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. A record of the stream that comes
-// twice, or a day late, changes nothing that counts.
+// Progress holds the ends of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. A record of the stream that comes
+// twice, or a day late, changes no count.
 type Progress struct {
 	JobID                      string
 	Segment                    segment.ID
 	Completed, Dead, Cancelled []int
-	// Replayed has the last replayed life of each task that was replayed. What died up to that life counts as dead no more.
+	// Replayed has the last replayed life of each replayed task. Deaths up to that life no longer count.
 	Replayed []int
-	Rolled   Counts // what of it is in the job's totals
+	Rolled   Counts // the part that is in the job's totals
 }
 
-// Life names a life of a task within its segment: a task that was replayed can end again.
+// Life returns the number of a task's life within its segment: a task that was replayed can end again.
 func Life(n, life int) int { return life*segment.Size + n }
 
 // Counts returns how many tasks of the segment have reached an end that still holds.
@@ -179,7 +176,7 @@ func (p Progress) Counts() Counts {
 	return Counts{len(p.Completed), len(p.StillDead()), len(p.Cancelled)}
 }
 
-// StillDead returns the lives that have died and were not replayed since.
+// StillDead returns the lives that have died and were not replayed afterwards.
 func (p Progress) StillDead() []int {
 	replayed := make(map[int]int, len(p.Replayed))
 	for _, life := range p.Replayed {
@@ -194,8 +191,8 @@ func (p Progress) StillDead() []int {
 	return dead
 }
 
-// Revived returns the progress after these of the dead have come back to life. It forgets earlier lives, so that it stays as small however
-// often tasks are replayed. Of the dead that are in the job's totals no more stay there than are still dead.
+// Revived returns the progress after a replay of these dead lives. It drops earlier lives, so its size does not grow with the number of
+// replays. The dead count in the job's totals is lowered to the number that is still dead.
 func (p Progress) Revived(lives []int) Progress {
 	again := Numbers(lives)
 	replayed := slices.Clone(lives)
@@ -210,7 +207,7 @@ func (p Progress) Revived(lives []int) Progress {
 	return p
 }
 
-// Numbers returns the task numbers behind these lives.
+// Numbers returns the task numbers of these lives.
 func Numbers(lives []int) segment.Numbers {
 	var s segment.Numbers
 	for _, l := range lives {
@@ -219,5 +216,5 @@ func Numbers(lives []int) segment.Numbers {
 	return s
 }
 
-// Ends is which lives of a segment have reached which end.
+// Ends holds the lives of a segment that have reached each end.
 type Ends map[task.Status][]int

@@ -17,23 +17,24 @@ import (
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func TestWhereTheTasksOfAJobLie(t *testing.T) {
-	job := ledger.Job{ID: "nightly", Total: 600}
+	job := ledger.Job{ID: "nightly", Total: 600, RecordedAt: time.UnixMilli(5)}
+	const submission = "nightly\x005" // the id, and when the record was made
 
 	require.Equal(t, 3, job.Segments())
 	for ordinal, numbers := range []segment.Numbers{segment.Range(0, 255), segment.Range(0, 255), segment.Range(0, 87)} {
 		id, got := job.SegmentAt(ordinal)
-		require.Equal(t, segment.IDOf("nightly", ordinal), id)
+		require.Equal(t, segment.IDOf(submission, ordinal), id)
 		require.Equal(t, numbers, got)
 		require.Equal(t, numbers.Len(), job.SizeOf(id))
 	}
-	require.Equal(t, task.ID{Segment: segment.IDOf("nightly", 0), N: 0}, job.TaskAt(0))
-	require.Equal(t, task.ID{Segment: segment.IDOf("nightly", 0), N: 255}, job.TaskAt(255))
-	require.Equal(t, task.ID{Segment: segment.IDOf("nightly", 1), N: 0}, job.TaskAt(256))
-	require.Equal(t, task.ID{Segment: segment.IDOf("nightly", 2), N: 87}, job.TaskAt(599))
+	require.Equal(t, task.ID{Segment: segment.IDOf(submission, 0), N: 0}, job.TaskAt(0))
+	require.Equal(t, task.ID{Segment: segment.IDOf(submission, 0), N: 255}, job.TaskAt(255))
+	require.Equal(t, task.ID{Segment: segment.IDOf(submission, 1), N: 0}, job.TaskAt(256))
+	require.Equal(t, task.ID{Segment: segment.IDOf(submission, 2), N: 87}, job.TaskAt(599))
 }
 
-// TestTheSegmentsOfTwoJobsUnderOneIDAreOthers, also where the job is the same, of the same event.
-func TestTheSegmentsOfTwoJobsUnderOneIDAreOthers(t *testing.T) {
+// TestTwoJobsUnderOneIDHaveDifferentSegments: also if both come from the same event.
+func TestTwoJobsUnderOneIDHaveDifferentSegments(t *testing.T) {
 	first := ledger.Job{ID: "nightly", Total: 600, SubmittedAt: noon, RecordedAt: noon}
 	second := first
 	second.RecordedAt = noon.Add(720 * time.Hour)
@@ -41,7 +42,7 @@ func TestTheSegmentsOfTwoJobsUnderOneIDAreOthers(t *testing.T) {
 
 	seen := map[segment.ID]bool{}
 	var progress []ledger.Progress
-	for _, job := range []ledger.Job{first, second, {ID: "nightly", Total: 600}} {
+	for _, job := range []ledger.Job{first, second} {
 		for ordinal := range job.Segments() {
 			id, _ := job.SegmentAt(ordinal)
 			require.False(t, seen[id])
@@ -116,7 +117,7 @@ func TestG5AJobIsOpenUntilEachTaskHasReachedAnEnd(t *testing.T) {
 	require.Zero(t, job.Open(), "a rejected job has no tasks, whatever it would have made")
 }
 
-func TestAFinishedJobIsToldAsItIsStored(t *testing.T) {
+func TestTheTotalsOfAFinishedJobAreThoseOfItsRecord(t *testing.T) {
 	job := ledger.Job{ID: "nightly", Labourer: "f", Total: 6, Counts: ledger.Counts{Completed: 3, Dead: 2, Cancelled: 1},
 		SubmittedAt: noon, FinishedAt: noon.Add(time.Hour), Generation: 2}
 
@@ -138,7 +139,7 @@ func TestEachLifeOfATaskHasItsOwnNumber(t *testing.T) {
 	require.True(t, ledger.Numbers(nil).Empty())
 }
 
-func TestG5WhoWasReplayedIsDeadNoMore(t *testing.T) {
+func TestG5AReplayedTaskNoLongerCountsAsDead(t *testing.T) {
 	p := ledger.Progress{Completed: []int{0, 1}, Dead: []int{2, 3}, Cancelled: []int{4}}
 	require.Equal(t, ledger.Counts{Completed: 2, Dead: 2, Cancelled: 1}, p.Counts())
 
@@ -149,7 +150,7 @@ func TestG5WhoWasReplayedIsDeadNoMore(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 3, Dead: 1, Cancelled: 1}, p.Counts())
 }
 
-// TestG5ADeathThatIsRecordedLateCountsOnce, whichever of its task's lives have been replayed since.
+// TestG5ADeathThatIsRecordedLateCountsOnce: whichever of the task's lives were replayed meanwhile.
 func TestG5ADeathThatIsRecordedLateCountsOnce(t *testing.T) {
 	p := ledger.Progress{Dead: []int{2, 3}, Rolled: ledger.Counts{Dead: 2}}
 

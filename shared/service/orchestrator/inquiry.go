@@ -22,7 +22,7 @@ type Queues interface {
 }
 
 // Executions reads the executions of labourers whose target is a state machine. found is false if Step Functions does not know the execution,
-// or may not describe it.
+// or refuses to describe it.
 type Executions interface {
 	Describe(ctx context.Context, arn string) (x completion.Execution, found bool, err error)
 }

@@ -1,8 +1,7 @@
-// Package outcome decides what follows the end of an attempt that did not succeed, and carries it out: another attempt after a wait,
-// or the end of the task.
+// Package outcome settles attempts that did not succeed: it schedules another attempt after a wait, or ends the task.
 //
-// The lease holds a failed task until what follows is durable. So whoever finds a failed task in a lease, the scavenger by the stream
-// or the orchestrator by the lease's end, settles it, and however often it is settled one entry or one death comes of it.
+// The lease holds a failed task until the outcome is durable. So the scavenger (by the stream) and the orchestrator (at the lease's end) settle
+// any failed task that they find in a lease. However often a task is settled, the result is one entry or one death.
 package outcome
 
 import (
@@ -18,44 +17,44 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Tasks is the tasks that are settled.
+// Tasks stores the tasks.
 type Tasks interface {
 	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
 }
 
-// Deaths is where tasks end that get no further attempt.
+// Deaths ends tasks that get no further attempt.
 type Deaths interface {
-	// Kill writes dead in the place of failed and takes these tasks out of their lease, or does nothing: queue.ErrChanged.
+	// Kill replaces failed by dead and releases these tasks from their lease, or changes nothing and returns queue.ErrChanged.
 	Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) error
 }
 
-// Control is where tasks are moved from leases to entries.
+// Control moves tasks from leases to entries.
 type Control interface {
 	LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error)
 	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
 	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
 }
 
-// Registry is what owners have applied.
+// Registry stores the labourers that were applied.
 type Registry interface {
 	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
 }
 
-// Sweeper takes back what is queued of these tasks, where their jobs are being cancelled.
+// Sweeper cancels those of the tasks that are queued and whose jobs are being cancelled.
 type Sweeper interface {
 	Sweep(ctx context.Context, tasks []task.Task) error
 }
 
-// Waiter lets tasks wait, where a person can watch them do so, and wakes the orchestrator when they are due.
+// Waiter starts a wait that a person can watch, and that wakes the orchestrator when the tasks are due.
 type Waiter interface {
 	Backoff(ctx context.Context, b Backoff) error
 }
 
-// Backoff is failed tasks of a labourer that are due again at the same time.
+// Backoff holds failed tasks of a labourer that are due again at the same time.
 type Backoff struct {
 	Labourer string
 	Due      time.Time
-	Attempt  int // that which begins then
+	Attempt  int // the attempt that begins then
 	Tasks    []task.Task
 }
 
@@ -71,14 +70,14 @@ type Settler struct {
 	Random   func() float64 // uniform in [0,1)
 }
 
-// Settled is what was done.
+// Settled counts the tasks that Settle retried or ended.
 type Settled struct {
 	Retried, Dead int
-	Freed         []string          // labourers of whom slots became free, now or when these tasks were settled before: who did may not have told
-	Unreadable    map[string]string // labourers whose stored configuration can not be read, and why: their tasks stay in their leases
+	Freed         []string          // labourers with slots that became free now, or when an earlier settler, which may have died, settled these tasks
+	Unreadable    map[string]string // labourers whose stored configuration cannot be read, and why: their tasks stay in their leases
 }
 
-// Exhausted tells whether no attempt may follow, and why.
+// Exhausted reports whether no attempt may follow, and why.
 func Exhausted(t task.Task, l labourer.Labourer) (bool, string) {
 	most := l.MaxAttempts
 	if t.MaxAttempts > 0 {
@@ -96,41 +95,89 @@ func Exhausted(t task.Task, l labourer.Labourer) (bool, string) {
 	return false, ""
 }
 
-// held is failed tasks that the same leases may hold.
+// held names the leases that may hold a failed task.
 type held struct {
 	labourer string
 	segment  segment.ID
 	attempt  int
 }
 
-// alike is failed tasks that wait for the same time and go into the same entry.
-type alike struct {
-	labourer    string
-	segment     segment.ID
-	attempt     int
-	failures    int
-	retryAfter  time.Duration
-	maxDuration time.Duration
+// batch holds failed tasks that the same leases may hold. Those that are retried go into one entry.
+type batch struct {
+	held
+	maxDuration time.Duration // of the entry
+	tasks       []task.Task
 }
 
-// waiting is failed tasks that wait for the same time.
-type waiting struct {
-	labourer   string
+// backoff holds failed tasks that wait for the same time.
+type backoff struct {
+	labourer   labourer.Labourer
 	attempt    int
 	failures   int
 	retryAfter time.Duration
+	batches    []batch
 }
 
-// Settle carries out what follows for tasks whose last attempt failed or expired; others are passed over. It stops at the first error:
-// what was not settled is found in its lease the next time. That a labourer's configuration can not be read is no error, as no next time
-// would mend it: its tasks stay in their leases, and the orchestrator comes back to them once it is applied again.
+// Settle carries out what follows for tasks whose last attempt failed or expired, and passes over others. It stops at the first error: the
+// next settler finds the rest in their leases. An unreadable labourer configuration is not an error, as trying again would not mend it: the
+// labourer's tasks stay in their leases, and the orchestrator settles them once the labourer is applied again.
 func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error) {
 	var out Settled
+	deaths, backoffs, err := s.group(ctx, ended, &out)
+	if err != nil {
+		return out, err
+	}
+	var queued []task.Task // also those that an earlier settler queued, as it may have died before it read their jobs
+	for _, b := range deaths {
+		killed, err := s.kill(ctx, b.held, b.tasks)
+		out.Dead += killed.Len()
+		if err != nil {
+			return out, err
+		}
+		for _, t := range b.tasks {
+			if !killed.Contains(t.ID.N) {
+				queued = append(queued, t)
+			}
+		}
+		out.free(b.labourer)
+	}
+	var waits []Backoff
+	for _, group := range backoffs {
+		delay := group.labourer.Retry.Delay(group.failures, group.retryAfter, s.Random())
+		// Rounded up to a millisecond, the resolution of keys: never sooner than the policy's minimum.
+		due := s.Now().UTC().Add(delay).Add(time.Millisecond - 1).Truncate(time.Millisecond)
+		wait := Backoff{Labourer: group.labourer.ID, Due: due, Attempt: group.attempt + 1}
+		for _, b := range group.batches {
+			requeued, err := s.requeue(ctx, b, due)
+			if err != nil {
+				return out, err
+			}
+			wait.Tasks = append(wait.Tasks, requeued...)
+			queued = append(queued, b.tasks...)
+			out.Retried += len(requeued)
+		}
+		out.free(group.labourer.ID)
+		if len(wait.Tasks) > 0 {
+			waits = append(waits, wait)
+		}
+	}
+	// A job may be cancelled while its tasks return to the queue, and its canceller may miss them. One of the two sees the other: the canceller
+	// marks the job before it reads the queue, and the settler reads the job after it has queued.
+	if err := s.Sweeper.Sweep(ctx, queued); err != nil {
+		return out, err
+	}
+	for _, wait := range waits {
+		// The entries are the truth. If the wait cannot be started, the minute tick finds them when they are due.
+		if err := s.Waiter.Backoff(ctx, wait); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// group sorts the failed tasks into those that die and those that wait, each in the order of their first tasks.
+func (s Settler) group(ctx context.Context, ended []task.Task, out *Settled) (deaths []batch, backoffs []backoff, err error) {
 	labourers := map[string]labourer.Labourer{}
-	deaths, dying := map[held][]task.Task{}, []held{}
-	retries := map[alike][]task.Task{}
-	var queued []task.Task // those as well that were queued before, by a settler that may have died before it read their jobs
-	var order []alike
 	for _, t := range ended {
 		if t.Status != task.Failed && t.Status != task.Expired || out.Unreadable[t.Labourer] != "" {
 			continue
@@ -141,73 +188,34 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 			continue
 		}
 		if err != nil {
-			return out, err
+			return nil, nil, err
 		}
 		if dead, _ := Exhausted(t, l); dead {
-			key := held{t.Labourer, t.ID.Segment, t.Attempt}
-			if deaths[key] == nil {
-				dying = append(dying, key)
-			}
-			deaths[key] = append(deaths[key], t)
+			deaths = add(deaths, t, 0)
 			continue
 		}
-		key := alike{t.Labourer, t.ID.Segment, t.Attempt, t.Failures(), t.RetryAfter, t.MaxDuration}
-		if retries[key] == nil {
-			order = append(order, key)
+		i := slices.IndexFunc(backoffs, func(b backoff) bool {
+			return b.labourer.ID == t.Labourer && b.attempt == t.Attempt && b.failures == t.Failures() && b.retryAfter == t.RetryAfter
+		})
+		if i < 0 {
+			i = len(backoffs)
+			backoffs = append(backoffs, backoff{labourer: l, attempt: t.Attempt, failures: t.Failures(), retryAfter: t.RetryAfter})
 		}
-		retries[key] = append(retries[key], t)
+		backoffs[i].batches = add(backoffs[i].batches, t, t.MaxDuration)
 	}
+	return deaths, backoffs, nil
+}
 
-	for _, key := range dying {
-		killed, err := s.kill(ctx, key, deaths[key])
-		out.Dead += killed.Len()
-		if err != nil {
-			return out, err
-		}
-		for _, t := range deaths[key] {
-			if !killed.Contains(t.ID.N) {
-				queued = append(queued, t)
-			}
-		}
-		out.free(key.labourer)
+// add adds a task to its batch, or to a new one.
+func add(batches []batch, t task.Task, maxDuration time.Duration) []batch {
+	by := held{t.Labourer, t.ID.Segment, t.Attempt}
+	i := slices.IndexFunc(batches, func(b batch) bool { return b.held == by && b.maxDuration == maxDuration })
+	if i < 0 {
+		i = len(batches)
+		batches = append(batches, batch{held: by, maxDuration: maxDuration})
 	}
-	due := map[waiting]time.Time{}
-	backoffs := map[waiting]*Backoff{}
-	var waits []waiting // in their order
-	for _, key := range order {
-		w := waiting{key.labourer, key.attempt, key.failures, key.retryAfter}
-		if due[w].IsZero() {
-			wait := labourers[key.labourer].Retry.Delay(key.failures, key.retryAfter, s.Random())
-			// Up to the next millisecond, as keys have no finer time: never sooner than the policy's minimum.
-			due[w] = s.Now().UTC().Add(wait).Add(time.Millisecond - 1).Truncate(time.Millisecond)
-			backoffs[w] = &Backoff{Labourer: key.labourer, Due: due[w], Attempt: key.attempt + 1}
-			waits = append(waits, w)
-		}
-		requeued, err := s.requeue(ctx, key, retries[key], due[w])
-		backoffs[w].Tasks = append(backoffs[w].Tasks, requeued...)
-		queued = append(queued, retries[key]...)
-		if err != nil {
-			return out, err
-		}
-		out.Retried += len(requeued)
-		out.free(key.labourer)
-	}
-	// A job may be cancelled while its tasks are being queued again, and its canceller may not have seen them. One of the two sees the
-	// other: the canceller marks the job before it reads the queue, and the settler reads the job after it has queued.
-	if err := s.Sweeper.Sweep(ctx, queued); err != nil {
-		return out, err
-	}
-	for _, w := range waits {
-		b := backoffs[w]
-		if len(b.Tasks) == 0 {
-			continue
-		}
-		// The entries are the truth. Where the wait can not be started, the minute tick finds them when they are due.
-		if err := s.Waiter.Backoff(ctx, *b); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
+	batches[i].tasks = append(batches[i].tasks, t)
+	return batches
 }
 
 func (o *Settled) free(labourer string) {
@@ -223,7 +231,7 @@ func (o *Settled) leave(labourer string, why error) {
 	o.Unreadable[labourer] = why.Error()
 }
 
-// unreadable tells whether an error is about what is stored of a labourer, and not about getting it.
+// unreadable reports whether the stored labourer is at fault, and not the request for it.
 func unreadable(err error) bool {
 	_, one := errors.AsType[labourer.Error](err)
 	_, several := errors.AsType[labourer.Errors](err)
@@ -238,18 +246,18 @@ func (s Settler) labourer(ctx context.Context, known map[string]labourer.Laboure
 	if err != nil {
 		return l, err
 	}
-	if !found { // removed while tasks of it were running: they end by the defaults
+	if !found { // the labourer was removed while its tasks were running: they are settled by the defaults
 		l = labourer.New(id)
 	}
 	known[id] = l
 	return l, nil
 }
 
-// tries is how often a lost race for a lease is run again. Each one that is lost means that somebody else has moved tasks of it.
+// tries limits how often a write to a changed lease is repeated. Each change means that another component has moved tasks of the lease.
 const tries = 10
 
-// kill ends those of the tasks that leases still hold, and returns their numbers. A task that no lease holds with this attempt was settled
-// before, and may be on its way again. One that has reached its end meanwhile is only released.
+// kill ends the tasks that leases still hold, and returns their numbers. A task that no lease holds with this attempt was settled before, and
+// may run again. A task that has reached its end meanwhile is only released.
 func (s Settler) kill(ctx context.Context, key held, tasks []task.Task) (killed segment.Numbers, err error) {
 	for range tries {
 		leases, err := s.Control.LeasesOn(ctx, key.labourer, key.segment)
@@ -277,8 +285,8 @@ func (s Settler) kill(ctx context.Context, key held, tasks []task.Task) (killed 
 	return killed, fmt.Errorf("ending %d tasks of segment %s: they or their leases changed %d times in between", len(tasks), key.segment, tries)
 }
 
-// killIn ends those of the tasks that a lease holds, and returns their numbers. queue.ErrChanged: the lease, or one of the tasks, is not as
-// it was read.
+// killIn ends the tasks that a lease holds, and returns their numbers. It returns queue.ErrChanged if the lease, or one of the tasks, is not
+// as it was read.
 func (s Settler) killIn(ctx context.Context, l queue.Lease, tasks []task.Task) (killed segment.Numbers, err error) {
 	for left := among(tasks, l.Held()); len(left) > 0; {
 		failed := task.Together(left)
@@ -298,8 +306,8 @@ func (s Settler) killIn(ctx context.Context, l queue.Lease, tasks []task.Task) (
 	return killed, nil
 }
 
-// stillDying reads tasks again after a race, and returns those that are still to be killed. Those that have reached their end by another hand
-// are released from the leases.
+// stillDying reads tasks again after a race, and returns those that are still to be killed. It releases those that have reached their end
+// meanwhile from the leases.
 func (s Settler) stillDying(ctx context.Context, key held, leases []queue.Lease, tasks []task.Task, killed segment.Numbers) ([]task.Task, error) {
 	var left, ended segment.Numbers
 	for _, t := range tasks {
@@ -327,40 +335,40 @@ func (s Settler) stillDying(ctx context.Context, key held, leases []queue.Lease,
 	}), nil
 }
 
-// requeue moves those of the tasks that leases still hold into entries, and is these.
-func (s Settler) requeue(ctx context.Context, key alike, tasks []task.Task, due time.Time) ([]task.Task, error) {
+// requeue moves the tasks of a batch that leases still hold into entries, and returns these tasks.
+func (s Settler) requeue(ctx context.Context, b batch, due time.Time) ([]task.Task, error) {
 	var left segment.Numbers
-	for _, t := range tasks {
+	for _, t := range b.tasks {
 		left = left.Union(segment.Of(t.ID.N))
 	}
 	var moved segment.Numbers
 	for range tries {
-		leases, err := s.Control.LeasesOn(ctx, key.labourer, key.segment)
+		leases, err := s.Control.LeasesOn(ctx, b.labourer, b.segment)
 		if err != nil {
-			return among(tasks, moved), err
+			return among(b.tasks, moved), err
 		}
 		raced := false
 		for _, l := range leases {
 			held := l.Held().Intersect(left)
-			if l.Attempt != key.attempt || held.Empty() {
+			if l.Attempt != b.attempt || held.Empty() {
 				continue
 			}
-			err := s.Control.Requeue(ctx, l, queue.Entry{Labourer: key.labourer, Due: due, Segment: key.segment, First: held.Min(),
-				Tasks: held, Attempt: key.attempt + 1, MaxDuration: key.maxDuration})
+			err := s.Control.Requeue(ctx, l, queue.Entry{Labourer: b.labourer, Due: due, Segment: b.segment, First: held.Min(),
+				Tasks: held, Attempt: b.attempt + 1, MaxDuration: b.maxDuration})
 			if errors.Is(err, queue.ErrChanged) {
 				raced = true
 				continue
 			}
 			if err != nil {
-				return among(tasks, moved), err
+				return among(b.tasks, moved), err
 			}
 			moved, left = moved.Union(held), left.Minus(held)
 		}
 		if !raced {
-			return among(tasks, moved), nil
+			return among(b.tasks, moved), nil
 		}
 	}
-	return among(tasks, moved), fmt.Errorf("queueing tasks %s of segment %s again: the leases changed %d times in between", left, key.segment, tries)
+	return among(b.tasks, moved), fmt.Errorf("returning tasks %s of segment %s to the queue: the leases changed %d times in between", left, b.segment, tries)
 }
 
 func among(tasks []task.Task, numbers segment.Numbers) []task.Task {

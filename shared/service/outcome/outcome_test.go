@@ -24,11 +24,11 @@ const seg = segment.ID("abcdefghijklmnop")
 
 var (
 	noon   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	errOff = errors.New("the table is away")
+	errOff = errors.New("the table is unavailable")
 )
 
-// world is everything that a Settler reaches, for one labourer: its leases, what was queued, saved, told to wait and swept. A name in fails makes
-// that call fail, and races is how many times a lease turns out to have changed.
+// world holds everything that a Settler reaches, for one labourer: its leases, and the tasks that were queued, killed, swept and sent to wait.
+// fails names the call that fails. races counts the writes that find their lease changed; -1 means all of them.
 type world struct {
 	leases    []queue.Lease
 	queued    []queue.Entry
@@ -39,7 +39,7 @@ type world struct {
 	labourer  *labourer.Labourer
 	fails     string
 	races     int
-	cancelled segment.Numbers // tasks that are cancelled by somebody else
+	cancelled segment.Numbers // tasks that another component cancels
 	random    float64
 	asked     int // how often for the labourer
 }
@@ -80,7 +80,7 @@ func (w *world) Kill(_ context.Context, l queue.Lease, failed, dead []task.Task)
 	return nil
 }
 
-// Range finds tasks that failed the third time, unless somebody has cancelled one.
+// Range returns tasks that failed the third time, except those that were cancelled.
 func (w *world) Range(_ context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
 	var out []task.Task
 	for n := range numbers.All() {
@@ -146,7 +146,7 @@ func (w *world) settler() outcome.Settler {
 		Random: func() float64 { return w.random }}
 }
 
-// f is a labourer whose tasks get three attempts.
+// f returns a labourer whose tasks get three attempts.
 func f() *labourer.Labourer {
 	l := labourer.New("f")
 	l.NotRetryable = []string{"BadInput"}
@@ -154,7 +154,7 @@ func f() *labourer.Labourer {
 	return &l
 }
 
-// failed is a task whose attempt has failed by this error.
+// failed returns a task whose attempt has failed with this error.
 func failed(n, attempt int, kind string) task.Task {
 	t := task.Task{ID: task.ID{Segment: seg, N: n}, Labourer: "f", JobID: "nightly", CreatedAt: noon}
 	for a := 1; a <= attempt; a++ {
@@ -232,8 +232,8 @@ func TestG5AnExhaustedTaskDiesAndItsLeaseLetsItGo(t *testing.T) {
 	require.Empty(t, w.waits)
 }
 
-// TestG5OfExhaustedTasksOneThatIsCancelledMeanwhileIsOnlyReleased, and the others die.
-func TestG5OfExhaustedTasksOneThatIsCancelledMeanwhileIsOnlyReleased(t *testing.T) {
+// TestG5AnExhaustedTaskThatIsCancelledMeanwhileIsOnlyReleased: the other exhausted tasks die.
+func TestG5AnExhaustedTaskThatIsCancelledMeanwhileIsOnlyReleased(t *testing.T) {
 	w := &world{labourer: f(), leases: []queue.Lease{lease(3, 4, 5, 6)}, cancelled: segment.Of(5)}
 
 	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom"), failed(5, 3, "Boom"), failed(6, 3, "Boom")})
@@ -244,8 +244,8 @@ func TestG5OfExhaustedTasksOneThatIsCancelledMeanwhileIsOnlyReleased(t *testing.
 	require.Empty(t, w.queued)
 }
 
-// TestABatchOfDeathsIsFewTransactions: as many as their bytes and numbers allow.
-func TestABatchOfDeathsIsFewTransactions(t *testing.T) {
+// TestABatchOfDeathsTakesFewTransactions: as few as the limits of bytes and items allow.
+func TestABatchOfDeathsTakesFewTransactions(t *testing.T) {
 	small, large := make([]task.Task, 200), make([]task.Task, 20)
 	numbers := make([]int, 220)
 	for i := range small {
@@ -267,9 +267,9 @@ func TestABatchOfDeathsIsFewTransactions(t *testing.T) {
 	require.Equal(t, []int{90, 90, 23, 3, 3, 3, 3, 3, 2}, w.kills)
 }
 
-// TestG4WhatNoLeaseHoldsWasSettledBefore: also when the same task is held for another attempt by now. Who settled it may have died before he told of
-// the slots.
-func TestG4WhatNoLeaseHoldsWasSettledBefore(t *testing.T) {
+// TestG4ATaskThatNoLeaseHoldsWasSettledBefore: also if a lease holds the task for another attempt by now. The earlier settler may have died before
+// it reported the free slots.
+func TestG4ATaskThatNoLeaseHoldsWasSettledBefore(t *testing.T) {
 	w := &world{labourer: f(), leases: []queue.Lease{lease(2, 4), lease(4, 5)}}
 
 	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 1, "Boom"), failed(5, 3, "Boom"), failed(6, 1, "Boom")})
@@ -282,7 +282,7 @@ func TestG4WhatNoLeaseHoldsWasSettledBefore(t *testing.T) {
 	require.Equal(t, 2, queue.Running(w.leases))
 }
 
-func TestWhatDidNotFailIsPassedOver(t *testing.T) {
+func TestTasksThatDidNotFailArePassedOver(t *testing.T) {
 	w := &world{labourer: f(), leases: []queue.Lease{lease(1, 4)}}
 	open := failed(4, 0, "")
 	done, err := open.Close(task.End{Attempt: 1, Status: task.Completed, At: noon})
@@ -295,8 +295,8 @@ func TestWhatDidNotFailIsPassedOver(t *testing.T) {
 	require.Zero(t, w.asked)
 }
 
-// TestABatchOfFailuresIsFewWrites: one entry for those of a segment that wait for the same time, one wait for those of all segments.
-func TestABatchOfFailuresIsFewWrites(t *testing.T) {
+// TestABatchOfFailuresTakesFewWrites: one entry for the tasks of a segment that wait for the same time, one wait for those of all segments.
+func TestABatchOfFailuresTakesFewWrites(t *testing.T) {
 	const other = segment.ID("ponmlkjihgfedcba")
 	w := &world{labourer: f(), leases: []queue.Lease{lease(1, 0, 1, 2, 3, 4), lease(2, 10, 11), {Labourer: "f", Segment: other, Attempt: 1, Tasks: segment.Of(0, 1)}}}
 	elsewhere := failed(1, 1, "Boom")
@@ -310,9 +310,9 @@ func TestABatchOfFailuresIsFewWrites(t *testing.T) {
 	require.Equal(t, outcome.Settled{Retried: 6, Freed: []string{"f"}}, settled)
 	require.Len(t, w.queued, 4)
 	require.Equal(t, segment.Of(0, 1, 2), w.queued[0].Tasks)
-	require.Equal(t, segment.Of(10), w.queued[1].Tasks)
-	require.Equal(t, segment.Of(1), w.queued[2].Tasks)
-	require.Equal(t, w.queued[0].Due, w.queued[2].Due)
+	require.Equal(t, segment.Of(1), w.queued[1].Tasks)
+	require.Equal(t, w.queued[0].Due, w.queued[1].Due)
+	require.Equal(t, segment.Of(10), w.queued[2].Tasks)
 	require.Equal(t, noon.Add(10*time.Minute+time.Millisecond), w.queued[3].Due)
 	counts := []int{}
 	for _, wait := range w.waits {
@@ -320,12 +320,12 @@ func TestABatchOfFailuresIsFewWrites(t *testing.T) {
 	}
 	slices.Sort(counts)
 	require.Equal(t, []int{1, 1, 4}, counts)
-	require.Equal(t, []string{"nightly abcdefghijklmnop.0", "nightly abcdefghijklmnop.1", "nightly abcdefghijklmnop.2", "nightly abcdefghijklmnop.10",
-		"weekly ponmlkjihgfedcba.1", "nightly abcdefghijklmnop.4"}, w.swept)
+	require.Equal(t, []string{"nightly abcdefghijklmnop.0", "nightly abcdefghijklmnop.1", "nightly abcdefghijklmnop.2",
+		"weekly ponmlkjihgfedcba.1", "nightly abcdefghijklmnop.10", "nightly abcdefghijklmnop.4"}, w.swept)
 	require.Equal(t, 1, w.asked)
 }
 
-// TestG10NoRetryIsSoonerThanThePolicySays, nor later, whatever was drawn, asked for, or has failed before.
+// TestG10NoRetryIsSoonerThanThePolicySays: nor later, for every random number, retry_after and number of failures.
 func TestG10NoRetryIsSoonerThanThePolicySays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := f()
@@ -348,7 +348,7 @@ func TestG10NoRetryIsSoonerThanThePolicySays(t *testing.T) {
 	})
 }
 
-func TestTasksOfARemovedLabourerEndByTheDefaults(t *testing.T) {
+func TestTasksOfARemovedLabourerAreSettledByTheDefaults(t *testing.T) {
 	w := &world{leases: []queue.Lease{lease(labourer.DefaultMaxAttempts, 4), lease(1, 5)}}
 
 	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, labourer.DefaultMaxAttempts, "Boom"), failed(5, 1, "BadInput")})
@@ -357,7 +357,7 @@ func TestTasksOfARemovedLabourerEndByTheDefaults(t *testing.T) {
 	require.Equal(t, outcome.Settled{Dead: 1, Retried: 1, Freed: []string{"f"}}, settled)
 }
 
-// registry has labourers by the text that is stored of them.
+// registry holds the stored text of labourers.
 type registry map[string]string
 
 func (r registry) Labourer(_ context.Context, id string) (labourer.Labourer, bool, error) {
@@ -365,8 +365,8 @@ func (r registry) Labourer(_ context.Context, id string) (labourer.Labourer, boo
 	return l, err == nil, err
 }
 
-// TestG8ALabourerThatCanNotBeReadKeepsItsTasksAndHoldsUpNobody, however often a batch comes.
-func TestG8ALabourerThatCanNotBeReadKeepsItsTasksAndHoldsUpNobody(t *testing.T) {
+// TestG8AnUnreadableLabourerKeepsItsTasksAndBlocksNoOther: and its tasks are settled once it can be read.
+func TestG8AnUnreadableLabourerKeepsItsTasksAndBlocksNoOther(t *testing.T) {
 	for name, text := range map[string]string{"no JSON": `{"max_attempts"`, "nothing": ``, "a wrong value": `{"max_attempts": "x"}`, "wrong values": `{"max_attempts": "x", "max_duration": []}`,
 		"too deep": strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)} {
 		t.Run(name, func(t *testing.T) {
@@ -387,17 +387,17 @@ func TestG8ALabourerThatCanNotBeReadKeepsItsTasksAndHoldsUpNobody(t *testing.T) 
 			require.Contains(t, settled.Unreadable["odd"], `reading the stored labourer "odd"`)
 			settled.Unreadable = nil
 			require.Equal(t, outcome.Settled{Retried: 1, Dead: 1, Freed: []string{"f"}}, settled)
-			require.Equal(t, 2, queue.Running(w.leases), "its own stay in their leases")
+			require.Equal(t, 2, queue.Running(w.leases), "its tasks stay in their leases")
 
 			s.Registry = registry{"f": string(f().Stored()), "odd": string(f().Stored())}
 			settled, err = s.Settle(context.Background(), batch)
 			require.NoError(t, err)
-			require.Equal(t, outcome.Settled{Retried: 1, Dead: 1, Freed: []string{"odd", "f"}}, settled, "from where they are found once it can be read")
+			require.Equal(t, outcome.Settled{Retried: 1, Dead: 1, Freed: []string{"odd", "f"}}, settled, "they are found there once it can be read")
 		})
 	}
 }
 
-func TestALostRaceForALeaseIsRunAgain(t *testing.T) {
+func TestAWriteToAChangedLeaseIsRepeated(t *testing.T) {
 	w := &world{labourer: f(), leases: []queue.Lease{lease(1, 4)}, races: 3}
 
 	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 1, "Boom")})
@@ -407,11 +407,10 @@ func TestALostRaceForALeaseIsRunAgain(t *testing.T) {
 
 	w = &world{labourer: f(), leases: []queue.Lease{lease(1, 4)}, races: -1}
 	_, err = w.settler().Settle(context.Background(), []task.Task{failed(4, 1, "Boom")})
-	require.ErrorContains(t, err, "queueing tasks 4 of segment abcdefghijklmnop again: the leases changed 10 times in between")
+	require.ErrorContains(t, err, "returning tasks 4 of segment abcdefghijklmnop to the queue: the leases changed 10 times in between")
 }
 
-// TestWhatFailsIsAnErrorAndIsSettledTheNextTime.
-func TestWhatFailsIsAnErrorAndIsSettledTheNextTime(t *testing.T) {
+func TestAFailedCallIsAnErrorAndTheNextSettlerFinishes(t *testing.T) {
 	for _, call := range []string{"Labourer", "LeasesOn", "Kill", "Requeue", "Sweep", "Backoff"} {
 		t.Run(call, func(t *testing.T) {
 			w := &world{labourer: f(), leases: []queue.Lease{lease(1, 3, 4), lease(3, 5)}, fails: call}
@@ -423,19 +422,19 @@ func TestWhatFailsIsAnErrorAndIsSettledTheNextTime(t *testing.T) {
 			w.fails, w.swept = "", nil
 			_, err = w.settler().Settle(context.Background(), batch)
 			require.NoError(t, err)
-			require.Contains(t, w.swept, "nightly abcdefghijklmnop.4", "also when it was queued the first time")
+			require.Contains(t, w.swept, "nightly abcdefghijklmnop.4", "also if it was queued the first time")
 			require.Equal(t, segment.Of(3), w.leases[0].Held())
 			require.True(t, w.leases[1].Held().Empty())
 			require.Len(t, w.queued, 1)
 		})
 	}
-	t.Run("a second look at the leases", func(t *testing.T) {
+	t.Run("reading the leases", func(t *testing.T) {
 		w := &world{labourer: f(), leases: []queue.Lease{lease(1, 4)}, fails: "LeasesOn"}
 		settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 1, "Boom")})
 		require.ErrorIs(t, err, errOff)
 		require.Equal(t, outcome.Settled{}, settled)
 	})
-	t.Run("the end of a task that can not die", func(t *testing.T) {
+	t.Run("killing a task", func(t *testing.T) {
 		w := &world{labourer: f(), leases: []queue.Lease{lease(3, 5)}, fails: "Kill"}
 		_, err := w.settler().Settle(context.Background(), []task.Task{failed(5, 3, "Boom")})
 		require.ErrorIs(t, err, errOff)
@@ -443,8 +442,8 @@ func TestWhatFailsIsAnErrorAndIsSettledTheNextTime(t *testing.T) {
 	})
 }
 
-// TestG1G4HoweverOftenAndInWhateverCompanyAFailureIsSettled one entry or one death comes of it.
-func TestG1G4HoweverOftenAndInWhateverCompanyAFailureIsSettled(t *testing.T) {
+// TestG1G4EachFailureHasOneOutcome: one entry or one death, however often and in whichever batches it is settled.
+func TestG1G4EachFailureHasOneOutcome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{labourer: f(), leases: []queue.Lease{lease(1, 0, 1, 2, 3), lease(2, 4, 5), lease(3, 6, 7)}}
 		all := []task.Task{failed(0, 1, "Boom"), failed(1, 1, "BadInput"), failed(2, 1, "Boom"), failed(4, 2, "Boom"), failed(6, 3, "Boom")}
