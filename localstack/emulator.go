@@ -34,7 +34,7 @@ const (
 
 // Options configure the emulator. The zero value suits most tests.
 type Options struct {
-	// Port is the port on 127.0.0.1; 0 takes a free one.
+	// Port on 127.0.0.1; 0 takes a free one.
 	Port int
 	// Auth makes the emulator enforce the roles of functions, and resource policies.
 	Auth bool

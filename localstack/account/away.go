@@ -27,8 +27,8 @@ import (
 // stackGoes limits the time that a stack's deletion may take.
 const stackGoes = 20 * time.Minute
 
-// takeAway deletes all that has a name which begins with the run's: stacks, what stacks keep when they go, what tests made beside them. Doing it
-// again is right. The error has everything that is left, and why.
+// takeAway deletes everything whose name begins with the run's: stacks, retained resources, and resources that tests created. It is
+// idempotent. The error lists everything that is left, with the reasons.
 func takeAway(ctx context.Context, out io.Writer, target localstack.Target, name string) error {
 	fmt.Fprintf(out, "\nTaking away all that is called %s…\n", name)
 	a := away{target: target, name: name, out: out}
@@ -47,7 +47,7 @@ type away struct {
 	left   []error
 }
 
-// gone notes what became of one thing.
+// gone records the result of one deletion.
 func (a *away) gone(what, name string, err error) {
 	if err != nil {
 		a.left = append(a.left, fmt.Errorf("%s %s is left: %w", what, name, err))
@@ -85,7 +85,7 @@ func (a *away) rules(ctx context.Context) error {
 	return nil
 }
 
-// rights gives back what the outage of DynamoDB's rights has taken: a role with a policy that is not its stack's does not go.
+// rights removes the policies of the outage of DynamoDB's rights. CloudFormation cannot delete a role with a foreign policy.
 func (a *away) rights(ctx context.Context) error {
 	if !a.target.OnAWS() {
 		return nil
@@ -106,7 +106,7 @@ func (a *away) rights(ctx context.Context) error {
 				if aws.ToString(r.ResourceType) != "AWS::IAM::Role" {
 					continue
 				}
-				// Most roles have none: what it says is of no interest.
+				// Most roles have no such policy, so the error does not matter.
 				remove := exec.CommandContext(ctx, ".local/venv/bin/aws", "iam", "delete-role-policy", "--role-name", aws.ToString(r.PhysicalResourceId), "--policy-name", "outage")
 				remove.Env = a.target.Environ()
 				_ = remove.Run()
@@ -116,7 +116,7 @@ func (a *away) rights(ctx context.Context) error {
 	return nil
 }
 
-// living returns the run's stacks that are there, those that build on others first.
+// living returns the run's existing stacks, dependent stacks first.
 func (a *away) living(ctx context.Context, api *cloudformation.Client) ([]string, error) {
 	var names []string
 	pages := cloudformation.NewListStacksPaginator(api, &cloudformation.ListStacksInput{})

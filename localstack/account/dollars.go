@@ -52,7 +52,7 @@ func (n amounts) estimated() []struct {
 	}
 }
 
-// affordable prints the estimate, and refuses a run that may cost more than its limit. Half as much again is added for what was not thought of.
+// affordable prints the estimate, and refuses a run that may cost more than its limit. The estimate adds half as much again for unforeseen costs.
 func affordable(out io.Writer, n amounts) error {
 	sum := 0.0
 	for _, part := range n.estimated() {
@@ -74,8 +74,8 @@ func affordable(out io.Writer, n amounts) error {
 	return nil
 }
 
-// cost prints what CloudWatch has counted of the run's tables, functions and queues, in dollars. It has it a few minutes late, and storage, logs
-// and state machines are not among it: the bill has the rest, a day later.
+// cost prints the cost of the run's tables, functions and queues by CloudWatch's counts, in dollars. The counts are a few minutes late, and
+// exclude storage, logs and state machines, which are on the bill a day later.
 func cost(out io.Writer, target localstack.Target, name string, began time.Time) {
 	if !target.OnAWS() {
 		fmt.Fprintln(out, "what it cost: not judged here: a local AWS counts nothing")

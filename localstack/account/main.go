@@ -1,8 +1,8 @@
 // Command account runs Drover's conformance suite, its end-to-end tests and the checks that only AWS can settle against an account, in stacks
-// of its own, and takes everything away again: `make conformance`.
+// of its own, and deletes everything afterwards: `make conformance`.
 //
-// It needs DROVER_TEST_AWS=1, credentials, and DROVER_TEST_DOLLARS: what the run may cost. Where AWS_ENDPOINT_URL is set it tries itself out on
-// that local AWS instead. -clean NAME takes away what a run of that name left when it was killed.
+// It needs DROVER_TEST_AWS=1, credentials, and DROVER_TEST_DOLLARS: the cost limit of the run. With AWS_ENDPOINT_URL set, it runs
+// on that local AWS instead. -clean NAME deletes what a killed run of that name has left.
 package main
 
 import (
@@ -28,7 +28,7 @@ const prefix = "drover-test-"
 func main() {
 	clean := flag.String("clean", "", "take away what the run of this name left")
 	flag.Parse()
-	// An interrupt ends the tests, not the taking away.
+	// An interrupt ends the tests, not the clean-up.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout, *clean); err != nil {

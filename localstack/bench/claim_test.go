@@ -24,9 +24,9 @@ import (
 // claimed counts the free slots of the labourer, and so the tasks that a claim takes.
 const claimed = 10
 
-// BenchmarkClaim has ten tasks claimed from queues of three lengths, on tables in memory that count as DynamoDB does: what a claim costs
-// must not depend on how much is queued. (The time does: the tables in memory sort a partition's items for each query.) A pass is what an execution of the orchestrate machine does for a labourer until its workers are
-// started: plan, assess, claim.
+// BenchmarkClaim claims ten tasks from queues of three lengths, on tables in memory that count as DynamoDB does. The cost of a claim must not
+// depend on the length of the queue. (The time does: the tables in memory sort a partition's items for each query.) A pass consists of the
+// steps of the orchestrate machine before it starts workers: plan, assess, claim.
 func BenchmarkClaim(b *testing.B) {
 	for _, queued := range []int{100, 10_000, 1_000_000} {
 		b.Run(fmt.Sprintf("queued=%d", queued), func(b *testing.B) {
@@ -77,7 +77,7 @@ func (healthy) Readings(context.Context, map[string]ecology.Metric) (map[string]
 	return nil, nil
 }
 
-// measure counts what each turn costs, and puts everything back in between, which counts for nothing.
+// measure counts the cost of each turn. It restores the tables between turns without counting that.
 func (f *field) measure(b *testing.B, turn func(*testing.B) []string) {
 	b.Helper()
 	var sum fakeaws.Cost
@@ -105,7 +105,7 @@ func (f *field) putBack(b *testing.B, leases []string) {
 		Key: fakeaws.Item{"labourer": text("harvest"), "item": text(leases[0])}})
 	require.NoError(b, err)
 	require.NoError(b, f.db.Put(fakeaws.ControlTable, maps.Clone(f.first)))
-	require.NoError(b, f.control.Depart(b.Context(), "harvest", "execution")) // who has claimed keeps others off until it has dispatched
+	require.NoError(b, f.control.Depart(b.Context(), "harvest", "execution")) // a claimer keeps its lock until it has dispatched
 }
 
 func (f *field) claim(b *testing.B) []string {

@@ -19,7 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// days is over how many days the job of this benchmark goes; values is how many values it has for each.
+// days sets the number of days of this benchmark's job; values sets the number of values for each day.
 const days = 1000
 
 // values makes a million tasks of a job, or about as many as DROVER_BENCH_TASKS says, for a quick look.
@@ -43,7 +43,7 @@ const (
 	clients = 4
 )
 
-// BenchmarkCreation has a job of a million tasks created: from the event on the bus, by the bus's rule, the jobs queue and the real
+// BenchmarkCreation creates a job of a million tasks: from the event on the bus, by the bus's rule, the jobs queue and the real
 // scheduler in as many invocations as it takes, to a million items in the table.
 func BenchmarkCreation(b *testing.B) {
 	n := values(b)
@@ -126,7 +126,7 @@ func databaseCalls(calls map[string]int) int {
 	return n
 }
 
-// requireWhole wants every task of the job in the queue, and in the table: its items are counted, by their numbers in the segments.
+// requireWhole requires every task of the job in the queue and in the table. It counts items by their numbers in the segments.
 func (s *stack) requireWhole(b *testing.B, total int) {
 	b.Helper()
 	entries, err := s.control.Queue(b.Context(), "harvest")
@@ -207,7 +207,7 @@ func (s *stack) flood(b *testing.B, table string, from int, item func(int) map[s
 	return flood / time.Since(began).Seconds()
 }
 
-// tasklike is an item as this job's tasks are.
+// tasklike returns an item like this job's tasks.
 func tasklike(i int) map[string]types.AttributeValue {
 	it := key(i)
 	it["labourer"], it["job"] = &types.AttributeValueMemberS{Value: "harvest"}, &types.AttributeValueMemberS{Value: "million"}

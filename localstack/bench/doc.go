@@ -1,6 +1,5 @@
-// Package bench measures what Drover does in a second and what it costs, on a local AWS of its own and on tables in memory: make bench.
+// Package bench measures Drover's throughput and cost, on its own local AWS and on tables in memory: make bench.
 //
-// What is measured on a local AWS is bound by it: one Python process on one core. So the same run measures how fast that process is
-// without Drover, one item after the other and as fast as it takes them, and prints all three. What is counted (calls, units, memory)
-// is the same on AWS.
+// The local AWS limits the speed: it is one Python process on one core. So the same run also measures that process without Drover, with
+// sequential and with parallel writes, and prints all three. The counts (calls, units, memory) are the same on AWS.
 package bench

@@ -208,7 +208,7 @@ func (p *pipeline) run(b *testing.B) {
 	}
 }
 
-// start has what is due started, as an execution of the orchestrate machine does.
+// start starts due tasks, as an execution of the orchestrate machine does.
 func (p *pipeline) start(b *testing.B, execution string) {
 	b.Helper()
 	step := func(name string, into any, more map[string]any) {
@@ -237,7 +237,7 @@ func (p *pipeline) start(b *testing.B, execution string) {
 	require.Equal(b, atOnce, started)
 }
 
-// complete takes what was started from the workers' queue and reports its end; it returns the tasks.
+// complete takes the started tasks from the workers' queue, reports their ends, and returns them.
 func (p *pipeline) complete(b *testing.B) []string {
 	b.Helper()
 	var ended []string

@@ -12,7 +12,7 @@ import (
 const (
 	// patience bounds a wait that takes a second on an idle machine: test machines are slow, and busy with other tests.
 	patience = 4 * time.Minute
-	// glance is the pause between two looks of a waiting test.
+	// glance separates two reads of a waiting test.
 	glance = 50 * time.Millisecond
 )
 

@@ -23,13 +23,13 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// functions is Drover's own, and the outputs with their names.
+// functions lists Drover's functions, with the outputs that hold their names.
 var functions = map[string]string{
 	"scheduler": "SchedulerFunctionName", "orchestrator": "OrchestratorFunctionName",
 	"worker-assistant": "WorkerAssistantFunctionName", "scavenger": "ScavengerFunctionName",
 }
 
-// faulty is where the functions are that were built to make calls go wrong: nothing deploys them but these tests.
+// faulty names the folder of the functions that are built with injected faults. Only these tests deploy them.
 const faulty = ".local/localstack/endtoend/faults"
 
 // built remembers whether the deployed programs could be built.
@@ -53,7 +53,7 @@ var buildFaulty = sync.OnceValue(func() error {
 	return nil
 })
 
-// ordeal is a stack on a local AWS of its own, where things go wrong that would disturb other tests, and the work that it is given.
+// ordeal is a stack on its own local AWS, with faults that would disturb other tests, and with the stack's jobs.
 type ordeal struct {
 	*stack
 	workers map[string]string
@@ -65,13 +65,13 @@ type ordeal struct {
 	desk      *clerk
 }
 
-// What is left of an attempt's time where it is to be over soon.
+// The rest of an attempt's time, if the attempt has to end soon.
 const (
 	ordealDuration = 5 * time.Second
 	ordealCooldown = 3 * time.Second
 )
 
-// newOrdeal deploys a stack whose functions meet the faults of this plan; with an empty one they are those that everybody deploys. What takes
+// newOrdeal deploys a stack whose functions meet the faults of this plan. An empty plan deploys the normal functions. What takes
 // minutes in life, so that nothing is taken for lost too soon, takes seconds here.
 func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
 	t.Helper()

@@ -23,12 +23,11 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// calamities lists the faults that the functions' calls meet: about one try in fifteen goes wrong, and of those that fail the SDK tries every other
-// one again.
+// calamities lists the faults of the functions' calls. About one attempt in fifteen meets a fault, and the SDK retries every second failure.
 const calamities = "before=0.015,after=0.015,throttle=0.01,conflict=0.02,slow=0.01,partial=0.05,delay=500ms,through=0.5"
 
-// Jobs of all sorts come to all their ends, each task once, while calls fail, happen and are reported as failed, are throttled, conflict, are
-// slow, and are done in part (G1, G2, G3, G4, G5).
+// Jobs of all kinds reach all their ends, each task once, while calls fail, succeed but are reported as failed, are throttled, conflict, are
+// slow, and take partial effect (G1, G2, G3, G4, G5).
 func TestTheGuaranteesHoldWhileCallsGoWrong(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(t, "1") {
@@ -44,7 +43,7 @@ func TestTheGuaranteesHoldWhileCallsGoWrong(t *testing.T) {
 // seedsWanted names the variable that asks for other seeds than the usual ones.
 const seedsWanted = "DROVER_SEEDS"
 
-// seeds is those that are asked for, with commas between, or else these.
+// seeds returns the requested seeds, a comma-separated list, or these by default.
 func seeds(t *testing.T, otherwise string) []uint64 {
 	t.Helper()
 	text := os.Getenv(seedsWanted)
@@ -60,20 +59,20 @@ func seeds(t *testing.T, otherwise string) []uint64 {
 	return out
 }
 
-// How many tasks the jobs of an ordeal have. The large one takes two segments, and some minutes: it is there when seeds are asked for.
+// The sizes of an ordeal's jobs, in tasks. The large job takes two segments and some minutes; it runs only with requested seeds.
 const (
 	large  = 262
 	middle = 24
 	small  = 3
 )
 
-// doomed is a job of which every task dies, and that is replayed.
+// doomed is a job whose tasks all die and are replayed.
 const doomed = "doomed"
 
 // narrow is a cap that is much smaller than what is due.
 const narrow = 5
 
-// undergo has the stack do jobs while mischief does its own, and wants the guarantees to hold in the end.
+// undergo runs jobs on the stack together with mischief, and requires the guarantees to hold in the end.
 func (o *ordeal) undergo(t *testing.T, mischief func(ctx context.Context)) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -127,7 +126,7 @@ func (o *ordeal) hire(t *testing.T, id string, definitions ...object) {
 	o.labourers = append(o.labourers, id)
 }
 
-// begin submits a job, and submits it again.
+// begin submits a job twice.
 func (o *ordeal) begin(t *testing.T, id, labourer string, n int, more object) {
 	t.Helper()
 	o.jobs[id] = n
@@ -138,7 +137,7 @@ func (o *ordeal) begin(t *testing.T, id, labourer string, n int, more object) {
 	}
 }
 
-// tick stands in for the minute tick, and comes sooner.
+// tick replaces the minute tick at shorter intervals.
 func (o *ordeal) tick(ctx context.Context) {
 	for ctx.Err() == nil {
 		_, err := o.machines.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: aws.String(o.out["OrchestrateStateMachineArn"]), Input: aws.String("{}")})
@@ -152,7 +151,7 @@ func (o *ordeal) tick(ctx context.Context) {
 // endurance bounds the time of an ordeal: a job whose scheduler was killed waits for more than a minute.
 const endurance = 4 * time.Minute
 
-// await waits for something, and fails with all there is to be seen.
+// await waits for a condition. On a timeout it fails with the whole state.
 func (o *ordeal) await(t *testing.T, what string, there func() bool) {
 	t.Helper()
 	begun := time.Now()
@@ -197,7 +196,7 @@ func (o *ordeal) unfinished(t *testing.T) []string {
 	return out
 }
 
-// check wants the guarantees to have been kept, in the life-th life of those who died.
+// check requires the guarantees to hold, with dead tasks in their life-th life.
 func (o *ordeal) check(t *testing.T, life int) {
 	t.Helper()
 	o.desk.mu.Lock()
@@ -272,7 +271,7 @@ func (o *ordeal) check(t *testing.T, life int) {
 	}
 }
 
-// expected describes how a job must end. How much of a cancelled job was done before is open.
+// expected describes how a job must end. A cancelled job may have completed any part before.
 func (o *ordeal) expected(id string, n, life int, counts ledger.Counts) ledger.Counts {
 	dead := 0
 	switch {
@@ -290,7 +289,7 @@ func (o *ordeal) expected(id string, n, life int, counts ledger.Counts) ledger.C
 	return ledger.Counts{Completed: n - dead, Dead: dead}
 }
 
-// checkTask wants a task to have ended once in each of its lives, after no more attempts than it may have.
+// checkTask requires a task to have ended once in each of its lives, within its max_attempts.
 func (o *ordeal) checkTask(t *testing.T, one task.Task, section int, records map[string]archive.Record) {
 	t.Helper()
 	require.True(t, one.Status.Terminal(), "task %s of job %s is %q", one.ID, one.JobID, one.Status)
@@ -302,7 +301,7 @@ func (o *ordeal) checkTask(t *testing.T, one task.Task, section int, records map
 	for i, a := range one.Attempts {
 		require.Equal(t, i+1, a.Attempt)
 	}
-	if one.Status != task.Cancelled { // a start that was reported as failed may go back in line, and be cancelled there
+	if one.Status != task.Cancelled { // a start that was reported as failed may be requeued, and cancelled in the queue
 		require.LessOrEqual(t, o.desk.starts[one.ID.String()], one.Attempt, "the worker saw a later attempt at %s than the task", one.ID)
 	}
 	for life := range one.Life + 1 {
@@ -319,7 +318,7 @@ func (o *ordeal) checkTask(t *testing.T, one task.Task, section int, records map
 	}
 }
 
-// scan is all items of one of the stack's tables.
+// scan returns all items of one of the stack's tables.
 func (o *ordeal) scan(t *testing.T, output string) []map[string]dbtypes.AttributeValue {
 	t.Helper()
 	var out []map[string]dbtypes.AttributeValue
@@ -332,7 +331,7 @@ func (o *ordeal) scan(t *testing.T, output string) []map[string]dbtypes.Attribut
 	return out
 }
 
-// tasks is all that the tasks table has.
+// tasks returns all tasks in the tasks table.
 func (o *ordeal) tasks(t *testing.T) map[task.ID]task.Task {
 	t.Helper()
 	var ids []task.ID
@@ -354,7 +353,7 @@ func text(v dbtypes.AttributeValue) string {
 	return s.Value
 }
 
-// plain is an item as people read it.
+// plain returns a readable form of an item.
 func plain(it map[string]dbtypes.AttributeValue) map[string]string {
 	out := map[string]string{}
 	for name, value := range it {

@@ -15,8 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clerk works on a queue in the test's own process: it does what workers do, good ones and bad ones, and sees how many tasks it
-// has in hand.
+// clerk processes a queue within the test, like good and bad workers, and counts the tasks that it has in hand.
 type clerk struct {
 	*ordeal
 	url string
@@ -29,7 +28,7 @@ type clerk struct {
 	most   map[string]int            // tasks in hand at once, by labourer
 	told   map[string]bool
 	starts map[string]int // by task: the greatest number of an attempt
-	again  int            // deliveries of an attempt that had been told the end of
+	again  int            // deliveries of an attempt after the report of its end
 	wrong  []error
 }
 
@@ -50,7 +49,7 @@ const (
 	habits
 )
 
-// habitOf is by the seed; half of all tasks are simply done, and nearly all of the large job's.
+// habitOf chooses by the seed. Half of all tasks simply complete, and nearly all of the large job's.
 func (o *ordeal) habitOf(job string, section int) habit {
 	h := fnv.New32a()
 	fmt.Fprint(h, o.seed, job, section)
@@ -67,7 +66,7 @@ func (o *ordeal) habitOf(job string, section int) habit {
 	return completes
 }
 
-// open begins to work through the queue until ctx ends.
+// open starts to process the queue, until ctx ends.
 func (o *ordeal) open(t *testing.T, ctx context.Context) {
 	t.Helper()
 	q, err := o.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("desk"), Attributes: map[string]string{"VisibilityTimeout": hidden}})
@@ -101,7 +100,7 @@ type handed struct {
 	} `json:"drover"`
 }
 
-// attend does with a task what its habit is.
+// attend treats a task by its habit.
 func (c *clerk) attend(ctx context.Context, body string) {
 	var h handed
 	if err := json.Unmarshal([]byte(body), &h); err != nil || len(h.Sections) != 1 {
@@ -109,12 +108,12 @@ func (c *clerk) attend(ctx context.Context, body string) {
 		return
 	}
 	if time.Now().After(h.Drover.Deadline) {
-		return // it lay in the queue for too long: it is lost to Drover, and so it is not worked on
+		return // its time is over: Drover counts it as lost, so the clerk drops it
 	}
 	d := delivery{taskID: h.TaskID, attempt: h.Drover.Attempt}
 	d.object = object{"labourer": h.Drover.Labourer}
 	if !c.take(d) {
-		c.tell(ctx, c.sameAgain(h, d)) // a second start of what is done
+		c.tell(ctx, c.sameAgain(h, d)) // a second start of a completed task
 		return
 	}
 	pause(ctx, 20*time.Millisecond)
@@ -167,7 +166,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// take takes a task in hand; false: the end of this attempt has been told before.
+// take takes a task in hand. It returns false if the end of this attempt has been reported.
 func (c *clerk) take(d delivery) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,7 +185,7 @@ func (c *clerk) take(d delivery) bool {
 	return true
 }
 
-// put puts a task out of hand, before its end is told.
+// put takes a task out of hand, before the report of its end.
 func (c *clerk) put(d delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// depends is a labourer's dependence on the test's own metric: up to 25 is High, up to 50 Good, beyond it Bad.
+// depends makes a labourer depend on the test's own metric: up to 25 is High, up to 50 Good, above 50 Bad.
 func depends(t *testing.T) object {
 	return object{"health_metrics": object{"load": object{
 		"details":  object{"MetricName": named(t), "Namespace": "EndToEnd", "Period": 60, "Statistics": []string{"Average"}},
@@ -30,7 +30,7 @@ func (s *stack) measure(t *testing.T, value float64, ago time.Duration) {
 	l, found, err := s.registry.Labourer(t.Context(), named(t))
 	require.NoError(t, err)
 	require.True(t, found)
-	// What a minute does: the answer that is kept is used no more.
+	// The effect of a minute: the stored answer has expired.
 	_, err = s.db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(s.out["ControlTableName"]), Key: map[string]types.AttributeValue{
 		"labourer": &types.AttributeValueMemberS{Value: "#metrics"}, "item": &types.AttributeValueMemberS{Value: metricKey(l)}}})
 	require.NoError(t, err)

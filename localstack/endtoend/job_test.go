@@ -55,7 +55,7 @@ func TestG1AJobsTasksAllCompleteAndAreArchived(t *testing.T) {
 	s.idle(t)
 }
 
-// requireCompleted wants the whole story of a task that the worker function completed in its n-th attempt.
+// requireCompleted checks the whole record of a task that the worker function completed in its n-th attempt.
 func requireCompleted(t *testing.T, r archive.Record, attempts int) {
 	t.Helper()
 	require.Equal(t, task.Completed, r.Status)

@@ -18,16 +18,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kills limits how many of the functions' processes are killed, at moments that the seed picks, up to killInterval apart. It is over
-// before a job whose scheduler died is anybody's again: here that is so for one of its message's five times alone, and a message that meets
-// death each time ends among the dead letters, as it should.
+// kills limits how many of the functions' processes are killed, at moments that the seed picks, up to killInterval apart. The kills end
+// before the lock of a dead scheduler on its job expires: only one of the message's five deliveries comes later, and a message whose every
+// delivery is killed goes to the dead letters, as intended.
 const (
 	kills        = 150
 	killInterval = 150 * time.Millisecond
 	killsEnd     = 40 * time.Second
 )
 
-// Jobs of all sorts come to all their ends, each task once, while the processes of Drover's functions are killed at any moment (G1, G2, G3, G4,
+// Jobs of all kinds reach all their ends, each task once, while the processes of Drover's functions are killed at any moment (G1, G2, G3, G4,
 // G5).
 func TestTheGuaranteesHoldWhileFunctionsAreKilled(t *testing.T) {
 	t.Parallel()
@@ -47,7 +47,7 @@ func TestTheGuaranteesHoldWhileFunctionsAreKilled(t *testing.T) {
 	}
 }
 
-// kill kills processes of the functions, each function's in turn and at random, and is how many of each it killed.
+// kill kills processes of the functions, in turn and at random, and returns the number of kills by function.
 func (o *ordeal) kill(ctx context.Context) map[string]int {
 	ctx, cancel := context.WithTimeout(ctx, killsEnd)
 	defer cancel()
@@ -61,7 +61,7 @@ func (o *ordeal) kill(ctx context.Context) map[string]int {
 		if o.desk.note(err); len(processes) == 0 {
 			continue
 		}
-		// Gone by itself in the meantime: that is as well.
+		// The process may have ended by itself in the meantime.
 		if syscall.Kill(processes[r.IntN(len(processes))], syscall.SIGKILL) == nil {
 			killed[name]++
 			n++
@@ -70,7 +70,7 @@ func (o *ordeal) kill(ctx context.Context) map[string]int {
 	return killed
 }
 
-// processes is those of one of this ordeal's functions: their environment has its mark, and the function's name.
+// processes returns those of one of this ordeal's functions. Their environment contains its mark and the function's name.
 func (o *ordeal) processes(function string) ([]int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {

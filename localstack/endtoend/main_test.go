@@ -145,7 +145,7 @@ func (w *surroundings) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// end stops what was started, and reports what was wrong all along: a fact that breaks its schema, an emulator that ended by itself.
+// end stops what was started, and reports late faults: a fact that breaks its schema, an emulator that ended by itself.
 func (w *surroundings) end() error {
 	var errs []error
 	if w.stack != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-// requireWellBeing submits a job and wants it done: what came before stops no other job.
+// requireWellBeing submits a job and requires it to complete: earlier poison stops no other job.
 func (s *stack) requireWellBeing(t *testing.T) {
 	t.Helper()
 	s.apply(t, onLambda("Worker", 2, nil))
@@ -88,7 +88,7 @@ func TestCompletionsOfTasksThatDoNotExistChangeNothing(t *testing.T) {
 	require.GreaterOrEqual(t, s.counted(t, "Unknown"), 2, "they are counted")
 }
 
-// A target that is not there is shown with the labourer, burns no attempt, and stops no other labourer (G8).
+// A missing target is shown with the labourer, uses up no attempt, and stops no other labourer (G8).
 func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -110,7 +110,7 @@ func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 			require.Contains(t, seen.Assessed.Reason, "could not be reached")
 			require.Zero(t, s.running(t), "what could not be started was given back")
 
-			// Its owner mends it, and all is as if nothing had been: no attempt was burnt.
+			// The owner fixes the target, and the task completes: no attempt was used up.
 			s.apply(t, d.labourer(3, nil))
 			require.NoError(t, s.control.SetTrouble(t.Context(), named(t), nil))
 			s.look(t)
@@ -123,7 +123,7 @@ func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 	}
 }
 
-// beside returns the address of something like this that was never made.
+// beside returns the address of a similar resource that does not exist.
 func beside(address, separator string) string {
 	return address[:strings.LastIndex(address, separator)+1] + "that-was-never-made"
 }

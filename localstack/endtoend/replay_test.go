@@ -38,7 +38,7 @@ func TestG5TheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
 
 			third := d.take(t, 1)[0]
 			require.Equal(t, []any{dead, 3}, []any{third.taskID, third.attempt}, "the task's id stays, the attempts go on rising")
-			s.report(t, third.failed(nil)) // max_attempts counts afresh
+			s.report(t, third.failed(nil)) // max_attempts counts from the replay
 			fourth := d.take(t, 1)[0]
 			s.put(t, "ReplayTasks", command)
 			s.complete(t, fourth)
@@ -52,7 +52,7 @@ func TestG5TheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	}
 }
 
-// requireTwoLives wants both lives of a task in the archive, the second with a link to the first.
+// requireTwoLives requires both lives of a task in the archive, the second with a link to the first.
 func (s *stack) requireTwoLives(t *testing.T, id string) {
 	t.Helper()
 	lives := map[int]archive.Record{}

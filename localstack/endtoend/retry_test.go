@@ -72,7 +72,7 @@ func TestG4G5ATaskThatKeepsFailingDiesAndPeopleAreTold(t *testing.T) {
 	s.idle(t)
 }
 
-// alarms is a queue that gets what people who subscribe to the stack's alarm topic get.
+// alarms returns a queue that subscribes to the stack's alarm topic.
 func (s *stack) alarms(t *testing.T) string {
 	t.Helper()
 	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.called(t))})

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tables and archive outlive their stack, but not a first creation that fails: they would be empty, and forgotten.
+// Tables and archive outlive their stack, but not a failed first creation: they would be empty orphans.
 func TestAStackThatCanNotBeMadeLeavesNothingBehind(t *testing.T) {
 	s := shared(t)
 	text, err := os.ReadFile(filepath.Join(checkout, "infra", "template.yaml"))
@@ -33,7 +33,7 @@ Resources:
 	require.NoError(t, file.Close())
 
 	name := world.stackName("undone")
-	t.Cleanup(func() { // what is left is the stack itself, as a record of what went wrong
+	t.Cleanup(func() { // the stack itself remains, as a record of the failure
 		_, err := cloudformation.NewFromConfig(s.target.Config()).DeleteStack(context.Background(), &cloudformation.DeleteStackInput{StackName: &name})
 		require.NoError(t, err)
 	})

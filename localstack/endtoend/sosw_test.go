@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// What the example in examples/sosw says is done here: the worker, its configuration and its job as sosw's users have them.
+// This test runs the example in examples/sosw: the worker, its configuration and its job as sosw's users have them.
 func TestAWorkerOfSoswRunsUnchanged(t *testing.T) {
 	t.Parallel()
 	s := shared(t)

@@ -42,7 +42,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
-// stack is a deployed Drover, and what tests need to talk to it.
+// stack is a deployed Drover, with the clients that tests need.
 type stack struct {
 	target localstack.Target
 	name   string
@@ -64,12 +64,12 @@ type stack struct {
 	registry dynamo.Registry
 }
 
-// build brings up to date what is deployed: Go knows what there is to do.
+// build updates the binaries to deploy; Go rebuilds only what has changed.
 func build(ctx context.Context) error {
 	return run(ctx, cleanEnviron(os.Environ()), nil, "make", "build", ".local/localstack/endtoend/testdata/worker/bootstrap")
 }
 
-// cleanEnviron is an environment without the settings of a make that may run these tests.
+// cleanEnviron returns the environment without the settings of a make that may run these tests.
 func cleanEnviron(environ []string) []string {
 	var out []string
 	for _, variable := range environ {
@@ -80,7 +80,7 @@ func cleanEnviron(environ []string) []string {
 	return append(out, "ARCH="+runtime.GOARCH)
 }
 
-// run runs a command in the checkout; its error has what the command said.
+// run runs a command in the checkout; its error contains the output.
 func run(ctx context.Context, environ []string, stdout *bytes.Buffer, name string, arguments ...string) error {
 	command := exec.CommandContext(ctx, name, arguments...)
 	command.Dir, command.Env = checkout, environ
@@ -95,7 +95,7 @@ func run(ctx context.Context, environ []string, stdout *bytes.Buffer, name strin
 	return nil
 }
 
-// deploy deploys a template as make deploy does, and is the stack's outputs.
+// deploy deploys a template as make deploy does, and returns the stack's outputs.
 func deploy(ctx context.Context, on localstack.Target, name, template string, parameters ...string) (map[string]string, error) {
 	environ := append(cleanEnviron(on.Environ()), "DROVER_STACK="+name, "PARAMETERS="+strings.Join(parameters, " "))
 	var printed bytes.Buffer
@@ -114,7 +114,7 @@ func deploy(ctx context.Context, on localstack.Target, name, template string, pa
 // newStack deploys Drover without its tick.
 func newStack(ctx context.Context, on localstack.Target, name string) (*stack, error) {
 	parameters := []string{"TickState=DISABLED"}
-	if os.Getenv(stackVariable) != "" { // tests make queues as they go, and tags take a while until they count
+	if os.Getenv(stackVariable) != "" { // tests create queues while they run, and tags take effect with a delay
 		parameters = append(parameters, "WorkerFunctionArns=*", "WorkerQueueArns=*", "WorkerStateMachineArns=*")
 	}
 	out, err := deploy(ctx, on, name, "infra/template.yaml", parameters...)
@@ -133,7 +133,7 @@ func newStack(ctx context.Context, on localstack.Target, name string) (*stack, e
 	return s, err
 }
 
-// plainHost keeps the SDK from putting "sync-" before the host of a local AWS, which has one name alone.
+// plainHost keeps the SDK from putting "sync-" before the host of a local AWS, which has only one name.
 func plainHost(o *sfn.Options) {
 	if o.BaseEndpoint == nil {
 		return
@@ -151,7 +151,7 @@ func named(t *testing.T) string {
 	return strings.NewReplacer("/", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))
 }
 
-// called returns a name for what the test makes for itself. It begins with the stack's, and has at most the 75 characters that a FIFO queue's
+// called returns a name for the test's own resources. It begins with the stack's, and has at most the 75 characters that a FIFO queue's
 // name may have before its ending.
 func (s *stack) called(t *testing.T) string {
 	name := s.name + "-" + strings.NewReplacer(".", "-").Replace(named(t))
@@ -164,7 +164,7 @@ func (s *stack) called(t *testing.T) string {
 // object is a JSON object.
 type object = map[string]any
 
-// with is an object with what more has laid over it.
+// with returns an object with the fields of more set over it.
 func with(o, more object) object {
 	maps.Copy(o, more)
 	return o
@@ -181,7 +181,7 @@ func (s *stack) schema(ctx context.Context, name string, attributes ...string) e
 	return s.registry.ApplySchema(ctx, name, string(job.Schema{ChunkableAttrs: attributes}.Stored()), 0)
 }
 
-// configure applies what a file of labourers and job schemas says.
+// configure applies a file of labourers and job schemas.
 func (s *stack) configure(t *testing.T, file object) {
 	t.Helper()
 	text, err := json.Marshal(file)
@@ -201,7 +201,7 @@ func (s *stack) configure(t *testing.T, file object) {
 // impatient is a policy of retries that tests can wait for.
 var impatient = object{"min": "1s", "initial": "1s", "max": "2s"}
 
-// put puts an event on the bus, and is its id.
+// put puts an event on the bus and returns its id.
 func (s *stack) put(t *testing.T, detailType string, detail any) string {
 	t.Helper()
 	text, err := json.Marshal(detail)
@@ -213,7 +213,7 @@ func (s *stack) put(t *testing.T, detailType string, detail any) string {
 	return aws.ToString(out.Entries[0].EventId)
 }
 
-// submit submits a job for the test's labourer under the test's name, and is its id.
+// submit submits a job for the test's labourer under the test's name and returns its id.
 func (s *stack) submit(t *testing.T, attributes object) string {
 	t.Helper()
 	detail := with(object{"job_id": named(t), "labourer": named(t)}, attributes)
@@ -230,7 +230,7 @@ func tasks(n int, attributes object) object {
 	return with(object{"job_schema_name": "sections", "isolate_sections": true, "sections": sections}, attributes)
 }
 
-// ended waits until a job has come to its end, and is its record.
+// ended waits until a job has ended and returns its record.
 func (s *stack) ended(t *testing.T, jobID string) ledger.Job {
 	t.Helper()
 	s.fact(t, "JobCompleted", object{"job_id": jobID})
@@ -277,7 +277,7 @@ func (s *stack) running(t *testing.T) int {
 	return queue.Running(leases)
 }
 
-// idle waits until the test's labourer has neither leases nor queue entries: nothing of its work is left behind.
+// idle waits until the test's labourer has neither leases nor queue entries.
 func (s *stack) idle(t *testing.T) {
 	t.Helper()
 	await(t, "the labourer to have nothing left", func() ([]string, bool) {
@@ -318,8 +318,8 @@ func (s *stack) orchestrateAtOnce(t *testing.T, n int, input object) []*orchestr
 	return out
 }
 
-// look has the machine look at the test's labourer, and is what it saw. An execution that finds another at work on a labourer passes it over:
-// then another is started, until one has looked.
+// look runs the machine on the test's labourer and returns what the machine saw. An execution that finds another one at work on the labourer
+// skips it, so look starts executions until one has read the labourer.
 func (s *stack) look(t *testing.T) *orchestrated {
 	t.Helper()
 	return await(t, "an orchestration to look at "+named(t), func() (*orchestrated, bool) {
@@ -328,7 +328,7 @@ func (s *stack) look(t *testing.T) *orchestrated {
 	})
 }
 
-// wake returns the input that makes the machine look at the test's labourer alone.
+// wake returns the input that makes the machine read only the test's labourer.
 func wake(t *testing.T) object { return object{"labourers": []string{named(t)}} }
 
 // orchestrated holds what an execution of the orchestrate machine shows of a labourer.
@@ -373,7 +373,7 @@ func (s *stack) execute(ctx context.Context, t *testing.T, input object) (*orche
 	return nil, nil
 }
 
-// situation is where the test's labourer and its job stand, for messages of what was waited for in vain.
+// situation describes the state of the test's labourer and its job, for the messages of failed waits.
 func (s *stack) situation(t *testing.T) string {
 	t.Helper()
 	items, err := s.db.Query(t.Context(), &dynamodb.QueryInput{TableName: aws.String(s.out["ControlTableName"]), KeyConditionExpression: aws.String("labourer = :l"),

@@ -102,7 +102,7 @@ func TestG6AFIFOQueueGetsTasksInOrderByGroup(t *testing.T) {
 	s.ended(t, named(t))
 }
 
-// A function that takes no more just now has not begun: its task comes again, and no attempt was burnt.
+// A throttled function has not begun: its task is retried, and no attempt is used up.
 func TestAThrottledFunctionBurnsNoAttempt(t *testing.T) {
 	t.Parallel()
 	s := shared(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A stack of its own in which no wake reaches anyone: what the minute tick does, a person does by hand.
+// A stack of its own in which no wake arrives. The test does the work of the minute tick by hand.
 func TestG1TheTickAloneIsEnough(t *testing.T) {
 	t.Parallel()
 	shared(t)
@@ -81,7 +81,7 @@ func (s *stack) ailments(t *testing.T) []string {
 	return out
 }
 
-// deaf deploys a second stack beside the shared one, and takes away the rule by which wakes arrive.
+// deaf deploys a second stack beside the shared one, and removes the rule by which wakes arrive.
 func deaf(t *testing.T) *stack {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), begin)

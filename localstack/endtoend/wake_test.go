@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tick of the stack is off: whatever starts here was woken. That new work wakes, and an elapsed backoff, is what nearly every other
-// test stands on.
+// The tick of the stack is off, so only wakes start executions. Nearly every other test relies on the wakes of new work and of elapsed
+// backoffs.
 
 func TestAFreedSlotWakes(t *testing.T) {
 	t.Parallel()

@@ -14,11 +14,11 @@ import (
 	"sync/atomic"
 )
 
-// witness is a proxy between the functions and the local AWS, which remembers what they asked of it.
+// witness is a proxy between the functions and the local AWS that records their calls.
 type witness struct {
 	endpoint string
 	server   *http.Server
-	target   atomic.Pointer[url.URL] // it listens before there is an emulator, which has to know where functions find it
+	target   atomic.Pointer[url.URL] // set after the emulator's start, which needs the address of the proxy
 
 	mu    sync.Mutex
 	calls map[string][]string // the bodies of calls, by operation
@@ -58,7 +58,7 @@ func (w *witness) note(r *http.Request) {
 	if !witnessed[operation] {
 		return
 	}
-	body, _ := io.ReadAll(r.Body) // a body that breaks off is the emulator's to refuse
+	body, _ := io.ReadAll(r.Body) // the emulator refuses a truncated body
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,4 +1,4 @@
-// The worker of the end-to-end tests: a Lambda whose tasks say what is to become of them.
+// The worker of the end-to-end tests: a Lambda whose tasks name their own outcome.
 package main
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// order is what a task asks of its worker.
+// order describes the outcome that a task requests.
 type order struct {
 	// Do is how an attempt ends: complete (the default), meet, or one of the failures fail, permanent, panic, crash, exit, hang.
 	Do string `json:"do"`
 	// Until is the last attempt that ends in the failure; those after it complete. 0: all of them fail.
 	Until int `json:"until"`
-	// Meet is how many workers have to be at work at the same time before one that meets goes on.
+	// Meet sets the number of workers that have to run at the same time before a meeting worker goes on.
 	Meet int `json:"meet"`
 }
 
@@ -60,10 +60,10 @@ func work(ctx context.Context, task worker.Task) (any, error) {
 	return nil, worker.Permanent(fmt.Errorf("do is %q, which this worker does not know", o.Do))
 }
 
-// labour is how long a worker that meets is at work, so that those who come after it can be seen to overlap.
+// labour sets the duration of a meeting worker, so that later workers visibly overlap with it.
 const labour = 100 * time.Millisecond
 
-// meet counts the workers of a labourer that are at work at the same time, and is how many there were with this one.
+// meet counts the running workers of a labourer, and returns the number including this one.
 func meet(ctx context.Context, labourer string, enough int) (any, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
