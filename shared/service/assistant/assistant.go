@@ -99,17 +99,16 @@ type Summary struct {
 
 // Handle processes a batch and returns the ids of the messages to redeliver.
 func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
-	b := batch{Service: s, Summary: &summary, invocation: invocation}
+	b := batch{service: s, invocation: invocation}
 	for _, m := range messages {
 		r, err := completion.Read([]byte(m.Body))
 		switch {
 		case errors.Is(err, completion.Ignored):
-			summary.Ignored++
+			b.summary.Ignored++
 		case err != nil:
-			summary.Buried++
+			b.summary.Buried++
 			if err := s.Graveyard.Bury(ctx, m.Body, err.Error()); err != nil {
-				failed = append(failed, m.ID)
-				summary.Errors = append(summary.Errors, err.Error())
+				b.fail(err, m.ID)
 			}
 		default:
 			if r, err = s.fetch(ctx, r); err != nil {
@@ -120,7 +119,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, messages []Mess
 		}
 	}
 	b.close(ctx)
-	return append(failed, b.failed...), summary
+	return b.failed, b.summary
 }
 
 // fetch completes a report whose event left out the execution's output. If the output cannot be read, the report stays as it is and carries
@@ -143,20 +142,19 @@ func (s *Service) fetch(ctx context.Context, r completion.Report) (completion.Re
 
 // Mark processes one report as Handle processes a batch.
 func (s *Service) Mark(ctx context.Context, invocation string, r completion.Report) (Summary, error) {
-	var summary Summary
-	b := batch{Service: s, Summary: &summary, invocation: invocation}
+	b := batch{service: s, invocation: invocation}
 	b.add("call", r)
 	b.close(ctx)
 	if len(b.failed) > 0 {
-		return summary, fmt.Errorf("closing task %s, %s", r.TaskID, summary.Errors)
+		return b.summary, fmt.Errorf("closing task %s, %s", r.TaskID, b.summary.Errors)
 	}
-	return summary, nil
+	return b.summary, nil
 }
 
 // batch holds the reports of one invocation.
 type batch struct {
-	*Service
-	*Summary
+	service    *Service
+	summary    Summary
 	invocation string
 	restartAt  time.Time // when tasks that could not be started are due again
 	reports    []report
@@ -184,14 +182,14 @@ type place struct {
 func (b *batch) add(message string, r completion.Report) {
 	id, err := task.ParseID(r.TaskID)
 	if err != nil {
-		b.Unknown++
+		b.summary.Unknown++
 		return
 	}
 	b.reports = append(b.reports, report{Report: r, id: id, message: message})
 }
 
 func (b *batch) fail(err error, messages ...string) {
-	b.Errors = append(b.Errors, err.Error())
+	b.summary.Errors = append(b.summary.Errors, err.Error())
 	for _, m := range messages {
 		if !slices.Contains(b.failed, m) {
 			b.failed = append(b.failed, m)
@@ -199,24 +197,62 @@ func (b *batch) fail(err error, messages ...string) {
 	}
 }
 
-// closers limits how many tasks are closed at once.
-const closers = 10
+// parallel limits how many tasks are closed at once, and how many leases are read or written.
+const parallel = 10
 
 func (b *batch) close(ctx context.Context) {
 	if len(b.reports) == 0 {
 		return
 	}
-	b.restartAt = b.Now().Add(restart).UTC().Truncate(time.Millisecond)
+	b.restartAt = b.service.Now().Add(restart).UTC().Truncate(time.Millisecond)
+	tasks := b.load(ctx)
+	places := b.places(ctx, tasks)
+	b.dropForeign(ctx, tasks)
+
+	byTask := map[task.ID][]report{}
+	for _, r := range b.reports {
+		t := tasks[r.id]
+		r.at = places[placeKey{t.Labourer, t.ID.Segment}]
+		byTask[r.id] = append(byTask[r.id], r)
+	}
+	done := make(chan []outcome, len(byTask))
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for id, reports := range byTask {
+		g.Go(func() error {
+			done <- b.closeTask(ctx, tasks[id], reports)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	close(done)
+	var back []task.Task
+	for outcomes := range done {
+		for _, o := range outcomes {
+			b.note(o)
+			if o.queued() {
+				back = append(back, tasks[o.id])
+			}
+		}
+	}
+	b.sweep(ctx, back)
+	b.release(ctx, places)
+}
+
+// load reads the tasks of the batch and keeps the reports whose tasks it returns. A report on an unreadable task that has not ended fails: it
+// is redelivered until the task is readable or has ended.
+func (b *batch) load(ctx context.Context) map[task.ID]task.Task {
 	var ids []task.ID
 	var messages []string
 	for _, r := range b.reports {
 		ids, messages = append(ids, r.id), append(messages, r.message)
 	}
-	tasks, err := b.Tasks.Load(ctx, ids)
+	tasks, err := b.service.Tasks.Load(ctx, ids)
 	unreadable, other := task.Unreadable(err)
 	if other != nil {
 		b.fail(other, messages...)
-		return
+		b.reports = nil
+		return nil
 	}
 	open := map[task.ID]bool{}
 	for _, t := range unreadable {
@@ -226,56 +262,39 @@ func (b *batch) close(ctx context.Context) {
 			open[t.ID] = true
 		}
 	}
-	places := b.places(ctx, tasks)
-	targets := b.targets(ctx, tasks)
-
-	byTask := map[task.ID][]report{}
-	for _, r := range b.reports {
-		t, found := tasks[r.id]
-		if open[r.id] {
+	b.reports = slices.DeleteFunc(b.reports, func(r report) bool {
+		_, found := tasks[r.id]
+		switch {
+		case open[r.id]:
 			b.fail(err, r.message)
-			continue
+			return true
+		case !found:
+			b.summary.Unknown++
+			return true
 		}
-		if !found {
-			b.Unknown++
-			continue
+		return false
+	})
+	return tasks
+}
+
+// dropForeign drops the reports of executions that do not run the state machine of their task's labourer.
+func (b *batch) dropForeign(ctx context.Context, tasks map[task.ID]task.Task) {
+	targets := b.targets(ctx, tasks)
+	b.reports = slices.DeleteFunc(b.reports, func(r report) bool {
+		if r.Machine == "" {
+			return false
 		}
-		if r.Machine != "" {
-			target := targets[t.Labourer]
-			if target.err != nil {
-				b.fail(target.err, r.message)
-				continue
-			}
-			if !target.Runs(r.Machine) {
-				b.Foreign++
-				continue
-			}
+		target := targets[tasks[r.id].Labourer]
+		if target.err != nil {
+			b.fail(target.err, r.message)
+			return true
 		}
-		r.at = places[placeKey{t.Labourer, t.ID.Segment}]
-		byTask[r.id] = append(byTask[r.id], r)
-	}
-	outcomes := make(chan []verdict, len(byTask))
-	var g errgroup.Group
-	g.SetLimit(closers)
-	for id, reports := range byTask {
-		g.Go(func() error {
-			outcomes <- b.judge(ctx, tasks[id], reports)
-			return nil
-		})
-	}
-	_ = g.Wait()
-	close(outcomes)
-	var back []task.Task
-	for verdicts := range outcomes {
-		for _, v := range verdicts {
-			b.count(v)
-			if v.restart && v.err == nil {
-				back = append(back, tasks[v.id])
-			}
+		if !target.Runs(r.Machine) {
+			b.summary.Foreign++
+			return true
 		}
-	}
-	b.sweep(ctx, back)
-	b.release(ctx, places)
+		return false
+	})
 }
 
 // target is the target of a labourer, or the reason that it cannot be read.
@@ -293,7 +312,7 @@ func (b *batch) targets(ctx context.Context, tasks map[task.ID]task.Task) map[st
 		if _, read := out[t.Labourer]; !found || read || r.Machine == "" {
 			continue
 		}
-		l, _, err := b.Registry.Labourer(ctx, t.Labourer)
+		l, _, err := b.service.Registry.Labourer(ctx, t.Labourer)
 		if err != nil {
 			err = fmt.Errorf("reading labourer %s, %w", t.Labourer, err)
 		}
@@ -317,10 +336,10 @@ func (b *batch) places(ctx context.Context, tasks map[task.ID]task.Task) map[pla
 		}
 	}
 	var g errgroup.Group
-	g.SetLimit(closers)
+	g.SetLimit(parallel)
 	for _, p := range out {
 		g.Go(func() error {
-			p.leases, p.err = b.Control.LeasesOn(ctx, p.labourer, p.segment)
+			p.leases, p.err = b.service.Control.LeasesOn(ctx, p.labourer, p.segment)
 			return nil
 		})
 	}
@@ -328,106 +347,116 @@ func (b *batch) places(ctx context.Context, tasks map[task.ID]task.Task) map[pla
 	return out
 }
 
-// verdict is what was made of a report.
-type verdict struct {
+// outcome is what the assistant did about a report.
+type outcome struct {
 	report
-	counter func(*Summary) *int
+	did     action
+	as      task.Status  // the status with which the attempt was closed
+	release *queue.Lease // the lease from which to release the task; nil: none
 	err     error
-	release *queue.Lease // the task is to be released from
-	restart bool         // the task is in line for its restart
 }
 
-// judge goes through the reports of one task in the order in which they came.
-func (b *batch) judge(ctx context.Context, t task.Task, reports []report) []verdict {
-	var out []verdict
-	for _, r := range reports {
-		v := verdict{report: r, err: r.at.err}
-		if v.err == nil {
-			t = b.apply(ctx, t, &v)
+// queued reports whether the task is in the queue because its attempt never began.
+func (o outcome) queued() bool {
+	return o.err == nil && (o.did == putBack || o.did == setTimer)
+}
+
+// closeTask processes the reports of one task in the order in which they came.
+func (b *batch) closeTask(ctx context.Context, t task.Task, reports []report) []outcome {
+	out := make([]outcome, len(reports))
+	for i, r := range reports {
+		out[i] = outcome{report: r, err: r.at.err}
+		if r.at.err == nil {
+			t = b.apply(ctx, t, &out[i])
 		}
-		out = append(out, v)
 	}
 	return out
 }
 
-// apply closes the task because of a report, if it concerns the attempt that is running, and is the task after that.
-func (b *batch) apply(ctx context.Context, t task.Task, v *verdict) task.Task {
-	attempt := v.Attempt
-	if attempt == 0 {
-		// Who names no attempt means the one that is running, or that has just ended and is not released yet.
-		attempt = t.Attempt
-		if _, running := queue.Holding(v.at.leases, t.ID, t.Attempt+1); running && !t.Status.Terminal() {
-			attempt++
+// apply does what the verdict on a report says, and returns the task as it then is.
+func (b *batch) apply(ctx context.Context, t task.Task, o *outcome) task.Task {
+	v := decide(t, o.at.leases, o.Report)
+	o.did = v.action
+	switch v.action {
+	case ignore, repeat:
+		if v.held && t.Status.Terminal() {
+			o.release = &v.lease
 		}
-	}
-	l, held := queue.Holding(v.at.leases, t.ID, attempt)
-	if t.Status.Terminal() || attempt <= t.Attempt {
-		v.counter = func(s *Summary) *int { return &s.Stale }
-		if attempt == t.Attempt && attempt > 0 {
-			v.counter = func(s *Summary) *int { return &s.Repeated }
+	case hear:
+		if err := b.service.Control.Hear(ctx, v.lease, t.ID.N, b.service.Now()); !errors.Is(err, queue.ErrChanged) {
+			o.err = err
 		}
-		if held && t.Status.Terminal() {
-			v.release = &l
+	case putBack:
+		o.err = b.putBack(ctx, t, v.lease)
+	case setTimer:
+		// The batch sets it for all such tasks.
+	case end:
+		return b.end(ctx, t, v, o)
+	case endIfTried:
+		var tried bool
+		if tried, o.err = b.tried(ctx, t, v.attempt); tried {
+			return b.end(ctx, t, v, o)
 		}
-		return t
+		o.did = ignore
 	}
-	if held && v.Kind == completion.NeverStarted && precedes(v.At, l) {
-		held = false // told again: it was put back then, and has been started anew
+	return t
+}
+
+// end closes an attempt. If another component has closed it meanwhile, the report is a repetition.
+func (b *batch) end(ctx context.Context, t task.Task, v verdict, o *outcome) task.Task {
+	o.did = end
+	dispatchedAt := v.lease.DispatchedAt
+	if dispatchedAt.IsZero() { // the report overtook the dispatcher, or the dispatcher did not hear that it had started the worker
+		dispatchedAt = v.lease.ClaimedAt
 	}
-	unheard := false
-	if !held && attempt == t.Attempt+1 && (v.Kind == completion.Completed || v.Kind == completion.Failed) {
-		if unheard, v.err = b.tried(ctx, t, attempt); v.err != nil {
-			return t
-		}
-	}
-	if (!held || attempt != t.Attempt+1) && !unheard {
-		v.counter = func(s *Summary) *int { return &s.Stale }
-		// Whoever put it back may have died before the wake.
-		v.restart = v.Kind == completion.NeverStarted && attempt == t.Attempt+1
-		return t
-	}
-	now := b.Now()
-	switch v.Kind {
-	case completion.Running:
-		v.counter = func(s *Summary) *int { return &s.Heard }
-		if err := b.Control.Hear(ctx, l, t.ID.N, now); err != nil && !errors.Is(err, queue.ErrChanged) {
-			v.err = err
-		}
-		return t
-	case completion.NeverStarted:
-		v.counter = func(s *Summary) *int { return &s.NeverStarted }
-		v.restart, v.err = true, b.putBack(ctx, t, l)
-		return t
-	}
-	dispatchedAt := l.DispatchedAt
-	if dispatchedAt.IsZero() { // the worker was faster than its dispatcher, or its start went unheard
-		dispatchedAt = l.ClaimedAt
-	}
-	end := v.End(attempt, dispatchedAt, now)
-	closed, err := b.end(ctx, t, end)
+	closed, err := b.save(ctx, t, o.End(v.attempt, dispatchedAt, b.service.Now()))
 	if errors.Is(err, task.ErrStale) {
-		return b.lookAgain(ctx, t, v)
+		return b.readAgain(ctx, t, o)
 	}
 	if err != nil {
-		v.err = err
+		o.err = err
 		return t
 	}
-	v.counter = func(s *Summary) *int { return &s.Completed }
-	if closed.Status == task.Failed {
-		v.counter = func(s *Summary) *int { return &s.Failed }
-	}
-	if unheard {
-		v.release, v.err = b.claimedSince(ctx, closed)
+	o.as = closed.Status
+	if !v.held {
+		o.release, o.err = b.claimedSince(ctx, closed)
 	} else if closed.Status.Terminal() {
-		v.release = &l
+		o.release = &v.lease
 	}
 	return closed
+}
+
+// readAgain reads a task whose attempt another component has closed meanwhile.
+func (b *batch) readAgain(ctx context.Context, t task.Task, o *outcome) task.Task {
+	o.did = repeat
+	found, err := b.service.Tasks.Load(ctx, []task.ID{t.ID})
+	if err != nil {
+		o.err = err
+		return t
+	}
+	t = found[t.ID]
+	if l, held := queue.Holding(o.at.leases, t.ID, t.Attempt); held && t.Status.Terminal() {
+		o.release = &l
+	}
+	return t
+}
+
+// save closes an attempt at a task. It drops the result and the stats if there is no room for them next to the task's payload.
+func (b *batch) save(ctx context.Context, t task.Task, e task.End) (task.Task, error) {
+	closed, err := t.Close(e)
+	if err == nil {
+		err = b.service.Tasks.Save(ctx, t, closed)
+	}
+	if large, is := errors.AsType[*task.TooLargeError](err); is && (e.Result != nil || e.Stats != nil) {
+		return b.save(ctx, t, e.Without(large.Error()))
+	}
+	return closed, err
 }
 
 // tried reports whether the queue holds the attempt after an earlier start. The dispatcher did not hear that it had started the worker, and
 // returned the task to the queue; the worker's report still ends the attempt.
 func (b *batch) tried(ctx context.Context, t task.Task, attempt int) (bool, error) {
-	entries, err := b.Control.Queue(ctx, t.Labourer)
+	entries, err := b.service.Control.Queue(ctx, t.Labourer)
 	if err != nil {
 		return false, err
 	}
@@ -443,7 +472,7 @@ func (b *batch) claimedSince(ctx context.Context, closed task.Task) (*queue.Leas
 	if !closed.Status.Terminal() {
 		return nil, nil // the scavenger settles it in its lease, or the dispatcher that claims it does
 	}
-	leases, err := b.Control.LeasesOn(ctx, closed.Labourer, closed.ID.Segment)
+	leases, err := b.service.Control.LeasesOn(ctx, closed.Labourer, closed.ID.Segment)
 	if err != nil {
 		return nil, err
 	}
@@ -453,58 +482,22 @@ func (b *batch) claimedSince(ctx context.Context, closed task.Task) (*queue.Leas
 	return nil, nil
 }
 
-// end closes an attempt at a task. What it left is not kept where there is no room for it beside the task's payload.
-func (b *batch) end(ctx context.Context, t task.Task, e task.End) (task.Task, error) {
-	closed, err := t.Close(e)
-	if err == nil {
-		err = b.Tasks.Save(ctx, t, closed)
-	}
-	if large, is := errors.AsType[*task.TooLargeError](err); is && (e.Result != nil || e.Stats != nil) {
-		return b.end(ctx, t, e.Without(large.Error()))
-	}
-	return closed, err
-}
-
-// lookAgain is after a close that was refused, as somebody else has closed the attempt in the meantime.
-func (b *batch) lookAgain(ctx context.Context, t task.Task, v *verdict) task.Task {
-	v.counter = func(s *Summary) *int { return &s.Repeated }
-	now, err := b.Tasks.Load(ctx, []task.ID{t.ID})
-	if err != nil {
-		v.err = err
-		return t
-	}
-	t = now[t.ID]
-	if l, held := queue.Holding(v.at.leases, t.ID, t.Attempt); held && t.Status.Terminal() {
-		v.release = &l
-	}
-	return t
-}
-
 // restart delays a task whose function could not be started.
 const restart = 5 * time.Second
 
 // tries limits how often a lost race for a lease is retried. A lost race means that another component has moved tasks of the lease.
-const tries = 2 * closers
-
-// startSkew bounds the difference between the clocks of Lambda and of Drover's functions. A task that was put back is started again only
-// after restart, which is longer.
-const startSkew = restart / 2
-
-// precedes reports whether a report of this time cannot be about a start out of this lease.
-func precedes(at time.Time, l queue.Lease) bool {
-	return !at.IsZero() && at.Add(startSkew).Before(l.ClaimedAt)
-}
+const tries = 2 * parallel
 
 // putBack queues a task again for the same attempt, which never began. Other tasks of the same lease are put back at the same time: a
 // throttled function refuses many starts.
 func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 	for range tries {
-		err := b.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: b.restartAt, Segment: t.ID.Segment,
+		err := b.service.Control.Requeue(ctx, l, queue.Entry{Labourer: t.Labourer, Due: b.restartAt, Segment: t.ID.Segment,
 			First: t.ID.N, Tasks: segment.Of(t.ID.N), Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: true, Misfires: l.Misfires})
 		if !errors.Is(err, queue.ErrChanged) {
 			return err
 		}
-		leases, err := b.Control.LeasesOn(ctx, t.Labourer, t.ID.Segment)
+		leases, err := b.service.Control.LeasesOn(ctx, t.Labourer, t.ID.Segment)
 		if err != nil {
 			return err
 		}
@@ -517,23 +510,38 @@ func (b *batch) putBack(ctx context.Context, t task.Task, l queue.Lease) error {
 	return fmt.Errorf("putting task %s back: its lease changed %d times in between", t.ID, tries)
 }
 
-func (b *batch) count(v verdict) {
-	if v.err != nil {
-		b.fail(v.err, v.message)
+// note counts an outcome and adds its effects to its place.
+func (b *batch) note(o outcome) {
+	if o.err != nil {
+		b.fail(o.err, o.message)
 		return
 	}
-	counter := v.counter(b.Summary)
-	*counter++
-	if v.release != nil {
-		item := v.release.Item()
-		v.at.released[item] = v.at.released[item].Union(segment.Of(v.id.N))
+	switch o.did {
+	case ignore, setTimer:
+		b.summary.Stale++
+	case repeat:
+		b.summary.Repeated++
+	case hear:
+		b.summary.Heard++
+	case putBack:
+		b.summary.NeverStarted++
+	default:
+		if o.as == task.Failed {
+			b.summary.Failed++
+		} else {
+			b.summary.Completed++
+		}
 	}
-	// What comes again may come because who had it before died, released or not, but before the wake.
-	if v.release != nil || counter == &b.Repeated {
-		v.at.messages = append(v.at.messages, v.message)
+	if o.release != nil {
+		item := o.release.Item()
+		o.at.released[item] = o.at.released[item].Union(segment.Of(o.id.N))
 	}
-	if v.restart {
-		v.at.restarts = append(v.at.restarts, v.message)
+	// A repetition wakes the orchestrator too: the assistant that processed the report before may have died before the wake.
+	if o.release != nil || o.did == repeat {
+		o.at.messages = append(o.at.messages, o.message)
+	}
+	if o.queued() {
+		o.at.restarts = append(o.at.restarts, o.message)
 	}
 }
 
@@ -544,7 +552,7 @@ func (b *batch) sweep(ctx context.Context, back []task.Task) {
 		return
 	}
 	slices.SortFunc(back, func(x, y task.Task) int { return strings.Compare(x.ID.String(), y.ID.String()) })
-	if err := b.Sweeper.Sweep(ctx, back); err != nil {
+	if err := b.service.Sweeper.Sweep(ctx, back); err != nil {
 		for _, r := range b.reports {
 			if slices.ContainsFunc(back, func(t task.Task) bool { return t.ID == r.id }) {
 				b.fail(err, r.message)
@@ -556,12 +564,12 @@ func (b *batch) sweep(ctx context.Context, back []task.Task) {
 // release frees the slots of ended tasks, with one write per lease, and wakes the orchestrator where something is due, or will be.
 func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
 	var g errgroup.Group
-	g.SetLimit(closers)
+	g.SetLimit(parallel)
 	for _, p := range places {
 		g.Go(func() error {
 			for _, l := range p.leases {
 				if numbers := p.released[l.Item()]; !numbers.Empty() && p.err == nil {
-					p.err = b.Control.Release(ctx, l, numbers)
+					p.err = b.service.Control.Release(ctx, l, numbers)
 				}
 			}
 			return nil
@@ -600,7 +608,7 @@ func (b *batch) wakeLater(ctx context.Context, places map[placeKey]*place) {
 	if len(messages) == 0 {
 		return
 	}
-	if err := b.Timer.WakeAt(ctx, b.restartAt, slices.Sorted(maps.Keys(labourers))...); err != nil {
+	if err := b.service.Timer.WakeAt(ctx, b.restartAt, slices.Sorted(maps.Keys(labourers))...); err != nil {
 		b.fail(err, messages...)
 	}
 }
@@ -608,9 +616,9 @@ func (b *batch) wakeLater(ctx context.Context, places map[placeKey]*place) {
 // wake wakes the orchestrator if a task is waiting for the freed slots. The read of the queue is strongly consistent: an entry that is put
 // later has a wake of its own, which finds the slots free.
 func (b *batch) wake(ctx context.Context, labourer string) error {
-	due, err := b.Control.Due(ctx, labourer, b.Now(), 1)
+	due, err := b.service.Control.Due(ctx, labourer, b.service.Now(), 1)
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	return b.Bus.Publish(ctx, event.TasksDue(b.invocation, labourer))
+	return b.service.Bus.Publish(ctx, event.TasksDue(b.invocation, labourer))
 }
