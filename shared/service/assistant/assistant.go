@@ -297,7 +297,7 @@ func (b *batch) dropForeign(ctx context.Context, tasks map[task.ID]task.Task) {
 	})
 }
 
-// target is the target of a labourer, or the reason that it cannot be read.
+// target holds the target of a labourer, or the reason that it cannot be read.
 type target struct {
 	labourer.Target
 	err error

@@ -86,12 +86,12 @@ var errLate = errors.New("time is up")
 
 // run is one invocation of the service.
 type run struct {
-	Service
-	began time.Time
-	late  func() bool
-	from  Place
-	at    Place
-	left  []string // named tasks that remain when time is up
+	service Service
+	began   time.Time
+	late    func() bool
+	from    Place
+	at      Place
+	left    []string // named tasks that remain when time is up
 }
 
 // Replay executes a ReplayTasks until late returns true; rest is then the command for the remaining work. The error is *event.Refused if the
@@ -122,7 +122,7 @@ func (s Service) Replay(ctx context.Context, e event.Envelope, late func() bool)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Service: s, began: began, late: late, from: c.From, at: c.From}
+	r := &run{service: s, began: began, late: late, from: c.From, at: c.From}
 	if err := r.carryOut(ctx, c, named); !errors.Is(err, errLate) {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (r *run) carryOut(ctx context.Context, c Command, named map[task.ID]task.Ta
 	case len(c.Tasks) > 0:
 		return r.tasks(ctx, c.Tasks, named)
 	case c.JobID != "":
-		_, found, err := r.Jobs.Get(ctx, c.JobID)
+		_, found, err := r.service.Jobs.Get(ctx, c.JobID)
 		if err == nil && !found {
 			err = &event.Refused{Reason: fmt.Sprintf("job_id: there is no job %.140q", c.JobID)}
 		}
@@ -201,13 +201,13 @@ func (r *run) tasks(ctx context.Context, names []string, named map[task.ID]task.
 const together = 100
 
 func (r *run) labourer(ctx context.Context, labourer string) error {
-	now := r.Now().UTC()
-	for at := now; !at.Before(now.Add(-r.Retention).AddDate(0, -1, 0)); at = at.AddDate(0, -1, 1-at.Day()) {
+	now := r.service.Now().UTC()
+	for at := now; !at.Before(now.Add(-r.service.Retention).AddDate(0, -1, 0)); at = at.AddDate(0, -1, 1-at.Day()) {
 		month := at.Format("2006-01")
 		if r.from.Month != "" && month > r.from.Month {
 			continue
 		}
-		ids, err := r.Jobs.Month(ctx, at)
+		ids, err := r.service.Jobs.Month(ctx, at)
 		if err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (r *run) labourer(ctx context.Context, labourer string) error {
 			if r.reach(month, some[0]); r.late() {
 				return errLate
 			}
-			jobs, err := r.Jobs.GetAll(ctx, some)
+			jobs, err := r.service.Jobs.GetAll(ctx, some)
 			if err != nil {
 				return err
 			}
@@ -248,11 +248,11 @@ func (r *run) reach(month, job string) {
 // they were revived before: the replay that revived them may have died before it woke the orchestrator.
 func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]segment.Numbers) error {
 	r.reach(month, id)
-	job, found, err := r.Jobs.Get(ctx, id)
+	job, found, err := r.service.Jobs.Get(ctx, id)
 	if err != nil || !found || !job.Revivable() {
 		return err
 	}
-	progress, err := r.Jobs.Progress(ctx, job)
+	progress, err := r.service.Jobs.Progress(ctx, job)
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (r *run) job(ctx context.Context, month, id string, wanted map[segment.ID]s
 	if !back {
 		return err
 	}
-	if told := r.Bus.Publish(ctx, event.TasksDue("replay/"+id, labourer)); told != nil {
+	if told := r.service.Bus.Publish(ctx, event.TasksDue("replay/"+id, labourer)); told != nil {
 		return told
 	}
 	return err
@@ -297,14 +297,14 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 			return revived, job, err
 		}
 		// Another component changed the job or the segment.
-		now, found, err := r.Jobs.Get(ctx, job.ID)
+		now, found, err := r.service.Jobs.Get(ctx, job.ID)
 		if err != nil {
 			return revived, job, err
 		}
 		if job = now; !found || !job.Revivable() {
 			return revived, job, nil
 		}
-		if p, err = r.Jobs.ProgressIn(ctx, job.ID, p.Segment); err != nil {
+		if p, err = r.service.Jobs.ProgressIn(ctx, job.ID, p.Segment); err != nil {
 			return revived, job, err
 		}
 	}
@@ -314,7 +314,7 @@ func (r *run) segment(ctx context.Context, job ledger.Job, p ledger.Progress, wa
 // revive revives the dead tasks among these numbers of one segment. It stops with ledger.ErrChanged if another component changed something
 // since it was read. It returns how many tasks it revived, and the job and the progress as they then are.
 func (r *run) revive(ctx context.Context, job ledger.Job, p ledger.Progress, wanted segment.Numbers) (revived int, _ ledger.Job, _ ledger.Progress, _ error) {
-	for tasks, err := range r.Tasks.Chunks(ctx, p.Segment, ledger.Numbers(p.StillDead()).Intersect(wanted)) {
+	for tasks, err := range r.service.Tasks.Chunks(ctx, p.Segment, ledger.Numbers(p.StillDead()).Intersect(wanted)) {
 		unreadable, err := task.Unreadable(err)
 		if err != nil {
 			return revived, job, p, err
@@ -330,12 +330,12 @@ func (r *run) revive(ctx context.Context, job ledger.Job, p ledger.Progress, wan
 			if job.State == ledger.Completed {
 				// The component that ended the job may have died before it published the end, and once the job runs again no other component
 				// publishes it.
-				if err := r.Bus.Publish(ctx, event.JobEnded(job.Totals(), false)); err != nil {
+				if err := r.service.Bus.Publish(ctx, event.JobEnded(job.Totals(), false)); err != nil {
 					return revived, job, p, err
 				}
 			}
 			part := alike(dead)
-			if err := r.Store.Revive(ctx, job, p, part, r.entry(job, part)); err != nil {
+			if err := r.service.Store.Revive(ctx, job, p, part, r.entry(job, part)); err != nil {
 				return revived, job, p, err
 			}
 			revived += len(part)
@@ -362,7 +362,7 @@ func (r *run) entry(job ledger.Job, part []task.Task) queue.Entry {
 	for _, t := range part {
 		set = set.Union(segment.Of(t.ID.N))
 	}
-	return queue.Entry{Labourer: job.Labourer, Due: r.Now().UTC().Truncate(time.Millisecond), Segment: part[0].ID.Segment, First: set.Min(),
+	return queue.Entry{Labourer: job.Labourer, Due: r.service.Now().UTC().Truncate(time.Millisecond), Segment: part[0].ID.Segment, First: set.Min(),
 		Tasks: set, Attempt: part[0].Attempt + 1, MaxDuration: part[0].MaxDuration}
 }
 

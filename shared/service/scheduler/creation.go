@@ -66,68 +66,70 @@ func ids(group []*creation) []string {
 	return out
 }
 
-// begin creates the records of fresh jobs that share a segment, and then their tasks.
-//
-// Only who has created the record of the first job may place others in that job's segment, each behind all that he has placed before: so a
-// number of a segment is never given to two jobs. A job whose record somebody else created in the meantime is left to him; he may be nobody
-// else, where a request was sent twice.
+// begin claims fresh jobs that can share a segment, creates the tasks of those that it owns, and then resumes the others.
 func (r *run) begin(ctx context.Context, group []*creation) error {
-	first := group[0]
-	shared, _ := first.record.SegmentAt(0)
-	next, owned := 0, []*creation{}
-	for i, c := range group {
-		if i > 0 {
-			c.record.Segment, c.record.First = shared, next
-		}
-		next += c.record.Total
-		if c.record.Total == 0 {
-			c.record.State, c.record.FinishedAt, c.record.Owner, c.record.OwnedUntil = ledger.Completed, r.Now().UTC().Truncate(time.Millisecond), "", time.Time{}
-		}
-		err := r.Jobs.Create(ctx, c.record)
-		if errors.Is(err, ledger.ErrChanged) {
-			if i == 0 {
-				return r.beginLater(ctx, group)
-			}
-			if err := r.beginLater(ctx, []*creation{c}); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		owned = append(owned, c)
+	owned, taken, err := r.claim(ctx, group)
+	if err != nil {
+		return r.giveUp(err, owned...)
 	}
-	if len(owned) == 1 {
-		return r.create(ctx, first)
+	switch len(owned) {
+	case 0:
+	case 1:
+		err = r.create(ctx, owned[0])
+	default:
+		err = r.createTogether(ctx, owned)
 	}
-	return r.createTogether(ctx, owned)
+	for _, c := range taken {
+		err = errors.Join(err, r.resumeTaken(ctx, c))
+	}
+	return err
 }
 
-// beginLater looks again at a job whose record appeared since it was looked for, and begins with the rest of its group.
-func (r *run) beginLater(ctx context.Context, group []*creation) error {
-	c := group[0]
-	known, found, err := r.Jobs.Get(ctx, c.record.ID)
+// claim creates the records of fresh jobs that can share a segment, and returns the jobs that this run now owns and those whose records exist
+// already: another scheduler created them meanwhile, or this one did by a request that was sent twice.
+//
+// Only the scheduler that owns the first job may place others in that job's segment. It places each behind all earlier ones, including those
+// that are taken, so a number of a segment is never given to two jobs.
+func (r *run) claim(ctx context.Context, group []*creation) (owned, taken []*creation, err error) {
+	next := 0
+	for _, c := range group {
+		if len(owned) > 0 {
+			c.record.Segment, _ = owned[0].record.SegmentAt(0)
+			c.record.First = next
+		}
+		if c.record.Total == 0 {
+			c.record.State, c.record.FinishedAt, c.record.Owner, c.record.OwnedUntil = ledger.Completed, r.service.Now().UTC().Truncate(time.Millisecond), "", time.Time{}
+		}
+		err := r.service.Jobs.Create(ctx, c.record)
+		switch {
+		case err == nil:
+			owned = append(owned, c)
+		case errors.Is(err, ledger.ErrChanged):
+			taken = append(taken, c)
+		default:
+			return owned, taken, err
+		}
+		if len(owned) > 0 {
+			next += c.record.Total
+		}
+	}
+	return owned, taken, nil
+}
+
+// resumeTaken continues a job whose record appeared after this run had looked for it.
+func (r *run) resumeTaken(ctx context.Context, c *creation) error {
+	known, found, err := r.service.Jobs.Get(ctx, c.record.ID)
 	if err != nil {
 		return err
 	}
-	if found && known.Fingerprint == c.record.Fingerprint {
-		left, err := r.resume(ctx, known, c.message)
-		if err != nil {
-			return err
-		}
-		if left != nil {
-			if err := r.create(ctx, left); err != nil {
-				return err
-			}
-		}
-	} else {
+	if !found || known.Fingerprint != c.record.Fingerprint {
 		return fmt.Errorf("job %s appeared under the same id while it was being read", c.record.ID)
 	}
-	if len(group) > 1 {
-		return r.begin(ctx, group[1:])
+	left, err := r.resume(ctx, known, c.message)
+	if err != nil || left == nil {
+		return err
 	}
-	return nil
+	return r.create(ctx, left)
 }
 
 // createTogether creates the tasks of several small jobs as one segment with one entry.
@@ -141,17 +143,17 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 	err := r.store(ctx, 0, group...)
 	if err == nil {
 		at, _ := group[0].record.SegmentAt(0)
-		err = r.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
+		err = r.service.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
 	}
 	if err != nil {
 		return r.leave(ctx, fmt.Errorf("creating %d jobs together, %w", len(group), err), false, group...)
 	}
 	var told []event.Fact
 	for _, c := range group {
-		r.Scheduled++
+		r.summary.Scheduled++
 		told = append(told, facts(c.record)...)
 	}
-	r.Created += numbers.Len()
+	r.summary.Created += numbers.Len()
 	return r.wake(ctx, group[0].record, told)
 }
 
@@ -217,7 +219,7 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 			return err
 		}
 		at, numbers := c.record.SegmentAt(ordinal)
-		err = r.Jobs.Publish(ctx, []ledger.Job{c.record}, r.entry(c, at, numbers))
+		err = r.service.Jobs.Publish(ctx, []ledger.Job{c.record}, r.entry(c, at, numbers))
 		if errors.Is(err, ledger.ErrChanged) {
 			return errTaken
 		}
@@ -225,8 +227,8 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 			return err
 		}
 		c.record.Cursor++
-		r.Created += numbers.Len()
-		if now := r.Now(); c.record.Cursor < c.record.Segments() && now.Sub(woken) >= rewake {
+		r.summary.Created += numbers.Len()
+		if now := r.service.Now(); c.record.Cursor < c.record.Segments() && now.Sub(woken) >= rewake {
 			woken = now
 			if err := r.wake(ctx, c.record, nil); err != nil {
 				return err
@@ -239,7 +241,7 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 // lookAgain handles a refused publication. If it had succeeded and only its answer was lost, the job goes on. If the job is being cancelled
 // or has another owner, nothing is left to do here.
 func (r *run) lookAgain(ctx context.Context, c *creation) error {
-	known, found, err := r.Jobs.Get(ctx, c.record.ID)
+	known, found, err := r.service.Jobs.Get(ctx, c.record.ID)
 	if err != nil {
 		return r.giveUp(err, c)
 	}
@@ -262,7 +264,7 @@ func (r *run) lookAgain(ctx context.Context, c *creation) error {
 func (r *run) clear(ctx context.Context, j ledger.Job) error {
 	for ordinal := j.Cursor; ordinal < min(j.Segments(), j.Cursor+1+ahead); ordinal++ {
 		at, numbers := j.SegmentAt(ordinal)
-		if err := r.Tasks.Remove(ctx, at, numbers); err != nil {
+		if err := r.service.Tasks.Remove(ctx, at, numbers); err != nil {
 			return fmt.Errorf("removing the unpublished tasks of job %s, %w", j.ID, err)
 		}
 	}
@@ -283,7 +285,7 @@ func (r *run) leave(ctx context.Context, why error, progress bool, group ...*cre
 			return errors.Join(why, err)
 		}
 	}
-	r.Errors = append(r.Errors, why.Error())
+	r.summary.Errors = append(r.summary.Errors, why.Error())
 	return nil
 }
 
@@ -292,7 +294,7 @@ func (r *run) giveUp(why error, group ...*creation) error {
 	ctx, cancel := context.WithTimeout(context.Background(), spare/4)
 	defer cancel()
 	for _, c := range group {
-		why = errors.Join(why, r.Jobs.Disown(ctx, c.record))
+		why = errors.Join(why, r.service.Jobs.Disown(ctx, c.record))
 	}
 	return why
 }
@@ -300,16 +302,16 @@ func (r *run) giveUp(why error, group ...*creation) error {
 // handOn leaves the rest of the job to another invocation. It releases the job first: in the other order, the next scheduler could find the
 // job still owned.
 func (r *run) handOn(ctx context.Context, c *creation) error {
-	if err := r.Jobs.Disown(ctx, c.record); err != nil {
+	if err := r.service.Jobs.Disown(ctx, c.record); err != nil {
 		return err
 	}
-	r.HandedOn++
-	return r.Queue.Continue(ctx, event.Continue(c.record.ID))
+	r.summary.HandedOn++
+	return r.service.Queue.Continue(ctx, event.Continue(c.record.ID))
 }
 
 // finish publishes that all tasks of the job are created and wakes the orchestrator for them.
 func (r *run) finish(ctx context.Context, c *creation) error {
-	r.Scheduled++
+	r.summary.Scheduled++
 	if c.record.Total == 0 {
 		return r.tell(ctx, c.record)
 	}
@@ -319,16 +321,16 @@ func (r *run) finish(ctx context.Context, c *creation) error {
 
 // wake wakes the orchestrator for a job's tasks, now or when they are due, and publishes these facts.
 func (r *run) wake(ctx context.Context, j ledger.Job, told []event.Fact) error {
-	if j.NotBefore.After(r.Now()) {
-		return errors.Join(r.Bus.Publish(ctx, told...), r.Timer.WakeAt(ctx, j.NotBefore, j.Labourer))
+	if j.NotBefore.After(r.service.Now()) {
+		return errors.Join(r.service.Bus.Publish(ctx, told...), r.service.Timer.WakeAt(ctx, j.NotBefore, j.Labourer))
 	}
-	return r.Bus.Publish(ctx, append([]event.Fact{event.TasksDue(r.owner, j.Labourer)}, told...)...)
+	return r.service.Bus.Publish(ctx, append([]event.Fact{event.TasksDue(r.owner, j.Labourer)}, told...)...)
 }
 
 // entry returns the queue entry of a segment. Entries of one job are due in the order of its tasks, at least a millisecond apart. The same
 // holds for entries of consecutive jobs.
 func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.Entry {
-	now := r.Now()
+	now := r.service.Now()
 	due := now.UTC().Truncate(time.Millisecond)
 	if nb := c.record.NotBefore.Add(time.Duration(c.record.Cursor) * time.Millisecond); nb.After(due) {
 		due = nb
@@ -361,13 +363,13 @@ func (r *run) store(ctx context.Context, ordinal int, group ...*creation) error 
 			if held < room {
 				continue
 			}
-			if err := r.Tasks.Create(ctx, tasks); err != nil {
+			if err := r.service.Tasks.Create(ctx, tasks); err != nil {
 				return err
 			}
 			tasks, held = nil, 0
 		}
 	}
-	return r.Tasks.Create(ctx, tasks)
+	return r.service.Tasks.Create(ctx, tasks)
 }
 
 // task returns the k-th task of the job.

@@ -117,23 +117,23 @@ const (
 
 // Handle processes a batch and returns the ids of the messages to redeliver. invocation is unique to this call.
 func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
-	run := &run{Service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), Summary: &summary, last: map[string]time.Time{}}
+	r := &run{service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), last: map[string]time.Time{}}
 	if deadline, ok := ctx.Deadline(); ok {
-		run.ownedUntil = deadline.Add(2 * skew)
+		r.ownedUntil = deadline.Add(2 * skew)
 		var cancel context.CancelFunc
-		run.stop = deadline.Add(-spare)
+		r.stop = deadline.Add(-spare)
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-spare/4))
 		defer cancel()
 	}
 	fail := func(err error, ids ...string) {
 		if err != nil {
 			failed = append(failed, ids...)
-			summary.Errors = append(summary.Errors, err.Error())
+			r.summary.Errors = append(r.summary.Errors, err.Error())
 		}
 	}
 	var fresh []*creation
 	for _, m := range messages {
-		c, err := run.read(ctx, m)
+		c, err := r.read(ctx, m)
 		fail(err, m.ID)
 		if c == nil {
 			continue
@@ -142,32 +142,32 @@ func (s *Service) Handle(ctx context.Context, invocation string, messages []Mess
 			fresh = append(fresh, c)
 			continue
 		}
-		fail(run.create(ctx, c), m.ID)
+		fail(r.create(ctx, c), m.ID)
 	}
 	for _, group := range together(fresh) {
-		fail(run.begin(ctx, group), ids(group)...)
+		fail(r.begin(ctx, group), ids(group)...)
 	}
-	return failed, summary
+	return failed, r.summary
 }
 
 // run is one invocation of the service.
 type run struct {
-	*Service
-	*Summary
+	service    *Service
+	summary    Summary
 	owner      string
 	ownedUntil time.Time
 	stop       time.Time            // when to hand on the remaining work; zero: never
 	last       map[string]time.Time // the due time of the last entry of each labourer
 }
 
-func (r *run) late() bool { return !r.stop.IsZero() && !r.Now().Before(r.stop) }
+func (r *run) late() bool { return !r.stop.IsZero() && !r.service.Now().Before(r.stop) }
 
 // read returns the tasks to create for a message, or nil if there are none.
 func (r *run) read(ctx context.Context, m Message) (*creation, error) {
 	e, err := event.Read([]byte(m.Body))
 	if err != nil {
-		r.Buried++
-		return nil, r.Queue.Bury(ctx, m.Body, err.Error())
+		r.summary.Buried++
+		return nil, r.service.Queue.Bury(ctx, m.Body, err.Error())
 	}
 	switch e.DetailType {
 	case event.SubmitJob:
@@ -175,36 +175,36 @@ func (r *run) read(ctx context.Context, m Message) (*creation, error) {
 	case event.ContinueJob:
 		return r.proceed(ctx, e, m)
 	case event.CancelJob:
-		return nil, r.carryOut(ctx, e, m, r.Canceller.Cancel)
+		return nil, r.carryOut(ctx, e, m, r.service.Canceller.Cancel)
 	case event.ReplayTasks:
-		return nil, r.carryOut(ctx, e, m, r.Replayer.Replay)
+		return nil, r.carryOut(ctx, e, m, r.service.Replayer.Replay)
 	}
-	r.Buried++
-	return nil, r.Queue.Bury(ctx, m.Body, fmt.Sprintf("the scheduler does not handle %s", e.DetailType))
+	r.summary.Buried++
+	return nil, r.service.Queue.Bury(ctx, m.Body, fmt.Sprintf("the scheduler does not handle %s", e.DetailType))
 }
 
 // carryOut executes a command. Work that remains at the deadline goes to another invocation. A command that can never succeed is buried.
 func (r *run) carryOut(ctx context.Context, e event.Envelope, m Message, do func(context.Context, event.Envelope, func() bool) (*event.Envelope, error)) error {
 	rest, err := do(ctx, e, r.late)
 	if refused, ok := errors.AsType[*event.Refused](err); ok {
-		r.Buried++
-		return r.Queue.Bury(ctx, m.Body, refused.Reason)
+		r.summary.Buried++
+		return r.service.Queue.Bury(ctx, m.Body, refused.Reason)
 	}
 	if err != nil || rest == nil {
 		return err
 	}
-	r.HandedOn++
-	return r.Queue.Continue(ctx, *rest)
+	r.summary.HandedOn++
+	return r.service.Queue.Continue(ctx, *rest)
 }
 
 // submit reads a job. It rejects the job, or returns what remains to be created of it.
 func (r *run) submit(ctx context.Context, e event.Envelope, m Message) (*creation, error) {
 	at := e.Time
 	if at.IsZero() {
-		at = r.Now()
+		at = r.service.Now()
 	}
 	record := ledger.Job{ID: e.ID, State: ledger.Scheduling, Text: e.Detail, Generation: 1, SubmittedAt: at.UTC().Truncate(time.Millisecond),
-		RecordedAt: r.Now().UTC().Truncate(time.Millisecond), Fingerprint: fingerprint(e.Detail)}
+		RecordedAt: r.service.Now().UTC().Truncate(time.Millisecond), Fingerprint: fingerprint(e.Detail)}
 	asked, err := job.Parse(e.Detail)
 	if asked.ID != "" {
 		record.ID = asked.ID
@@ -217,7 +217,7 @@ func (r *run) submit(ctx context.Context, e event.Envelope, m Message) (*creatio
 		return nil, err
 	}
 	record.Labourer, record.Fingerprint = asked.Labourer, fingerprint(asked.Canonical())
-	known, found, err := r.Jobs.Get(ctx, record.ID)
+	known, found, err := r.service.Jobs.Get(ctx, record.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -246,18 +246,18 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 		return nil, err
 	}
 	if !found {
-		known, _, err := r.Registry.Names(ctx)
+		known, _, err := r.service.Registry.Names(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return nil, UnknownLabourer(asked.Labourer, known)
 	}
-	schema, found, err := r.Registry.Schema(ctx, asked.Schema)
+	schema, found, err := r.service.Registry.Schema(ctx, asked.Schema)
 	if err != nil {
 		return nil, err
 	}
 	if !found && asked.Schema != "" && asked.Schema != DefaultSchema {
-		_, known, err := r.Registry.Names(ctx)
+		_, known, err := r.service.Registry.Names(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -268,7 +268,7 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 	}
 	plan, err := asked.Plan(schema, record.SubmittedAt)
 	if err == nil {
-		err = plan.Within(r.MaxTasks)
+		err = plan.Within(r.service.MaxTasks)
 	}
 	if err == nil {
 		err = plan.Fits(l.Target.EventLimit() - added)
@@ -300,39 +300,39 @@ const DefaultSchema = "default"
 // name.
 func (r *run) labourer(ctx context.Context, asked *job.Job) (labourer.Labourer, bool, error) {
 	if asked.Qualifier != "" {
-		l, found, err := r.Registry.Labourer(ctx, asked.Labourer+":"+asked.Qualifier)
+		l, found, err := r.service.Registry.Labourer(ctx, asked.Labourer+":"+asked.Qualifier)
 		if err != nil || found {
 			asked.Qualifier = ""
 			return l, found, err
 		}
 	}
-	return r.Registry.Labourer(ctx, asked.Labourer)
+	return r.service.Registry.Labourer(ctx, asked.Labourer)
 }
 
 // resume returns what remains to be created of a job that has a record.
 func (r *run) resume(ctx context.Context, known ledger.Job, m Message) (*creation, error) {
 	if known.Cancelling || known.State == ledger.Cancelled {
-		r.Repeated++
+		r.summary.Repeated++
 		return nil, r.clear(ctx, known)
 	}
 	if known.State != ledger.Scheduling {
-		r.Repeated++
+		r.summary.Repeated++
 		return nil, r.tell(ctx, known)
 	}
-	err := r.Jobs.Own(ctx, known, r.owner, r.Now(), r.ownedUntil)
+	err := r.service.Jobs.Own(ctx, known, r.owner, r.service.Now(), r.ownedUntil)
 	if errors.Is(err, ledger.ErrChanged) {
 		if m.Receives > 1 {
 			return nil, fmt.Errorf("job %s is being created by another scheduler", known.ID)
 		}
 		// The owner has a message of its own, which is redelivered if the owner dies.
-		r.Repeated++
+		r.summary.Repeated++
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	known.Owner, known.OwnedUntil = r.owner, r.ownedUntil
-	text, err := r.Jobs.Text(ctx, known)
+	text, err := r.service.Jobs.Text(ctx, known)
 	if err != nil {
 		return nil, err
 	}
@@ -362,29 +362,29 @@ func inField(err error) string {
 func (r *run) proceed(ctx context.Context, e event.Envelope, m Message) (*creation, error) {
 	id, err := continued(e)
 	if err != nil {
-		r.Buried++
-		return nil, r.Queue.Bury(ctx, m.Body, err.Error())
+		r.summary.Buried++
+		return nil, r.service.Queue.Bury(ctx, m.Body, err.Error())
 	}
-	known, found, err := r.Jobs.Get(ctx, id)
+	known, found, err := r.service.Jobs.Get(ctx, id)
 	if err != nil || !found {
 		return nil, err
 	}
-	r.Continued++
+	r.summary.Continued++
 	return r.resume(ctx, known, m)
 }
 
 // reject records the job with the reason, if its id is free, and publishes JobRejected. A job may name attributes of any length and be as
 // large as an event. What the record and the event quote of it is bounded, so that every rejection fits.
 func (r *run) reject(ctx context.Context, record ledger.Job, jobID string, refusal *job.Error) error {
-	r.Rejected++
+	r.summary.Rejected++
 	wrong, text := event.FieldError{Field: refusal.Field, Reason: refusal.Reason}.Bounded(), record.Text
-	record.State, record.FinishedAt = ledger.Rejected, r.Now()
+	record.State, record.FinishedAt = ledger.Rejected, r.service.Now()
 	record.ErrorField, record.ErrorReason = wrong.Field, wrong.Reason
 	record.Text = text[:min(len(text), rejectedText)]
-	if err := r.Jobs.Create(ctx, record); err != nil && !errors.Is(err, ledger.ErrChanged) {
+	if err := r.service.Jobs.Create(ctx, record); err != nil && !errors.Is(err, ledger.ErrChanged) {
 		return err
 	}
-	return r.Bus.Publish(ctx, event.JobRejected(jobID, record.Fingerprint, wrong, text))
+	return r.service.Bus.Publish(ctx, event.JobRejected(jobID, record.Fingerprint, wrong, text))
 }
 
 // rejectedText bounds the bytes of a rejected job's text in its record.
@@ -397,7 +397,7 @@ func (r *run) tell(ctx context.Context, j ledger.Job) error {
 	case ledger.Scheduled:
 		return r.wake(ctx, j, facts(j))
 	case ledger.Completed:
-		return r.Bus.Publish(ctx, facts(j)...)
+		return r.service.Bus.Publish(ctx, facts(j)...)
 	}
 	return nil
 }
