@@ -190,7 +190,7 @@ func TestWhenARunningTaskIsLost(t *testing.T) {
 		"with its lease": {dispatched, policy, 15 * time.Minute},
 		"with its lease when its dispatch is unknown":              {claimed, policy, 15 * time.Minute},
 		"a whole time after its last heartbeat":                    {heard, policy, 23 * time.Minute},
-		"with its lease, whatever came before it began":            {early, policy, 15 * time.Minute},
+		"with its lease, whatever came before the lease":           {early, policy, 15 * time.Minute},
 		"a whole time of its own after its heartbeat":              {own, policy, 73 * time.Minute},
 		"by silence from its start":                                {dispatched, beating, time.Minute},
 		"by silence since it was heard":                            {heard, beating, 9 * time.Minute},

@@ -117,7 +117,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the golden files anew, to be read before they are kept")
+var update = flag.Bool("update", false, "rewrite the golden files; review them before you commit")
 
 func golden(t *testing.T, file, got string) {
 	if *update {

@@ -92,7 +92,7 @@ func (s *Service) claim(ctx context.Context, h hold, l labourer.Labourer) ([]que
 	if !start {
 		return nil, reason, nil
 	}
-	// The attempts' time begins with their dispatch, which sets the lease's end anew. If the dispatcher dies, another one has to adopt the lease
+	// The attempts' time begins with their dispatch, which sets a new end of the lease. If the dispatcher dies, another one has to adopt the lease
 	// before it ends, or attempts that never began would be lost.
 	lasts := func(own time.Duration) time.Duration { return 2*queue.DispatchTerm + term(l, own) }
 	takings := queue.Take(k.state, k.entries, min(k.assessment.Free, claimLimit), now, lasts)

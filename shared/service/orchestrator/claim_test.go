@@ -22,9 +22,9 @@ type drive struct {
 	t       *rapid.T
 	s       *outage.Stage
 	limit   int // the cap that is applied
-	highest int // the highest one in force since the last look
+	highest int // the highest cap in force since the last check
 	paused  bool
-	resumed bool     // it was not paused all the time since the last look
+	resumed bool     // it was not paused all the time since the last check
 	undone  []string // leases that were claimed and not dispatched yet
 	handed  int      // attempts that were reported on, or forgotten
 	jobs    int
@@ -82,7 +82,7 @@ func (d *drive) step() {
 		switch rapid.IntRange(0, 3).Draw(d.t, "end") {
 		case 0:
 			report(d.t, d.s, failed(one))
-		case 1: // nothing is ever heard of it
+		case 1: // its worker never reports
 		default:
 			report(d.t, d.s, completed(one), completed(one))
 		}
@@ -313,7 +313,7 @@ func TestG1NoWakeIsMissed(t *testing.T) {
 			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("old", "f", 10)) },
 			func(t *testing.T, s *outage.Stage) { require.NoError(t, s.Apply(labourers(6))) },
 		},
-		"a task is put back in line": {
+		"a task returns to the queue": {
 			func(t *testing.T, s *outage.Stage) {
 				s.Schedule(t, job("old", "f", 1))
 				claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)

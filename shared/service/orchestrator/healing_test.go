@@ -68,7 +68,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 		s := stage(t, 5, 5)
 		require.Equal(t, 5, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
-		report(t, s, failed(h[0])) // and the stream is never told of it
+		report(t, s, failed(h[0])) // and the stream never delivers it
 		s.Ended(t)
 		endUnreleased(t, s, h[1])
 		require.NoError(t, s.Apply(labourers(7)))
@@ -78,7 +78,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 2, claimed.Claimed)
 		s.Pass(time.Minute)
-		require.NoError(t, s.Control.SetPaused(ctx, "f", true)) // so that nothing is handed out besides
+		require.NoError(t, s.Control.SetPaused(ctx, "f", true)) // so nothing else is handed out
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
@@ -143,7 +143,7 @@ func TestG1AnExecutionDoesNotYieldToItself(t *testing.T) {
 // TestG1G4UndispatchableTasksReturnToTheQueueWhereverThatIsCutOff: the workers' queue is missing, and comes back.
 func TestG1G4UndispatchableTasksReturnToTheQueueWhereverThatIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
-		s := outage.NewStage(t, labourers(3), "g") // f's is not there
+		s := outage.NewStage(t, labourers(3), "g") // the queue of f is missing
 		s.Schedule(t, job("nightly", "f", 4))
 		cut.On(s.Stack)
 
@@ -202,7 +202,7 @@ func TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := outage.NewStage(t, labourers(3), "g") // f's is not there
+			s := outage.NewStage(t, labourers(3), "g") // the queue of f is missing
 			s.Schedule(t, job("nightly", "f", 5), job("other", "f", 1))
 			s.Pass(time.Second)
 			o := s.Services().Orchestrator.Service
@@ -226,7 +226,7 @@ func TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
 // so the dispatcher returns and sweeps them. The state machine repeats a step, gives back the tasks, or dies; then only the minute tick is left.
 func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
-		s := outage.NewStage(t, labourers(3), "g") // f's target is not there
+		s := outage.NewStage(t, labourers(3), "g") // the target of f is missing
 		s.Schedule(t, job("nightly", "f", 3))
 		s.Pass(time.Second)
 		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)

@@ -33,7 +33,7 @@ func (h hold) approach(ctx context.Context) error {
 	return h.control.Approach(ctx, h.labourer, now, h.from(now))
 }
 
-// claim makes the takings, and extends the lock in the same transaction. It fails with queue.ErrChanged if the state is not as it was read.
+// claim makes the takings, and extends the lock in the same transaction. It fails with queue.ErrChanged if the state has changed since it was read.
 func (h hold) claim(ctx context.Context, state queue.State, takings []queue.Taking, now time.Time) error {
 	return h.control.Claim(ctx, h.labourer, state, takings, h.from(now))
 }

@@ -181,7 +181,7 @@ func TestG4TheCompletionOfAWorkerWhoseStartWentUnheardCounts(t *testing.T) {
 			require.Zero(t, summary.Stale)
 			s.Scavenge(t)
 			s.Pass(31 * time.Second)
-			s.HandOut(t, "f") // finds the end of what is still in line
+			s.HandOut(t, "f") // finds the ends of the tasks that are still queued
 			s.Scavenge(t)
 
 			tasks, err = s.Drover.Tasks("nightly")

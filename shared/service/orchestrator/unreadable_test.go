@@ -76,7 +76,7 @@ func TestG8AnUnreadableTaskBlocksNoOther(t *testing.T) {
 				_, err := s.Tasks.Range(ctx, id.Segment, segment.Of(id.N))
 				unreadable, err := task.Unreadable(err)
 				require.NoError(t, err)
-				if len(unreadable) > 0 { // what is told of its attempts takes the place of what was damaged
+				if len(unreadable) > 0 { // the ends of its attempts replace the damaged attribute
 					require.Equal(t, task.Dead, unreadable[0].Status)
 				}
 			})

@@ -285,8 +285,8 @@ func (s Settler) kill(ctx context.Context, key held, tasks []task.Task) (killed 
 	return killed, fmt.Errorf("ending %d tasks of segment %s: they or their leases changed %d times in between", len(tasks), key.segment, tries)
 }
 
-// killIn ends the tasks that a lease holds, and returns their numbers. It returns queue.ErrChanged if the lease, or one of the tasks, is not
-// as it was read.
+// killIn ends the tasks that a lease holds, and returns their numbers. It returns queue.ErrChanged if the lease, or one of the tasks, has
+// changed since it was read.
 func (s Settler) killIn(ctx context.Context, l queue.Lease, tasks []task.Task) (killed segment.Numbers, err error) {
 	for left := among(tasks, l.Held()); len(left) > 0; {
 		failed := task.Together(left)
