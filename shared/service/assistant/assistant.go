@@ -347,7 +347,7 @@ func (b *batch) places(ctx context.Context, tasks map[task.ID]task.Task) map[pla
 	return out
 }
 
-// outcome is what the assistant did about a report.
+// outcome records what the assistant did about a report.
 type outcome struct {
 	report
 	did     action

@@ -26,7 +26,7 @@ func TestG1ATaskOfACancelledJobIsNotStartedAgain(t *testing.T) {
 		cut.Redeliver(t, s.World, time.Second, func(int) error {
 			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(neverStarted(h[0]), completed(h[1])))
 			if len(missing) > 0 {
-				return fmt.Errorf("%d messages have to come again: %v", len(missing), summary.Errors)
+				return fmt.Errorf("%d messages must be redelivered: %v", len(missing), summary.Errors)
 			}
 			return nil
 		})

@@ -8,7 +8,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// action is what the assistant does about a report.
+// action names what the assistant does about a report.
 type action int
 
 const (

@@ -19,7 +19,7 @@ var (
 	errOff = errors.New("the table is unreachable")
 )
 
-// desk desk keeps readings and answers queries. A name in fails makes that call fail.
+// desk keeps readings and answers queries. A name in fails makes that call fail.
 type desk struct {
 	now   time.Time
 	kept  map[string]ecology.Reading

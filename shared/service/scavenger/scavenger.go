@@ -115,11 +115,11 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 	}
 	out.Archived = len(ended)
 	// Deaths are published after their jobs' progress records them: a replay that reacts to a TaskDead looks for the task there.
-	full, err := s.enter(ctx, ended)
+	full, err := s.record(ctx, ended)
 	if err != nil {
 		return out, err
 	}
-	if out.Alarm, err = s.mourn(ctx, ended); err != nil {
+	if out.Alarm, err = s.publishDeaths(ctx, ended); err != nil {
 		return out, err
 	}
 	out.Finished, err = s.finish(ctx, full)
@@ -193,9 +193,9 @@ func (s *Service) put(ctx context.Context, ended []task.Task) error {
 	return g.Wait()
 }
 
-// mourn publishes each death and notifies people, once per labourer. A failed notification is logged and is no error: redelivering the batch
+// publishDeaths publishes each death and notifies people, once per labourer. A failed notification is logged and is no error: redelivering the batch
 // is not worth it, and the event is published.
-func (s *Service) mourn(ctx context.Context, ended []task.Task) (alarm string, err error) {
+func (s *Service) publishDeaths(ctx context.Context, ended []task.Task) (alarm string, err error) {
 	dead := map[string][]task.Task{}
 	var facts []event.Fact
 	for _, t := range ended {
@@ -220,9 +220,9 @@ func (s *Service) mourn(ctx context.Context, ended []task.Task) (alarm string, e
 	return alarm, nil
 }
 
-// enter records ends in the progress of their jobs. It returns the jobs that have a segment whose tasks have all ended: these jobs may have
+// record records ends in the progress of their jobs. It returns the jobs that have a segment whose tasks have all ended: these jobs may have
 // ended.
-func (s *Service) enter(ctx context.Context, ended []task.Task) ([]string, error) {
+func (s *Service) record(ctx context.Context, ended []task.Task) ([]string, error) {
 	jobs := map[string]map[segment.ID]ledger.Ends{}
 	for _, t := range ended {
 		if jobs[t.JobID] == nil {
@@ -236,7 +236,7 @@ func (s *Service) enter(ctx context.Context, ended []task.Task) ([]string, error
 		ends[t.Status] = append(ends[t.Status], ledger.Life(t.ID.N, t.Life))
 	}
 	return among(ctx, slices.Sorted(maps.Keys(jobs)), func(ctx context.Context, id string) (bool, error) {
-		return s.enterJob(ctx, id, jobs[id])
+		return s.recordJob(ctx, id, jobs[id])
 	})
 }
 
@@ -267,8 +267,8 @@ func among(ctx context.Context, jobs []string, is func(context.Context, string) 
 	return out, err
 }
 
-// enterJob records the ends of a job and reports whether all tasks of one of its segments have ended.
-func (s *Service) enterJob(ctx context.Context, id string, segments map[segment.ID]ledger.Ends) (bool, error) {
+// recordJob records the ends of a job and reports whether all tasks of one of its segments have ended.
+func (s *Service) recordJob(ctx context.Context, id string, segments map[segment.ID]ledger.Ends) (bool, error) {
 	job, found, err := s.Jobs.Get(ctx, id)
 	if err != nil {
 		return false, err

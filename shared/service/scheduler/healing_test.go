@@ -65,7 +65,7 @@ func TestG9ARejectedJobIsRecordedAndPublishedOnce(t *testing.T) {
 		cut.On(d.Stack)
 
 		cut.Redeliver(t, d.World, visibility, func(delivery int) error {
-			_, err := handle(d, fmt.Sprintf("invocation-%d", delivery), messages(delivery, submitted(`{"job_id": "wrong", "labourer": "nobody"}`)))
+			_, err := handle(d, fmt.Sprintf("invocation-%d", delivery), messages(delivery, submitted(`{"job_id": "wrong", "labourer": "missing"}`)))
 			return err
 		})
 
@@ -133,7 +133,7 @@ func TestG1G2SmallJobsAreCreatedOnceWhereverTheirSchedulerIsInterrupted(t *testi
 // that its own condition may refuse it. Transactions have a token, by which DynamoDB recognises them.
 func TestG2AWriteThatIsSentTwiceCreatesNothingTwice(t *testing.T) {
 	batch := []string{submitted(stores("a", "f", 3)), submitted(stores("b", "f", 2)), submitted(stores("c", "f", 4)), submitted(stores("empty", "f", 0)),
-		submitted(stores("large", "f", 300)), submitted(`{"job_id": "wrong", "labourer": "nobody"}`)}
+		submitted(stores("large", "f", 300)), submitted(`{"job_id": "wrong", "labourer": "missing"}`)}
 	want := ""
 	for at := 0; ; at++ {
 		d := stage(t)

@@ -127,7 +127,7 @@ func TestG2OfTwoJobsWithOneIDInABatchOneIsCreatedAndOneRejected(t *testing.T) {
 
 func TestTheIDOfARejectedJobMayBeUsedAgain(t *testing.T) {
 	d := stage(t)
-	_, err := handle(d, "first", messages(1, submitted(`{"job_id": "nightly", "labourer": "nobody"}`)))
+	_, err := handle(d, "first", messages(1, submitted(`{"job_id": "nightly", "labourer": "missing"}`)))
 	require.NoError(t, err)
 	require.Equal(t, ledger.Rejected, record(t, d, "nightly").State)
 
