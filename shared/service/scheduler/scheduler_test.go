@@ -583,6 +583,32 @@ func TestASecondSchedulerDoesNotWaitForTheOwner(t *testing.T) {
 	require.Len(t, created(t, d)["nightly"], 3)
 }
 
+// TestG1JobsClaimedBeforeAFailedClaimAreReleased: the next delivery creates them at once, without waiting for the end of the ownership.
+func TestG1JobsClaimedBeforeAFailedClaimAreReleased(t *testing.T) {
+	d := stage(t)
+	claims := 0
+	d.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation != "PutItem" {
+			return nil
+		}
+		if claims++; claims == 2 {
+			return fmt.Errorf("the table is unavailable")
+		}
+		return nil
+	}
+	batch := []string{submitted(stores("a", "f", 3)), submitted(stores("b", "f", 2))}
+	_, err := handle(d, "first", messages(1, batch...))
+	require.ErrorContains(t, err, "the table is unavailable")
+
+	d.DynamoDB.Before = nil
+	summary, err := handle(d, "second", messages(2, batch...))
+
+	require.NoError(t, err)
+	require.Equal(t, 5, summary.Created)
+	require.Len(t, created(t, d)["a"], 3)
+	require.Len(t, created(t, d)["b"], 2)
+}
+
 // TestG9AJobThatIsNoLongerReadableIsLeftUnchanged: it was accepted, its scheduler died, and another version reads it differently. The error
 // is for a log, and quotes nothing of the job.
 func TestG9AJobThatIsNoLongerReadableIsLeftUnchanged(t *testing.T) {
