@@ -196,7 +196,8 @@ func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
 func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 	alarm := read(t).resources["TargetFailuresAlarm"]["Properties"].(object)
 	require.Equal(t, []any{metric.Namespace, metric.TargetFailures, "Maximum"}, []any{alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]})
-	period := time.Duration(alarm["Period"].(int)) * time.Second
+	seconds := alarm["Period"].(int)
+	period := time.Duration(seconds) * time.Second
 	s := outage.NewStage(t, "labourers:\n  f: {target: {sqs: \""+outage.Worker("f")+"\"}}\n", "g")
 	s.Schedule(t, `{"job_id": "nightly", "labourer": "f"}`)
 	o := s.Services().Orchestrator.Service

@@ -50,11 +50,11 @@ func (e *FunctionError) Error() string { return "the function failed: " + e.Text
 
 // StartFunction starts a program. Its environment contains only the given variables and those that Lambda itself sets.
 func StartFunction(program string, environ []string) (*Function, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("starting a runtime API, %w", err)
 	}
-	f := &Function{command: exec.Command(program), next: make(chan invocation), answers: make(chan answer, 1), ended: make(chan struct{})}
+	f := &Function{command: exec.CommandContext(context.Background(), program), next: make(chan invocation), answers: make(chan answer, 1), ended: make(chan struct{})}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /2018-06-01/runtime/invocation/next", f.hand)
 	routes.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", f.hear)

@@ -125,7 +125,7 @@ func (a application) run(ctx context.Context, s *shell) error {
 	return nil
 }
 
-// String returns what was done in sentences: "Applied 1 labourer and 1 job schema."
+// String returns what was done in sentences: "Applied 1 labourer and 1 job schema.".
 func (a applied) String() string {
 	var sentences []string
 	for _, part := range []struct {

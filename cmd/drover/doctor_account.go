@@ -57,7 +57,8 @@ func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check 
 	}
 	return wrong(name, "lower the labourers' caps, request a higher quota (Service Quotas, Lambda, Concurrent executions), or reserve invocations for the stack's functions: "+
 		d.deploy(unreserved...),
-		"workers may run at most %s %s at once, and the account %d: they can take them all, and leave none of the %d that the stack's own functions may want", number(workers), plural(workers, "function"), quota, own)
+		"workers may run at most %s %s at once, and the account %d: "+
+			"they can take them all, and leave none of the %d that the stack's own functions may want", number(workers), plural(workers, "function"), quota, own)
 }
 
 // plural returns a noun for a number that need not be whole: caps may be fractions.
@@ -81,7 +82,7 @@ var (
 
 // orphans lists the tables and buckets of deleted or rolled back stacks. They are kept on purpose, so nothing is wrong, but their storage
 // costs.
-func (d *doctor) orphans(ctx context.Context) check {
+func (d *doctor) orphans(ctx context.Context) check { //nolint:gocognit // three kinds of leftovers, one after the other
 	const name = "left behind"
 	own, err := d.living(ctx)
 	if err != nil {
@@ -143,7 +144,8 @@ func (d *doctor) orphans(ctx context.Context) check {
 	if len(found) == 0 {
 		return fine(name, "deleted stacks have left nothing")
 	}
-	return fine(name, "deleted stacks have left %s, whose storage costs: %s; once they are not needed: %s", inspect.Count(len(found), "resource"), strings.Join(found, ", "), strings.Join(remove, "; "))
+	return fine(name, "deleted stacks have left %s, whose storage costs: %s; once they are not needed: %s",
+		inspect.Count(len(found), "resource"), strings.Join(found, ", "), strings.Join(remove, "; "))
 }
 
 // living returns the stack's resources by their logical ids. It returns none where the stack was never created, or where its creation is or

@@ -63,10 +63,14 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 	switch {
 	case len(o.Undecoded) > 0:
 		first := o.Undecoded[0]
-		key, _ := json.Marshal(map[string]map[string]string{"labourer": {"S": l.ID}, "item": {"S": first.Item}}) // cannot fail: it holds strings
-		return wrong(name, "their tasks are in no lease and no entry, so none of them goes on: fix the attribute and put the item back under its key in `was`, or delete it. To read it: "+
-			d.command("dynamodb", "get-item", "--table-name", d.control.Table, "--key", string(key)),
-			"%s of the control table cannot be decoded, and %d of these %s set aside; the first: %v", inspect.Count(len(o.Undecoded), "item"), o.SetAside, inspect.Plural(o.SetAside, "was", "were"), first)
+		key, err := json.Marshal(map[string]map[string]string{"labourer": {"S": l.ID}, "item": {"S": first.Item}})
+		if err != nil {
+			panic(err) // it holds strings
+		}
+		return wrong(name, "their tasks are in no lease and no entry, so none of them goes on: fix the attribute and put the item back under its key in `was`, "+
+			"or delete it. To read it: "+d.command("dynamodb", "get-item", "--table-name", d.control.Table, "--key", string(key)),
+			"%s of the control table cannot be decoded, and %d of these %s set aside; the first: %v",
+			inspect.Count(len(o.Undecoded), "item"), o.SetAside, inspect.Plural(o.SetAside, "was", "were"), first)
 	case o.Lost > 0:
 		return wrong(name, orchestrateLogs, "the leases of %s ended more than %s ago and are not reaped", inspect.Count(o.Lost, "task"), inspect.Grace)
 	case o.Undispatched > 0:

@@ -22,7 +22,8 @@ var deadLetters = []struct{ name, output, holds, fix string }{
 	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or processed",
 		"read them (the attribute reason says why) and fix the workers that sent them; their tasks are retried when their leases end"},
 	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger could not process",
-		"fix what the scavenger's log reports, then run drover redrive, which reports the ends again from the tasks table, and delete the messages; each names a task, or a place in the stream"},
+		"fix what the scavenger's log reports, then run drover redrive, which reports the ends again from the tasks table, " +
+			"and delete the messages; each names a task, or a place in the stream"},
 	{"events' failures", "EventFailuresQueueUrl", "events that a rule could not deliver",
 		"read them: each says which rule and target failed, and why; put the commands among them on the bus again"},
 }

@@ -147,7 +147,8 @@ func (s *stack) queue(ctx context.Context, url string) (targetQueue, error) {
 	return targetQueue{
 		arn: out.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], key: out.Attributes[string(sqstypes.QueueAttributeNameKmsMasterKeyId)],
 		visibility: span(sqstypes.QueueAttributeNameVisibilityTimeout), delay: span(sqstypes.QueueAttributeNameDelaySeconds),
-		Backlog: inspect.Backlog{Waiting: number(sqstypes.QueueAttributeNameApproximateNumberOfMessages), InFlight: number(sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible)},
+		Backlog: inspect.Backlog{Waiting: number(sqstypes.QueueAttributeNameApproximateNumberOfMessages),
+			InFlight: number(sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible)},
 	}, nil
 }
 
@@ -231,7 +232,8 @@ func (d *doctor) keyOf(name, what, key, arn string) check {
 		full = fmt.Sprintf("arn:%s:kms:%s:%s:key/%s", at.Partition, at.Region, at.Account, key)
 	}
 	if !slices.Contains(strings.Split(listed, ","), full) {
-		return wrong(name, d.deployWith(parameter, full), "%s is encrypted with %s, which the orchestrator may not use (kms:GenerateDataKey, kms:Decrypt): it is not in %s", what, full, parameter)
+		return wrong(name, d.deployWith(parameter, full), "%s is encrypted with %s, which the orchestrator may not use (kms:GenerateDataKey, kms:Decrypt): it is not in %s",
+			what, full, parameter)
 	}
 	return fine(name, "%s is in %s", full, parameter)
 }

@@ -114,7 +114,7 @@ func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schem
 	if !found && name != scheduler.DefaultSchema {
 		return job.Schema{}, asked.UnknownSchema(slices.Sorted(maps.Keys(known.JobSchemas)))
 	}
-	return job.Schema(schema), nil
+	return schema, nil
 }
 
 // linesUnchecked is after how many lines a long output checks for an interrupt.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
@@ -62,12 +63,7 @@ func kindOf(err error) kind {
 		status = answer.HTTPStatusCode()
 	}
 	has := func(codes []string) bool {
-		for _, c := range codes {
-			if c == code {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(codes, code)
 	}
 	switch {
 	case has(sessionCodes):

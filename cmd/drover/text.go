@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // mark holds the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
@@ -24,22 +25,22 @@ func plainText(data []byte) ([]byte, error) {
 // zeros of the first letters are: no text that Drover reads begins with a letter outside ASCII.
 func wideEncoding(data []byte) string {
 	begins := func(prefix string) bool { return bytes.HasPrefix(data, []byte(prefix)) }
-	zeros := ""
+	var zeros strings.Builder
 	for _, b := range data[:min(len(data), 4)] {
 		if b == 0 {
-			zeros += "0"
+			zeros.WriteString("0")
 		} else {
-			zeros += "x"
+			zeros.WriteString("x")
 		}
 	}
 	switch {
-	case begins("\xff\xfe\x00\x00") || zeros == "x000":
+	case begins("\xff\xfe\x00\x00") || zeros.String() == "x000":
 		return "UTF-32 (little-endian)"
-	case begins("\x00\x00\xfe\xff") || zeros == "000x":
+	case begins("\x00\x00\xfe\xff") || zeros.String() == "000x":
 		return "UTF-32 (big-endian)"
-	case begins("\xff\xfe") || zeros == "x0" || zeros == "x0x0":
+	case begins("\xff\xfe") || zeros.String() == "x0" || zeros.String() == "x0x0":
 		return "UTF-16 (little-endian)"
-	case begins("\xfe\xff") || zeros == "0x" || zeros == "0x0x":
+	case begins("\xfe\xff") || zeros.String() == "0x" || zeros.String() == "0x0x":
 		return "UTF-16 (big-endian)"
 	}
 	return ""

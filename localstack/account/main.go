@@ -30,8 +30,9 @@ func main() {
 	flag.Parse()
 	// An interrupt ends the tests, not the clean-up.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Stdout, *clean); err != nil {
+	err := run(ctx, os.Stdout, *clean)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,7 +129,7 @@ func cgroup(b *testing.B, share float64) string {
 		top, settings = "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": strconv.FormatInt(period.Microseconds(), 10),
 			"cpu.cfs_quota_us": strconv.FormatInt(int64(share*float64(period.Microseconds())), 10)}
 	}
-	group, err := os.MkdirTemp(top, "drover-bench-")
+	group, err := os.MkdirTemp(top, "drover-bench-") //nolint:usetesting // a cgroup is a folder of the kernel's
 	if err != nil {
 		b.Skipf("no share of a processor can be dealt out here: %s", err)
 	}
@@ -213,9 +214,7 @@ func (p *pipeline) start(b *testing.B, execution string) {
 	b.Helper()
 	step := func(name string, into any, more map[string]any) {
 		in := map[string]any{"step": name, "execution": execution, "labourer": "harvest"}
-		for key, value := range more {
-			in[key] = value
-		}
+		maps.Copy(in, more)
 		p.invoke(b, "orchestrator", in, into)
 	}
 	step("plan", nil, map[string]any{"input": map[string]any{"labourers": []string{"harvest"}}})

@@ -262,8 +262,7 @@ func TestAccount05TransactionsThatMeetAreCarriedOutOnce(t *testing.T) {
 					ExpressionAttributeValues: map[string]dbtypes.AttributeValue{":one": &dbtypes.AttributeValueMemberN{Value: "1"}}}}}}
 			for until := time.Now().Add(patience); time.Now().Before(until); {
 				_, failed[i] = s.db.TransactWriteItems(t.Context(), in)
-				var cancelled *dbtypes.TransactionCanceledException
-				if !errors.As(failed[i], &cancelled) {
+				if _, ok := errors.AsType[*dbtypes.TransactionCanceledException](failed[i]); !ok {
 					return
 				}
 				met.Add(1)

@@ -77,7 +77,7 @@ func (r *Reader) running(ctx context.Context, t task.Task, place Place, now time
 	}
 	q, err := r.Queues.Backlog(ctx, l.Target.SQS)
 	if err != nil { // reading a worker's queue takes a right that this view does without; the doctor reports it
-		return waits, nil
+		return waits, nil //nolint:nilerr // the view is right without it
 	}
 	if unread := q.Unread(l, place.Lease.DispatchedAt, now); unread != "" {
 		return fmt.Sprintf("a worker: %s (the attempt counts as lost at %s)", unread, place.Lease.ExpiresAt.UTC().Format(time.RFC3339)), nil

@@ -44,6 +44,7 @@ func canceller(e Environment, c Clients) cancellation.Service {
 }
 
 func settler(e Environment, c Clients) outcome.Settler {
-	return outcome.Settler{Tasks: tasks(e, c), Deaths: dynamo.Deaths{Tasks: tasks(e, c), Control: control(e, c)}, Control: control(e, c), Registry: registry(e, c), Waiter: timer(e, c), Sweeper: canceller(e, c),
+	return outcome.Settler{Tasks: tasks(e, c), Deaths: dynamo.Deaths{Tasks: tasks(e, c), Control: control(e, c)}, Control: control(e, c),
+		Registry: registry(e, c), Waiter: timer(e, c), Sweeper: canceller(e, c),
 		Now: c.Now, Random: c.Random}
 }

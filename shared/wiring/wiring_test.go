@@ -49,7 +49,7 @@ func submitted(id, job string) events.SQSMessage {
 func TestOnlyFailedMessagesAreRedelivered(t *testing.T) {
 	s, f, log := stage(t)
 	s.DynamoDB.Hooks.Before = func(_ context.Context, r fakeaws.Request) error {
-		if input, _ := json.Marshal(r.Input); strings.Contains(string(input), "unlucky") {
+		if input, err := json.Marshal(r.Input); err != nil || strings.Contains(string(input), "unlucky") {
 			return errors.New("the table is unavailable")
 		}
 		return nil

@@ -452,7 +452,7 @@ func TestATaskThatLayInItsQueueForLongHasItsWholeTime(t *testing.T) {
 				putTask(queue, "t.1", 15*time.Minute)
 				queue.sendErrors = c.unheard
 				time.Sleep(c.lay)
-				p := startPolling(t, queue, 1, func(ctx context.Context, task worker.Task) (any, error) {
+				p := startPolling(t, queue, 1, func(ctx context.Context, _ worker.Task) (any, error) {
 					select {
 					case <-time.After(c.lasts):
 						return 1, nil

@@ -272,7 +272,7 @@ func (c Control) Release(ctx context.Context, l queue.Lease, numbers segment.Num
 	}
 	now := leaseOf(out.Attributes)
 	if now.Unreadable != nil || !now.Held().Empty() {
-		return nil
+		return nil //nolint:nilerr // it is released; what cannot be read of it is the reaper's
 	}
 	if err := c.deleteLease(ctx, now); err != nil && !errors.Is(err, queue.ErrChanged) {
 		return err

@@ -122,7 +122,7 @@ func (j Jobs) Text(ctx context.Context, job ledger.Job) ([]byte, error) {
 	}
 	var packed []byte
 	for _, it := range items {
-		packed = append(packed, item(it).bytes("text")...)
+		packed = append(packed, it.bytes("text")...)
 	}
 	text, err := unpack(packed)
 	if err == nil && hashOf(text) != job.TextAt {

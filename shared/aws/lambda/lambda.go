@@ -78,8 +78,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 var ofQualifier = []string{"ResourceNotFoundException", "InvalidParameterValueException", "ValidationException", "AccessDeniedException", "AccessDenied"}
 
 func codeOf(err error) string {
-	var told smithy.APIError
-	if errors.As(err, &told) {
+	if told, ok := errors.AsType[smithy.APIError](err); ok {
 		return told.ErrorCode()
 	}
 	return ""
@@ -87,8 +86,7 @@ func codeOf(err error) string {
 
 // messageOf returns the message of AWS without the request's details.
 func messageOf(err error) string {
-	var told smithy.APIError
-	if errors.As(err, &told) {
+	if told, ok := errors.AsType[smithy.APIError](err); ok {
 		return told.ErrorMessage()
 	}
 	return err.Error()

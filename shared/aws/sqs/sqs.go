@@ -41,7 +41,7 @@ func (q Queues) Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog
 		return queue.Backlog{}, fmt.Errorf("reading how many messages are in queue %s, %w", l.Target.SQS, err)
 	}
 	if err != nil {
-		return queue.Backlog{Unknown: err.Error()}, nil
+		return queue.Backlog{Unknown: err.Error()}, nil //nolint:nilerr // it is told, and does not pass
 	}
 	number := func(name types.QueueAttributeName) int {
 		n, _ := strconv.Atoi(out.Attributes[string(name)])

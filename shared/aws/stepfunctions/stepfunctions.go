@@ -101,7 +101,7 @@ func (e Executions) Describe(ctx context.Context, arn string) (completion.Execut
 		return completion.Execution{}, false, fmt.Errorf("describing execution %s, %w", arn, err)
 	}
 	if err != nil {
-		return completion.Execution{}, false, nil
+		return completion.Execution{}, false, nil //nolint:nilerr // Step Functions does not know it, or does not say
 	}
 	return completion.Execution{Status: string(out.Status), Output: out.Output, Error: aws.ToString(out.Error), Cause: aws.ToString(out.Cause),
 		LeftOut: out.OutputDetails != nil && !out.OutputDetails.Included}, true, nil

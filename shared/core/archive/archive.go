@@ -80,7 +80,7 @@ func Prefix(labourer string, day time.Time) string {
 	return fmt.Sprintf("labourer=%s/date=%s/", labourer, day.UTC().Format(time.DateOnly))
 }
 
-// writers writers is a pool, as a new compressor allocates 800 KB.
+// writers is a pool, as a new compressor allocates 800 KB.
 var writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
 func object(prefix string, tasks []task.Task) (Object, error) {

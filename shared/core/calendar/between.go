@@ -2,7 +2,7 @@ package calendar
 
 import "time"
 
-// between between is an exact range that includes both ends.
+// between is an exact range that includes both ends.
 type between struct {
 	from, to moment
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// moment moment is one end of a range as written: a date, a time with an offset, or a local time in a zone that is not known yet.
+// moment is one end of a range as written: a date, a time with an offset, or a local time in a zone that is not known yet.
 type moment struct {
 	text    string
 	date    bool
@@ -16,7 +16,7 @@ type moment struct {
 
 const wanted = `want a date ("2026-01-31") or a time ("2026-01-31T05:00:00Z", "2026-01-31T05:00:00+01:00", or "2026-01-31T05:00:00" in the job's time zone)`
 
-// shaped shaped matches what looks like a date or a time, whether or not it exists: 2026-02-30.
+// shaped matches what looks like a date or a time, whether or not it exists: 2026-02-30.
 var shaped = regexp.MustCompile(`^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$`)
 
 func parseMoment(field, text string) (moment, error) {

@@ -17,14 +17,14 @@ type Period struct {
 	between *between
 }
 
-// pattern pattern is one family of words. Its template has an N in place of the number.
+// pattern is one family of words. Its template has an N in place of the number.
 type pattern struct {
 	template string
 	least    int64 // smallest N
 	resolve  func(n int64, today day, now time.Time) Span
 }
 
-// patterns patterns are in the order in which errors list them.
+// patterns are in the order in which errors list them.
 var patterns = []pattern{
 	{"today", 0, func(_ int64, today day, _ time.Time) Span { return days(today, 1) }},
 	{"yesterday", 0, func(_ int64, today day, _ time.Time) Span { return days(today-1, 1) }},

@@ -130,7 +130,7 @@ func (r Report) note(why string) Report {
 	return r
 }
 
-// content content is a value as written, or why it cannot be stored.
+// content is a value as written, or why it cannot be stored.
 type content struct {
 	text       json.RawMessage // nil: absent or null
 	unreadable string

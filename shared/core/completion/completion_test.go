@@ -21,7 +21,7 @@ import (
 
 const taskID = "abcdefghijklmnop.7"
 
-// forms forms has the meaning of each message in testdata/forms. AWS's are as its documentation, or a local AWS, shows them.
+// forms has the meaning of each message in testdata/forms. AWS's are as its documentation, or a local AWS, shows them.
 var forms = map[string]completion.Report{
 	"message-completed":          report(completion.Completed, with(2, `{"rows": 10}`, `{"ms": 3}`)),
 	"message-completed-in-short": report(completion.Completed, with(0, ``, ``)),

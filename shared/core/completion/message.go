@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/exact"
 )
 
-// message message has the members of an object, each to be read by itself, so that an unreadable one leaves the others readable.
+// message has the members of an object, each to be read by itself, so that an unreadable one leaves the others readable.
 type message struct {
 	values map[string]json.RawMessage
 	twice  map[string]bool // names that appear more than once, with different values

@@ -70,18 +70,18 @@ func TestOtherSpellingsOfAValueAreAccepted(t *testing.T) {
 	for members, want := range map[string]func(*completion.Report){
 		`"attempt": "2"`:          func(r *completion.Report) { r.Attempt = 2 },
 		`"attempt": 2.0`:          func(r *completion.Report) { r.Attempt = 2 },
-		`"attempt": null`:         func(r *completion.Report) {},
-		`"version": "1"`:          func(r *completion.Report) {},
+		`"attempt": null`:         func(*completion.Report) {},
+		`"version": "1"`:          func(*completion.Report) {},
 		`"retryable": "false"`:    func(r *completion.Report) { r.Permanent = true },
 		`"retryable": "False"`:    func(r *completion.Report) { r.Permanent = true },
 		`"retryable": 0`:          func(r *completion.Report) { r.Permanent = true },
-		`"retryable": "true"`:     func(r *completion.Report) {},
-		`"retryable": null`:       func(r *completion.Report) {},
+		`"retryable": "true"`:     func(*completion.Report) {},
+		`"retryable": null`:       func(*completion.Report) {},
 		`"retry_after": "90"`:     func(r *completion.Report) { r.RetryAfter = 90 * time.Second },
 		`"result": "\ud800"`:      func(r *completion.Report) { r.Result = json.RawMessage(`"\ud800"`) }, // half a surrogate pair arrives as sent
 		`"result": 1e999`:         func(r *completion.Report) { r.Result = json.RawMessage(`1e999`) },
 		`"result": 1, "result":1`: func(r *completion.Report) { r.Result = json.RawMessage(`1`) },
-		`"status": "failed",`:     func(r *completion.Report) {},
+		`"status": "failed",`:     func(*completion.Report) {},
 	} {
 		t.Run(members, func(t *testing.T) {
 			text := told("failed", members)

@@ -110,7 +110,7 @@ func (q Query) whole() bool {
 	return q.Expression != "" || sums.MatchString(q.Statistic)
 }
 
-// sums sums matches the statistics that grow during their period: the sum, the count, and both of them trimmed.
+// sums matches the statistics that grow during their period: the sum, the count, and both of them trimmed.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
 var sums = regexp.MustCompile(`^(Sum|SampleCount|(tc|ts)[0-9].*|(TC|TS)\(.*)$`)
 

@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/core/ecology"
 )
 
-// timeline timeline assesses one metric minute by minute. Between assessments its history goes through JSON.
+// timeline assesses one metric minute by minute. Between assessments its history goes through JSON.
 type timeline struct {
 	t       *testing.T
 	metric  ecology.Metric

@@ -131,7 +131,7 @@ func excerpt(job []byte) any {
 	return shorten(strings.ToValidUTF8(string(job), "�"), rejectedJob)
 }
 
-// shorten returns the text, or a beginning of it, such that it takes at most most bytes as JSON.
+// shorten returns the text, or a beginning of it, such that it takes at most bytes as JSON.
 func shorten(text string, most int) string {
 	short := text
 	for cut := most; sent(short) > most; cut /= 2 {

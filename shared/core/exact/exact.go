@@ -246,14 +246,14 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// fields fields caches the results of fieldsOf, by type.
+// fields caches the results of fieldsOf, by type.
 var fields sync.Map
 
 // fieldsOf returns where each member of an object goes, by name. Structs that are embedded without a name of their own are part of the
 // object around them.
 func fieldsOf(t reflect.Type) map[string][]int {
 	if known, ok := fields.Load(t); ok {
-		return known.(map[string][]int)
+		return known.(map[string][]int) //nolint:forcetypeassert // nothing else is stored
 	}
 	found := map[string][]int{}
 	for _, f := range reflect.VisibleFields(t) {

@@ -3,6 +3,7 @@ package exact
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 // Member is a name in a JSON object, and its value as written.
@@ -128,7 +129,7 @@ const (
 )
 
 func (s *splitter) space() {
-	for s.at < len(s.text) && bytes.IndexByte([]byte(spaces), s.text[s.at]) >= 0 {
+	for s.at < len(s.text) && strings.IndexByte(spaces, s.text[s.at]) >= 0 {
 		s.at++
 	}
 }

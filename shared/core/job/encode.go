@@ -1,6 +1,6 @@
 package job
 
-// encoder encoder writes values as compact JSON and records the position of each, so that a part of a job is encoded once and then only
+// encoder writes values as compact JSON and records the position of each, so that a part of a job is encoded once and then only
 // copied. Positions fit in 32 bits, see MaxJobBytes.
 type encoder struct {
 	data []byte

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// flags flags are the isolate_… and max_…_per_batch attributes that apply at a level, by name. A nil map has none.
+// flags are the isolate_… and max_…_per_batch attributes that apply at a level, by name. A nil map has none.
 type flags map[string]flag
 
 type flag struct {

@@ -26,7 +26,7 @@ const (
 	maxDuration = 14 * 24 * time.Hour // as long as SQS keeps a message, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 )
 
-// dateList dateList is the attribute that gives a task its dates or hours.
+// dateList is the attribute that gives a task its dates or hours.
 const dateList = "date_list"
 
 // steering are the attributes that steer Drover. No payload has them.
@@ -100,7 +100,7 @@ func Parse(detail []byte) (Job, error) {
 	return j, nil
 }
 
-// outside outside is a job as it arrived: its object, and what surrounds it.
+// outside is a job as it arrived: its object, and what surrounds it.
 type outside struct {
 	job    *value
 	unseen []string // attributes beside the wrapper
@@ -185,10 +185,10 @@ func checkReserved(level *value, path string) *Error {
 	return nil
 }
 
-// steeringWords steeringWords are the words of the job language that need no schema.
+// steeringWords are the words of the job language that need no schema.
 var steeringWords = wordsOf(slices.Concat(steering, []string{"job_schema_name", "isolate_hours", "isolate_weeks", "isolate_months"}))
 
-// words words are the names that have a meaning at a level of a job, by their lower-case form.
+// words are the names that have a meaning at a level of a job, by their lower-case form.
 type words map[string]string
 
 func wordsOf(names []string) words {

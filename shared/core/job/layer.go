@@ -1,6 +1,6 @@
 package job
 
-// layer layer is one level of a job that is taken apart: the attributes that all tasks below it share. A task's payload consists of its
+// layer is one level of a job that is taken apart: the attributes that all tasks below it share. A task's payload consists of its
 // layers, from the outermost to the innermost; of attributes with the same name the innermost wins. Layers only point into the job's text.
 type layer struct {
 	above  *layer

@@ -48,7 +48,7 @@ func (j Job) Plan(schema Schema, now time.Time) (*Plan, error) {
 	return p, nil
 }
 
-// isolations isolations are the units by which a flag can cut a period, finest first.
+// isolations are the units by which a flag can cut a period, finest first.
 var isolations = []calendar.Unit{calendar.Hour, calendar.Day, calendar.Week, calendar.Month}
 
 // steer separates the attributes that no payload has from the rest, and returns the unit by which the period is cut.

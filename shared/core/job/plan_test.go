@@ -343,7 +343,7 @@ func TestAttributesNestToAnyDepth(t *testing.T) {
 	require.Equal(t, []string{want + "}"}, tasks)
 }
 
-// tree tree is a random job, and the tasks that it must make.
+// tree is a random job, and the tasks that it must make.
 type tree struct {
 	text  string
 	tasks []string // as compact JSON with sorted keys

@@ -57,7 +57,7 @@ func Chunkable(name string) bool {
 	return !slices.Contains(own, name) && !slices.Contains(own, name+"s")
 }
 
-// attribute attribute is a chunkable attribute in all the words that a job may use for it.
+// attribute is a chunkable attribute in all the words that a job may use for it.
 type attribute struct {
 	singular, plural string
 	set              []string // the flags that ask to cut it

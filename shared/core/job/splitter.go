@@ -1,6 +1,6 @@
 package job
 
-// splitter splitter takes a job apart, level by level, into leaves: single tasks and batches.
+// splitter takes a job apart, level by level, into leaves: single tasks and batches.
 type splitter struct {
 	job        *Job
 	attributes []attribute
@@ -27,7 +27,7 @@ func newSplitter(j *Job, schema Schema) *splitter {
 	return s
 }
 
-// leaf leaf is a run of tasks that differ only in their part of one list of values, or a single task when there is no such list.
+// leaf is a run of tasks that differ only in their part of one list of values, or a single task when there is no such list.
 type leaf struct {
 	before int // tasks in the leaves before this one
 	layer  *layer
@@ -253,7 +253,7 @@ func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int
 	return s.add(leaf{layer: rest, cut: plural, values: values, size: size}, bytes, path, widest)
 }
 
-// add adds a leaf. Its largest payload has bytes bytes without the closing brace, of which values bytes are the values at the path.
+// add adds a leaf. Its largest payload has bytes without the closing brace, of which values bytes are the values at the path.
 func (s *splitter) add(l leaf, bytes int, path string, values int) *Error {
 	if bytes++; bytes > s.largest {
 		if widest, size := l.layer.widest(); size > values {

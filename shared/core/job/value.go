@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// value value is a JSON value that keeps what Go's maps and floats lose: the order of keys, which is the order of tasks, and the literal
+// value is a JSON value that keeps what Go's maps and floats lose: the order of keys, which is the order of tasks, and the literal
 // text of numbers, which the worker gets as written.
 type value struct {
 	kind     kind

@@ -11,10 +11,10 @@ var (
 	// p99, p99.9, tm90, wm, tc, ts and their ranges TM(10%:90%), PR(:300).
 	percentile = regexp.MustCompile(`^((p|tm|wm|tc|ts)([0-9]{1,2}(\.[0-9]{1,10})?|100)|(TM|WM|TC|TS|PR)\([0-9.]*%?:[0-9.]*%?\))$`)
 
-	// operandID operandID matches the names that metric math may give a metric.
+	// operandID matches the names that metric math may give a metric.
 	operandID = regexp.MustCompile(`^[a-z][A-Za-z0-9_]{0,254}$`)
 
-	// manySeries manySeries matches expressions that may return several series: a search without an aggregation, and a query with groups.
+	// manySeries matches expressions that may return several series: a search without an aggregation, and a query with groups.
 	manySeries = regexp.MustCompile(`(?is)^\s*(SEARCH\s*\(|SELECT\s.*\sGROUP\s+BY\s)`)
 
 	units = []string{

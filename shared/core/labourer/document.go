@@ -23,7 +23,7 @@ const (
 	maxDepth     = 64
 )
 
-// node node is a value of a YAML or JSON document, with aliases and merge keys resolved.
+// node is a value of a YAML or JSON document, with aliases and merge keys resolved.
 type node struct {
 	kind    kind
 	line    int // from 1
@@ -86,7 +86,7 @@ func lineOf(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
 }
 
-// budget budget counts the values into which a document expands.
+// budget counts the values into which a document expands.
 type budget struct{ nodes int }
 
 func (b *budget) spend(line, depth int) error {
@@ -322,7 +322,8 @@ func (p *yamlParser) value(y *yaml.Node, depth int) (*node, error) {
 // for the rest, and most people know neither.
 func scalar(y *yaml.Node) (*node, error) {
 	if other := ambiguity(y); other != "" {
-		return nil, Error{Line: y.Line, Column: y.Column, Reason: fmt.Sprintf("%s is %s to some YAML parsers and not to others: quote it, or write what it stands for", shownBare(y.Value), other)}
+		return nil, Error{Line: y.Line, Column: y.Column, Reason: fmt.Sprintf(
+			"%s is %s to some YAML parsers and not to others: quote it, or write what it stands for", shownBare(y.Value), other)}
 	}
 	n := &node{line: y.Line, text: y.Value}
 	switch tag := y.ShortTag(); tag {
@@ -426,7 +427,7 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 	return n, nil
 }
 
-// plainNumber plainNumber matches numbers that every parser turns into the same name.
+// plainNumber matches numbers that every parser turns into the same name.
 var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
 // merge adds the members of a mapping, or of each mapping in a list, that n does not have. Names that n itself has twice stay, to be

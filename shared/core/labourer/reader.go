@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// reader reader collects everything that is wrong with a document while reading it, instead of stopping at the first error.
+// reader collects everything that is wrong with a document while reading it, instead of stopping at the first error.
 type reader struct {
 	file     string
 	errors   Errors
@@ -25,7 +25,7 @@ type reader struct {
 	unknownIgnored bool
 }
 
-// value value is a node and the path to it.
+// value is a node and the path to it.
 type value struct {
 	*node
 	path string

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// soswDefaults soswDefaults is what sosw's configuration says for all its labourers and metrics.
+// soswDefaults is what sosw's configuration says for all its labourers and metrics.
 type soswDefaults struct {
 	labourers   []value // the mappings of that name; sosw has one in the configuration of each of its functions
 	maxAttempts map[string]value
@@ -23,19 +23,19 @@ type soswDefaults struct {
 // sosw took a metric's value over soswWindow by default (MetricAggregationTimeSlice).
 const soswWindow = 5 * time.Minute
 
-// soswWrappers soswWrappers are the names under which sosw nests configurations, and those that its documentation uses.
+// soswWrappers are the names under which sosw nests configurations, and those that its documentation uses.
 var soswWrappers = []string{
 	"task_config", "task_client_config",
 	"orchestrator_config", "scheduler_config", "scavenger_config", "worker_assistant_config", "essential_config",
 	"sosw_orchestrator_config", "sosw_scheduler_config", "sosw_scavenger_config", "sosw_worker_assistant_config", "sosw_essential_config",
 }
 
-// soswCarried soswCarried are the settings that have a counterpart here.
+// soswCarried are the settings that have a counterpart here.
 var soswCarried = []string{
 	"labourers", "job_schema", "job_schema_variants", "max_attempts", "max_simultaneous_invocations", "invocation_number_coefficient", "ecology_config",
 }
 
-// soswLeft soswLeft are sosw's settings without a counterpart, and why.
+// soswLeft are sosw's settings without a counterpart, and why.
 var soswLeft = map[string]string{
 	"dynamo_db_config":                        "the stack has its own tables",
 	"dynamo_client_config":                    "the stack has its own tables",
@@ -106,7 +106,7 @@ func (r *reader) warnMixed(root value, mark string) {
 	}
 }
 
-// soswMarks soswMarks are settings that only sosw has.
+// soswMarks are settings that only sosw has.
 var soswMarks = []string{
 	"job_schema", "job_schema_variants", "invocation_number_coefficient", "ecology_config", "dynamo_db_config",
 	"greenfield_invocation_delta", "greenfield_task_step", "default_simultaneous_invocations", "siblings_config", "meta_handler_config",
@@ -299,7 +299,7 @@ func (r *reader) notCarriedOver(v value, why string) {
 	r.warn(v, "is not carried over: %s", why)
 }
 
-// soswAttributes soswAttributes are what sosw stores with a labourer at run time, and lets a configuration set.
+// soswAttributes are what sosw stores with a labourer at run time, and lets a configuration set.
 var soswAttributes = []string{"id", "start", "invoked", "expired", "health", "average_duration"}
 
 // labourerFields returns the fields of a definition. It translates sosw's names if the definition is sosw's: in sosw's configuration, or

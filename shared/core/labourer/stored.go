@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// stored stored is the canonical form. Its field names are those that Read takes, in the order of the documentation.
+// stored is the canonical form. Its field names are those that Read takes, in the order of the documentation.
 type stored struct {
 	Target       *Target                 `json:"target,omitempty"`
 	Cap          float64                 `json:"max_simultaneous_invocations"`
@@ -53,7 +53,7 @@ type storedQuery struct {
 	Metrics    map[string]storedQuery `json:"Metrics,omitempty"`
 }
 
-// span span is a duration that is written as text.
+// span is a duration that is written as text.
 type span time.Duration
 
 func (s span) MarshalJSON() ([]byte, error) { return encode(brief(time.Duration(s))), nil }

@@ -367,6 +367,7 @@ func (b Backlog) Standings(leases []Lease, now time.Time) map[string]Standing {
 	newest := slices.Clone(leases)
 	slices.SortStableFunc(newest, func(x, y Lease) int { return y.DispatchedAt.Compare(x.DispatchedAt) })
 	out := map[string]Standing{}
+	waiting, taken := b.Waiting, b.Taken
 	for _, l := range newest {
 		if l.DispatchedAt.IsZero() || now.Sub(l.DispatchedAt) > b.Retention {
 			continue
@@ -378,8 +379,8 @@ func (b Backlog) Standings(leases []Lease, now time.Time) map[string]Standing {
 			}
 		}
 		var s Standing
-		s.Waiting, b.Waiting = last(quiet, b.Waiting)
-		s.Taken, b.Taken = last(quiet.Minus(s.Waiting), b.Taken)
+		s.Waiting, waiting = last(quiet, waiting)
+		s.Taken, taken = last(quiet.Minus(s.Waiting), taken)
 		out[l.Item()] = s
 	}
 	return out

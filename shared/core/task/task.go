@@ -9,7 +9,7 @@
 //	│           │        ──► failed      worker assistant   scavenger retries or kills
 //	│           │        ──► expired     orchestrator       scavenger retries or kills
 //	│           └────────►   cancelled   scheduler          scavenger archives          terminal
-//	│   failed, expired  ──► dead        scavenger          scavenger archives, TaskDead terminal
+//	│   failed, expired  ──► dead        scavenger          archives, TaskDead terminal
 //	└── failed, expired: a queue entry leads to the next attempt; the item stays
 //	└── dead: a replay removes the status and begins a new life
 package task

@@ -62,7 +62,7 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 		}
 	}
 	trouble, err := s.note(ctx, id, state, f)
-	err = errors.Join(append(failures, err)...)
+	err = errors.Join(errors.Join(failures...), err)
 	if trouble != nil {
 		out.Unreached = trouble.Times
 	}
@@ -169,7 +169,7 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 
 // startChunk starts the workers of some tasks of a lease. blocked says why none may start: the start of a task before them in a FIFO queue
 // failed. The first result is the same for the tasks behind these.
-func (s *Service) startChunk(ctx context.Context, l labourer.Labourer, tasks []task.Task, blocked error, out *dispatchReport) (error, error) { //nolint:revive // the first error is a value, not a failure
+func (s *Service) startChunk(ctx context.Context, l labourer.Labourer, tasks []task.Task, blocked error, out *dispatchReport) (error, error) {
 	lease := out.lease
 	deadline := out.at.Add(term(l, lease.MaxDuration) - l.Cooldown)
 	var starts []Start

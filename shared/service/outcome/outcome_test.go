@@ -81,7 +81,7 @@ func (w *world) Kill(_ context.Context, l queue.Lease, failed, dead []task.Task)
 }
 
 // Range returns tasks that failed the third time, except those that were cancelled.
-func (w *world) Range(_ context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
+func (w *world) Range(_ context.Context, _ segment.ID, numbers segment.Numbers) ([]task.Task, error) {
 	var out []task.Task
 	for n := range numbers.All() {
 		t := failed(n, 3, "Boom")

@@ -111,7 +111,7 @@ func TestAReplayAfterATaskDeadEventFindsTheTask(t *testing.T) {
 		report(t, s, completed(h[0]), failed(h[1], "BadInput"))
 		detail := map[string]string{"the task": fmt.Sprintf(`{"replay_id": "r", "tasks": [%q]}`, h[1].TaskID), "the job": `{"replay_id": "r", "job_id": "nightly"}`}[name]
 		answered := false
-		s.EventBridge.After = func(_ context.Context, r fakeaws.Request) error {
+		s.EventBridge.After = func(_ context.Context, _ fakeaws.Request) error {
 			if answered || len(s.Facts("TaskDead")) == 0 {
 				return nil
 			}

@@ -302,7 +302,8 @@ func reservedWords(t *testing.T, d database) {
 
 func updates(t *testing.T, d database) {
 	d.put(t, "item", attributes{"a": number(1), "b": number(2), "set": numbers(1, 2, 3), "map": &types.AttributeValueMemberM{Value: attributes{"x": number(1)}}})
-	in := d.update("item", "SET a = :nine, #map.y = :nine, c = :nine REMOVE b, gone ADD n :nine, fresh :some DELETE #set :some", "", attributes{":nine": number(9), ":some": numbers(2, 3)})
+	in := d.update("item", "SET a = :nine, #map.y = :nine, c = :nine REMOVE b, gone ADD n :nine, fresh :some DELETE #set :some", "",
+		attributes{":nine": number(9), ":some": numbers(2, 3)})
 	in.ExpressionAttributeNames = map[string]string{"#map": "map", "#set": "set"}
 
 	_, err := d.UpdateItem(t.Context(), in)
@@ -670,7 +671,7 @@ func querySelects(t *testing.T, d database) {
 	in.Select = types.SelectCount
 	out, err := d.Query(t.Context(), in)
 	require.NoError(t, err)
-	require.EqualValues(t, []int32{2, 2}, []int32{out.Count, out.ScannedCount})
+	require.Equal(t, []int32{2, 2}, []int32{out.Count, out.ScannedCount})
 	require.Empty(t, out.Items)
 	in.Select = types.SelectAllAttributes
 	out, err = d.Query(t.Context(), in)

@@ -292,11 +292,9 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 	}
 	bytes := 0
 	for i, it := range line {
-		if size := Size(it); bytes+size > pageBytes {
+		if bytes += Size(it); bytes > pageBytes {
 			out.LastEvaluatedKey = q.place(line[i-1]) // an item is smaller than a page
 			break
-		} else {
-			bytes += size
 		}
 		out.ScannedCount++
 		out.Count++

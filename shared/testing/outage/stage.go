@@ -64,7 +64,8 @@ func Command(id, kind, detail string) scheduler.Message {
 // Schedule passes jobs to the scheduler.
 func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
 	for i, job := range jobs {
-		failed, summary := s.Services().Scheduler.Service.Handle(context.Background(), fmt.Sprintf("schedule-%d", i), []scheduler.Message{Command(fmt.Sprintf("job-%d", i), "SubmitJob", job)})
+		failed, summary := s.Services().Scheduler.Service.Handle(context.Background(), fmt.Sprintf("schedule-%d", i),
+			[]scheduler.Message{Command(fmt.Sprintf("job-%d", i), "SubmitJob", job)})
 		require.Empty(t, failed, "%v", summary.Errors)
 		require.Zero(t, summary.Rejected, "job %s is rejected", job)
 	}

@@ -113,7 +113,8 @@ type holder struct {
 func newChecker(r *run) *checker {
 	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
 		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{},
-		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{}, vague: map[string]bool{}, poison: map[string]int{}}
+		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{},
+		vague: map[string]bool{}, poison: map[string]int{}}
 }
 
 // applied records a labourer that is about to be applied. It returns the revision that the apply replaces.

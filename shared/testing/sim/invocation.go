@@ -300,9 +300,10 @@ func (v *invocation) TransactWriteItems(_ context.Context, in *dynamodb.Transact
 	if one.ClientRequestToken == nil {
 		one.ClientRequestToken = aws.String(fmt.Sprintf("token-%06d", v.run.tokens.Add(1)))
 	}
-	out, err := through(v, "TransactWriteItems", transactionLabel(in), &one, func(ctx context.Context, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
-		return v.real.DynamoDB.TransactWriteItems(ctx, in)
-	})
+	out, err := through(v, "TransactWriteItems", transactionLabel(in), &one,
+		func(ctx context.Context, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
+			return v.real.DynamoDB.TransactWriteItems(ctx, in)
+		})
 	if v.run.plan.rates[TornRead] > 0 && v.waits(longestTear) {
 		v.sitOut(longestTear)
 	}
@@ -431,7 +432,8 @@ func (v *invocation) Invoke(_ context.Context, in *lambda.InvokeInput, _ ...func
 		case aws.ToString(in.Qualifier) == "none":
 			return nil, &lambdatypes.ResourceNotFoundException{Message: aws.String("Function not found: " + *in.FunctionName + ":none")}
 		case aws.ToString(in.Qualifier) == "forbidden":
-			return nil, &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized to perform lambda:InvokeFunction on " + *in.FunctionName + ":forbidden", Fault: smithy.FaultClient}
+			return nil, &smithy.GenericAPIError{Code: "AccessDeniedException",
+				Message: "not authorized to perform lambda:InvokeFunction on " + *in.FunctionName + ":forbidden", Fault: smithy.FaultClient}
 		}
 		return v.real.Lambda.Invoke(ctx, in)
 	})

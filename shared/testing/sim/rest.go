@@ -183,7 +183,8 @@ func (k *checker) refusals() {
 			}
 			err := json.Unmarshal(e.Detail, &detail)
 			gone := detail.Error.Field == "labourer" && k.labourers["l0"].wasRemoved // when the scheduler read the job
-			if err == nil && ((detail.Error.Field == badJobs[i].field || gone) && sameJSON(detail.Job, []byte(badJobs[i].text)) || badJobs[i].field == "" && strings.Contains(badJobs[i].text, fmt.Sprintf(`"job_id": %q`, detail.JobID))) {
+			if err == nil && ((detail.Error.Field == badJobs[i].field || gone) && sameJSON(detail.Job, []byte(badJobs[i].text)) ||
+				badJobs[i].field == "" && strings.Contains(badJobs[i].text, fmt.Sprintf(`"job_id": %q`, detail.JobID))) {
 				found = true
 			}
 		}

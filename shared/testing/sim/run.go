@@ -107,7 +107,8 @@ const (
 
 // simulate runs a plan. Its caller must run in a bubble of testing/synctest, which reports when all goroutines wait.
 func simulate(p plan, o Options) Report {
-	r := &run{plan: p, options: o, start: epoch, randoms: map[string]*rand.Rand{}, names: map[string]start{}, faults: map[Fault]int{}, states: map[string]int{}, hash: 14695981039346656037}
+	r := &run{plan: p, options: o, start: epoch, randoms: map[string]*rand.Rand{}, names: map[string]start{},
+		faults: map[Fault]int{}, states: map[string]int{}, hash: 14695981039346656037}
 	stack, err := fakeaws.NewStack(epoch, r.random("machines").Float64)
 	if err != nil {
 		panic(err)
@@ -466,7 +467,7 @@ func (r *run) violate(guarantee, format string, arguments ...any) {
 }
 
 // operate carries out an operation.
-func (r *run) operate(o operation) {
+func (r *run) operate(o operation) { //nolint:funlen // a switch over all that may happen from outside
 	if o.fault != "" {
 		r.count(o.fault)
 	}

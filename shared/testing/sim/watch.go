@@ -319,7 +319,8 @@ func (k *checker) bounds() {
 			continue
 		}
 		if since := later(due[id], l.began); now.After(since.Add(standTerm)) {
-			k.violate("G8", "labourer %s has started nothing since %s, although tasks are due and %d of %g slots are taken", id, since.Sub(k.run.start), running[id], l.MaxSimultaneousInvocations)
+			k.violate("G8", "labourer %s has started nothing since %s, although tasks are due and %d of %g slots are taken",
+				id, since.Sub(k.run.start), running[id], l.MaxSimultaneousInvocations)
 		}
 	}
 }

@@ -88,20 +88,17 @@ func answerOf(out any, err error) answer {
 		return whole
 	}
 	a := answer{"error": "no error of the service"}
-	var params smithy.InvalidParamsError // the SDK does not even send what the service would refuse
-	if errors.As(err, &params) {
+	if _, ok := errors.AsType[smithy.InvalidParamsError](err); ok {
 		a["error"] = "ValidationException"
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		a["error"] = api.ErrorCode()
 	}
 	var refused *types.ConditionalCheckFailedException
 	if errors.As(err, &refused) && len(refused.Item) > 0 {
 		a["item"] = plain(reflect.ValueOf(refused.Item))
 	}
-	var cancelled *types.TransactionCanceledException
-	if errors.As(err, &cancelled) {
+	if cancelled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
 		reasons := make([]any, len(cancelled.CancellationReasons))
 		for i, r := range cancelled.CancellationReasons {
 			r.Message = nil
@@ -285,7 +282,8 @@ func (b *Both) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dy
 func (b *Both) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
 	charged := *in
 	charge(&charged.ReturnConsumedCapacity)
-	ordered := func(read func(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)) func(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	type reading = func(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
+	ordered := func(read reading) reading {
 		return func(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
 			out, err := read(ctx, in)
 			if err != nil {

@@ -52,10 +52,10 @@ func Start(t *testing.T) *dynamodb.Client {
 // free returns a port that nothing listens on.
 func free(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	return listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // the address of a TCP listener
 }
 
 // Create makes the stack's tables with this prefix, and deletes them after the test.

@@ -23,7 +23,8 @@ var Known = []Difference{
 		Name: "an empty key in a query", Operation: "Query", Right: "memory",
 		Why: "\"Attribute values of String type used as a key must have a length greater than zero\" (Constraints in DynamoDB); AWS refuses the query, dynoxide finds nothing",
 		is: func(in any, memory, referee answer) bool {
-			return memory["error"] == "ValidationException" && referee["error"] == nil && emptyValue(in.(*dynamodb.QueryInput))
+			query, is := in.(*dynamodb.QueryInput)
+			return is && memory["error"] == "ValidationException" && referee["error"] == nil && emptyValue(query)
 		},
 	},
 	{

@@ -290,7 +290,7 @@ func atMost(a, b types.AttributeValue) bool {
 
 // sizeOf returns the length of a text or binary value, or the number of elements; nil for a type without a size.
 func sizeOf(v types.AttributeValue) types.AttributeValue {
-	n := 0
+	var n int
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
 		n = len(v.Value)
