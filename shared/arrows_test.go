@@ -20,7 +20,7 @@ const module = "github.com/drover-run/drover/"
 // floors are the folders below shared/ that carry the rest, from the ground up. Every other folder stands on all of them.
 var floors = []string{"core", "service", "aws", "wiring"}
 
-// listed is what `go list` says of a package.
+// listed holds the answer of `go list` for a package.
 type listed struct {
 	ImportPath, Dir        string
 	Imports, Deps, GoFiles []string

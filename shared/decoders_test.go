@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// outside is the decoders of what comes from outside, each with a text that it takes. open are the names whose values are the user's own, whatever
+// outside lists the decoders of what comes from outside, each with a text that it takes. open lists the names whose values are the user's own, whatever
 // they are.
 var outside = map[string]struct {
 	text   string

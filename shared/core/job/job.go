@@ -26,7 +26,7 @@ const (
 	maxDuration = 14 * 24 * time.Hour // as long as SQS keeps a message, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 )
 
-// dateList is the attribute that gives a task its dates or hours.
+// dateList names the attribute that gives a task its dates or hours.
 const dateList = "date_list"
 
 // steering are the attributes that steer Drover. No payload has them.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// soswDefaults is what sosw's configuration says for all its labourers and metrics.
+// soswDefaults holds what sosw's configuration says for all its labourers and metrics.
 type soswDefaults struct {
 	labourers   []value // the mappings of that name; sosw has one in the configuration of each of its functions
 	maxAttempts map[string]value

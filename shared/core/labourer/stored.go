@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// stored is the canonical form. Its field names are those that Read takes, in the order of the documentation.
+// stored has the canonical form. Its field names are those that Read takes, in the order of the documentation.
 type stored struct {
 	Target       *Target                 `json:"target,omitempty"`
 	Cap          float64                 `json:"max_simultaneous_invocations"`
