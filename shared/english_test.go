@@ -15,7 +15,7 @@ import (
 var odd = []struct{ pattern, instead string }{
 	{`(?i)\bcan not\b`, `cannot`},
 	{`(?i)\b(he|him|his|himself|whoever|somebody|nobody)\b`, `the name of the component that acts`},
-	{`(?i)(^|[.;:,(] )who (?:is|has|had|was|will|may|does|did|finds?|comes?|gives?|takes?|reads?|writes?|claims?|asks?|names?|puts?)\b`, `the name of the component that acts`},
+	{`(?i)(^|^// |[.;:,(] )who (?:is|has|had|was|will|may|does|did|finds?|comes?|gives?|takes?|reads?|writes?|claims?|asks?|names?|puts?)\b`, `the name of the component that acts`},
 	{`^// [A-Za-z]\w* is (the|what|whether|how|when|who|which) .*`, `a verb: "returns", "reports", "holds"`},
 }
 

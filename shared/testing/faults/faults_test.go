@@ -352,9 +352,9 @@ func TestNoFunctionThatIsDeployedContainsFaults(t *testing.T) {
 		want bool
 	}{{"lambda.norpc", false}, {"lambda.norpc,faults", true}} {
 		for _, function := range []string{"scheduler", "orchestrator", "worker-assistant", "scavenger"} {
-			out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", c.tags, "../../functions/"+function).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", c.tags, "../../../functions/"+function).CombinedOutput()
 			require.NoError(t, err, string(out))
-			require.Equal(t, c.want, strings.Contains(string(out), "/shared/faults\n"), "%s with the tags %s", function, c.tags)
+			require.Equal(t, c.want, strings.Contains(string(out), "/shared/testing/faults\n"), "%s with the tags %s", function, c.tags)
 		}
 	}
 }
