@@ -74,7 +74,7 @@ func (m metered) reportTogether(t *testing.T, messages []object) {
 	}
 }
 
-func TestWhatWorkCosts(t *testing.T) { //nolint:tparallel // sequential: each cost is measured by time
+func TestWhatWorkCosts(t *testing.T) { // its parts are sequential: each cost is measured by time
 	t.Parallel()
 	m := newMetered(t)
 	t.Run("tasks", m.tasks)
