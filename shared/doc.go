@@ -25,10 +25,10 @@
 // the bus), archive (the lasting record). exact decodes all JSON that comes from outside.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, outcome,
-// cancellation, replay, finish.
+// cancellation, replay.
 //
 // aws holds the adapters between those ports and the AWS SDK: dynamo, sqs, sns, s3, eventbridge, stepfunctions, lambda, cloudwatch,
-// cloudformation. Each names the calls that it makes in one interface. settings sets up the clients, and throttling recognizes throttled calls.
+// cloudformation. Each names the calls that it makes in one interface. settings sets up the clients, and recognizes errors that may pass.
 //
 // wiring has one constructor and one handler for each function, where services meet adapters. The functions below functions/ and the tests
 // use the same ones.

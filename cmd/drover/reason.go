@@ -15,7 +15,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/drover-run/drover/shared/aws/cloudwatch"
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 )
 
 // kind is a kind of error of AWS, by what can be done about it.
@@ -74,7 +74,7 @@ func kindOf(err error) kind {
 		return denied
 	case has(absentCodes):
 		return absent
-	case unheard(err) || throttling.Passes(err) || status >= http.StatusInternalServerError:
+	case unheard(err) || settings.Passes(err) || status >= http.StatusInternalServerError:
 		return passing
 	case code == "" && status == 0:
 		return other
@@ -108,7 +108,7 @@ func signedOut(err error) bool {
 	if _, invalid := errors.AsType[*ssocreds.InvalidTokenError](err); invalid {
 		return true
 	}
-	if call, ok := errors.AsType[*smithy.OperationError](err); ok && strings.HasPrefix(call.Service(), "SSO") && !unheard(err) && !throttling.Passes(err) {
+	if call, ok := errors.AsType[*smithy.OperationError](err); ok && strings.HasPrefix(call.Service(), "SSO") && !unheard(err) && !settings.Passes(err) {
 		return true
 	}
 	return strings.Contains(err.Error(), "cached SSO token") // the SDK has no type for a token that cannot be refreshed
@@ -127,7 +127,7 @@ func reason(err error) string {
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && !told && kindOf(err) == passing {
 		return fmt.Sprintf("AWS has a fault: HTTP status %d", answer.HTTPStatusCode())
 	}
-	return throttling.Reason(err)
+	return settings.Reason(err)
 }
 
 // signIn says what to do about an ended session.

@@ -6,9 +6,9 @@ import (
 	"github.com/drover-run/drover/shared/aws/cloudwatch"
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/lambda"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
-	"github.com/drover-run/drover/shared/aws/throttling"
 	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/service/health"
 	"github.com/drover-run/drover/shared/service/orchestrator"
@@ -39,5 +39,5 @@ func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, er
 	out, err := f.Service.Take(ctx, in)
 	f.clients.Log.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err,
 		metric.Counts(f.env.Stack, f.clients.Now(), orchestrator.Counts(out, err)))
-	return out, throttling.Named(err)
+	return out, settings.Named(err)
 }

@@ -5,7 +5,6 @@ import (
 	"github.com/drover-run/drover/shared/aws/eventbridge"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 	"github.com/drover-run/drover/shared/service/cancellation"
-	"github.com/drover-run/drover/shared/service/finish"
 	"github.com/drover-run/drover/shared/service/outcome"
 )
 
@@ -35,8 +34,8 @@ func timer(e Environment, c Clients) stepfunctions.Backoff {
 	return stepfunctions.Backoff{API: c.StepFunctions, Machine: e.Backoff}
 }
 
-func finisher(e Environment, c Clients) finish.Finisher {
-	return finish.Finisher{Jobs: jobs(e, c), Bus: bus(e, c), Now: c.Now}
+func finisher(e Environment, c Clients) outcome.Finisher {
+	return outcome.Finisher{Jobs: jobs(e, c), Bus: bus(e, c), Now: c.Now}
 }
 
 func canceller(e Environment, c Clients) cancellation.Service {

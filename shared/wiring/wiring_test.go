@@ -15,7 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/assistant"
@@ -106,7 +106,7 @@ func TestATransientErrorHasTheNameThatTheMachineRetries(t *testing.T) {
 
 		_, err := f.Orchestrator.Handle(invoked("one"), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
 
-		_, named := errors.AsType[*throttling.ThrottledError](err)
+		_, named := errors.AsType[*settings.ThrottledError](err)
 		require.Equal(t, c.passes, named, err)
 		require.ErrorIs(t, err, c.err)
 		require.Contains(t, log.String(), `"OrchestratorFailures":1`)

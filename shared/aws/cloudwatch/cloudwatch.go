@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/ecology"
 )
 
@@ -54,7 +54,7 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 		return
 	}
 	answers, err := s.get(ctx, queries, keys, now)
-	if err != nil && len(keys) > 1 && ctx.Err() == nil && !throttling.Passes(err) {
+	if err != nil && len(keys) > 1 && ctx.Err() == nil && !settings.Passes(err) {
 		s.ask(ctx, queries, keys[:len(keys)/2], now, out)
 		s.ask(ctx, queries, keys[len(keys)/2:], now, out)
 		return
@@ -113,10 +113,10 @@ func (a *answer) contradictory() bool {
 
 // unanswered returns why there is no answer, and says so when CloudWatch was not asked at all.
 func unanswered(err error) string {
-	if throttling.Passes(err) {
-		return "CloudWatch could not be asked: " + throttling.Reason(err)
+	if settings.Passes(err) {
+		return "CloudWatch could not be asked: " + settings.Reason(err)
 	}
-	return "CloudWatch refuses the query: " + throttling.Reason(err)
+	return "CloudWatch refuses the query: " + settings.Reason(err)
 }
 
 func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys []string, now time.Time) (map[string]*answer, error) {

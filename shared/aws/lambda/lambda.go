@@ -14,7 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 )
@@ -55,7 +55,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 		return nil
 	}
 	var many *types.TooManyRequestsException
-	said := &throttling.Said{Doing: "invoking function " + l.Target.Lambda, Err: err}
+	said := &settings.Said{Doing: "invoking function " + l.Target.Lambda, Err: err}
 	switch code := codeOf(err); {
 	case code == "RequestTooLargeException", code == "RequestEntityTooLargeException", statusOf(err) == http.StatusRequestEntityTooLarge:
 		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
@@ -65,8 +65,8 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	case start.Task.Qualifier != "" && slices.Contains(ofQualifier, code):
 		// The job asked for this alias or version. Treating the error as trouble of the target would let one job hold up all others.
 		return &orchestrator.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
-			"function %s cannot be invoked as %s, which its job asked for: %s", l.Target.Lambda, start.Task.Qualifier, throttling.Reason(err))}
-	case errors.As(err, &many), throttling.Is(err):
+			"function %s cannot be invoked as %s, which its job asked for: %s", l.Target.Lambda, start.Task.Qualifier, settings.Reason(err))}
+	case errors.As(err, &many), settings.Throttled(err):
 		return &orchestrator.Throttled{Err: said}
 	}
 	return said

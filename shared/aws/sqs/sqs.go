@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/escape"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/labourer"
@@ -37,7 +37,7 @@ func (q Queues) Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog
 	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(l.Target.SQS), AttributeNames: []types.QueueAttributeName{
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameMessageRetentionPeriod}})
-	if err != nil && (throttling.Passes(err) || ctx.Err() != nil) {
+	if err != nil && (settings.Passes(err) || ctx.Err() != nil) {
 		return queue.Backlog{}, fmt.Errorf("reading how many messages are in queue %s, %w", l.Target.SQS, err)
 	}
 	if err != nil {

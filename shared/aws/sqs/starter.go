@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/escape"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/labourer"
@@ -115,8 +115,8 @@ func (s *sending) refused(ctx context.Context, part []int, err error) {
 			Code: aws.String(told.ErrorCode()), Message: aws.String(told.ErrorMessage()), SenderFault: true}))
 		return
 	}
-	err = &throttling.Said{Doing: "sending to queue " + s.labourer.Target.SQS, Err: err}
-	if throttling.Is(err) {
+	err = &settings.Said{Doing: "sending to queue " + s.labourer.Target.SQS, Err: err}
+	if settings.Throttled(err) {
 		err = &orchestrator.Throttled{Err: err}
 	}
 	for _, i := range part {
@@ -138,7 +138,7 @@ func entryError(url string, failed types.BatchResultErrorEntry) error {
 	why := fmt.Sprintf("queue %s refuses the message: %s: %s", url, code, message)
 	kind := contents(code, message)
 	switch {
-	case throttling.Is(&smithy.GenericAPIError{Code: code}):
+	case settings.Throttled(&smithy.GenericAPIError{Code: code}):
 		return &orchestrator.Throttled{Err: errors.New(why)}
 	case !failed.SenderFault || ofQueue.MatchString(code):
 		return errors.New(why)

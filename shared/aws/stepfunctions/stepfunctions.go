@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/service/orchestrator"
@@ -63,7 +63,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrato
 	switch {
 	case errors.As(err, &input):
 		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: err.Error()}
-	case errors.As(err, &limit), throttling.Is(err):
+	case errors.As(err, &limit), settings.Throttled(err):
 		return &orchestrator.Throttled{Err: err}
 	}
 	return err
@@ -84,7 +84,7 @@ func start(ctx context.Context, api API, machine, name string, input []byte) err
 func startNew(ctx context.Context, api API, machine, name string, input []byte) error {
 	_, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
 	if err != nil {
-		return &throttling.Said{Doing: "starting execution " + name + " of " + machine, Err: err}
+		return &settings.Said{Doing: "starting execution " + name + " of " + machine, Err: err}
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ type Executions struct{ API API }
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 func (e Executions) Describe(ctx context.Context, arn string) (completion.Execution, bool, error) {
 	out, err := e.API.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
-	if err != nil && (throttling.Passes(err) || ctx.Err() != nil) {
+	if err != nil && (settings.Passes(err) || ctx.Err() != nil) {
 		return completion.Execution{}, false, fmt.Errorf("describing execution %s, %w", arn, err)
 	}
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package outcome settles attempts that did not succeed: it schedules another attempt after a wait, or ends the task.
+// Package outcome settles attempts that did not succeed: it schedules another attempt after a wait, or ends the task. And it ends jobs when
+// every task of them has reached an end.
 //
 // The lease holds a failed task until the outcome is durable. So the scavenger (by the stream) and the orchestrator (at the lease's end) settle
 // any failed task that they find in a lease. However often a task is settled, the result is one entry or one death.

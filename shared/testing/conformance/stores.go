@@ -14,7 +14,6 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/cancellation"
-	"github.com/drover-run/drover/shared/service/finish"
 	"github.com/drover-run/drover/shared/service/health"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/outcome"
@@ -59,7 +58,7 @@ type Control interface {
 type Jobs interface {
 	scheduler.Jobs
 	scavenger.Jobs
-	finish.Jobs
+	outcome.Jobs
 	cancellation.Jobs
 	replay.Jobs
 	Recent(ctx context.Context, month time.Time, limit int) ([]string, error)

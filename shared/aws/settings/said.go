@@ -1,4 +1,4 @@
-package throttling
+package settings
 
 import (
 	"errors"

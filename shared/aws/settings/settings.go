@@ -1,4 +1,5 @@
-// Package settings sets up clients of AWS: from the usual places, and with retries that end before the functions' timeouts.
+// Package settings sets up clients of AWS, from the usual places and with retries that end before the functions' timeouts, and tells errors
+// that may pass from those that stay.
 package settings
 
 import (

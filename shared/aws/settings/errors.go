@@ -1,13 +1,14 @@
-// Package throttling tells AWS errors that may pass from those that stay.
-package throttling
+// This file tells AWS errors that may pass from those that stay.
+
+package settings
 
 import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
-// Is reports whether a service throttled a request.
-func Is(err error) bool {
+// Throttled reports whether a service throttled a request.
+func Throttled(err error) bool {
 	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
 }
 

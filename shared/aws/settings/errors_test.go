@@ -1,4 +1,4 @@
-package throttling_test
+package settings_test
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/aws/throttling"
+	"github.com/drover-run/drover/shared/aws/settings"
 )
 
 func TestWhatPasses(t *testing.T) {
@@ -39,16 +39,16 @@ func TestWhatPasses(t *testing.T) {
 			if err != nil {
 				err = fmt.Errorf("reading, %w", err)
 			}
-			require.Equal(t, c.is, throttling.Is(err))
-			require.Equal(t, c.passes, throttling.Passes(err))
-			require.Equal(t, c.passes, throttling.Named(err) != err) //nolint:errorlint // the very same, or wrapped
+			require.Equal(t, c.is, settings.Throttled(err))
+			require.Equal(t, c.passes, settings.Passes(err))
+			require.Equal(t, c.passes, settings.Named(err) != err) //nolint:errorlint // the very same, or wrapped
 		})
 	}
 }
 
 // The runtime of Go functions reports the name of an error's type, and the state machines' Retry names that type.
 func TestAnErrorThatPassesHasTheNameThatTheStateMachinesKnow(t *testing.T) {
-	err := throttling.Named(&smithy.GenericAPIError{Code: "ThrottlingException", Message: "slowly"})
+	err := settings.Named(&smithy.GenericAPIError{Code: "ThrottlingException", Message: "slowly"})
 
 	require.Equal(t, "ThrottledError", reflect.TypeOf(err).Elem().Name())
 	require.Contains(t, err.Error(), "slowly")
@@ -59,8 +59,8 @@ func TestAReasonLeavesOutTheSDKsWords(t *testing.T) {
 	err := &smithy.OperationError{ServiceID: "Lambda", OperationName: "Invoke", Err: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusNotFound}}, Err: &smithy.GenericAPIError{Code: "ResourceNotFoundException", Message: "Function not found"}}}
 	require.Contains(t, err.Error(), "StatusCode: 404")
-	said := &throttling.Said{Doing: "invoking function f", Err: err}
+	said := &settings.Said{Doing: "invoking function f", Err: err}
 	require.EqualError(t, said, "invoking function f: ResourceNotFoundException: Function not found")
 	require.ErrorAs(t, said, new(*smithy.GenericAPIError), "who decides on it still can")
-	require.Equal(t, "plain", throttling.Reason(errors.New("plain")))
+	require.Equal(t, "plain", settings.Reason(errors.New("plain")))
 }

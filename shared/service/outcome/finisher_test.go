@@ -1,4 +1,4 @@
-package finish_test
+package outcome_test
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/ledger"
-	"github.com/drover-run/drover/shared/service/finish"
+	"github.com/drover-run/drover/shared/service/outcome"
 )
 
 var (
-	noon   = time.Date(2026, 11, 22, 12, 0, 0, 123_456_789, time.UTC)
-	errOff = errors.New("the table is unavailable")
+	midday         = time.Date(2026, 11, 22, 12, 0, 0, 123_456_789, time.UTC)
+	errUnavailable = errors.New("the table is unavailable")
 )
 
 // records holds one job.
@@ -31,14 +31,14 @@ type records struct {
 func (r *records) Get(context.Context, string) (ledger.Job, bool, error) {
 	r.gets++
 	if r.fails == "Get" || r.fails == "second Get" && r.gets == 2 {
-		return ledger.Job{}, false, errOff
+		return ledger.Job{}, false, errUnavailable
 	}
 	return r.job, !r.none, nil
 }
 
 func (r *records) Finish(_ context.Context, _ ledger.Job, state ledger.State, at time.Time) error {
 	if r.fails == "Finish" {
-		return errOff
+		return errUnavailable
 	}
 	if r.before != nil {
 		r.before(&r.job)
@@ -59,12 +59,12 @@ func (b *bus) Publish(_ context.Context, facts ...event.Fact) error {
 }
 
 func done() ledger.Job {
-	return ledger.Job{ID: "nightly", Labourer: "f", State: ledger.Scheduled, Total: 3, Counts: ledger.Counts{Completed: 2, Dead: 1}, Generation: 1, SubmittedAt: noon.Add(-time.Hour)}
+	return ledger.Job{ID: "nightly", Labourer: "f", State: ledger.Scheduled, Total: 3, Counts: ledger.Counts{Completed: 2, Dead: 1}, Generation: 1, SubmittedAt: midday.Add(-time.Hour)}
 }
 
 func end(r *records) (bool, *bus, error) {
 	b := &bus{}
-	ended, err := finish.Finisher{Jobs: r, Bus: b, Now: func() time.Time { return noon }}.Finish(context.Background(), "nightly")
+	ended, err := outcome.Finisher{Jobs: r, Bus: b, Now: func() time.Time { return midday }}.Finish(context.Background(), "nightly")
 	return ended, b, err
 }
 
@@ -76,7 +76,7 @@ func TestG5AJobEndsWithItsLastTask(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ended)
 	require.Equal(t, ledger.Completed, r.job.State)
-	require.Equal(t, noon.Truncate(time.Millisecond), r.job.FinishedAt)
+	require.Equal(t, midday.Truncate(time.Millisecond), r.job.FinishedAt)
 	require.Equal(t, []event.Fact{event.JobEnded(r.job.Totals(), false)}, b.told)
 }
 
@@ -96,7 +96,7 @@ func TestG5AJobThatIsBeingCancelledEndsAsCancelled(t *testing.T) {
 func TestG5TheEndOfAnEndedJobIsPublishedAgain(t *testing.T) {
 	for state, kind := range map[ledger.State]string{ledger.Completed: "JobCompleted", ledger.Cancelled: "JobCancelled"} {
 		r := &records{job: done()}
-		r.job.State, r.job.FinishedAt = state, noon.Add(-time.Minute)
+		r.job.State, r.job.FinishedAt = state, midday.Add(-time.Minute)
 
 		ended, b, err := end(r)
 
@@ -128,7 +128,7 @@ func TestG5AJobIsNotEnded(t *testing.T) {
 }
 
 func TestG5ALateFinisherPublishesTheStoredEnd(t *testing.T) {
-	r := &records{job: done(), before: func(j *ledger.Job) { j.State, j.FinishedAt = ledger.Completed, noon.Add(-time.Second) }}
+	r := &records{job: done(), before: func(j *ledger.Job) { j.State, j.FinishedAt = ledger.Completed, midday.Add(-time.Second) }}
 
 	ended, b, err := end(r)
 
@@ -140,11 +140,11 @@ func TestG5ALateFinisherPublishesTheStoredEnd(t *testing.T) {
 func TestAFailedCallIsAnError(t *testing.T) {
 	for _, call := range []string{"Get", "Finish", "second Get"} {
 		ended, b, err := end(&records{job: done(), fails: call})
-		require.ErrorIs(t, err, errOff, call)
+		require.ErrorIs(t, err, errUnavailable, call)
 		require.False(t, ended)
 		require.Empty(t, b.told)
 	}
-	b := &bus{err: errOff}
-	_, err := finish.Finisher{Jobs: &records{job: done()}, Bus: b, Now: func() time.Time { return noon }}.Finish(context.Background(), "nightly")
-	require.ErrorIs(t, err, errOff)
+	b := &bus{err: errUnavailable}
+	_, err := outcome.Finisher{Jobs: &records{job: done()}, Bus: b, Now: func() time.Time { return midday }}.Finish(context.Background(), "nightly")
+	require.ErrorIs(t, err, errUnavailable)
 }

@@ -1,5 +1,4 @@
-// Package finish ends jobs when every task of them has reached an end.
-package finish
+package outcome
 
 import (
 	"context"
