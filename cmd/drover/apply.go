@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// applied is a document: what apply and diff print.
+// applied is the JSON document that apply prints.
 type applied struct {
 	Applied   []string `json:"applied"`
 	Unchanged []string `json:"unchanged"`
@@ -29,14 +29,14 @@ func newApply(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply -f FILE... [--yes] [--wire] | apply --remove LABOURER... [--drain]",
 		Short: "store labourers and job schemas, after showing what changes",
-		Long: `Stores the labourers and job schemas of files in the stack. It checks everything first, shows what changes, and asks before it stores if it
-runs at a terminal. What the files do not name stays as it is. A labourer is stored as a whole, and only over the version that was compared: if
-it was applied again in the meantime, nothing of it is overwritten.
+		Long: `Stores the labourers and job schemas of files in the stack. It first checks everything and shows what changes. At a terminal it asks before it
+stores. Labourers and schemas that the files do not name stay unchanged. A labourer is stored as a whole, and only over the version that was
+compared: if it was applied again in the meantime, nothing is overwritten.
 
 A labourer of a Lambda function without max_duration gets the function's timeout. --wire sends a function's failed invocations to the stack's
-completions queue and turns Lambda's own retries off: then a crash is noticed at once, and each attempt runs once. These settings belong to the
-alias or version that the target names, and to no other. It also gives each target the tag drover:worker. A stack starts only tagged targets,
-unless its parameters name what it may start. All of this is shown first.
+completions queue and turns off Lambda's own retries. Then Drover notices a crash at once, and each attempt runs once. These settings apply only
+to the alias or version that the target names. --wire also gives each target the tag drover:worker: a stack starts only tagged targets, unless its
+parameters name the targets that it may start. The command shows all of this first.
 
 --remove removes labourers. A labourer with work left is not removed; with --drain the command waits until its work is done.`,
 		Example: `  drover apply -f labourers.yaml
@@ -77,7 +77,7 @@ func (a application) run(ctx context.Context, s *shell) error {
 	}
 	for _, id := range a.remove {
 		if _, both := given.Labourers[id]; both {
-			return badInput("--remove: %s is in the files as well", id)
+			return badInput("--remove: labourer %s is also in the files; name it in one place only", id)
 		}
 	}
 	st, err := s.stack(ctx)
@@ -160,7 +160,7 @@ func counted(ids []string) string {
 	return strings.Join(parts, " and ")
 }
 
-// confirm asks for confirmation where the command runs at a terminal.
+// confirm asks for confirmation if the command runs at a terminal.
 func (a application) confirm(s *shell) error {
 	if a.yes || !terminal(s.in) || !terminal(s.err) || slices.Contains(a.files, "-") {
 		return nil
@@ -171,12 +171,12 @@ func (a application) confirm(s *shell) error {
 		return err
 	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return errors.New("not confirmed, so nothing was applied")
+		return errors.New("nothing was applied: the answer was not yes; to apply without a question: --yes")
 	}
 	return nil
 }
 
-// show prints what changes: on standard output, or on standard error where the output is JSON.
+// show prints the changes: on standard output, or on standard error if the output is JSON.
 func (s *shell) show(c changeSet, w wiring, removed []string) {
 	to := s.out
 	if s.json {
@@ -204,7 +204,7 @@ func (s *stack) store(ctx context.Context, c changeSet) error {
 		}
 		err := put(ctx, one.name, one.text, one.over)
 		if errors.Is(err, queue.ErrChanged) {
-			err = fmt.Errorf("%s was applied again in the meantime, and nothing of it was overwritten; run drover diff, then apply again", one.id())
+			err = fmt.Errorf("%s was applied again in the meantime, so it was not overwritten; run drover diff, then apply again", one.id())
 		}
 		if err != nil {
 			if len(done) > 0 {

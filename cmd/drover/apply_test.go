@@ -30,7 +30,7 @@ func TestApplyStoresWhatIsNewOrDifferentAndNothingElse(t *testing.T) {
 	path := file(t, "shop.yaml", shop)
 	said := g.drover("--json", "apply", "-f", path)
 	require.Equal(t, `{"applied":["job_schemas.default","shop"],"unchanged":[],"warnings":[]}`+"\n", said.ok())
-	require.Contains(t, said.err, "+ labourers.shop.max_simultaneous_invocations: 3", "what changes is shown beside the document")
+	require.Contains(t, said.err, "+ labourers.shop.max_simultaneous_invocations: 3", "the changes are shown on standard error")
 
 	said = g.drover("--json", "apply", "-f", path)
 	require.Equal(t, `{"applied":[],"unchanged":["job_schemas.default","shop"],"warnings":[]}`+"\n", said.ok())
@@ -40,7 +40,7 @@ func TestApplyStoresWhatIsNewOrDifferentAndNothingElse(t *testing.T) {
 	require.Contains(t, g.drover("apply", "-f", other).ok(), "~ labourers.shop.max_simultaneous_invocations: 3 -> 7\nApplied 1 labourer. Unchanged: 1 job schema.\n")
 	require.Equal(t, 7.0, g.drover("--json", "labourer", "shop").one()["cap"])
 	require.Equal(t, done, g.drover("apply", "-f", file(t, "more.yaml", "labourers: {more: {target: {sqs: \"https://sqs/1/more\"}}}")).code)
-	require.Len(t, g.drover("--json", "labourers").lines(), 2, "what a file does not name stays")
+	require.Len(t, g.drover("--json", "labourers").lines(), 2, "labourers that no file names stay")
 }
 
 func TestDiffChangesNothing(t *testing.T) {
@@ -238,7 +238,7 @@ func TestALabourerThatIsAppliedAgainMeanwhileStays(t *testing.T) {
 	g.before = func() { require.NoError(t, g.Apply(strings.Replace(shop, "invocations: 3", "invocations: 5", 1))) }
 	said := g.drover("apply", "--remove", "shop", "--drain")
 	require.Equal(t, failed, said.code)
-	require.Contains(t, said.err, "labourer shop was applied again in the meantime and stays")
+	require.Contains(t, said.err, "labourer shop was applied again in the meantime, so it was not removed")
 }
 
 func TestALabourerCannotBeAppliedAndRemovedAtOnce(t *testing.T) {
@@ -300,7 +300,7 @@ func TestATargetThatCannotBeTaggedStopsOnlyAStackThatNeedsTags(t *testing.T) {
 	path := file(t, "shop.yaml", shop) // its queue does not exist
 	g.drover("--json", "apply", "--wire", "-f", path).fails(failed, "labourer shop", "does not exist")
 	g.stack.Parameters["WorkerQueueArns"] = "*"
-	require.Contains(t, fmt.Sprint(g.drover("--json", "apply", "--wire", "-f", path).one()["warnings"]), "cannot be tagged")
+	require.Contains(t, fmt.Sprint(g.drover("--json", "apply", "--wire", "-f", path).one()["warnings"]), "cannot be given the tag")
 }
 
 func TestApplySaysThatATargetIsOutOfReach(t *testing.T) {
@@ -313,7 +313,7 @@ func TestApplySaysThatATargetIsOutOfReach(t *testing.T) {
 `)).one()["warnings"])
 	for _, words := range []string{"labourers.far_function.target: function arn:aws:lambda:eu-west-1:000000000000:function:far is in region eu-west-1, and the stack in us-east-1",
 		"labourers.far_queue.target: queue https://sqs.eu-west-1.amazonaws.com/000000000000/q is in region eu-west-1", "labourers.far_machine.target", "no machine of another account",
-		"labourers.foreign_queue.target: the target is of account 111122223333", "WorkerQueueArns"} {
+		"labourers.foreign_queue.target: the target is in account 111122223333", "WorkerQueueArns"} {
 		require.Contains(t, warnings, words)
 	}
 }

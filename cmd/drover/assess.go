@@ -25,13 +25,13 @@ func newAssess(s *shell) *cobra.Command {
 		Short: "show how many tasks of a labourer may run at given metrics, without AWS",
 		Long: `Shows how many tasks of a labourer may run if its health metrics have the given values.
 
-A metric that is not given has no value, and its policy for that ("missing") applies. The orchestrator decides by the same code.`,
+A metric that is not given has no value; then the metric's policy "missing" applies. The orchestrator runs the same code.`,
 		Example: `  drover assess -f labourers.yaml shop --metric DatabaseCPU=62.5 --running 3`,
 		Args:    exactly("LABOURER"),
 	}
 	files(c, &paths, false)
 	c.Flags().StringArrayVar(&metrics, "metric", nil, "a metric and its value, `NAME=VALUE`; may be repeated")
-	c.Flags().IntVar(&running, "running", 0, "how many tasks run already")
+	c.Flags().IntVar(&running, "running", 0, "how many tasks are already running")
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if len(paths) == 0 {
 			return fmt.Errorf("-f FILE is missing")
@@ -101,7 +101,7 @@ func readingsOf(l labourer.Labourer, given []string, now time.Time) (map[string]
 	return readings, nil
 }
 
-// suggestion names the known name that is nearest to a name or, where none is near, all of them if they are few.
+// suggestion returns the known name that is nearest to a name. If none is near, it returns all known names, up to ten.
 func suggestion(name string, known []string) string {
 	if nearest, ok := spelling.Nearest(name, known); ok {
 		return fmt.Sprintf("; did you mean %s?", nearest)
@@ -109,5 +109,5 @@ func suggestion(name string, known []string) string {
 	if len(known) == 0 || len(known) > 10 {
 		return ""
 	}
-	return "; there are " + strings.Join(known, ", ")
+	return "; want one of " + strings.Join(known, ", ")
 }

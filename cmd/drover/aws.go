@@ -11,7 +11,8 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// The calls of AWS that commands make themselves, to examine, wire and tag what is around a stack. All else goes through adapters.
+// These are the AWS calls that commands make themselves, to examine, wire and tag the resources around a stack. All other calls go through
+// adapters.
 type (
 	functions interface {
 		GetFunctionConfiguration(context.Context, *awslambda.GetFunctionConfigurationInput, ...func(*awslambda.Options)) (*awslambda.GetFunctionConfigurationOutput, error)

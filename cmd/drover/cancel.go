@@ -15,9 +15,9 @@ func newCancel(s *shell) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use:   "cancel JOB [--force]",
-		Short: "cancel a job: its waiting tasks at once, its running ones with --force",
-		Long: `Cancels a job. Tasks that are queued or wait for a retry are cancelled. Running tasks may end, and they count. With --force they are
-cancelled too, and what their workers report later changes nothing. The job's state becomes cancelled once no task of it is open.`,
+		Short: "cancel a job: waiting tasks at once, running tasks with --force",
+		Long: `Cancels a job. Tasks that are queued or wait for a retry are cancelled. Running tasks run to their end, and their results count. --force
+cancels them too; later reports of their workers change nothing. The job's state becomes cancelled once none of its tasks is open.`,
 		Example: `  drover cancel nightly-2026-11-22
   drover cancel nightly-2026-11-22 --force`,
 		Args: exactly("JOB"),
@@ -52,7 +52,7 @@ cancelled too, and what their workers report later changes nothing. The job's st
 		if s.json {
 			return s.document(map[string]string{"job_id": id})
 		}
-		fmt.Fprintf(s.out, "Job %s is being cancelled. To follow it: %s\n", id, st.own("job", id))
+		fmt.Fprintf(s.out, "Job %s is being cancelled. To see its state: %s\n", id, st.own("job", id))
 		return nil
 	}
 	return c

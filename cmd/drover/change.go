@@ -23,11 +23,11 @@ type change struct {
 	name   string
 	schema bool
 	text   string // its stored form
-	over   int    // the revision that it was compared with; 0: it is new
+	over   int    // the revision that it was compared with; 0 for a new one
 	diff   []labourer.Change
 }
 
-// id returns the name under which it is listed: a labourer's own.
+// id returns the name for lists and messages: a labourer's own name, or job_schemas.NAME.
 func (c change) id() string {
 	if c.schema {
 		return schemaID(c.name)
@@ -47,7 +47,7 @@ func (c changeSet) ids() []string {
 	return ids
 }
 
-// compare finds what is new or different in the configuration. It leaves out what only the stack has.
+// compare returns the differences between a configuration and what is applied. Labourers and schemas that only the stack has are not differences.
 func (s *stack) compare(ctx context.Context, given labourer.Configuration) (changeSet, error) {
 	applied, err := s.registry.All(ctx, true)
 	if err != nil {
@@ -82,7 +82,7 @@ func difference(given labourer.Configuration, applied dynamo.Applied) changeSet 
 			if was.Revision > 0 {
 				old, err := labourer.Decode(id, []byte(was.Text))
 				if err != nil {
-					c.warnings = append(c.warnings, fmt.Sprintf("labourers.%s: the applied configuration cannot be read and is replaced: %v", id, err))
+					c.warnings = append(c.warnings, fmt.Sprintf("labourers.%s: the applied configuration cannot be read, so apply replaces it: %v", id, err))
 				} else {
 					before = old
 				}

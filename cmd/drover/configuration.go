@@ -10,8 +10,8 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// files adds the flag -f, which may be repeated. A shell expands "-f *.yaml" so that the files after the first one are arguments; where extra is
-// true these are files too.
+// files adds the flag -f, which may be repeated. A shell expands "-f *.yaml" so that the files after the first one are arguments. If extra is true,
+// the command reads these files too.
 func files(c *cobra.Command, into *[]string, extra bool) {
 	c.Flags().StringArrayVarP(into, "file", "f", nil, "a `file` of labourers and job schemas: YAML, JSON or sosw's configuration; - is standard input; may be repeated")
 	if !extra {
@@ -49,10 +49,11 @@ func (s *shell) configuration(paths []string, options ...labourer.Option) (labou
 	return merged, warnings, nil
 }
 
-// inputLimit is far above the size of any job or configuration. It keeps a mistaken path from filling the memory.
+// inputLimit is far above the size of any job or configuration. A mistaken path must not fill the memory.
 const inputLimit = 16 << 20
 
-// read reads a file that the user named, or standard input for "-". It returns the text without a byte order mark, and the name for messages.
+// read reads a file that the user named, or standard input for "-". It returns the name for messages, and the text without
+// a byte order mark.
 func (s *shell) read(path string) (name string, text []byte, err error) {
 	from := s.in
 	name = "standard input"

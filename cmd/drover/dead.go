@@ -11,8 +11,8 @@ func newDead(s *shell) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use:   "dead [--job ID] [--labourer ID]",
-		Short: "list dead tasks: those that are not retried any more",
-		Long:  `Lists dead tasks: those that failed for good, or too many times. To give them new attempts: drover replay.`,
+		Short: "list dead tasks: those that are no longer retried",
+		Long:  `Lists dead tasks: their workers reported a permanent failure, or all their attempts failed. To give them new attempts: drover replay.`,
 		Example: `  drover dead --labourer shop
   drover --json dead --job nightly-2026-11-22 | jq -r .task_id | xargs drover replay`,
 		Args: exactly(),

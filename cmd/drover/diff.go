@@ -13,7 +13,7 @@ func newDiff(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff -f FILE...",
 		Short: "show what apply would change",
-		Long:  `Shows what apply would change, and changes nothing. The exit code is 0 with or without a difference.`,
+		Long:  `Shows what apply would change, without changing anything. The exit code is 0 with or without a difference.`,
 		Example: `  drover diff -f labourers.yaml
   drover --json diff -f labourers.yaml`,
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// check is one finding of the doctor.
+// check is the result of one check of the doctor.
 type check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
-	Fix    string `json:"fix,omitempty"` // what to do; "" where nothing is wrong
+	Fix    string `json:"fix,omitempty"` // what to do; "" if nothing is wrong
 }
 
 // fine returns a check that found nothing wrong.
@@ -32,9 +32,9 @@ func newDoctor(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "check the stack and what it depends on, and say what to do",
-		Long: `Checks the stack: its parts and the rights to read them, its queues and dead letter queues, how far the scavenger is behind the stream, each
-labourer's target, wiring and metrics, and overdue tasks and stalled jobs. It changes nothing. For everything that is wrong it says what to do;
-then the exit code is 1.`,
+		Long: `Checks the stack: its parts and the rights to read them, its queues and dead letter queues, how far the scavenger lags behind the stream, each
+labourer's target, wiring and metrics, overdue tasks and stalled jobs. It changes nothing. For each failed check it says what to do, and the exit
+code is 1.`,
 		Example: `  drover doctor
   drover --json doctor | jq '.checks[] | select(.ok | not)'`,
 		Args: exactly(),
@@ -58,14 +58,14 @@ then the exit code is 1.`,
 				err = s.printChecks(checks)
 			}
 			if err == nil && bad > 0 {
-				err = fmt.Errorf("%d of %s failed for stack %s", bad, inspect.Count(len(checks), "check"), s.stackName)
+				err = fmt.Errorf("stack %[3]s: %[1]d of %[2]s failed", bad, inspect.Count(len(checks), "check"), s.stackName)
 			}
 			return err
 		},
 	}
 }
 
-// examine carries out all checks. A missing stack is a finding like any other.
+// examine runs all checks. A missing stack is a failed check, not an error.
 func (s *shell) examine(ctx context.Context) ([]check, error) {
 	st, err := s.open(ctx, s.stackName)
 	if cloudformation.IsMissing(err) {

@@ -18,15 +18,15 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// concurrencies are the template's parameters that reserve concurrent invocations for the stack's functions. asks is how many a function may
-// want at once where none are reserved, as the template says.
+// concurrencies are the template's parameters that reserve concurrent invocations for the stack's functions. asks is the template's limit for a
+// function without a reservation.
 var concurrencies = []struct {
 	parameter string
 	asks      int
 }{{"SchedulerConcurrency", 10}, {"OrchestratorConcurrency", 10}, {"WorkerAssistantConcurrency", 20}, {"ScavengerConcurrency", 4}}
 
 // room checks that workers cannot take all concurrent invocations of the account. If they left none to the stack's own functions, no assistant
-// would close tasks, and the workers' slots would never be freed. A quota that is not known is no finding.
+// would close tasks, and the workers' slots would never become free. An unknown quota passes the check.
 func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check {
 	const name = "concurrency"
 	out, err := d.functions.GetAccountSettings(ctx, &awslambda.GetAccountSettingsInput{})
@@ -53,15 +53,15 @@ func (d *doctor) room(ctx context.Context, labourers []labourer.Labourer) check 
 		}
 	}
 	if own == 0 || workers+float64(own) <= float64(quota) {
-		return fine(name, "workers may run at most %s %s at once, and the account %d", number(workers), plural(workers, "function"), quota)
+		return fine(name, "workers may run at most %s %s at once, the account %d", number(workers), plural(workers, "function"), quota)
 	}
 	return wrong(name, "lower the labourers' caps, request a higher quota (Service Quotas, Lambda, Concurrent executions), or reserve invocations for the stack's functions: "+
 		d.deploy(unreserved...),
-		"workers may run at most %s %s at once, and the account %d: "+
-			"they can take them all, and leave none of the %d that the stack's own functions may want", number(workers), plural(workers, "function"), quota, own)
+		"workers may run at most %s %s at once, the account %d: "+
+			"they can take them all, while the stack's own functions may need %d", number(workers), plural(workers, "function"), quota, own)
 }
 
-// plural returns a noun for a number that need not be whole: caps may be fractions.
+// plural returns a noun in the singular or plural for a number that need not be whole: caps may be fractions.
 func plural(n float64, noun string) string {
 	if n == 1 {
 		return noun
@@ -69,24 +69,24 @@ func plural(n float64, noun string) string {
 	return noun + "s"
 }
 
-// kept are the resources that outlive their stack, by their logical ids.
+// kept holds the logical ids of the tables that outlive their stack.
 var kept = []string{"TasksTable", "ControlTable", "JobsTable"}
 
-// CloudFormation names a resource by its stack, its logical id and a random part, the first two cut where the name would be too long. A
-// bucket's name is all in lower case.
+// CloudFormation names a resource by its stack, its logical id and a random part. It cuts the first two if the name would be too long. A bucket's
+// name is in lower case.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html
 var (
 	keptTable  = regexp.MustCompile(`^(.+)-(TasksTable|ControlTable|JobsTable)-[A-Za-z0-9]+$`)
 	keptBucket = regexp.MustCompile(`^(.+)-archivebucket-[a-z0-9]+$`)
 )
 
-// orphans lists the tables and buckets of deleted or rolled back stacks. They are kept on purpose, so nothing is wrong, but their storage
-// costs.
+// orphans lists the tables and buckets of deleted or rolled back stacks. The template keeps them on purpose, so the check passes, but their
+// storage costs money.
 func (d *doctor) orphans(ctx context.Context) check { //nolint:gocognit // three kinds of leftovers, one after the other
 	const name = "left behind"
 	own, err := d.living(ctx)
 	if err != nil {
-		return fine(name, "not looked for: %s", reason(err))
+		return fine(name, "could not look for them: %s", reason(err))
 	}
 	mine := map[string]bool{}
 	for _, id := range own {
@@ -97,7 +97,7 @@ func (d *doctor) orphans(ctx context.Context) check { //nolint:gocognit // three
 	for pages := dynamodb.NewListTablesPaginator(d.listing, &dynamodb.ListTablesInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return fine(name, "not looked for: %s", reason(err))
+			return fine(name, "could not look for them: %s", reason(err))
 		}
 		for _, table := range page.TableNames {
 			if parts := keptTable.FindStringSubmatch(table); parts != nil && !mine[table] {
@@ -109,13 +109,13 @@ func (d *doctor) orphans(ctx context.Context) check { //nolint:gocognit // three
 			}
 		}
 	}
-	gone := map[string]bool{d.Name: true} // a resource that has this stack's name and is not its own is of an earlier stack
+	gone := map[string]bool{d.Name: true} // a resource with this stack's name that is not among its parts belongs to an earlier stack
 	for _, stack := range slices.Sorted(maps.Keys(byStack)) {
 		if stack == d.Name || len(whole[stack]) < len(kept) { // a stack of another template may have a JobsTable too
 			continue
 		}
 		if gone[stack], err = d.stackGone(ctx, stack); err != nil {
-			return fine(name, "not looked for: %s", reason(err))
+			return fine(name, "could not look for them: %s", reason(err))
 		}
 	}
 	var found, remove []string
@@ -142,14 +142,14 @@ func (d *doctor) orphans(ctx context.Context) check { //nolint:gocognit // three
 		}
 	}
 	if len(found) == 0 {
-		return fine(name, "deleted stacks have left nothing")
+		return fine(name, "deleted stacks left nothing behind")
 	}
-	return fine(name, "deleted stacks have left %s, whose storage costs: %s; once they are not needed: %s",
+	return fine(name, "deleted stacks left %s, whose storage costs money: %s; to delete what you no longer need: %s",
 		inspect.Count(len(found), "resource"), strings.Join(found, ", "), strings.Join(remove, "; "))
 }
 
-// living returns the stack's resources by their logical ids. It returns none where the stack was never created, or where its creation is or
-// was rolled back or it is deleted, although CloudFormation may still list what it kept then.
+// living returns the stack's resources by their logical ids. It returns none for a stack that was never created, whose creation is or was rolled
+// back, or that is deleted, although CloudFormation may still list the resources that it kept.
 func (d *doctor) living(ctx context.Context) (map[string]string, error) {
 	if d.Status == "" || d.Status == "CREATE_FAILED" || strings.HasPrefix(d.Status, "ROLLBACK_") || strings.HasPrefix(d.Status, "DELETE_") {
 		return nil, nil

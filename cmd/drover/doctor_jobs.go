@@ -7,14 +7,14 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// stalledNamed is of how many stalled jobs the doctor gives the reasons.
+// stalledNamed limits how many stalled jobs the doctor explains.
 const stalledNamed = 5
 
 // stalled looks for stalled jobs.
 func (d *doctor) stalled(ctx context.Context) check {
 	found, err := d.reader.Stalled(ctx)
 	if err != nil {
-		return unread("jobs", err, "dynamodb:Query", "", "stalled jobs cannot be looked for: ")
+		return unread("jobs", err, "dynamodb:Query", "", "the jobs cannot be read: ")
 	}
 	if len(found) == 0 {
 		return fine("jobs", "no job is stalled")

@@ -39,14 +39,14 @@ func (d *doctor) labourers(ctx context.Context) []check {
 			return nil
 		})
 	}
-	_ = g.Wait() // the checks hold what goes wrong
+	_ = g.Wait() // a goroutine reports failures in its checks, and returns no error
 	if len(ids) == 0 {
 		return []check{fine("labourers", "no labourer is applied")}
 	}
 	return append(slices.Concat(found...), d.room(ctx, read))
 }
 
-// recently is for how long a target's trouble is reported although no task waits.
+// recently limits how long the doctor reports a target's trouble when no task waits.
 const recently = 15 * time.Minute
 
 // work looks for overdue work of a labourer.
@@ -67,7 +67,7 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 		if err != nil {
 			panic(err) // it holds strings
 		}
-		return wrong(name, "their tasks are in no lease and no entry, so none of them goes on: fix the attribute and put the item back under its key in `was`, "+
+		return wrong(name, "their tasks are in no lease and no queue entry, so none of them continues: fix the attribute and put the item back under its key in `was`, "+
 			"or delete it. To read it: "+d.command("dynamodb", "get-item", "--table-name", d.control.Table, "--key", string(key)),
 			"%s of the control table cannot be decoded, and %d of these %s set aside; the first: %v",
 			inspect.Count(len(o.Undecoded), "item"), o.SetAside, inspect.Plural(o.SetAside, "was", "were"), first)
@@ -82,11 +82,11 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 	case b.Trouble != nil && (b.Due > 0 || d.now().Sub(b.Trouble.At) < recently):
 		return wrong(name, "repair the target, or apply the labourer with another one", "the target could not be reached at %s: %s", moment(&b.Trouble.At), b.Trouble.Error)
 	case o.Idle > 0:
-		return wrong(name, orchestrateLogs+", and see the checks of the orchestrator and the tick", "%s %s due, the first for %s, and none is started although %s %s free",
+		return wrong(name, orchestrateLogs+", and see the checks of the orchestrator and the tick", "%s %s due, the first for %s, and none starts although %s %s free",
 			inspect.Count(b.Due, "task"), inspect.Plural(b.Due, "is", "are"), o.Idle.Truncate(time.Second), inspect.Count(b.Free, "slot"), inspect.Plural(b.Free, "is", "are"))
 	}
 	return fine(name, "%d running, %d due, %d later; %s", b.Running, b.Due, b.Later, b.Reason)
 }
 
-// orchestrateLogs says where the reason lies why the orchestrator does not act.
+// orchestrateLogs says where to find out why the orchestrator does not act.
 const orchestrateLogs = "look at the executions of the orchestrate state machine"

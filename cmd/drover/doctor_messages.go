@@ -18,14 +18,14 @@ import (
 // deadLetters are the queues that should be empty, with what to do about their messages.
 var deadLetters = []struct{ name, output, holds, fix string }{
 	{"jobs' dead letters", "JobsDeadLetterQueueUrl", "commands that could not be read or carried out",
-		"read them (the attribute reason says why), put corrected commands on the bus, then delete the messages"},
+		"read the messages (the attribute reason says why), put corrected commands on the bus, then delete the messages"},
 	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or processed",
-		"read them (the attribute reason says why) and fix the workers that sent them; their tasks are retried when their leases end"},
+		"read the messages (the attribute reason says why) and fix the workers that sent them; the tasks are retried when their leases end"},
 	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger could not process",
-		"fix what the scavenger's log reports, then run drover redrive, which reports the ends again from the tasks table, " +
-			"and delete the messages; each names a task, or a place in the stream"},
+		"fix what the scavenger's log reports, run drover redrive, which reports the ends again from the tasks table, " +
+			"then delete the messages; each names a task, or a place in the stream"},
 	{"events' failures", "EventFailuresQueueUrl", "events that a rule could not deliver",
-		"read them: each says which rule and target failed, and why; put the commands among them on the bus again"},
+		"read the messages: each says which rule and target failed, and why; put the commands among them on the bus again"},
 }
 
 // messages checks the queues.
@@ -75,7 +75,7 @@ func (d *doctor) depth(ctx context.Context, url string) (int, error) {
 	return sum, nil
 }
 
-// backlog checks that a queue is being worked on. CloudWatch knows how long its oldest message has waited.
+// backlog checks that the stack reads a queue. CloudWatch measures how long the oldest message has waited.
 func (d *doctor) backlog(ctx context.Context, name, url string) check {
 	n, err := d.depth(ctx, url)
 	if err != nil {
@@ -91,7 +91,7 @@ func (d *doctor) backlog(ctx context.Context, name, url string) check {
 	return fine(name, "%s", inspect.Count(n, "message"))
 }
 
-// metric returns the newest value of a metric in the last five minutes; nil when there is none.
+// metric returns the newest value of a metric in the last five minutes, or nil if there is none.
 func (d *doctor) metric(ctx context.Context, namespace, name, dimension, value string) (*float64, error) {
 	now := d.now()
 	point, err := d.metrics.Newest(ctx, ecology.Query{Namespace: namespace, MetricName: name, Statistic: "Maximum", Period: time.Minute,
@@ -102,18 +102,18 @@ func (d *doctor) metric(ctx context.Context, namespace, name, dimension, value s
 	return &point.Value, nil
 }
 
-// stream checks how far the scavenger is behind the stream.
+// stream checks how far the scavenger lags behind the stream.
 func (d *doctor) stream(ctx context.Context) check {
 	age, err := d.metric(ctx, "AWS/Lambda", "IteratorAge", "FunctionName", d.Outputs["ScavengerFunctionName"])
 	switch {
 	case err != nil:
-		return unread("stream", err, "cloudwatch:GetMetricData", "", "how far the scavenger is behind cannot be read: ")
+		return unread("stream", err, "cloudwatch:GetMetricData", "", "the scavenger's lag cannot be read: ")
 	case age == nil:
 		return fine("stream", "the scavenger has read nothing in the last five minutes")
 	}
 	behind := time.Duration(*age) * time.Millisecond
 	if behind > inspect.Late {
-		return wrong("stream", "read the scavenger's log: retries, dead tasks and the archive wait for it", "the scavenger is %s behind", behind)
+		return wrong("stream", "read the scavenger's log; until it catches up, retries, dead tasks and the archive wait", "the scavenger is %s behind", behind)
 	}
 	return fine("stream", "the scavenger is %s behind", behind)
 }

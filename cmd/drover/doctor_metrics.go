@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// healthMetrics checks that each metric of a labourer protects something: CloudWatch accepts its query, and it has had a value.
+// healthMetrics checks that each metric of a labourer can have an effect: CloudWatch accepts its query, and it has had a value.
 func (d *doctor) healthMetrics(ctx context.Context, name string, l labourer.Labourer) []check {
 	var checks []check
 	for _, metric := range slices.Sorted(maps.Keys(l.HealthMetrics)) {
@@ -27,32 +27,32 @@ func (d *doctor) healthMetric(ctx context.Context, name string, l labourer.Labou
 	switch {
 	case kindOf(err) == refused:
 		return wrong(name, "fix the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE",
-			"CloudWatch refuses the query and will not accept it later: %s; %s", reason(err), meanwhile(l, m, true))
+			"CloudWatch refuses the query, so trying again is useless: %s; %s", reason(err), meanwhile(l, m, true))
 	case err != nil && kindOf(err) == other:
-		return wrong(name, "fix the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE; if they are right, check again in a minute",
-			"CloudWatch does not carry out the query: %s; %s", reason(err), meanwhile(l, m, true))
+		return wrong(name, "fix the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE; if they are right, run the doctor again in a minute",
+			"CloudWatch fails to run the query: %s; %s", reason(err), meanwhile(l, m, true))
 	case err != nil:
-		return unread(name, err, "cloudwatch:GetMetricData", "", "CloudWatch cannot be asked: ")
+		return unread(name, err, "cloudwatch:GetMetricData", "", "CloudWatch cannot be read: ")
 	case newest == nil:
 		return wrong(name, d.searching(m.Query), "it has had no value in %s; %s", span(cloudwatch.Span(m.Query)), meanwhile(l, m, false))
 	}
-	// It may have values and still not be one number, for example where it has several series.
+	// A query may have values and still return no single number, for example if it returns several series.
 	answers, err := d.metrics.Ask(ctx, map[string]ecology.Query{name: m.Query}, d.now())
 	if err == nil && answers[name].Error != "" {
 		return wrong(name, "fix the metric's details in the labourer's file, then "+d.own("apply", "-f")+" FILE", "%s; %s", answers[name].Error, meanwhile(l, m, true))
 	}
 	if now := d.now(); cloudwatch.Span(m.Query) == cloudwatch.Remembered && now.Sub(newest.At) > 48*time.Hour {
-		return fine(name, "its last value is of %s", newest.At.UTC().Format(time.DateOnly))
+		return fine(name, "its last value is from %s", newest.At.UTC().Format(time.DateOnly))
 	}
 	return fine(name, "it has values")
 }
 
-// meanwhile says what follows from a metric without a value.
+// meanwhile says what a metric without a value does to the labourer's pace.
 func meanwhile(l labourer.Labourer, m ecology.Metric, failed bool) string {
 	if m.Missing == ecology.MissingIsBad || failed && m.Missing != ecology.Ignore {
 		return "it counts as Bad: " + map[bool]string{true: "nothing is started", false: "little is started"}[l.Coefficients[ecology.Bad] == 0]
 	}
-	return fmt.Sprintf("it is ignored: up to %s tasks may run whatever its value would be", number(l.MaxSimultaneousInvocations))
+	return fmt.Sprintf("it is ignored: up to %s tasks may run, whatever it measures", number(l.MaxSimultaneousInvocations))
 }
 
 func span(d time.Duration) string {
@@ -62,7 +62,7 @@ func span(d time.Duration) string {
 	return d.String()
 }
 
-// searching says how to find the metric's real name.
+// searching returns what to do to find the metric's real name.
 func (d *doctor) searching(q ecology.Query) string {
 	if q.Expression != "" && len(q.Metrics) > 0 {
 		q = q.Metrics[0].Query

@@ -24,11 +24,11 @@ import (
 // doctor examines a stack.
 type doctor struct {
 	*stack
-	reader *inspect.Reader // nil where there is no stack
+	reader *inspect.Reader // nil if there is no stack
 	now    func() time.Time
 }
 
-// outputs are the outputs of a complete stack.
+// outputs holds the names of the outputs of a complete stack.
 var outputs = slices.Concat(needed, []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsQueueArn",
 	"CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "OrchestrateStateMachineArn", "BackoffStateMachineArn",
 	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "AlarmTopicArn", "DashboardUrl"})
@@ -83,7 +83,7 @@ func (d *doctor) status() check {
 	return wrong("stack", "read its events in CloudFormation, then "+d.deploy(), "%s is %s", d.Name, d.Status)
 }
 
-// tables reads an item of each table. The item need not exist.
+// tables checks that each table can be read, by reading an item that need not exist.
 func (d *doctor) tables(ctx context.Context) check {
 	const none = "#doctor"
 	_, err := d.tasks.Load(ctx, []task.ID{{Segment: segment.IDOf(none, 0)}})
@@ -156,7 +156,8 @@ func (d *doctor) machine(ctx context.Context, name, arn string) check {
 	return fine(name, "state machine %s is active", aws.ToString(is.Name))
 }
 
-// ways are the rules that bring events to their consumers, by the names that the template gives them.
+// ways are the rules that route events to their consumers, by their names in the template. The last text says what happens while a rule is
+// disabled.
 var ways = []struct {
 	name, rule string
 	own        bool // on the stack's own bus
@@ -164,8 +165,8 @@ var ways = []struct {
 }{
 	{"commands rule", "CommandsRule", true, "submitted jobs are lost"},
 	{"wakes rule", "TasksDueRule", true, "due work waits for the minute tick"},
-	{"tick", "TickRule", false, "a lost wake is not made up for"},
-	{"state machine workers rule", "WorkerStateMachinesRule", false, "the ends of state machine workers go unheard, and their attempts are lost when their leases end"},
+	{"tick", "TickRule", false, "a lost wake delays its tasks until the next wake"},
+	{"state machine workers rule", "WorkerStateMachinesRule", false, "the stack does not learn when state machine workers end, so their attempts expire with their leases"},
 }
 
 // ways checks the rules.
@@ -189,7 +190,7 @@ func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string)
 	if id == "" {
 		return wrong(name, d.deploy(), "the stack has no %s", part)
 	}
-	rule := id[strings.LastIndex(id, "|")+1:] // CloudFormation calls a rule on a custom bus "bus|rule"
+	rule := id[strings.LastIndex(id, "|")+1:] // the id of a rule on a custom bus is "bus|rule"
 	in, enable := &awseventbridge.DescribeRuleInput{Name: &rule}, []string{"events", "enable-rule", "--name", rule}
 	if bus != "" {
 		in.EventBusName = &bus

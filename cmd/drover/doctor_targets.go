@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// target checks that a labourer's workers exist, that the stack may start them, and that their ends will be reported.
+// target checks that a labourer's workers exist, that the stack may start them, and that the stack learns when they end.
 func (d *doctor) target(ctx context.Context, name string, l labourer.Labourer) []check {
 	place := name + ": target"
 	if l.Target.Kind() == "" {
@@ -62,7 +62,7 @@ func (d *doctor) target(ctx context.Context, name string, l labourer.Labourer) [
 	return append([]check{found}, slices.DeleteFunc(more, func(c check) bool { return c.Name == "" })...)
 }
 
-// home returns where the stack is.
+// home returns the stack's region and account.
 func (s *stack) home() labourer.Place {
 	for _, output := range []string{"CompletionsQueueArn", "OrchestrateStateMachineArn", "AlarmTopicArn"} {
 		if p := labourer.PlaceOf(s.Outputs[output]); p.Region != "" {
@@ -72,7 +72,7 @@ func (s *stack) home() labourer.Place {
 	return labourer.Place{Region: s.region}
 }
 
-// sender checks that workers of another account may report to the stack. It returns the zero check for workers of the stack's own account.
+// sender checks that workers in another account may report to the stack. It returns the zero check for workers in the stack's own account.
 func (d *doctor) sender(name, arn string) check {
 	account := inspect.Abroad(labourer.PlaceOf(arn), d.home())
 	if account == "" {
@@ -80,12 +80,12 @@ func (d *doctor) sender(name, arn string) check {
 	}
 	const parameter = "EventSourceAccounts"
 	if listed := d.Parameters[parameter]; !slices.Contains(strings.Split(listed, ","), account) {
-		return wrong(name, d.deployWith(parameter, account), "%s is of account %s, from which the completions queue accepts nothing: the account is not in %s", arn, account, parameter)
+		return wrong(name, d.deployWith(parameter, account), "%s is in account %s, from which the completions queue accepts nothing: the account is not in %s", arn, account, parameter)
 	}
 	return fine(name, "account %s may send completions", account)
 }
 
-// deployWith returns the command that deploys with one more value in a parameter.
+// deployWith returns the command that deploys the stack with one more value in a parameter.
 func (d *doctor) deployWith(parameter, value string) string {
 	if was := d.Parameters[parameter]; was != "" && was != "*" {
 		value = was + "," + value
@@ -93,7 +93,7 @@ func (d *doctor) deployWith(parameter, value string) string {
 	return d.deploy(parameter + "=" + value)
 }
 
-// unreachable returns the finding that a target does not exist, or cannot be read.
+// unreachable returns a failed check: the target does not exist, or cannot be read.
 func unreachable(name, address, action string, err error) check {
 	return unread(name, err, action, "create it, or apply the labourer with the right target; until then its tasks wait", address+" cannot be reached: ")
 }
@@ -110,7 +110,7 @@ func (d *doctor) functionTarget(ctx context.Context, name string, l labourer.Lab
 	return aws.ToString(is.FunctionArn), time.Duration(aws.ToInt32(is.Timeout)) * time.Second, fine(name, "function %s exists", aws.ToString(is.FunctionName))
 }
 
-// inTime checks that a worker has ended when its lease does: otherwise a task could run twice at once.
+// inTime checks that a worker ends before its lease does. Otherwise a task could run twice at the same time.
 func inTime(found check, name string, l labourer.Labourer, timeout time.Duration) check {
 	if timeout <= l.Lease() {
 		return found
@@ -121,12 +121,12 @@ func inTime(found check, name string, l labourer.Labourer, timeout time.Duration
 
 // targetQueue holds the attributes of a queue that workers read.
 type targetQueue struct {
-	inspect.Backlog          // -1 where a count is not known
-	arn, key          string // key: a customer managed one; "" where there is none
+	inspect.Backlog          // -1 for an unknown count
+	arn, key          string // key is customer managed; "" if there is none
 	visibility, delay time.Duration
 }
 
-// queueAttributes are the attributes of a targetQueue.
+// queueAttributes names the attributes of a targetQueue.
 var queueAttributes = []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn, sqstypes.QueueAttributeNameKmsMasterKeyId,
 	sqstypes.QueueAttributeNameVisibilityTimeout, sqstypes.QueueAttributeNameDelaySeconds,
 	sqstypes.QueueAttributeNameApproximateNumberOfMessages, sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
@@ -160,7 +160,7 @@ func (d *doctor) queueTarget(ctx context.Context, name, url string) (targetQueue
 	return q, fine(name, "queue %s exists", path.Base(url))
 }
 
-// SQS accepts no longer visibility timeout than longestVisibility.
+// longestVisibility is the longest visibility timeout that SQS accepts.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 const longestVisibility = 12 * time.Hour
 
@@ -174,7 +174,7 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 	}
 	if q.delay > 0 && q.delay >= l.Cooldown {
 		return wrong(name, "raise the cooldown, or: "+d.command("sqs", "set-queue-attributes", "--queue-url", url, "--attributes", "DelaySeconds=0"),
-			"it delays each message by %s, which is not below the cooldown of %s: the lease may end before a worker has had its max_duration", q.delay, l.Cooldown)
+			"it delays each message by %s, but the cooldown is %s: the lease may end before a worker has had its max_duration", q.delay, l.Cooldown)
 	}
 	leases, err := d.control.Leases(ctx, l.ID)
 	if err != nil {
@@ -195,8 +195,8 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 	return fine(name, "it fits the lease of %s and holds %s", l.Lease(), inspect.Count(max(q.Waiting, 0), "message"))
 }
 
-// oldest returns since when the longest waiting message has been in a queue that no worker reads: since the earliest lease or, where the leases
-// of the first messages have ended, for as long as CloudWatch says.
+// oldest returns when the oldest message came to a queue that no worker reads. That is the start of the earliest lease or, if the leases of the
+// first messages have ended, the time that CloudWatch reports.
 func (d *doctor) oldest(ctx context.Context, q targetQueue, since time.Time) (time.Time, error) {
 	if q.Waiting < 1 || q.InFlight > 0 {
 		return since, nil
@@ -211,7 +211,7 @@ func (d *doctor) oldest(ctx context.Context, q targetQueue, since time.Time) (ti
 	return since, nil
 }
 
-// keyOf checks that the stack may use the customer managed key of a target. It returns the zero check where there is none.
+// keyOf checks that the stack may use the customer managed key of a target. It returns the zero check if there is none.
 func (d *doctor) keyOf(name, what, key, arn string) check {
 	const parameter = "WorkerKeyArns"
 	if key == "" || strings.HasSuffix(key, "alias/aws/sqs") {
@@ -224,7 +224,7 @@ func (d *doctor) keyOf(name, what, key, arn string) check {
 	case strings.HasPrefix(key, "arn:") && !strings.Contains(key, ":alias/"):
 	case strings.Contains(key, "alias/"):
 		if listed != "" {
-			return fine(name, "%s is encrypted with %s; an alias does not tell whether the key is in %s", what, key, parameter)
+			return fine(name, "%s is encrypted with %s; the check cannot tell from an alias whether the key is in %s", what, key, parameter)
 		}
 		return wrong(name, d.deploy(parameter+"=KEY")+", where KEY is the ARN that this prints: "+d.command("kms", "describe-key", "--key-id", key, "--query", "KeyMetadata.Arn"),
 			"%s is encrypted with %s, which the orchestrator may not use (kms:GenerateDataKey, kms:Decrypt): %s is empty", what, key, parameter)
@@ -255,11 +255,11 @@ func (d *doctor) machineTarget(ctx context.Context, name, arn string) (string, s
 	return arn, key, fine(name, "state machine %s exists", aws.ToString(is.Name))
 }
 
-// workerParameters are the template's parameters that say what the orchestrator may start, by the kind of target.
+// workerParameters names, for each kind of target, the template's parameter with the targets that the orchestrator may start.
 var workerParameters = map[string]string{"lambda": "WorkerFunctionArns", "sqs": "WorkerQueueArns", "states": "WorkerStateMachineArns"}
 
 // mayStart checks that the stack's parameter for this kind of target covers it. An empty parameter covers the tagged targets of the stack's
-// account and region, and "*" all of them. It returns true with a check that found something wrong.
+// account and region, and "*" covers all targets there. It returns true with a failed check.
 func (d *doctor) mayStart(ctx context.Context, name string, t labourer.Target, arn string) (check, bool) {
 	if arn == "" {
 		return check{}, false
@@ -275,7 +275,7 @@ func (d *doctor) mayStart(ctx context.Context, name string, t labourer.Target, a
 		return wrong(name, d.deployWith(parameter, arn), "the orchestrator may not start %s: it is not in %s", arn, parameter), true
 	case abroad != "":
 		return wrong(name, d.deployWith(parameter, arn)+", and allow the orchestrator's role in the target's own policy",
-			"the orchestrator may not start %s: it is of account %s, and %s names no target of another account", arn, abroad, parameter), true
+			"the orchestrator may not start %s: it is in account %s, and %s names no target in another account", arn, abroad, parameter), true
 	case patterns == "*":
 		return check{}, false
 	}
@@ -290,5 +290,5 @@ func (d *doctor) wire(ctx context.Context, name string, l labourer.Labourer) che
 	if lacks := is.lacks(d.Outputs["CompletionsQueueArn"], l); lacks != "" {
 		return wrong(name, d.own("apply", "--wire", "-f")+" FILE, with the labourer's file", "%s", lacks)
 	}
-	return fine(name, "crashes and timeouts are sent to the completions queue, and Lambda does not retry by itself")
+	return fine(name, "crashes and timeouts go to the completions queue, and Lambda does not retry by itself")
 }

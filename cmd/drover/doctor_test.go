@@ -23,7 +23,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// healthy returns a complete stack with three labourers, where nothing is wrong.
+// healthy returns a complete stack with three labourers that passes all checks.
 func healthy(t *testing.T) *ground {
 	t.Helper()
 	g := newGround(t)
@@ -86,7 +86,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"tick disabled":      {func(g *ground) { g.account.rules["tick-1"] = eventbridgetypes.RuleStateDisabled }, "tick", []string{"aws events enable-rule --name tick-1"}},
 		"wakes disabled":     {func(g *ground) { g.account.rules["wakes-1"] = eventbridgetypes.RuleStateDisabled }, "wakes rule", []string{"enable-rule --name wakes-1 --event-bus-name"}},
 		"commands gone":      {func(g *ground) { delete(g.account.parts, "CommandsRule") }, "commands rule", []string{"no CommandsRule"}},
-		"ends disabled":      {func(g *ground) { g.account.rules["ends-1"] = eventbridgetypes.RuleStateDisabled }, "state machine workers rule", []string{"go unheard"}},
+		"ends disabled":      {func(g *ground) { g.account.rules["ends-1"] = eventbridgetypes.RuleStateDisabled }, "state machine workers rule", []string{"does not learn"}},
 		"tick gone":          {func(g *ground) { delete(g.account.parts, "TickRule") }, "tick", []string{"no TickRule"}},
 		"tick's rule gone":   {func(g *ground) { delete(g.account.rules, "tick-1") }, "tick", []string{"rule does not exist"}},
 		"dead jobs":          {func(g *ground) { g.account.queue("https://sqs/1/JobsDeadLetterQueueUrl", "2") }, "jobs' dead letters", []string{"2 messages", "receive-message"}},
@@ -138,11 +138,11 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 				return ""
 			}
 			g.measured("")
-		}, "labourer shop: metric m", []string{"does not carry out the query", "InternalError", "nothing is started", "drover apply -f"}},
+		}, "labourer shop: metric m", []string{"fails to run the query", "InternalError", "nothing is started", "drover apply -f"}},
 		"a queue that no worker reads any more": {func(g *ground) {
 			g.metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "shop", 9000)
 		}, "labourer shop: queue", []string{"5 messages wait in the queue, the oldest for about 2h30m0s", "no worker reads them", "start its workers"}},
-		"workers that can take all there is": {func(g *ground) { g.functions.quota = 44 }, "concurrency", []string{"at most 1 function at once, and the account 44", "OrchestratorConcurrency=10", "request a higher quota"}},
+		"workers that can take all there is": {func(g *ground) { g.functions.quota = 44 }, "concurrency", []string{"at most 1 function at once, the account 44", "OrchestratorConcurrency=10", "request a higher quota"}},
 		"a metric that never had a value": {func(g *ground) { g.measured("ignore") }, "labourer shop: metric m",
 			[]string{"no value in 63 days", "ignored: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},
 		"a metric that never had a value and counts": {func(g *ground) { g.measured("bad") }, "labourer shop: metric m", []string{"no value in 63 days", "nothing is started"}},
@@ -186,7 +186,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-// measured gives the shop a metric without values.
+// measured gives the shop a metric that has no values.
 func (g *ground) measured(missing string) {
 	g.t.Helper()
 	policy := ""
@@ -197,7 +197,7 @@ func (g *ground) measured(missing string) {
 		"max_simultaneous_invocations: 3\n    health_metrics: {m: {details: {MetricName: CPUUtilisation, Namespace: AWS/RDS}, feelings: {4: 50}"+policy+"}}", 1)))
 }
 
-// withoutBacklogs limits what CloudWatch refuses to the metric of the shop.
+// withoutBacklogs makes CloudWatch refuse only the metric of the shop, and no metric of a queue.
 func (g *ground) withoutBacklogs() {
 	before := g.CloudWatch.Before
 	g.CloudWatch.Before = func(ctx context.Context, r fakeaws.Request) error {
@@ -233,7 +233,7 @@ func TestTheDoctorStopsAtAStackOfAnotherTemplate(t *testing.T) {
 	require.Contains(t, said.out, "TasksTableName")
 }
 
-// TestTheDoctorFindsDueTasksThatAreNotStarted: neither wakes nor the tick start the orchestrator.
+// TestTheDoctorFindsDueTasksThatAreNotStarted: neither a wake nor the tick starts the orchestrator.
 func TestTheDoctorFindsDueTasksThatAreNotStarted(t *testing.T) {
 	g := healthy(t)
 	require.NoError(t, g.Pause("shop"))
@@ -268,7 +268,7 @@ func TestTheDoctorListsWhatCannotBeDecoded(t *testing.T) {
 		require.NoError(t, g.DynamoDB.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("shop"), "item": text(item), "tasks": text("0-2,x")}))
 	}
 
-	require.Contains(t, g.drover("labourer", "shop").ok(), "4 running", "the odd lease counts for what can be read of it")
+	require.Contains(t, g.drover("labourer", "shop").ok(), "4 running", "the readable part of the odd lease counts")
 	require.Contains(t, g.drover("tasks", "--status", "running").ok(), "j", "the others are listed")
 	said := g.drover("doctor")
 	require.Equal(t, failed, said.code)
@@ -286,7 +286,7 @@ func TestTheDoctorFindsEndedTasksThatWereNotSettled(t *testing.T) {
 	g := healthy(t)
 	require.NoError(t, g.Worker("shop", time.Second, func(context.Context, worker.Task) (any, error) { return nil, errors.New("busy") }))
 	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
-	g.RunFor(1500 * time.Millisecond) // the attempt has failed, and the batch of the stream is not full yet
+	g.RunFor(1500 * time.Millisecond) // the attempt has failed, and the stream's batch is not full yet
 	require.Equal(t, done, g.drover("doctor").code, "it is not overdue yet")
 	g.World.Advance(g.World.Now().Add(5 * time.Minute))
 	said := g.drover("doctor")
@@ -304,7 +304,7 @@ func TestTheDoctorDistinguishesAMissingRightFromAFault(t *testing.T) {
 		err  error
 		want string
 	}{
-		"a fault":        {answer(http.StatusInternalServerError), "AWS has a fault or is out of reach: try again"},
+		"a fault":        {answer(http.StatusInternalServerError), "AWS fails or is out of reach: try again"},
 		"no connection":  {outages["no connection"], "try again in a minute"},
 		"throttling":     {outages["throttling"], "try again in a minute"},
 		"no rights":      {&smithy.GenericAPIError{Code: "AccessDenied", Message: "no"}, "allow cloudwatch:GetMetricData"},
@@ -355,14 +355,14 @@ func TestTheDoctorFindsAQueueThatNoWorkerReads(t *testing.T) {
 	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "1 message waits in the queue")
 
 	g.account.queues[shopQueue]["ApproximateNumberOfMessagesNotVisible"] = "1"
-	require.Equal(t, done, g.drover("doctor").code, "one is being worked on")
+	require.Equal(t, done, g.drover("doctor").code, "a worker has received one")
 	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "its worker, until")
 }
 
 func TestConcurrencyIsFineWhereItSufficesIsReservedOrIsNotKnown(t *testing.T) {
 	g := healthy(t)
 	g.functions.quota = 45
-	require.Contains(t, g.drover("doctor").ok(), "workers may run at most 1 function at once, and the account 45")
+	require.Contains(t, g.drover("doctor").ok(), "workers may run at most 1 function at once, the account 45")
 	g.functions.quota = 10
 	for _, c := range concurrencies {
 		g.stack.Parameters[c.parameter] = "5"

@@ -149,7 +149,7 @@ func newFakeAccount() *fakeAccount {
 		parts: map[string]string{}, tags: map[string]map[string]string{}}
 }
 
-// queue creates a queue with messages.
+// queue creates a queue with a number of messages.
 func (a *fakeAccount) queue(url, messages string) {
 	a.queues[url] = map[string]string{"ApproximateNumberOfMessages": messages, "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0",
 		"VisibilityTimeout": "3600", "DelaySeconds": "0",
@@ -206,7 +206,7 @@ func (a *fakeAccount) DescribeRule(_ context.Context, in *awseventbridge.Describ
 	return &awseventbridge.DescribeRuleOutput{State: state}, nil
 }
 
-// DescribeStacks knows the other stacks of the account.
+// DescribeStacks finds the other stacks of the account.
 func (a *fakeAccount) DescribeStacks(_ context.Context, in *awscloudformation.DescribeStacksInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DescribeStacksOutput, error) {
 	if slices.Contains(a.stacks, aws.ToString(in.StackName)) {
 		return &awscloudformation.DescribeStacksOutput{Stacks: []cloudformationtypes.Stack{{StackName: in.StackName}}}, nil

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// patience is for how long a command that follows something waits for AWS to answer.
+	// patience limits how long a command that follows something waits for AWS to answer.
 	patience = 5 * time.Minute
-	// outagePause comes before the next try.
+	// outagePause separates two tries.
 	outagePause = 2 * time.Second
-	// longestTry limits how much of the patience one try uses up: a computer that slept for hours has not tried for hours.
+	// longestTry limits how much of the patience one try uses up: a computer that was asleep for hours did not try for hours.
 	longestTry = time.Minute
 )
 
@@ -20,13 +20,13 @@ type unknownError struct{ error }
 
 func (e unknownError) Unwrap() error { return e.error }
 
-// following keeps the patience of a command that follows something.
+// following decides how long a command that follows something waits out an outage of AWS.
 type following struct {
 	s       *shell
-	what    string        // says that the work goes on without the command: "job x goes on, see drover job x"
+	what    string        // says that the work continues without the command: "job x continues; to see its state: drover job x"
 	say     func(string)  // prints a message, above a progress bar where there is one
 	failing bool          // the last try failed
-	borne   time.Duration // for how long
+	borne   time.Duration // how long tries have failed
 	last    time.Time     // the last try
 }
 
@@ -42,8 +42,8 @@ func (f *following) answered() {
 	f.failing, f.borne, f.last = false, 0, f.s.now()
 }
 
-// bear waits before the next try where the last one failed for a reason that passes. It returns an unknownError when the reason does not pass
-// or has lasted too long, or when the command was interrupted.
+// bear waits before the next try if the last one failed for a temporary reason. It returns an unknownError if the reason is not temporary or has
+// lasted too long, or if the command is interrupted.
 func (f *following) bear(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return unknownError{fmt.Errorf("interrupted; %s", f.what)}
@@ -70,8 +70,8 @@ func (f *following) bear(ctx context.Context, err error) error {
 
 func (f *following) tell(k kind, err error) {
 	if k == session {
-		f.say(signIn(err, f.s.environment("AWS_PROFILE")) + "; trying again meanwhile")
+		f.say(signIn(err, f.s.environment("AWS_PROFILE")) + "; trying again until then")
 		return
 	}
-	f.say(reason(err) + "; trying again, " + f.what)
+	f.say(reason(err) + "; trying again; " + f.what)
 }

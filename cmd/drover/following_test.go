@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// outages are the ways in which AWS does not answer for a while.
+// outages holds ways in which AWS does not answer for a while.
 var outages = map[string]error{
 	"no connection":   &smithyhttp.RequestSendError{Err: errors.New("dial tcp 10.0.0.1:443: connect: connection refused")},
 	"no name server":  &smithyhttp.RequestSendError{Err: &net.DNSError{Err: "no such host", Name: "dynamodb", IsNotFound: true}},
@@ -31,7 +31,7 @@ func answer(status int) error {
 	return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: errors.New("as told")}
 }
 
-// during makes AWS answer with an error for a time, from when the command first waits.
+// during makes AWS answer with an error for a time, beginning when the command first waits.
 func (g *ground) during(err error, span time.Duration) {
 	g.before = func() { g.away, g.awayUntil = err, g.World.Now().Add(span) }
 }
@@ -44,7 +44,7 @@ func TestAJobIsFollowedThroughAnOutage(t *testing.T) {
 			g.during(away, time.Minute)
 			said := g.drover("--json", "submit", "--wait", "-", "<", `{"job_id": "j", "labourer": "shop"}`)
 			require.Equal(t, "completed", said.one()["state"])
-			require.Equal(t, 1, strings.Count(said.err, "trying again"), "it is said once: %s", said.err)
+			require.Equal(t, 1, strings.Count(said.err, "trying again"), "the message is printed once: %s", said.err)
 			require.Contains(t, said.err, "AWS answers again")
 		})
 	}
@@ -55,10 +55,10 @@ func TestAnOutcomeThatStaysUnknownHasAnExitCodeOfItsOwn(t *testing.T) {
 		away  error
 		words []string
 	}{
-		"an outage":       {outages["no connection"], []string{"gave up after 5m0s", "connection refused", "job j goes on, see drover job j"}},
-		"a session's end": {outages["a session's end"], []string{"aws sso login", "job j goes on"}},
-		"a right taken":   {&smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}, []string{"AccessDenied", "job j goes on"}},
-		"expired keys":    {&smithy.GenericAPIError{Code: "ExpiredTokenException", Message: "old"}, []string{"credentials have expired", "job j goes on"}},
+		"an outage":       {outages["no connection"], []string{"gave up after 5m0s", "connection refused", "job j continues; to see its state: drover job j"}},
+		"a session's end": {outages["a session's end"], []string{"aws sso login", "job j continues"}},
+		"a right taken":   {&smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}, []string{"AccessDenied", "job j continues"}},
+		"expired keys":    {&smithy.GenericAPIError{Code: "ExpiredTokenException", Message: "old"}, []string{"credentials have expired", "job j continues"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGround(t)
@@ -72,7 +72,7 @@ func TestAnOutcomeThatStaysUnknownHasAnExitCodeOfItsOwn(t *testing.T) {
 func TestTheTimeThatAComputerSleptUsesUpLittlePatience(t *testing.T) {
 	g := newGround(t)
 	s := &shell{now: g.World.Now, err: io.Discard, wait: func(context.Context, time.Duration) error { return nil }, environment: func(string) string { return "" }}
-	f := s.following("it goes on")
+	f := s.following("it continues")
 	for range 4 {
 		require.NoError(t, f.bear(t.Context(), outages["no connection"]))
 		g.World.Advance(g.World.Now().Add(8 * time.Hour))
@@ -93,7 +93,7 @@ func TestWatchGoesOnAfterAnOutage(t *testing.T) {
 	require.Equal(t, done, said.code, said.err)
 	require.Contains(t, said.err, "connection refused; trying again")
 	require.Contains(t, said.err, "AWS answers again")
-	require.Greater(t, len(said.lines()), 10, "it goes on")
+	require.Greater(t, len(said.lines()), 10, "it continues")
 
 	g = newGround(t)
 	g.openShop(time.Second, well)
@@ -111,7 +111,7 @@ func TestDrainingGoesOnAfterAnOutage(t *testing.T) {
 	g.during(outages["no connection"], 20*time.Second)
 	said := g.drover("apply", "--remove", "shop", "--drain")
 	require.Contains(t, said.ok(), "Removed 1 labourer")
-	require.Contains(t, said.err, "trying again, labourer shop stays")
+	require.Contains(t, said.err, "trying again; labourer shop is not removed")
 }
 
 func TestErrorsAreSortedByWhatCanBeDone(t *testing.T) {

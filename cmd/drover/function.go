@@ -20,7 +20,7 @@ import (
 // function names a Lambda function that is a worker.
 type function struct {
 	name      string  // its name or ARN
-	qualifier *string // alias or version; nil when there is none
+	qualifier *string // alias or version; nil if there is none
 }
 
 func functionOf(t labourer.Target) function {
@@ -31,7 +31,7 @@ func functionOf(t labourer.Target) function {
 	return function{name, &qualifier}
 }
 
-// takeTimeouts gives labourers without a max_duration the timeout of their function. Where it cannot read that, it keeps the value of the last
+// takeTimeouts gives labourers without a max_duration the timeout of their function. If it cannot read the timeout, it keeps the value of the last
 // apply to the same function.
 func (s *stack) takeTimeouts(ctx context.Context, labourers map[string]labourer.Labourer, applied dynamo.Applied) []string {
 	var warnings []string
@@ -41,7 +41,7 @@ func (s *stack) takeTimeouts(ctx context.Context, labourers map[string]labourer.
 			continue
 		}
 		if far, _ := inspect.OutOfReach(l.Target, s.home()); far != "" {
-			continue // apply warns of that elsewhere
+			continue // apply warns of an unreachable target elsewhere
 		}
 		timeout, err := s.timeout(ctx, functionOf(l.Target))
 		if err == nil {
@@ -76,16 +76,16 @@ type wire struct {
 	destination *types.DestinationConfig
 }
 
-// lacks returns what is missing for the end of each attempt to be reported in time; "" when nothing is.
+// lacks says which setting keeps the stack from learning of the end of an attempt in time. It returns "" if all are right.
 func (w wire) lacks(queue string, l labourer.Labourer) string {
 	switch {
 	case w.destination == nil || w.destination.OnFailure == nil || aws.ToString(w.destination.OnFailure.Destination) != queue:
-		return "crashes and timeouts of the function are not sent to the completions queue, so they are noticed only when the lease ends"
+		return "crashes and timeouts of the function do not go to the completions queue, so Drover notices them only when the lease ends"
 	case w.retries == nil || *w.retries != 0:
 		return "Lambda retries failed invocations by itself, in addition to Drover"
 	}
 	if kept, longest := w.keeps(), longestKept(l); kept > longest {
-		return fmt.Sprintf("Lambda keeps a throttled event for up to %s, more than the cooldown allows (%s): a worker could start when its lease has ended", kept, longest)
+		return fmt.Sprintf("Lambda keeps a throttled event for up to %s, more than the cooldown allows (%s): a worker could start after its lease has ended", kept, longest)
 	}
 	return ""
 }
@@ -98,13 +98,13 @@ func (w wire) keeps() time.Duration {
 	return time.Duration(*w.maximumAge) * time.Second
 }
 
-// longestKept returns how long Lambda may keep a labourer's throttled event: the cooldown, within Lambda's own bounds.
+// longestKept returns how long Lambda may keep a labourer's throttled event: the cooldown, within Lambda's bounds.
 func longestKept(l labourer.Labourer) time.Duration { return min(max(l.Cooldown, youngest), oldest) }
 
 func (s *stack) wired(ctx context.Context, f function) (wire, error) {
 	out, err := s.functions.GetFunctionEventInvokeConfig(ctx, &awslambda.GetFunctionEventInvokeConfigInput{FunctionName: &f.name, Qualifier: f.qualifier})
 	if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {
-		// Lambda answers the same for a missing function; reading its configuration tells the two apart.
+		// Lambda answers the same for a missing function. Reading its configuration distinguishes the two.
 		_, err := s.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &f.name, Qualifier: f.qualifier})
 		return wire{}, err
 	}
@@ -114,15 +114,15 @@ func (s *stack) wired(ctx context.Context, f function) (wire, error) {
 	return wire{out.MaximumRetryAttempts, out.MaximumEventAgeInSeconds, out.DestinationConfig}, nil
 }
 
-// Bounds of how long Lambda keeps a throttled event.
+// The bounds within which Lambda can be told to keep a throttled event.
 // https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html
 const (
 	youngest = time.Minute
 	oldest   = 6 * time.Hour
 )
 
-// rewire sends failures to the completions queue and turns Lambda's own retries off. It bounds how long Lambda keeps a throttled event by the
-// labourer's cooldown: a worker that starts later would still run when its lease has ended. Other settings of the owner stay.
+// rewire sends failures to the completions queue and turns off Lambda's own retries. It limits how long Lambda keeps a throttled event to the
+// labourer's cooldown: a worker that starts later would still run after its lease has ended. The owner's other settings stay.
 func (s *stack) rewire(ctx context.Context, l labourer.Labourer, f function, is wire) error {
 	queue := s.Outputs["CompletionsQueueArn"]
 	if queue == "" {

@@ -49,7 +49,7 @@ func printJob(to io.Writer, j inspect.Job) error {
 	return t.end()
 }
 
-// state returns the state of a job for people.
+// state describes the state of a job.
 func state(j inspect.Job) string {
 	text := string(j.State)
 	if j.Cancelling {

@@ -18,8 +18,8 @@ func newJobs(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "jobs [--labourer ID] [--state STATE]",
 		Short: "list jobs, the newest first",
-		Long: `Lists the jobs that the stack keeps, the newest first. Of a job with more than 16,384 tasks, tasks are counted once all tasks of their segment
-(256 of them) have ended; drover job ID counts exactly.`,
+		Long: `Lists the jobs that the stack keeps, the newest first. For a job with more than 16,384 tasks the list counts a task only once its whole segment
+of 256 tasks has ended; drover job ID counts exactly.`,
 		Example: `  drover jobs --state scheduled
   drover --json jobs --labourer shop | jq 'select(.dead > 0).job_id'`,
 		Args: exactly(),
@@ -51,16 +51,16 @@ func newJobs(s *shell) *cobra.Command {
 	return c
 }
 
-// limitFlag adds --limit, which is -1 where it is not given.
+// limitFlag adds --limit, which is -1 if it is not given.
 func limitFlag(c *cobra.Command, into *int) {
 	c.Flags().IntVar(into, "limit", -1, "print at most `n` lines, 0 for no limit (default: 50, with --json no limit)")
 	c.Flags().Lookup("limit").DefValue = "0" // hides pflag's own default
 }
 
-// readable limits a list for people where no limit is given, in lines.
+// readable is the default limit of a list for people, in lines.
 const readable = 50
 
-// limit returns how many lines to print; 0: all.
+// limit returns how many lines to print, or 0 for all.
 func (s *shell) limit(given int) int {
 	switch {
 	case given >= 0:
@@ -71,7 +71,7 @@ func (s *shell) limit(given int) int {
 	return readable
 }
 
-// cut ends a list that is not printed whole.
+// cut ends a list that was cut at its limit.
 const cut = "… and more. To list all: --limit 0"
 
 // oneOf checks a flag that takes one of some words, or nothing.

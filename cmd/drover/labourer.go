@@ -12,7 +12,7 @@ func newLabourer(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:     "labourer ID",
 		Short:   "show a labourer: its health by metric, its pace, its queue",
-		Long:    `Shows the health of a labourer by metric, how many of its tasks may run, run and wait, and why no more of them start.`,
+		Long:    `Shows the health of a labourer by metric, how many of its tasks may run, are running and are waiting, and why no more of them start.`,
 		Example: `  drover labourer shop`,
 		Args:    exactly("ID"),
 		RunE: func(c *cobra.Command, arguments []string) error {

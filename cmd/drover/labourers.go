@@ -14,7 +14,7 @@ func newLabourers(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "labourers",
 		Short: "list labourers: their health, pace and queue",
-		Long:  `Lists the applied labourers: their health, how many of their tasks may run, run and wait, and why no more of them start.`,
+		Long:  `Lists the applied labourers: their health, how many of their tasks may run, are running and are waiting, and why no more of them start.`,
 		Example: `  drover labourers
   drover --json labourers | jq 'select(.due > 0 and .free > 0)'`,
 		Args: exactly(),

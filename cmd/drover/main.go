@@ -1,4 +1,4 @@
-// Command drover checks configurations and jobs, applies and submits them, and shows what becomes of them.
+// Command drover checks configurations and jobs, applies and submits them, and shows how they are doing.
 package main
 
 import (
@@ -16,7 +16,7 @@ func main() {
 	os.Exit(code)
 }
 
-// wait waits for a time. It returns the context's error when the command is interrupted first.
+// wait waits for a time. It returns the context's error if the command is interrupted first.
 func wait(ctx context.Context, span time.Duration) error {
 	timer := time.NewTimer(span)
 	defer timer.Stop()

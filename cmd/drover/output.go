@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// document prints one JSON document on one line. A list is one such line for each of its entries.
+// document prints one JSON document on one line. A command that lists prints one line for each entry.
 func (s *shell) document(v any) error {
 	encoder := json.NewEncoder(s.out)
 	encoder.SetEscapeHTML(false)
@@ -47,7 +47,7 @@ func (t table) row(cells ...string) {
 
 func (t table) end() error { return t.w.Flush() }
 
-// plain returns a text without the characters that would break a column or control a terminal: ids and errors come from outside.
+// plain returns a text without the characters that would break a column or control a terminal. Ids and errors come from outside.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -57,7 +57,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// short returns a text of at most so many letters, cut where it is longer.
+// short returns a text, cut to a number of letters if it is longer.
 func short(text string, most int) string {
 	letters := []rune(text)
 	if len(letters) <= most {
@@ -66,7 +66,7 @@ func short(text string, most int) string {
 	return string(letters[:most-1]) + "…"
 }
 
-// moment returns a time for people, in UTC as everything in a stack.
+// moment formats a time in UTC, like every time in a stack.
 func moment(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return "-"
@@ -74,7 +74,7 @@ func moment(t *time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
-// terminal reports whether a stream is a terminal. The null device is a character device too, but not a terminal.
+// terminal reports whether a stream is a terminal. The null device is a character device but no terminal.
 func terminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {

@@ -10,16 +10,16 @@ import (
 func newPause(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause LABOURER",
-		Short: "start no more tasks of a labourer",
-		Long: `Starts no more tasks of a labourer from the next claim on. Tasks that are claimed already may still start within seconds, and running tasks
-may end. The labourer's jobs are accepted as before, and wait.`,
+		Short: "pause a labourer: start no more of its tasks",
+		Long: `Pauses a labourer: from the next claim on, none of its tasks starts. Tasks that are already claimed may still start within seconds, and running
+tasks run to their end. The stack still accepts the labourer's jobs; they wait.`,
 		Example: `  drover pause shop`,
 		Args:    exactly("LABOURER"),
 		RunE:    func(c *cobra.Command, arguments []string) error { return s.setPaused(c.Context(), arguments[0], true) },
 	}
 }
 
-// setPaused pauses or resumes a labourer. It wakes the orchestrator for a resumed one.
+// setPaused pauses or resumes a labourer. It wakes the orchestrator when it resumes one.
 func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	st, err := s.stack(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/service/scheduler"
 )
 
-// defaultMaxTasks repeats the default of the stack's parameter MaxTasksPerJob.
+// defaultMaxTasks is the default of the stack's parameter MaxTasksPerJob.
 const defaultMaxTasks = 1_000_000
 
 func newPlan(s *shell) *cobra.Command {
@@ -31,8 +31,8 @@ func newPlan(s *shell) *cobra.Command {
 		Short: "show the tasks that a job would become, without AWS",
 		Long: `Prints the tasks that a job would become, one payload a line, in the order of their creation.
 
-The scheduler plans by the same code. What it would refuse is refused here, with the field at fault and exit code 2. Without -f the job's
-labourer counts as known, and the default schema chunks by the period alone.`,
+The scheduler runs the same code. A job that it would reject ends here with exit code 2 and an error that names the field. Without -f the command
+accepts any labourer, and the default schema chunks by the period alone.`,
 		Example: `  drover plan -f labourers.yaml nightly.json
   drover plan -f labourers.yaml --today 2026-01-31 --count nightly.json
   echo '{"labourer": "shop", "period": "last_3_days", "isolate_days": true}' | drover plan -`,
@@ -41,7 +41,7 @@ labourer counts as known, and the default schema chunks by the period alone.`,
 	files(c, &paths, false)
 	c.Flags().StringVar(&today, "today", "", "the `date`, or date and time, of the submission (default: now)")
 	c.Flags().BoolVar(&count, "count", false, "print only the number of tasks")
-	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "how many tasks a job may have: the stack's MaxTasksPerJob")
+	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "how many tasks a job may have, like the stack's parameter MaxTasksPerJob")
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		if most < 1 {
 			return badInput("--max-tasks: is %d; want 1 or more", most)
@@ -89,7 +89,7 @@ labourer counts as known, and the default schema chunks by the period alone.`,
 	return c
 }
 
-// submission returns when the job counts as submitted. A date stands for its beginning in the job's time zone.
+// submission returns the time at which the plan takes the job to be submitted. A date stands for its beginning in the job's time zone.
 func submission(today string, asked job.Job, now func() time.Time) (time.Time, error) {
 	if today == "" {
 		return now(), nil
@@ -101,8 +101,8 @@ func submission(today string, asked job.Job, now func() time.Time) (time.Time, e
 	return at, nil
 }
 
-// resolve finds the job's labourer and schema among those of the files, as the scheduler finds them among those that are applied. Where no file
-// is given, any labourer counts as known and only the default schema exists.
+// resolve finds the job's labourer and schema in the files, as the scheduler finds them among those that are applied. Without files, it accepts any
+// labourer and knows only the default schema.
 func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schema, error) {
 	_, plain := known.Labourers[asked.Labourer]
 	_, qualified := known.Labourers[asked.Labourer+":"+asked.Qualifier]
@@ -117,7 +117,7 @@ func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schem
 	return schema, nil
 }
 
-// linesUnchecked is after how many lines a long output checks for an interrupt.
+// linesUnchecked is the number of lines after which a long output checks for an interrupt.
 const linesUnchecked = 1024
 
 func (s *shell) payloads(ctx context.Context, plan *job.Plan) error {
@@ -130,7 +130,7 @@ func (s *shell) payloads(ctx context.Context, plan *job.Plan) error {
 		if _, err := out.Write(append(payload, '\n')); err != nil {
 			return err
 		}
-		if k == 0 { // show at once that a long plan has begun
+		if k == 0 { // the first line shows at once that a long plan has begun
 			if err := out.Flush(); err != nil {
 				return err
 			}

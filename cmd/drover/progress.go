@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// progress shows on standard error how far a job is: at a terminal by a bar that it redraws, else by a line now and then.
+// progress shows on standard error how far a job is: at a terminal as a bar that it redraws, else as a line now and then.
 type progress struct {
 	to    io.Writer
 	bar   bool
@@ -18,7 +18,7 @@ type progress struct {
 	shown time.Time
 }
 
-// linePause separates two lines, at least, where there is no terminal.
+// linePause is the least time between two lines if there is no terminal.
 const linePause = 10 * time.Second
 
 func newProgress(to io.Writer, now func() time.Time) *progress {

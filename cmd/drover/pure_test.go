@@ -83,7 +83,7 @@ func TestPlanWarnsOfAMisspelling(t *testing.T) {
 	require.Contains(t, said.err, "isolate_sections")
 }
 
-// TestPlanAndSchedulerAgree: they make the same tasks of a job, or refuse it for the same reason.
+// TestPlanAndSchedulerAgree: both make the same tasks from a job, or reject it for the same reason.
 func TestPlanAndSchedulerAgree(t *testing.T) {
 	configuration := strings.Replace(paced, "max_simultaneous", `target: {sqs: "https://sqs/1/shop"}`+"\n    max_simultaneous", 1)
 	path := file(t, "shop.yaml", configuration)
@@ -124,7 +124,7 @@ func TestPlanAndSchedulerAgree(t *testing.T) {
 	}
 }
 
-// counter counts lines, and notes how many came with the first write.
+// counter counts lines, and notes how many the first write had.
 type counter struct {
 	lines, first int
 	largest      int

@@ -18,19 +18,19 @@ import (
 	"github.com/drover-run/drover/shared/aws/settings"
 )
 
-// kind is a kind of error of AWS, by what can be done about it.
+// kind sorts errors of AWS by what the user can do about them.
 type kind int
 
 const (
-	other   kind = iota // only the message says what to do
-	passing             // AWS was out of reach, had a fault or throttled; it passes
+	other   kind = iota // none of the others
+	passing             // temporary: AWS was out of reach, had a fault or throttled
 	session             // the session of the credentials has expired
 	denied              // the credentials lack a right
 	absent              // the resource does not exist
 	refused             // AWS does not accept the request
 )
 
-// Services and protocols have different codes for one meaning.
+// Services and protocols use different codes for the same meaning.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 var (
 	sessionCodes = []string{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
@@ -89,7 +89,7 @@ func kindOf(err error) kind {
 	return refused
 }
 
-// unheard reports whether no answer of AWS arrived: no connection, no name server, or a page of a captive network instead.
+// unheard reports whether no answer of AWS arrived: there was no connection or no name server, or a captive network answered instead.
 func unheard(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -114,7 +114,7 @@ func signedOut(err error) bool {
 	return strings.Contains(err.Error(), "cached SSO token") // the SDK has no type for a token that cannot be refreshed
 }
 
-// reason returns the code and message of an error of AWS, without the request that it answers.
+// reason returns the code and message of an error of AWS, without the description of the request.
 func reason(err error) string {
 	if unheard(err) {
 		cause := err
@@ -125,12 +125,12 @@ func reason(err error) string {
 	}
 	_, told := errors.AsType[smithy.APIError](err)
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && !told && kindOf(err) == passing {
-		return fmt.Sprintf("AWS has a fault: HTTP status %d", answer.HTTPStatusCode())
+		return fmt.Sprintf("AWS failed with HTTP status %d", answer.HTTPStatusCode())
 	}
 	return settings.Reason(err)
 }
 
-// signIn says what to do about an ended session.
+// signIn returns what to do about an ended session.
 func signIn(err error, profile string) string {
 	if !signedOut(err) {
 		return "the credentials have expired: get new ones (with AWS IAM Identity Center: aws sso login)"
@@ -141,7 +141,7 @@ func signIn(err error, profile string) string {
 	return "the SSO session has ended: aws sso login"
 }
 
-// quoted returns a word as a shell takes it.
+// quoted returns a word in quotes if a shell needs them.
 func quoted(word string) string {
 	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:=,@%+", r))

@@ -20,13 +20,13 @@ import (
 func newRedrive(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "redrive [JOB...]",
-		Short: "restart stalled jobs: those that are named, or all",
-		Long: `Restarts stalled jobs. A job stalls when Drover gives up after many tries: the scavenger could not process the ends of its tasks, or no
-scheduler could create all of its tasks. Fix the cause first; drover doctor and the functions' logs name it.
+		Short: "restart stalled jobs: the named ones, or all",
+		Long: `Restarts stalled jobs. A job stalls when Drover gives up after many tries: the scavenger could not process the ends of its tasks, or the
+scheduler could not create all of its tasks. Fix the cause first: drover doctor and the functions' logs name it.
 
-Ends of tasks are reported again from the tasks table, for as long as it keeps them; none counts twice. A job whose tasks are not all created
-is submitted again under its id and goes on where it stopped. If you name a finished job, its end is reported again. The messages in the dead
-letter queues stay there: delete them afterwards.`,
+The command reports the ends of tasks again from the tasks table, as long as it keeps them; no end counts twice. It submits a job whose tasks are
+not all created again under its id, and the job continues where it stopped. If you name a finished job, the command reports the job's end again.
+The messages in the dead letter queues stay there: delete them afterwards.`,
 		Example: `  drover redrive
   drover redrive nightly-2026-11-22`,
 		RunE: func(c *cobra.Command, names []string) error {
@@ -65,13 +65,13 @@ letter queues stay there: delete them afterwards.`,
 	}
 }
 
-// redriven is a document: what redrive did.
+// redriven is the JSON document that redrive prints.
 type redriven struct {
 	Tasks     int      `json:"tasks"`     // whose ends are reported again
 	Submitted []string `json:"submitted"` // jobs
 }
 
-// redrive restarts a job and returns how many tasks' ends it reports again. Two of them at once do no harm.
+// redrive restarts a job and returns the number of tasks whose ends it reports again. Two redrives at the same time do no harm.
 func (s *shell) redrive(ctx context.Context, st *stack, one inspect.Stalled) (int, error) {
 	if one.Abandoned {
 		if err := st.submitAgain(ctx, one.Job); err != nil {
@@ -102,7 +102,7 @@ func (s *shell) redrive(ctx context.Context, st *stack, one inspect.Stalled) (in
 	return n, err
 }
 
-// submitAgain puts the command of a job on the bus once more, as it is stored and under the same id.
+// submitAgain puts the stored command of a job on the bus again, under the same id.
 func (s *stack) submitAgain(ctx context.Context, record ledger.Job) error {
 	text, err := s.jobs.Text(ctx, record)
 	if err != nil {

@@ -66,7 +66,7 @@ func (g *ground) published(kind string) map[string]int {
 }
 
 // TestG1G5RedriveProcessesEndsThatTheStreamDropped: the scavenger fails until the stream has dropped all records, or those after the first few.
-// Two days later, when the stream keeps none of them, redrive has each end counted, archived and published once, and the jobs end.
+// Two days later the stream keeps none of them. After redrive, each end is counted, archived and published once, and the jobs end.
 func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 	for name, c := range map[string]struct{ tasks, taken int }{"all": {20, 0}, "those of a second segment": {270, 3}, "all but some": {20, 1}} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 			require.Len(t, archived, c.tasks+20, "each once")
 			require.Contains(t, g.drover("doctor").out, "no job is stalled")
 
-			// Nothing is left to report. The end of a finished job that is named is published again, under the same id.
+			// Nothing is left to report. Redrive publishes the end of a named finished job again, under the same id.
 			after := len(g.Stream.Log())
 			require.Equal(t, "No job is stalled.\n", g.drover("redrive").ok())
 			require.NoError(t, g.Run())
@@ -123,7 +123,7 @@ func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 	}
 }
 
-// TestG5RedriveEndsAJobWhoseEndWasProcessedInPart: its tasks are counted, and the stream dropped the batch before the rest was done.
+// TestG5RedriveEndsAJobWhoseEndWasProcessedInPart: the scavenger counted the job's tasks, and the stream dropped the batch before the rest.
 func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
 	for name, operation := range map[string]string{"before its totals": "TransactWriteItems", "before its end": "UpdateItem", "before it is published": "PutEvents"} {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +183,7 @@ func abandoned(t *testing.T) *ground {
 
 // TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned: for a moment it has no scheduler.
 func TestAJobThatOneSchedulerHandsToTheNextIsNotAbandoned(t *testing.T) {
-	for name, goesOn := range map[string]bool{"it goes on": true, "its message is lost": false} {
+	for name, goesOn := range map[string]bool{"it continues": true, "its message is lost": false} {
 		t.Run(name, func(t *testing.T) {
 			g := abandoned(t)
 			st, err := g.open(t.Context(), "drover")

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// command returns a command of the AWS CLI to paste into a shell, with the endpoint that drover itself uses and the stack's region.
+// command returns an AWS CLI command to paste into a shell, with the endpoint that drover uses and the stack's region.
 func (s *stack) command(words ...string) string {
 	all := []string{"aws"}
 	if s.endpoint != "" {
@@ -45,12 +45,12 @@ func (s *stack) own(words ...string) string {
 	return strings.Join(all, " ")
 }
 
-// remedy says what to do about something that could not be read. action is the right to read it. otherwise is what to do where the error does
-// not say.
+// remedy returns what to do about something that could not be read. action is the right to read it. otherwise is the answer for errors that only
+// their message explains.
 func remedy(err error, action, otherwise string) string {
 	switch kindOf(err) {
 	case passing:
-		return "AWS has a fault or is out of reach: try again in a minute"
+		return "AWS fails or is out of reach: try again in a minute"
 	case session:
 		return signIn(err, "")
 	case denied:
@@ -59,10 +59,10 @@ func remedy(err error, action, otherwise string) string {
 	return otherwise
 }
 
-// unread returns the finding that something could not be read.
+// unread returns a failed check: something could not be read.
 func unread(name string, err error, action, otherwise, what string) check {
 	if otherwise == "" {
-		otherwise = "read the message; the right " + action + " is needed"
+		otherwise = "fix what the message says; the right " + action + " is needed"
 	}
 	return wrong(name, remedy(err, action, otherwise), "%s%s", what, reason(err))
 }

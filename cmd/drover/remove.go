@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// leaver is a labourer to remove, as it was applied.
+// leaver is a labourer to remove, with its applied configuration.
 type leaver struct {
 	id     string
 	stored dynamo.Stored
@@ -37,13 +37,13 @@ func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 	return out, nil
 }
 
-// drainPause separates two looks at a labourer that is being drained.
+// drainPause separates two reads of a labourer that is being drained.
 const drainPause = time.Second
 
 // removeLabourer removes a labourer that has no work left; with drain it waits until it has none.
 func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain bool) error {
 	said, reader := "", s.reader(st)
-	patient := s.following(fmt.Sprintf("labourer %s stays, and its work goes on", l.id))
+	patient := s.following(fmt.Sprintf("labourer %s is not removed, and its work continues", l.id))
 	for {
 		running, queued, err := reader.WorkLeft(ctx, l.id)
 		if err != nil && drain {
@@ -73,19 +73,19 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 	}
 	err := st.registry.RemoveLabourer(ctx, l.id, l.stored.Revision)
 	if errors.Is(err, queue.ErrChanged) {
-		return fmt.Errorf("labourer %s was applied again in the meantime and stays; to remove it, run the command again", l.id)
+		return fmt.Errorf("labourer %s was applied again in the meantime, so it was not removed; to remove it, run the command again", l.id)
 	}
 	if err != nil {
 		return err
 	}
-	// A job that the scheduler had read before may have put tasks in the queue just now.
+	// A scheduler that read the labourer before its removal may have queued tasks just now.
 	running, queued, err := reader.WorkLeft(ctx, l.id)
 	if err != nil || running+queued == 0 {
 		return err
 	}
 	got := fmt.Sprintf("labourer %s got %s while it was being removed", l.id, inspect.Count(running+queued, "task"))
 	if err := st.registry.ApplyLabourer(ctx, l.id, l.stored.Text, 0); err != nil && !errors.Is(err, queue.ErrChanged) {
-		return fmt.Errorf("%s, and could not be put back; apply it again: %w", got, err)
+		return fmt.Errorf("%s, and it could not be put back; apply it again: %w", got, err)
 	}
-	return errors.Join(fmt.Errorf("%s, and stays", got), st.wake(ctx, []string{l.id}))
+	return errors.Join(fmt.Errorf("%s, so it was put back", got), st.wake(ctx, []string{l.id}))
 }

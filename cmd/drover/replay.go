@@ -23,7 +23,7 @@ func newReplay(s *shell) *cobra.Command {
 		Use:   "replay TASK... | --job ID | --labourer ID",
 		Short: "give dead tasks new attempts: by name, by job or by labourer",
 		Long: `Gives dead tasks a new life: they are queued again under their own ids with a fresh set of attempts, and their job is scheduled again. The
-command waits until that has happened, and prints how many tasks it was. The tasks of a cancelled job stay dead.`,
+command waits until all are queued, and prints how many there are. The tasks of a cancelled job stay dead.`,
 		Example: `  drover replay 2jxtsgokhmkcw7cc.17 2jxtsgokhmkcw7cc.18
   drover replay --job nightly-2026-11-22
   drover replay --labourer shop`,
@@ -38,7 +38,7 @@ command waits until that has happened, and prints how many tasks it was. The tas
 			}
 		}
 		if given != 1 {
-			return errors.New("give exactly one of TASK..., --job ID and --labourer ID")
+			return errors.New("want exactly one of TASK..., --job ID and --labourer ID")
 		}
 		return nil
 	}
@@ -97,7 +97,7 @@ func taskIDs(names []string) ([]task.ID, error) {
 // replayedAtOnce limits how many tasks one command names: an id has 20 bytes, and an event at most 256 KB.
 const replayedAtOnce = 5000
 
-// replay puts ReplayTasks on the bus. Its id makes it idempotent: it may be delivered any number of times.
+// replay puts ReplayTasks on the bus. The command's id makes it idempotent: the bus may deliver it any number of times.
 func (s *stack) replay(ctx context.Context, names []string, job, labourer string) error {
 	parts := [][]string{nil}
 	if len(names) > 0 {
@@ -116,18 +116,18 @@ func (s *stack) replay(ctx context.Context, names []string, job, labourer string
 }
 
 const (
-	// revivalsRead limits how many tasks one look reads while they are being revived.
+	// revivalsRead limits how many tasks one read returns while they are being revived.
 	revivalsRead = 500
-	// revivalPause separates two looks.
+	// revivalPause separates two reads.
 	revivalPause = 250 * time.Millisecond
-	// revivalPatience is for how long no task may be revived before the command gives up.
+	// revivalPatience limits how long the command waits for the next task to be revived.
 	revivalPatience = time.Minute
 )
 
 // awaitRevival waits until the tasks have left the life in which they died.
 func (s *shell) awaitRevival(ctx context.Context, st *stack, dead []task.Task) error {
 	left, last := slices.Clone(dead), s.now()
-	patient := s.following("the replay was sent and goes on")
+	patient := s.following("the replay was sent and continues")
 	for {
 		some := left[:min(len(left), revivalsRead)]
 		ids := make([]task.ID, len(some))

@@ -22,7 +22,7 @@ type shell struct {
 
 	stackName string
 	json      bool
-	started   bool // the command line is valid; a later failure is no bad usage
+	started   bool // the command line is valid, so a later failure is not bad usage
 }
 
 // The exit codes.
@@ -30,7 +30,7 @@ const (
 	done    = 0
 	failed  = 1
 	misuse  = 2
-	unknown = 3 // not known: AWS stayed out of reach while the command followed something
+	unknown = 3 // AWS stayed out of reach while the command followed something
 )
 
 // inputError is an error in the user's input. The program ends with the exit code for bad input.
@@ -43,7 +43,7 @@ func badInput(format string, arguments ...any) error {
 	return inputError{fmt.Errorf(format, arguments...)}
 }
 
-// run carries out a command line and returns the exit code.
+// run runs a command line and returns the exit code.
 func run(ctx context.Context, s *shell, arguments []string) int {
 	root := newRoot(s)
 	root.SetArgs(arguments)
@@ -74,7 +74,7 @@ func run(ctx context.Context, s *shell, arguments []string) int {
 	return failed
 }
 
-// explained returns the message of an error. If the session of the credentials has expired, it says what to do.
+// explained returns the message of an error or, if the session of the credentials has expired, what to do about it.
 func (s *shell) explained(err error) string {
 	if kindOf(err) == session {
 		return signIn(err, s.environment("AWS_PROFILE")) + " (" + err.Error() + ")"
@@ -82,20 +82,20 @@ func (s *shell) explained(err error) string {
 	return err.Error()
 }
 
-// oneLine returns a message of the flag parser on one line.
+// oneLine joins the lines of a message: the flag parser writes several.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// defaultStack names the stack where the user does not.
+// defaultStack is the name of the stack if the user gives none.
 const defaultStack = "drover"
 
 func newRoot(s *shell) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "drover",
-		Short: "Run fleets of workers at the pace that what they depend on can bear",
-		Long: `Drover cuts jobs into tasks and starts workers for them on AWS, at the pace that what they depend on can bear.
+		Short: "Run fleets of workers at the pace that their databases and services can bear",
+		Long: `Drover cuts jobs into tasks and starts workers for them on AWS, at the pace that the workers' databases and services can bear.
 
 AWS settings come from the usual places: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, ~/.aws.
-Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 not known, because AWS stayed out of reach while the command followed something.`,
+Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS stayed out of reach while the command followed something.`,
 		Example: `  drover validate -f labourers.yaml
   drover apply -f labourers.yaml
   drover submit nightly.json --wait`,
@@ -134,7 +134,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 not known, because AWS
 	return root
 }
 
-// starting notes that the command line is valid when the command begins to act.
+// starting notes, when the command begins to act, that the command line is valid.
 func starting(s *shell, command *cobra.Command) *cobra.Command {
 	act := command.RunE
 	command.RunE = func(c *cobra.Command, arguments []string) error {
@@ -144,7 +144,7 @@ func starting(s *shell, command *cobra.Command) *cobra.Command {
 	return command
 }
 
-// exactly returns a check that there is one argument for each name.
+// exactly returns a check for one argument per name.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, given []string) error {
 		if len(given) < len(names) {

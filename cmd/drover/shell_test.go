@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// ground is a Drover in memory and in virtual time, with the command line. While a command waits, the world goes on.
+// ground is a Drover in memory and in virtual time, with the command line. While a command waits, virtual time passes.
 type ground struct {
 	*drovertest.Drover
 	t         *testing.T
@@ -32,11 +32,11 @@ type ground struct {
 	// interrupt ends the next command's context when it first waits. before runs at that moment.
 	interrupt bool
 	before    func()
-	// DynamoDB answers the command line, and it alone, with away until awayUntil.
+	// DynamoDB answers the command line, but no one else, with the error away until awayUntil.
 	away        error
 	awayUntil   time.Time
 	interruptAt time.Time         // zero: never
-	turning     bool              // the world is going on
+	turning     bool              // virtual time is passing
 	place       [2]string         // region and endpoint
 	variables   map[string]string // the environment
 }
@@ -131,7 +131,7 @@ func (s said) ok() string {
 	return s.out
 }
 
-// fails requires an exit code, words in the message, and nothing on standard output.
+// fails requires an exit code, words in the message, and an empty standard output.
 func (s said) fails(code int, words ...string) {
 	s.t.Helper()
 	require.Equal(s.t, code, s.code, "%s%s", s.out, s.err)
@@ -180,7 +180,7 @@ job_schemas:
   default: {chunkable_attrs: [[section, {}]]}
 `
 
-// openShop applies the shop and starts its workers.
+// openShop applies the labourer shop and starts its workers.
 func (g *ground) openShop(takes time.Duration, work worker.Func) {
 	g.t.Helper()
 	require.NoError(g.t, g.Apply(shop))

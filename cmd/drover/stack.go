@@ -48,13 +48,13 @@ type stack struct {
 	bins       buckets
 }
 
-// needed are the outputs without which no command can work.
+// needed names the outputs that every command needs.
 var needed = []string{"EventBusName", "TasksTableName", "ControlTableName", "JobsTableName", "ArchiveBucketName"}
 
-// impatient makes few tries.
+// impatient limits the number of tries.
 func impatient(o *awscloudformation.Options) { o.RetryMaxAttempts = 2 }
 
-// openStack finds a stack by its name. With a *cloudformation.MissingError it returns a stack that can only look at the account.
+// openStack finds a stack by its name. With a *cloudformation.MissingError it returns a stack that can only read the account.
 func openStack(ctx context.Context, name string) (*stack, error) {
 	cfg, err := settings.AWS(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%w)", err)
 	}
-	cfg.Logger = logging.Nop{} // the SDK handles what it warns of
+	cfg.Logger = logging.Nop{} // the SDK itself handles the causes of its warnings
 	formations := awscloudformation.NewFromConfig(cfg)
 	// The first call fails fast when AWS does not answer.
 	found, missing := cloudformation.Describe(ctx, awscloudformation.NewFromConfig(cfg, impatient), name)
@@ -101,13 +101,13 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	return s, missing
 }
 
-// reader returns what reads the stack for this command.
+// reader returns a reader of the stack for this command.
 func (s *shell) reader(st *stack) *inspect.Reader {
 	return &inspect.Reader{Tasks: st.tasks, Jobs: st.jobs, Control: st.control, Registry: st.registry, Health: st.health, Metrics: st.metrics, Queues: st,
 		Archive: st.archive, Created: st.CreatedAt, RetentionDays: retentionDays(st.Parameters["RetentionDays"]), Now: s.now, Wait: s.wait}
 }
 
-// retentionDays returns the value of the stack's parameter RetentionDays; where that cannot be read, its default.
+// retentionDays returns the value of the stack's parameter RetentionDays, or its default if the value cannot be read.
 func retentionDays(parameter string) int {
 	if days, err := strconv.Atoi(parameter); err == nil {
 		return days

@@ -27,11 +27,11 @@ func newSubmit(s *shell) *cobra.Command {
 		Use:   "submit FILE|- [--wait] [--check]",
 		Short: "submit a job",
 		Long: `Puts a job on the stack's bus and prints its id: the job_id in the file, else the event's id. The scheduler accepts or rejects the job when it
-reads the event; to see which: drover job ID. --check first checks the job against the applied labourers and job schemas: what the scheduler
-would reject ends at once with exit code 2.
+reads the event; to see which: drover job ID. --check first checks the job against the applied labourers and job schemas: a job that the scheduler
+would reject is not sent, and the exit code is 2.
 
 --wait follows the job until all its tasks have ended, and prints the job's line. The exit code is 1 if a task died or the job was rejected or
-cancelled. It is 3 if AWS stayed out of reach for five minutes or the command was interrupted: then the job goes on.`,
+cancelled. It is 3 if AWS stayed out of reach for five minutes or the command was interrupted; then the job continues.`,
 		Example: `  drover submit nightly.json --wait
   echo '{"labourer": "shop", "period": "yesterday"}' | drover submit -`,
 		Args: exactly("FILE"),
@@ -70,7 +70,7 @@ cancelled. It is 3 if AWS stayed out of reach for five minutes or the command wa
 	return c
 }
 
-// acceptable returns the error for which the scheduler would reject a job, by what is applied now.
+// acceptable returns the error with which the scheduler would reject a job now.
 func (s *shell) acceptable(ctx context.Context, st *stack, asked job.Job) error {
 	applied, err := st.registry.All(ctx, true)
 	if err != nil {
@@ -108,8 +108,8 @@ func (s *shell) acceptable(ctx context.Context, st *stack, asked job.Job) error 
 	return nil
 }
 
-// unwiredQualifier returns a warning for a job that asks for an alias or version of a function that apply --wire has not wired: each has
-// asynchronous settings of its own, and apply knows only those that labourers name.
+// unwiredQualifier returns a warning for a job that asks for an alias or version of a function that apply --wire has not wired. Each alias and
+// version has its own asynchronous settings, and apply knows only those that labourers name.
 func (s *stack) unwiredQualifier(ctx context.Context, asked job.Job) (string, error) {
 	if asked.Qualifier == "" {
 		return "", nil
@@ -134,7 +134,7 @@ func (s *stack) unwiredQualifier(ctx context.Context, asked job.Job) (string, er
 	return fmt.Sprintf("the job asks for %s:%s, which apply --wire has not wired: %s; to wire it, apply a labourer whose target names it", f.name, asked.Qualifier, lacks), nil
 }
 
-// detailOf returns the job as the detail of an event, which has to be a JSON object. It wraps a job that is a JSON text.
+// detailOf returns the job as the detail of an event, which has to be a JSON object. It wraps a job that is a JSON string.
 func detailOf(text []byte) ([]byte, error) {
 	text = bytes.TrimSpace(text)
 	if len(text) > 0 && text[0] == '"' {
@@ -167,7 +167,7 @@ func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []b
 			return s.document(map[string]string{"job_id": id})
 		}
 		fmt.Fprintln(s.out, id)
-		s.say("Job %s is submitted. To see whether it is accepted: %s", id, st.own("job", id))
+		s.say("Submitted job %s. To see whether the scheduler accepts it: %s", id, st.own("job", id))
 		return nil
 	}
 	line, err := s.follow(ctx, st, id, asked, before)
@@ -182,7 +182,7 @@ func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []b
 	return errors.Join(err, verdict(line))
 }
 
-// verdict returns the error of a finished job that makes the command fail.
+// verdict returns the error with which the command fails, by how the job finished.
 func verdict(line inspect.Job) error {
 	switch {
 	case line.State == ledger.Rejected:
@@ -190,24 +190,24 @@ func verdict(line inspect.Job) error {
 	case line.State == ledger.Cancelled:
 		return fmt.Errorf("job %s was cancelled", line.JobID)
 	case line.Dead > 0:
-		return fmt.Errorf("%d of %s of job %s died; to list them: drover dead --job %s", line.Dead, inspect.Count(line.Total, "task"), line.JobID, line.JobID)
+		return fmt.Errorf("job %[3]s: %[1]d of %[2]s died; to list them: drover dead --job %[3]s", line.Dead, inspect.Count(line.Total, "task"), line.JobID)
 	}
 	return nil
 }
 
 const (
-	// followPause separates two looks at a followed job.
+	// followPause separates two reads of a followed job.
 	followPause = 500 * time.Millisecond
-	// silence is after how long without a record of the job the command says so.
+	// silence is how long the command waits for a record of the job before it says that there is none.
 	silence = 30 * time.Second
 )
 
-// follow reads a job until it is finished. before is the earlier record under its id. It returns an unknownError where the job's end is not
-// known.
+// follow reads a job until it is finished. before is the earlier record under its id. It returns an unknownError if the command ends before the
+// job does.
 func (s *shell) follow(ctx context.Context, st *stack, id string, asked job.Job, before ledger.Job) (inspect.Job, error) {
 	f := follower{shell: s, stack: st, reader: s.reader(st), id: id, asked: asked, before: before, bar: newProgress(s.err, s.now), began: s.now()}
 	defer f.bar.end()
-	patient := s.following(fmt.Sprintf("job %s goes on, see drover job %s", id, id))
+	patient := s.following(fmt.Sprintf("job %s continues; to see its state: drover job %s", id, id))
 	patient.say = f.bar.note
 	for {
 		line, over, err := f.look(ctx)
@@ -239,11 +239,11 @@ type follower struct {
 	before ledger.Job
 	bar    *progress
 	began  time.Time
-	told   bool // said that there is no record
+	told   bool // the user was told that there is no record
 	known  bool // the record is this job's
 }
 
-// anotherJobError says that a job's id belongs to another job.
+// anotherJobError reports that a job's id belongs to another job.
 type anotherJobError struct {
 	id string
 	at time.Time
@@ -281,13 +281,13 @@ func (f *follower) look(ctx context.Context) (line inspect.Job, over bool, err e
 	return line, false, nil
 }
 
-// stale reports whether a record is of an earlier submission that was rejected, so that this one is not answered yet.
+// stale reports whether a record is of an earlier submission that was rejected, so that the answer to this one is still to come.
 func stale(record, before ledger.Job) bool {
 	return record.State == ledger.Rejected && before.State == ledger.Rejected &&
 		record.SubmittedAt.Equal(before.SubmittedAt) && record.FinishedAt.Equal(before.FinishedAt)
 }
 
-// same reports whether a record is of this job, and not of another job under the same id.
+// same reports whether a record is of this job, and not of another job with the same id.
 func (s *stack) same(ctx context.Context, record ledger.Job, asked job.Job) (bool, error) {
 	text, err := s.jobs.Text(ctx, record)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// A stack may start targets that have the tag workerTag, where its parameters name none. The value of the tag does not matter.
+// workerTag marks the targets that a stack may start if its parameters name none. The value of the tag does not matter.
 const workerTag, workerTagValue = "drover:worker", "true"
 
 // tagged reports whether a target has the tag. url is the URL of a queue.
@@ -64,7 +64,7 @@ func (s *stack) setTag(ctx context.Context, kind, arn, url string) error {
 	return nil
 }
 
-// tag checks that a target has the tag. It returns true with a check that found something wrong.
+// tag checks that a target has the tag. It returns true with a failed check.
 func (d *doctor) tag(ctx context.Context, name string, t labourer.Target, arn string) (check, bool) {
 	kind := t.Kind()
 	has, err := d.tagged(ctx, kind, arn, t.SQS)
@@ -75,7 +75,7 @@ func (d *doctor) tag(ctx context.Context, name string, t labourer.Target, arn st
 		return check{}, false
 	}
 	return wrong(name, d.own("apply", "--wire", "-f")+" FILE, with the labourer's file; or "+d.deployWith(workerParameters[kind], arn),
-		"the orchestrator may not start %s: it lacks the tag %s, which the stack asks for because %s is empty", arn, workerTag, workerParameters[kind]), true
+		"the orchestrator may not start %s: it lacks the tag %s, which the stack requires because %s is empty", arn, workerTag, workerParameters[kind]), true
 }
 
 // tagRights are the rights to read and to set tags, by the kind of target.

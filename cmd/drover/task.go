@@ -20,8 +20,8 @@ func newTask(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "task ID",
 		Short: "show a task: its payload, attempts and errors, and what it waits for",
-		Long: `Shows all about a task. If it has left the table, the archive is searched, the newest days first. --labourer and --date say where to search;
-with --date the search may go further back than it does by itself.`,
+		Long: `Shows everything about a task. If the task has left the table, the command searches the archive, the newest days first. --labourer and --date
+narrow the search; with --date it may go further back than without.`,
 		Example: `  drover task 2jxtsgokhmkcw7cc.17
   drover task 2jxtsgokhmkcw7cc.17 --labourer shop --date 2026-03-14`,
 		Args: exactly("ID"),
@@ -49,7 +49,7 @@ with --date the search may go further back than it does by itself.`,
 		reader := s.reader(st)
 		d, found, err := reader.Task(c.Context(), id)
 		if err == nil && !found {
-			where.Long = func() { s.say("searching the archive; --labourer and --date say where to search") }
+			where.Long = func() { s.say("Searching the archive. To narrow the search: --labourer and --date") }
 			d, err = reader.Archived(c.Context(), id, where)
 		}
 		if err != nil {
@@ -68,8 +68,8 @@ with --date the search may go further back than it does by itself.`,
 	return c
 }
 
-// unheard returns where the reported end of an expired attempt may be: SQS finds no message by its task, so the dead letter queue of completions
-// has to be read. It returns "" where no attempt has expired, or where that queue is empty.
+// unheard points to the dead letter queue of completions, where the reported end of an expired attempt may be: SQS finds no message by its task.
+// It returns "" if no attempt has expired, or if that queue is empty.
 func (s *shell) unheard(ctx context.Context, st *stack, of inspect.Detail) string {
 	url := st.Outputs["CompletionsDeadLetterQueueUrl"]
 	if url == "" || !slices.ContainsFunc(of.Attempts, func(a inspect.Attempt) bool { return a.Status == string(task.Expired) }) {
@@ -77,7 +77,7 @@ func (s *shell) unheard(ctx context.Context, st *stack, of inspect.Detail) strin
 	}
 	d := &doctor{stack: st, now: s.now}
 	n, err := d.depth(ctx, url)
-	if err != nil || n == 0 { // the task is shown without the right to read the queue
+	if err != nil || n == 0 { // the command shows the task even if it may not read the queue
 		return ""
 	}
 	return fmt.Sprintf("The dead letter queue of completions holds %s; the end of an expired attempt may be among them. To read them: %s",

@@ -17,7 +17,7 @@ func newTasks(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tasks [--job ID] [--labourer ID] [--status STATUS]",
 		Short: "list tasks",
-		Long:  `Lists the tasks that are in the table: those of the newest jobs first. To see all about one of them: drover task ID.`,
+		Long:  `Lists the tasks that are in the table, those of the newest jobs first. To see everything about a task: drover task ID.`,
 		Example: `  drover tasks --job nightly-2026-11-22
   drover tasks --labourer shop --status running
   drover --json tasks --job nightly-2026-11-22 | jq -r .status | sort | uniq -c`,
@@ -45,10 +45,10 @@ func newTasks(s *shell) *cobra.Command {
 	return c
 }
 
-// taskRow formats a row. Its columns have fixed widths, so that a list is printed while it is read.
+// taskRow formats a row. Its columns have fixed widths, so that the command can print a list while it reads it.
 const taskRow = "%-20s  %-9s  %7s  %-20s  %-20s  %s\n"
 
-// listTasks prints the selected tasks, or none where there are none.
+// listTasks prints the selected tasks, or the text none if there are none.
 func (s *shell) listTasks(ctx context.Context, st *stack, selection inspect.Selection, limit int, none string) error {
 	if !s.json {
 		fmt.Fprintf(s.out, taskRow, "TASK", "STATUS", "ATTEMPT", "CREATED", "CLOSED", "JOB")

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// mark holds the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
+// mark is the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
 var mark = []byte("\ufeff")
 
-// plainText returns a text without its byte order mark. A text in UTF-16 or UTF-32 is an error, because any other message about it would
-// mislead. Other faults are left to the parser, which can name their place.
+// plainText returns a text without its byte order mark. It returns an error for a text in UTF-16 or UTF-32, about which the parser's message would
+// mislead. It leaves other faults to the parser, which can name their place.
 func plainText(data []byte) ([]byte, error) {
 	if name := wideEncoding(data); name != "" {
 		return nil, fmt.Errorf("the text is %s; save it as UTF-8", name)
@@ -21,8 +21,8 @@ func plainText(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// wideEncoding returns the encoding of a text whose letters have two or four bytes, and "" for other texts. It goes by the mark, or by where the
-// zeros of the first letters are: no text that Drover reads begins with a letter outside ASCII.
+// wideEncoding returns the encoding of a text whose letters have two or four bytes, and "" for other texts. It decides by the mark, or by the
+// positions of zeros in the first letters: no text that Drover reads begins with a letter outside ASCII.
 func wideEncoding(data []byte) string {
 	begins := func(prefix string) bool { return bytes.HasPrefix(data, []byte(prefix)) }
 	var zeros strings.Builder

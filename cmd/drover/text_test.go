@@ -40,7 +40,7 @@ const (
 	jobText  = `{"labourer": "shop", "sections": ["a", "b"], "isolate_sections": true}`
 )
 
-// eachReader runs each command that reads a file, from a file and from standard input, on labourers, on a configuration of sosw or on a job.
+// eachReader runs each command that reads a file: from a file and from standard input, with labourers, a configuration of sosw, or a job.
 func eachReader(t *testing.T, spoil func(text string) string, look func(t *testing.T, s said)) {
 	t.Helper()
 	good := file(t, "good.yaml", shop)

@@ -17,7 +17,7 @@ func newValidate(s *shell) *cobra.Command {
 		Short: "check labourers and job schemas, without AWS",
 		Long: `Checks files of labourers and job schemas, in Drover's or sosw's format, without AWS.
 
-It lists all errors at once, with file, line and field; then the exit code is 2.`,
+It lists all errors at once, with file, line and field. If there are any, the exit code is 2.`,
 		Example: `  drover validate -f labourers.yaml
   drover validate -f labourers.yaml -f schemas.json`,
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by make build (-ldflags -X) where git knows one.
+// version is set by make build (-ldflags -X) if git knows one.
 var version string
 
 func newVersion(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "print the version of drover",
-		Long:  `Prints the version of drover, the commit it was built from where that is known, and how it was built. It needs no stack.`,
+		Long:  `Prints the version of drover, the commit that it was built from if known, the version of Go and the platform. It needs no stack.`,
 		Example: `  drover version
   drover --json version | jq -r .version`,
 		Args: exactly(),
@@ -24,16 +24,16 @@ func newVersion(s *shell) *cobra.Command {
 	}
 }
 
-// build says what the program was built from.
+// build describes what the program was built from.
 type build struct {
-	Version  string `json:"version"` // devel: it was built without one
+	Version  string `json:"version"` // "devel" if it was built without one
 	Commit   string `json:"commit,omitempty"`
 	Modified bool   `json:"modified,omitempty"` // the work tree differed from the commit
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
-// buildOf returns what a program was built from. The version that make build sets comes before the module's, which go install sets.
+// buildOf returns what a program was built from. The version that make build sets takes precedence over the module's, which go install sets.
 func buildOf(set string, info *debug.BuildInfo) build {
 	b := build{Version: set, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info != nil {

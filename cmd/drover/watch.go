@@ -15,10 +15,10 @@ func newWatch(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch",
 		Short: "watch all labourers and jobs, live",
-		Long: `Shows all labourers, the open jobs and the last ten jobs once a second, until you interrupt it. While AWS does not answer, it says so and
-tries again; after five minutes it ends with exit code 3.
+		Long: `Shows all labourers, the open jobs and the last ten jobs once a second, until you interrupt it. While AWS does not answer, the command says so
+and tries again; after five minutes it ends with exit code 3.
 
-With --json each line is {"at", "labourers": [...], "jobs": [...]}, with the lines of drover labourers and drover jobs.`,
+With --json each line is {"at", "labourers": [...], "jobs": [...]}, with entries like those of drover labourers and drover jobs.`,
 		Example: `  drover watch
   drover --json watch | jq -c '[.at, .labourers[0].running]'`,
 		Args: exactly(),
@@ -28,7 +28,7 @@ With --json each line is {"at", "labourers": [...], "jobs": [...]}, with the lin
 				return err
 			}
 			if err = s.watch(c.Context(), st); c.Context().Err() != nil {
-				err = nil // an interrupt is how it ends
+				err = nil // an interrupt is the normal end
 			}
 			return err
 		},
@@ -43,7 +43,7 @@ func (s *shell) watch(ctx context.Context, st *stack) error {
 	if err != nil {
 		return err
 	}
-	patient := s.following("the stack goes on")
+	patient := s.following("the stack continues")
 	for next := s.now(); ; {
 		shot, err := w.Snapshot(ctx)
 		if err != nil {
@@ -61,7 +61,7 @@ func (s *shell) watch(ctx context.Context, st *stack) error {
 		if err != nil {
 			return err
 		}
-		// After a snapshot that took longer than a tick the next one follows at once. Missed ticks are not made up for.
+		// After a snapshot that took longer than a tick the next one follows at once. Missed ticks are skipped.
 		if next = next.Add(watchTick); next.Before(s.now()) {
 			next = s.now()
 		}
@@ -71,7 +71,7 @@ func (s *shell) watch(ctx context.Context, st *stack) error {
 	}
 }
 
-// draw prints a snapshot for people: at a terminal in place of the last one.
+// draw prints a snapshot for people. At a terminal it replaces the last one.
 func (s *shell) draw(st *stack, shot inspect.Snapshot) error {
 	if terminal(s.out) {
 		fmt.Fprint(s.out, "\033[H\033[2J")

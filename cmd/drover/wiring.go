@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// wiring holds the changes that apply --wire makes to the targets of labourers, and what apply says about these targets.
+// wiring holds the changes that apply --wire makes to the targets of labourers, with warnings and errors about these targets.
 type wiring struct {
 	rewires  []rewire
 	tags     []tagging
@@ -32,7 +32,7 @@ type tagging struct{ labourer, kind, arn, url string }
 
 func (w wiring) empty() bool { return len(w.rewires) == 0 && len(w.tags) == 0 }
 
-// plan examines the targets of labourers. A target that cannot be read is an error where it is to be wired, and else a warning.
+// plan examines the targets of labourers. An unreadable target is an error if it is to be wired, and a warning otherwise.
 func (s *stack) plan(ctx context.Context, labourers map[string]labourer.Labourer, wire bool) wiring {
 	var w wiring
 	for _, id := range slices.Sorted(maps.Keys(labourers)) {
@@ -42,7 +42,7 @@ func (s *stack) plan(ctx context.Context, labourers map[string]labourer.Labourer
 			continue
 		}
 		if account := inspect.Abroad(l.Target.Place(), s.home()); account != "" {
-			w.warn(id+".target", "the target is of account %s, and the stack of %s: its own policy has to allow the orchestrator's role, and the parameter %s has to name it",
+			w.warn(id+".target", "the target is in account %s and the stack in account %s: allow the orchestrator's role in the target's own policy, and name the target in the parameter %s",
 				account, s.home().Account, workerParameters[l.Target.Kind()])
 		}
 		if l.Target.Kind() == "lambda" {
@@ -76,7 +76,7 @@ func (s *stack) planFunction(ctx context.Context, w *wiring, l labourer.Labourer
 	}
 }
 
-// planTag plans the tag. A stack that names its targets in a parameter needs no tags, so there a target that cannot be tagged is only a warning.
+// planTag plans the tag. A stack that names its targets in a parameter needs no tags, so a target that cannot be tagged is only a warning there.
 func (s *stack) planTag(ctx context.Context, w *wiring, l labourer.Labourer) {
 	kind := l.Target.Kind()
 	arn, err := s.arnOf(ctx, l.Target)
@@ -88,7 +88,7 @@ func (s *stack) planTag(ctx context.Context, w *wiring, l labourer.Labourer) {
 	case err != nil && s.Parameters[workerParameters[kind]] == "":
 		w.errs = append(w.errs, fmt.Errorf("tagging the target of labourer %s: it cannot be read: %s", l.ID, reason(err)))
 	case err != nil:
-		w.warn(l.ID, "the target cannot be tagged %s: %s", workerTag, reason(err))
+		w.warn(l.ID, "the target cannot be given the tag %s: %s", workerTag, reason(err))
 	case !has:
 		w.tags = append(w.tags, tagging{l.ID, kind, arn, l.Target.SQS})
 	}
@@ -105,7 +105,7 @@ func (w wiring) show(to io.Writer) {
 	}
 }
 
-// carryOut makes the planned changes, as many of them as it can.
+// carryOut makes as many of the planned changes as it can.
 func (s *stack) carryOut(ctx context.Context, w wiring) error {
 	errs := w.errs
 	for _, r := range w.rewires {
@@ -115,7 +115,7 @@ func (s *stack) carryOut(ctx context.Context, w wiring) error {
 	}
 	for _, t := range w.tags {
 		if err := s.setTag(ctx, t.kind, t.arn, t.url); err != nil {
-			errs = append(errs, fmt.Errorf("labourer %s: %s: %s", t.labourer, remedy(err, tagRights[t.kind].set, "the target cannot be tagged"), reason(err)))
+			errs = append(errs, fmt.Errorf("labourer %s: the target cannot be tagged: %s; %s", t.labourer, reason(err), remedy(err, tagRights[t.kind].set, "fix that, or set the tag yourself")))
 		}
 	}
 	return errors.Join(errs...)

@@ -66,7 +66,7 @@ func TestSubmitWaitFailsWhenATaskDies(t *testing.T) {
 	said := g.drover("--json", "submit", "--wait", "-", "<", `{"job_id": "dies", "labourer": "shop"}`)
 	require.Equal(t, failed, said.code)
 	require.Equal(t, 1.0, said.lines()[0]["dead"])
-	require.Contains(t, said.err, "1 of 1 task of job dies died")
+	require.Contains(t, said.err, "job dies: 1 of 1 task died")
 }
 
 func TestSubmitWaitSaysWhyAJobWasRejectedAlsoTheSecondTime(t *testing.T) {
@@ -94,7 +94,7 @@ func TestSubmitWaitLeavesTheJobAloneWhenItIsInterrupted(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Hour, well)
 	g.interrupt = true
-	g.drover("submit", "--wait", "-", "<", `{"job_id": "long", "labourer": "shop"}`).fails(unknown, "interrupted; job long goes on")
+	g.drover("submit", "--wait", "-", "<", `{"job_id": "long", "labourer": "shop"}`).fails(unknown, "interrupted; job long continues")
 	g.interrupt = false
 	require.Equal(t, "scheduled", g.drover("--json", "job", "long").one()["state"])
 }
@@ -414,7 +414,7 @@ func TestSubmitSaysHowToSeeWhetherTheJobIsAccepted(t *testing.T) {
 	g := newGround(t)
 	said := g.drover("submit", "-", "<", `{"job_id": "j", "labourer": "nobody"}`)
 	require.Equal(t, "j\n", said.ok())
-	require.Contains(t, said.err, "To see whether it is accepted: drover job j")
+	require.Contains(t, said.err, "To see whether the scheduler accepts it: drover job j")
 	require.Empty(t, g.drover("--json", "submit", "-", "<", `{"job_id": "j", "labourer": "nobody"}`).err)
 }
 
