@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// applied is the JSON document that apply prints.
+// applied holds the JSON document that apply prints.
 type applied struct {
 	Applied   []string `json:"applied"`
 	Unchanged []string `json:"unchanged"`

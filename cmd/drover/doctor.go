@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// check is the result of one check of the doctor.
+// check holds the result of one check of the doctor.
 type check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`

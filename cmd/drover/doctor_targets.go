@@ -160,7 +160,7 @@ func (d *doctor) queueTarget(ctx context.Context, name, url string) (targetQueue
 	return q, fine(name, "queue %s exists", path.Base(url))
 }
 
-// longestVisibility is the longest visibility timeout that SQS accepts.
+// longestVisibility limits the visibility timeout: SQS accepts no longer one.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 const longestVisibility = 12 * time.Hour
 

@@ -57,7 +57,7 @@ func limitFlag(c *cobra.Command, into *int) {
 	c.Flags().Lookup("limit").DefValue = "0" // hides pflag's own default
 }
 
-// readable is the default limit of a list for people, in lines.
+// readable limits a list for people if no limit is given, in lines.
 const readable = 50
 
 // limit returns how many lines to print, or 0 for all.

@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/service/scheduler"
 )
 
-// defaultMaxTasks is the default of the stack's parameter MaxTasksPerJob.
+// defaultMaxTasks repeats the default of the stack's parameter MaxTasksPerJob.
 const defaultMaxTasks = 1_000_000
 
 func newPlan(s *shell) *cobra.Command {
@@ -117,7 +117,7 @@ func resolve(known labourer.Configuration, given bool, asked job.Job) (job.Schem
 	return schema, nil
 }
 
-// linesUnchecked is the number of lines after which a long output checks for an interrupt.
+// linesUnchecked sets after how many lines a long output checks for an interrupt.
 const linesUnchecked = 1024
 
 func (s *shell) payloads(ctx context.Context, plan *job.Plan) error {

@@ -18,7 +18,7 @@ type progress struct {
 	shown time.Time
 }
 
-// linePause is the least time between two lines if there is no terminal.
+// linePause separates two lines, at least, if there is no terminal.
 const linePause = 10 * time.Second
 
 func newProgress(to io.Writer, now func() time.Time) *progress {

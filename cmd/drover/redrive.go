@@ -65,7 +65,7 @@ The messages in the dead letter queues stay there: delete them afterwards.`,
 	}
 }
 
-// redriven is the JSON document that redrive prints.
+// redriven holds the JSON document that redrive prints.
 type redriven struct {
 	Tasks     int      `json:"tasks"`     // whose ends are reported again
 	Submitted []string `json:"submitted"` // jobs

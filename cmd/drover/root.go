@@ -85,7 +85,7 @@ func (s *shell) explained(err error) string {
 // oneLine joins the lines of a message: the flag parser writes several.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// defaultStack is the name of the stack if the user gives none.
+// defaultStack names the stack if the user does not.
 const defaultStack = "drover"
 
 func newRoot(s *shell) *cobra.Command {

@@ -198,7 +198,7 @@ func verdict(line inspect.Job) error {
 const (
 	// followPause separates two reads of a followed job.
 	followPause = 500 * time.Millisecond
-	// silence is how long the command waits for a record of the job before it says that there is none.
+	// silence limits how long the command waits for a record of the job before it says that there is none.
 	silence = 30 * time.Second
 )
 

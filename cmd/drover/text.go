@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// mark is the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
+// mark holds the byte order mark in UTF-8. Some editors and shells put it before a text, where it means nothing.
 var mark = []byte("\ufeff")
 
 // plainText returns a text without its byte order mark. It returns an error for a text in UTF-16 or UTF-32, about which the parser's message would
