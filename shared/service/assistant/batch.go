@@ -32,15 +32,31 @@ type report struct {
 	at      *place
 }
 
-// place is a segment of a labourer, its leases, and the numbers to release from them.
+// place is a segment of a labourer, its leases as the batch read them, and what to release from these and from later ones.
 type place struct {
 	labourer string
 	segment  segment.ID
 	leases   []queue.Lease
-	released map[string]segment.Numbers // by the lease's item
-	messages []string                   // reports after which slots are free; redelivered if waking the orchestrator fails
-	restarts []string                   // reports after which tasks are due at restartAt; redelivered if the timer fails
+	releases []release
+	messages []string // reports after which slots are free; redelivered if waking the orchestrator fails
+	restarts []string // reports after which tasks are due at restartAt; redelivered if the timer fails
 	err      error
+}
+
+// release holds the numbers to release from a lease.
+type release struct {
+	lease   queue.Lease
+	numbers segment.Numbers
+}
+
+// release adds a task to those that are to be released from a lease.
+func (p *place) release(l queue.Lease, n int) {
+	i := slices.IndexFunc(p.releases, func(r release) bool { return r.lease.Item() == l.Item() && r.lease.Claim == l.Claim })
+	if i < 0 {
+		i = len(p.releases)
+		p.releases = append(p.releases, release{lease: l})
+	}
+	p.releases[i].numbers = p.releases[i].numbers.Union(segment.Of(n))
 }
 
 func (b *batch) add(message string, r completion.Report) {
@@ -196,7 +212,7 @@ func (b *batch) places(ctx context.Context, tasks map[task.ID]task.Task) map[pla
 	for _, t := range tasks {
 		key := placeKey{t.Labourer, t.ID.Segment}
 		if out[key] == nil {
-			out[key] = &place{labourer: t.Labourer, segment: t.ID.Segment, released: map[string]segment.Numbers{}}
+			out[key] = &place{labourer: t.Labourer, segment: t.ID.Segment}
 		}
 	}
 	var g errgroup.Group

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/queue"
@@ -40,7 +39,10 @@ func (b *batch) closeTask(ctx context.Context, t task.Task, reports []report) []
 
 // apply does what the verdict on a report says, and returns the task as it then is.
 func (b *batch) apply(ctx context.Context, t task.Task, o *outcome) task.Task {
-	v := decide(t, o.at.leases, o.Report)
+	return b.carryOut(ctx, t, decide(t, o.at.leases, o.Report), o)
+}
+
+func (b *batch) carryOut(ctx context.Context, t task.Task, v verdict, o *outcome) task.Task {
 	o.did = v.action
 	switch v.action {
 	case ignore, repeat:
@@ -58,11 +60,55 @@ func (b *batch) apply(ctx context.Context, t task.Task, o *outcome) task.Task {
 	case end:
 		return b.end(ctx, t, v, o)
 	case endIfTried:
-		var tried bool
-		if tried, o.err = b.tried(ctx, t, v.attempt); tried {
+		return b.endIfTried(ctx, t, v, o)
+	}
+	return t
+}
+
+// endIfTried closes an attempt that no lease held when the batch read the leases, if the queue holds it after an earlier start: the dispatcher
+// did not hear that it had started the worker, and returned the task. The worker's report still ends the attempt.
+func (b *batch) endIfTried(ctx context.Context, t task.Task, v verdict, o *outcome) task.Task {
+	entries, err := b.service.Control.Queue(ctx, t.Labourer)
+	if err != nil {
+		o.err = err
+		return t
+	}
+	for _, e := range entries {
+		if e.Segment != t.ID.Segment || e.Attempt != v.attempt || !e.Tasks.Contains(t.ID.N) {
+			continue
+		}
+		if e.Tried {
 			return b.end(ctx, t, v, o)
 		}
 		o.did = ignore
+		return t
+	}
+	return b.lookAgain(ctx, t, o)
+}
+
+// lookAgain decides anew about the end of an attempt that was neither in a lease nor, a moment later, in the queue: a claim may have moved it
+// from the queue to a lease in between. If it is in neither again, it is on its way, and its report is redelivered: no end may be lost.
+func (b *batch) lookAgain(ctx context.Context, t task.Task, o *outcome) task.Task {
+	found, err := b.service.Tasks.Load(ctx, []task.ID{t.ID})
+	if err != nil {
+		o.err = err
+		return t
+	}
+	leases, err := b.service.Control.LeasesOn(ctx, t.Labourer, t.ID.Segment)
+	if err != nil {
+		o.err = err
+		return t
+	}
+	again, exists := found[t.ID]
+	v := decide(again, leases, o.Report)
+	_, unsettled := queue.Holding(leases, t.ID, again.Attempt)
+	switch {
+	case !exists || v.action == endIfTried && unsettled: // the attempt has not begun
+		o.did = ignore
+	case v.action == endIfTried:
+		o.err = fmt.Errorf("neither the queue nor a lease holds attempt %d of task %s now", v.attempt, t.ID)
+	default:
+		return b.carryOut(ctx, again, v, o)
 	}
 	return t
 }
@@ -116,18 +162,6 @@ func (b *batch) save(ctx context.Context, t task.Task, e task.End) (task.Task, e
 		return b.save(ctx, t, e.Without(large.Error()))
 	}
 	return closed, err
-}
-
-// tried reports whether the queue holds the attempt after an earlier start. The dispatcher did not hear that it had started the worker, and
-// returned the task to the queue; the worker's report still ends the attempt.
-func (b *batch) tried(ctx context.Context, t task.Task, attempt int) (bool, error) {
-	entries, err := b.service.Control.Queue(ctx, t.Labourer)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(entries, func(e queue.Entry) bool {
-		return e.Tried && e.Segment == t.ID.Segment && e.Attempt == attempt && e.Tasks.Contains(t.ID.N)
-	}), nil
 }
 
 // claimedSince returns the lease from which to release a task whose end was reported while it was queued: the dispatcher did not hear that
@@ -198,8 +232,7 @@ func (b *batch) note(o outcome) {
 		}
 	}
 	if o.release != nil {
-		item := o.release.Item()
-		o.at.released[item] = o.at.released[item].Union(segment.Of(o.id.N))
+		o.at.release(*o.release, o.id.N)
 	}
 	// A repetition wakes the orchestrator too: the assistant that processed the report before may have died before the wake.
 	if o.release != nil || o.did == repeat {

@@ -34,9 +34,9 @@ func (b *batch) release(ctx context.Context, places map[placeKey]*place) {
 	g.SetLimit(parallel)
 	for _, p := range places {
 		g.Go(func() error {
-			for _, l := range p.leases {
-				if numbers := p.released[l.Item()]; !numbers.Empty() && p.err == nil {
-					p.err = b.service.Control.Release(ctx, l, numbers)
+			for _, r := range p.releases {
+				if p.err == nil {
+					p.err = b.service.Control.Release(ctx, r.lease, r.numbers)
 				}
 			}
 			return nil

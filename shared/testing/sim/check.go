@@ -62,7 +62,7 @@ type labourerSeen struct {
 	probed     int  // the last step that was written while probing
 	removed    bool
 	wasRemoved bool
-	began      time.Time // when one of its workers was last started
+	began      time.Time // when one of its workers was last started, or refused by its target
 	forms      []form
 	entries    map[string]*holder
 }
@@ -294,6 +294,9 @@ func orOpen(status string) string {
 // closed compares the end of an attempt with the workers' reports (G4).
 func (k *checker) closed(t *taskSeen, now taskSeen, after fakeaws.Item) {
 	if now.status == "failed" && (after["permanent"] != nil || k.run.refused(t)) {
+		if l := k.labourers[t.labourer]; l != nil && !k.run.jinxed(t.id.String()) {
+			l.began = k.world.Now()
+		}
 		return // its worker was not started
 	}
 	k.judge("G4")

@@ -105,6 +105,8 @@ func TestWorldsOfPastFaultsHoldTheGuarantees(t *testing.T) {
 		"the end of a worker with a throttled second start was dropped":               4000491,
 		"a replay began, by another clock, before the death that caused it":           20,
 		"two functions that cannot be started blocked all tasks behind them":          4000344,
+		"the end of a returned attempt was dropped, as a claim moved its task":        5002229,
+		"a labourer whose target refuses each task seemed to stand still":             5002217,
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Nil(t, inBubble(t, newPlan(seed), Options{}).Violation)

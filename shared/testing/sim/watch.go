@@ -268,7 +268,7 @@ func (k *checker) starting(v *invocation, event []byte) {
 // reapTerm bounds the time that tasks may stay leased after the end of their lease, without faults. The tick comes each minute.
 const reapTerm = 4 * time.Minute
 
-// standTerm bounds the time that a labourer with due tasks and free slots may start nothing, without faults.
+// standTerm bounds the time that a labourer with due tasks and free slots may start nothing and end no attempt as refused, without faults.
 const standTerm = 20 * time.Minute
 
 // steadySince returns the time since which no fault can disturb a tick; the zero time means that one still can.

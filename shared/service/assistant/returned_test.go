@@ -1,0 +1,106 @@
+package assistant_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+	"github.com/drover-run/drover/shared/testing/outage"
+)
+
+// unheard makes the answers to starts get lost, until the returned function is called.
+func unheard(s *outage.Stage) (mend func()) {
+	s.SQS.After = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == "SendMessageBatch" {
+			return errors.New("connection reset")
+		}
+		return nil
+	}
+	return func() { s.SQS.After = nil }
+}
+
+// TestG4TheEndOfAReturnedAttemptCountsWhereverItsTaskMoves: a worker runs whose start the dispatcher did not hear of, so its task is in the
+// queue. Another dispatcher moves the task before some request of the assistant that receives the worker's completion.
+func TestG4TheEndOfAReturnedAttemptCountsWhereverItsTaskMoves(t *testing.T) {
+	for name, move := range map[string]func(t *testing.T, s *outage.Stage){
+		"to a lease, and starts another worker": func(t *testing.T, s *outage.Stage) {
+			s.HandOut(t, "f")
+		},
+		"to a lease, and dies": func(t *testing.T, s *outage.Stage) {
+			_, err := s.Services().Orchestrator.Service.Claim(context.Background(), "hand-out", "f", 1)
+			require.NoError(t, err)
+		},
+		"to a lease and back": func(t *testing.T, s *outage.Stage) {
+			mend := unheard(s)
+			s.HandOut(t, "f")
+			mend()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for at := 1; ; at++ {
+				s := stage(t, 1)
+				s.Schedule(t, job("nightly", 1))
+				mend := unheard(s)
+				require.Zero(t, s.HandOut(t, "f"))
+				mend()
+				h := s.Handed(t, "f")[0]
+				s.Pass(31 * time.Second) // the target rests after the failed start
+				requests := 0
+				s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+					if requests++; requests == at {
+						move(t, s)
+					}
+					return nil
+				}
+
+				missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "first", messages(completed(h)))
+
+				require.Zero(t, summary.Stale, "the end was dropped at request %d", at)
+				s.DynamoDB.Before = nil
+				if len(missing) > 0 {
+					require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h)), "redelivered")
+				}
+				require.Equal(t, task.Completed, stored(t, s, h.TaskID).Status)
+				s.Pass(2 * time.Minute)
+				s.HandOut(t, "f") // repairs what a dispatcher claimed after the end
+				require.Zero(t, held(t, s), "at request %d", at)
+				entries, err := s.Control.Queue(context.Background(), "f")
+				require.NoError(t, err)
+				require.Empty(t, entries)
+				if requests < at {
+					require.Greater(t, at, 5)
+					return
+				}
+			}
+		})
+	}
+}
+
+// hiding is a control table in whose queue and leases no task can be seen.
+type hiding struct{ assistant.Control }
+
+func (hiding) Queue(context.Context, string) ([]queue.Entry, error) { return nil, nil }
+
+func (hiding) LeasesOn(context.Context, string, segment.ID) ([]queue.Lease, error) { return nil, nil }
+
+// TestG4TheEndOfAnAttemptOnItsWayIsRedelivered: during a claim, reads may show a task neither in its old place nor in its new one.
+func TestG4TheEndOfAnAttemptOnItsWayIsRedelivered(t *testing.T) {
+	s, h := out(t, 1)
+	service := *s.Services().Assistant.Service
+	service.Control = hiding{service.Control}
+
+	missing, summary := service.Handle(context.Background(), "invocation", messages(completed(h[0])))
+
+	require.Len(t, missing, 1)
+	require.Len(t, summary.Errors, 1)
+	require.Contains(t, summary.Errors[0], "neither the queue nor a lease holds attempt 1 of task "+h[0].TaskID)
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+}
