@@ -3,6 +3,8 @@ package wiring
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"iter"
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -32,13 +34,11 @@ func NewScavenger(e Environment, c Clients) Scavenger {
 	}}
 }
 
-// Handle processes a batch of the stream. After an error the stream redelivers the whole batch.
+// Handle processes a batch of the stream, a chunk of its tasks at a time: a batch has up to 6 MB, and its payloads, which the tables compress,
+// may exceed the function's memory. After an error the stream redelivers the whole batch.
 func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 	var summary scavenger.Summary
-	images, err := f.read(ctx, e)
-	if err == nil {
-		summary, err = f.Service.Handle(ctx, invocation(ctx, f.clients.Now()), images)
-	}
+	err := f.handle(ctx, e, &summary)
 	failures := len(summary.Unsettled)
 	if err != nil {
 		failures = len(e.Records)
@@ -52,25 +52,51 @@ func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 	return err
 }
 
-// read returns the tasks of a batch as they were after each write. The keys of a record that is partly unreadable go to the dead-letter
-// queue. The readable parts of its task go on, because its job would otherwise wait for it forever.
-func (f Scavenger) read(ctx context.Context, e events.DynamoDBEvent) ([]task.Task, error) {
-	var out []task.Task
-	for _, r := range e.Records {
-		if r.EventName == string(events.DynamoDBOperationTypeRemove) {
-			continue
+func (f Scavenger) handle(ctx context.Context, e events.DynamoDBEvent, summary *scavenger.Summary) error {
+	chunks, id := 0, invocation(ctx, f.clients.Now())
+	for tasks, err := range task.Chunks(f.tasks(ctx, e)) {
+		if err != nil {
+			return err
 		}
-		t, err := dynamo.StreamImage(r.Change.NewImage)
-		if err == nil {
-			out = append(out, t)
-			continue
+		of := id
+		if chunks++; chunks > 1 {
+			of = fmt.Sprintf("%s/%d", id, chunks) // it names the events of the chunk
 		}
-		unreadable, _ := task.Unreadable(err)
-		out = append(out, unreadable...)
-		keys, _ := json.Marshal(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber}) //nolint:errchkjson // strings and numbers
-		if err := f.graveyard.Bury(ctx, string(keys), err.Error()); err != nil {
-			return nil, err
+		some, err := f.Service.Handle(ctx, of, tasks)
+		summary.Add(some)
+		if err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// tasks yields the tasks of a batch as they were after each write. The keys of a record that is partly unreadable go to the dead-letter
+// queue. The readable parts of its task go on, because its job would otherwise wait for it forever.
+func (f Scavenger) tasks(ctx context.Context, e events.DynamoDBEvent) iter.Seq2[task.Task, error] {
+	return func(yield func(task.Task, error) bool) {
+		for _, r := range e.Records {
+			if r.EventName == string(events.DynamoDBOperationTypeRemove) {
+				continue
+			}
+			one, err := dynamo.StreamImage(r.Change.NewImage)
+			if err == nil {
+				if !yield(one, nil) {
+					return
+				}
+				continue
+			}
+			keys, _ := json.Marshal(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber})
+			if err := f.graveyard.Bury(ctx, string(keys), err.Error()); err != nil {
+				yield(task.Task{}, err)
+				return
+			}
+			unreadable, _ := task.Unreadable(err)
+			for _, one := range unreadable {
+				if !yield(one, nil) {
+					return
+				}
+			}
+		}
+	}
 }

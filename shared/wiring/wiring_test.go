@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 	"github.com/drover-run/drover/shared/wiring"
@@ -179,6 +181,42 @@ func TestG1AJobEndsWithAnUnreadableTask(t *testing.T) {
 		require.Contains(t, letter.Reason, "attribute payload")
 	}
 	require.NotEmpty(t, s.SQS.Letters(fakeaws.StreamFailures))
+}
+
+// TestG8ABatchOfTheStreamHoldsFewPayloadsAtOnce: its 100 payloads of 800 KB compress to almost nothing, so a batch may well have them all.
+func TestG8ABatchOfTheStreamHoldsFewPayloadsAtOnce(t *testing.T) {
+	s, f, log := stage(t)
+	names := make([]string, 100)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"s%03d"`, i)
+	}
+	s.Schedule(t, fmt.Sprintf(`{"job_id": "large", "labourer": "f", "isolate_stores": true, "stores": [%s], "ballast": %q}`,
+		strings.Join(names, ","), strings.Repeat("row 17; ", 100<<10)))
+	_, summary := f.Scheduler.Service.Handle(t.Context(), "one", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "large"}`)})
+	require.Empty(t, summary.Errors)
+	records := s.DynamoDB.Stream(fakeaws.TasksTable, 0)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, most := heap(), int64(0)
+	s.S3.Hooks.Before = func(context.Context, fakeaws.Request) error {
+		most = max(most, heap()-before)
+		return nil
+	}
+
+	require.NoError(t, f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: records}))
+
+	require.Less(t, most, int64(3*task.ChunkBytes))
+	require.Contains(t, log.String(), `"Archived":100`)
+	archived, err := s.Drover.Archived()
+	require.NoError(t, err)
+	require.Len(t, archived, 100)
+	for _, record := range archived {
+		require.Greater(t, len(record.Payload), 800<<10)
+	}
 }
 
 func TestABatchOfTheStreamIsRedeliveredWhole(t *testing.T) {

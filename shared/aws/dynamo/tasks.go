@@ -124,14 +124,11 @@ func (u unreadable) err() error {
 	return e
 }
 
-// chunkBytes says how many bytes of payloads, results and stats a chunk holds, unless a single task has more.
-const chunkBytes = 4 << 20
-
-// Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers. At most about 4 MB of
-// payloads, results and stats, and a page of 1 MB, are in memory at once. It ends at the first error. A *task.UnreadableError, for tasks that
-// cannot be decoded, comes after all the others.
+// Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers. At most
+// [task.ChunkBytes] of payloads, results and stats, and a page of 1 MB, are in memory at once. It ends at the first error. A
+// *task.UnreadableError, for tasks that cannot be decoded, comes after all the others.
 func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
-	return func(yield func([]task.Task, error) bool) {
+	return task.Chunks(func(yield func(task.Task, error) bool) {
 		if numbers.Empty() {
 			return
 		}
@@ -141,13 +138,11 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 			ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
 			ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
 		}
-		var chunk []task.Task
 		var bad unreadable
-		bytes := 0
 		for {
 			page, err := t.API.Query(ctx, &in)
 			if err != nil {
-				yield(nil, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err))
+				yield(task.Task{}, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err))
 				return
 			}
 			for _, it := range page.Items {
@@ -156,33 +151,22 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 				}
 				one, wrong, err := t.whole(ctx, it)
 				if err != nil {
-					yield(nil, err)
+					yield(task.Task{}, err)
 					return
 				}
-				if bad.add(one, wrong) {
-					continue
+				if !bad.add(one, wrong) && !yield(one, nil) {
+					return
 				}
-				length := len(one.Payload) + len(one.Result) + len(one.Stats)
-				if len(chunk) > 0 && bytes+length > chunkBytes {
-					if !yield(chunk, nil) {
-						return
-					}
-					chunk, bytes = nil, 0
-				}
-				chunk, bytes = append(chunk, one), bytes+length
 			}
 			if len(page.LastEvaluatedKey) == 0 {
 				break
 			}
 			in.ExclusiveStartKey = page.LastEvaluatedKey
 		}
-		if len(chunk) > 0 && !yield(chunk, nil) {
-			return
-		}
 		if err := bad.err(); err != nil {
-			yield(nil, err)
+			yield(task.Task{}, err)
 		}
-	}
+	})
 }
 
 // Range reads what Chunks reads, all at once. *task.UnreadableError: some tasks cannot be decoded; the others are returned.

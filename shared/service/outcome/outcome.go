@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 
 // Tasks stores the tasks.
 type Tasks interface {
-	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+	// Chunks reads tasks of a segment in the order of their numbers, some at a time: together, their payloads may exceed a function's memory.
+	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 }
 
 // Deaths ends tasks that get no further attempt.
@@ -119,9 +121,10 @@ type backoff struct {
 	batches    []batch
 }
 
-// Settle carries out what follows for tasks whose last attempt failed or expired, and passes over others. It stops at the first error: the
-// next settler finds the rest in their leases. An unreadable labourer configuration is not an error, as trying again would not mend it: the
-// labourer's tasks stay in their leases, and the orchestrator settles them once the labourer is applied again.
+// Settle carries out what follows for tasks whose last attempt failed or expired, and passes over others. Its caller passes a chunk of tasks
+// (see [task.Chunks]), whose payloads fit in memory. Settle stops at the first error: the next settler finds the rest in their leases. An
+// unreadable labourer configuration is not an error, as trying again would not mend it: the labourer's tasks stay in their leases, and the
+// orchestrator settles them once the labourer is applied again.
 func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error) {
 	var out Settled
 	deaths, backoffs, err := s.group(ctx, ended, &out)
@@ -308,19 +311,27 @@ func (s Settler) killIn(ctx context.Context, l queue.Lease, tasks []task.Task) (
 }
 
 // stillDying reads tasks again after a race, and returns those that are still to be killed. It releases those that have reached their end
-// meanwhile from the leases.
+// meanwhile from the leases. It drops payloads that are stored apart from their task's item: killing a task does not write them.
 func (s Settler) stillDying(ctx context.Context, key held, leases []queue.Lease, tasks []task.Task, killed segment.Numbers) ([]task.Task, error) {
 	var left, ended segment.Numbers
 	for _, t := range tasks {
 		left = left.Union(segment.Of(t.ID.N))
 	}
-	now, err := s.Tasks.Range(ctx, key.segment, left.Minus(killed))
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range now {
-		if t.Status.Terminal() {
-			ended = ended.Union(segment.Of(t.ID.N))
+	var dying []task.Task
+	for now, err := range s.Tasks.Chunks(ctx, key.segment, left.Minus(killed)) {
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range now {
+			switch {
+			case t.Status.Terminal():
+				ended = ended.Union(segment.Of(t.ID.N))
+			case t.Attempt == key.attempt && (t.Status == task.Failed || t.Status == task.Expired):
+				if t.Parts > 0 {
+					t.Payload = nil
+				}
+				dying = append(dying, t)
+			}
 		}
 	}
 	for _, l := range leases {
@@ -331,9 +342,7 @@ func (s Settler) stillDying(ctx context.Context, key held, leases []queue.Lease,
 			return nil, err
 		}
 	}
-	return slices.DeleteFunc(now, func(t task.Task) bool {
-		return t.Attempt != key.attempt || t.Status != task.Failed && t.Status != task.Expired
-	}), nil
+	return dying, nil
 }
 
 // requeue moves the tasks of a batch that leases still hold into entries, and returns these tasks.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -80,17 +81,23 @@ func (w *world) Kill(_ context.Context, l queue.Lease, failed, dead []task.Task)
 	return nil
 }
 
-// Range returns tasks that failed the third time, except those that were cancelled.
-func (w *world) Range(_ context.Context, _ segment.ID, numbers segment.Numbers) ([]task.Task, error) {
-	var out []task.Task
-	for n := range numbers.All() {
-		t := failed(n, 3, "Boom")
-		if w.cancelled.Contains(n) {
-			t.Status = task.Cancelled
+// Chunks returns tasks that failed the third time, one at a time, except those that were cancelled. Their payloads are stored apart.
+func (w *world) Chunks(_ context.Context, _ segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return func(yield func([]task.Task, error) bool) {
+		for n := range numbers.All() {
+			t := failed(n, 3, "Boom")
+			t.Parts, t.Payload = 1, make([]byte, 1<<20)
+			if w.cancelled.Contains(n) {
+				t.Status = task.Cancelled
+			}
+			if !yield([]task.Task{t}, nil) {
+				return
+			}
 		}
-		out = append(out, t)
+		if err := w.fail("Chunks"); err != nil {
+			yield(nil, err)
+		}
 	}
-	return out, w.fail("Range")
 }
 
 func (w *world) LeasesOn(_ context.Context, _ string, s segment.ID) ([]queue.Lease, error) {
@@ -242,6 +249,26 @@ func TestG5AnExhaustedTaskThatIsCancelledMeanwhileIsOnlyReleased(t *testing.T) {
 	require.Equal(t, 2, settled.Dead)
 	require.True(t, w.leases[0].Held().Empty())
 	require.Empty(t, w.queued)
+}
+
+// TestG8DeathsAfterARaceHoldNoPayloadsThatAreStoredApart: they may have 1 MB each, and the tasks' images in the stream leave them out.
+func TestG8DeathsAfterARaceHoldNoPayloadsThatAreStoredApart(t *testing.T) {
+	dying := make([]task.Task, 50)
+	numbers := make([]int, len(dying))
+	for i := range dying {
+		dying[i], numbers[i] = failed(i, 3, "Boom"), i
+		dying[i].Parts = 1
+	}
+	w := &world{labourer: f(), leases: []queue.Lease{lease(3, numbers...)}, races: 1}
+
+	settled, err := w.settler().Settle(context.Background(), dying)
+
+	require.NoError(t, err)
+	require.Equal(t, 50, settled.Dead)
+	require.Equal(t, []int{50}, w.kills, "together")
+	for _, one := range w.saved {
+		require.Empty(t, one.Payload)
+	}
 }
 
 // TestABatchOfDeathsTakesFewTransactions: as few as the limits of bytes and items allow.

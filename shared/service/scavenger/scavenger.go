@@ -88,8 +88,24 @@ type Summary struct {
 	Alarm                             string            // why the pager could not notify people of the dead tasks
 }
 
-// Handle processes a batch of tasks, each as it was after a write, in the order of the stream. After an error the whole batch must be
-// redelivered.
+// Add adds what another part of the batch led to.
+func (s *Summary) Add(other Summary) {
+	s.Retried += other.Retried
+	s.Died += other.Died
+	s.Archived += other.Archived
+	s.Finished += other.Finished
+	if s.Unsettled == nil {
+		s.Unsettled = other.Unsettled
+	} else {
+		maps.Copy(s.Unsettled, other.Unsettled)
+	}
+	if other.Alarm != "" {
+		s.Alarm = other.Alarm
+	}
+}
+
+// Handle processes a chunk of a batch (see [task.Chunks]): tasks as they were after a write, in the order of the stream. After an error the
+// whole batch must be redelivered.
 func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Task) (Summary, error) {
 	var out Summary
 	var failed, ended []task.Task

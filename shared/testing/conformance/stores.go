@@ -12,6 +12,8 @@ import (
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/cancellation"
 	"github.com/drover-run/drover/shared/service/health"
@@ -34,7 +36,7 @@ type Stores struct {
 	Deaths   outcome.Deaths
 }
 
-// Tasks has all that the services ask of the store of tasks.
+// Tasks has all that the services and the command line ask of the store of tasks.
 type Tasks interface {
 	scheduler.Tasks
 	orchestrator.Tasks
@@ -42,6 +44,7 @@ type Tasks interface {
 	cancellation.Tasks
 	replay.Tasks
 	outcome.Tasks
+	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
 }
 
 // Control has all that the services and the command line ask of states, leases and queues.
