@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatLiesDeadIsToldOf(t *testing.T) {
+func TestEveryDeadLetterQueueHasAnAlarm(t *testing.T) {
 	watched := map[string]bool{}
 	for _, properties := range read(t).of("AWS::CloudWatch::Alarm") {
 		if properties["MetricName"] == "ApproximateNumberOfMessagesVisible" && properties["Threshold"] == 0 {
@@ -17,7 +17,7 @@ func TestWhatLiesDeadIsToldOf(t *testing.T) {
 	require.Equal(t, keys(deadEnds), keys(watched))
 }
 
-func TestEveryFunctionsErrorsAreToldOf(t *testing.T) {
+func TestEveryFunctionHasAnErrorAlarm(t *testing.T) {
 	s := read(t)
 	watched := map[string]bool{}
 	for _, properties := range s.of("AWS::CloudWatch::Alarm") {
@@ -28,9 +28,9 @@ func TestEveryFunctionsErrorsAreToldOf(t *testing.T) {
 	require.Equal(t, keys(s.of("AWS::Serverless::Function")), keys(watched))
 }
 
-// Each says what happened in words, looks at one plain metric of one resource (math rolls the stack back on a local AWS), and tells the
-// topic of the beginning and the end.
-func TestAlarmsSayWhatHappenedToWhomItConcerns(t *testing.T) {
+// Each alarm has a description, watches one plain metric of one resource (a local AWS rolls a stack with metric math back), and notifies the
+// topic when it begins and when it ends.
+func TestAlarmsDescribeWhatHappenedAndNotifyTheTopic(t *testing.T) {
 	alarms := read(t).of("AWS::CloudWatch::Alarm")
 	require.NotEmpty(t, alarms)
 	for id, properties := range alarms {
@@ -44,7 +44,7 @@ func TestAlarmsSayWhatHappenedToWhomItConcerns(t *testing.T) {
 	}
 }
 
-// CloudWatch may not use the key that AWS keeps for SNS: alarms to a topic under it are lost without a word
+// CloudWatch may not use AWS's own key for SNS: alarms to a topic under that key are lost without notice
 // (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
 func TestTheAlarmTopicIsEncryptedWithAKeyThatAlarmsMayUse(t *testing.T) {
 	s := read(t)
@@ -60,8 +60,8 @@ func TestTheAlarmTopicIsEncryptedWithAKeyThatAlarmsMayUse(t *testing.T) {
 	require.Equal(t, []string{"kms:Decrypt", "kms:GenerateDataKey*"}, allowed)
 }
 
-// A publisher needs the key as well: a right to the topic alone is no right.
-func TestWhoPublishesToTheAlarmTopicMayUseItsKey(t *testing.T) {
+// A publisher needs the topic's key too: the right to the topic alone is not enough.
+func TestPublishersToTheAlarmTopicMayUseItsKey(t *testing.T) {
 	publishers := 0
 	for role, rights := range read(t).rights() {
 		publishes, encrypts := false, false
@@ -76,7 +76,7 @@ func TestWhoPublishesToTheAlarmTopicMayUseItsKey(t *testing.T) {
 			publishers++
 		}
 	}
-	require.Equal(t, 1, publishers, "the scavenger tells of the dead")
+	require.Equal(t, 1, publishers, "the scavenger publishes dead tasks")
 }
 
 func TestTheDashboardShowsEveryQueueFunctionMachineAndTable(t *testing.T) {
@@ -101,7 +101,7 @@ func TestTheDashboardShowsEveryQueueFunctionMachineAndTable(t *testing.T) {
 		require.LessOrEqual(t, widget.X+widget.Width, 24, title)
 		for x := widget.X; x < widget.X+widget.Width; x++ {
 			for y := widget.Y; y < widget.Y+widget.Height; y++ {
-				require.Empty(t, taken[[2]int{x, y}], "%s lies over %s", title, taken[[2]int{x, y}])
+				require.Empty(t, taken[[2]int{x, y}], "%s overlaps %s", title, taken[[2]int{x, y}])
 				taken[[2]int{x, y}] = title
 			}
 		}

@@ -23,22 +23,21 @@ import (
 
 const module = "github.com/drover-run/drover/"
 
-// program is a function's own code, with types, and what of it can be reached from main.
+// program holds a function's own code, with types, and marks the part that main reaches.
 //
-// Reached holds what reached code names, and the methods that a call through an interface may mean: those of the types of
-// ours of which a value is made in code that is reached. What the standard library calls by reflection (decoding JSON) is left out; it
-// talks to no service.
+// Reached code is what other reached code names, and the methods that a call through an interface may call: those of each type of this module of
+// which reached code makes a value. The methods that the standard library calls by reflection (decoding JSON) are left out; they call no service.
 type program struct {
 	packages map[string]*types.Package
 	info     *types.Info
 	bodies   map[*types.Func]*ast.FuncDecl
 	reached  map[*types.Func]bool
 	made     map[*types.Named]bool
-	asked    map[*types.Func]bool // methods of interfaces that are called
+	asked    map[*types.Func]bool // the called methods of interfaces
 
-	literals  []*ast.CompositeLit // in code that is reached
+	literals  []*ast.CompositeLit // in reached code
 	fields    map[*types.Var][]ast.Expr
-	arguments map[*types.Var][]ast.Expr // by the parameter
+	arguments map[*types.Var][]ast.Expr // by parameter
 	locals    map[types.Object][]ast.Expr
 	results   map[*types.Func][]ast.Expr
 }
@@ -48,7 +47,7 @@ type listedPackage struct {
 	GoFiles                 []string
 }
 
-// load reads the program in a folder below the checkout, as it is built for Lambda.
+// load reads the program in a folder of the checkout, as built for Lambda.
 func load(t *testing.T, folder string) *program {
 	t.Helper()
 	list := exec.Command("go", "list", "-export", "-deps", "-tags", "lambda.norpc", "-json=ImportPath,Dir,Export,GoFiles", "./"+folder)
@@ -74,7 +73,7 @@ func load(t *testing.T, folder string) *program {
 	})}
 	var main *types.Package
 	var initial []ast.Node
-	for all := json.NewDecoder(strings.NewReader(string(out))); all.More(); { // what is imported stands before what imports it
+	for all := json.NewDecoder(strings.NewReader(string(out))); all.More(); { // go list prints a package after its imports
 		var one listedPackage
 		require.NoError(t, all.Decode(&one))
 		exports[one.ImportPath] = one.Export
@@ -104,7 +103,7 @@ type importing func(path string) (*types.Package, error)
 
 func (i importing) Import(path string) (*types.Package, error) { return i(path) }
 
-// declare notes the functions of a package, and is what runs before main.
+// declare records the functions of a package, and returns the code that runs before main.
 func (p *program) declare(files []*ast.File) (initial []ast.Node) {
 	for _, file := range files {
 		for _, d := range file.Decls {
@@ -134,7 +133,7 @@ func (p *program) reach(f *types.Func) {
 	p.look(f, body.Body)
 }
 
-// settle reaches what calls through interfaces may mean, until nothing is added.
+// settle reaches the methods that calls through interfaces may call, until it finds no more.
 func (p *program) settle() {
 	for before := -1; before != len(p.reached)+len(p.made)+len(p.asked); {
 		before = len(p.reached) + len(p.made) + len(p.asked)
@@ -154,7 +153,7 @@ func (p *program) settle() {
 	}
 }
 
-// look goes through code that is reached; in is the function that it belongs to, nil for what runs before main.
+// look walks through reached code. in is the function that the code belongs to, or nil for code that runs before main.
 func (p *program) look(in *types.Func, code ast.Node) {
 	ast.Inspect(code, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -195,7 +194,7 @@ func (p *program) literal(l *ast.CompositeLit) {
 	p.literals = append(p.literals, l)
 	kind := p.info.Types[l].Type
 	if pointer, is := kind.Underlying().(*types.Pointer); is {
-		kind = pointer.Elem() // &T in a list of *T may leave out its type
+		kind = pointer.Elem() // a list of *T may omit the type of &T
 	}
 	if named, is := kind.(*types.Named); is && named.Obj().Pkg() != nil && strings.HasPrefix(named.Obj().Pkg().Path(), module) {
 		p.made[named.Origin()] = true
@@ -213,7 +212,7 @@ func (p *program) literal(l *ast.CompositeLit) {
 	}
 }
 
-// call notes what the parameters of a function of ours are given.
+// call records the arguments for the parameters of a function of this module.
 func (p *program) call(c *ast.CallExpr) {
 	f := p.callee(c)
 	if f == nil || p.bodies[f] == nil {
@@ -247,7 +246,7 @@ func (p *program) callee(c *ast.CallExpr) *types.Func {
 
 func (p *program) assign(a *ast.AssignStmt) {
 	for i, left := range a.Lhs {
-		value := a.Rhs[0] // of a call with several results the first is the one that matters here
+		value := a.Rhs[0] // of several results, only the first matters here
 		if len(a.Rhs) == len(a.Lhs) {
 			value = a.Rhs[i]
 		}
@@ -312,7 +311,7 @@ func (p *program) origins(value ast.Expr, seen map[ast.Expr]bool) []string {
 	return slices.Compact(found)
 }
 
-// owner names the structs that hold outside values: the function's environment and a labourer's target.
+// owner returns the name of a struct that holds values from outside: the function's environment or a labourer's target.
 func (p *program) owner(field *types.Var) string {
 	for _, at := range []struct{ path, name string }{{"shared/wiring", "Environment"}, {"shared/core/labourer", "Target"}} {
 		if pkg := p.packages[module+at.path]; pkg != nil && pkg == field.Pkg() {
@@ -327,7 +326,7 @@ func (p *program) owner(field *types.Var) string {
 	return ""
 }
 
-// given returns the value of a field of a struct that one of our functions made and returned; nil where the value comes from elsewhere.
+// given returns the value of a field of a struct that a function of this module made and returned, or nil if the value comes from elsewhere.
 func (p *program) given(of ast.Expr, field string) []ast.Expr {
 	var found []ast.Expr
 	switch of := ast.Unparen(of).(type) {
@@ -353,10 +352,10 @@ func (p *program) given(of ast.Expr, field string) []ast.Expr {
 	return found
 }
 
-// request is a structure of the SDK in which a call says what it is about.
+// request is an SDK structure with which a call names its action and its resource.
 type request struct {
 	action string
-	about  string // the field that names the resource; "key": the keys of the map in RequestItems; "": AWS knows no resource
+	about  string // the field that names the resource; "key" for the keys of the map RequestItems; "" for an action without resource
 }
 
 var requests = map[string]request{
@@ -386,10 +385,10 @@ var requests = map[string]request{
 	"sqs.SendMessageInput":                    {"sqs:SendMessage", "QueueUrl"},
 }
 
-// containers are structures ending in Input that hold requests, which say themselves what they are about.
+// containers are structures ending in Input that hold requests, which name their own resources.
 var containers = []string{"dynamodb.TransactWriteItemsInput", "eventbridge.PutEventsInput"}
 
-// calls are what the program asks of AWS: "dynamodb:GetItem on Environment.Tasks".
+// calls returns the calls of AWS that the program makes: "dynamodb:GetItem on Environment.Tasks".
 func (p *program) calls(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -410,7 +409,7 @@ func (p *program) calls(t *testing.T) []string {
 		}
 		for _, about := range p.about(l, r.about) {
 			origins := p.origins(about, map[ast.Expr]bool{})
-			require.NotEmpty(t, origins, "a %s is about nobody knows what", name)
+			require.NotEmpty(t, origins, "a %s names a resource of unknown origin", name)
 			for _, origin := range origins {
 				found = append(found, r.action+" on "+origin+p.index(t, l))
 			}
@@ -420,7 +419,7 @@ func (p *program) calls(t *testing.T) []string {
 	return slices.Compact(found)
 }
 
-// about returns the values that name what a request is about.
+// about returns the values that name the resource of a request.
 func (p *program) about(l *ast.CompositeLit, field string) []ast.Expr {
 	if field != "key" {
 		return p.given(l, field)
@@ -434,7 +433,7 @@ func (p *program) about(l *ast.CompositeLit, field string) []ast.Expr {
 	return names
 }
 
-// index returns the index that a query reads: "/index/by_month"; "" for the table itself.
+// index returns the index that a query reads, like "/index/by_month", or "" for the table itself.
 func (p *program) index(t *testing.T, l *ast.CompositeLit) string {
 	t.Helper()
 	found := ""
@@ -452,7 +451,7 @@ func (p *program) index(t *testing.T, l *ast.CompositeLit) string {
 	return found
 }
 
-// variables are the names in the function's environment by the fields of Environment, as wiring.Load reads them.
+// variables returns the names of the function's environment variables by the fields of Environment, as wiring.Load reads them.
 func (p *program) variables() map[string]string {
 	found := map[string]string{}
 	for _, l := range p.literals {
@@ -470,7 +469,7 @@ func (p *program) variables() map[string]string {
 	return found
 }
 
-// builds tells whether the program makes the input of a call: it may hand it to a paginator of the SDK, which calls.
+// builds reports whether the program makes the input of a call. It may hand the input to a paginator of the SDK, which makes the call.
 func (p *program) builds(call *types.Func) bool {
 	input := call.Signature().Params().At(1).Type().(*types.Pointer).Elem()
 	return slices.ContainsFunc(p.literals, func(l *ast.CompositeLit) bool { return types.Identical(p.info.Types[l].Type, input) })

@@ -1,6 +1,6 @@
-// Package infra holds the stack's template, the script that deploys it, and the tests that read the template as a reviewer would.
+// Package infra holds the stack's template, the script that deploys it, and tests that review the template.
 //
-// Linters know what CloudFormation takes. The tests here know what Drover promises of its stack: the outputs, names that leave room
-// for a second stack, no right that no function needs, nothing that is lost without a trace. They read the template as it is written,
-// before SAM expands it.
+// Linters check what CloudFormation accepts. The tests here check what Drover promises about its stack: it has the outputs, its names leave room
+// for a second stack, no role has a right that it does not need, and nothing is lost without a trace. They read the template before SAM expands
+// it.
 package infra

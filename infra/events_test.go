@@ -6,14 +6,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRulesSendEachEventOnItsWay(t *testing.T) {
+func TestRulesSendEachEventToItsTarget(t *testing.T) {
 	s := read(t)
 	rule := func(id string) object { return at[object](s.resources[id], "Properties") }
 	require.Equal(t, []string{"CommandsRule", "TasksDueRule", "TickRule", "WorkerStateMachinesRule"}, keys(s.of("AWS::Events::Rule")))
 
 	commands := rule("CommandsRule")
 	require.Equal(t, ref("EventBus"), commands["EventBusName"])
-	require.Equal(t, object{"detail-type": []any{"SubmitJob", "CancelJob", "ReplayTasks"}}, commands["EventPattern"], "whatever the source")
+	require.Equal(t, object{"detail-type": []any{"SubmitJob", "CancelJob", "ReplayTasks"}}, commands["EventPattern"], "from any source")
 	requireTarget(t, commands, getAtt("JobsQueue", "Arn"), object{})
 
 	due := rule("TasksDueRule")
@@ -27,7 +27,7 @@ func TestRulesSendEachEventOnItsWay(t *testing.T) {
 	requireTarget(t, tick, ref("OrchestrateStateMachine"), object{"Input": "{}"})
 
 	workers := rule("WorkerStateMachinesRule")
-	require.NotContains(t, workers, "EventBusName", "Step Functions tells the default bus")
+	require.NotContains(t, workers, "EventBusName", "Step Functions uses the default bus")
 	require.Equal(t, object{
 		"source":      []any{"aws.states"},
 		"detail-type": []any{"Step Functions Execution Status Change"},
@@ -39,7 +39,7 @@ func TestRulesSendEachEventOnItsWay(t *testing.T) {
 	requireTarget(t, workers, getAtt("CompletionsQueue", "Arn"), object{})
 }
 
-// requireTarget wants one target, which gets the event as shaped, and a queue for what it does not get.
+// requireTarget requires that a rule has one target, which gets the event in this shape, and a queue for undelivered events.
 func requireTarget(t *testing.T, rule object, arn any, shape object) {
 	t.Helper()
 	targets := at[[]any](rule, "Targets")
@@ -52,7 +52,7 @@ func requireTarget(t *testing.T, rule object, arn any, shape object) {
 	}
 }
 
-// A queue takes messages from the rules that send there, and from no others of the service.
+// A queue accepts messages only from the rules that send to it.
 func TestQueuesTakeEventsFromTheirOwnRulesOnly(t *testing.T) {
 	s := read(t)
 	want := map[string][]string{

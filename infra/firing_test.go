@@ -23,7 +23,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
-// series is a metric's values of successive periods, the newest last; a period may have no value.
+// series holds a metric's values for successive periods, the newest last. A period may have no value.
 type series []*float64
 
 func minutes(values ...any) series {
@@ -39,7 +39,7 @@ func minutes(values ...any) series {
 	return s
 }
 
-// same is n periods of one value.
+// same returns n periods with the same value.
 func same(n, value int) series {
 	var all []any
 	for range n {
@@ -48,8 +48,8 @@ func same(n, value int) series {
 	return minutes(all...)
 }
 
-// fires tells whether an alarm of the template would be in ALARM after these values, one for each of its periods: of the last
-// EvaluationPeriods at least DatapointsToAlarm breach, where what is missing counts as TreatMissingData says.
+// fires reports whether an alarm of the template is in ALARM after these values, one for each of its periods: of the last EvaluationPeriods at
+// least DatapointsToAlarm breach. Missing values count as TreatMissingData says.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 func fires(t *testing.T, properties object, values series) bool {
 	t.Helper()
@@ -81,9 +81,9 @@ func fires(t *testing.T, properties object, values series) bool {
 	return breaching >= atLeast
 }
 
-// What AWS itself measures when a thing is broken and when it is not, by the metric that an alarm watches; a value for each period of the
-// alarm. What the functions measure is in TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms.
-func TestAlarmsOnWhatAWSMeasuresFireWhenTheThingIsBroken(t *testing.T) {
+// For each metric of AWS that an alarm watches, the cases are series that the metric shows when something is broken and when all is well, with a
+// value for each period of the alarm. TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms tests the metrics of the functions themselves.
+func TestAlarmsOnMetricsOfAWSFireWhenSomethingIsBroken(t *testing.T) {
 	watched := map[string]bool{}
 	for id, properties := range read(t).of("AWS::CloudWatch::Alarm") {
 		metric := fmt.Sprint(properties["Namespace"], " ", properties["MetricName"])
@@ -93,10 +93,10 @@ func TestAlarmsOnWhatAWSMeasuresFireWhenTheThingIsBroken(t *testing.T) {
 			"AWS/SQS ApproximateNumberOfMessagesVisible": {[]series{minutes(0, 1)}, []series{minutes(0), minutes(1, 0), minutes(nil)}},
 			// Seconds.
 			"AWS/SQS ApproximateAgeOfOldestMessage": {[]series{same(10, 7200)}, []series{same(10, 20), minutes(7200, 20, 20, 20, 20, 20), minutes(nil)}},
-			// Milliseconds. The stream forgets after 86,400,000.
+			// Milliseconds. The stream drops records after 86,400,000.
 			"AWS/Lambda IteratorAge": {[]series{same(5, 700_000), minutes(900_000, 960_000, 1_020_000, 1_080_000, 1_140_000)},
 				[]series{same(5, 2000), minutes(700_000, 2000, 2000, 2000, 2000), minutes(nil)}},
-			// A message that fails comes again after one or two minutes, and the tick each minute.
+			// A failed message is redelivered after one or two minutes; the tick comes each minute.
 			"AWS/Lambda Errors":                {[]series{same(5, 1), minutes(1, nil, 1, nil, 1), minutes(1, 0, 1, 0, 1)}, []series{minutes(nil, 0, 3, 0, 0), minutes(nil)}},
 			"AWS/Lambda Throttles":             {[]series{same(5, 40), minutes(4, 0, 4, 0, 4)}, []series{minutes(0, 40, 0, 0, 0), minutes(nil)}},
 			"AWS/DynamoDB ReadThrottleEvents":  {[]series{same(5, 3), minutes(3, nil, 3, nil, 3)}, []series{minutes(nil, nil, 200, nil, nil), minutes(nil)}},
@@ -108,20 +108,20 @@ func TestAlarmsOnWhatAWSMeasuresFireWhenTheThingIsBroken(t *testing.T) {
 		if properties["Namespace"] == "Drover" {
 			continue
 		}
-		require.True(t, known, "%s: say here what %s is when it should fire", id, metric)
+		require.True(t, known, "%s: add cases for %s here", id, metric)
 		for _, sick := range cases.sick {
-			require.True(t, fires(t, properties, sick), "%s keeps quiet", id)
+			require.True(t, fires(t, properties, sick), "%s does not fire", id)
 		}
 		for _, well := range cases.well {
-			require.False(t, fires(t, properties, well), "%s fires for nothing", id)
+			require.False(t, fires(t, properties, well), "%s fires although all is well", id)
 		}
 	}
 	for _, metric := range []string{"AWS/Lambda Errors", "AWS/Lambda Throttles", "AWS/Lambda IteratorAge", "AWS/DynamoDB ReadThrottleEvents", "AWS/DynamoDB WriteThrottleEvents"} {
-		require.True(t, watched[metric], "%s is watched by no alarm", metric)
+		require.True(t, watched[metric], "no alarm watches %s", metric)
 	}
 }
 
-func TestThrottlesOfEveryFunctionAndTableAreToldOf(t *testing.T) {
+func TestEveryFunctionAndTableHasThrottleAlarms(t *testing.T) {
 	s := read(t)
 	for metric, of := range map[string]string{"Throttles": "AWS::Serverless::Function", "ReadThrottleEvents": "AWS::DynamoDB::Table", "WriteThrottleEvents": "AWS::DynamoDB::Table"} {
 		watched := map[string]bool{}
@@ -134,7 +134,7 @@ func TestThrottlesOfEveryFunctionAndTableAreToldOf(t *testing.T) {
 	}
 }
 
-// events are what each function is invoked with when it is to do something for which it needs a table.
+// events holds, for each function, an event for which it needs a table.
 var events = map[string]string{
 	"scheduler": `{"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": "{\"detail-type\": \"SubmitJob\", \"id\": \"e1\", \"detail\": {\"labourer\": \"f\"}}",
 		"attributes": {"ApproximateReceiveCount": "1"}}]}`,
@@ -146,8 +146,8 @@ var events = map[string]string{
 		"created_at": {"N": "1764000000000"}, "closed_at": {"N": "1764000001000"}}}}]}`,
 }
 
-// The real functions are run for five minutes, an invocation a minute, with no right on any table. Their handlers give messages back, and
-// so succeed in Lambda's eyes; the alarms on what their log lines say fire, and no other function's does.
+// The real functions run for five minutes, with an invocation each minute and no right to any table. Their handlers return the messages to the
+// queue, which is no error for Lambda. The alarms on the metrics in their log lines fire, and those of other functions do not.
 func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
 	refusal := []byte(`{"__type": "com.amazon.coral.service#AccessDeniedException", "message": "not authorized"}`)
 	denied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -187,12 +187,12 @@ func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
 			require.Equal(t, []string{name}, keys(told), "%s", f.Lines())
 			require.Len(t, told[name], 5, "a line for each invocation")
 			require.True(t, fires(t, alarms[name], told[name]))
-			require.False(t, fires(t, alarms[name], append(told[name][:2:2], minutes(nil, nil, nil)...)), "two minutes of trouble are none")
+			require.False(t, fires(t, alarms[name], append(told[name][:2:2], minutes(nil, nil, nil)...)), "two minutes of failures raise no alarm")
 		})
 	}
 }
 
-// A queue that is a labourer's target is gone for an hour. The orchestrator comes each minute, and at every moment that it waits after a failure.
+// A labourer's target queue is missing for an hour. The orchestrator runs each minute, and after each of its own waits after a failure.
 func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 	alarm := read(t).resources["TargetFailuresAlarm"]["Properties"].(object)
 	require.Equal(t, []any{metric.Namespace, metric.TargetFailures, "Maximum"}, []any{alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]})
@@ -232,13 +232,13 @@ func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 	for i := range values {
 		require.True(t, fires(t, alarm, values[:i+1]), "period %d of %d", i+1, len(values))
 	}
-	require.False(t, fires(t, alarm, minutes(2)), "two failures pass")
+	require.False(t, fires(t, alarm, minutes(2)), "two failures raise no alarm")
 	s.SQS.Create(outage.Worker("f"), fakeaws.Queue{})
 	values = hour()
 	require.False(t, fires(t, alarm, values[:1]), "the target is back")
 }
 
-// started starts a function's program, built as it is deployed, in the environment that the template gives it.
+// started starts a function's program, built as for deployment, in the environment that the template gives it.
 func started(t *testing.T, folder, endpoint string) *localstack.Function {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "bootstrap")
@@ -259,7 +259,7 @@ func started(t *testing.T, folder, endpoint string) *localstack.Function {
 	return f
 }
 
-// counted returns what CloudWatch makes of log lines: the values of each metric of the namespace, line by line.
+// counted returns the metrics that CloudWatch extracts from log lines: the values of each metric of the namespace, line by line.
 func counted(t *testing.T, lines []string) map[string]series {
 	t.Helper()
 	found := map[string]series{}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// folders are the functions' folders, below functions/ as source and below .local/functions/ as built.
+// folders names the functions' folders, both below functions/ (source) and below .local/functions/ (built).
 var folders = map[string]string{
 	"SchedulerFunction":       "scheduler",
 	"OrchestratorFunction":    "orchestrator",
@@ -16,7 +16,7 @@ var folders = map[string]string{
 	"ScavengerFunction":       "scavenger",
 }
 
-// The code's place stands at each function: the AWS CLI does not look for it among the globals.
+// Each function names its code itself, because the AWS CLI does not look for it in the globals.
 func TestFunctionsAreBuiltFromTheFoldersOfTheirNames(t *testing.T) {
 	s := read(t)
 	functions := s.of("AWS::Serverless::Function")
@@ -31,7 +31,7 @@ func TestFunctionsAreBuiltFromTheFoldersOfTheirNames(t *testing.T) {
 	require.Equal(t, []any{ref("Architecture")}, globals["Architectures"])
 }
 
-func TestFunctionsAreToldWhereEverythingIs(t *testing.T) {
+func TestFunctionsGetTheNamesOfTheirResources(t *testing.T) {
 	s := read(t)
 	require.Equal(t, object{
 		"STACK":                             ref("AWS::StackName"),
@@ -52,9 +52,9 @@ func TestFunctionsAreToldWhereEverythingIs(t *testing.T) {
 	}, at[object](s.whole, "Globals", "Function", "Environment", "Variables"))
 }
 
-// Each function's memory, which is its share of a processor, is a parameter, and so is the concurrency that is reserved for it: none by
-// default, as that is taken from the account's.
-func TestMemoryAndConcurrencyAreTheOwnersToSay(t *testing.T) {
+// Each function's memory, and with it its share of a processor, is a parameter. So is its reserved concurrency: none by default, because a
+// reservation takes from the account's concurrency.
+func TestMemoryAndConcurrencyAreParameters(t *testing.T) {
 	s := read(t)
 	require.NotContains(t, at[object](s.whole, "Globals", "Function"), "MemorySize")
 	// As measured by BenchmarkProcessor, see README.md.
@@ -63,17 +63,17 @@ func TestMemoryAndConcurrencyAreTheOwnersToSay(t *testing.T) {
 		name := strings.TrimSuffix(id, "Function")
 		require.Equal(t, ref(name+"Memory"), properties["MemorySize"], id)
 		require.Equal(t, measured[name], s.parameters[name+"Memory"]["Default"], id)
-		require.Equal(t, 128, s.parameters[name+"Memory"]["MinValue"], "what Lambda takes")
-		require.Equal(t, 10240, s.parameters[name+"Memory"]["MaxValue"], "what Lambda takes")
+		require.Equal(t, 128, s.parameters[name+"Memory"]["MinValue"], "Lambda's limit")
+		require.Equal(t, 10240, s.parameters[name+"Memory"]["MaxValue"], "Lambda's limit")
 		require.Equal(t, 0, s.parameters[name+"Concurrency"]["Default"])
 		require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref(name + "Concurrency"), 0}}}}, s.conditions["Reserve"+name])
 		require.Equal(t, object{"Fn::If": []any{"Reserve" + name, ref(name + "Concurrency"), ref("AWS::NoValue")}}, properties["ReservedConcurrentExecutions"], id)
 	}
 }
 
-// Lambda ends what looks like an endless loop after 16 rounds. Ours are loops, except for the scavenger's way, which begins anew at
-// the stream: there the guard stays.
-func TestLoopsAreAllowedKnowingly(t *testing.T) {
+// Lambda ends chains of calls that contain a function more than 16 times. Drover's functions form such chains, except for the scavenger, whose
+// stream begins a new chain: it keeps the guard.
+func TestOnlyFunctionsInLoopsAllowRecursion(t *testing.T) {
 	for id, properties := range read(t).of("AWS::Serverless::Function") {
 		if id == "ScavengerFunction" {
 			require.NotContains(t, properties, "RecursiveLoop", id)
@@ -108,7 +108,7 @@ func TestEveryLogIsKeptForAsLongAsAskedInAGroupOfItsOwn(t *testing.T) {
 	}
 }
 
-// How many batches are worked on at once is a literal: a parameter arrives as text, which a local AWS cannot compare.
+// The number of concurrent batches is a literal: a parameter arrives as text, which a local AWS cannot compare.
 func TestQueueMappingsReportWhatFailedAndAreBounded(t *testing.T) {
 	mappings := 0
 	for id, function := range read(t).of("AWS::Serverless::Function") {
@@ -134,12 +134,12 @@ func TestTheStreamMappingLosesNothing(t *testing.T) {
 	require.Equal(t, getAtt("StreamFailuresQueue", "Arn"), at[any](mapping, "DestinationConfig", "OnFailure", "Destination"))
 	require.Equal(t, true, mapping["BisectBatchOnFunctionError"])
 	require.Positive(t, mapping["MaximumRetryAttempts"])
-	require.Less(t, mapping["MaximumRecordAgeInSeconds"], 24*3600, "the stream forgets after a day; what is given up has to be told before")
-	require.NotContains(t, mapping, "FunctionResponseTypes", "a local AWS takes what is reported so for done")
+	require.Less(t, mapping["MaximumRecordAgeInSeconds"], 24*3600, "the stream drops records after a day; a failure has to be reported before")
+	require.NotContains(t, mapping, "FunctionResponseTypes", "a local AWS takes items that are reported like this for done")
 }
 
-// The filter lets through what ends an attempt or a task, and nothing that the scavenger itself writes when it opens one again. REMOVE
-// is left out: items leave by their time to live.
+// The filter passes writes that end an attempt or a task. It passes neither the scavenger's own writes, which open a task again, nor REMOVE:
+// items expire by their time to live.
 func TestTheStreamMappingLetsOnlyClosingsThrough(t *testing.T) {
 	filters := at[[]any](read(t).resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties", "FilterCriteria", "Filters")
 	require.Len(t, filters, 1)

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a definition leaves open is put in by the template, all of it and nothing else.
-func TestDefinitionsGetWhatTheyLeaveOpen(t *testing.T) {
+// The template sets all placeholders of a definition, and nothing else.
+func TestTheTemplateSetsThePlaceholdersOfDefinitions(t *testing.T) {
 	machines := read(t).of("AWS::Serverless::StateMachine")
 	require.Equal(t, []string{"BackoffStateMachine", "OrchestrateStateMachine"}, keys(machines))
 	for id, properties := range machines {
@@ -23,7 +23,7 @@ func TestDefinitionsGetWhatTheyLeaveOpen(t *testing.T) {
 	}
 }
 
-// A function that ran out of time has said so before the state that waits for it gives up: the state then knows what to try again.
+// A function times out before the state that calls it does, so that the state sees the function's error and can retry.
 func TestStatesOutlastTheFunctionTheyCall(t *testing.T) {
 	s := read(t)
 	function := at[int](s.resources["OrchestratorFunction"], "Properties", "Timeout")
@@ -53,8 +53,8 @@ func TestStatesOutlastTheFunctionTheyCall(t *testing.T) {
 	require.NotZero(t, steps)
 }
 
-// The console draws an Express execution from its log, so all of that is kept; a backoff's input names workers' errors, which are
-// not for a log.
+// The console draws an Express execution from its log, so that log has everything. A backoff's input names workers' errors, which must not be
+// logged.
 func TestMachinesLogWhatTheConsoleNeedsAndNoErrorsOfWorkers(t *testing.T) {
 	s := read(t)
 	logging := func(id string) []any {
@@ -67,7 +67,7 @@ func TestMachinesLogWhatTheConsoleNeedsAndNoErrorsOfWorkers(t *testing.T) {
 	require.Equal(t, "STANDARD", at[any](s.resources["BackoffStateMachine"], "Properties", "Type"))
 }
 
-// The functions know the backoff machine, so it may know none of them: the stack could not be made otherwise.
+// The functions refer to the backoff machine, so it may refer to none of them: CloudFormation refuses circular dependencies.
 func TestTheBackoffMachineDependsOnNoFunction(t *testing.T) {
 	s := read(t)
 	functions := s.of("AWS::Serverless::Function")

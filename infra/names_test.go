@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Properties that give a resource its physical name, for what this stack is made of.
+// nameOf holds the property that sets the physical name, for each type of resource in this stack.
 var nameOf = map[string]string{
 	"AWS::CloudWatch::Alarm":        "AlarmName",
 	"AWS::CloudWatch::Dashboard":    "DashboardName",
@@ -30,14 +30,14 @@ var nameOf = map[string]string{
 	"AWS::Serverless::StateMachine": "Name",
 }
 
-// Two stacks live side by side, and what has to be replaced is replaced in place, because nothing has a name of its own making. A bus
-// must have one, which is the stack's; logs of state machines need a prefix, and have the stack's name and id.
-func TestNothingIsGivenAName(t *testing.T) {
+// Stacks can live side by side and resources can be replaced in place, because the template names no resource. There are two exceptions: a bus
+// must have a name, which is the stack's; and logs of state machines need a prefix, followed by the stack's name and id.
+func TestTheTemplateNamesNoResource(t *testing.T) {
 	s := read(t)
 	for id, resource := range s.resources {
 		kind := at[string](resource, "Type")
 		property, known := nameOf[kind]
-		require.True(t, known, "%s: say here which property of %s is its name", id, kind)
+		require.True(t, known, "%s: add the property that names a %s here", id, kind)
 		if kind == "AWS::Events::EventBus" {
 			require.Equal(t, ref("AWS::StackName"), at[object](resource, "Properties", property))
 			continue
@@ -52,7 +52,7 @@ func TestNothingIsGivenAName(t *testing.T) {
 	}
 }
 
-// vended tells whether a log group is a state machine's: Step Functions writes to it, not a role of the stack.
+// vended reports whether a log group belongs to a state machine: then Step Functions writes to it, and no role of the stack does.
 func vended(s stack, id string) bool {
 	for _, properties := range s.of("AWS::Serverless::StateMachine") {
 		for _, destination := range at[[]any](properties, "Logging", "Destinations") {
@@ -64,8 +64,8 @@ func vended(s stack, id string) bool {
 	return false
 }
 
-// Step Functions writes the names of log groups without this prefix into one policy of the account and region, which holds 5,120
-// characters and is not cleaned when a stack is deleted: after enough stacks no more can be made.
+// Step Functions adds log groups without this prefix to one policy of the account and region. That policy holds 5,120 characters, and deleting a
+// stack removes nothing from it: after enough stacks no further one can be created.
 // https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
 func TestLogsOfStateMachinesFillNoPolicyOfTheAccount(t *testing.T) {
 	s := read(t)
@@ -82,7 +82,7 @@ func TestLogsOfStateMachinesFillNoPolicyOfTheAccount(t *testing.T) {
 		require.Equal(t, []any{"/aws/vendedlogs/states", ref("AWS::StackName"), id}, path[:3], group)
 		names[path[3].(string)] = true
 	}
-	require.Equal(t, []string{"backoff", "orchestrate"}, keys(names), "each machine has a group of its own")
+	require.Equal(t, []string{"backoff", "orchestrate"}, keys(names), "each machine has its own group")
 }
 
 func TestNoAccountRegionOrPartitionIsWrittenOut(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The command line, tests and users find everything by these, and by nothing else.
-func TestTheStackTellsItsPartsByItsOutputs(t *testing.T) {
+// The command line, tests and users find the stack's resources only by these outputs.
+func TestTheOutputsNameTheStacksResources(t *testing.T) {
 	s := read(t)
 	want := map[string]any{
 		"EventBusName":                  ref("EventBus"),
@@ -37,7 +37,7 @@ func TestTheStackTellsItsPartsByItsOutputs(t *testing.T) {
 		"https://",
 		object{"Fn::If": []any{"InChina", "console.amazonaws.cn", object{"Fn::If": []any{"InGovCloud", "console.amazonaws-us-gov.com", "console.aws.amazon.com"}}}},
 		object{"Fn::Sub": "/cloudwatch/home?region=${AWS::Region}#dashboards/dashboard/${Dashboard}"},
-	}}}, s.outputs["DashboardUrl"]["Value"], "each partition has a console of its own")
+	}}}, s.outputs["DashboardUrl"]["Value"], "each partition has its own console")
 	require.Equal(t, object{"Fn::Equals": []any{ref("AWS::Partition"), "aws-cn"}}, s.conditions["InChina"])
 	require.Equal(t, object{"Fn::Equals": []any{ref("AWS::Partition"), "aws-us-gov"}}, s.conditions["InGovCloud"])
 	for name, output := range s.outputs {

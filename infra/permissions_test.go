@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Actions for which AWS knows no resource (https://docs.aws.amazon.com/service-authorization/latest/reference/).
+// Actions that AWS allows only for all resources (https://docs.aws.amazon.com/service-authorization/latest/reference/).
 var withoutResource = []string{
 	"cloudwatch:GetMetricData",
 	"dynamodb:ListStreams",
@@ -23,10 +23,10 @@ type statement struct {
 	actions            []string
 	resources          []any
 	whole              object
-	only               string // the template's condition that it stands under; "" when it always does
+	only               string // the template's condition for the statement; "" if it has none
 }
 
-// statements returns all statements of a policy, those under a condition of the template too.
+// statements returns all statements of a policy, including those under a condition of the template.
 func statements(where string, document any) []statement {
 	var found []statement
 	for _, one := range list(at[any](document, "Statement")) {
@@ -47,7 +47,7 @@ func statements(where string, document any) []statement {
 	return found
 }
 
-// rights returns what roles allow, by the role.
+// rights returns the statements of each role.
 func (s stack) rights() map[string][]statement {
 	found := map[string][]statement{}
 	for id, properties := range s.of("AWS::IAM::Role") {
@@ -65,12 +65,12 @@ func TestEachRoleAllowsActionsByNameOnResourcesByName(t *testing.T) {
 			where := role + "." + right.sid
 			require.Equal(t, "Allow", right.effect, where)
 			require.NotEmpty(t, right.sid, where)
-			require.False(t, sids[right.sid], "%s stands twice", where)
+			require.False(t, sids[right.sid], "%s exists twice", where)
 			sids[right.sid] = true
 			require.NotContains(t, right.whole, "NotAction", where)
 			require.NotContains(t, right.whole, "NotResource", where)
 			require.NotEmpty(t, right.resources, where)
-			require.IsIncreasing(t, append([]string{""}, right.actions...), "%s: in order, each once", where)
+			require.IsIncreasing(t, append([]string{""}, right.actions...), "%s: actions are sorted and unique", where)
 			for _, action := range right.actions {
 				require.NotContains(t, action, "*", where)
 			}
@@ -83,7 +83,7 @@ func TestEachRoleAllowsActionsByNameOnResourcesByName(t *testing.T) {
 	}
 }
 
-func TestARoleHasNothingButItsOwnStatements(t *testing.T) {
+func TestRolesHaveOnlyTheirOwnStatements(t *testing.T) {
 	s := read(t)
 	for id, properties := range s.of("AWS::IAM::Role") {
 		require.NotContains(t, properties, "ManagedPolicyArns", id)
@@ -95,7 +95,7 @@ func TestARoleHasNothingButItsOwnStatements(t *testing.T) {
 	}
 }
 
-func TestEachFunctionAndMachineHasARoleOfItsOwn(t *testing.T) {
+func TestEachFunctionAndMachineHasItsOwnRole(t *testing.T) {
 	s := read(t)
 	users := map[string]string{}
 	for id, properties := range s.of("AWS::Serverless::Function", "AWS::Serverless::StateMachine") {
@@ -106,13 +106,13 @@ func TestEachFunctionAndMachineHasARoleOfItsOwn(t *testing.T) {
 	}
 	for role := range s.of("AWS::IAM::Role") {
 		if role != "RulesRole" {
-			require.Contains(t, users, role, "nobody has this role")
+			require.Contains(t, users, role, "nothing uses this role")
 		}
 	}
 }
 
-// Services that act for many accounts say for whom they do; Lambda's functions are named by their role.
-func TestRolesAreTakenOnByOneServiceForThisAccount(t *testing.T) {
+// Services that act for many accounts state the account they act for. Lambda does not need to: a function names its role.
+func TestOneServiceMayAssumeEachRoleForThisAccount(t *testing.T) {
 	for id, properties := range read(t).of("AWS::IAM::Role") {
 		assumed := statements(id, properties["AssumeRolePolicyDocument"])
 		require.Len(t, assumed, 1, id)
@@ -125,8 +125,8 @@ func TestRolesAreTakenOnByOneServiceForThisAccount(t *testing.T) {
 	}
 }
 
-// The owner says which workers may be started. By default it is those in the account and region that carry the tag, with * all of
-// the account and region, and else what is named.
+// The owner decides which workers the orchestrator may start. The default is the tagged ones of the account and region, * means all of the account
+// and region, and any other value lists them.
 func TestByDefaultOnlyTaggedWorkersOfThisAccountAndRegionAreStarted(t *testing.T) {
 	s := read(t)
 	found := map[string]object{}
@@ -152,7 +152,7 @@ func TestByDefaultOnlyTaggedWorkersOfThisAccountAndRegionAreStarted(t *testing.T
 	}, found)
 }
 
-// A parameter takes ARNs of its own service, * and nothing, and no other text.
+// Each parameter accepts ARNs of its own service, * and an empty text, and nothing else.
 func TestWorkersAreNamedByARNsOfTheirService(t *testing.T) {
 	s := read(t)
 	for parameter, arn := range map[string]string{
@@ -174,8 +174,8 @@ func TestWorkersAreNamedByARNsOfTheirService(t *testing.T) {
 	}
 }
 
-// The keys of worker queues are used through SQS alone, and only when they are named.
-func TestKeysOfWorkerQueuesAreUsedThroughSQSAlone(t *testing.T) {
+// The orchestrator may use the keys of worker queues only through SQS, and only the named ones.
+func TestKeysOfWorkerQueuesAreUsedOnlyThroughSQS(t *testing.T) {
 	s := read(t)
 	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("WorkerKeyArns"), ""}}}}, s.conditions["EncryptedWorkerQueues"])
 	found := 0
@@ -197,8 +197,8 @@ func TestKeysOfWorkerQueuesAreUsedThroughSQSAlone(t *testing.T) {
 	require.Equal(t, 1, found)
 }
 
-// Other accounts may put commands on the bus and send completions, when they are named, and nothing else.
-func TestOtherAccountsMaySendCommandsAndCompletionsOnly(t *testing.T) {
+// Named other accounts may put commands on the bus and send completions, and do nothing else.
+func TestOtherAccountsMayOnlySendCommandsAndCompletions(t *testing.T) {
 	s := read(t)
 	named := object{"AWS": object{"Fn::Split": []any{",", ref("EventSourceAccounts")}}}
 	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("EventSourceAccounts"), ""}}}}, s.conditions["OtherAccounts"])
@@ -224,8 +224,8 @@ func TestOtherAccountsMaySendCommandsAndCompletionsOnly(t *testing.T) {
 	require.Equal(t, map[string][]string{"CompletionsQueuePolicy": {"sqs:SendMessage"}}, sending)
 }
 
-// What a resource's own policy lets in, it lets in for a reason that it names.
-func TestResourcePoliciesLetNobodyInUnconditionally(t *testing.T) {
+// Each statement of a resource's own policy has a condition.
+func TestResourcePoliciesAllowNothingUnconditionally(t *testing.T) {
 	s := read(t)
 	for id, properties := range s.of("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy") {
 		for _, one := range statements(id, properties["PolicyDocument"]) {
@@ -233,7 +233,7 @@ func TestResourcePoliciesLetNobodyInUnconditionally(t *testing.T) {
 				continue
 			}
 			require.NotEqual(t, "*", one.whole["Principal"], id)
-			if one.only != "OtherAccounts" { // whose principals are accounts that the owner names
+			if one.only != "OtherAccounts" { // its principals are accounts that the owner names
 				require.NotEmpty(t, at[object](one.whole, "Condition"), id)
 			}
 			for _, action := range one.actions {
@@ -253,7 +253,7 @@ func TestResourcePoliciesLetNobodyInUnconditionally(t *testing.T) {
 	}
 }
 
-// Every queue, the bucket and the topic refuse plain HTTP, by a denial that the parameter alone can take away.
+// Every queue, the bucket and the topic refuse plain HTTP, by a denial that only the parameter can remove.
 func TestPlainHTTPIsRefused(t *testing.T) {
 	s := read(t)
 	require.Equal(t, object{"Fn::Equals": []any{ref("TlsOnly"), "true"}}, s.conditions["OnlyTls"])
@@ -267,8 +267,8 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	denied := map[string]bool{}
 	for id, properties := range s.of("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy") {
 		protected := mentioned([]any{properties["Queues"], properties["Bucket"], properties["Topics"]})
-		require.Len(t, protected, 1, "%s: a resource has one policy, so a policy has one resource", id)
-		require.False(t, denied[protected[0]], "%s has two policies, of which one is lost", protected[0])
+		require.Len(t, protected, 1, "%s: each policy has exactly one resource", id)
+		require.False(t, denied[protected[0]], "%s has two policies; CloudFormation keeps only one", protected[0])
 		all := statements(id, properties["PolicyDocument"])
 		last := all[len(all)-1]
 		require.Equal(t, "Deny", last.effect, id)
@@ -276,7 +276,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 		require.Equal(t, protected, mentioned(last.resources), id)
 		want := unless
 		if at[string](s.resources[id], "Condition") == "OnlyTls" {
-			require.Len(t, all, 1, "%s: what it allows goes with the condition", id)
+			require.Len(t, all, 1, "%s: the policy has no statement besides the denial", id)
 			want = plain
 		}
 		require.Equal(t, want, at[object](last.whole, "Condition"), id)
@@ -285,7 +285,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	require.Equal(t, keys(s.of("AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::SNS::Topic")), keys(denied))
 }
 
-func TestTheTemplateHasNoMarksOfWhereItWasWritten(t *testing.T) {
+func TestTheTemplateNamesNoAccountOrMachine(t *testing.T) {
 	text, err := os.ReadFile("template.yaml")
 	require.NoError(t, err)
 	for _, mark := range []string{"localhost", "127.0.0.1", "000000000000", "/home/", "/tmp/"} {

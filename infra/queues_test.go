@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The queues at which a message's way ends: nothing reads them but people and the command line.
+// deadEnds names the queues that only people and the command line read.
 var deadEnds = map[string]string{
 	"JobsDeadLetterQueue":        "commands",
 	"CompletionsDeadLetterQueue": "completions",
@@ -32,14 +32,14 @@ func TestEveryQueueHasADeadLetterQueueOrIsOne(t *testing.T) {
 	}
 }
 
-func TestQueuesAreEncryptedAndKeepMessagesAsLongAsTheyCan(t *testing.T) {
+func TestQueuesAreEncryptedAndKeepMessagesForTheLongestTime(t *testing.T) {
 	for id, properties := range read(t).of("AWS::SQS::Queue") {
 		require.Equal(t, true, properties["SqsManagedSseEnabled"], id)
 		require.Equal(t, 14*24*3600, properties["MessageRetentionPeriod"], id)
 	}
 }
 
-// AWS asks for six times the function's timeout, so that no message is handed out again while it may still be worked on
+// AWS recommends six times the function's timeout, so that no message is redelivered while the function may still process it
 // (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html).
 func TestMessagesAreHiddenForSixTimesTheirFunctionsTimeout(t *testing.T) {
 	s := read(t)

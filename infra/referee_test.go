@@ -22,16 +22,16 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// ruled is an event that a pattern of the template may take or not.
+// ruled is an event, with a pattern of the template and whether the pattern matches it.
 type ruled struct {
 	name    string
 	pattern any
 	event   any
-	takes   bool // what our own matching says
+	takes   bool // the answer of the in-memory bus
 }
 
-// The rules of the template, read by the library that AWS matches with, take the events that memory's rules take, and no others: every fact of
-// ours, every command, and forgeries of them.
+// AWS's own matching library and the in-memory bus agree on which events each rule of the template matches: every fact of Drover, every command,
+// and forgeries of them.
 func TestRefereeEventRulerTakesWhatMemoryTakes(t *testing.T) {
 	s := read(t)
 	stack, err := fakeaws.NewStack(drovertest.Start, rand.New(rand.NewPCG(1, 2)).Float64)
@@ -46,7 +46,7 @@ func TestRefereeEventRulerTakesWhatMemoryTakes(t *testing.T) {
 		require.NoError(t, err)
 		one, err := event.Read(text)
 		if err != nil {
-			continue // nothing that EventBridge would deliver
+			continue // EventBridge would not deliver this
 		}
 		for _, rule := range rules {
 			q := ruled{name: rule.id + " " + string(text), pattern: at[object](s.resources[rule.id], "Properties")["EventPattern"], event: whole}
@@ -60,12 +60,12 @@ func TestRefereeEventRulerTakesWhatMemoryTakes(t *testing.T) {
 		}
 	}
 	for _, rule := range rules {
-		require.Positive(t, taken[rule.id], "no event is for %s", rule.id)
+		require.Positive(t, taken[rule.id], "no event matches rule %s", rule.id)
 	}
 	requireRuled(t, asked)
 }
 
-// The stream's filter passes every write that ends an attempt, and neither one that opens a task nor an item's leaving.
+// The stream's filter passes every write that ends an attempt. It passes neither a write that opens a task nor the removal of an item.
 func TestRefereeEventRulerPassesTheEndsOfAttempts(t *testing.T) {
 	s := read(t)
 	filters := at[[]any](s.resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties", "FilterCriteria", "Filters")
@@ -91,7 +91,7 @@ func TestRefereeEventRulerPassesTheEndsOfAttempts(t *testing.T) {
 	requireRuled(t, asked)
 }
 
-// envelopes are the facts of the golden files, the commands, the status events of Step Functions, and forgeries of each.
+// envelopes returns the facts of the golden files, the commands, the status events of Step Functions, and forgeries of each.
 func envelopes(t *testing.T) []object {
 	t.Helper()
 	var out []object
@@ -140,7 +140,7 @@ func envelopes(t *testing.T) []object {
 	return append(out, forged, other)
 }
 
-// requireRuled asks event-ruler of each.
+// requireRuled requires that event-ruler gives the same answer for each event.
 func requireRuled(t *testing.T, asked []ruled) {
 	t.Helper()
 	folder := os.Getenv("DROVER_REFEREES")
@@ -162,7 +162,7 @@ func requireRuled(t *testing.T, asked []ruled) {
 		if one.takes {
 			want = "true"
 		}
-		assert.Equal(t, want, verdicts[i], "what event-ruler says of %s", one.name)
+		assert.Equal(t, want, verdicts[i], "event-ruler's answer for %s", one.name)
 	}
-	t.Logf("%d questions in %s", len(asked), time.Since(began).Round(time.Millisecond))
+	t.Logf("%d events matched in %s", len(asked), time.Since(began).Round(time.Millisecond))
 }

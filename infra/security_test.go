@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What Lambda does in a function's name, and not its code: taking messages and stream records in, giving up on records, logging.
+// What Lambda itself does with a function's role: it receives messages, reads the stream, reports failed records and writes logs.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 // https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html
 var (
@@ -20,7 +20,7 @@ var (
 	logging        = []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 )
 
-// onBehalf lists what a function's role needs beyond the calls of its code.
+// onBehalf returns the rights that a function's role needs for Lambda, in addition to the calls of its code.
 func (s stack) onBehalf(function string) []string {
 	var needed []string
 	properties := at[object](s.resources[function], "Properties")
@@ -38,7 +38,7 @@ func (s stack) onBehalf(function string) []string {
 	return append(needed, each(logging, named(at[any](properties, "LoggingConfig", "LogGroup"))...)...)
 }
 
-// consequences lists what AWS asks for together with an action: the publisher to an encrypted topic must use its key.
+// consequences returns the rights that calls need in addition: a publisher to an encrypted topic must be able to use its key.
 func (s stack) consequences(calls []string) []string {
 	var needed []string
 	for id, properties := range s.of("AWS::SNS::Topic") {
@@ -49,8 +49,8 @@ func (s stack) consequences(calls []string) []string {
 	return needed
 }
 
-// named returns the tests' name of a statement's resource: its logical id, "TasksTable" and "TasksTable.StreamArn", with what is
-// below it, "JobsTable/index/by_month", "ArchiveBucket/*"; by the parameter where that chooses; "*".
+// named returns the names that the tests use for a statement's resource: its logical id with attribute or path (TasksTable, TasksTable.StreamArn,
+// JobsTable/index/by_month, ArchiveBucket/*), the parameter that selects it, or "*".
 func named(resource any) []string {
 	var names []string
 	for _, one := range list(resource) {
@@ -85,17 +85,16 @@ func each(actions []string, resources ...string) []string {
 	return all
 }
 
-// theirKeys holds what a sender to a worker queue under a customer's key needs.
+// theirKeys holds the rights that a sender needs for worker queues under a customer's key.
 var theirKeys = each([]string{"kms:Decrypt", "kms:GenerateDataKey"}, "WorkerKeyArns")
 
-// targets is where the owner of a stack says which workers may be started, by the kind of target.
+// targets names the parameter with the workers that the orchestrator may start, by the kind of target.
 var targets = map[string]string{"Target.Lambda": "WorkerFunctionArns", "Target.SQS": "WorkerQueueArns", "Target.States": "WorkerStateMachineArns"}
 
 // ownExecutions names the executions of workers' state machines, as named returns them: Drover chooses their names.
 const ownExecutions = "arn:${AWS::Partition:states:${AWS::Region}:${AWS::AccountId}:execution:*:drover-*"
 
-// What a function's role allows is what its code asks of AWS, derived from the code, on the tables, queues and machines that it asks it
-// of; no more, and no less.
+// A function's role allows exactly the calls that its code makes, on the tables, queues and machines that they concern.
 func TestEachFunctionMayDoWhatItsCodeDoes(t *testing.T) {
 	s := read(t)
 	variables := at[object](s.whole, "Globals", "Function", "Environment", "Variables")
@@ -125,7 +124,7 @@ func TestEachFunctionMayDoWhatItsCodeDoes(t *testing.T) {
 				}
 				needed = append(needed, action+" on "+resource)
 				if action == "sqs:SendMessage" && resource == "WorkerQueueArns" {
-					needed = append(needed, "sqs:SendMessageBatch on "+resource) // means nothing on AWS; a local AWS asks for it
+					needed = append(needed, "sqs:SendMessageBatch on "+resource) // means nothing on AWS; a local AWS requires it
 					needed = append(needed, theirKeys...)
 				}
 			}
@@ -143,9 +142,9 @@ func TestEachFunctionMayDoWhatItsCodeDoes(t *testing.T) {
 	}
 }
 
-// The adapters' interfaces name the calls of a service that Drover makes: what stands there is called by a function or by the command
-// line, so that reading them is reading what Drover does in an account.
-func TestTheAdaptersInterfacesNameNothingThatNobodyCalls(t *testing.T) {
+// The adapters' interfaces list the calls of each service that Drover makes. A function or the command line makes each of them, so the interfaces
+// show what Drover does in an account.
+func TestTheAdaptersInterfacesListOnlyCallsThatAreMade(t *testing.T) {
 	called, declared := map[string]bool{}, map[string]bool{}
 	programs := []string{"cmd/drover"}
 	for _, folder := range folders {
@@ -168,11 +167,11 @@ func TestTheAdaptersInterfacesNameNothingThatNobodyCalls(t *testing.T) {
 	}
 	require.NotEmpty(t, declared)
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
-		require.True(t, called[name], "%s is in the interface and called by nobody", name)
+		require.True(t, called[name], "%s is in the interface, but nothing calls it", name)
 	}
 }
 
-// What the machines' roles allow is what their definitions ask for, and what Step Functions does in their name: writing their log.
+// A machine's role allows exactly the calls of its definition, and what Step Functions needs to write its log.
 func TestEachMachineMayDoWhatItsDefinitionDoes(t *testing.T) {
 	s := read(t)
 	delivering := slices.DeleteFunc(slices.Clone(withoutResource), func(action string) bool { return !strings.HasPrefix(action, "logs:") })
@@ -192,8 +191,8 @@ func TestEachMachineMayDoWhatItsDefinitionDoes(t *testing.T) {
 	}
 }
 
-// What checkov is told to leave out is a decision: each has its reason beside it.
-func TestEveryFindingThatIsLeftOutHasItsReason(t *testing.T) {
+// Each check that checkov skips has a reason in its comment.
+func TestEverySkippedCheckHasItsReason(t *testing.T) {
 	text, err := os.ReadFile("checkov.yaml")
 	require.NoError(t, err)
 	leftOut := 0

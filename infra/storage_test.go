@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The keys and attributes by which everything is stored. A change of a key replaces the table.
-func TestTablesHaveTheKeysTheyAreReadBy(t *testing.T) {
+// A change of a key would replace the table.
+func TestTablesHaveTheKeysByWhichTheyAreRead(t *testing.T) {
 	got := map[string][]string{}
 	for id, properties := range read(t).of("AWS::DynamoDB::Table") {
 		types := map[string]string{}
@@ -46,8 +46,8 @@ func TestTablesAreOnDemandEncryptedRecoverableAndKept(t *testing.T) {
 	}
 }
 
-// Without the parameter the tables can be deleted: else the creation of a stack that fails could not take them back.
-func TestTablesAreProtectedFromDeletionWhenAskedTo(t *testing.T) {
+// By default the tables can be deleted: otherwise a failed creation of the stack could not roll back.
+func TestAParameterProtectsTablesFromDeletion(t *testing.T) {
 	s := read(t)
 	require.Equal(t, "false", s.parameters["DeletionProtection"]["Default"])
 	require.Equal(t, object{"Fn::Equals": []any{ref("DeletionProtection"), "true"}}, s.conditions["ProtectTables"])
@@ -58,12 +58,13 @@ func TestTablesAreProtectedFromDeletionWhenAskedTo(t *testing.T) {
 
 func requireKept(t *testing.T, s stack, id string) {
 	t.Helper()
-	require.Equal(t, "RetainExceptOnCreate", s.resources[id]["DeletionPolicy"], "%s: what a failed creation leaves is in the way of the next", id)
+	require.Equal(t, "RetainExceptOnCreate", s.resources[id]["DeletionPolicy"], "%s: a failed creation must leave nothing behind", id)
 	require.Equal(t, "Retain", s.resources[id]["UpdateReplacePolicy"], id)
 }
 
-// Only the tasks are followed, and what is over leaves tasks and jobs by itself; the control table is emptied by what happens.
-func TestTasksHaveAStreamAndWhatIsOverLeaves(t *testing.T) {
+// Only the tasks table has a stream. Finished tasks and jobs expire by their time to live; the functions themselves delete items of the control
+// table.
+func TestTasksHaveAStreamAndFinishedItemsExpire(t *testing.T) {
 	streams, leaving := []string{}, []string{}
 	tables := read(t).of("AWS::DynamoDB::Table")
 	for _, id := range keys(tables) {
@@ -92,8 +93,8 @@ func TestTheArchiveIsEncryptedPrivateVersionedAndKept(t *testing.T) {
 	requireKept(t, s, "ArchiveBucket")
 }
 
-// Days of 0 keep the archive for ever: the rule is then left out, as S3 takes no rule of 0 days.
-func TestTheArchiveExpiresOnlyWhenAskedTo(t *testing.T) {
+// 0 days keep the archive forever. The template then omits the rule, because S3 accepts none with 0 days.
+func TestTheArchiveExpiresOnlyIfAParameterSaysSo(t *testing.T) {
 	s := read(t)
 	require.Equal(t, 0, s.parameters["ArchiveRetentionDays"]["Default"])
 	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("ArchiveRetentionDays"), 0}}}}, s.conditions["ArchiveExpires"])

@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// object is a mapping of the template. What is written as !Ref x is {"Ref": x}, !GetAtt a.b is {"Fn::GetAtt": [a, b]}, !Sub is
-// {"Fn::Sub": …}, and so on: the long forms.
+// object is a mapping of the template, with functions in their long forms: !Ref x is {"Ref": x}, !GetAtt a.b is {"Fn::GetAtt": [a, b]}, !Sub is
+// {"Fn::Sub": …}, and so on.
 type object = map[string]any
 
 // stack holds the parsed template.
@@ -76,7 +76,7 @@ func plainValueOf(node *yaml.Node) (any, error) {
 		for i := 0; i < len(node.Content); i += 2 {
 			key := node.Content[i].Value
 			if _, twice := found[key]; twice {
-				return nil, fmt.Errorf("line %d: %s stands twice in one mapping", node.Content[i].Line, key)
+				return nil, fmt.Errorf("line %d: %s occurs twice in one mapping", node.Content[i].Line, key)
 			}
 			value, err := valueOf(node.Content[i+1])
 			if err != nil {
@@ -135,7 +135,7 @@ func objects(value any) map[string]object {
 	return found
 }
 
-// list is a value that may be written alone or as a list.
+// list returns a value as a list: the template may write a single value without one.
 func list(value any) []any {
 	switch value := value.(type) {
 	case nil:
@@ -192,7 +192,7 @@ func keys[V any](m map[string]V) []string {
 	return found
 }
 
-func TestTheTemplateRefersToNothingThatIsNotThere(t *testing.T) {
+func TestEveryReferenceOfTheTemplateExists(t *testing.T) {
 	s := read(t)
 	for _, name := range mentioned(s.whole) {
 		if strings.HasPrefix(name, "AWS::") {
@@ -207,8 +207,8 @@ func TestTheTemplateRefersToNothingThatIsNotThere(t *testing.T) {
 	}
 }
 
-// A resource under a condition may not be there: what refers to it would break the stack without it.
-func TestNothingRefersToAResourceThatMayBeMissing(t *testing.T) {
+// A resource under a condition may be missing, and a reference to it would break the stack.
+func TestNothingRefersToAnOptionalResource(t *testing.T) {
 	s := read(t)
 	optional := map[string]bool{}
 	for id, resource := range s.resources {
@@ -217,13 +217,13 @@ func TestNothingRefersToAResourceThatMayBeMissing(t *testing.T) {
 		}
 	}
 	for _, name := range mentioned(s.whole) {
-		require.False(t, optional[name], "%s is under a condition and referred to", name)
+		require.False(t, optional[name], "something refers to %s, which is under a condition", name)
 	}
 }
 
-func TestAKeyMayNotStandTwice(t *testing.T) {
+func TestADuplicateKeyIsRefused(t *testing.T) {
 	_, err := parse([]byte("Resources:\n  A: {Type: x}\n  A: {Type: y}\n"))
-	require.EqualError(t, err, "line 3: A stands twice in one mapping")
+	require.EqualError(t, err, "line 3: A occurs twice in one mapping")
 }
 
 func TestEveryParameterIsDescribedGroupedAndUsed(t *testing.T) {
@@ -236,12 +236,12 @@ func TestEveryParameterIsDescribedGroupedAndUsed(t *testing.T) {
 		}
 	}
 	slices.Sort(grouped)
-	require.Equal(t, keys(s.parameters), grouped, "each parameter stands in one group")
+	require.Equal(t, keys(s.parameters), grouped, "each parameter is in one group")
 
 	used := mentioned(s.whole)
 	for name, parameter := range s.parameters {
 		require.NotEmpty(t, at[string](parameter, "Description"), name)
-		require.Contains(t, parameter, "Default", "%s: a stack is deployed without answering questions", name)
+		require.Contains(t, parameter, "Default", "%s: a first deployment needs no parameters", name)
 		require.NotEmpty(t, at[string](labels, name, "default"), name)
 		require.Contains(t, used, name)
 	}

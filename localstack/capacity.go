@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// The operations of DynamoDB's data plane that Drover uses.
+// These are the operations of DynamoDB's data plane that Drover uses.
 var (
 	itemWrites = []string{"PutItem", "UpdateItem", "DeleteItem"}
 	writes     = append([]string{"BatchWriteItem", "TransactWriteItems"}, itemWrites...)
 )
 
-// askForCapacity makes a write answer with the units that it consumed. It leaves other requests, and those that it cannot parse, unchanged.
+// askForCapacity makes DynamoDB return the units that a write consumed. It leaves other requests, and those that it cannot parse, unchanged.
 func askForCapacity(operation string, request []byte) []byte {
 	var fields map[string]json.RawMessage
 	if !slices.Contains(writes, operation) || json.Unmarshal(request, &fields) != nil {
@@ -29,13 +29,14 @@ func askForCapacity(operation string, request []byte) []byte {
 	return asking
 }
 
-// units holds the cost of an operation of DynamoDB.
+// units returns the cost of an operation of DynamoDB.
 //
-// A write says so itself, indexes included; the emulator's figures follow the rule: a unit for each KB of the item as it was or as it is,
-// whichever is larger, two in a transaction. A write that a condition refused is charged as well, by an item that its answer does not show:
-// it counts as one unit, or what the item to be put would cost; two in a transaction. Reads are computed from what they brought, as the
-// emulator counts each as one: a unit for each 4 KB, of an item where items are named, of all together in a query; half of that where it
-// may be eventually consistent; an item that is not there costs as much as a small one.
+// For a write it is in the answer, including indexes. The emulator's figures follow AWS's rule: a unit for each KB of the old or new item, whichever
+// is larger, and twice that in a transaction. A write whose condition fails costs units too, but its answer does not have them: it counts as one
+// unit, or as the cost of the item to be put, and twice that in a transaction.
+//
+// The emulator counts each read as one unit, so units computes reads from the answer: a unit for each 4 KB of each item, or in a query of all items
+// together, and half of that for an eventually consistent read. A missing item costs as much as a small one.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 func units(operation string, request, answer []byte) (write, read float64, refused int, err error) {
 	switch {
@@ -74,7 +75,7 @@ func writeUnits(operation string, request, answer []byte) (units float64, refuse
 	case strings.HasSuffix(said.Type, "TransactionCanceledException"):
 		return refusedTransaction(request)
 	case said.Type != "" || said.ConsumedCapacity == nil:
-		return 0, 0, nil // throttled or faulty: not charged
+		return 0, 0, nil // a throttle or a fault costs nothing
 	case slices.Contains(itemWrites, operation):
 		var one consumed
 		err := json.Unmarshal(said.ConsumedCapacity, &one)
@@ -107,7 +108,7 @@ func refusedTransaction(request []byte) (units float64, refused int, err error) 
 
 type consistency struct{ ConsistentRead bool }
 
-// of returns the cost of this many units of a strong read.
+// of returns the cost of a read that would cost this many units if it were strongly consistent.
 func (c consistency) of(units float64) float64 {
 	if c.ConsistentRead {
 		return units
@@ -181,18 +182,18 @@ func decode(request []byte, asked any, answer []byte, got any) error {
 	return json.Unmarshal(answer, got)
 }
 
-// kilobytes returns how many units of this many KB the size begins, at least one.
+// kilobytes returns a size in units of this many KB, rounded up, and at least one.
 func kilobytes(size, unit int) float64 {
 	return max(1, math.Ceil(float64(size)/float64(unit<<10)))
 }
 
-// item is an item as it is on the wire.
+// item is an item in its wire format.
 type item map[string]attribute
 
-// attribute is a value, named by its type: {"S": "text"}.
+// attribute is a value with its type: {"S": "text"}.
 type attribute map[string]json.RawMessage
 
-// size returns the size that DynamoDB counts for an item, in bytes: names and values.
+// size returns the size that DynamoDB counts for an item, in bytes: the names and the values.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 func (i item) size() (int, error) {
 	total := 0
@@ -259,7 +260,8 @@ func scalarSize(kind, value string) int {
 	return len(value)
 }
 
-// numberSize is about a byte for two significant digits, one more, and one for a minus. Zeros at either end do not count.
+// numberSize returns the size of a number in bytes: about one for two significant digits, one more, and one for a minus sign. Zeros at either end do
+// not count.
 func numberSize(number string) int {
 	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
 	digits := strings.Trim(strings.ReplaceAll(strings.TrimLeft(mantissa, "+-"), ".", ""), "0")

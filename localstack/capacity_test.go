@@ -16,7 +16,7 @@ func TestTheSizeOfAnItemIsThatOfItsNamesAndValues(t *testing.T) {
 	}{
 		"nothing":                           {`{}`, 0},
 		"a text is as long as its UTF-8":    {`{"name": {"S": "Zoë"}}`, 4 + 4},
-		"binary is as long as what it is":   {`{"b": {"B": "aGVsbG8="}}`, 1 + 5},
+		"binary is as long as its bytes":    {`{"b": {"B": "aGVsbG8="}}`, 1 + 5},
 		"a number has a byte for two":       {`{"n": {"N": "1234"}}`, 1 + 3},
 		"an odd digit counts as two":        {`{"n": {"N": "123"}}`, 1 + 3},
 		"zeros at its ends do not count":    {`{"n": {"N": "0012000"}}`, 1 + 2},
@@ -44,7 +44,7 @@ func TestAValueOfNoKnownTypeHasNoSize(t *testing.T) {
 	require.ErrorContains(t, err, "attribute a: a value of no known type")
 }
 
-func TestUnitsFollowFromWhatWasAskedAndAnswered(t *testing.T) {
+func TestUnitsFollowFromRequestAndAnswer(t *testing.T) {
 	kb := func(n int) string {
 		return fmt.Sprintf(`{"p": {"S": "k"}, "v": {"S": %q}}`, strings.Repeat("x", n<<10-3))
 	} // the names and the key are 3
@@ -55,8 +55,8 @@ func TestUnitsFollowFromWhatWasAskedAndAnswered(t *testing.T) {
 		write, read                float64
 		refused                    int
 	}{
-		"a write says what it cost":      {"PutItem", `{}`, `{"ConsumedCapacity": {"CapacityUnits": 3}}`, 3, 0, 0},
-		"a batch says it by table":       {"BatchWriteItem", `{}`, `{"ConsumedCapacity": [{"CapacityUnits": 25}, {"CapacityUnits": 2}]}`, 27, 0, 0},
+		"a write returns its cost":       {"PutItem", `{}`, `{"ConsumedCapacity": {"CapacityUnits": 3}}`, 3, 0, 0},
+		"a batch returns it by table":    {"BatchWriteItem", `{}`, `{"ConsumedCapacity": [{"CapacityUnits": 25}, {"CapacityUnits": 2}]}`, 27, 0, 0},
 		"a refused put costs its item":   {"PutItem", `{"Item": ` + kb(2) + `}`, refused, 2, 0, 1},
 		"a refused update costs one":     {"UpdateItem", `{"Key": {"p": {"S": "k"}}}`, refused, 1, 0, 1},
 		"a throttled write costs none":   {"UpdateItem", `{}`, `{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}`, 0, 0, 0},
@@ -69,7 +69,7 @@ func TestUnitsFollowFromWhatWasAskedAndAnswered(t *testing.T) {
 		"an empty one costs the least":   {"Query", `{}`, `{"Items": []}`, 0, .5, 0},
 		"a batch is rounded by item": {"BatchGetItem", `{"RequestItems": {"t": {"ConsistentRead": true, "Keys": [{}, {}, {}]}, "u": {"Keys": [{}, {}]}}}`,
 			`{"Responses": {"t": [` + kb(1) + `,` + kb(5) + `], "u": [` + kb(1) + `]}, "UnprocessedKeys": {"u": {"Keys": [{}]}}}`, 0, 3 + 1 + .5, 0},
-		"what is neither costs nothing": {"DescribeTable", `{}`, `{}`, 0, 0, 0},
+		"another operation costs nothing": {"DescribeTable", `{}`, `{}`, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			write, read, refused, err := units(c.operation, []byte(c.request), []byte(c.answer))
@@ -79,7 +79,7 @@ func TestUnitsFollowFromWhatWasAskedAndAnswered(t *testing.T) {
 	}
 }
 
-func TestOnlyWritesAreAskedWhatTheyCost(t *testing.T) {
+func TestOnlyWritesAreAskedForTheirCost(t *testing.T) {
 	require.JSONEq(t, `{"TableName": "t", "ReturnConsumedCapacity": "TOTAL"}`, string(askForCapacity("PutItem", []byte(`{"TableName": "t"}`))))
 	require.Equal(t, `{"TableName": "t"}`, string(askForCapacity("GetItem", []byte(`{"TableName": "t"}`))))
 	require.Equal(t, `no JSON`, string(askForCapacity("PutItem", []byte(`no JSON`))))

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// findCheckout returns the folder around the working directory that contains this package. Tests run in their package's folder, programs of the
-// Makefile in the top one.
+// findCheckout returns the project's top folder, which is the working directory or above it: tests run in their package's folder, programs of the
+// Makefile in the top folder.
 func findCheckout() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
@@ -27,7 +27,7 @@ func findCheckout() (string, error) {
 	}
 }
 
-// installPython brings .local/venv up to date, which takes a fraction of a second when it is, and returns its interpreter.
+// installPython brings .local/venv up to date and returns its interpreter. If nothing has changed, it takes a fraction of a second.
 func installPython(ctx context.Context, checkout string) (string, error) {
 	python := os.Getenv("PYTHON")
 	if python == "" {

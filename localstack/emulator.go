@@ -1,6 +1,6 @@
-// Package localstack runs the local AWS that tests and the demo use: MiniStack, on a port of its own, with nothing left behind.
+// Package localstack runs the local AWS that tests and the demo use: MiniStack, on its own port. It leaves nothing behind.
 //
-// It needs the project's checkout around the working directory and a python3; the first use installs the emulator into .local/venv.
+// It needs a python3 and a working directory within the project's checkout. The first use installs the emulator into .local/venv.
 package localstack
 
 import (
@@ -24,11 +24,11 @@ import (
 )
 
 const (
-	// Region is where everything in the emulator lives.
+	// Region names the region of all resources in the emulator.
 	Region = "us-east-1"
-	// outlives bounds how long Stop waits for the end of the log after the supervisor has ended.
+	// outlives limits how long Stop waits for the end of the log after the supervisor has ended.
 	outlives = 5 * time.Second
-	// accessKey is also the secret key. It may do everything, even if the emulator enforces roles.
+	// accessKey also serves as the secret key. It may do everything, even if the emulator enforces roles.
 	accessKey = "test"
 )
 
@@ -47,7 +47,7 @@ type Options struct {
 	Log io.Writer
 }
 
-// Emulator is a running local AWS. It ends with Stop, and whenever this process ends, even by a kill.
+// Emulator is a running local AWS. It ends with Stop, or when this process ends, even by a kill.
 type Emulator struct {
 	// Endpoint is its URL, http://localhost:<Port>.
 	Endpoint string
@@ -75,9 +75,9 @@ func Start(ctx context.Context, options Options) (*Emulator, error) {
 
 	e := &Emulator{log: &tail{also: options.Log}}
 	command := append([]string{filepath.Join(checkout, "localstack", "emulator.py"), "run"}, options.arguments()...)
-	e.supervisor = exec.Command(python, command...) //nolint:noctx // it outlives ctx, which is for the start
+	e.supervisor = exec.Command(python, command...) //nolint:noctx // ctx limits only the start
 	e.supervisor.Stderr = e.log
-	// In its own process group it gets no interrupt from the terminal: this process may still need the emulator.
+	// In its own process group it gets no interrupt from the terminal. This process may still need the emulator then.
 	e.supervisor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	e.supervisor.WaitDelay = outlives
 	if e.lifeline, err = e.supervisor.StdinPipe(); err != nil {
@@ -171,7 +171,7 @@ func (e *Emulator) Environ() []string {
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true")
 }
 
-// tail keeps the end of the written text, for errors.
+// tail keeps the end of what is written to it, for error messages.
 type tail struct {
 	also io.Writer
 

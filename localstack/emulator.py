@@ -1,16 +1,16 @@
-"""Runs the local AWS: one MiniStack, which leaves neither a process nor a file behind, however it ends.
+"""Runs the local AWS: one MiniStack, which leaves no process and no file behind, however it ends.
 
-    emulator.py run [--port N]     until it is told to end or its standard input closes: it never outlives whoever holds the other end
-    emulator.py up [--port N]      in the background; prints the settings to paste into a shell
-    emulator.py down               ends what up started, and only that
+    emulator.py run [--port N]     until a signal ends it or its standard input closes: it never outlives the process at the other end
+    emulator.py up [--port N]      in the background; prints its settings to paste into a shell
+    emulator.py down               ends the emulator that up started, and no other
 
 run and up take --set NAME=VALUE for settings of the emulator itself (localstack/README.md names the useful ones).
 run prints one line of JSON on standard output: {"endpoint", "port", "folder"} once it answers, or {"error"} before it gives up. The
 emulator's own log goes to standard error.
 
-A supervisor process (this script) stands between the emulator and the world. It gives the emulator a process group and a folder for its
-temporary files, and ends and deletes both. Each folder has a lock that its supervisor holds as long as it lives: a folder without one
-is left over from a supervisor that was killed, and is deleted by the next that starts.
+This script is the emulator's supervisor process. It gives the emulator a process group and a folder for its temporary files, and ends and deletes
+both. Each folder has a lock that its supervisor holds as long as it lives. A folder whose lock is free is left over from a killed supervisor; the
+next supervisor deletes it.
 """
 import argparse
 import ctypes
@@ -30,17 +30,17 @@ import urllib.request
 from pathlib import Path
 
 LOCAL = Path(__file__).resolve().parent.parent / ".local"
-RUNS = LOCAL / "emulators"          # one folder a running emulator
-UP = LOCAL / "up"                   # what `up` started: lock and log
+RUNS = LOCAL / "emulators"          # one folder for each running emulator
+UP = LOCAL / "up"                   # lock and log of the emulator that `up` started
 REGION = "us-east-1"
 STARTS_WITHIN = 60                  # seconds; measured: 0.5 on an idle machine
 ENDS_WITHIN = 10                    # seconds between SIGTERM and SIGKILL; measured: 0.4 to 4
-# Below the ports that Linux, macOS and Windows hand to outgoing connections, so that none of those takes it in between.
+# Below the ports that Linux, macOS and Windows use for outgoing connections, so that no connection takes the port in between.
 FREE_PORTS = range(20000, 32000)
 
 
 class Refused(Exception):
-    """The emulator cannot run; the message says why and what would help."""
+    """The emulator cannot run; the message says why and what to do."""
 
 
 # --- run: the supervisor
@@ -60,7 +60,7 @@ def run(port, settings, tied):
 
 
 def start(port, settings, folder, stop):
-    tries = 1 if port else 5    # another may take a free port before the emulator listens on it
+    tries = 1 if port else 5    # another process may take a free port before the emulator listens on it
     while True:
         tries -= 1
         at = port or free_port()
@@ -79,7 +79,7 @@ def start(port, settings, folder, stop):
 
 
 class Stop:
-    """Becomes true when a signal asks for the end or, when tied, standard input closes."""
+    """Its field asked becomes true when a signal asks for the end or, if tied, when standard input closes."""
 
     def __init__(self, tied):
         self.tied, self.asked = tied, False
@@ -95,7 +95,7 @@ class Stop:
         self.asked = True
 
     def wait(self, seconds=None):
-        """Returns when something happened, or after so many seconds."""
+        """Returns when a signal or the end of standard input arrives, or after a number of seconds."""
         watched = [self.wake] + ([0] if self.tied else [])
         ready, _, _ = select.select(watched, [], [], seconds)
         if self.wake in ready:
@@ -145,14 +145,14 @@ def sweep():
 class Emulator:
     def __init__(self, port, settings, folder):
         self.port, self.endpoint = port, f"http://localhost:{port}"
-        # Written by the emulator once it found the port free: before that, what answers there is another.
+        # The emulator writes this file once it has found the port free. Before that, another process may answer there.
         self.mark = folder / "tmp" / f"ministack-{port}.pid"
-        # Not the caller's environment: a profile, a proxy or a secret in it would reach the functions.
+        # The caller's environment is left out: a profile, a proxy or a secret in it would reach the functions.
         environment = {
             "PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder / "tmp"), "TMPDIR": str(folder / "tmp"), "LANG": "C.UTF-8", "TZ": "UTC",
             "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "PYTHONUNBUFFERED": "1",
-            "AWS_ENDPOINT_URL": self.endpoint,      # functions get it
-            "LAMBDA_ACCOUNT_CONCURRENCY": "0",      # no limit; otherwise it depends on the memory of the machine
+            "AWS_ENDPOINT_URL": self.endpoint,      # passed on to functions
+            "LAMBDA_ACCOUNT_CONCURRENCY": "0",      # no limit; the default depends on the machine's memory
             **settings,
         }
         self.process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, cwd=folder / "tmp", stdin=subprocess.DEVNULL,
@@ -180,7 +180,7 @@ class Emulator:
             self.process.wait(ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             pass
-        self.signal(signal.SIGKILL)     # a function that is busy would run on to its end
+        self.signal(signal.SIGKILL)     # a busy function would otherwise run to its end
         self.process.wait()
 
     def signal(self, number):
@@ -191,7 +191,7 @@ class Emulator:
 
 
 def end_with_parent():
-    """Has the kernel end the emulator when its supervisor is killed. Linux only: elsewhere a killed supervisor leaves it running."""
+    """Makes the kernel end the emulator when its supervisor is killed. On systems other than Linux a killed supervisor leaves it running."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM, 0, 0, 0)
@@ -209,7 +209,7 @@ def refuse_if_taken(port):
     for family, kind, _, _, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
         with socket.socket(family, kind) as s:
             if s.connect_ex(address) == 0:
-                raise Refused(f"port {port} is taken: end what listens there, or choose another port")
+                raise Refused(f"port {port} is taken: stop the process that listens there, or choose another port")
 
 
 def free_port():
@@ -221,11 +221,11 @@ def free_port():
                 return port
             except OSError:
                 pass
-    raise Refused(f"no free port among a hundred between {FREE_PORTS.start} and {FREE_PORTS.stop}")
+    raise Refused(f"none of a hundred ports is free between {FREE_PORTS.start} and {FREE_PORTS.stop}")
 
 
 def answer(**fields):
-    """Tells whoever started the supervisor; false when they are gone."""
+    """Answers the process that started the supervisor. Returns false if that process has ended."""
     try:
         os.write(sys.stdout.fileno(), json.dumps(fields).encode() + b"\n")
         return True
@@ -235,8 +235,8 @@ def answer(**fields):
 
 # --- up and down: one emulator in the background
 #
-# The lock file is held by the supervisor for as long as it lives and has its id and port in it. So an id that is found in it while the
-# lock is held is that of a process that `up` started, never one that merely got the same number later.
+# The supervisor holds the lock file as long as it lives, and writes its process id and port into it. So while the lock is held, the id in it is the
+# supervisor's, never that of a later process with the same number.
 
 def up(port, settings):
     UP.mkdir(parents=True, exist_ok=True)
@@ -244,9 +244,9 @@ def up(port, settings):
         if not held(lock):
             start_in_background(lock, port, settings)
         elif read(lock).get("port") != port:
-            raise Refused(f"the emulator of this checkout is up already, on port {read(lock).get('port')}: make down ends it")
+            raise Refused(f"the emulator of this checkout already runs on port {read(lock).get('port')}: end it with make down")
         elif not answers(f"http://localhost:{port}/_ministack/health"):
-            raise Refused(f"the emulator of this checkout is just starting or ending on port {port}: try again, or see {UP / 'log'}")
+            raise Refused(f"the emulator of this checkout is starting or ending on port {port}: try again, or see {UP / 'log'}")
     for name, value in {"AWS_ENDPOINT_URL": f"http://localhost:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
                         "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}.items():
         print(f"export {name}={value}")
@@ -276,7 +276,7 @@ def down():
     UP.mkdir(parents=True, exist_ok=True)
     with open(UP / "lock", "a+") as lock:
         if not held(lock):
-            print("no emulator of this checkout is up", file=sys.stderr)
+            print("no emulator of this checkout runs", file=sys.stderr)
             return
         until = time.monotonic() + ENDS_WITHIN + 10
         signalled = None
@@ -295,7 +295,7 @@ def down():
 
 
 def held(lock):
-    """Whether another process holds the lock; if not, this one does from now on."""
+    """Returns whether another process holds the lock. If none does, this process takes it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return False
@@ -345,20 +345,20 @@ def main():
 
 def port_number(text):
     if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number up to 65535")
+        raise argparse.ArgumentTypeError(f"the port is {text!r}; want a number up to 65535")
     return int(text)
 
 
 def fixed_port(text):
     if port_number(text) == 0:
-        raise argparse.ArgumentTypeError("0 is not a port that can be told to others")
+        raise argparse.ArgumentTypeError("port 0 is not fixed; want a number from 1 to 65535")
     return int(text)
 
 
 def setting(text):
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"the setting is {text!r}; want NAME=VALUE")
     return name, value
 
 

@@ -22,10 +22,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asOwner makes the test's program start an emulator, say where, and wait to be killed.
+// asOwner names the variable that makes the test program start an emulator, print where it is, and wait to be killed.
 const asOwner = "LOCALSTACK_TEST_OWNER"
 
-// within bounds, on a busy machine, the time of something that happens at once.
+// within limits how long an immediate effect may take on a busy machine.
 const within = 30 * time.Second
 
 func TestMain(m *testing.M) {
@@ -155,7 +155,7 @@ func TestProgramsGetTheEmulatorInPlaceOfTheCallersAWS(t *testing.T) {
 	require.NotContains(t, environ, "AWS_SESSION_TOKEN=of the caller")
 }
 
-// skipIfShort skips a test that starts an emulator, and so Python, under go test -short.
+// skipIfShort skips a test that starts an emulator, and with it Python, under go test -short.
 func skipIfShort(t *testing.T) {
 	t.Helper()
 	if testing.Short() {

@@ -1,10 +1,10 @@
-"""Keeps the project's Python (.local/venv) in step with the requirement files of this folder, and prints its path.
+"""Keeps the project's Python (.local/venv) up to date with the requirement files of this folder, and prints its path.
 
     python3 localstack/environment.py                                            the emulator and the tools
-    python3 localstack/environment.py requirements.txt requirements-tests.txt    and what the tests need besides
+    python3 localstack/environment.py requirements.txt requirements-tests.txt    and the packages that only tests need
 
-A file is installed when its contents differ from what was last installed from it; otherwise nothing is fetched, so that everything
-works without a network once the folder is filled. Any number of these may run at once.
+The script installs a file if the file has changed since it was last installed. Otherwise it fetches nothing, so everything works without a
+network once the folder is complete. Any number of these scripts may run at once.
 """
 import fcntl
 import hashlib
@@ -45,9 +45,9 @@ def one_at_a_time():
 
 
 def interpreter():
-    """What an environment is bound to: it breaks when its folder moves, or when the Python below it is replaced by another version.
+    """Returns what the environment depends on: it breaks if its folder moves or its Python is replaced by another version.
 
-    Whoever calls this script may be yet another Python; that changes nothing.
+    The Python that runs this script may be a different one.
     """
     try:
         said = subprocess.run([VENV / "bin/python3", "-c", "import sys; print(sys.version)"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -57,7 +57,7 @@ def interpreter():
 
 
 def read_stamp():
-    """What is installed, or None when there is no environment, one that was not finished, or one that is broken."""
+    """Returns what is installed, or None if the environment is missing, unfinished or broken."""
     try:
         stamp = json.loads(STAMP.read_text())
     except (OSError, ValueError):
@@ -74,7 +74,7 @@ def write_stamp(stamp):
 def create():
     if sys.version_info < OLDEST:
         sys.exit(f"python3 is {sys.version.split()[0]} ({sys.executable}), Drover's tools need {'.'.join(map(str, OLDEST))} or later: "
-                 "name another with PYTHON=/path/to/python3")
+                 "choose another with PYTHON=/path/to/python3")
     say(f"creating {VENV.relative_to(HERE.parent)} with Python {sys.version.split()[0]}")
     shutil.rmtree(VENV, ignore_errors=True)
     run([sys.executable, "-m", "venv", str(VENV)], "python3 cannot create virtual environments (on Debian and Ubuntu: apt install python3-venv)")
@@ -86,14 +86,14 @@ def create():
 def install(name):
     say(f"installing localstack/{name}")
     pip = [str(VENV / "bin/python3"), "-m", "pip", "--disable-pip-version-check"]
-    # The files name all that is needed, so pip neither resolves nor compiles: 20 s instead of 45.
+    # The files name all packages, so pip need not resolve dependencies; without compiling it takes 20 s instead of 45.
     run([*pip, "install", "--quiet", "--no-deps", "--no-compile", "--requirement", str(HERE / name)],
-        f"localstack/{name} could not be installed; this step alone needs a Python package index")
-    run([*pip, "check"], f"localstack/{name} does not fit together with what is installed")
+        f"localstack/{name} could not be installed; only this step needs a Python package index")
+    run([*pip, "check"], f"localstack/{name} conflicts with installed packages")
 
 
 def run(command, why):
-    # The standard output of this script is the folder's path and nothing else.
+    # This script prints nothing but the folder's path on standard output.
     if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode:
         sys.exit(why)
 

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Function is one process of a Lambda function's program, run as Lambda runs it: a runtime API hands it one invocation after the
-// other. Unlike a function of the emulator, it shows its output, its duration and its process.
+// Function is one process of a Lambda function's program. As in Lambda, a runtime API gives it one invocation after the other. Unlike a function of
+// the emulator, it shows its output, its duration and its process.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 type Function struct {
 	command  *exec.Cmd
 	server   *http.Server
-	next     chan invocation // taken by the program when it asks for work
+	next     chan invocation // the program takes one when it asks for work
 	answers  chan answer
 	ended    chan struct{} // closed when the process has ended
 	printing sync.WaitGroup
@@ -43,7 +43,7 @@ type answer struct {
 	failed bool
 }
 
-// FunctionError holds the error that a function's handler returned, as the runtime API received it.
+// FunctionError holds the error of a function's handler, as the runtime API received it.
 type FunctionError struct{ Text string }
 
 func (e *FunctionError) Error() string { return "the function failed: " + e.Text }
@@ -159,7 +159,7 @@ func (f *Function) lost() error {
 
 // Stop ends the process.
 func (f *Function) Stop() error {
-	_ = f.command.Process.Kill() // an error says that it has ended already
+	_ = f.command.Process.Kill() // an error means that it has already ended
 	<-f.ended
 	if err := f.server.Close(); err != nil {
 		return fmt.Errorf("stopping the runtime API, %w", err)

@@ -46,7 +46,7 @@ func (g guard) Do(request *http.Request) (*http.Response, error) {
 type refusedError struct{ host string }
 
 func (e refusedError) Error() string {
-	return fmt.Sprintf("a test would call AWS itself (%s): set AWS_ENDPOINT_URL to a local AWS, or %s=1 to mean it", e.host, AllowAWS)
+	return fmt.Sprintf("a test would call AWS itself (%s): set AWS_ENDPOINT_URL to a local AWS, or %s=1 to allow it", e.host, AllowAWS)
 }
 
 // RetryableError tells the SDK not to retry.

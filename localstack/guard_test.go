@@ -54,7 +54,7 @@ func TestAClientWithTheGuardGivesUpOnAWSAtOnce(t *testing.T) {
 	_, err := client.ListQueues(t.Context(), &sqs.ListQueuesInput{})
 
 	require.ErrorContains(t, err, "a test would call AWS itself")
-	require.NotContains(t, err.Error(), "exceeded maximum number of attempts", "it was tried again")
+	require.NotContains(t, err.Error(), "exceeded maximum number of attempts", "the SDK retried it")
 }
 
 func TestTheGuardLetsEverythingThroughWhenAskedTo(t *testing.T) {

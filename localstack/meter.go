@@ -42,14 +42,14 @@ type Meter struct {
 	usage map[string]*Usage
 }
 
-// Usage holds the cost of a caller.
+// Usage counts the cost of a caller.
 type Usage struct {
-	// Calls are requests, repeated ones included, by service and operation: "dynamodb UpdateItem". Where a service has no names for its
-	// operations on the wire, the method stands for it: "s3 GET".
+	// Calls counts requests, including retries, by service and operation: "dynamodb UpdateItem". For a service whose requests do not name their
+	// operation, it has the method: "s3 GET".
 	Calls map[string]int
-	// WriteUnits and ReadUnits are capacity units of DynamoDB, indexes included; see units for how they come about.
+	// WriteUnits and ReadUnits count capacity units of DynamoDB, including indexes; see the function units.
 	WriteUnits, ReadUnits float64
-	// Refused counts the writes whose condition did not hold. WriteUnits has them with the least that each costs.
+	// Refused counts the writes whose condition failed. WriteUnits contains the least that each may have cost.
 	Refused int
 }
 
@@ -62,7 +62,7 @@ func (u Usage) Total() int {
 	return total
 }
 
-// Since returns the usage since an earlier one of the same caller.
+// Since returns the difference to an earlier usage of the same caller.
 func (u Usage) Since(earlier Usage) Usage {
 	calls := map[string]int{}
 	for name, n := range u.Calls {
@@ -73,7 +73,7 @@ func (u Usage) Since(earlier Usage) Usage {
 	return Usage{calls, u.WriteUnits - earlier.WriteUnits, u.ReadUnits - earlier.ReadUnits, u.Refused - earlier.Refused}
 }
 
-// Plus returns the usage of two callers together.
+// Plus returns the sum of two usages.
 func (u Usage) Plus(other Usage) Usage {
 	calls := map[string]int{}
 	for _, one := range []Usage{u, other} {
@@ -86,12 +86,12 @@ func (u Usage) Plus(other Usage) Usage {
 
 // StartMeter starts a meter on a free port. The meter refuses requests until Forward has been called.
 func StartMeter() (*Meter, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time that a context could bound
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not block
 	if err != nil {
 		return nil, fmt.Errorf("starting the meter: %w", err)
 	}
 	m := &Meter{Endpoint: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), usage: map[string]*Usage{}} //nolint:forcetypeassert // it is "tcp"
-	// A function keeps its connections as long as it lives, and each call of one waits for its answer.
+	// A function keeps its connections for life, and waits on each for an answer.
 	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
 	proxy := &httputil.ReverseProxy{
 		Transport: transport,
@@ -105,7 +105,7 @@ func StartMeter() (*Meter, error) {
 	m.server = &http.Server{ //nolint:gosec // only this machine can reach it
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if m.target.Load() == nil {
-				http.Error(w, "the meter does not know yet where to forward to", http.StatusServiceUnavailable)
+				http.Error(w, "the meter has no target yet: call Forward first", http.StatusServiceUnavailable)
 				return
 			}
 			r, err := m.enter(r)
@@ -132,7 +132,7 @@ func (m *Meter) Forward(endpoint string) error {
 	return nil
 }
 
-// Stop ends the meter and all calls in progress.
+// Stop ends the meter and all requests in progress.
 func (m *Meter) Stop() error { return m.server.Close() }
 
 // Usage returns the cost of each caller so far, by the name that NameFunction gave it; "" holds all callers without a name.

@@ -22,7 +22,7 @@ func metered(t *testing.T) (*Meter, *Emulator) {
 	return m, e
 }
 
-// through returns the settings of a caller of that name that goes through the meter.
+// through returns the settings of a caller with this name that goes through the meter.
 func through(m *Meter, e *Emulator, caller string) aws.Config {
 	cfg := e.Config()
 	cfg.BaseEndpoint, cfg.AppID = aws.String(m.Endpoint), caller
@@ -55,7 +55,7 @@ func TestTheMeterCountsWhatEachCallerUses(t *testing.T) {
 	require.NoError(t, err)
 	_, err = writer.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: table, Item: id("b"), ConditionExpression: aws.String("attribute_not_exists(id)")}) // 1
 	var refused *dynamodbtypes.ConditionalCheckFailedException
-	require.ErrorAs(t, err, &refused, "the meter hands on what the emulator says")
+	require.ErrorAs(t, err, &refused, "the meter passes on the emulator's answer")
 	reader := dynamodb.NewFromConfig(through(m, e, "reader"))
 	got, err := reader.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: table, Key: id("a"), ConsistentRead: aws.Bool(true)}) // 2
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func TestTheMeterCountsWhatEachCallerUses(t *testing.T) {
 	require.Equal(t, 4, usage["writer"].Total())
 }
 
-func TestAFunctionIsCountedByTheNameThatItWasGiven(t *testing.T) {
+func TestAFunctionIsCountedUnderItsGivenName(t *testing.T) {
 	t.Parallel()
 	m, e := metered(t)
 	_, err := s3.NewFromConfig(through(m, e, ""), func(o *s3.Options) { o.UsePathStyle = true }).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("shelf")})
@@ -90,7 +90,7 @@ def handler(event, context): return len(boto3.client("s3").list_objects_v2(Bucke
 	require.Equal(t, map[string]int{"s3 PUT": 1}, m.Usage()[""].Calls)
 }
 
-func TestTheMeterRefusesWhatComesBeforeItKnowsWhereTo(t *testing.T) {
+func TestTheMeterRefusesRequestsBeforeForward(t *testing.T) {
 	t.Parallel()
 	m, err := StartMeter()
 	require.NoError(t, err)

@@ -8,11 +8,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// Target is where tests deploy to: an [Emulator], or what [Settings] finds.
+// Target names where tests deploy to: an [Emulator], or the result of [Settings].
 type Target interface {
 	// Config returns the settings by which SDK clients reach it.
 	Config() aws.Config
-	// Environ returns the environment of programs that are to reach it.
+	// Environ returns the environment for programs that use it.
 	Environ() []string
 	// OnAWS reports whether the target is AWS itself.
 	OnAWS() bool
@@ -28,8 +28,8 @@ func (e *Emulator) OnAWS() bool { return false }
 
 type settings struct{ config aws.Config }
 
-// Settings returns the target that this process's AWS settings point to: a local AWS where AWS_ENDPOINT_URL is set, else AWS itself. [Guard]
-// protects it, so tests reach AWS itself only with DROVER_TEST_AWS=1.
+// Settings returns the target of this process's AWS settings: a local AWS if AWS_ENDPOINT_URL is set, else AWS itself. [Guard] protects it, so tests
+// reach AWS itself only with DROVER_TEST_AWS=1.
 func Settings(ctx context.Context) (Target, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // object is a JSON object of a definition.
 type object = map[string]any
 
-// scope is a set of states that may lead to each other: a machine's own, or those inside a Map or a branch of a Parallel.
+// scope holds states that may lead to each other: a machine's own, or those inside a Map or a branch of a Parallel.
 type scope struct {
 	where  string
 	start  string
@@ -42,7 +42,7 @@ func read(t *testing.T, file string) object {
 	return definition
 }
 
-// parse refuses a key that stands twice in one object, which encoding/json would take the last of.
+// parse refuses an object with a duplicate key, of which encoding/json would silently use the last.
 func parse(text []byte) (object, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -55,7 +55,7 @@ func parse(text []byte) (object, error) {
 	}
 	definition, ok := value.(object)
 	if !ok {
-		return nil, fmt.Errorf("a definition is an object, not %T", value)
+		return nil, fmt.Errorf("the definition is a %T; want an object", value)
 	}
 	return definition, nil
 }
@@ -84,7 +84,7 @@ func parseObject(decoder *json.Decoder) (object, error) {
 		}
 		key := token.(string)
 		if _, twice := found[key]; twice {
-			return nil, fmt.Errorf("key %q stands twice in one object", key)
+			return nil, fmt.Errorf("key %q occurs twice in one object", key)
 		}
 		if found[key], err = parseValue(decoder); err != nil {
 			return nil, err
@@ -107,7 +107,7 @@ func parseArray(decoder *json.Decoder) ([]any, error) {
 	return found, err
 }
 
-// scopes returns the machine's own states first, then those inside of them.
+// scopes returns the machine's own states first, then the states nested in them.
 func scopes(where string, machine object) []scope {
 	own := scope{where: where, states: map[string]object{}}
 	own.start, _ = machine["StartAt"].(string)
@@ -139,7 +139,7 @@ func allStates(machine object) map[string]object {
 	return all
 }
 
-// ways returns the states that a state may lead to, each with the reason, in the order they are written.
+// ways returns the states that a state may lead to, each with the reason, in the order of the definition.
 func ways(state object) []way {
 	var found []way
 	choices, _ := state["Choices"].([]any)
@@ -163,7 +163,7 @@ func ways(state object) []way {
 
 type way struct{ why, to string }
 
-// condition says in words what a Choice asks; that a value is present is taken for granted.
+// condition describes the condition of a Choice, without its checks that a value is present.
 func condition(choice object) string {
 	if parts, ok := choice["And"].([]any); ok {
 		var said []string

@@ -2,7 +2,7 @@ package statemachines
 
 import _ "embed"
 
-// The definitions as they are deployed, with the names in ${…} still to be replaced.
+// The definitions, with placeholders ${…} that the template replaces.
 var (
 	//go:embed orchestrate.asl.json
 	Orchestrate []byte

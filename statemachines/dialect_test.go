@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The dialect: what AWS and a local AWS (MiniStack 1.5.33) were seen to take the same way. What is left out is either refused by
-// one of them, or, worse, taken in silence and not done.
+// The dialect consists of the features that AWS and a local AWS (MiniStack 1.5.33) were observed to treat alike. Each other feature is refused by
+// one of them or, worse, silently ignored.
 var (
 	fieldsOf = map[string][]string{
 		"Task":     {"Resource", "Parameters", "InputPath", "ResultSelector", "ResultPath", "OutputPath", "TimeoutSeconds", "Retry", "Catch", "Next", "End"},
@@ -30,8 +30,8 @@ var (
 	retrierFields   = []string{"ErrorEquals", "IntervalSeconds", "BackoffRate", "MaxAttempts", "MaxDelaySeconds", "JitterStrategy"}
 	catcherFields   = []string{"Comment", "ErrorEquals", "ResultPath", "Next"}
 
-	// Timestamps, and strings that are ordered, compare with literals only: their …Path forms are false on the local AWS. IsNull and
-	// the IsType family disagree about null.
+	// Timestamps and ordered strings are compared only with literals: their …Path forms are always false on the local AWS. The two differ
+	// on null in IsNull and in the IsType family.
 	comparisons = []string{
 		"IsPresent", "BooleanEquals", "StringEquals", "StringEqualsPath", "StringMatches",
 		"StringLessThan", "StringLessThanEquals", "StringGreaterThan", "StringGreaterThanEquals",
@@ -43,7 +43,7 @@ var (
 		"Array", "ArrayLength", "ArrayGetItem", "ArrayPartition", "ArrayContains", "Format", "JsonToString", "StringToJson", "JsonMerge",
 		"MathAdd", "MathRandom", "Hash", "UUID",
 	}
-	// A function by its ARN, whose answer is the result as it is; and services that answer the same on both.
+	// A function by its ARN, whose answer becomes the result unchanged, and services that answer alike on both.
 	resources = regexp.MustCompile(`^(\$\{[A-Za-z]+FunctionArn\}|arn:\$\{Partition\}:states:::(events:putEvents|sqs:sendMessage(\.waitForTaskToken)?|states:startExecution|dynamodb:(get|put|update|delete)Item))$`)
 
 	pathFields     = []string{"InputPath", "OutputPath", "ResultPath", "ItemsPath", "SecondsPath", "TimestampPath", "ErrorPath", "CausePath", "Variable"}
@@ -54,7 +54,7 @@ var (
 	quoted         = regexp.MustCompile(`'(\\.|[^'\\])*'`)
 )
 
-// dialect collects what a definition says that one of the two would not do.
+// dialect collects the features of a definition that are not in the dialect.
 type dialect struct{ found []string }
 
 func (d *dialect) refuse(where, format string, args ...any) {
@@ -70,7 +70,7 @@ func refusals(machine object) []string {
 		d.scope(s)
 		for _, name := range sortedKeys(s.states) {
 			if seen[name] {
-				d.refuse(s.where+name, "there are two states of this name")
+				d.refuse(s.where+name, "there are two states with this name")
 			}
 			seen[name] = true
 			d.state(s.where+name, name, s.states[name])
@@ -89,11 +89,11 @@ func (d *dialect) fields(where string, found object, known []string) {
 	}
 }
 
-// seconds takes a literal only: TimeoutSecondsPath is ignored by the local AWS.
+// seconds accepts only a literal: the local AWS ignores TimeoutSecondsPath.
 func (d *dialect) seconds(where string, value any) {
 	number, ok := value.(json.Number)
 	if n, err := number.Int64(); !ok || err != nil || n < 1 {
-		d.refuse(where, "TimeoutSeconds has to be a whole number above 0, not %v", value)
+		d.refuse(where, "TimeoutSeconds is %v; want a whole number above 0", value)
 	}
 }
 
@@ -102,7 +102,7 @@ func (d *dialect) scope(s scope) {
 	var reach func(from, name string)
 	reach = func(from, name string) {
 		if s.states[name] == nil {
-			d.refuse(s.where+from, "leads to %q, which is not a state beside it", name)
+			d.refuse(s.where+from, "leads to %q; want a state of the same scope", name)
 			return
 		}
 		if reached[name] {
@@ -130,7 +130,7 @@ func (d *dialect) state(where, name string, state object) {
 	}
 	d.fields(where, state, append([]string{"Type", "Comment"}, known...))
 	if len(name) > 80 {
-		d.refuse(where, "a name has at most 80 characters")
+		d.refuse(where, "the name has more than 80 characters")
 	}
 	d.end(where, kind, state)
 	switch kind {
@@ -163,7 +163,7 @@ func (d *dialect) end(where, kind string, state object) {
 	case "Choice", "Succeed", "Fail":
 	default:
 		if next == end {
-			d.refuse(where, "has to have either Next or End: true")
+			d.refuse(where, "want either Next or End: true")
 		}
 	}
 }
@@ -176,7 +176,7 @@ func (d *dialect) wait(where string, state object) {
 		}
 	}
 	if forms != 1 {
-		d.refuse(where, "has to wait for one thing, not for %d", forms)
+		d.refuse(where, "waits for %d things; want one", forms)
 	}
 }
 
@@ -194,15 +194,15 @@ func (d *dialect) choices(where string, state object) {
 	}
 }
 
-// rule takes a comparison only of what is known to be present: a path that leads nowhere is an error on AWS that nothing
-// catches, and false on the local AWS.
+// rule accepts a comparison only of a value that is known to be present. A path that leads nowhere is false on the local AWS, and on AWS an error
+// that no Catch handles.
 func (d *dialect) rule(where string, rule object, top bool, present []string) {
 	for _, key := range sortedKeys(rule) {
 		switch key {
 		case "Comment":
 		case "Next":
 			if !top {
-				d.refuse(where, "Next stands inside of a rule")
+				d.refuse(where, "Next is inside a rule")
 			}
 		case "And", "Or":
 			parts, _ := rule[key].([]any)
@@ -238,7 +238,7 @@ func (d *dialect) processor(where string, state object) {
 	d.fields(where, processor, processorFields)
 	config, _ := processor["ProcessorConfig"].(object)
 	if text(config["Mode"]) != "INLINE" || len(config) != 1 {
-		d.refuse(where, "ProcessorConfig has to be {Mode: INLINE}: batches and result writers are ignored by the local AWS")
+		d.refuse(where, "ProcessorConfig has to be {Mode: INLINE}: the local AWS ignores batches and result writers")
 	}
 	if _, err := number(state["MaxConcurrency"]).Int64(); err != nil {
 		d.refuse(where, "MaxConcurrency has to be a whole number")
@@ -293,8 +293,7 @@ func (d *dialect) reference(where, path string) {
 	}
 }
 
-// template walks Parameters and the like: paths only under keys that end in .$, and nothing in them that one of the two would leave
-// as text.
+// template checks Parameters and the like: paths are only under keys that end in .$, and both evaluate each of them.
 func (d *dialect) template(where string, value any, ofResult bool) {
 	switch value := value.(type) {
 	case object:
@@ -312,7 +311,7 @@ func (d *dialect) template(where string, value any, ofResult bool) {
 		}
 	case string:
 		if strings.HasPrefix(value, "$.") || strings.HasPrefix(value, "$$.") || strings.HasPrefix(value, "States.") {
-			d.refuse(where, "%q is left as text: its key has to end in .$", value)
+			d.refuse(where, "%q stays a text: its key has to end in .$", value)
 		}
 	}
 }
@@ -332,7 +331,7 @@ func (d *dialect) expression(where, expression string, ofResult bool) {
 		switch {
 		case referencePath.MatchString(path):
 		case ofResult && strings.HasPrefix(path, "$$"):
-			d.refuse(where, "%q: the context object is not seen in a ResultSelector", path)
+			d.refuse(where, "%q: the context object cannot be read in a ResultSelector", path)
 		case contextPath.MatchString(path):
 		default:
 			d.refuse(where, "%q is neither a plain path nor one into the context object", path)
@@ -340,7 +339,7 @@ func (d *dialect) expression(where, expression string, ofResult bool) {
 	}
 }
 
-// nulls are absent to IsPresent on the local AWS and present on AWS; a ResultPath of null is not used either.
+// nulls refuses null everywhere: for IsPresent it is absent on the local AWS and present on AWS. A ResultPath of null is not used either.
 func (d *dialect) nulls(where string, value any) {
 	switch value := value.(type) {
 	case nil:
@@ -377,19 +376,19 @@ func TestTheDialectRefuses(t *testing.T) {
 		}}`
 	machine, err := parse([]byte(sound))
 	require.NoError(t, err)
-	require.Empty(t, refusals(machine), "the definition that the cases below break is sound itself")
+	require.Empty(t, refusals(machine), "the definition is sound before the cases below break it")
 
 	for _, c := range []struct{ name, from, to, want string }{
-		{"an end of the machine that is not set", `"TimeoutSeconds": 60, `, ``, "machine: TimeoutSeconds"},
-		{"an end of a task that is not a literal", `"TimeoutSeconds": 5`, `"TimeoutSecondsPath": "$.t"`, "TimeoutSecondsPath is not in the dialect"},
-		{"a heartbeat, which nobody watches", `"TimeoutSeconds": 5`, `"TimeoutSeconds": 5, "HeartbeatSeconds": 2`, "HeartbeatSeconds"},
+		{"a machine without a timeout", `"TimeoutSeconds": 60, `, ``, "machine: TimeoutSeconds"},
+		{"a task's timeout that is not a literal", `"TimeoutSeconds": 5`, `"TimeoutSecondsPath": "$.t"`, "TimeoutSecondsPath is not in the dialect"},
+		{"a heartbeat, which nothing watches", `"TimeoutSeconds": 5`, `"TimeoutSeconds": 5, "HeartbeatSeconds": 2`, "HeartbeatSeconds"},
 		{"JSONata", `"StartAt": "Ask"`, `"QueryLanguage": "JSONata", "StartAt": "Ask"`, "QueryLanguage"},
 		{"an unknown type", `"Type": "Pass"`, `"Type": "Activity"`, `type "Activity"`},
 		{"a resource that answers differently", `"${OrchestratorFunctionArn}"`, `"arn:${Partition}:states:::lambda:invoke"`, "lambda:invoke"},
-		{"a way to nowhere", `"Default": "Show"`, `"Default": "Shwo"`, `leads to "Shwo"`},
-		{"a way out of a Map", `"Seconds": 1, "End": true`, `"Seconds": 1, "Next": "Show"`, `leads to "Show"`},
+		{"a transition to nowhere", `"Default": "Show"`, `"Default": "Shwo"`, `leads to "Shwo"`},
+		{"a transition out of a Map", `"Seconds": 1, "End": true`, `"Seconds": 1, "Next": "Show"`, `leads to "Show"`},
 		{"a state that nothing leads to", `"Show": {`, `"Lost": {"Type": "Succeed"}, "Show": {`, "Lost: cannot be reached"},
-		{"two states of one name", `"Nap"`, `"Show"`, "two states of this name"},
+		{"two states with one name", `"Nap"`, `"Show"`, "two states with this name"},
 		{"no end", `"Show": {"Type": "Pass", "End": true}`, `"Show": {"Type": "Pass"}`, "either Next or End"},
 		{"a choice without a default", `, "Default": "Show"`, ``, "has no Default"},
 		{"a comparison of what may be absent", `{"Variable": "$.asked.n", "IsPresent": true}, `, ``, "before it is known to be present"},
@@ -398,17 +397,17 @@ func TestTheDialectRefuses(t *testing.T) {
 		{"a test for null", `"NumericGreaterThan": 1`, `"IsNull": false`, "IsNull"},
 		{"a path with a filter", `"$.asked.items"`, `"$.asked.items[?(@.n > 1)]"`, "not a plain path"},
 		{"a slice", `"$.asked.items"`, `"$.asked.items[0:2]"`, "not a plain path"},
-		{"a path that is left as text", `"id.$"`, `"id"`, "left as text"},
+		{"a path that stays a text", `"id.$"`, `"id"`, "stays a text"},
 		{"the whole context object", `"$$.Execution.Id"`, `"$$"`, "neither a plain path"},
-		{"the context object in a result", `"ResultPath": "$.asked"`, `"ResultSelector": {"x.$": "$$.Execution.Id"}, "ResultPath": "$.asked"`, "not seen in a ResultSelector"},
-		{"a function that one of them has not", `"$$.Execution.Id"`, `"States.ArrayUnique($.a)"`, "States.ArrayUnique"},
+		{"the context object in a result", `"ResultPath": "$.asked"`, `"ResultSelector": {"x.$": "$$.Execution.Id"}, "ResultPath": "$.asked"`, "cannot be read in a ResultSelector"},
+		{"a function that one of them lacks", `"$$.Execution.Id"`, `"States.ArrayUnique($.a)"`, "States.ArrayUnique"},
 		{"a bad path in a function", `"$$.Execution.Id"`, `"States.Format('{}', $.a[*])"`, "neither a plain path"},
 		{"a distributed Map", `"INLINE"`, `"DISTRIBUTED"`, "ProcessorConfig"},
 		{"a concurrency by path", `"MaxConcurrency": 2`, `"MaxConcurrencyPath": "$.n"`, "MaxConcurrencyPath"},
-		{"a wait for two things", `"Seconds": 1`, `"Seconds": 1, "Timestamp": "2026-01-01T00:00:00Z"`, "not for 2"},
+		{"a wait for two things", `"Seconds": 1`, `"Seconds": 1, "Timestamp": "2026-01-01T00:00:00Z"`, "waits for 2 things"},
 		{"null", `"Type": "Pass"`, `"Type": "Pass", "ResultPath": null`, "is null"},
 		{"States.ALL among others", `["States.ALL"]`, `["States.ALL", "X"]`, "alone and last"},
-		{"a field that nobody knows", `"Type": "Pass"`, `"Type": "Pass", "Ende": true`, "Ende"},
+		{"an unknown field", `"Type": "Pass"`, `"Type": "Pass", "Ende": true`, "Ende"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			require.Contains(t, sound, c.from)
@@ -419,13 +418,13 @@ func TestTheDialectRefuses(t *testing.T) {
 	}
 }
 
-func TestAKeyMayNotStandTwice(t *testing.T) {
+func TestADuplicateKeyIsRefused(t *testing.T) {
 	_, err := parse([]byte(`{"States": {"A": {"End": true, "End": false}}}`))
-	require.ErrorContains(t, err, `key "End" stands twice`)
+	require.ErrorContains(t, err, `key "End" occurs twice`)
 }
 
-// What ${...} stands for is put in as text, so a definition is JSON before and after only when each stands inside of quotes.
-func TestSubstitutionsStandInQuotes(t *testing.T) {
+// The template replaces placeholders ${...} as text. A definition stays valid JSON only if each placeholder is inside quotes.
+func TestPlaceholdersAreInQuotes(t *testing.T) {
 	for _, file := range definitionFiles(t) {
 		definition, err := os.ReadFile(file)
 		require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 
 const orchestratorFunction = "${OrchestratorFunctionArn}"
 
-// expressLimit is AWS's limit of an Express execution's life, in seconds
+// expressLimit limits the duration of an Express execution on AWS, in seconds
 // (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
 const expressLimit = 300
 
@@ -38,7 +38,7 @@ func TestOrchestrateAsksForEachStepByName(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-func TestOrchestrateSaysWithEachStepWhichExecutionAsks(t *testing.T) {
+func TestOrchestratePassesTheExecutionToEachStep(t *testing.T) {
 	for name, state := range steps(t) {
 		parameters, _ := state["Parameters"].(object)
 		require.Equal(t, "$$.Execution.Id", parameters["execution.$"], name)
@@ -48,9 +48,9 @@ func TestOrchestrateSaysWithEachStepWhichExecutionAsks(t *testing.T) {
 	}
 }
 
-// Throttles and faults of the services pass; so does a step that says so itself (ThrottledError), one that ran out of time and one
-// whose process ended, as every step may be taken twice.
-func TestOrchestrateTriesEachStepAgainWithFullJitter(t *testing.T) {
+// The machine retries throttles and faults of the services, steps that report throttling (ThrottledError), steps that ran out of time and steps
+// whose process ended: every step may run twice.
+func TestOrchestrateRetriesEachStepWithFullJitter(t *testing.T) {
 	for name, state := range steps(t) {
 		retriers, _ := state["Retry"].([]any)
 		require.Len(t, retriers, 1, name)
@@ -67,7 +67,7 @@ func TestOrchestrateTriesEachStepAgainWithFullJitter(t *testing.T) {
 	}
 }
 
-// G8: what goes wrong with one labourer, whatever it is, ends in its own branch.
+// G8: any failure of one labourer ends in its own branch.
 func TestOrchestrateLetsNoLabourerStopAnother(t *testing.T) {
 	machine := read(t, "orchestrate.asl.json")
 	inside := scopes("", machine)[1]
@@ -85,7 +85,7 @@ func TestOrchestrateLetsNoLabourerStopAnother(t *testing.T) {
 	}
 }
 
-// What was taken goes back by the same list it was to be dispatched by.
+// GiveBack gets the same list of leases as Dispatch.
 func TestOrchestrateGivesBackWhatItCouldNotDispatch(t *testing.T) {
 	states := allStates(read(t, "orchestrate.asl.json"))
 	for name, state := range states {
@@ -101,8 +101,8 @@ func TestOrchestrateGivesBackWhatItCouldNotDispatch(t *testing.T) {
 	}
 }
 
-// A labourer's branch shows the outcome of each step under a name of its own; only a fresh assessment takes the place of the last.
-func TestOrchestrateKeepsWhatEachDecisionWasTakenOn(t *testing.T) {
+// A labourer's branch shows the outcome of each step under its own name; only a new assessment replaces an earlier outcome.
+func TestOrchestrateKeepsTheFactsOfEachDecision(t *testing.T) {
 	want := map[string]string{
 		"Plan": "", "EachLabourer": "$.labourers", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.assessed", "Claim": "$.claimed",
 		"Dispatch": "$.dispatched", "GiveBack": "$.given_back", "GiveBackUndispatched": "$.given_back", "HandOver": "$.handed_over",
@@ -123,8 +123,8 @@ func TestOrchestrateEndsBeforeAnExpressExecutionWould(t *testing.T) {
 	require.Less(t, limit, int64(expressLimit))
 }
 
-// The rounds end: the only way back to an assessment asks for their number, which each assessment raises.
-func TestOrchestrateGoesRoundABoundedNumberOfTimes(t *testing.T) {
+// The rounds end: the only way back to an assessment checks their number, which each assessment raises.
+func TestOrchestrateHasABoundedNumberOfRounds(t *testing.T) {
 	inside := scopes("", read(t, "orchestrate.asl.json"))[1]
 	back := []string{}
 	for _, name := range sortedKeys(inside.states) {

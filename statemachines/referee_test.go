@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Neither linter, the one of AWS's own editors and asl-validator, has anything against a definition as it is deployed.
+// Both linters, the one in AWS's own editors and asl-validator, accept the definitions as they are deployed.
 func TestRefereeLintersAcceptTheDefinitions(t *testing.T) {
 	var deployed []string
 	for _, file := range definitionFiles(t) {
@@ -33,9 +33,9 @@ func TestRefereeLintersRefuseWhatIsWrong(t *testing.T) {
 	require.NoError(t, err)
 	files := map[string]string{}
 	for wrong, change := range map[string][2]string{
-		"a state that leads nowhere":   {`"Next": "`, `"Next": "Nowhere`},
-		"a field with the wrong name":  {`"StartAt"`, `"StartsAt"`},
-		"a kind of state there is not": {`"Type": "Wait"`, `"Type": "Sleep"`},
+		"a state that leads nowhere":          {`"Next": "`, `"Next": "Nowhere`},
+		"a field with the wrong name":         {`"StartAt"`, `"StartsAt"`},
+		"a type of state that does not exist": {`"Type": "Wait"`, `"Type": "Sleep"`},
 	} {
 		broken := strings.Replace(string(text), change[0], change[1], 1)
 		require.NotEqual(t, string(text), broken, wrong)
@@ -51,7 +51,7 @@ func TestRefereeLintersRefuseWhatIsWrong(t *testing.T) {
 
 var open = regexp.MustCompile(`\$\{(\w+)\}`)
 
-// deployedAs writes a definition with values of the right form where the template puts its own, and returns the file's name.
+// deployedAs writes a definition with values of the right form in its placeholders, and returns the file's name.
 func deployedAs(t *testing.T, definition string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "definition.asl.json")
@@ -68,7 +68,7 @@ func deployedAs(t *testing.T, definition string) string {
 	return file
 }
 
-// linted returns what the linters have against these files.
+// linted returns the linters' findings in these files.
 func linted(t *testing.T, files ...string) string {
 	t.Helper()
 	folder := os.Getenv("DROVER_REFEREES")

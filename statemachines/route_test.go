@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// What people read in the console, and look for in logs and alarms: the names of the states and the ways between them.
-func TestRoutesAreThoseThatPeopleKnow(t *testing.T) {
+// The golden files hold the names of the states and the transitions between them, which people see in the console, logs and alarms.
+func TestTransitionsMatchTheGoldenFiles(t *testing.T) {
 	for _, file := range definitionFiles(t) {
 		t.Run(file, func(t *testing.T) {
 			golden := filepath.Join("testdata", strings.TrimSuffix(file, ".asl.json")+".routes")
@@ -24,12 +24,12 @@ func TestRoutesAreThoseThatPeopleKnow(t *testing.T) {
 			}
 			want, err := os.ReadFile(golden)
 			require.NoError(t, err)
-			require.Equal(t, string(want), got, "go test ./statemachines -update writes %s anew", golden)
+			require.Equal(t, string(want), got, "go test ./statemachines -update rewrites %s", golden)
 		})
 	}
 }
 
-// routes lists the states in the order in which they are first reached, those inside of a Map below it.
+// routes lists the states in the order in which they are first reached, and the states inside a Map below it.
 func routes(indent string, machine object) string {
 	var out strings.Builder
 	states, _ := machine["States"].(object)

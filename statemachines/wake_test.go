@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Wakes are facts like any other: source drover, an id that stays the same when the state is tried again, version 1.
+// Wakes are facts like any other: their source is drover, their id stays the same when the state is retried, and their version is 1.
 func TestWakesAreTasksDueEvents(t *testing.T) {
 	for file, wakes := range map[string]map[string]object{
 		"orchestrate.asl.json": {"HandOver": {
@@ -31,7 +31,7 @@ func TestWakesAreTasksDueEvents(t *testing.T) {
 			require.Equal(t, "TasksDue", entry["DetailType"], name)
 			got[name], _ = entry["Detail"].(object)
 
-			// Refused entries are EventBridge.FailedEntry, throttles another name: all of them are States.TaskFailed.
+			// Refused entries raise EventBridge.FailedEntry and throttles raise another error; States.TaskFailed covers both.
 			retriers, _ := state["Retry"].([]any)
 			require.Len(t, retriers, 1, name)
 			require.Equal(t, []any{"States.TaskFailed"}, retriers[0].(object)["ErrorEquals"], name)
@@ -41,7 +41,7 @@ func TestWakesAreTasksDueEvents(t *testing.T) {
 	}
 }
 
-// A Standard transition costs as much as forty writes: a batch waits and wakes, no more.
+// A Standard transition costs as much as forty writes, so a batch only waits and wakes.
 func TestABackoffTakesTwoTransitions(t *testing.T) {
 	machine := read(t, "backoff.asl.json")
 	states := allStates(machine)
@@ -54,7 +54,7 @@ func TestABackoffTakesTwoTransitions(t *testing.T) {
 	require.Equal(t, 2, taken)
 }
 
-// A backoff may be as long as a Standard execution may, a year
+// A backoff may last a year, like any Standard execution
 // (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
 func TestABackoffMayLastAYear(t *testing.T) {
 	require.Equal(t, json.Number("31536000"), read(t, "backoff.asl.json")["TimeoutSeconds"])
