@@ -108,6 +108,8 @@ type holder struct {
 	by       *invocation // its creator
 	ends     time.Time   // of a lease
 	heard    bool
+	waited   time.Time     // when the time of a lease last began again, as its queue still had messages
+	own      time.Duration // the max_duration of a lease's job; 0: none
 }
 
 func newChecker(r *run) *checker {
@@ -405,6 +407,10 @@ func (k *checker) read(kind, l, key string, it fakeaws.Item) *holder {
 		h.ends = time.UnixMilli(int64(ends)).UTC()
 	}
 	h.heard = it["heard"] != nil
+	h.own = time.Duration(num(it, "max_duration")) * time.Millisecond
+	if waited := num(it, "waited_at"); waited > 0 {
+		h.waited = time.UnixMilli(int64(waited)).UTC()
+	}
 	h.tasks, _ = segment.ParseNumbers(str(it, "tasks"))
 	if released, ok := it["released"].(*types.AttributeValueMemberNS); ok {
 		for _, text := range released.Value {

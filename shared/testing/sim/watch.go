@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -304,8 +305,12 @@ func (k *checker) bounds() {
 		switch h.kind {
 		case "lease":
 			running[h.labourer] += h.tasks.Len()
-			if !h.heard && !l.removed && now.After(later(h.ends, steady).Add(reapTerm)) {
-				k.violate("G1", "%s of %s ended at %s and still holds %s", h.key, h.labourer, h.ends.Sub(k.run.start), h.tasks)
+			ends := h.ends
+			if !h.waited.IsZero() {
+				ends = later(ends, h.waited.Add(cmp.Or(h.own, l.MaxDuration)+l.Cooldown))
+			}
+			if !h.heard && !l.removed && now.After(later(ends, steady).Add(reapTerm)) {
+				k.violate("G1", "%s of %s ended at %s and still holds %s", h.key, h.labourer, ends.Sub(k.run.start), h.tasks)
 			}
 		case "queue":
 			if at := later(h.due, steady); at.Before(now) && k.startable(h) && (due[h.labourer].IsZero() || at.Before(due[h.labourer])) {
