@@ -24,13 +24,13 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// stackGoes limits the time that a stack's deletion may take.
+// stackGoes limits how long a stack's deletion may take.
 const stackGoes = 20 * time.Minute
 
 // takeAway deletes everything whose name begins with the run's: stacks, retained resources, and resources that tests created. It is
 // idempotent. The error lists everything that is left, with the reasons.
 func takeAway(ctx context.Context, out io.Writer, target localstack.Target, name string) error {
-	fmt.Fprintf(out, "\nTaking away all that is called %s…\n", name)
+	fmt.Fprintf(out, "\nDeleting everything named %s…\n", name)
 	a := away{target: target, name: name, out: out}
 	for _, step := range []func(context.Context) error{a.rules, a.rights, a.stacks, a.tables, a.buckets, a.queues, a.machines, a.logs} {
 		if err := step(ctx); err != nil {
@@ -50,13 +50,13 @@ type away struct {
 // gone records the result of one deletion.
 func (a *away) gone(what, name string, err error) {
 	if err != nil {
-		a.left = append(a.left, fmt.Errorf("%s %s is left: %w", what, name, err))
+		a.left = append(a.left, fmt.Errorf("could not delete %s %s: %w", what, name, err))
 		return
 	}
 	fmt.Fprintf(a.out, "  %s %s\n", what, name)
 }
 
-// rules deletes the tests' own rules on the stacks' buses, which would not go with rules on them that are not theirs.
+// rules deletes the tests' own rules on the stacks' buses: CloudFormation cannot delete a bus with foreign rules.
 func (a *away) rules(ctx context.Context) error {
 	api := eventbridge.NewFromConfig(a.target.Config())
 	buses, err := api.ListEventBuses(ctx, &eventbridge.ListEventBusesInput{NamePrefix: &a.name})
@@ -85,7 +85,7 @@ func (a *away) rules(ctx context.Context) error {
 	return nil
 }
 
-// rights removes the policies of the outage of DynamoDB's rights. CloudFormation cannot delete a role with a foreign policy.
+// rights removes the policies with which a test denies DynamoDB: CloudFormation cannot delete a role with a foreign policy.
 func (a *away) rights(ctx context.Context) error {
 	if !a.target.OnAWS() {
 		return nil
@@ -290,7 +290,7 @@ func (a *away) machines(ctx context.Context) error {
 	return nil
 }
 
-// logs deletes the log groups that have the run's name in theirs: /aws/lambda/… and /aws/vendedlogs/… begin with other words.
+// logs deletes the log groups whose names contain the run's name: they begin with /aws/lambda/ or /aws/vendedlogs/.
 func (a *away) logs(ctx context.Context) error {
 	api := cloudwatchlogs.NewFromConfig(a.target.Config())
 	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(api, &cloudwatchlogs.DescribeLogGroupsInput{})

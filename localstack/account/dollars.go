@@ -25,7 +25,7 @@ const (
 	perWriteUnit    = 0.625e-6
 	perReadUnit     = 0.125e-6
 	perInvocation   = 0.20e-6
-	perGigabyteSec  = 0.0000133334 // arm64; x86_64 is a quarter more
+	perGigabyteSec  = 0.0000133334 // arm64; x86_64 costs a quarter more
 	perQueueRequest = 0.40e-6
 	perStackAndRun  = 0.10 // alarms, dashboard and key of one stack, for the eight hours that a run takes at most
 )
@@ -40,11 +40,11 @@ func (n amounts) estimated() []struct {
 		what    string
 		dollars float64
 	}{
-		// A task is one write unit when it is created, and its segments and the job's cursor next to nothing.
+		// The creation of a task costs one write unit. Its share of the segments and of the job's cursor costs next to nothing.
 		{fmt.Sprintf("%d tasks are created", n.tasks), tasks * 1.1 * perWriteUnit},
-		// Created, claimed, closed and fed, archived and counted: 4.5 units; sent, received and deleted twice: 6 requests; a second of a
-		// function's memory between 256 and 1,769 MB for each batch of ten, at two functions.
-		{fmt.Sprintf("%d completions are taken in, at %d memory sizes", n.completions, n.memories),
+		// A task that is created, claimed, closed with the next one fed, archived and counted costs 4.5 units. Two messages that are sent, received
+		// and deleted cost 6 requests. Each batch of ten costs a second of two functions, with memory between 256 and 1,769 MB.
+		{fmt.Sprintf("%d completions are processed, at %d memory sizes", n.completions, n.memories),
 			completions * (4.5*perWriteUnit + 6*perQueueRequest + 0.1*2*(0.85*perGigabyteSec+perInvocation))},
 		{"the conformance suite", 0.01},
 		{"the end-to-end tests: some ten thousand tasks, some hundred Standard executions, logs", 0.50},
@@ -52,7 +52,7 @@ func (n amounts) estimated() []struct {
 	}
 }
 
-// affordable prints the estimate, and refuses a run that may cost more than its limit. The estimate adds half as much again for unforeseen costs.
+// affordable prints the estimate, and refuses a run that may cost more than its limit. The estimate adds 50% for unforeseen costs.
 func affordable(out io.Writer, n amounts) error {
 	sum := 0.0
 	for _, part := range n.estimated() {
@@ -60,35 +60,35 @@ func affordable(out io.Writer, n amounts) error {
 		sum += part.dollars
 	}
 	sum *= 1.5
-	fmt.Fprintf(out, "%8.2f $  in all, with half as much again for what was not thought of\n", sum)
+	fmt.Fprintf(out, "%8.2f $  in all, with 50%% for unforeseen costs\n", sum)
 	text := os.Getenv("DROVER_TEST_DOLLARS")
 	limit, err := strconv.ParseFloat(text, 64)
 	switch {
 	case text == "":
-		return fmt.Errorf("what may this cost? set DROVER_TEST_DOLLARS to %.2f or more", sum)
+		return fmt.Errorf("the run has no cost limit: set DROVER_TEST_DOLLARS to %.2f or more", sum)
 	case err != nil:
-		return fmt.Errorf("DROVER_TEST_DOLLARS is %q: dollars are wanted, such as %.2f", text, sum)
+		return fmt.Errorf("DROVER_TEST_DOLLARS is %q; want dollars, such as %.2f", text, sum)
 	case limit < sum:
-		return fmt.Errorf("the run is estimated at %.2f $, and DROVER_TEST_DOLLARS allows %.2f", sum, limit)
+		return fmt.Errorf("the run may cost %.2f $, but DROVER_TEST_DOLLARS allows %.2f $", sum, limit)
 	}
 	return nil
 }
 
-// cost prints the cost of the run's tables, functions and queues by CloudWatch's counts, in dollars. The counts are a few minutes late, and
-// exclude storage, logs and state machines, which are on the bill a day later.
+// cost prints what the run's tables, functions and queues cost by CloudWatch's counts, in dollars. The counts arrive a few minutes late. Storage,
+// logs and state machines are not in them; they are on the bill a day later.
 func cost(out io.Writer, target localstack.Target, name string, began time.Time) {
 	if !target.OnAWS() {
-		fmt.Fprintln(out, "what it cost: not judged here: a local AWS counts nothing")
+		fmt.Fprintln(out, "cost of the run: not judged here: a local AWS counts nothing")
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	fmt.Fprintln(out, "Waiting three minutes for CloudWatch to have counted all")
+	fmt.Fprintln(out, "Waiting three minutes for CloudWatch's counts")
 	time.Sleep(3 * time.Minute)
 	m := meter{cloudwatch.NewFromConfig(target.Config()), began}
 	dollars, err := m.dollars(ctx, target, name)
 	if err != nil {
-		fmt.Fprintf(out, "what it cost is not known: %v\n", err)
+		fmt.Fprintf(out, "cost of the run: unknown: %v\n", err)
 		return
 	}
 	fmt.Fprintf(out, "%8.2f $  were spent on tables, functions and queues, at list prices of us-east-1\n", dollars)

@@ -1,8 +1,8 @@
-// Command account runs Drover's conformance suite, its end-to-end tests and the checks that only AWS can settle against an account, in stacks
-// of its own, and deletes everything afterwards: `make conformance`.
+// Command account tests Drover on an AWS account: it runs the conformance suite, the end-to-end tests and the checks that only AWS can settle, in
+// stacks of its own, and deletes everything afterwards. `make conformance` runs it.
 //
 // It needs DROVER_TEST_AWS=1, credentials, and DROVER_TEST_DOLLARS: the cost limit of the run. With AWS_ENDPOINT_URL set, it runs
-// on that local AWS instead. -clean NAME deletes what a killed run of that name has left.
+// on that local AWS instead. -clean NAME deletes what a killed run of that name left behind.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 const prefix = "drover-test-"
 
 func main() {
-	clean := flag.String("clean", "", "take away what the run of this name left")
+	clean := flag.String("clean", "", "delete what the run of this name left behind")
 	flag.Parse()
 	// An interrupt ends the tests, not the clean-up.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -44,11 +44,11 @@ func run(ctx context.Context, out io.Writer, clean string) error {
 		return err
 	}
 	if target.OnAWS() && os.Getenv(localstack.AllowAWS) != "1" {
-		return fmt.Errorf("this changes an account of AWS: set %s=1 to mean it, or AWS_ENDPOINT_URL to try it on a local AWS", localstack.AllowAWS)
+		return fmt.Errorf("this changes an AWS account: set %s=1 to allow it, or AWS_ENDPOINT_URL to use a local AWS", localstack.AllowAWS)
 	}
 	if clean != "" {
 		if !strings.HasPrefix(clean, prefix) {
-			return fmt.Errorf("%q is no run's name: those begin with %s", clean, prefix)
+			return fmt.Errorf("%q is not the name of a run; want one that begins with %s", clean, prefix)
 		}
 		return takeAway(ctx, out, target, clean)
 	}
@@ -61,7 +61,7 @@ func run(ctx context.Context, out io.Writer, clean string) error {
 	}
 
 	name := prefix + strings.ToLower(rand.Text()[:8])
-	fmt.Fprintf(out, "Everything of this run is called %s…; if it is killed: make conformance CLEAN=%s\n", name, name)
+	fmt.Fprintf(out, "All resources of this run are named %s…; to delete them if it is killed: make conformance CLEAN=%s\n", name, name)
 	began := time.Now()
 	failed := n.suites(ctx, out, target, name)
 	cost(out, target, name, began)
@@ -82,7 +82,7 @@ func sizes(onAWS bool) (amounts, error) {
 		if text := os.Getenv(variable); text != "" {
 			given, err := strconv.Atoi(text)
 			if err != nil || given < 1 {
-				return n, fmt.Errorf("%s is %q: a number of at least 1 is wanted", variable, text)
+				return n, fmt.Errorf("%s is %q; want a number of at least 1", variable, text)
 			}
 			*into = given
 		}

@@ -18,7 +18,8 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// suites runs the three suites, one after the other, and prints what failed in each and what could not be judged. Each deploys what it needs.
+// suites runs the three suites one after the other. It prints the failures of each, and the tests that could not be judged. Each suite deploys what
+// it needs.
 func (n amounts) suites(ctx context.Context, out io.Writer, target localstack.Target, name string) error {
 	bucket := name + "-artifacts"
 	if err := makeBucket(ctx, target, bucket); err != nil {
@@ -59,7 +60,7 @@ const patient = time.Minute
 func test(ctx context.Context, out io.Writer, environ, arguments []string) error {
 	tests := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-count=1", "-tags", "account", "-timeout", mostOfSuite}, arguments...)...)
 	tests.Env, tests.Stderr = environ, out
-	tests.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the terminal is for this program, which passes it on
+	tests.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // this program receives the terminal's interrupts, and passes them on
 	tests.Cancel = func() error { return syscall.Kill(-tests.Process.Pid, syscall.SIGINT) }
 	tests.WaitDelay = patient
 	events, err := tests.StdoutPipe()
@@ -75,7 +76,7 @@ func test(ctx context.Context, out io.Writer, environ, arguments []string) error
 	return err
 }
 
-// read reads the events of go test -json and returns how many tests passed and failed. A test with parts counts by its parts.
+// read reads the events of go test -json and returns how many tests passed and failed. Of a test with subtests it counts only the subtests.
 func read(out io.Writer, events io.Reader) (passed, failed int) {
 	said := map[string][]string{}
 	parents := map[string]bool{}
@@ -106,11 +107,11 @@ func read(out io.Writer, events io.Reader) (passed, failed int) {
 				fmt.Fprintf(out, "  not judged     %s: %s\n", e.Test, strings.TrimPrefix(message(said[e.Test][i]), "not judged here: "))
 			}
 		case "fail":
-			if parents[e.Test] || e.Test == "" && failed > 0 { // its parts have been told
+			if parents[e.Test] || e.Test == "" && failed > 0 { // its subtests are already printed
 				continue
 			}
 			failed++
-			fmt.Fprintf(out, "  DIFFERS        %s\n", cmp.Or(e.Test, "the whole"))
+			fmt.Fprintf(out, "  DIFFERS        %s\n", cmp.Or(e.Test, "the whole package"))
 			for _, line := range said[e.Test] {
 				fmt.Fprintf(out, "      %s\n", line)
 			}

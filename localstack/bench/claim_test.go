@@ -21,11 +21,11 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// claimed counts the free slots of the labourer, and so the tasks that a claim takes.
+// claimed sets the number of the labourer's free slots, and so of the tasks that a claim takes.
 const claimed = 10
 
-// BenchmarkClaim claims ten tasks from queues of three lengths, on tables in memory that count as DynamoDB does. The cost of a claim must not
-// depend on the length of the queue. (The time does: the tables in memory sort a partition's items for each query.) A pass consists of the
+// BenchmarkClaim claims ten tasks from queues of three lengths, on in-memory tables that count units like DynamoDB. The cost of a claim must not
+// depend on the length of the queue. (Its time does, because the in-memory tables sort a partition's items for each query.) A pass consists of the
 // steps of the orchestrate machine before it starts workers: plan, assess, claim.
 func BenchmarkClaim(b *testing.B) {
 	for _, queued := range []int{100, 10_000, 1_000_000} {
@@ -42,7 +42,7 @@ type field struct {
 	db      *fakeaws.DynamoDB
 	control dynamo.Control
 	service orchestrator.Service
-	first   fakeaws.Item // the entry that is taken from, as it lies in the table
+	first   fakeaws.Item // the queue entry that the claim reads, in its stored form
 }
 
 func newField(b *testing.B, queued int) *field {
@@ -70,14 +70,14 @@ func newField(b *testing.B, queued int) *field {
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-// healthy stands for a world in which no labourer has metrics.
+// healthy is a CloudWatch for labourers without metrics.
 type healthy struct{}
 
 func (healthy) Readings(context.Context, map[string]ecology.Metric) (map[string]ecology.Reading, error) {
 	return nil, nil
 }
 
-// measure counts the cost of each turn. It restores the tables between turns without counting that.
+// measure counts the cost of each turn. Between turns it restores the tables, which does not count.
 func (f *field) measure(b *testing.B, turn func(*testing.B) []string) {
 	b.Helper()
 	var sum fakeaws.Cost
@@ -105,7 +105,7 @@ func (f *field) putBack(b *testing.B, leases []string) {
 		Key: fakeaws.Item{"labourer": text("harvest"), "item": text(leases[0])}})
 	require.NoError(b, err)
 	require.NoError(b, f.db.Put(fakeaws.ControlTable, maps.Clone(f.first)))
-	require.NoError(b, f.control.Depart(b.Context(), "harvest", "execution")) // a claimer keeps its lock until it has dispatched
+	require.NoError(b, f.control.Depart(b.Context(), "harvest", "execution")) // a claimer holds its lock until it has dispatched
 }
 
 func (f *field) claim(b *testing.B) []string {

@@ -19,10 +19,10 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// days sets the number of days of this benchmark's job; values sets the number of values for each day.
+// days sets the number of days of this benchmark's job.
 const days = 1000
 
-// values makes a million tasks of a job, or about as many as DROVER_BENCH_TASKS says, for a quick look.
+// values returns the number of values for each day of a job of a million tasks or, for a quick run, of about DROVER_BENCH_TASKS tasks.
 func values(b *testing.B) int {
 	b.Helper()
 	text := os.Getenv("DROVER_BENCH_TASKS")
@@ -35,20 +35,19 @@ func values(b *testing.B) int {
 }
 
 const (
-	// sequential counts the items that are put one after the other to measure that speed, and flood those put as fast as possible, of
-	// each size.
+	// sequential sets how many items are put one after the other, and flood how many of each size are put as fast as possible.
 	sequential = 3000
 	flood      = 30_000
-	// clients counts the parallel writers of batches in the flood: more do not make the local AWS faster.
+	// clients sets the number of parallel writers in the flood. More of them do not make the local AWS faster.
 	clients = 4
 )
 
-// BenchmarkCreation creates a job of a million tasks: from the event on the bus, by the bus's rule, the jobs queue and the real
-// scheduler in as many invocations as it takes, to a million items in the table.
+// BenchmarkCreation creates a job of a million tasks: from an event on the bus, through the bus's rule, the jobs queue and as many invocations of
+// the real scheduler as it takes, to a million items in the table.
 func BenchmarkCreation(b *testing.B) {
 	n := values(b)
 	s := start(b)
-	// No slot: the benchmark measures the creation alone, while no task is claimed.
+	// Without a slot no task is claimed, so the benchmark measures only the creation.
 	require.NoError(b, apply(b.Context(), s.registry, `
 labourers: {harvest: {target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/harvest"}, max_simultaneous_invocations: 0}}
 job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
@@ -58,7 +57,7 @@ job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
 	}
 }
 
-// job is a job of n × days tasks, with what a report would be told besides: each task's payload is as long as the wheat is tall.
+// job returns a job of n × days tasks, with further attributes like those of a real report, so that the payloads have a realistic size.
 func job(n int) string {
 	sections := make([]string, n)
 	for i := range sections {
@@ -126,7 +125,7 @@ func databaseCalls(calls map[string]int) int {
 	return n
 }
 
-// requireWhole requires every task of the job in the queue and in the table. It counts items by their numbers in the segments.
+// requireWhole requires that every task of the job is in the queue and in the table. It counts items by their numbers in the segments.
 func (s *stack) requireWhole(b *testing.B, total int) {
 	b.Helper()
 	entries, err := s.control.Queue(b.Context(), "harvest")
@@ -159,9 +158,9 @@ func (s *stack) requireWhole(b *testing.B, total int) {
 	require.EqualValues(b, total, stored)
 }
 
-// rates are what the local AWS takes from others than Drover, in items a second: one after the other, of the size of a task; as many at
-// once as it takes, of that size; and so, the smallest that there are. They go into a table of the same make as the tasks', without the
-// meter: all this is in favour of what the scheduler is compared with.
+// rates measures how fast the local AWS itself accepts items, in items a second: items of the size of a task one after the other (one), the same in
+// parallel (many), and the smallest items in parallel (most). They go into a table like the tasks table, without the meter in between. So the
+// comparison favours the local AWS over the scheduler.
 func (s *stack) rates(b *testing.B) (one, many, most float64) {
 	b.Helper()
 	const name = "rates"
@@ -187,7 +186,7 @@ func (s *stack) rates(b *testing.B) (one, many, most float64) {
 	return one, s.flood(b, name, sequential, tasklike), s.flood(b, name, sequential+flood, key)
 }
 
-// flood returns how many items a second the local AWS takes in batches.
+// flood returns how many items a second the local AWS accepts in batches.
 func (s *stack) flood(b *testing.B, table string, from int, item func(int) map[string]types.AttributeValue) float64 {
 	b.Helper()
 	began := time.Now()
@@ -212,7 +211,7 @@ func tasklike(i int) map[string]types.AttributeValue {
 	it := key(i)
 	it["labourer"], it["job"] = &types.AttributeValueMemberS{Value: "harvest"}, &types.AttributeValueMemberS{Value: "million"}
 	it["created_at"] = &types.AttributeValueMemberN{Value: "1764000000000"}
-	it["payload"] = &types.AttributeValueMemberB{Value: make([]byte, 300)} // as long as the payload is when it is packed
+	it["payload"] = &types.AttributeValueMemberB{Value: make([]byte, 300)} // the size of the packed payload
 	return it
 }
 

@@ -37,16 +37,16 @@ var shares = []struct {
 const (
 	// period divides time into shares: a process that has used up its share of a period waits for the next one.
 	period = 20 * time.Millisecond
-	// jobsABatch and tasksAJob are what the scheduler gets in one invocation, atOnce what the orchestrator starts in one, rounds how often.
+	// The scheduler gets jobsABatch jobs of tasksAJob tasks in one invocation. The orchestrator starts atOnce tasks in each of its rounds.
 	jobsABatch, tasksAJob = 10, 100
 	atOnce                = 100
 	rounds                = jobsABatch * tasksAJob / atOnce
 )
 
-// BenchmarkProcessor runs the deployed functions under shares of a processor: a thousand tasks from ten jobs are scheduled, started a
-// hundred at a time, completed in batches of ten and archived in batches of a hundred. The processor's time is the function's own and the
-// same on every machine of this speed; what an invocation takes beyond it is spent waiting: for the share, and for the local AWS, which is
-// slower than AWS. It needs a cgroup for processors that can be written, as root on Linux.
+// BenchmarkProcessor runs the deployed functions under shares of a processor. It schedules a thousand tasks from ten jobs, starts them a hundred at a
+// time, completes them in batches of ten, and archives them in batches of a hundred. The processor time is the function's own, and the same on every
+// machine of this speed. The rest of an invocation is waiting: for the function's share, and for the local AWS, which is slower than AWS. The benchmark
+// needs a writable processor cgroup, so it has to run as root on Linux.
 func BenchmarkProcessor(b *testing.B) {
 	for _, share := range shares {
 		b.Run(share.name, func(b *testing.B) {
@@ -59,8 +59,8 @@ func BenchmarkProcessor(b *testing.B) {
 	}
 }
 
-// pipeline runs the four functions, one process each, on a local AWS that has their tables, queues, bus and bucket and nothing else: no
-// rule, mapping or machine moves anything, the benchmark does.
+// pipeline runs the four functions, one process each, on a local AWS that has only their tables, queues, bus and bucket. Without rules, mappings and
+// machines, the benchmark itself passes events on.
 type pipeline struct {
 	sqs       *sqs.Client
 	db        *dynamodb.Client
@@ -69,12 +69,12 @@ type pipeline struct {
 	functions map[string]*measured
 }
 
-// measured is a function's process, and how long its invocations took.
+// measured is a function's process, with the durations of its invocations.
 type measured struct {
 	*localstack.Function
-	group string // its cgroup's folder
+	group string // the folder of its cgroup
 	took  []time.Duration
-	idle  time.Duration // of the processor, before the first invocation
+	idle  time.Duration // processor time before the first invocation
 }
 
 var functionNames = []string{"scheduler", "orchestrator", "worker-assistant", "scavenger"}
@@ -111,7 +111,7 @@ job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
 		"ALARM_TOPIC=arn:aws:sns:us-east-1:000000000000:none", "ARCHIVE_BUCKET=archive",
 		"BACKOFF_STATE_MACHINE=arn:aws:states:us-east-1:000000000000:stateMachine:none", "MAX_TASKS_PER_JOB=1000000", "RETENTION_DAYS=30"}
 	for _, name := range functionNames {
-		group := cgroup(b, share) // before the process, and so removed after it
+		group := cgroup(b, share) // made before the process, so the cleanup removes it after the process
 		f, err := localstack.StartFunction(filepath.Join(checkout, ".local/functions", name, "bootstrap"), environ)
 		require.NoError(b, err)
 		b.Cleanup(func() { _ = f.Stop() })
@@ -121,7 +121,7 @@ job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
 	return p
 }
 
-// cgroup makes a group of processes that have a share of a processor, for as long as the benchmark lasts.
+// cgroup makes a cgroup with a share of a processor, and removes it when the benchmark ends.
 func cgroup(b *testing.B, share float64) string {
 	b.Helper()
 	top, settings := "/sys/fs/cgroup", map[string]string{"cpu.max": fmt.Sprintf("%d %d", int64(share*float64(period.Microseconds())), period.Microseconds())}
@@ -129,24 +129,24 @@ func cgroup(b *testing.B, share float64) string {
 		top, settings = "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": strconv.FormatInt(period.Microseconds(), 10),
 			"cpu.cfs_quota_us": strconv.FormatInt(int64(share*float64(period.Microseconds())), 10)}
 	}
-	group, err := os.MkdirTemp(top, "drover-bench-") //nolint:usetesting // a cgroup is a folder of the kernel's
+	group, err := os.MkdirTemp(top, "drover-bench-") //nolint:usetesting // the kernel makes a cgroup for the folder
 	if err != nil {
-		b.Skipf("no share of a processor can be dealt out here: %s", err)
+		b.Skipf("this machine cannot limit the processor: %s", err)
 	}
 	b.Cleanup(func() {
-		require.NoError(b, os.Remove(group), "a group can be removed when its process is gone")
+		require.NoError(b, os.Remove(group), "a cgroup can be removed once its process has ended")
 	})
 	for _, name := range []string{"cpu.max", "cpu.cfs_period_us", "cpu.cfs_quota_us"} {
 		if value, set := settings[name]; set {
 			if err := os.WriteFile(filepath.Join(group, name), []byte(value), 0o600); err != nil {
-				b.Skipf("no share of a processor can be dealt out here: %s", err)
+				b.Skipf("this machine cannot limit the processor: %s", err)
 			}
 		}
 	}
 	return group
 }
 
-// invoke calls a function, with its timeout as the deadline, and reads its answer.
+// invoke calls a function, with its timeout as the deadline, and decodes its answer.
 func (p *pipeline) invoke(b *testing.B, name string, event, into any) {
 	b.Helper()
 	text, err := json.Marshal(event)
@@ -243,7 +243,7 @@ func (p *pipeline) complete(b *testing.B) []string {
 	for len(ended) < atOnce {
 		got, err := p.sqs.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{QueueUrl: &p.workers, MaxNumberOfMessages: 10, WaitTimeSeconds: 5, VisibilityTimeout: 600})
 		require.NoError(b, err)
-		require.NotEmpty(b, got.Messages, "%d of %d came", len(ended), atOnce)
+		require.NotEmpty(b, got.Messages, "only %d of %d tasks arrived", len(ended), atOnce)
 		var reports []string
 		for _, m := range got.Messages {
 			var handed struct {
@@ -264,7 +264,7 @@ func (p *pipeline) complete(b *testing.B) []string {
 	return ended
 }
 
-// closings returns the records of ended tasks in the stream of the tasks table.
+// closings returns the stream records of ended tasks.
 func (p *pipeline) closings(b *testing.B, ended []string) []any {
 	b.Helper()
 	var records []any
@@ -310,8 +310,7 @@ func imageOf(value types.AttributeValue) any {
 	}
 }
 
-// report says what the invocations of each function took. The first one, which makes the connections, is left out of the
-// duration where there are others.
+// report logs the cost of each function's invocations. If there are several, the duration excludes the first one, which opens the connections.
 func (p *pipeline) report(b *testing.B) {
 	b.Helper()
 	for _, name := range functionNames {
@@ -333,7 +332,7 @@ func processor(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	require.NoError(b, err)
-	_, after, _ := strings.Cut(string(text), ") ") // the name may have blanks
+	_, after, _ := strings.Cut(string(text), ") ") // the name may contain spaces
 	fields := strings.Fields(after)
 	user, err := strconv.Atoi(fields[11])
 	require.NoError(b, err)
@@ -342,7 +341,7 @@ func processor(b *testing.B, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // Linux counts in hundredths of a second
 }
 
-// throttled is for how many milliseconds the process was kept waiting for its share.
+// throttled returns for how many milliseconds the process waited for its share.
 func (f *measured) throttled(b *testing.B) float64 {
 	b.Helper()
 	text, err := os.ReadFile(filepath.Join(f.group, "cpu.stat"))

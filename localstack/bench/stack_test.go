@@ -28,7 +28,7 @@ import (
 // checkout leads to the project's top folder: go test runs in the package's.
 const checkout = "../.."
 
-// stack is Drover as deployed on an emulator of its own, with a meter between the functions and it.
+// stack is Drover, deployed on its own emulator, with a meter between the functions and the emulator.
 type stack struct {
 	stacks.Stack
 
@@ -41,7 +41,7 @@ type stack struct {
 	control  dynamo.Control
 }
 
-// start deploys what make build has built.
+// start deploys the binaries of make build.
 func start(b *testing.B) *stack {
 	b.Helper()
 	meter, err := localstack.StartMeter()
@@ -71,10 +71,10 @@ func start(b *testing.B) *stack {
 	return s
 }
 
-// scheduler names the scheduler in the meter.
+// scheduler names the scheduler for the meter.
 const scheduler = "scheduler"
 
-// apply applies labourers and job schemas that were not there before.
+// apply applies new labourers and job schemas.
 func apply(ctx context.Context, registry dynamo.Registry, configuration string) error {
 	c, _, problems := labourer.Read("labourers.yaml", []byte(configuration))
 	if len(problems) > 0 {
@@ -102,7 +102,7 @@ func (s *stack) submit(ctx context.Context, job string) error {
 	return err
 }
 
-// await looks, now and then, until it sees what is waited for.
+// await calls look at intervals until it returns true.
 func await(b *testing.B, what string, each, atMost time.Duration, look func() (bool, error)) {
 	b.Helper()
 	for until := time.Now().Add(atMost); ; time.Sleep(each) {
@@ -115,7 +115,7 @@ func await(b *testing.B, what string, each, atMost time.Duration, look func() (b
 	}
 }
 
-// peaks follows the memory of a function's processes, until the context ends, and is then the largest that one of them had, in bytes.
+// peaks follows the memory of a function's processes until the context ends. Then the channel delivers the most that one of them used, in bytes.
 func (s *stack) peaks(ctx context.Context, function string) <-chan int {
 	largest := make(chan int, 1)
 	go func() {
@@ -151,7 +151,7 @@ func (s *stack) peak(function string) int {
 	return most
 }
 
-// peakOf returns the most memory that a process has used, in bytes; 0 when it is gone.
+// peakOf returns the most memory that a process has used, in bytes, or 0 if the process has ended.
 func peakOf(pid int) int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// TestAccount runs where the AWS settings point, in tables of its own that it deletes. On AWS itself it needs DROVER_TEST_AWS=1, and costs less
+// TestAccount runs on the target of the AWS settings, in its own tables, which it deletes. On AWS itself it needs DROVER_TEST_AWS=1 and costs less
 // than a cent.
 func TestAccount(t *testing.T) {
 	target, err := localstack.Settings(t.Context())

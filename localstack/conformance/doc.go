@@ -1,3 +1,3 @@
-// Package conformance runs the suite of shared/testing/conformance on a local AWS of its own and, under the build tag account, where the AWS settings
-// point. It is here so that the tests below shared/ need nothing but Go.
+// Package conformance runs the suite of shared/testing/conformance on its own local AWS and, under the build tag account, on the target of the AWS
+// settings. It is not below shared/, so that the tests there need only Go.
 package conformance

@@ -36,9 +36,8 @@ func TestLocalAWS(t *testing.T) {
 	conformance.Run(t, func(*testing.T) conformance.Stores { return conformance.On(db, "drover-") })
 }
 
-// whole reads each response to its end before it returns it. Without it, once in some thousand requests on a busy machine, the SDK finds the
-// connection closed under a response that it has begun to read, and sends the request again: the second try of a conditional write that took
-// effect is refused.
+// whole reads each response to its end before it returns it. Otherwise, once in some thousand requests on a busy machine, the connection closes while
+// the SDK reads a response. The SDK then retries the request, and the condition of a write that already took effect fails.
 type whole struct{ aws.HTTPClient }
 
 func (w whole) Do(request *http.Request) (*http.Response, error) {

@@ -37,7 +37,7 @@ import (
 // These are the checks of make conformance that only AWS itself can settle. They run one after the other, on the stack that the end-to-end
 // tests have left. A check that a local AWS cannot judge is skipped with the reason.
 
-// onAWS skips a check, or a part of one, that a local AWS would pass or fail for reasons of its own.
+// onAWS skips a check, or a part of one, that a local AWS would pass or fail for its own reasons.
 func onAWS(t *testing.T, why string) {
 	t.Helper()
 	if !shared(t).target.OnAWS() {
@@ -45,7 +45,7 @@ func onAWS(t *testing.T, why string) {
 	}
 }
 
-// size returns the size of a check: the designed one on AWS, a small one on a local AWS, or the value of the variable.
+// size returns the size of a check: the value of the variable or, without it, the full size on AWS and a small one on a local AWS.
 func size(t *testing.T, variable string, there, here int) int {
 	t.Helper()
 	if text := os.Getenv(variable); text != "" {
@@ -84,7 +84,7 @@ func (s *stack) redeploy(t *testing.T, with, back []string) {
 
 // ---- 1
 
-func TestAccount01AStackComesAndGoesAndComesAgain(t *testing.T) {
+func TestAccount01AStackIsCreatedDeletedAndCreatedAgain(t *testing.T) {
 	s := shared(t)
 	name := world.stackName("again")
 	stacks := cloudformation.NewFromConfig(s.target.Config())
@@ -117,7 +117,7 @@ func TestAccount01AStackComesAndGoesAndComesAgain(t *testing.T) {
 		require.NoError(t, err)
 		for _, table := range tables.TableNames {
 			// The two complete creations above have retained three each, as intended.
-			require.LessOrEqual(t, strings.Count(strings.Join(tables.TableNames, " "), name), 6, "the failed creation has left %s", table)
+			require.LessOrEqual(t, strings.Count(strings.Join(tables.TableNames, " "), name), 6, "the failed creation left %s behind", table)
 		}
 		gone()
 		_, err = deploy(t.Context(), s.target, name, "infra/template.yaml", "TickState=DISABLED", "ScavengerConcurrency=0")
@@ -128,8 +128,8 @@ func TestAccount01AStackComesAndGoesAndComesAgain(t *testing.T) {
 
 // ---- 2
 
-// A custom bus sends a rule's ARN as SourceArn in a form of its own; the policies of the queues stand on it.
-func TestAccount02AJobComesToTheArchive(t *testing.T) {
+// For a rule on a custom bus, SourceArn has its own form, which the policies of the queues rely on.
+func TestAccount02AJobReachesTheArchive(t *testing.T) {
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 1, nil))
 	s.submit(t, tasks(1, nil))
@@ -138,7 +138,7 @@ func TestAccount02AJobComesToTheArchive(t *testing.T) {
 	machine := named(t) + ".machine"
 	s.configure(t, object{"labourers": object{machine: object{"target": object{"states": world.workers["Machine"]}, "max_simultaneous_invocations": 1}}})
 	job := s.submit(t, tasks(1, object{"job_id": machine, "labourer": machine}))
-	require.Equal(t, ledger.Counts{Completed: 1}, s.ended(t, job).Counts, "the end of an execution comes by the default bus")
+	require.Equal(t, ledger.Counts{Completed: 1}, s.ended(t, job).Counts, "the end of an execution arrives on the default bus")
 	s.empty(t, "EventFailuresQueueUrl")
 }
 
@@ -153,7 +153,7 @@ func (s *stack) empty(t *testing.T, output string) {
 
 // ---- 3
 
-func TestAccount03WhatATargetRefusesIsTheTasksOwnFault(t *testing.T) {
+func TestAccount03ARefusedPayloadFailsOnlyItsTask(t *testing.T) {
 	s := shared(t)
 	refused := func(t *testing.T, target object, attributes object, kind string) {
 		t.Helper()
@@ -163,20 +163,20 @@ func TestAccount03WhatATargetRefusesIsTheTasksOwnFault(t *testing.T) {
 		require.Equal(t, kind, dead["error"].(object)["type"])
 		s.ended(t, named(t))
 	}
-	t.Run("a message over the bound of its queue", func(t *testing.T) {
+	t.Run("a message over the limit of its queue", func(t *testing.T) {
 		d := s.desk(t)
 		_, err := s.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &d.url, Attributes: map[string]string{"MaximumMessageSize": "1024"}})
 		require.NoError(t, err)
 		refused(t, object{"sqs": d.url}, object{"text": strings.Repeat("x", 2<<10)}, "PayloadTooLarge")
 	})
-	t.Run("an input over that of a state machine", func(t *testing.T) {
+	t.Run("an input over the limit of a state machine", func(t *testing.T) {
 		onAWS(t, "it starts executions with inputs of any size")
 		refused(t, object{"states": world.workers["Machine"]}, object{"text": strings.Repeat("x", 270<<10)}, "PayloadTooLarge")
 	})
-	t.Run("a payload over that of a function", func(t *testing.T) {
-		t.Skip("not judged here: a job that EventBridge takes makes no task over the 1 MB of an asynchronous call")
+	t.Run("a payload over the limit of a function", func(t *testing.T) {
+		t.Skip("not judged here: a job that EventBridge accepts makes no task over the 1 MB of an asynchronous call")
 	})
-	t.Run("a queue under a key of the customer", func(t *testing.T) {
+	t.Run("a queue with a customer's key", func(t *testing.T) {
 		onAWS(t, "it enforces no policies of keys")
 		key := s.awsCLI(t, "kms", "create-key", "--description", s.name)["KeyMetadata"].(object)
 		t.Cleanup(func() {
@@ -191,7 +191,7 @@ func TestAccount03WhatATargetRefusesIsTheTasksOwnFault(t *testing.T) {
 		s.complete(t, d.take(t, 1)...)
 		s.ended(t, named(t))
 	})
-	t.Run("a qualifier that is not there", func(t *testing.T) {
+	t.Run("a qualifier that does not exist", func(t *testing.T) {
 		onAWS(t, "it runs a function whatever the qualifier")
 		function := world.workers["Worker"][strings.LastIndex(world.workers["Worker"], ":")+1:]
 		s.configure(t, object{"labourers": object{function: onLambda("Worker", 1, object{"max_attempts": 1})}})
@@ -200,7 +200,7 @@ func TestAccount03WhatATargetRefusesIsTheTasksOwnFault(t *testing.T) {
 		s.ended(t, job)
 	})
 	t.Run("a qualifier that is not wired", func(t *testing.T) {
-		onAWS(t, "asynchronous settings of versions are not told apart")
+		onAWS(t, "it does not distinguish the asynchronous settings of versions")
 		version, err := s.lambda.PublishVersion(t.Context(), &lambda.PublishVersionInput{FunctionName: aws.String(world.workers["Worker"])})
 		require.NoError(t, err)
 		s.apply(t, object{"target": object{"lambda": world.workers["Worker"] + ":" + aws.ToString(version.Version)}, "max_simultaneous_invocations": 1})
@@ -211,8 +211,8 @@ func TestAccount03WhatATargetRefusesIsTheTasksOwnFault(t *testing.T) {
 
 // ---- 4
 
-// Lambda ends a chain of functions that call each other by queues after sixteen turns. A labourer of one slot is such a chain: the end of a
-// worker has the next one started.
+// Lambda ends a chain of functions that call each other through queues after 16 turns. A labourer with one slot is such a chain: the end of a worker
+// starts the next one.
 func TestAccount04AChainOfTasksIsNoRecursion(t *testing.T) {
 	onAWS(t, "it detects no recursion")
 	s := shared(t)
@@ -220,7 +220,7 @@ func TestAccount04AChainOfTasksIsNoRecursion(t *testing.T) {
 	began := time.Now()
 	s.submit(t, tasks(48, nil))
 	require.Equal(t, ledger.Counts{Completed: 48}, s.ended(t, named(t)).Counts)
-	time.Sleep(3 * time.Minute) // until the minute's metrics are there
+	time.Sleep(3 * time.Minute) // until CloudWatch has the minute's metrics
 	for output, arn := range map[string]string{"worker": world.workers["Worker"], "assistant": s.out["WorkerAssistantFunctionName"], "orchestrator": s.out["OrchestratorFunctionName"]} {
 		function := arn[strings.LastIndex(arn, ":")+1:]
 		require.Zero(t, s.metric(t, "AWS/Lambda", "RecursiveInvocationsDropped", "FunctionName", function, began), output)
@@ -244,7 +244,7 @@ func (s *stack) metric(t *testing.T, namespace, name, dimension, value string, s
 // ---- 5
 
 // A transaction that conflicted with another is retried under the same token, and takes effect once.
-func TestAccount05TransactionsThatMeetAreCarriedOutOnce(t *testing.T) {
+func TestAccount05ConflictingTransactionsTakeEffectOnce(t *testing.T) {
 	s := shared(t)
 	const writers = 64
 	table := aws.String(s.out["ControlTableName"])
@@ -276,9 +276,9 @@ func TestAccount05TransactionsThatMeetAreCarriedOutOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &dbtypes.AttributeValueMemberN{Value: strconv.Itoa(writers)}, out.Item["n"])
 	if met.Load() == 0 {
-		t.Skip("not judged here: no transaction met another")
+		t.Skip("not judged here: no transaction conflicted")
 	}
-	t.Logf("%d transactions met others %d times", writers, met.Load())
+	t.Logf("%d transactions conflicted %d times", writers, met.Load())
 }
 
 // ---- 6
@@ -314,12 +314,12 @@ func TestAccount06ManyCompletionsAtOnce(t *testing.T) {
 			all.Wait()
 			sent := time.Since(began)
 			require.Equal(t, n, s.endedWithin(t, named(t), time.Hour).Counts.Completed)
-			t.Logf("%d completions sent in %s, all taken in after %s", n, sent.Round(time.Second), time.Since(began).Round(time.Second))
+			t.Logf("%d completions sent in %s, all processed after %s", n, sent.Round(time.Second), time.Since(began).Round(time.Second))
 		})
 	}
 }
 
-// endedWithin waits for the end of a job that takes longer than what other tests wait for.
+// endedWithin waits for the end of a job that takes longer than the patience of other tests.
 func (s *stack) endedWithin(t *testing.T, jobID string, span time.Duration) ledger.Job {
 	t.Helper()
 	for until := time.Now().Add(span); ; time.Sleep(time.Second) {
@@ -414,7 +414,7 @@ func TestAccount08WithoutRightsOnDynamoDBTheAlarmsArrive(t *testing.T) {
 	})
 	t.Logf("alarms that arrived: %v", keysOf(alarms))
 	s.complete(t, d.take(t, 5)...)
-	require.Equal(t, 5, s.ended(t, job).Counts.Completed, "all goes on when the rights are back")
+	require.Equal(t, 5, s.ended(t, job).Counts.Completed, "all tasks complete once the rights are back")
 }
 
 func keysOf(set map[string]bool) []string {
@@ -431,8 +431,8 @@ func TestAccount09ALargeOutputAndALostEventOfAStateMachine(t *testing.T) {
 	s := shared(t)
 	described, err := s.machines.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: aws.String(world.workers["Machine"])})
 	require.NoError(t, err)
-	t.Run("an output that the event leaves out", func(t *testing.T) {
-		onAWS(t, "its events have every output")
+	t.Run("an output that the event omits", func(t *testing.T) {
+		onAWS(t, "its events contain every output")
 		definition := fmt.Sprintf(`{"StartAt":"Answer","States":{"Answer":{"Type":"Pass","Result":{"text":%q},"End":true}}}`, strings.Repeat("x", 250<<10))
 		machine, err := s.machines.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{Name: aws.String(s.called(t)), Definition: &definition, RoleArn: described.RoleArn,
 			Type: sfntypes.StateMachineTypeStandard})
@@ -444,7 +444,7 @@ func TestAccount09ALargeOutputAndALostEventOfAStateMachine(t *testing.T) {
 		s.submit(t, tasks(1, nil))
 		require.Equal(t, ledger.Counts{Completed: 1}, s.ended(t, named(t)).Counts)
 		r := s.only(t)
-		require.True(t, len(r.Result) > 250<<10 || strings.Contains(fmt.Sprintf("%+v", r), "ResultTooLarge"), "the output is neither there nor said to be too large")
+		require.True(t, len(r.Result) > 250<<10 || strings.Contains(fmt.Sprintf("%+v", r), "ResultTooLarge"), "the output is neither present nor reported as too large")
 	})
 	t.Run("an event that never comes", func(t *testing.T) {
 		stacks := cloudformation.NewFromConfig(s.target.Config())
@@ -457,18 +457,18 @@ func TestAccount09ALargeOutputAndALostEventOfAStateMachine(t *testing.T) {
 		s.apply(t, object{"target": object{"states": world.workers["Machine"]}, "max_simultaneous_invocations": 1, "max_duration": "5s", "cooldown": "5s", "max_attempts": 1})
 		job := s.submit(t, tasks(1, nil))
 		s.tick(t, "the lease to end", func() bool { return len(s.bus.told("JobCompleted", object{"job_id": job})) > 0 })
-		require.Equal(t, ledger.Counts{Completed: 1}, s.ended(t, job).Counts, "its execution succeeded, and is asked before it is taken for lost")
+		require.Equal(t, ledger.Counts{Completed: 1}, s.ended(t, job).Counts, "its execution succeeded, and Drover checks that before it expires the task")
 	})
 }
 
 // ---- 10
 
-// DROVER_TEST_BILL=2026-11-22 compares that day's bill, which AWS has a day later; the stacks are gone by then.
+// DROVER_TEST_BILL=2026-11-22 prints that day's bill, which AWS has a day later. The stacks are gone by then.
 func TestAccount10ADaysBill(t *testing.T) {
 	onAWS(t, "it sends no bill")
 	day := os.Getenv("DROVER_TEST_BILL")
 	if day == "" {
-		t.Skip("not judged here: AWS knows a day's bill after a day: DROVER_TEST_BILL=YYYY-MM-DD then")
+		t.Skip("not judged here: AWS has the bill a day later; run this check then, with DROVER_TEST_BILL=YYYY-MM-DD")
 	}
 	from, err := time.Parse(time.DateOnly, day)
 	require.NoError(t, err, "DROVER_TEST_BILL")
@@ -477,5 +477,5 @@ func TestAccount10ADaysBill(t *testing.T) {
 		"--metrics", "UnblendedCost", "--group-by", "Type=DIMENSION,Key=SERVICE")
 	text, err := json.MarshalIndent(answer["ResultsByTime"], "", "  ")
 	require.NoError(t, err)
-	t.Logf("the account's bill of %s, to be held against what that day's run said it cost:\n%s", day, text)
+	t.Logf("the account's bill of %s, to compare with the cost that the run of that day printed:\n%s", day, text)
 }

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// patience bounds a wait that takes a second on an idle machine: test machines are slow, and busy with other tests.
+	// patience limits a wait that takes a second on an idle machine. Test machines are slow and busy with other tests.
 	patience = 4 * time.Minute
 	// glance separates two reads of a waiting test.
 	glance = 50 * time.Millisecond
 )
 
-// await looks until the result is accepted, and returns it. On a timeout it fails with the last result.
+// await calls look until it reports true, and returns its result. On a timeout it fails with the last result.
 func await[T any](t *testing.T, what string, look func() (seen T, there bool)) T {
 	t.Helper()
 	for until := time.Now().Add(patience); ; {
@@ -25,7 +25,7 @@ func await[T any](t *testing.T, what string, look func() (seen T, there bool)) T
 			return seen
 		}
 		if time.Now().After(until) {
-			require.FailNow(t, fmt.Sprintf("waited %s in vain for %s", patience, what), "seen last: %s", shown(seen))
+			require.FailNow(t, fmt.Sprintf("waited %s in vain for %s", patience, what), "last seen: %s", shown(seen))
 		}
 		select {
 		case <-t.Context().Done():

@@ -110,7 +110,7 @@ func (b *bus) hear(text string) {
 	b.facts, b.kinds = append(b.facts, detail), append(b.kinds, e.DetailType)
 }
 
-// told returns Drover's facts of one type with these fields, each once, however often it was published.
+// told returns Drover's facts of one type with these fields, without duplicates.
 func (b *bus) told(kind string, fields object) []object {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,7 +147,7 @@ func (s *stack) fact(t *testing.T, kind string, fields object) object {
 		return facts, len(facts) > 0
 	})
 	if len(facts) > 1 {
-		t.Fatalf("%s %v was told under %d ids: %s", kind, fields, len(facts), shown(facts))
+		t.Fatalf("%s %v was published under %d ids: %s", kind, fields, len(facts), shown(facts))
 	}
 	return facts[0]
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-// What is in a task's payload, in its result or in an error's message may be a secret. Drover stores it only with the tasks and
-// writes it to no log: neither a function's, nor that of Step Functions' executions, nor that of a worker built with package worker.
+// A task's payload, its result and the message of its error may be secret. Drover stores them only with the tasks, and writes them to no log: not to a
+// function's, not to that of Step Functions' executions, and not to that of a worker built with package worker.
 func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -64,7 +64,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	for _, r := range records {
 		text, err := json.Marshal(r)
 		require.NoError(t, err)
-		require.GreaterOrEqual(t, strings.Count(string(text), canary), 2, "it is kept with the task, in the payload and in how it ended: %s", text)
+		require.GreaterOrEqual(t, strings.Count(string(text), canary), 2, "the task has it in its payload and in its end: %s", text)
 	}
 	logs := s.logged(t, began)
 	for where, text := range logs {
@@ -72,11 +72,11 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	}
 	for output, line := range map[string]string{"SchedulerFunctionName": "scheduled", "OrchestratorFunctionName": "step",
 		"WorkerAssistantFunctionName": "closed", "ScavengerFunctionName": "scavenged"} {
-		require.Contains(t, logs[s.group(t, s.out[output])], line, "what is searched is what is written")
+		require.Contains(t, logs[s.group(t, s.out[output])], line, "the search covers the log that is written")
 	}
 	require.Contains(t, logs[s.group(t, world.workers["Worker"])], "task ended")
 	require.Contains(t, logs[s.out["OrchestrateStateMachineArn"]], named(t))
-	require.Contains(t, logs[s.out["BackoffStateMachineArn"]], "Boom", "of an error its type")
+	require.Contains(t, logs[s.out["BackoffStateMachineArn"]], "Boom", "the type of an error is logged")
 }
 
 func laidOver(message, more object) object {
@@ -119,7 +119,8 @@ func (s *stack) lines(t *testing.T, group string, since time.Time) string {
 	return text.String()
 }
 
-// executions returns the records of a machine's executions since a time. AWS keeps no history of an Express machine, only its log. The local AWS writes no such log, and keeps the history.
+// executions returns the records of a machine's executions since a time. AWS keeps no history of an Express machine, only its log. The local AWS
+// writes no such log, and keeps the history.
 func (s *stack) executions(t *testing.T, machine string, since time.Time) string {
 	t.Helper()
 	if s.target.OnAWS() {

@@ -20,7 +20,7 @@ func (s *stack) cancelled(t *testing.T) ledger.Counts {
 	return job.Counts
 }
 
-func TestACancelledJobsQueuedTasksAreTakenBackAndItsRunningOnesEnd(t *testing.T) {
+func TestCancellingRemovesQueuedTasksAndLetsRunningOnesEnd(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -29,7 +29,7 @@ func TestACancelledJobsQueuedTasksAreTakenBackAndItsRunningOnesEnd(t *testing.T)
 	work := d.take(t, 3)
 
 	s.put(t, "CancelJob", object{"job_id": named(t)})
-	await(t, "what is queued to be taken back", func() (string, bool) {
+	await(t, "queued tasks to be removed", func() (string, bool) {
 		entries, err := s.control.Queue(t.Context(), named(t))
 		require.NoError(t, err)
 		return s.situation(t), len(entries) == 0
@@ -43,7 +43,7 @@ func TestACancelledJobsQueuedTasksAreTakenBackAndItsRunningOnesEnd(t *testing.T)
 	s.idle(t)
 }
 
-func TestAForcedCancellationWaitsForNobody(t *testing.T) {
+func TestAForcedCancellationWaitsForNoWorker(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -56,7 +56,7 @@ func TestAForcedCancellationWaitsForNobody(t *testing.T) {
 	require.Equal(t, ledger.Counts{Cancelled: 4}, s.cancelled(t))
 	s.complete(t, work...)
 	s.settled(t, "CompletionsQueueUrl")
-	require.Equal(t, ledger.Counts{Cancelled: 4}, s.cancelled(t), "what the workers say now changes nothing")
+	require.Equal(t, ledger.Counts{Cancelled: 4}, s.cancelled(t), "later reports of the workers change nothing")
 	for _, r := range s.archived(t, named(t)) {
 		require.Equal(t, task.Cancelled, r.Status)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-func TestG3NoMoreWorkersAreAtWorkThanTheCapAllows(t *testing.T) {
+func TestG3NoMoreWorkersRunThanTheCapAllows(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 3, nil))
@@ -24,7 +24,7 @@ func TestG3NoMoreWorkersAreAtWorkThanTheCapAllows(t *testing.T) {
 		require.NoError(t, json.Unmarshal(r.Result, &seen))
 		most = max(most, seen.Running)
 	}
-	require.Equal(t, 3, most, "the greatest number of workers that saw each other at work")
+	require.Equal(t, 3, most, "the most workers that ran at the same time")
 	s.idle(t)
 }
 
@@ -39,7 +39,7 @@ func TestG3TwentyOrchestrationsAtOnceKeepTheCap(t *testing.T) {
 		s.orchestrateAtOnce(t, 20, wake(t))
 		handed := min(left, 5)
 		work := d.take(t, handed)
-		require.Zero(t, d.waiting(t), "more than %d tasks were handed out", handed)
+		require.Zero(t, d.waiting(t), "more than %d tasks were dispatched", handed)
 		require.Equal(t, handed, s.running(t))
 		s.complete(t, work...)
 		left -= handed

@@ -89,7 +89,7 @@ func TestSubmittingByHandFollowsAJobToItsEnd(t *testing.T) {
 	require.Equal(t, "rejected", document(t, printed)["state"])
 }
 
-func TestTheCommandLineTellsWhereEverythingIs(t *testing.T) {
+func TestTheCommandLineShowsEveryJobTaskAndLabourer(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -124,7 +124,7 @@ func TestTheCommandLineTellsWhereEverythingIs(t *testing.T) {
 	require.Contains(t, said, "aaaaaaaaaaaaaaaa.0")
 }
 
-func TestTheDeadAreListedAndReplayedByHand(t *testing.T) {
+func TestDeadTasksAreListedAndReplayedByHand(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)

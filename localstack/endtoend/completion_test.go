@@ -24,9 +24,9 @@ func TestG3G4G5ThreeHundredTasksOnAQueueEndOnceHoweverOftenTheyAreReported(t *te
 	seen := map[string]bool{}
 	for len(seen) < all {
 		work := d.take(t, min(most, all-len(seen)))
-		require.Zero(t, d.waiting(t), "more than %d tasks were handed out", most)
+		require.Zero(t, d.waiting(t), "more than %d tasks were dispatched", most)
 		for i, one := range work {
-			require.False(t, seen[one.taskID], "task %s was handed out twice", one.taskID)
+			require.False(t, seen[one.taskID], "task %s was dispatched twice", one.taskID)
 			seen[one.taskID] = true
 			s.complete(t, one)
 			if i%10 < 3 {
@@ -46,7 +46,7 @@ func TestG3G4G5ThreeHundredTasksOnAQueueEndOnceHoweverOftenTheyAreReported(t *te
 	s.idle(t)
 }
 
-func TestG4WhatAFormerAttemptReportsChangesNothing(t *testing.T) {
+func TestG4ReportsOfAFormerAttemptChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -59,7 +59,7 @@ func TestG4WhatAFormerAttemptReportsChangesNothing(t *testing.T) {
 	s.report(t, first.completed(), first.failed(nil), first.running())
 
 	s.settled(t, "CompletionsQueueUrl")
-	require.Equal(t, 1, s.running(t), "the second attempt runs on")
+	require.Equal(t, 1, s.running(t), "the second attempt keeps running")
 	s.complete(t, second)
 	s.ended(t, named(t))
 	s.report(t, second.failed(nil), first.failed(nil)) // after its end
@@ -69,7 +69,7 @@ func TestG4WhatAFormerAttemptReportsChangesNothing(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 1}, s.ended(t, named(t)).Counts)
 }
 
-func TestACompletionThatNamesNoAttemptMeansTheOneThatRuns(t *testing.T) {
+func TestACompletionWithoutAnAttemptMeansTheRunningOne(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -84,7 +84,7 @@ func TestACompletionThatNamesNoAttemptMeansTheOneThatRuns(t *testing.T) {
 	require.Equal(t, 2, s.only(t).Attempt)
 }
 
-func TestG1G4AWorkerThatIsNotHeardOfIsLostWhenItsLeaseEnds(t *testing.T) {
+func TestG1G4ASilentWorkerIsLostWhenItsLeaseEnds(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -93,7 +93,7 @@ func TestG1G4AWorkerThatIsNotHeardOfIsLostWhenItsLeaseEnds(t *testing.T) {
 	lost := d.take(t, 1)[0]
 	s.apply(t, d.labourer(1, nil)) // the next attempt has enough time
 
-	s.tick(t, "the task to come again", func() bool { return d.waiting(t) > 0 })
+	s.tick(t, "the task to be dispatched again", func() bool { return d.waiting(t) > 0 })
 
 	again := d.take(t, 1)[0]
 	require.Equal(t, []any{lost.taskID, 2}, []any{again.taskID, again.attempt})
@@ -115,7 +115,7 @@ func (s *stack) tick(t *testing.T, what string, so func() bool) {
 	})
 }
 
-func TestHeartbeatsKeepALeaseThatWouldHaveEnded(t *testing.T) {
+func TestHeartbeatsExtendALease(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -127,7 +127,7 @@ func TestHeartbeatsKeepALeaseThatWouldHaveEnded(t *testing.T) {
 	require.Len(t, leases, 1)
 	end, spoken := leases[0].ExpiresAt, time.Time{}
 
-	await(t, "the first lease to be over", func() (time.Duration, bool) {
+	await(t, "the first lease to end", func() (time.Duration, bool) {
 		if time.Since(spoken) > time.Second {
 			s.report(t, slow.running())
 			spoken = time.Now()
@@ -136,13 +136,13 @@ func TestHeartbeatsKeepALeaseThatWouldHaveEnded(t *testing.T) {
 	})
 
 	s.orchestrate(t, object{})
-	require.Equal(t, 1, s.running(t), "it was taken for lost")
+	require.Equal(t, 1, s.running(t), "the task was expired")
 	s.complete(t, slow)
 	s.ended(t, named(t))
 	requireCompleted(t, s.only(t), 1)
 }
 
-func TestG1AWorkerThatHasToSpeakIsLostWhenItIsSilent(t *testing.T) {
+func TestG1AWorkerThatMissesItsHeartbeatsIsLost(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -150,7 +150,7 @@ func TestG1AWorkerThatHasToSpeakIsLostWhenItIsSilent(t *testing.T) {
 	s.submit(t, tasks(1, nil))
 	d.take(t, 1)
 
-	s.tick(t, "the silent worker to be found lost", func() bool { return s.running(t) == 0 })
+	s.tick(t, "the silent worker's task to expire", func() bool { return s.running(t) == 0 })
 
 	dead := s.fact(t, "TaskDead", object{"job_id": named(t)})
 	require.Equal(t, "Expired", dead["error"].(object)["type"])
@@ -171,7 +171,7 @@ func TestAWorkerMayReportByACallAsInSosw(t *testing.T) {
 	for i, one := range d.take(t, 2) {
 		require.Equal(t, 2, one.attempt)
 		call := object{"action": "mark_task_as_completed", "task_id": one.taskID, "stats": object{"rows": 1}, "result": object{"attempt": 2}}
-		if i > 0 { // as some versions of sosw send them
+		if i > 0 { // some versions of sosw send texts
 			call["stats"], call["result"] = `{"rows": 1}`, `{"attempt": 2}`
 		}
 		s.call(t, call)
@@ -194,14 +194,14 @@ func (s *stack) invoke(t *testing.T, call object) *lambda.InvokeOutput {
 	return out
 }
 
-// call invokes the worker assistant, which has to accept the call.
+// call invokes the worker assistant, and requires it to accept the call.
 func (s *stack) call(t *testing.T, call object) {
 	t.Helper()
 	out := s.invoke(t, call)
 	require.Nil(t, out.FunctionError, "%v: %s", call, out.Payload)
 }
 
-// refused returns the reason why the worker assistant refuses a call.
+// refused requires the worker assistant to refuse a call, and returns the reason.
 func (s *stack) refused(t *testing.T, call object) string {
 	t.Helper()
 	out := s.invoke(t, call)

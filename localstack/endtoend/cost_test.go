@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// metered is a stack on its own local AWS, so that only its test's work is counted, and of that only the functions' calls.
+// metered is a stack on its own local AWS. Its meter counts only the work of one test, and only the functions' calls.
 type metered struct {
 	*stack
 	meter *localstack.Meter
@@ -58,7 +58,7 @@ func (m metered) usage(t *testing.T) localstack.Usage {
 	return all
 }
 
-// reportTogether sends completions in full batches, as a busy fleet of workers does.
+// reportTogether sends completions in full batches, like a busy fleet of workers.
 func (m metered) reportTogether(t *testing.T, messages []object) {
 	t.Helper()
 	for first := 0; first < len(messages); first += 10 {
@@ -74,7 +74,7 @@ func (m metered) reportTogether(t *testing.T, messages []object) {
 	}
 }
 
-func TestWhatWorkCosts(t *testing.T) { // its parts are sequential: each cost is measured by time
+func TestTheCostOfWork(t *testing.T) { // its parts run one after the other: each measures all calls of its time
 	t.Parallel()
 	m := newMetered(t)
 	t.Run("tasks", m.tasks)
@@ -150,7 +150,7 @@ func (m metered) backoffs(t *testing.T) []int {
 	return out
 }
 
-// claim requires a claim to cost the same however many tasks it takes, and however many are queued behind them.
+// claim requires that the cost of a claim depends neither on how many tasks it takes nor on how many are queued behind them.
 func (m metered) claim(t *testing.T, n int) {
 	d := m.desk(t)
 	m.apply(t, d.labourer(n, nil))
@@ -167,5 +167,5 @@ func (m metered) claim(t *testing.T, n int) {
 	t.Logf("a claim of %d and its dispatch: %.0f write units, %v", n, spent.WriteUnits, spent.Calls)
 	require.LessOrEqual(t, spent.WriteUnits, 12., "write units of a claim and its dispatch")
 	delete(spent.Calls, "sqs SendMessageBatch") // of ten each
-	require.LessOrEqual(t, spent.Total(), 30, "calls of an execution that claims once, with all that it looks at")
+	require.LessOrEqual(t, spent.Total(), 30, "calls of an execution that claims once, reads included")
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // A worker that crashes without a report is discovered by its function's on-failure destination, long before its lease ends.
-func TestG1AWorkerThatCrashesIsNoticedAndItsTaskTriedAgain(t *testing.T) {
+func TestG1ACrashOfAWorkerIsNoticedAndItsTaskRetried(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for do, c := range map[string]struct{ function, failure string }{

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// desk is a queue that is the target of the test's labourer. The test itself is the worker, and decides when which task ends.
+// desk is a queue that is the target of the test's labourer. The test itself is the worker, and decides when each task ends.
 type desk struct {
 	*stack
 	url string
@@ -27,11 +27,11 @@ type delivery struct {
 	attempt int
 }
 
-// hidden counts the seconds that a received message is hidden. A test at a desk deletes it at once. If the answer was lost on a busy
-// machine, the message is redelivered after that time.
+// hidden sets for how many seconds a received message is hidden. A test at a desk deletes it at once. If the answer was lost on a busy machine, the
+// message is redelivered after that time.
 const hidden = "60"
 
-// desk makes a queue for the test, and labourer is the definition of a labourer with it as target.
+// desk makes a queue for the test.
 func (s *stack) desk(t *testing.T) desk {
 	t.Helper()
 	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.called(t)), Attributes: map[string]string{"VisibilityTimeout": hidden}})
@@ -66,7 +66,7 @@ func read(t *testing.T, body string) delivery {
 	d := delivery{}
 	require.NoError(t, json.Unmarshal([]byte(body), &d.object))
 	drover, is := d.object["drover"].(object)
-	require.True(t, is, "a task without drover: %s", body)
+	require.True(t, is, "a task without the field drover: %s", body)
 	d.taskID, d.attempt = d.object["task_id"].(string), int(drover["attempt"].(float64))
 	require.Equal(t, d.taskID, drover["task_id"])
 	return d
@@ -97,7 +97,7 @@ func (d delivery) completed() object {
 	return object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "completed", "result": object{"attempt": d.attempt}, "stats": object{"rows": 1}}
 }
 
-// failed returns the completion of a task that failed, with the fields of more set over it.
+// failed returns the completion of a task that failed, with the fields of more added or replaced.
 func (d delivery) failed(more object) object {
 	return with(object{"version": 1, "task_id": d.taskID, "attempt": d.attempt, "status": "failed", "error": object{"type": "Boom", "message": "as told"}}, more)
 }
@@ -139,13 +139,13 @@ func (s *stack) send(t *testing.T, url string, message any) {
 // settled waits until Drover has processed every message that was sent to one of its queues so far.
 func (s *stack) settled(t *testing.T, output string) {
 	t.Helper()
-	await(t, output+" to be worked through", func() (int, bool) {
+	await(t, output+" to be processed", func() (int, bool) {
 		left := s.depth(t, s.out[output])
 		return left, left == 0
 	})
 }
 
-// lies waits for a message of a queue that contains this text, removes it, and returns its body and its reason.
+// lies waits for a message in a queue that contains this text, deletes it, and returns its body and its reason.
 func (s *stack) lies(t *testing.T, url, text string) (body, reason string) {
 	t.Helper()
 	m := await(t, fmt.Sprintf("a message with %q", text), func() (types.Message, bool) {

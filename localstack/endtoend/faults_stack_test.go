@@ -53,26 +53,26 @@ var buildFaulty = sync.OnceValue(func() error {
 	return nil
 })
 
-// ordeal is a stack on its own local AWS, with faults that would disturb other tests, and with the stack's jobs.
+// ordeal is a stack on its own local AWS, because its faults would disturb other tests, with the jobs that run on it.
 type ordeal struct {
 	*stack
 	workers map[string]string
 	seed    uint64
-	mark    string // of the functions' processes
+	mark    string // in the environment of the functions' processes
 
 	labourers []string
-	jobs      map[string]int // how many tasks each has
+	jobs      map[string]int // by id: the number of tasks
 	desk      *clerk
 }
 
-// The rest of an attempt's time, if the attempt has to end soon.
+// The times of labourers whose attempts have to expire soon.
 const (
 	ordealDuration = 5 * time.Second
 	ordealCooldown = 3 * time.Second
 )
 
-// newOrdeal deploys a stack whose functions meet the faults of this plan. An empty plan deploys the normal functions. What takes
-// minutes in life, so that nothing is taken for lost too soon, takes seconds here.
+// newOrdeal deploys a stack whose functions meet the faults of this plan. An empty plan deploys the normal functions. Timeouts that are minutes in
+// production, so that nothing is given up too soon, are seconds here.
 func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
 	t.Helper()
 	require.NoError(t, built())
@@ -100,7 +100,7 @@ func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
 			require.NoError(t, err)
 		}
 	}
-	// A job whose scheduler dies is its for the function's time and a minute: the message has to come five times over that.
+	// The lock of a dead scheduler on its job lasts for the function's timeout and a minute. The message's five deliveries have to outlast it.
 	_, err = o.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
 		FunctionName: aws.String(o.out["SchedulerFunctionName"]), Timeout: aws.Int32(10)})
 	require.NoError(t, err)
@@ -147,7 +147,7 @@ func (o *ordeal) complaints(t *testing.T) string {
 				}
 			}
 		}
-		fmt.Fprintf(&out, "%s has told of %d errors, the last of them:\n", name, len(lines))
+		fmt.Fprintf(&out, "%s logged %d errors, the last of them:\n", name, len(lines))
 		for _, line := range lines[max(0, len(lines)-8):] {
 			fmt.Fprintf(&out, "  %s\n", line)
 		}

@@ -26,9 +26,9 @@ import (
 // calamities lists the faults of the functions' calls. About one attempt in fifteen meets a fault, and the SDK retries every second failure.
 const calamities = "before=0.015,after=0.015,throttle=0.01,conflict=0.02,slow=0.01,partial=0.05,delay=500ms,through=0.5"
 
-// Jobs of all kinds reach all their ends, each task once, while calls fail, succeed but are reported as failed, are throttled, conflict, are
-// slow, and take partial effect (G1, G2, G3, G4, G5).
-func TestTheGuaranteesHoldWhileCallsGoWrong(t *testing.T) {
+// Jobs of all kinds end in every possible way, and each task ends once, while calls fail, succeed but are reported as failed, are throttled, conflict,
+// are slow, or take partial effect (G1, G2, G3, G4, G5).
+func TestTheGuaranteesHoldWhileCallsFail(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(t, "1") {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestTheGuaranteesHoldWhileCallsGoWrong(t *testing.T) {
 	}
 }
 
-// seedsWanted names the variable that asks for other seeds than the usual ones.
+// seedsWanted names the variable that replaces the usual seeds.
 const seedsWanted = "DROVER_SEEDS"
 
 // seeds returns the requested seeds, a comma-separated list, or these by default.
@@ -59,17 +59,17 @@ func seeds(t *testing.T, otherwise string) []uint64 {
 	return out
 }
 
-// The sizes of an ordeal's jobs, in tasks. The large job takes two segments and some minutes; it runs only with requested seeds.
+// The sizes of an ordeal's jobs, in tasks. The large job has two segments and takes some minutes; it runs only with requested seeds.
 const (
 	large  = 262
 	middle = 24
 	small  = 3
 )
 
-// doomed is a job whose tasks all die and are replayed.
+// doomed names a job whose tasks all die and are replayed.
 const doomed = "doomed"
 
-// narrow is a cap that is much smaller than what is due.
+// narrow sets a cap that is much smaller than the number of due tasks.
 const narrow = 5
 
 // undergo runs jobs on the stack together with mischief, and requires the guarantees to hold in the end.
@@ -101,7 +101,7 @@ func (o *ordeal) undergo(t *testing.T, mischief func(ctx context.Context)) {
 	o.begin(t, "hopeless", "functions", 2, object{"do": "permanent"})
 	o.begin(t, "executions", "machines", 3, object{"refuse": true})
 
-	o.await(t, "the job that is to be cancelled", func() bool { return len(o.bus.told("JobScheduled", object{"job_id": "cancelled"})) > 0 })
+	o.await(t, "the scheduling of the job that the test cancels", func() bool { return len(o.bus.told("JobScheduled", object{"job_id": "cancelled"})) > 0 })
 	o.put(t, "CancelJob", object{"job_id": "cancelled"})
 	o.rest(t)
 	o.check(t, 1)
@@ -148,7 +148,7 @@ func (o *ordeal) tick(ctx context.Context) {
 	}
 }
 
-// endurance bounds the time of an ordeal: a job whose scheduler was killed waits for more than a minute.
+// endurance limits a wait of an ordeal: a job whose scheduler was killed waits for more than a minute.
 const endurance = 4 * time.Minute
 
 // await waits for a condition. On a timeout it fails with the whole state.
@@ -169,7 +169,7 @@ func (o *ordeal) rest(t *testing.T) {
 	o.await(t, "everything to come to rest", func() bool { return len(o.unfinished(t)) == 0 })
 }
 
-// unfinished returns what is not at rest.
+// unfinished lists what is left to do.
 func (o *ordeal) unfinished(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -201,8 +201,8 @@ func (o *ordeal) check(t *testing.T, life int) {
 	t.Helper()
 	o.desk.mu.Lock()
 	defer o.desk.mu.Unlock()
-	require.Empty(t, o.desk.wrong, "what the worker met")
-	require.LessOrEqual(t, o.desk.most["desk"], narrow, "tasks in the worker's hands at once")
+	require.Empty(t, o.desk.wrong, "what the worker received")
+	require.LessOrEqual(t, o.desk.most["desk"], narrow, "tasks that the worker had at the same time")
 	for _, output := range []string{"JobsDeadLetterQueueUrl", "CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl"} {
 		require.Zero(t, o.depth(t, o.out[output]), "messages in %s", output)
 	}
@@ -234,7 +234,7 @@ func (o *ordeal) check(t *testing.T, life int) {
 		counts := ledger.Counts{}
 		for k := range n {
 			one, there := stored[id][job.TaskAt(k).String()]
-			require.True(t, there, "task %d of job %s is not where it belongs", k, id)
+			require.True(t, there, "task %d of job %s is not in its segment", k, id)
 			lives += one.Life + 1
 			o.checkTask(t, one, k, records)
 			switch one.Status {
@@ -256,22 +256,22 @@ func (o *ordeal) check(t *testing.T, life int) {
 			ended := o.fact(t, kind, object{"job_id": id, "generation": float64(generation)})
 			if generation == job.Generation {
 				require.Equal(t, []any{float64(n), float64(counts.Completed), float64(counts.Dead), float64(counts.Cancelled)},
-					[]any{ended["total"], ended["completed"], ended["dead"], ended["cancelled"]}, "what was told of job %s", id)
+					[]any{ended["total"], ended["completed"], ended["dead"], ended["cancelled"]}, "the published end of job %s", id)
 			}
 		}
-		if id != "cancelled" { // it may have been cancelled before all of it was scheduled
+		if id != "cancelled" { // its cancellation may have come before all its tasks were created
 			require.EqualValues(t, n, o.fact(t, "JobScheduled", object{"job_id": id})["tasks"])
 		}
 	}
 	require.Len(t, records, lives, "lives in the archive")
 	for _, it := range o.scan(t, "JobsTableName") {
 		if strings.HasPrefix(text(it["item"]), "segment#") {
-			require.NotNil(t, it["rolled"], "progress that is not in its job's totals: %s", shown(plain(it)))
+			require.NotNil(t, it["rolled"], "progress that its job's totals lack: %s", shown(plain(it)))
 		}
 	}
 }
 
-// expected describes how a job must end. A cancelled job may have completed any part before.
+// expected returns how the tasks of a job must end. A cancelled job may have completed any number of them before.
 func (o *ordeal) expected(id string, n, life int, counts ledger.Counts) ledger.Counts {
 	dead := 0
 	switch {
@@ -296,13 +296,13 @@ func (o *ordeal) checkTask(t *testing.T, one task.Task, section int, records map
 	var payload struct{ Sections []int }
 	require.NoError(t, json.Unmarshal(one.Payload, &payload))
 	require.Equal(t, []int{section}, payload.Sections, "task %s of job %s", one.ID, one.JobID)
-	require.LessOrEqual(t, one.Failures(), 8, "attempts at task %s", one.ID)
+	require.LessOrEqual(t, one.Failures(), 8, "attempts of task %s", one.ID)
 	require.Len(t, one.Attempts, one.Attempt)
 	for i, a := range one.Attempts {
 		require.Equal(t, i+1, a.Attempt)
 	}
 	if one.Status != task.Cancelled { // a start that was reported as failed may be requeued, and cancelled in the queue
-		require.LessOrEqual(t, o.desk.starts[one.ID.String()], one.Attempt, "the worker saw a later attempt at %s than the task", one.ID)
+		require.LessOrEqual(t, o.desk.starts[one.ID.String()], one.Attempt, "the worker saw a later attempt of %s than the task has", one.ID)
 	}
 	for life := range one.Life + 1 {
 		r, there := records[fmt.Sprintf("%s/%d", one.ID, life)]
@@ -312,8 +312,8 @@ func (o *ordeal) checkTask(t *testing.T, one task.Task, section int, records map
 		}
 		if life == one.Life && r.Status == task.Dead || life < one.Life {
 			told := o.bus.told("TaskDead", object{"task_id": one.ID.String()})
-			require.GreaterOrEqual(t, len(told), 1, "deaths told of task %s", one.ID)
-			require.LessOrEqual(t, len(told), one.Life+1, "deaths told of task %s", one.ID)
+			require.GreaterOrEqual(t, len(told), 1, "published deaths of task %s", one.ID)
+			require.LessOrEqual(t, len(told), one.Life+1, "published deaths of task %s", one.ID)
 		}
 	}
 }

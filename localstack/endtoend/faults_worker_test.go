@@ -15,24 +15,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clerk processes a queue within the test, like good and bad workers, and counts the tasks that it has in hand.
+// clerk processes a queue within the test, behaves like good and bad workers, and counts the tasks that it is working on.
 type clerk struct {
 	*ordeal
 	url string
-	// revived: what was hopeless no longer is.
+	// revived makes hopeless tasks succeed.
 	revived atomic.Bool
 	work    sync.WaitGroup
 
 	mu     sync.Mutex
-	hand   map[string]map[string]int // deliveries in hand, by labourer and task
-	most   map[string]int            // tasks in hand at once, by labourer
+	hand   map[string]map[string]int // unreported deliveries, by labourer and task
+	most   map[string]int            // the most unreported tasks at the same time, by labourer
 	told   map[string]bool
-	starts map[string]int // by task: the greatest number of an attempt
+	starts map[string]int // the highest attempt, by task
 	again  int            // deliveries of an attempt after the report of its end
 	wrong  []error
 }
 
-// habit names what a worker does with a task; see clerk.attend.
+// habit names how a worker treats a task; see clerk.attend.
 type habit int
 
 const (
@@ -49,7 +49,7 @@ const (
 	habits
 )
 
-// habitOf chooses by the seed. Half of all tasks simply complete, and nearly all of the large job's.
+// habitOf chooses a habit by the seed. Half of all tasks simply complete, and in the large job nearly all.
 func (o *ordeal) habitOf(job string, section int) habit {
 	h := fnv.New32a()
 	fmt.Fprint(h, o.seed, job, section)
@@ -88,7 +88,7 @@ func (o *ordeal) open(t *testing.T, ctx context.Context) {
 	})
 }
 
-// handed is a task as the clerk reads it.
+// handed holds the fields of a task that the clerk reads.
 type handed struct {
 	TaskID   string `json:"task_id"`
 	Sections []int  `json:"sections"`
@@ -108,7 +108,7 @@ func (c *clerk) attend(ctx context.Context, body string) {
 		return
 	}
 	if time.Now().After(h.Drover.Deadline) {
-		return // its time is over: Drover counts it as lost, so the clerk drops it
+		return // its deadline is past: Drover counts it as lost, so the clerk drops it
 	}
 	d := delivery{taskID: h.TaskID, attempt: h.Drover.Attempt}
 	d.object = object{"labourer": h.Drover.Labourer}
@@ -166,7 +166,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// take takes a task in hand. It returns false if the end of this attempt has been reported.
+// take begins work on a task. It returns false if the end of this attempt has already been reported.
 func (c *clerk) take(d delivery) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +185,7 @@ func (c *clerk) take(d delivery) bool {
 	return true
 }
 
-// put takes a task out of hand, before the report of its end.
+// put ends the work on a task, before the clerk reports its end.
 func (c *clerk) put(d delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

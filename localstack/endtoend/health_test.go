@@ -14,14 +14,14 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// depends makes a labourer depend on the test's own metric: up to 25 is High, up to 50 Good, above 50 Bad.
+// depends makes a labourer depend on the test's own metric: up to 25 its health is High, up to 50 Good, above that Bad.
 func depends(t *testing.T) object {
 	return object{"health_metrics": object{"load": object{
 		"details":  object{"MetricName": named(t), "Namespace": "EndToEnd", "Period": 60, "Statistics": []string{"Average"}},
 		"feelings": object{"3": 50, "4": 25}, "feeling_comparison_operator": "<="}}}
 }
 
-// measure puts a value of the test's metric, as of some minutes ago, and lets what Drover knows of the metric grow old.
+// measure puts a value of the test's metric with a time in the past, and lets Drover's stored answer expire.
 func (s *stack) measure(t *testing.T, value float64, ago time.Duration) {
 	t.Helper()
 	_, err := s.metrics.PutMetricData(t.Context(), &cloudwatch.PutMetricDataInput{Namespace: aws.String("EndToEnd"), MetricData: []cloudwatchtypes.MetricDatum{{
@@ -30,7 +30,7 @@ func (s *stack) measure(t *testing.T, value float64, ago time.Duration) {
 	l, found, err := s.registry.Labourer(t.Context(), named(t))
 	require.NoError(t, err)
 	require.True(t, found)
-	// The effect of a minute: the stored answer has expired.
+	// Deleting the stored answer has the same effect as waiting a minute until it expires.
 	_, err = s.db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(s.out["ControlTableName"]), Key: map[string]types.AttributeValue{
 		"labourer": &types.AttributeValueMemberS{Value: "#metrics"}, "item": &types.AttributeValueMemberS{Value: metricKey(l)}}})
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func metricKey(l labourer.Labourer) string {
 	return m.Key()
 }
 
-func TestG7TheHealthOfWhatALabourerDependsOnSetsItsPace(t *testing.T) {
+func TestG7HealthSetsALabourersPace(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -86,7 +86,7 @@ func TestFiftyWakesAskCloudWatchOnce(t *testing.T) {
 
 	began := time.Now()
 	for _, seen := range s.orchestrateAtOnce(t, 50, wake(t)) {
-		require.Equal(t, 4, seen.Assessed.Status) // nothing is due, so no execution passes the labourer over
+		require.Equal(t, 4, seen.Assessed.Status) // nothing is due, so no execution holds the lock and makes others skip the labourer
 	}
 
 	minutes := int(time.Since(began) / time.Minute) // on a very slow machine

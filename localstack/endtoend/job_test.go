@@ -76,7 +76,7 @@ func requireCompleted(t *testing.T, r archive.Record, attempts int) {
 	require.Equal(t, last.ClosedAt, r.ClosedAt)
 }
 
-func TestG2TheSameJobManyTimesIsDoneOnce(t *testing.T) {
+func TestG2AJobSubmittedManyTimesRunsOnce(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -93,7 +93,7 @@ func TestG2TheSameJobManyTimesIsDoneOnce(t *testing.T) {
 
 	s.settled(t, "JobsQueueUrl")
 	require.Equal(t, "nothing is due", s.look(t).Assessed.Reason)
-	require.Zero(t, d.waiting(t), "tasks were handed out again")
+	require.Zero(t, d.waiting(t), "tasks were dispatched again")
 	seen := map[string]bool{}
 	for _, one := range work {
 		seen[one.taskID] = true
@@ -104,7 +104,7 @@ func TestG2TheSameJobManyTimesIsDoneOnce(t *testing.T) {
 	require.Equal(t, 12, s.ended(t, named(t)).Total)
 }
 
-func TestG9AnotherJobUnderAnIDThatIsTakenIsRejected(t *testing.T) {
+func TestG9AnotherJobUnderAUsedIDIsRejected(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -117,7 +117,7 @@ func TestG9AnotherJobUnderAnIDThatIsTakenIsRejected(t *testing.T) {
 	refusal := s.fact(t, "JobRejected", object{"job_id": named(t)})
 	require.Equal(t, "job_id", refusal["error"].(object)["field"])
 	s.complete(t, work...)
-	require.Equal(t, 1, s.ended(t, named(t)).Total, "the first job goes on as if nothing had been")
+	require.Equal(t, 1, s.ended(t, named(t)).Total, "the first job is not affected")
 }
 
 func TestG9AJobForAnUnknownLabourerIsRejectedAndItsIDMayBeUsedAgain(t *testing.T) {
@@ -129,7 +129,7 @@ func TestG9AJobForAnUnknownLabourerIsRejectedAndItsIDMayBeUsedAgain(t *testing.T
 	refusal := s.fact(t, "JobRejected", object{"job_id": named(t)})
 	require.Equal(t, "labourer", refusal["error"].(object)["field"])
 	require.Contains(t, refusal["error"].(object)["reason"], named(t))
-	require.Equal(t, named(t), refusal["job"].(object)["labourer"], "the job as it came")
+	require.Equal(t, named(t), refusal["job"].(object)["labourer"], "the job as submitted")
 	job, found, err := s.jobs.Get(t.Context(), named(t))
 	require.NoError(t, err)
 	require.True(t, found)
@@ -164,7 +164,7 @@ func TestTasksWaitForTheirTime(t *testing.T) {
 	}
 }
 
-func TestG2ManySmallJobsAtOnceAreEachDoneWhole(t *testing.T) {
+func TestG2ManySmallJobsAtOnceAllComplete(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 6, nil))

@@ -18,17 +18,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kills limits how many of the functions' processes are killed, at moments that the seed picks, up to killInterval apart. The kills end
-// before the lock of a dead scheduler on its job expires: only one of the message's five deliveries comes later, and a message whose every
-// delivery is killed goes to the dead letters, as intended.
+// kills limits how many of the functions' processes are killed, at moments that the seed picks, up to killInterval apart. The kills end before the
+// lock of a dead scheduler on its job expires. Only one of the message's five deliveries comes later, and a message whose deliveries are all killed
+// goes to the dead letters, as intended.
 const (
 	kills        = 150
 	killInterval = 150 * time.Millisecond
 	killsEnd     = 40 * time.Second
 )
 
-// Jobs of all kinds reach all their ends, each task once, while the processes of Drover's functions are killed at any moment (G1, G2, G3, G4,
-// G5).
+// Jobs of all kinds end in every possible way, and each task ends once, while processes of Drover's functions are killed at any moment (G1, G2, G3,
+// G4, G5).
 func TestTheGuaranteesHoldWhileFunctionsAreKilled(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(t, "1") {
@@ -70,7 +70,7 @@ func (o *ordeal) kill(ctx context.Context) map[string]int {
 	return killed
 }
 
-// processes returns those of one of this ordeal's functions. Their environment contains its mark and the function's name.
+// processes returns the processes of one of this ordeal's functions. Their environment contains the ordeal's mark and the function's name.
 func (o *ordeal) processes(function string) ([]int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
@@ -81,7 +81,7 @@ func (o *ordeal) processes(function string) ([]int, error) {
 	for _, file := range files {
 		environ, err := os.ReadFile(file)
 		if err != nil {
-			continue // another's, or gone
+			continue // it has ended, or belongs to another user
 		}
 		variables := bytes.Split(environ, []byte{0})
 		has := func(variable []byte) bool {

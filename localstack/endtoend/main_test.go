@@ -21,7 +21,7 @@ import (
 // checkout leads to the project's top folder: go test runs in the package's.
 const checkout = "../.."
 
-// together counts the tests that run side by side. They mostly wait; what they wait for shares two cores on a small machine.
+// together sets how many tests run in parallel. They mostly wait for the emulator, which on a small machine shares two cores with them.
 const together = "8"
 
 func TestMain(m *testing.M) {
@@ -48,25 +48,24 @@ func given(name string) bool {
 	return found
 }
 
-// world holds what all tests share. It starts when the first test asks for it, and ends with the last, or with this process: the
-// emulator does not outlive it.
+// world holds what all tests share. It starts when the first test needs it, and ends with the last test. The emulator does not outlive this process.
 var world surroundings
 
 type surroundings struct {
 	once     sync.Once
 	err      error
 	target   localstack.Target
-	emulator *localstack.Emulator // nil where the tests run on what the AWS settings point to
-	witness  *witness             // nil there too
+	emulator *localstack.Emulator // nil if the tests run on the target of the AWS settings
+	witness  *witness             // nil in that case too
 	stack    *stack
 	workers  map[string]string // the outputs of the stack of workers
 }
 
-// stackVariable, if set, makes the tests run where the AWS settings point instead of on an emulator of their own, in stacks of this name and of
-// names that begin with it. The program that set it deletes what they leave there.
+// stackVariable, if set, makes the tests run on the target of the AWS settings instead of on their own emulator, in stacks of this name and of names
+// that begin with it. The program that sets it deletes what they leave there.
 const stackVariable = "DROVER_TEST_STACK"
 
-// stackName returns the name of a stack: Drover's own has the part "".
+// stackName returns the name of a stack. The part is "" for Drover's own.
 func (w *surroundings) stackName(part string) string {
 	name := os.Getenv(stackVariable)
 	switch {
@@ -78,11 +77,11 @@ func (w *surroundings) stackName(part string) string {
 	return name + "-" + part
 }
 
-// requireWitness skips a test that counts the functions' calls where they pass no witness.
+// requireWitness skips a test that counts the functions' calls if they do not pass through a witness.
 func requireWitness(t *testing.T) {
 	t.Helper()
 	if world.witness == nil {
-		t.Skip("not judged here: it counts what the functions ask of AWS, which only a proxy before a local AWS sees")
+		t.Skip("not judged here: it counts the functions' calls, which only the proxy in front of a local AWS sees")
 	}
 }
 
@@ -104,7 +103,7 @@ func shared(t *testing.T) *stack {
 func (w *surroundings) begin(ctx context.Context) (err error) {
 	installed, err := os.ReadFile(filepath.Join(checkout, ".local", "venv", "installed.json"))
 	if err != nil || !bytes.Contains(installed, []byte("requirements-tests.txt")) {
-		return errors.New("the local AWS, or what its tests need besides, is not installed in .local/venv: make test sets it up")
+		return errors.New("the local AWS or a package that only tests need is missing in .local/venv: to install them, run make test")
 	}
 	if err := build(ctx); err != nil {
 		return err
@@ -145,7 +144,7 @@ func (w *surroundings) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// end stops what was started, and reports late faults: a fact that breaks its schema, an emulator that ended by itself.
+// end stops everything that was started, and reports late failures: a fact that violates its schema, or an emulator that ended by itself.
 func (w *surroundings) end() error {
 	var errs []error
 	if w.stack != nil {

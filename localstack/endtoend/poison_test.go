@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-// requireWellBeing submits a job and requires it to complete: earlier poison stops no other job.
+// requireWellBeing submits a job and requires it to complete: earlier poison must stop no other job.
 func (s *stack) requireWellBeing(t *testing.T) {
 	t.Helper()
 	s.apply(t, onLambda("Worker", 2, nil))
@@ -20,7 +20,7 @@ func (s *stack) requireWellBeing(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 3}, s.ended(t, named(t)).Counts)
 }
 
-func TestG8G9ACommandThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
+func TestG8G9AnUnreadableCommandGoesToTheDeadLettersAndStopsNoJob(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, c := range map[string]struct{ message, reason string }{
@@ -40,7 +40,7 @@ func TestG8G9ACommandThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *t
 	}
 }
 
-func TestG8ACompletionThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *testing.T) {
+func TestG8AnUnreadableCompletionGoesToTheDeadLettersAndStopsNoJob(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, c := range map[string]struct{ message, reason string }{
@@ -62,7 +62,7 @@ func TestG8ACompletionThatNobodyCanReadEndsAmongTheDeadLettersAndStopsNobody(t *
 	}
 }
 
-func TestG8ARecordThatNobodyCanReadEndsAmongTheStreamsFailuresAndStopsNobody(t *testing.T) {
+func TestG8AnUnreadableRecordGoesToTheStreamFailuresAndStopsNoJob(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	_, err := s.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(s.out["TasksTableName"]), Item: map[string]types.AttributeValue{
@@ -88,8 +88,8 @@ func TestCompletionsOfTasksThatDoNotExistChangeNothing(t *testing.T) {
 	require.GreaterOrEqual(t, s.counted(t, "Unknown"), 2, "they are counted")
 }
 
-// A missing target is shown with the labourer, uses up no attempt, and stops no other labourer (G8).
-func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
+// The labourer shows that its target is missing. The failure uses up no attempt and stops no other labourer (G8).
+func TestG8AnUnreachableLabourerStopsNoOther(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, target := range map[string]object{
@@ -108,7 +108,7 @@ func TestG8ALabourerThatCanNotBeReachedStopsNobody(t *testing.T) {
 				return seen, seen.Assessed.Trouble != nil
 			})
 			require.Contains(t, seen.Assessed.Reason, "could not be reached")
-			require.Zero(t, s.running(t), "what could not be started was given back")
+			require.Zero(t, s.running(t), "tasks that could not be started were given back")
 
 			// The owner fixes the target, and the task completes: no attempt was used up.
 			s.apply(t, d.labourer(3, nil))

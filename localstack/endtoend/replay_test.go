@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-func TestG5TheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
+func TestG5DeadTasksAreReplayedOnceForRepeatedCommands(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, whom := range map[string]func(t *testing.T, dead string) object{
@@ -37,7 +37,7 @@ func TestG5TheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
 			}
 
 			third := d.take(t, 1)[0]
-			require.Equal(t, []any{dead, 3}, []any{third.taskID, third.attempt}, "the task's id stays, the attempts go on rising")
+			require.Equal(t, []any{dead, 3}, []any{third.taskID, third.attempt}, "the task keeps its id, and its attempts are counted on")
 			s.report(t, third.failed(nil)) // max_attempts counts from the replay
 			fourth := d.take(t, 1)[0]
 			s.put(t, "ReplayTasks", command)
@@ -52,7 +52,7 @@ func TestG5TheDeadAreReplayedOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	}
 }
 
-// requireTwoLives requires both lives of a task in the archive, the second with a link to the first.
+// requireTwoLives requires that both lives of a task are in the archive, the second with a link to the first.
 func (s *stack) requireTwoLives(t *testing.T, id string) {
 	t.Helper()
 	lives := map[int]archive.Record{}

@@ -24,7 +24,7 @@ func (s *stack) only(t *testing.T) archive.Record {
 	return records[0]
 }
 
-func TestG10ATaskThatFailsIsTriedAgainAfterItsWait(t *testing.T) {
+func TestG10AFailedTaskIsRetriedAfterItsBackoff(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 1, object{"max_attempts": 3, "retry": object{"min": "1s", "initial": "1s", "max": "1s"}}))
@@ -44,7 +44,7 @@ func TestG10ATaskThatFailsIsTriedAgainAfterItsWait(t *testing.T) {
 	s.idle(t)
 }
 
-func TestG4G5ATaskThatKeepsFailingDiesAndPeopleAreTold(t *testing.T) {
+func TestG4G5ATaskThatKeepsFailingDiesAndIsReported(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	told := s.alarms(t)
@@ -90,7 +90,7 @@ func (s *stack) alarms(t *testing.T) string {
 	return aws.ToString(q.QueueUrl)
 }
 
-func TestWhatCanNotBeTriedAgainDiesAtOnce(t *testing.T) {
+func TestTasksThatMustNotBeRetriedDieAtOnce(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, c := range map[string]struct {
@@ -116,7 +116,7 @@ func TestWhatCanNotBeTriedAgainDiesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAJobsOwnNumberOfAttemptsCounts(t *testing.T) {
+func TestAJobMaySetItsNumberOfAttempts(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	s.apply(t, onLambda("Worker", 1, object{"max_attempts": 1}))
@@ -127,7 +127,7 @@ func TestAJobsOwnNumberOfAttemptsCounts(t *testing.T) {
 	requireCompleted(t, s.only(t), 2)
 }
 
-func TestG10AWorkersWishToWaitIsHonoured(t *testing.T) {
+func TestG10AWorkerMaySetTheWaitBeforeTheRetry(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tables and archive outlive their stack, but not a failed first creation: they would be empty orphans.
-func TestAStackThatCanNotBeMadeLeavesNothingBehind(t *testing.T) {
+// Tables and archive outlive their stack, but not its failed first creation, which would leave them behind empty.
+func TestAStackWhoseCreationFailsLeavesNothingBehind(t *testing.T) {
 	s := shared(t)
 	text, err := os.ReadFile(filepath.Join(checkout, "infra", "template.yaml"))
 	require.NoError(t, err)
@@ -25,7 +25,7 @@ Resources:
     DependsOn: [TasksTable, ControlTable, JobsTable, ArchiveBucket]
     Properties: {ServiceToken: !Sub "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:none"}
 `, 1)
-	file, err := os.CreateTemp(filepath.Join(checkout, ".local"), "broken-*.yaml") // as deep as infra/, whose neighbours the template names
+	file, err := os.CreateTemp(filepath.Join(checkout, ".local"), "broken-*.yaml") // at the depth of infra/, because the template has relative paths
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.Remove(file.Name())) })
 	_, err = file.WriteString(broken)
@@ -42,7 +42,7 @@ Resources:
 	require.ErrorContains(t, err, "stack "+name+" is in ROLLBACK_COMPLETE")
 	tables, err := s.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
-	require.NotEmpty(t, tables.TableNames, "those of the stack that the tests share")
+	require.NotEmpty(t, tables.TableNames, "the shared stack has tables")
 	for _, table := range tables.TableNames {
 		require.NotContains(t, table, name)
 	}

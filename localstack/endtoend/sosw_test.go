@@ -16,12 +16,12 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// This test runs the example in examples/sosw: the worker, its configuration and its job as sosw's users have them.
+// This test runs the example in examples/sosw: a worker, its configuration and its job, unchanged from sosw.
 func TestAWorkerOfSoswRunsUnchanged(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	if s.target.OnAWS() {
-		t.Skip("not judged here: sosw reads a table that is called config, which would be the account's own")
+		t.Skip("not judged here: sosw reads a table with the fixed name config, which may belong to the account")
 	}
 	worker, err := deploy(t.Context(), s.target, world.stackName("sosw"), "examples/sosw/template.yaml",
 		"WorkerAssistantFunctionName="+s.out["WorkerAssistantFunctionName"], "CompletionsQueueArn="+s.out["CompletionsQueueArn"])
@@ -65,7 +65,7 @@ func example(t *testing.T, name string) string {
 	return string(text)
 }
 
-// configureSosw puts a function's configuration where sosw looks for it: in the table config of the account.
+// configureSosw puts a function's configuration into the account's table config, where sosw reads it.
 func (s *stack) configureSosw(t *testing.T, function string, configuration object) {
 	t.Helper()
 	key := func(name string, kind types.KeyType) (types.KeySchemaElement, types.AttributeDefinition) {

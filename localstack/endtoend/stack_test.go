@@ -133,7 +133,7 @@ func newStack(ctx context.Context, on localstack.Target, name string) (*stack, e
 	return s, err
 }
 
-// plainHost keeps the SDK from putting "sync-" before the host of a local AWS, which has only one name.
+// plainHost keeps the SDK from adding the prefix "sync-" to the host of a local AWS, which has only one name.
 func plainHost(o *sfn.Options) {
 	if o.BaseEndpoint == nil {
 		return
@@ -146,13 +146,13 @@ func plainHost(o *sfn.Options) {
 	})
 }
 
-// named returns a name of the test's own for its labourer, its job, its queue.
+// named returns the test's own name for its labourer, its job and its queue.
 func named(t *testing.T) string {
 	return strings.NewReplacer("/", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))
 }
 
-// called returns a name for the test's own resources. It begins with the stack's, and has at most the 75 characters that a FIFO queue's
-// name may have before its ending.
+// called returns a name for the test's own resources. It begins with the stack's name and has at most 75 characters, the limit for a FIFO queue's name
+// without its suffix.
 func (s *stack) called(t *testing.T) string {
 	name := s.name + "-" + strings.NewReplacer(".", "-").Replace(named(t))
 	if len(name) > 75 {
@@ -164,13 +164,13 @@ func (s *stack) called(t *testing.T) string {
 // object is a JSON object.
 type object = map[string]any
 
-// with returns an object with the fields of more set over it.
+// with returns a copy of an object with the fields of more added or replaced.
 func with(o, more object) object {
 	maps.Copy(o, more)
 	return o
 }
 
-// apply applies a labourer under the test's name, over whatever was applied before.
+// apply applies a labourer under the test's name, and replaces an earlier one.
 func (s *stack) apply(t *testing.T, definition object) {
 	t.Helper()
 	s.configure(t, object{"labourers": object{named(t): definition}})
@@ -198,7 +198,7 @@ func (s *stack) configure(t *testing.T, file object) {
 	}
 }
 
-// impatient is a policy of retries that tests can wait for.
+// impatient holds a retry policy whose waits are short enough for tests.
 var impatient = object{"min": "1s", "initial": "1s", "max": "2s"}
 
 // put puts an event on the bus and returns its id.
@@ -296,8 +296,8 @@ func (s *stack) idle(t *testing.T) {
 	})
 }
 
-// orchestrate runs the orchestrate machine as a person or the tick does, and returns what its end shows of the test's labourer: nil where
-// the execution did not look at it.
+// orchestrate runs the orchestrate machine like a person or the tick, and returns what its output shows for the test's labourer, or nil if the
+// execution skipped the labourer.
 func (s *stack) orchestrate(t *testing.T, input object) *orchestrated {
 	t.Helper()
 	out, err := s.execute(t.Context(), t, input)
@@ -305,7 +305,7 @@ func (s *stack) orchestrate(t *testing.T, input object) *orchestrated {
 	return out
 }
 
-// orchestrateAtOnce runs n executions at the same time and returns what each shows of the test's labourer.
+// orchestrateAtOnce runs n executions at the same time and returns what each shows for the test's labourer.
 func (s *stack) orchestrateAtOnce(t *testing.T, n int, input object) []*orchestrated {
 	t.Helper()
 	out, failed := make([]*orchestrated, n), make([]error, n)
@@ -318,8 +318,8 @@ func (s *stack) orchestrateAtOnce(t *testing.T, n int, input object) []*orchestr
 	return out
 }
 
-// look runs the machine on the test's labourer and returns what the machine saw. An execution that finds another one at work on the labourer
-// skips it, so look starts executions until one has read the labourer.
+// look runs the machine on the test's labourer and returns its output. An execution skips a labourer while another one paces it, so look starts
+// executions until one has paced the labourer.
 func (s *stack) look(t *testing.T) *orchestrated {
 	t.Helper()
 	return await(t, "an orchestration to look at "+named(t), func() (*orchestrated, bool) {
@@ -331,7 +331,7 @@ func (s *stack) look(t *testing.T) *orchestrated {
 // wake returns the input that makes the machine read only the test's labourer.
 func wake(t *testing.T) object { return object{"labourers": []string{named(t)}} }
 
-// orchestrated holds what an execution of the orchestrate machine shows of a labourer.
+// orchestrated holds what an execution of the orchestrate machine shows for a labourer.
 type orchestrated struct {
 	Labourer string
 	Assessed struct {
@@ -344,10 +344,10 @@ type orchestrated struct {
 	}
 	Reaped  struct{ Expired int }
 	Claimed struct{ Claimed int }
-	Failed  object // the error that ended the labourer's part
+	Failed  object // the error that ended the labourer's branch
 }
 
-// execute runs one execution to its end. AWS describes no Express execution once it has started, so the call itself waits.
+// execute runs one execution to its end. AWS cannot describe a running Express execution, so the call waits for the end.
 func (s *stack) execute(ctx context.Context, t *testing.T, input object) (*orchestrated, error) {
 	text, err := json.Marshal(input)
 	if err != nil {

@@ -67,7 +67,7 @@ func TestAWorkerMayBeAProcessThatPollsAQueue(t *testing.T) {
 		requireCompleted(t, r, r.Attempt)
 		again += r.Attempt - 1
 	}
-	require.Equal(t, 3, again, "tasks 7, 17 and 27 were tried again")
+	require.Equal(t, 3, again, "tasks 7, 17 and 27 were retried")
 	s.idle(t)
 }
 
@@ -103,7 +103,7 @@ func TestG6AFIFOQueueGetsTasksInOrderByGroup(t *testing.T) {
 }
 
 // A throttled function has not begun: its task is retried, and no attempt is used up.
-func TestAThrottledFunctionBurnsNoAttempt(t *testing.T) {
+func TestAThrottledFunctionUsesUpNoAttempt(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	_, err := s.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A stack of its own in which no wake arrives. The test does the work of the minute tick by hand.
+// The test has its own stack, in which no wake arrives, and does the work of the minute tick by hand.
 func TestG1TheTickAloneIsEnough(t *testing.T) {
 	t.Parallel()
 	shared(t)
@@ -21,7 +21,7 @@ func TestG1TheTickAloneIsEnough(t *testing.T) {
 	s.submit(t, tasks(5, nil))
 	s.fact(t, "JobScheduled", object{"job_id": named(t)})
 	s.fact(t, "TasksDue", object{"labourers": []any{named(t)}})
-	require.Zero(t, d.waiting(t), "a wake was heard")
+	require.Zero(t, d.waiting(t), "a wake arrived")
 
 	failed := false
 	for left := 5; left > 0; {
@@ -30,7 +30,7 @@ func TestG1TheTickAloneIsEnough(t *testing.T) {
 			work := d.take(t, 1)[0]
 			if !failed {
 				failed = true
-				s.report(t, work.failed(nil)) // due again in a second: an orchestration by then finds it
+				s.report(t, work.failed(nil)) // due again in a second: the next orchestration finds it
 				continue
 			}
 			s.complete(t, work)
@@ -44,20 +44,20 @@ func TestG1TheTickAloneIsEnough(t *testing.T) {
 	s.requireDoctorsOpinion(t)
 }
 
-// requireDoctorsOpinion runs the doctor on the stack, whose wakes and tick are switched off, before and after an unreadable message.
+// requireDoctorsOpinion requires the doctor's findings on the stack, whose wakes and tick are off, after an unreadable message.
 func (s *stack) requireDoctorsOpinion(t *testing.T) {
 	t.Helper()
 	hides := "labourer " + named(t) + ": queue" // a desk's queue hides a message for less than the lease
 	require.Equal(t, []string{"wakes rule", "tick", hides}, s.ailments(t))
 	s.send(t, s.out["JobsQueueUrl"], "poison")
-	await(t, "the poison to be among the dead letters", func() (int, bool) {
+	await(t, "the poison to arrive in the dead letter queue", func() (int, bool) {
 		dead := s.depth(t, s.out["JobsDeadLetterQueueUrl"])
 		return dead, dead == 1
 	})
 	require.Equal(t, []string{"wakes rule", "tick", "jobs' dead letters", hides}, s.ailments(t))
 }
 
-// ailments returns what drover doctor finds wrong.
+// ailments returns the names of the checks of drover doctor that fail.
 func (s *stack) ailments(t *testing.T) []string {
 	t.Helper()
 	printed, said, code := s.drover(t, nil, "doctor")
@@ -101,6 +101,6 @@ func deaf(t *testing.T) *stack {
 			deafened++
 		}
 	}
-	require.Equal(t, 1, deafened, "rules that wakes arrive by")
+	require.Equal(t, 1, deafened, "rules that deliver wakes")
 	return s
 }

@@ -28,7 +28,7 @@ func TestAFreedSlotWakes(t *testing.T) {
 	s.ended(t, named(t))
 }
 
-func TestASlotThatAFailureFreedWakesAndWhoWaitsHoldsNone(t *testing.T) {
+func TestAFailureFreesItsSlotAndWakesWhileTheRetryHoldsNone(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	d := s.desk(t)
@@ -72,10 +72,10 @@ func TestG3ARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
 	require.Zero(t, d.waiting(t), "the cap is 4")
 
 	s.applyByHand(t, d.labourer(2, nil))
-	s.complete(t, work[:2]...) // two run on, which is what the cap allows now
+	s.complete(t, work[:2]...) // two keep running, as many as the cap now allows
 	s.settled(t, "CompletionsQueueUrl")
 	require.Equal(t, "no slot is free: 2 of 2 are taken, 4 tasks are due", s.look(t).Assessed.Reason)
-	require.Zero(t, d.waiting(t), "nobody is started while more run than may")
+	require.Zero(t, d.waiting(t), "no task starts while more run than the cap allows")
 
 	s.applyByHand(t, d.labourer(0, nil))
 	s.complete(t, work[2:]...)
@@ -88,7 +88,7 @@ func TestG3ARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
 	s.ended(t, named(t))
 }
 
-// applyByHand applies a labourer under the test's name by the command line.
+// applyByHand applies a labourer under the test's name with the command line.
 func (s *stack) applyByHand(t *testing.T, definition object) {
 	t.Helper()
 	text, err := json.Marshal(object{"labourers": object{named(t): definition}})

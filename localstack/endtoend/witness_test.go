@@ -18,13 +18,13 @@ import (
 type witness struct {
 	endpoint string
 	server   *http.Server
-	target   atomic.Pointer[url.URL] // set after the emulator's start, which needs the address of the proxy
+	target   atomic.Pointer[url.URL] // set once the emulator has started, which needs the proxy's address
 
 	mu    sync.Mutex
 	calls map[string][]string // the bodies of calls, by operation
 }
 
-// witnessed lists the operations that it remembers.
+// witnessed lists the operations that a witness records.
 var witnessed = map[string]bool{"GetMetricData": true, "TransactWriteItems": true}
 
 func startWitness() (*witness, error) {
@@ -36,10 +36,10 @@ func startWitness() (*witness, error) {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(w.target.Load())
-			r.Out.Host = r.In.Host // it is signed
+			r.Out.Host = r.In.Host // the signature covers it
 		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
-		ErrorLog:  log.New(io.Discard, "", 0), // a function that is ended in the middle of a call
+		ErrorLog:  log.New(io.Discard, "", 0), // functions may end in the middle of a call
 	}
 	w.server = &http.Server{Handler: http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
 		w.note(r)
@@ -49,7 +49,7 @@ func startWitness() (*witness, error) {
 	return w, nil
 }
 
-// note remembers a call to one of the witnessed operations.
+// note records a call to one of the witnessed operations.
 func (w *witness) note(r *http.Request) {
 	operation := path.Base(r.URL.Path) // CBOR: /service/<service>/operation/<operation>
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
@@ -65,7 +65,7 @@ func (w *witness) note(r *http.Request) {
 	w.calls[operation] = append(w.calls[operation], string(body))
 }
 
-// count returns the number of calls of an operation whose body had all of these texts.
+// count returns the number of calls of an operation whose body contained all of these texts.
 func (w *witness) count(operation string, texts ...string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
