@@ -16,10 +16,10 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// units of what was measured.
+// measured holds the measures of the table, with their units.
 var measured = map[string]string{"precipitation": "mm", "temp_max": "°C", "temp_min": "°C"}
 
-// checkWeather returns what the tasks found together, and whether a single computation over the same days of the same data agrees.
+// checkWeather returns a table of the tasks' combined results. It returns an error if a single computation over the same data disagrees.
 func checkWeather(p plan, records []archive.Record) (string, error) {
 	days, err := weather.Read(bytes.NewReader(data.CSV))
 	if err != nil {
@@ -39,22 +39,22 @@ func checkWeather(p plan, records []archive.Record) (string, error) {
 		is, verdict := found[measure], "the same"
 		if is != shall {
 			verdict = "something else"
-			wrong = append(wrong, fmt.Errorf("the tasks found %+v for %s, one computation finds %+v", is, measure, shall))
+			wrong = append(wrong, fmt.Errorf("the tasks found %+v for %s; a single computation finds %+v", is, measure, shall))
 		}
 		unit := measured[measure]
 		rows = append(rows, []string{measure, strconv.Itoa(is.Days), fmt.Sprintf("%s %s on %s", is.Min, unit, is.MinOn),
 			fmt.Sprintf("%s %s on %s", is.Max, unit, is.MaxOn), fmt.Sprintf("%.3f %s", is.Mean, unit), verdict})
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "What the %d completed tasks of weather found, put together from the archive:\n\n%s", ends(records).completed, table(rows))
+	fmt.Fprintf(&text, "The combined results of the %d completed tasks of weather, from the archive:\n\n%s", ends(records).completed, table(rows))
 	for _, request := range p.poisoned {
-		fmt.Fprintf(&text, "Without the %s of %s to %s: that task was poisoned, and is dead.\n", strings.Join(request.Measures, ", "),
+		fmt.Fprintf(&text, "The %s of %s to %s is missing: that task was poisoned, and is dead.\n", strings.Join(request.Measures, ", "),
 			request.Dates[0], request.Dates[len(request.Dates)-1])
 	}
 	return text.String(), errors.Join(wrong...)
 }
 
-// combined returns the answers of all completed tasks as one.
+// combined combines the answers of all completed tasks.
 func combined(records []archive.Record) (weather.Answer, error) {
 	whole := weather.Answer{}
 	for _, r := range records {
@@ -72,7 +72,7 @@ func combined(records []archive.Record) (weather.Answer, error) {
 	return whole, nil
 }
 
-// without is all days but those for which the measure was left out.
+// without returns all days except those for which the measure was left out.
 func without(days weather.Days, measure string, left []weather.Request) []string {
 	out := map[string]bool{}
 	for _, request := range left {
@@ -91,10 +91,10 @@ func without(days weather.Days, measure string, left []weather.Request) []string
 	return dates
 }
 
-// kinds returns the days of each kind of weather, by year.
+// kinds counts the days of each kind of weather, by year.
 type kinds map[string]map[string]int
 
-// checkKinds does for the worker in Python what checkWeather does for the one in Go.
+// checkKinds is like checkWeather, for the Python worker.
 func checkKinds(records []archive.Record) (string, error) {
 	days, err := weather.Read(bytes.NewReader(data.CSV))
 	if err != nil {
@@ -104,7 +104,7 @@ func checkKinds(records []archive.Record) (string, error) {
 	for date, day := range days {
 		year := date[:len("2012")]
 		for _, kind := range []string{"drizzle", "fog", "rain", "snow", "sun"} {
-			shall.add(year, kind, 0) // a kind that did not occur is an answer too
+			shall.add(year, kind, 0) // a kind that never occurred counts too, as 0
 		}
 		shall.add(year, day.Weather, 1)
 	}
@@ -128,7 +128,7 @@ func checkKinds(records []archive.Record) (string, error) {
 		verdict := "the same"
 		if !maps.Equal(is[year], shall[year]) {
 			verdict = "something else"
-			wrong = append(wrong, fmt.Errorf("the tasks found %v for %s, one computation finds %v", is[year], year, shall[year]))
+			wrong = append(wrong, fmt.Errorf("the tasks found %v for %s; a single computation finds %v", is[year], year, shall[year]))
 		}
 		row := []string{year}
 		for _, kind := range names {
@@ -136,7 +136,7 @@ func checkKinds(records []archive.Record) (string, error) {
 		}
 		rows = append(rows, append(row, verdict))
 	}
-	return fmt.Sprintf("What the %d of weather_kinds found, in Python: days by kind of weather.\n\n%s", len(records), table(rows)), errors.Join(wrong...)
+	return fmt.Sprintf("The combined results of the %d tasks of weather_kinds, in Python: days by kind of weather.\n\n%s", len(records), table(rows)), errors.Join(wrong...)
 }
 
 func (k kinds) add(year, kind string, n int) {

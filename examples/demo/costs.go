@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// costs writes the end of the demo in figures: the job's outcome, its time, and what it used, in total and by stage.
+// costs returns the figures of a job: its outcome, its time and what it used, in total and by stage.
 func costs(p performance, byOperation bool) string {
 	is := ends(p.records)
 	sum, invocations := p.spent.all()
@@ -50,6 +50,6 @@ func operations(usage map[string]localstack.Usage) string {
 			fmt.Fprintf(w, "  %s\t%d\n", operation, u.Calls[operation])
 		}
 	}
-	_ = w.Flush() // into memory
+	_ = w.Flush() // writing to memory cannot fail
 	return list.String()
 }

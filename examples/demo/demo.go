@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// demo is one run, from an empty machine to an answer.
+// demo is one run of the demo, from an empty machine to the answer.
 type demo struct {
 	screen  *screen
 	calls   bool
@@ -30,7 +30,7 @@ type demo struct {
 func (d *demo) run(ctx context.Context) error {
 	for _, built := range []string{commandLine, goWorker} {
 		if _, err := os.Stat(built); err != nil {
-			return fmt.Errorf("%w; make demo builds it, in the project's own folder", err)
+			return fmt.Errorf("%w; run make demo in the project's folder, which builds it", err)
 		}
 	}
 	weather, err := planned("examples/weather")
@@ -59,7 +59,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 
-	// One after the other, so that what is counted is one job's.
+	// The jobs run one after the other, so that the meter counts each alone.
 	first, err := d.perform(ctx, "examples/weather/job.json", weather)
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (d *demo) run(ctx context.Context) error {
 	return d.next(ctx, first)
 }
 
-// end stops what was started.
+// end stops everything that was started.
 func (d *demo) end() error {
 	var errs []error
 	if d.emulator != nil {
@@ -115,7 +115,7 @@ func (d *demo) createWorkers(ctx context.Context) error {
 	return d.stack.createWorkers(ctx, d.emulator)
 }
 
-// drover shows a command, runs it, and is what it says.
+// drover shows a command, runs it, and returns its output.
 func (d *demo) drover(ctx context.Context, arguments ...string) (string, error) {
 	d.screen.say("\n$ drover %s", strings.Join(arguments, " "))
 	command := exec.CommandContext(ctx, commandLine, arguments...)
@@ -123,7 +123,7 @@ func (d *demo) drover(ctx context.Context, arguments ...string) (string, error) 
 	return output(command)
 }
 
-// apply has the stack know the labourers, and Lambda tell of workers that crash.
+// apply applies the labourers to the stack, and makes Lambda report workers that crash.
 func (d *demo) apply(ctx context.Context, files ...string) error {
 	arguments := []string{"apply", "--wire"}
 	for _, file := range files {
@@ -133,19 +133,19 @@ func (d *demo) apply(ctx context.Context, files ...string) error {
 	if err != nil {
 		return err
 	}
-	// Where nothing was, everything changes: the last line says it shortly.
+	// On a new stack everything changes, so only the last line of the output is shown, which sums it up.
 	d.screen.say("%s", said[strings.LastIndexByte(said, '\n')+1:])
 	return nil
 }
 
-// performance is a job that was done.
+// performance holds a job that has ended.
 type performance struct {
 	job     ledger.Job
-	records []archive.Record // of its tasks, as they are archived
+	records []archive.Record // the archived records of its tasks
 	spent   spent
 }
 
-// perform submits a job, shows how it goes on, and reads its records when it has ended.
+// perform submits a job, shows its progress, and reads its records when it has ended.
 func (d *demo) perform(ctx context.Context, file string, of plan) (performance, error) {
 	before, err := d.atRest(ctx)
 	if err != nil {
@@ -174,11 +174,11 @@ func (d *demo) perform(ctx context.Context, file string, of plan) (performance, 
 const (
 	// look separates two reads of the tables. The demo reads from the emulator directly, so that its reads do not count.
 	look = 200 * time.Millisecond
-	// stuck is after how long without any change the demo gives up.
+	// stuck sets after how long without any change the demo gives up.
 	stuck = 60 * time.Second
 )
 
-// follow shows where the tasks of a job are until all have reached their end.
+// follow shows the progress of a job until all its tasks have ended.
 func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, error) {
 	var last counts
 	changed := time.Now()
@@ -202,7 +202,7 @@ func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, erro
 		if c != last {
 			last, changed = c, time.Now()
 		} else if time.Since(changed) > stuck {
-			return job, fmt.Errorf("job %s has not moved for %s: %s%s", id, stuck, c, d.stack.troubles(ctx, d.emulator))
+			return job, fmt.Errorf("job %s has made no progress for %s: %s%s", id, stuck, c, d.stack.troubles(ctx, d.emulator))
 		}
 		if err := pause(ctx, look); err != nil {
 			return job, err
@@ -210,7 +210,7 @@ func (d *demo) follow(ctx context.Context, id string, of plan) (ledger.Job, erro
 	}
 }
 
-// count is where the tasks of a job are, all of them queued where it has no record yet. The job is the only one of its labourer.
+// count counts a job's tasks by their states: all are queued if the job has no record yet. The job has to be the only one of its labourer.
 func (s *stack) count(ctx context.Context, job ledger.Job, of plan) (counts, error) {
 	c := counts{total: of.tasks}
 	if job.ID == "" {
@@ -236,12 +236,12 @@ func (s *stack) count(ctx context.Context, job ledger.Job, of plan) (counts, err
 	if err != nil {
 		return c, err
 	}
-	// What has ended in between the two looks was counted already.
+	// Tasks that ended between the two reads are already counted.
 	c.running = min(queue.Running(leases), c.queued())
 	return c, nil
 }
 
-// records reads the archive for the records of a job's tasks, each once.
+// records reads the records of a job's tasks from the archive, without duplicates.
 func (s *stack) records(ctx context.Context, job ledger.Job) ([]archive.Record, error) {
 	keys, err := s.archive.List(ctx, "labourer="+job.Labourer+"/")
 	if err != nil {
@@ -270,7 +270,7 @@ func (s *stack) records(ctx context.Context, job ledger.Job) ([]archive.Record, 
 	return records, nil
 }
 
-// next shows what one would do about the dead.
+// next shows what a user may do about dead tasks.
 func (d *demo) next(ctx context.Context, p performance) error {
 	dead, err := d.drover(ctx, "dead", "--job", p.job.ID)
 	if err != nil {
@@ -278,12 +278,12 @@ func (d *demo) next(ctx context.Context, p performance) error {
 	}
 	d.screen.say("%s", dead)
 	d.screen.say(`
-That task was poisoned by the job itself. What one does about the dead, once their cause is mended:
+The job itself poisoned that task. What to do about dead tasks, once their cause is fixed:
   drover task TASK       its payload, and the errors of its attempts
-  drover replay TASK     another try; or all of a job: drover replay --job JOB
-To have a stack that stays: eval "$(make -s up)", make deploy, and the same commands; make down ends it.
+  drover replay TASK     gives it new attempts; for all of a job: drover replay --job JOB
+For a stack that stays: eval "$(make -s up)", make deploy, then the same commands. To end it: make down.
 
-All is as it should be, after %s. The local AWS ends here, and all of it.`, seconds(time.Since(d.started)))
+Every result is right, after %s. The demo now ends the local AWS and deletes its files.`, seconds(time.Since(d.started)))
 	return nil
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// examples leads to the folder of the examples, as programs of the Makefile see it from the project's folder.
+// examples leads to the folder of the examples.
 const examples = ".."
 
 // performed returns the weather job after a run without faults, computed by the worker's own code.
@@ -65,7 +65,7 @@ func performed(t *testing.T) performance {
 	return p
 }
 
-func TestTheJobsOfTheExamplesArePlannedAsTheyAreToEnd(t *testing.T) {
+func TestThePlansOfTheExamplesMatchTheirJobs(t *testing.T) {
 	p, err := planned(filepath.Join(examples, "weather"))
 	require.NoError(t, err)
 	require.Equal(t, "weather", p.labourer)
@@ -81,7 +81,7 @@ func TestTheJobsOfTheExamplesArePlannedAsTheyAreToEnd(t *testing.T) {
 	require.ErrorContains(t, err, filepath.Join("nowhere", "labourers.yaml"))
 }
 
-func TestAJobThatEndedAsPlannedIsRight(t *testing.T) {
+func TestAJobThatEndedAsPlannedPassesTheCheck(t *testing.T) {
 	of, err := planned(filepath.Join(examples, "weather"))
 	require.NoError(t, err)
 	got := performed(t)
@@ -89,30 +89,30 @@ func TestAJobThatEndedAsPlannedIsRight(t *testing.T) {
 	require.NoError(t, of.check(got))
 	text, err := checkWeather(of, got.records)
 	require.NoError(t, err)
-	require.Equal(t, `What the 143 completed tasks of weather found, put together from the archive:
+	require.Equal(t, `The combined results of the 143 completed tasks of weather, from the archive:
 
                 days                   least                greatest        mean   computed at once
 precipitation   1461    0.0 mm on 2012-01-01   55.9 mm on 2015-03-15    3.029 mm           the same
 temp_max        1461   -1.6 °C on 2014-02-06   35.6 °C on 2014-08-11   16.439 °C           the same
 temp_min        1430   -7.1 °C on 2013-12-07   18.3 °C on 2012-08-16    8.186 °C           the same
-Without the temp_min of 2015-10-01 to 2015-10-31: that task was poisoned, and is dead.
+The temp_min of 2015-10-01 to 2015-10-31 is missing: that task was poisoned, and is dead.
 `, text)
 }
 
-func TestWhatWentOtherwiseIsNamed(t *testing.T) {
+func TestTheCheckNamesEachDifference(t *testing.T) {
 	of, err := planned(filepath.Join(examples, "weather"))
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		change func(*performance)
 		reason string
 	}{
-		"a task that was lost": {func(p *performance) { p.records = p.records[1:] }, "weather: 142 completed tasks in the archive, should be 143"},
+		"a task that was lost": {func(p *performance) { p.records = p.records[1:] }, "weather: 142 completed tasks in the archive; want 143"},
 		"a task that was not retried": {func(p *performance) {
 			for i := range p.records {
 				p.records[i].Attempts = p.records[i].Attempts[:1]
 			}
-		}, "weather: 0 tasks that were retried, should be 5"},
-		"a job that counts otherwise": {func(p *performance) { p.job.Counts.Dead = 2 }, "weather: 2 dead tasks in the job's record, should be 1"},
+		}, "weather: 0 tasks that were retried; want 5"},
+		"a job with other counts": {func(p *performance) { p.job.Counts.Dead = 2 }, "weather: 2 dead tasks in the job's record; want 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := performed(t)
@@ -122,7 +122,7 @@ func TestWhatWentOtherwiseIsNamed(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNotTheDirectOneIsWrong(t *testing.T) {
+func TestAnAnswerThatDiffersFromTheDirectOneIsWrong(t *testing.T) {
 	of, err := planned(filepath.Join(examples, "weather"))
 	require.NoError(t, err)
 	for name, records := range map[string][]archive.Record{
@@ -131,7 +131,7 @@ func TestAnAnswerThatIsNotTheDirectOneIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, err := checkWeather(of, records)
-			require.ErrorContains(t, err, "for temp_max, one computation finds")
+			require.ErrorContains(t, err, "for temp_max; a single computation finds")
 			require.Contains(t, text, "something else")
 		})
 	}
@@ -151,7 +151,7 @@ func TestTheKindsOfWeatherAreCheckedYearByYear(t *testing.T) {
 	require.Contains(t, text, "2014         0   151      3      0   211           the same\n")
 
 	text, err = checkKinds(records[:3])
-	require.ErrorContains(t, err, "for 2015, one computation finds")
+	require.ErrorContains(t, err, "for 2015; a single computation finds")
 	require.Contains(t, text, "something else")
 }
 
@@ -172,7 +172,7 @@ func TestProgressIsALineOfBoundedWidth(t *testing.T) {
 	require.Less(t, len(widest.bar()), 80, "%s", widest.bar())
 }
 
-func TestAFileGetsALineNowAndThenAndTheLastOneAlways(t *testing.T) {
+func TestAFileGetsALineAtIntervalsAndAlwaysTheLastOne(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	require.NoError(t, err)
 	s := newScreen(file)
@@ -196,7 +196,7 @@ that was it
 `, string(text))
 }
 
-func TestATerminalHasOneLineThatIsDrawnAgain(t *testing.T) {
+func TestATerminalHasOneLineThatIsRedrawn(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	require.NoError(t, err)
 	s := &screen{out: file, terminal: true}
@@ -242,14 +242,14 @@ close: 8 calls, 1 writes refused by their conditions
 `)
 }
 
-func TestTheTasksOfAJobWithoutARecordAreQueuedAndNotLookedFor(t *testing.T) {
-	nowhere := &stack{} // asking it would panic: DynamoDB refuses the empty key of a job that the scheduler has not taken in yet
+func TestTheTasksOfAJobWithoutARecordCountAsQueuedWithoutACall(t *testing.T) {
+	nowhere := &stack{} // calling it would panic: DynamoDB refuses the empty key of a job that the scheduler has not read yet
 	c, err := nowhere.count(t.Context(), ledger.Job{}, plan{labourer: "shop", tasks: 3})
 	require.NoError(t, err)
 	require.Equal(t, "0/3 completed, 3 queued", c.String())
 }
 
-func TestWhatWasSpentBeforeDoesNotCount(t *testing.T) {
+func TestEarlierUsageDoesNotCount(t *testing.T) {
 	before := spent{map[string]localstack.Usage{"a": {Calls: map[string]int{"s3 GET": 1}}}, map[string]int{"a": 1}}
 	after := spent{map[string]localstack.Usage{"a": {Calls: map[string]int{"s3 GET": 3}}, "b": {Calls: map[string]int{"s3 PUT": 1}}}, map[string]int{"a": 5, "b": 1}}
 

@@ -1,5 +1,5 @@
-// Demo shows Drover at work, from nothing: it starts a local AWS, deploys the stack to it, has two workers do two jobs over real data, and
-// checks what they computed. It ends with what that cost. Whatever it started ends with it.
+// Demo shows Drover at work. It starts a local AWS, deploys the stack to it, runs two jobs on real data with two workers, and checks their results.
+// It prints what the jobs cost, and ends everything that it started.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Exit codes: as the command line's, and 128 + SIGINT as shells have it.
+// The exit codes are those of the command line, and 128 + SIGINT as in shells.
 const (
 	exitFailed      = 1
 	exitUsage       = 2
@@ -24,10 +24,10 @@ func main() {
 	calls := flag.Bool("calls", false, "also list the calls of each stage by operation")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "demo: %q is one argument too many\n", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "demo: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(exitUsage)
 	}
-	// The reader of the output may go away too: then writing fails, and the demo ends as if it were interrupted.
+	// If the reader of the output goes away, writing fails, and the demo ends as if it were interrupted.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	code := run(ctx, *calls)
 	stop()

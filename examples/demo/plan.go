@@ -15,15 +15,15 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// plan holds the expected outcome of an example's job, computed here by the scheduler's rules.
+// plan holds the expected outcome of an example's job, computed with the scheduler's own code.
 type plan struct {
 	labourer string
 	tasks    int
-	failing  int               // fail at their first attempt
-	poisoned []weather.Request // fail for good
+	failing  int               // tasks whose first attempt fails
+	poisoned []weather.Request // tasks that fail permanently
 }
 
-// planned reads the labourers and the job of an example.
+// planned reads the labourers and the job of an example, and returns its plan.
 func planned(folder string) (plan, error) {
 	file := filepath.Join(folder, "labourers.yaml")
 	text, err := os.ReadFile(file)
@@ -42,7 +42,7 @@ func planned(folder string) (plan, error) {
 	if err != nil {
 		return plan{}, fmt.Errorf("%s: %w", file, err)
 	}
-	// The period is given by dates: what day it is today does not matter.
+	// The period has fixed dates, so the current date does not matter.
 	tasks, err := submitted.Plan(job.Schema{ChunkableAttrs: configuration.JobSchemas[submitted.Schema].ChunkableAttrs}, time.Time{})
 	if err != nil {
 		return plan{}, fmt.Errorf("%s: %w", file, err)
@@ -66,7 +66,7 @@ func planned(folder string) (plan, error) {
 	return p, nil
 }
 
-// check compares what became of the job with what was to.
+// check compares the outcome of a job with its plan.
 func (p plan) check(got performance) error {
 	is := ends(got.records)
 	var wrong []error
@@ -82,13 +82,13 @@ func (p plan) check(got performance) error {
 		{"tasks that were retried", is.retried, p.failing},
 	} {
 		if of.is != of.shall {
-			wrong = append(wrong, fmt.Errorf("%s: %d %s, should be %d", p.labourer, of.is, of.what, of.shall))
+			wrong = append(wrong, fmt.Errorf("%s: %d %s; want %d", p.labourer, of.is, of.what, of.shall))
 		}
 	}
 	return errors.Join(wrong...)
 }
 
-// ended counts the tasks by their end, and the completed ones that took more than one attempt.
+// ended counts tasks by their end. retried counts the completed tasks that took more than one attempt.
 type ended struct{ completed, retried, dead int }
 
 func ends(records []archive.Record) ended {

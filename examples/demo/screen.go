@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// screen is where the demo shows what it does: a terminal, on which one line is drawn again and again while something is going on, or a
-// file, which gets a line from time to time.
+// screen shows what the demo does: on a terminal, where it redraws a line during a step, or in a file, which gets a line at intervals.
 type screen struct {
 	out      *os.File
 	terminal bool
-	drawn    bool // the cursor stands in a line that is to be drawn again
+	drawn    bool // the cursor is in a line that will be redrawn
 	last     string
 	lastAt   time.Time
 }
@@ -28,7 +27,7 @@ func (s *screen) say(format string, arguments ...any) {
 	fmt.Fprintf(s.out, format+"\n", arguments...)
 }
 
-// step prints what is begun, and how long it took when it is done.
+// step prints what begins, runs it, and prints how long it took.
 func (s *screen) step(what string, do func() error) error {
 	s.settle()
 	fmt.Fprintf(s.out, "%-66s", what+" ...")
@@ -42,10 +41,10 @@ func (s *screen) step(what string, do func() error) error {
 	return nil
 }
 
-// between separates two lines in a file.
+// between separates two progress lines in a file.
 const between = 2 * time.Second
 
-// progress draws how far a job is; in a file it says so when it has changed. The last one is always shown.
+// progress shows how far a job is. In a file it prints only changes. It always shows the last counts.
 func (s *screen) progress(c counts, now time.Time, last bool) {
 	if s.terminal {
 		fmt.Fprintf(s.out, "\r\x1b[K%s", c.bar())
@@ -63,7 +62,7 @@ func (s *screen) progress(c counts, now time.Time, last bool) {
 	s.last, s.lastAt = line, now
 }
 
-// settle leaves the line that was drawn last as it is.
+// settle ends the redrawn line, so that the next output goes below it.
 func (s *screen) settle() {
 	if s.drawn {
 		fmt.Fprintln(s.out)
@@ -73,11 +72,11 @@ func (s *screen) settle() {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// counts is where the tasks of a job are.
+// counts holds the number of a job's tasks in each state.
 type counts struct {
 	total, completed, dead int
 	running                int // with a worker
-	waiting                int // failed, until they are tried again
+	waiting                int // failed, waiting for their retry
 }
 
 // queued returns the number of tasks that wait for a free slot.
@@ -86,7 +85,7 @@ func (c counts) queued() int { return max(0, c.total-c.completed-c.dead-c.runnin
 // barWidth keeps the whole line under 80 characters.
 const barWidth = 10
 
-// bar is a line for a terminal: a sign for each part of the tasks that has ended, another for what is with a worker.
+// bar returns a line for a terminal: one sign for the part of the tasks that has ended, another for the part that is running.
 func (c counts) bar() string {
 	part := func(n int) int { return n * barWidth / max(1, c.total) }
 	ended := part(c.completed + c.dead)

@@ -31,14 +31,14 @@ import (
 
 const (
 	stackName = "drover"
-	// The job says where its data is, the labourers what their functions are called: both as they stand in the examples.
+	// The job of the example names this bucket.
 	dataBucket = "weather-data"
 	dataKey    = "seattle-weather.csv"
 	// endsWithin limits the time that an interrupted program may take to clean up.
 	endsWithin = 5 * time.Second
 )
 
-// Where make build puts what the demo runs, and what lies in the project.
+// The paths of the programs that make build makes, and of files in the project.
 const (
 	commandLine  = "bin/drover"
 	goWorker     = ".local/examples/weather/worker/bootstrap"
@@ -46,7 +46,7 @@ const (
 	deployment   = "infra/deploy"
 )
 
-// stack is Drover as deployed, and how to look into it.
+// stack is a deployed Drover, with clients to read it.
 type stack struct {
 	stacks.Stack
 
@@ -78,17 +78,17 @@ func deploy(ctx context.Context, e *localstack.Emulator) (*stack, error) {
 	}, nil
 }
 
-// output runs a program, which ends with all that it started when the demo is interrupted, and is what it printed; the error has what it
-// said of its trouble.
+// output runs a program and returns what it printed. The error contains what the program printed on standard error. When the demo is interrupted, the
+// program ends with all the processes that it started.
 func output(command *exec.Cmd) (string, error) {
 	var said, troubles bytes.Buffer
 	command.Stdout, command.Stderr = &said, &troubles
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGINT) } // so that it removes its temporary files
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGINT) } // an interrupt lets it remove its temporary files
 	command.WaitDelay = endsWithin
 	err := command.Run()
 	if command.Process != nil {
-		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // in case one of them did not
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // ends the processes that are left
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(command.Args, " "), err, bytes.TrimSpace(troubles.Bytes()))
@@ -103,7 +103,7 @@ var workersTemplate string
 func (s *stack) createWorkers(ctx context.Context, e *localstack.Emulator) error {
 	binary, err := os.ReadFile(goWorker)
 	if err != nil {
-		return fmt.Errorf("the worker in Go is not built: %w; make build does it", err)
+		return fmt.Errorf("the Go worker is not built: %w; to build it: make build", err)
 	}
 	source, err := os.ReadFile(pythonWorker)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"github.com/drover-run/drover/localstack"
 )
 
-// stage is one function's part in the life of a task.
+// stage names the part of one function in the life of a task.
 type stage struct {
 	name     string
-	caller   string // what the function's calls are counted under
-	function string // what it is called; of Drover's, the stack's output that says so
+	caller   string // the name under which the meter counts the function's calls
+	function string // its name or, for Drover's own, the stack's output with the name
 }
 
-// stages are in the order in which a task meets them.
+// stages lists the stages in the order in which a task passes them.
 var stages = []stage{
 	{"create the tasks", "scheduler", "SchedulerFunctionName"},
 	{"claim and dispatch", "orchestrator", "OrchestratorFunctionName"},
@@ -40,7 +40,7 @@ func (s *stack) functionOf(of stage) string {
 	return of.function
 }
 
-// nameCallers has the stack's functions say in their calls who they are, so that the meter can tell them apart.
+// nameCallers makes the stack's functions send their names with their calls, so that the meter can distinguish them.
 func (s *stack) nameCallers(ctx context.Context, e *localstack.Emulator) error {
 	api := lambda.NewFromConfig(e.Config())
 	for _, of := range stages {
@@ -87,7 +87,7 @@ func (s spent) all() (localstack.Usage, int) {
 	return sum, invocations
 }
 
-// atRest waits until no caller spends any more, and returns what was spent.
+// atRest waits until no function makes further calls, and returns the usage.
 func (d *demo) atRest(ctx context.Context) (spent, error) {
 	const silence, atMost = 700 * time.Millisecond, 15 * time.Second
 	for began := time.Now(); ; {
@@ -117,7 +117,7 @@ func (s *stack) invocations(ctx context.Context, e *localstack.Emulator) (map[st
 	return counted, nil
 }
 
-// mostTroubles limits how many lines of a function's log are shown when something is wrong.
+// mostTroubles limits how many lines of a function's log an error shows.
 const mostTroubles = 3
 
 // troubles returns the last errors that the functions logged, to explain a job that does not end.
@@ -146,7 +146,7 @@ func (s *stack) log(ctx context.Context, e *localstack.Emulator, of stage, patte
 		return nil, fmt.Errorf("looking for the log of function %s: %w", name, err)
 	}
 	if is.LoggingConfig == nil {
-		return nil, fmt.Errorf("function %s has no log group of its own", name)
+		return nil, fmt.Errorf("function %s has no log group", name)
 	}
 	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: is.LoggingConfig.LogGroup}
 	if pattern != "" {

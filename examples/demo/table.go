@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// table lays out rows of as many cells each: the first column to the left, what follows to the right, as figures are.
+// table lays out rows with equal numbers of cells. The first column is aligned to the left, and the others, which hold figures, to the right.
 func table(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

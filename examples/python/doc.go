@@ -1,2 +1,2 @@
-// Package python holds the example of a worker in Python (worker.py). There is no Go in it but the test that runs its tests.
+// Package python holds the example of a worker in Python (worker.py). Its only Go code is the test that runs the example's own tests.
 package python

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// interpreter returns the Python that runs the local AWS's Python functions, or any python3 when that one is not installed.
+// interpreter returns the Python that runs the local AWS's Python functions, or any python3 if that one is not installed.
 func interpreter(t *testing.T) string {
 	installed, err := filepath.Abs("../../.local/venv/bin/python")
 	require.NoError(t, err)
@@ -17,7 +17,7 @@ func interpreter(t *testing.T) string {
 		return installed
 	}
 	found, err := exec.LookPath("python3")
-	require.NoError(t, err, "python3 is needed, here as for the local AWS")
+	require.NoError(t, err, "the test needs python3, like the local AWS")
 	return found
 }
 
@@ -26,7 +26,7 @@ func TestThePythonWorkerPassesItsOwnTests(t *testing.T) {
 		t.Skip("starts Python")
 	}
 	for _, source := range []string{"worker.py", "test_worker.py"} {
-		// go test caches a result until a file that the test opened changes. It does not see what Python opens.
+		// go test reuses a result until a file that the test opened changes. It does not notice files that Python opens.
 		_, err := os.ReadFile(source)
 		require.NoError(t, err)
 	}

@@ -12,12 +12,12 @@ DATA = pathlib.Path(__file__).parent.parent / "weather" / "data" / "seattle-weat
 COMPLETIONS = "https://sqs.eu-west-1.amazonaws.com/000000000000/completions"
 
 
-# Counted in the file with grep.
+# Counted in the data with grep.
 COUNTS = {"2012": {"rain": 191, "snow": 21}, "2013": {"rain": 60, "snow": 2}}
 
 
 class FakeAWS:
-    """Both clients: a bucket "b" that has the data under "k", and a queue that keeps what it is sent."""
+    """Stands for both clients: a bucket "b" that has the data under the key "k", and a queue that records its messages."""
 
     def __init__(self, s3_error=None, sqs_error=None):
         self.sent = []
@@ -61,12 +61,12 @@ class WorkerTest(unittest.TestCase):
         sent = self.perform(FakeAWS(), event(bucket="b", key="k", years=["2012", "2013", "2014", "2015"], kinds=sorted(worker.KINDS)))
         self.assertEqual([366, 365, 365, 365], [sum(kinds.values()) for kinds in sent["result"].values()])
 
-    def test_refuses_for_good_what_it_cannot_work_on(self):
+    def test_refuses_permanently_what_it_cannot_process(self):
         for payload, message in [
-            ({"bucket": "b", "key": "k", "kinds": ["rain"]}, "years is null, should be a list of texts"),
-            ({"bucket": "b", "key": "k", "years": [2012], "kinds": ["rain"]}, "years is [2012], should be a list of texts"),
-            ({"bucket": "b", "key": "k", "years": ["2012"], "kinds": ["hail"]}, "kinds: 'hail' should be one of drizzle, fog, rain, snow, sun"),
-            ({"key": "k", "years": ["2012"], "kinds": ["rain"]}, "bucket is missing: bucket and key name the data in S3"),
+            ({"bucket": "b", "key": "k", "kinds": ["rain"]}, "years is null; want a list of strings"),
+            ({"bucket": "b", "key": "k", "years": [2012], "kinds": ["rain"]}, "years is [2012]; want a list of strings"),
+            ({"bucket": "b", "key": "k", "years": ["2012"], "kinds": ["hail"]}, "kinds has 'hail'; want some of drizzle, fog, rain, snow, sun"),
+            ({"key": "k", "years": ["2012"], "kinds": ["rain"]}, "bucket is missing; bucket and key name the data in S3"),
         ]:
             with self.subTest(message):
                 sent = self.perform(FakeAWS(), event(**payload))
@@ -87,7 +87,7 @@ class WorkerTest(unittest.TestCase):
     def test_does_not_touch_a_task_of_another_version(self):
         newer = event(bucket="b", key="k", years=["2012"], kinds=["rain"])
         newer["drover"]["version"] = 2
-        with self.assertRaisesRegex(ValueError, "drover.version is 2, this worker knows version 1"):
+        with self.assertRaisesRegex(ValueError, "drover.version is 2; this worker knows version 1"):
             self.perform(FakeAWS(), newer)
 
 

@@ -13,7 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// requests are the tasks that Drover makes of the example's job, as the worker decodes them.
+// requests returns the tasks that Drover makes from the example's job, as the worker decodes them.
 func requests(t *testing.T) []weather.Request {
 	configuration, err := os.ReadFile("labourers.yaml")
 	require.NoError(t, err)
@@ -58,7 +58,7 @@ func TestTheJobIsOneTaskForEachMonthAndMeasure(t *testing.T) {
 	require.Equal(t, 1, poisoned)
 }
 
-func TestTheTasksAnswersAddUpToTheWhole(t *testing.T) {
+func TestTheTasksAnswersCombineToTheWhole(t *testing.T) {
 	days := seattle(t)
 	combined := weather.Answer{}
 	for _, request := range requests(t) {

@@ -15,8 +15,8 @@ type Request struct {
 	// Measures are the columns to sum up.
 	Measures []string `json:"measures"`
 
-	// FailFirst and Poison make the worker misbehave, so that one can watch what Drover does about it: a task that is named
-	// in FailFirst fails on its first attempt and succeeds later; one in Poison fails for good.
+	// FailFirst and Poison make the worker misbehave, to show how Drover handles it: a task that FailFirst names fails at its first
+	// attempt and succeeds later; a task that Poison names fails permanently.
 	FailFirst []Match `json:"fail_first"`
 	Poison    []Match `json:"poison"`
 }
@@ -27,32 +27,32 @@ type Match struct {
 	Date    string `json:"date"`
 }
 
-// Named tells whether one of the matches names the task of this request.
+// Named reports whether one of the matches names the task of this request.
 func (r Request) Named(matches []Match) bool {
 	return slices.ContainsFunc(matches, func(m Match) bool {
 		return slices.Contains(r.Measures, m.Measure) && slices.Contains(r.Dates, m.Date)
 	})
 }
 
-// Check refuses a request that lacks something, by the name of the attribute.
+// Check returns an error that names the first missing attribute of a request.
 func (r Request) Check() error {
 	switch {
 	case r.Bucket == "":
-		return errors.New("bucket is missing: it should name the S3 bucket with the data")
+		return errors.New("bucket is missing; want the S3 bucket with the data")
 	case r.Key == "":
-		return errors.New("key is missing: it should name the object with the data")
+		return errors.New("key is missing; want the object with the data")
 	case len(r.Dates) == 0:
-		return errors.New("date_list is empty: the job needs a period")
+		return errors.New("date_list is empty; the job needs a period")
 	case len(r.Measures) == 0:
-		return errors.New("measures is empty: it should name columns to sum up")
+		return errors.New("measures is empty; want the columns to sum up")
 	}
 	return nil
 }
 
-// Answer holds the result of one task: a summary for each measure that was asked for.
+// Answer holds the result of one task: a summary for each requested measure.
 type Answer map[string]Summary
 
-// Answer does what the request asks for with the data that it names.
+// Answer computes the answer to a request from the data.
 func (r Request) Answer(days Days) (Answer, error) {
 	answer := Answer{}
 	for _, measure := range r.Measures {

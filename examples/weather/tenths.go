@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Tenths is a measured value in tenths of its unit (12.8 °C is 128), which is how NOAA records it. Sums of integers are
-// the same in whatever order and grouping they are made: what many workers computed can be compared exactly.
+// Tenths is a measured value in tenths of its unit (12.8 °C is 128), as NOAA records it. Sums of integers do not depend on order or grouping, so the
+// combined results of many workers can be compared exactly.
 type Tenths int64
 
-// ParseTenths reads a decimal number with at most one digit behind the point.
+// ParseTenths reads a decimal number with at most one digit after the point.
 func ParseTenths(text string) (Tenths, error) {
 	whole, fraction, hasPoint := strings.Cut(text, ".")
 	if !hasPoint {
@@ -18,7 +18,7 @@ func ParseTenths(text string) (Tenths, error) {
 	}
 	digits := strings.TrimPrefix(whole, "-")
 	if len(fraction) != 1 || digits == "" || strings.Trim(digits+fraction, "0123456789") != "" {
-		return 0, fmt.Errorf("%q is not a number with at most one decimal, like -1.5", text)
+		return 0, fmt.Errorf("%q is not a number with at most one decimal, such as -1.5", text)
 	}
 	tenths, err := strconv.ParseInt(whole+fraction, 10, 64)
 	if err != nil {

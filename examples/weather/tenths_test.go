@@ -22,7 +22,7 @@ func TestTenthsAreReadAndWrittenExactly(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotInTenthsIsRefused(t *testing.T) {
+func TestOtherTextsThanTenthsAreRefused(t *testing.T) {
 	for _, text := range []string{"", "-", ".", ".5", "5.", "1.25", "1,5", "+1.0", "--1.0", "1e3", "1.-5", " 1.0", "NaN", "99999999999999999999.0"} {
 		_, err := weather.ParseTenths(text)
 		require.Error(t, err, "%q", text)

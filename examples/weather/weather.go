@@ -1,5 +1,4 @@
-// Package weather computes statistics of daily weather records: the work of the example's worker, and what the
-// worker's answers are checked against.
+// Package weather computes statistics of daily weather records. The example's worker uses it, and tests and demo check the worker's answers with it.
 package weather
 
 import (
@@ -12,7 +11,7 @@ import (
 	"time"
 )
 
-// Measures are the columns that can be summed up.
+// Measures lists the columns that can be summed up.
 var Measures = []string{"precipitation", "temp_max", "temp_min", "wind"}
 
 // Day holds the measurements of one day.
@@ -36,15 +35,15 @@ func (d Day) Of(measure string) (Tenths, error) {
 	case "wind":
 		return d.Wind, nil
 	}
-	return 0, fmt.Errorf("measure is %q, should be one of %s", measure, strings.Join(Measures, ", "))
+	return 0, fmt.Errorf("measure is %q; want one of %s", measure, strings.Join(Measures, ", "))
 }
 
-// Days are records by their date, written as 2012-01-31.
+// Days holds records by their date, written as 2012-01-31.
 type Days map[string]Day
 
 const header = "date,precipitation,temp_max,temp_min,wind,weather"
 
-// Read reads the data set's CSV. A day that is there twice, or a line that is not as the header says, is an error.
+// Read reads the data set's CSV. It returns an error for a duplicate day, or a line that does not match the header.
 func Read(source io.Reader) (Days, error) {
 	lines := csv.NewReader(source)
 	first, err := lines.Read()
@@ -52,7 +51,7 @@ func Read(source io.Reader) (Days, error) {
 		return nil, fmt.Errorf("reading the header: %w", err)
 	}
 	if got := strings.Join(first, ","); got != header {
-		return nil, fmt.Errorf("header is %q, should be %q", got, header)
+		return nil, fmt.Errorf("header is %q; want %q", got, header)
 	}
 	days := Days{}
 	for {
@@ -68,7 +67,7 @@ func Read(source io.Reader) (Days, error) {
 			return nil, fmt.Errorf("record of %q: %w", fields[0], err)
 		}
 		if _, twice := days[date]; twice {
-			return nil, fmt.Errorf("record of %q: the day is there twice", fields[0])
+			return nil, fmt.Errorf("record of %q: the day occurs twice", fields[0])
 		}
 		days[date] = day
 	}
@@ -77,7 +76,7 @@ func Read(source io.Reader) (Days, error) {
 func readDay(fields []string) (date string, day Day, err error) {
 	when, err := time.Parse("2006/01/02", fields[0])
 	if err != nil {
-		return "", Day{}, errors.New("date should be one like 2012/01/31")
+		return "", Day{}, errors.New("want a date such as 2012/01/31")
 	}
 	day.Weather = fields[5]
 	for i, value := range []*Tenths{&day.Precipitation, &day.TempMax, &day.TempMin, &day.Wind} {
@@ -99,8 +98,8 @@ type Summary struct {
 	Mean  float64 `json:"mean"` // Sum / Days, to three decimals
 }
 
-// Summarise sums up one measure over the given dates, each counted as often as it is named. A date without a record is an
-// error, and so is no date at all, which has no least and greatest value.
+// Summarise sums up one measure over the given dates, and counts each date as often as it is given. It returns an error for a date without a record,
+// and for no dates, which have no least and greatest value.
 func Summarise(days Days, measure string, dates []string) (Summary, error) {
 	if len(dates) == 0 {
 		return Summary{}, errors.New("there is no date to sum up")
@@ -120,7 +119,7 @@ func Summarise(days Days, measure string, dates []string) (Summary, error) {
 	return whole, nil
 }
 
-// Combine returns the summary of two parts together. The empty Summary changes nothing; order and grouping do not matter.
+// Combine returns the summary of two parts together. An empty Summary changes nothing; order and grouping do not matter.
 func Combine(a, b Summary) Summary {
 	if a.Days == 0 {
 		return withMean(b)

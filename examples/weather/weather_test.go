@@ -20,7 +20,7 @@ func seattle(t require.TestingT) weather.Days {
 	return days
 }
 
-// between are the dates from the first to the last, both included.
+// between returns the dates from the first to the last, both included.
 func between(t require.TestingT, first, last string) []string {
 	from, err := time.Parse(time.DateOnly, first)
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestASummaryReadsAsPeopleWriteNumbers(t *testing.T) {
 	require.Equal(t, summary, back)
 }
 
-func TestWhatCannotBeSummedUpIsRefused(t *testing.T) {
+func TestSummariseRefusesDatesAndMeasuresWithoutData(t *testing.T) {
 	days := seattle(t)
 	for name, c := range map[string]struct {
 		measure string
@@ -100,7 +100,7 @@ func TestWhatCannotBeSummedUpIsRefused(t *testing.T) {
 	}{
 		"no dates":           {"wind", nil, "there is no date to sum up"},
 		"a day not recorded": {"wind", []string{"2012-01-01", "2016-01-01"}, `there is no record of "2016-01-01"`},
-		"no such measure":    {"snow", []string{"2012-01-01"}, `measure is "snow", should be one of precipitation, temp_max, temp_min, wind`},
+		"no such measure":    {"snow", []string{"2012-01-01"}, `measure is "snow"; want one of precipitation, temp_max, temp_min, wind`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := weather.Summarise(days, c.measure, c.dates)
@@ -109,7 +109,7 @@ func TestWhatCannotBeSummedUpIsRefused(t *testing.T) {
 	}
 }
 
-// What the demo relies on: however the days are cut into tasks, and in whatever order the answers come, they add up.
+// The demo relies on this: the answers combine to the whole, whatever way the days are cut into tasks and whatever order the answers have.
 func TestPartsCombineToTheWhole(t *testing.T) {
 	days := seattle(t)
 	all := between(t, "2012-01-01", "2015-12-31")
@@ -133,16 +133,16 @@ func TestPartsCombineToTheWhole(t *testing.T) {
 	})
 }
 
-func TestReadRefusesWhatIsNotTheDataSet(t *testing.T) {
+func TestReadRefusesOtherTexts(t *testing.T) {
 	const header = "date,precipitation,temp_max,temp_min,wind,weather\n"
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing":              {"", "reading the header: EOF"},
-		"another table":        {"a,b\n1,2\n", `header is "a,b", should be "date,precipitation,temp_max,temp_min,wind,weather"`},
+		"another table":        {"a,b\n1,2\n", `header is "a,b"; want "date,precipitation,temp_max,temp_min,wind,weather"`},
 		"too few columns":      {header + "2012/01/01,0.0\n", "reading the records: record on line 2: wrong number of fields"},
-		"no date":              {header + "soon,0.0,1.0,1.0,1.0,sun\n", `record of "soon": date should be one like 2012/01/31`},
-		"a day that never was": {header + "2013/02/29,0.0,1.0,1.0,1.0,sun\n", `record of "2013/02/29": date should be one like 2012/01/31`},
-		"no number":            {header + "2012/01/01,0.0,warm,1.0,1.0,sun\n", `record of "2012/01/01": "warm" is not a number with at most one decimal, like -1.5`},
-		"a day twice":          {header + strings.Repeat("2012/01/01,0.0,1.0,1.0,1.0,sun\n", 2), `record of "2012/01/01": the day is there twice`},
+		"no date":              {header + "soon,0.0,1.0,1.0,1.0,sun\n", `record of "soon": want a date such as 2012/01/31`},
+		"a day that never was": {header + "2013/02/29,0.0,1.0,1.0,1.0,sun\n", `record of "2013/02/29": want a date such as 2012/01/31`},
+		"no number":            {header + "2012/01/01,0.0,warm,1.0,1.0,sun\n", `record of "2012/01/01": "warm" is not a number with at most one decimal, such as -1.5`},
+		"a day twice":          {header + strings.Repeat("2012/01/01,0.0,1.0,1.0,1.0,sun\n", 2), `record of "2012/01/01": the day occurs twice`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := weather.Read(strings.NewReader(c.text))

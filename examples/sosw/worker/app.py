@@ -1,6 +1,6 @@
-"""A worker as sosw's users have them: nothing in it knows of Drover.
+"""A typical sosw worker, which knows nothing of Drover.
 
-It counts the words of its section's text. A section without a text fails, as any Lambda does: by an exception.
+It counts the words of its section's text. A section without a text fails with an exception, like any Lambda function.
 """
 
 from sosw.app import LambdaGlobals, get_lambda_handler
@@ -17,7 +17,7 @@ class WordCounter(Worker):
         self.stats["texts"] += 1
         self.result["words"] = len(words)
         self.result["days"] = len(event["date_list"])
-        super().__call__(event)  # tells the worker assistant that the task is completed
+        super().__call__(event)  # reports to the worker assistant that the task is completed
 
 
 global_vars = LambdaGlobals()

@@ -1,4 +1,4 @@
-// The weather worker: a Lambda that sums up some days of the weather data in S3.
+// Worker runs as the weather example's Lambda function: it sums up some days of the weather data in S3.
 package main
 
 import (

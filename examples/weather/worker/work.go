@@ -9,14 +9,14 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// objects is where the data lies.
+// objects reads the store that has the data.
 type objects interface {
 	open(ctx context.Context, bucket, key string) (io.ReadCloser, error)
 }
 
 type summing struct{ objects objects }
 
-// work does one task: it is all that Drover wants of a worker.
+// work processes one task. A worker for Drover needs no more than this function.
 func (s summing) work(ctx context.Context, task worker.Task) (any, error) {
 	var request weather.Request
 	if err := task.Decode(&request); err != nil {
@@ -46,7 +46,7 @@ func (s summing) read(ctx context.Context, request weather.Request) (weather.Day
 	if err != nil {
 		return nil, fmt.Errorf("opening s3://%s/%s: %w", request.Bucket, request.Key, err)
 	}
-	defer func() { _ = object.Close() }() // only read from: nothing can be lost in closing
+	defer func() { _ = object.Close() }() // it is only read, so a failed close loses nothing
 	days, err := weather.Read(object)
 	if err != nil {
 		return nil, fmt.Errorf("reading s3://%s/%s: %w", request.Bucket, request.Key, err)
@@ -54,7 +54,7 @@ func (s summing) read(ctx context.Context, request weather.Request) (weather.Day
 	return days, nil
 }
 
-// misbehave fails where the payload asks for it.
+// misbehave returns an error if the payload asks for one.
 func misbehave(request weather.Request, attempt int) error {
 	if request.Named(request.Poison) {
 		return worker.Permanent(worker.Errorf("Poison", "the payload's poison names this task"))

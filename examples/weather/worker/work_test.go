@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// shelf is a bucket called "b" with the data under "k".
+// shelf is a bucket named "b" with the data under the key "k".
 type shelf struct{}
 
 func (shelf) open(_ context.Context, bucket, key string) (io.ReadCloser, error) {
@@ -27,7 +27,7 @@ func (shelf) open(_ context.Context, bucket, key string) (io.ReadCloser, error) 
 	return io.NopCloser(bytes.NewReader(data.CSV)), nil
 }
 
-// perform runs the worker on a payload as the Lambda would, and gives the completion it sends.
+// perform runs the worker on a payload like the Lambda function, and returns the completion that it sends.
 func perform(t *testing.T, attempt int, payload string) (sent map[string]any) {
 	t.Helper()
 	var outbox outbox
@@ -66,7 +66,7 @@ func TestTheWorkerSumsUpWhatItsTaskNames(t *testing.T) {
 	require.Equal(t, map[string]any{"records_read": 1461.0, "records_used": 7.0}, sent["stats"])
 }
 
-func TestTheWorkerFailsWhereThePayloadAsksForIt(t *testing.T) {
+func TestTheWorkerFailsIfThePayloadAsksForIt(t *testing.T) {
 	const failing = `{"bucket":"b","key":"k",` + week + `,"measures":["temp_max"],"fail_first":[{"measure":"temp_max","date":"2012-01-04"}]}`
 	const elsewhere = `{"bucket":"b","key":"k",` + week + `,"measures":["wind"],"fail_first":[{"measure":"temp_max","date":"2012-01-04"}]}`
 	const poisoned = `{"bucket":"b","key":"k",` + week + `,"measures":["wind"],"poison":[{"measure":"wind","date":"2012-01-01"}]}`
@@ -94,15 +94,15 @@ func TestTheWorkerFailsWhereThePayloadAsksForIt(t *testing.T) {
 	}
 }
 
-func TestTheWorkerRefusesAPayloadThatItCannotWorkOn(t *testing.T) {
+func TestTheWorkerRefusesAPayloadThatItCannotProcess(t *testing.T) {
 	for name, c := range map[string]struct{ payload, message string }{
-		"no bucket":        {`{"key":"k",` + week + `,"measures":["wind"]}`, "bucket is missing"},
-		"no key":           {`{"bucket":"b",` + week + `,"measures":["wind"]}`, "key is missing"},
-		"no dates":         {`{"bucket":"b","key":"k","measures":["wind"]}`, "date_list is empty"},
-		"no measures":      {`{"bucket":"b","key":"k",` + week + `}`, "measures is empty"},
-		"no such measure":  {`{"bucket":"b","key":"k",` + week + `,"measures":["snow"]}`, `measure is "snow"`},
-		"no such day":      {`{"bucket":"b","key":"k","date_list":["1999-01-01"],"measures":["wind"]}`, `no record of "1999-01-01"`},
-		"dates of no kind": {`{"bucket":"b","key":"k","date_list":7,"measures":["wind"]}`, "cannot unmarshal number"},
+		"no bucket":             {`{"key":"k",` + week + `,"measures":["wind"]}`, "bucket is missing"},
+		"no key":                {`{"bucket":"b",` + week + `,"measures":["wind"]}`, "key is missing"},
+		"no dates":              {`{"bucket":"b","key":"k","measures":["wind"]}`, "date_list is empty"},
+		"no measures":           {`{"bucket":"b","key":"k",` + week + `}`, "measures is empty"},
+		"no such measure":       {`{"bucket":"b","key":"k",` + week + `,"measures":["snow"]}`, `measure is "snow"`},
+		"no such day":           {`{"bucket":"b","key":"k","date_list":["1999-01-01"],"measures":["wind"]}`, `no record of "1999-01-01"`},
+		"dates of a wrong type": {`{"bucket":"b","key":"k","date_list":7,"measures":["wind"]}`, "cannot unmarshal number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sent := perform(t, 1, c.payload)
@@ -114,7 +114,7 @@ func TestTheWorkerRefusesAPayloadThatItCannotWorkOn(t *testing.T) {
 	}
 }
 
-func TestDataThatCannotBeReadMayBeThereAtTheNextAttempt(t *testing.T) {
+func TestUnreadableDataMayBeReadableAtTheNextAttempt(t *testing.T) {
 	sent := perform(t, 1, `{"bucket":"elsewhere","key":"k",`+week+`,"measures":["wind"]}`)
 
 	require.Equal(t, "failed", sent["status"])
