@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// TestTextArrivesThroughEveryMedium, to the worker and back: JSON allows these characters, and not every medium on the way does.
+// TestTextArrivesThroughEveryMedium covers the way to the worker and back: JSON allows these characters, but not every medium on the way does.
 func TestTextArrivesThroughEveryMedium(t *testing.T) {
 	const odd = "a\uFFFF\uFFFE\x00\x1F\u007F\U0001FFFF\u2028\\\"z"
 	for name, target := range map[string]string{

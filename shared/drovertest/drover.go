@@ -40,11 +40,11 @@ type Drover struct {
 	registry dynamo.Registry
 }
 
-// Start says when virtual time begins in [New].
+// Start sets when virtual time begins in [New].
 var Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// ErrCrash stands for the error of a worker that dies without reporting its attempt. Drover learns of it as it would on AWS: from the on-failure
-// destination of a function at once, from a worker that reads a queue when its lease ends.
+// ErrCrash makes a worker die without reporting its attempt. As on AWS, Drover learns of it at once if the worker is a function with an on-failure
+// destination, and otherwise when the lease ends.
 var ErrCrash = errors.New("the worker crashed")
 
 // New returns a Drover without labourers. The jitter of retries comes from a fixed seed.
@@ -56,7 +56,7 @@ func New() *Drover {
 	return Over(stack)
 }
 
-// Over returns a Drover that runs on a stack.
+// Over returns a Drover that runs on an existing stack.
 func Over(s *fakeaws.Stack) *Drover {
 	return &Drover{Stack: s,
 		tasks:    dynamo.Tasks{API: s.DynamoDB, Table: fakeaws.TasksTable, Retention: fakeaws.Retention},
@@ -91,14 +91,14 @@ func (d *Drover) Apply(configuration string) error {
 	return nil
 }
 
-// wake publishes TasksDue for labourers whose configuration changed, as more of their tasks may start now.
+// wake publishes TasksDue for labourers whose configuration changed, because more of their tasks may start now.
 func (d *Drover) wake(labourers map[string]labourer.Labourer) {
 	for id := range labourers {
 		d.put("drover", "TasksDue", map[string]any{"id": "apply/" + id, "version": 1, "labourers": []string{id}})
 	}
 }
 
-// Worker makes f the worker of an applied labourer, whatever its target is. Each run takes this long in virtual time.
+// Worker makes f the worker of an applied labourer with any kind of target. Each run takes this long in virtual time.
 func (d *Drover) Worker(id string, takes time.Duration, f worker.Func) error {
 	l, found, err := d.registry.Labourer(context.Background(), id)
 	if err != nil || !found {
@@ -125,7 +125,7 @@ func (d *Drover) Worker(id string, takes time.Duration, f worker.Func) error {
 	return nil
 }
 
-// function runs f in the handler of Go workers. f runs at once; what it sends, and its result, arrive when its time is over.
+// function runs f in the handler of Go workers. f itself runs at once, but its messages and its result arrive when its virtual time is over.
 func (d *Drover) function(takes time.Duration, f worker.Func) fakeaws.Function {
 	return func(text []byte, done func(*fakeaws.Failure)) {
 		run := &workerRun{sqs: d.SQS}
@@ -148,7 +148,7 @@ func (d *Drover) function(takes time.Duration, f worker.Func) fakeaws.Function {
 	}
 }
 
-// workerRun keeps what a worker sends until the virtual end of its run.
+// workerRun holds back the messages of a worker until the virtual end of its run.
 type workerRun struct {
 	sqs     *fakeaws.SQS
 	sent    []*sqs.SendMessageInput
@@ -228,11 +228,11 @@ func (d *Drover) Resume(id string) error {
 	return nil
 }
 
-// patience says how long Run continues, in virtual time.
+// patience limits how long Run continues, in virtual time.
 const patience = 90 * 24 * time.Hour
 
-// Run lets time pass until the world is at rest: nothing is under way, runs or waits for a later time. Tasks that are due and may not start,
-// for example those of a paused labourer, do not count. It returns an error for a world that is not at rest after 90 days.
+// Run lets time pass until the world is at rest: no event is under way, and no task runs or waits for a later time. Due tasks that may not start, for
+// example those of a paused labourer, do not count. It returns an error if the world is not at rest after 90 days.
 func (d *Drover) Run() error {
 	end := d.World.Now().Add(patience)
 	before := "?"
@@ -329,12 +329,12 @@ func (d *Drover) Tasks(jobID string) ([]task.Task, error) {
 	return out, nil
 }
 
-// Leases returns a labourer's leases: its tasks that run.
+// Leases returns a labourer's leases, which hold its running tasks.
 func (d *Drover) Leases(labourer string) ([]queue.Lease, error) {
 	return d.control.Leases(context.Background(), labourer)
 }
 
-// LeasesOn returns a labourer's leases on tasks of one segment.
+// LeasesOn returns a labourer's leases that hold tasks of one segment.
 func (d *Drover) LeasesOn(labourer string, s segment.ID) ([]queue.Lease, error) {
 	return d.control.LeasesOn(context.Background(), labourer, s)
 }

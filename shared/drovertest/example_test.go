@@ -10,7 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// A job of three tasks: one fails at its first attempt, and one cannot be done at all.
+// A job has three tasks: one fails at its first attempt, and one can never succeed.
 func ExampleNew() {
 	drover := drovertest.New()
 	err := drover.Apply(`

@@ -27,8 +27,8 @@ func queued(t *testing.T, options string, q fakeaws.Queue, tasks int) *drovertes
 	return d
 }
 
-// plain reads the queue as a worker without Drover's SDK: it takes a message, works for some time and reports completion. It deletes a
-// message that it loses, and reports nothing.
+// plain reads the queue like a worker without Drover's SDK: it receives a message, works for some time and reports completion. For a task that it loses,
+// it deletes the message and reports nothing.
 func plain(t *testing.T, d *drovertest.Drover, most int, takes time.Duration, loses func(task string, attempt int) bool) map[string]int {
 	received := map[string]int{}
 	d.SQS.Map(workQueue, fakeaws.Consumer{Batch: 1, Most: most, Take: func(batch []fakeaws.Received, done func([]string, error)) {
@@ -50,8 +50,8 @@ func plain(t *testing.T, d *drovertest.Drover, most int, takes time.Duration, lo
 
 func never(string, int) bool { return false }
 
-// TestG4AMessageThatNoWorkerHasTakenIsNoAttempt: the workers are away for half a day, with and without heartbeats.
-func TestG4AMessageThatNoWorkerHasTakenIsNoAttempt(t *testing.T) {
+// TestG4AMessageThatNoWorkerReceivedIsNoAttempt: the workers are away for half a day, with and without heartbeats.
+func TestG4AMessageThatNoWorkerReceivedIsNoAttempt(t *testing.T) {
 	for name, options := range map[string]string{"": "", "with heartbeats": "    heartbeat: 1m\n"} {
 		t.Run(name, func(t *testing.T) {
 			d := queued(t, "    max_simultaneous_invocations: 3\n"+options, fakeaws.Queue{Visibility: time.Hour}, 7)
@@ -78,7 +78,7 @@ func TestG4AMessageThatNoWorkerHasTakenIsNoAttempt(t *testing.T) {
 	}
 }
 
-// TestG4TheDelayOfAQueueIsNoAttempt, although it is longer than a task may take.
+// TestG4TheDelayOfAQueueIsNoAttempt: the delay is longer than a task may take.
 func TestG4TheDelayOfAQueueIsNoAttempt(t *testing.T) {
 	d := queued(t, "    max_duration: 1m\n    cooldown: 10s\n    max_attempts: 1\n", fakeaws.Queue{Delay: 15 * time.Minute, Visibility: time.Hour}, 2)
 	received := plain(t, d, 10, 30*time.Second, never)
@@ -90,8 +90,8 @@ func TestG4TheDelayOfAQueueIsNoAttempt(t *testing.T) {
 	require.Len(t, received, 2)
 }
 
-// TestG1ATaskThatItsWorkerLostIsTriedAgainThoughMessagesWait: two workers never reach the end of the queue, and lose its first messages.
-func TestG1ATaskThatItsWorkerLostIsTriedAgainThoughMessagesWait(t *testing.T) {
+// TestG1ATaskThatItsWorkerLostIsRetriedWhileMessagesWait: two workers never reach the end of the queue, and lose its first messages.
+func TestG1ATaskThatItsWorkerLostIsRetriedWhileMessagesWait(t *testing.T) {
 	d := queued(t, "    max_simultaneous_invocations: 20\n    max_duration: 5m\n    cooldown: 1m\n", fakeaws.Queue{Visibility: time.Hour}, 200)
 	lost := map[string]bool{}
 	plain(t, d, 2, time.Minute, func(id string, attempt int) bool {
@@ -114,14 +114,14 @@ func TestG1ATaskThatItsWorkerLostIsTriedAgainThoughMessagesWait(t *testing.T) {
 			waiting++
 			continue
 		}
-		require.NotEmpty(t, one.Attempts, "task %s is lost and held for ever", one.ID)
+		require.NotEmpty(t, one.Attempts, "task %s is lost, and its lease never ends", one.ID)
 		require.EqualValues(t, "expired", one.Attempts[0].Status)
 	}
 	require.Equal(t, 198, waiting)
 }
 
-// TestG1AMessageThatIsGoneIsNotWaitedFor: the queue was purged, or its retention ended.
-func TestG1AMessageThatIsGoneIsNotWaitedFor(t *testing.T) {
+// TestG1ATaskWhoseMessageIsGoneExpires: the queue was purged, or its retention ended.
+func TestG1ATaskWhoseMessageIsGoneExpires(t *testing.T) {
 	d := queued(t, "    max_attempts: 2\n    retry: {max: 1s}\n", fakeaws.Queue{Retention: time.Hour}, 1)
 	d.RunFor(30 * time.Minute)
 	tasks, err := d.Tasks("j")
@@ -136,8 +136,8 @@ func TestG1AMessageThatIsGoneIsNotWaitedFor(t *testing.T) {
 	require.Contains(t, tasks[0].LastError().Message, "nothing was heard of it")
 }
 
-// TestG4AnExecutionThatHasEndedIsNotRunAgainWhenItsStatusEventIsLost loses the status event.
-func TestG4AnExecutionThatHasEndedIsNotRunAgainWhenItsStatusEventIsLost(t *testing.T) {
+// TestG4AnEndedExecutionIsNotRepeatedWhenItsStatusEventIsLost: EventBridge loses the status event.
+func TestG4AnEndedExecutionIsNotRepeatedWhenItsStatusEventIsLost(t *testing.T) {
 	const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:w"
 	for name, c := range map[string]struct {
 		f      worker.Func
@@ -154,7 +154,7 @@ func TestG4AnExecutionThatHasEndedIsNotRunAgainWhenItsStatusEventIsLost(t *testi
 				runs++
 				return c.f(ctx, t)
 			}))
-			d.StepFunctions.Changed = nil // the event is best effort
+			d.StepFunctions.Changed = nil // AWS may lose the event
 			d.Submit(`{"job_id": "j", "labourer": "w"}`)
 			require.NoError(t, d.Run())
 
@@ -170,8 +170,8 @@ func TestG4AnExecutionThatHasEndedIsNotRunAgainWhenItsStatusEventIsLost(t *testi
 	}
 }
 
-// TestAnOutputThatAStatusEventLeavesOutIsFetched, or reported as missing where it cannot be fetched.
-func TestAnOutputThatAStatusEventLeavesOutIsFetched(t *testing.T) {
+// TestAnOutputThatAStatusEventOmitsIsFetched: an output that cannot be fetched is reported as missing.
+func TestAnOutputThatAStatusEventOmitsIsFetched(t *testing.T) {
 	const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:w"
 	result := strings.Repeat("x", 250<<10)
 	for name, c := range map[string]struct {
@@ -202,7 +202,7 @@ func TestAnOutputThatAStatusEventLeavesOutIsFetched(t *testing.T) {
 	}
 }
 
-// denied refuses one kind of request as AWS does without the right to it.
+// denied refuses one kind of request like AWS if the caller has no right to it.
 func denied(r fakeaws.Request, operation string) error {
 	if r.Operation != operation {
 		return nil

@@ -12,8 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/exact"
 )
 
-// sqsBatch recognises the event of an SQS event source mapping. A task whose payload has an attribute "Records" is not
-// taken for one, as it also has "drover".
+// sqsBatch recognises the event of an SQS event source mapping. A task whose payload has an attribute "Records" is no batch: it also has "drover".
 func sqsBatch(event []byte) (events.SQSEvent, bool) {
 	var outline struct {
 		Drover  json.RawMessage `json:"drover"`
@@ -28,9 +27,9 @@ func sqsBatch(event []byte) (events.SQSEvent, bool) {
 	return batch, exact.Decode(event, &batch) == nil
 }
 
-// performBatch does the tasks of a batch in order and returns the messages to redeliver: those without a task (until they
-// reach the dead letter queue), those whose end could not be reported, and those that it had no time to start. A task that
-// failed and was reported is done: Drover starts its next attempt.
+// performBatch runs the tasks of a batch in order and returns the messages to redeliver: those without a task (until they reach the dead letter
+// queue), those whose end could not be reported, and those for which no time was left. A failed task that was reported is not redelivered: Drover
+// starts its next attempt.
 func (w *worker) performBatch(ctx context.Context, batch events.SQSEvent) events.SQSEventResponse {
 	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	blocked := false
@@ -47,7 +46,7 @@ func (w *worker) performBatch(ctx context.Context, batch events.SQSEvent) events
 func (w *worker) performRecord(ctx context.Context, message events.SQSMessage) error {
 	task, err := ParseTask([]byte(message.Body))
 	if err != nil {
-		w.log.Error("message is no task", "message_id", message.MessageId, "error", err)
+		w.log.Error("message is not a task", "message_id", message.MessageId, "error", err)
 		return err
 	}
 	task.sentAt = sentAt(message.Attributes)
@@ -55,7 +54,7 @@ func (w *worker) performRecord(ctx context.Context, message events.SQSMessage) e
 	return err
 }
 
-// sentAt returns the time at which a message was put into its queue; zero if the message does not have it.
+// sentAt returns the time at which a message was put into its queue, or the zero time if the message does not have it.
 func sentAt(attributes map[string]string) time.Time {
 	milliseconds, err := strconv.ParseInt(attributes["SentTimestamp"], 10, 64)
 	if err != nil {

@@ -38,14 +38,14 @@ func batchOf(queueARN string, bodies ...string) string {
 
 func taskCalled(id string) string { return event(id, 1, time.Now().Add(time.Hour), "") }
 
-// comeAgain are the messages that the answer returns to the queue.
+// comeAgain returns the messages that the answer returns to the queue.
 func comeAgain(t *testing.T, answer []byte) []string {
 	t.Helper()
 	var response struct {
 		BatchItemFailures []struct{ ItemIdentifier string }
 	}
 	require.NoError(t, json.Unmarshal(answer, &response))
-	require.NotNil(t, response.BatchItemFailures, "null is an answer that Lambda takes for a failure of the whole batch: %s", answer)
+	require.NotNil(t, response.BatchItemFailures, "Lambda takes null for a failure of the whole batch: %s", answer)
 	ids := []string{}
 	for _, failure := range response.BatchItemFailures {
 		ids = append(ids, failure.ItemIdentifier)
@@ -53,7 +53,7 @@ func comeAgain(t *testing.T, answer []byte) []string {
 	return ids
 }
 
-func TestABatchIsDoneInOrderAndAFailedTaskThatWasReportedIsDoneWith(t *testing.T) {
+func TestABatchRunsInOrderAndAReportedFailureIsNotRedelivered(t *testing.T) {
 	queue := newFakeSQS()
 	var order []string
 
@@ -73,17 +73,17 @@ func TestABatchIsDoneInOrderAndAFailedTaskThatWasReportedIsDoneWith(t *testing.T
 	require.Len(t, queue.completions("failed"), 1)
 }
 
-func TestOnlyMessagesThatNobodyCouldReportComeAgain(t *testing.T) {
+func TestOnlyUnreportedMessagesAreRedelivered(t *testing.T) {
 	for name, c := range map[string]struct {
 		queueARN string
 		bodies   []string
 		sends    failures
 		again    []string
 	}{
-		"one is no task":                             {standardARN, []string{taskCalled("a"), "hello", taskCalled("c")}, failures{}, []string{"m1"}},
-		"one is not reported":                        {standardARN, []string{taskCalled("a"), taskCalled("b")}, failures{[]error{errNoQueue}}, []string{"m0"}},
-		"in a FIFO queue all that is behind it also": {fifoARN, []string{taskCalled("a"), "hello", taskCalled("c"), taskCalled("d")}, failures{}, []string{"m1", "m2", "m3"}},
-		"an unknown version":                         {standardARN, []string{strings.Replace(taskCalled("a"), `"version":1`, `"version":2`, 1)}, failures{}, []string{"m0"}},
+		"one is no task":                              {standardARN, []string{taskCalled("a"), "hello", taskCalled("c")}, failures{}, []string{"m1"}},
+		"one is not reported":                         {standardARN, []string{taskCalled("a"), taskCalled("b")}, failures{[]error{errNoQueue}}, []string{"m0"}},
+		"in a FIFO queue all messages behind it also": {fifoARN, []string{taskCalled("a"), "hello", taskCalled("c"), taskCalled("d")}, failures{}, []string{"m1", "m2", "m3"}},
+		"an unknown version":                          {standardARN, []string{strings.Replace(taskCalled("a"), `"version":1`, `"version":2`, 1)}, failures{}, []string{"m0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			queue := newFakeSQS()
@@ -98,24 +98,24 @@ func TestOnlyMessagesThatNobodyCouldReportComeAgain(t *testing.T) {
 	}
 }
 
-func TestTasksThatALambdaHasNoTimeLeftForComeAgainUntouched(t *testing.T) {
+func TestTasksForWhichALambdaHasNoTimeAreRedelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 
 		answer, err := invoke(ctx, queue, batchOf(standardARN, taskCalled("a"), taskCalled("b")), func(_ context.Context, task worker.Task) (any, error) {
-			time.Sleep(time.Minute + time.Second) // does not look at its context
+			time.Sleep(time.Minute + time.Second) // ignores its context
 			return task.ID, nil
 		})
 
 		require.NoError(t, err)
-		require.Equal(t, []string{"m0", "m1"}, comeAgain(t, answer), "the first one's report came too late as well")
+		require.Equal(t, []string{"m0", "m1"}, comeAgain(t, answer), "the report of the first one was too late as well")
 		require.Empty(t, queue.completions("failed"))
 	})
 }
 
-func TestAHeartbeatOfATaskFromAQueueCountsTheTimeItWaitedThere(t *testing.T) {
+func TestAHeartbeatCountsTheTimeThatATaskWaitedInItsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, sent := newFakeSQS(), time.Now()
 		batch := batchOf(standardARN, event("a", 1, sent.Add(10*time.Minute), ""))

@@ -11,16 +11,15 @@ import (
 	"github.com/drover-run/drover/shared/core/escape"
 )
 
-// What Drover keeps of a completion, in bytes of JSON: 256 KiB of a result and 16 KiB of stats. Both share an item of DynamoDB, of 400 KB,
-// with the payload. The message itself may have the 1 MiB of SQS.
+// The limits of a completion, in bytes of JSON: 256 KiB for the result and 16 KiB for stats. Both share a DynamoDB item of 400 KB with the payload.
+// SQS allows the message itself 1 MiB.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const (
 	MaxResultBytes = 256 << 10
 	MaxStatsBytes  = 16 << 10
 )
 
-// Result lets a function return figures besides its result. Stats are added to those of
-// [Task.Stats] and win over them.
+// Result lets a function return figures in addition to its result. Stats are added to those of [Task.Stats] and override them.
 type Result struct {
 	Value any
 	Stats map[string]any
@@ -58,7 +57,7 @@ func completed(task Task, value any, stats map[string]any) ([]byte, error) {
 	if value != nil {
 		result, err := encode(value)
 		if err != nil {
-			return nil, Permanent(Errorf("BadResult", "result is no JSON: %w", err))
+			return nil, Permanent(Errorf("BadResult", "result cannot be encoded as JSON: %w", err))
 		}
 		if c.Result = escape.JSON(result); len(c.Result) > MaxResultBytes {
 			return nil, Permanent(Errorf("ResultTooLarge", "result of %d bytes is over the limit of %d: store it, in S3 for instance, and return its key",
@@ -66,15 +65,14 @@ func completed(task Task, value any, stats map[string]any) ([]byte, error) {
 		}
 	}
 	if figures, err := encode(stats); err != nil {
-		return nil, Permanent(Errorf("BadResult", "stats are no JSON: %w", err))
+		return nil, Permanent(Errorf("BadResult", "stats cannot be encoded as JSON: %w", err))
 	} else if len(escape.JSON(figures)) > MaxStatsBytes {
 		return nil, Permanent(Errorf("ResultTooLarge", "stats of %d bytes are over the limit of %d", len(figures), MaxStatsBytes))
 	}
 	return mustEncode(c), nil
 }
 
-// failed returns the text of a failure. It always succeeds: stats that cannot be sent with it are left out, as a number of
-// them must not hide why the run failed.
+// failed returns the text of a failure. It always succeeds: it omits stats that cannot be sent, because they must not hide why the run failed.
 func failed(task Task, err error, stats map[string]any) []byte {
 	retryable := !isPermanent(err)
 	c := completion{
@@ -102,7 +100,7 @@ func merged(base, over map[string]any) map[string]any {
 	return all
 }
 
-// encode is json.Marshal without HTML escaping, which would make six bytes of each < and >.
+// encode is like json.Marshal, but without HTML escaping, which would make six bytes of each < and >.
 func encode(v any) ([]byte, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)

@@ -13,8 +13,8 @@
 // An error ends the attempt as failed. Drover retries the task by the labourer's retry policy, unless the error is
 // [Permanent]. [RetryAfter] asks for a delay. [Errorf] gives the error its type, which people see and a labourer's
 // `not_retryable` list names. Without Errorf the type is the first of these: the code of an AWS error ("AccessDenied"),
-// "Timeout" for an error that comes from the end of the context, the name of the first Go type in the chain that says
-// more than those of fmt and errors. A panic is a failure of type "Panic", and is retried.
+// "Timeout" for an error that comes from the end of the context, the name of the first Go type in the chain that is not
+// one of fmt or errors. A panic is a failure of type "Panic", and is retried.
 //
 // # Time
 //

@@ -13,10 +13,10 @@ import (
 // Version numbers the format of the `drover` part of the events that this package reads, and of the completions that it sends.
 const Version = 1
 
-// BadEvent reports that an event is not a task of Drover's. It has no task that could be reported as failed, so it
-// goes back to where the event came from: Lambda's on-failure destination or the queue's dead letters.
+// BadEvent reports that an event is not a task of Drover. There is no task to report as failed, so the worker returns the error to the sender: the
+// event goes to Lambda's on-failure destination or to the queue's dead letters.
 type BadEvent struct {
-	Field  string // path of the wrong attribute, "event" for the whole
+	Field  string // path of the wrong attribute, or "event" for the whole event
 	Reason string
 }
 
@@ -41,14 +41,14 @@ func ParseTask(event []byte) (Task, error) {
 		return Task{}, err
 	}
 	if attributes.drover == nil {
-		return Task{}, &BadEvent{"drover", "is missing: this is not an event that Drover sent"}
+		return Task{}, &BadEvent{"drover", "is missing; Drover did not send this event"}
 	}
 	task, err := attributes.drover.task()
 	if err != nil {
 		return Task{}, err
 	}
 	if attributes.taskID != "" && attributes.taskID != task.ID {
-		return Task{}, &BadEvent{"task_id", fmt.Sprintf("is %q, but drover.task_id is %q: both must be the same", attributes.taskID, task.ID)}
+		return Task{}, &BadEvent{"task_id", fmt.Sprintf("is %q, but drover.task_id is %q; want the same id", attributes.taskID, task.ID)}
 	}
 	task.Payload = attributes.payload
 	return task, nil
@@ -113,7 +113,7 @@ func readEnvelope(value json.RawMessage) (*envelope, error) {
 	if err := exact.Decode(value, &version); err != nil {
 		return nil, badDrover(err)
 	}
-	// The version is checked first: nothing else of another version is known.
+	// The version is checked first, because the rest of another version is unknown.
 	if err := checkVersion(version.Version); err != nil {
 		return nil, err
 	}
@@ -150,11 +150,11 @@ func (e *envelope) task() (Task, error) {
 		return Task{}, &BadEvent{"drover.attempt", fmt.Sprintf("is %d; attempts count from 1", e.Attempt)}
 	}
 	if e.CompletionsURL == "" {
-		return Task{}, &BadEvent{"drover.completions_url", "is missing: there is nowhere to report to"}
+		return Task{}, &BadEvent{"drover.completions_url", "is missing; the worker cannot report without it"}
 	}
 	deadline, err := time.Parse(time.RFC3339Nano, e.Deadline)
 	if err != nil {
-		return Task{}, &BadEvent{"drover.deadline", fmt.Sprintf("is %q, should be a time like 2026-11-22T08:00:00Z", clip(e.Deadline, 40))}
+		return Task{}, &BadEvent{"drover.deadline", fmt.Sprintf("is %q; want a time such as 2026-11-22T08:00:00Z", clip(e.Deadline, 40))}
 	}
 	return Task{
 		ID: e.TaskID, JobID: e.JobID, LabourerID: e.LabourerID, Attempt: e.Attempt,

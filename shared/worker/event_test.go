@@ -26,14 +26,14 @@ func TestParseTaskReadsTheEventOfTheContract(t *testing.T) {
 	require.Equal(t, time.Date(2026, 11, 22, 8, 15, 0, 0, time.UTC), task.Deadline)
 }
 
-func TestThePayloadIsTheEventWithoutWhatIsDrovers(t *testing.T) {
+func TestThePayloadIsTheEventWithoutDroversPart(t *testing.T) {
 	const attributes = `"z":1.50,"a":{"drover":1},"Drover":"mine","html":"<&>","big":12345678901234567890,`
 
 	task, err := worker.ParseTask([]byte(event("t.1", 1, time.Now(), attributes)))
 
 	require.NoError(t, err)
 	require.Equal(t, `{"z":1.50,"a":{"drover":1},"Drover":"mine","html":"<&>","big":12345678901234567890}`, string(task.Payload),
-		"order, digits and text stay as they were written")
+		"order, digits and text do not change")
 }
 
 func TestATaskWithoutAttributesHasAnEmptyPayload(t *testing.T) {
@@ -43,7 +43,7 @@ func TestATaskWithoutAttributesHasAnEmptyPayload(t *testing.T) {
 	require.Equal(t, `{}`, string(task.Payload))
 }
 
-func TestAttributesOfDroverThatAreNotKnownAreIgnored(t *testing.T) {
+func TestUnknownAttributesOfDroverAreIgnored(t *testing.T) {
 	text := strings.Replace(event("t.1", 1, time.Now(), ""), `"version":1`, `"version":1,"lane":7`, 1)
 
 	_, err := worker.ParseTask([]byte(text))
@@ -51,7 +51,7 @@ func TestAttributesOfDroverThatAreNotKnownAreIgnored(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestParseTaskRefusesWhatIsNoTask(t *testing.T) {
+func TestParseTaskRefusesOtherEvents(t *testing.T) {
 	valid := event("t.1", 1, time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC), "")
 	with := func(old, changed string) string {
 		require.Contains(t, valid, old)
@@ -74,7 +74,7 @@ func TestParseTaskRefusesWhatIsNoTask(t *testing.T) {
 		"an id that is no id":  {with(`"task_id":"t.1"`, `"task_id":1`), "task_id", "is not a string"},
 		"attempt zero":         {with(`"attempt":1`, `"attempt":0`), "drover.attempt", "is 0; attempts count from 1"},
 		"attempt in words":     {with(`"attempt":1`, `"attempt":"one"`), "drover.attempt", "is text; want a whole number in range"},
-		"no deadline":          {with(`"deadline":"2026-11-22T08:00:00Z",`, ``), "drover.deadline", "should be a time like 2026-11-22T08:00:00Z"},
+		"no deadline":          {with(`"deadline":"2026-11-22T08:00:00Z",`, ``), "drover.deadline", "want a time such as 2026-11-22T08:00:00Z"},
 		"a deadline by number": {with(`"2026-11-22T08:00:00Z"`, `17`), "drover.deadline", "is a number; want text"},
 		"nowhere to report":    {with(completionsURL, ""), "drover.completions_url", "is missing"},
 	} {
@@ -90,7 +90,7 @@ func TestParseTaskRefusesWhatIsNoTask(t *testing.T) {
 	}
 }
 
-func TestAnUnknownVersionIsNamedBeforeAnythingElseIsJudged(t *testing.T) {
+func TestTheVersionIsCheckedBeforeAnythingElse(t *testing.T) {
 	_, err := worker.ParseTask([]byte(`{"drover":{"version":9,"attempt":"a word","deadline":{}}}`))
 
 	require.EqualError(t, err, "drover.version: is 9; this worker knows version 1: build it with a newer shared/worker")
@@ -122,7 +122,7 @@ func FuzzParseTask(f *testing.F) {
 		}
 		require.NotEmpty(t, task.ID)
 		require.Positive(t, task.Attempt)
-		// What is left as payload is what the event said, less Drover's two attributes.
+		// The payload is the event without Drover's two attributes.
 		var whole, payload map[string]any
 		require.NoError(t, json.Unmarshal(text, &whole))
 		require.NoError(t, json.Unmarshal(task.Payload, &payload))

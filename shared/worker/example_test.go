@@ -15,24 +15,24 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// countWords is a worker, and all that a user writes.
+// countWords is a complete worker: a user writes only this function.
 func countWords(_ context.Context, task worker.Task) (any, error) {
 	var payload struct {
 		Text string `json:"text"`
 	}
 	if err := task.Decode(&payload); err != nil {
-		return nil, err // BadInput, for good
+		return nil, err // BadInput, permanently
 	}
 	if payload.Text == "" {
-		return nil, worker.Permanent(worker.Errorf("NoText", "text is empty, should be some words"))
+		return nil, worker.Permanent(worker.Errorf("NoText", "text is empty; want some words"))
 	}
 	words := strings.Fields(payload.Text)
 	task.Stats("bytes", len(payload.Text))
 	return map[string]int{"words": len(words)}, nil
 }
 
-// The main function of a Lambda is one line. (Outside of Lambda nothing starts it, so the example passes an event to its
-// handler, and prints what it would send to SQS.)
+// The main function of a Lambda is one line. (Nothing starts it outside of Lambda, so the example passes an event to its handler, and prints the
+// messages that it would send to SQS.)
 func ExampleStart() {
 	main := func() { worker.Start(countWords) }
 	_ = main
@@ -47,7 +47,7 @@ func ExampleStart() {
 	}
 	// Output:
 	// {"version":1,"task_id":"abc.7","attempt":1,"status":"completed","result":{"words":6},"stats":{"bytes":18}}
-	// {"version":1,"task_id":"abc.7","attempt":1,"status":"failed","error":{"type":"NoText","message":"text is empty, should be some words"},"retryable":false}
+	// {"version":1,"task_id":"abc.7","attempt":1,"status":"failed","error":{"type":"NoText","message":"text is empty; want some words"},"retryable":false}
 }
 
 type printer struct{}
@@ -57,7 +57,7 @@ func (printer) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...fun
 	return &sqs.SendMessageOutput{}, nil
 }
 
-// A container receives its tasks from a queue until SIGTERM stops it, and lets running tasks end first.
+// A container receives its tasks from a queue until SIGTERM. It lets running tasks end before it stops.
 func ExamplePoll() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -65,7 +65,7 @@ func ExamplePoll() {
 	queue := newFakeSQS() // instead of the client that Poll makes from the environment
 	queue.put(event("abc.7", 1, time.Now().Add(time.Hour), `"text":"to be or not to be",`))
 	work := func(ctx context.Context, task worker.Task) (any, error) {
-		defer func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) }() // as ECS does when it replaces the container
+		defer func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) }() // as ECS does to replace the container
 		return countWords(ctx, task)
 	}
 
@@ -78,8 +78,8 @@ func ExamplePoll() {
 	// {"version":1,"task_id":"abc.7","attempt":1,"status":"completed","result":{"words":6},"stats":{"bytes":18}}
 }
 
-// With `heartbeat: 60s` in the labourer's configuration, Drover takes a silent worker for lost. Besides the regular heartbeats a
-// worker can send one before a long step.
+// With `heartbeat: 60s` in the labourer's configuration, Drover counts a silent worker as lost. In addition to the regular
+// heartbeats a worker can send one before a long step.
 func ExampleTask_Heartbeat() {
 	export := func(ctx context.Context, task worker.Task) (any, error) {
 		for range 3 {
@@ -93,7 +93,7 @@ func ExampleTask_Heartbeat() {
 	_ = func() { worker.Start(export, worker.HeartbeatEvery(20*time.Second)) }
 }
 
-// A test of a worker runs its function as Drover does, and reads the completion that it would send.
+// A test of a worker runs its function like Drover, and reads the completion that it would send.
 func ExampleHandler() {
 	fetch := func(_ context.Context, task worker.Task) (any, error) {
 		if task.Attempt == 1 {

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// maxMessageBytes bounds the message of a failure, a panic's stack included. The message is stored with the task, whose
-	// item costs a DynamoDB write unit for each KB, and shown in terminals; the whole of it belongs in the worker's log.
+	// maxMessageBytes limits the message of a failure, including the stack of a panic. The message is stored with the task, whose
+	// item costs a DynamoDB write unit for each KB, and shown in terminals. The whole message belongs in the worker's log.
 	maxMessageBytes = 2048
 	maxTypeBytes    = 128
 )
 
-// Permanent marks an error that another attempt cannot help: the task goes to the dead at once. Permanent(nil) is nil.
+// Permanent marks an error that a retry would not fix: the task dies at once. Permanent(nil) returns nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -24,8 +24,8 @@ func Permanent(err error) error {
 	return &permanentError{err}
 }
 
-// RetryAfter asks that the next attempt start d from now, for instance because an API said so. Drover keeps it within the
-// bounds of the labourer's retry policy. A negative d means 0; RetryAfter(nil, d) is nil; Permanent overrules it.
+// RetryAfter asks Drover to wait d before the next attempt, for instance because an API says so. Drover keeps the wait within the bounds of the
+// labourer's retry policy. A negative d means 0. RetryAfter(nil, d) returns nil. Permanent overrules it.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil
@@ -33,8 +33,8 @@ func RetryAfter(err error, d time.Duration) error {
 	return &delayedError{err, max(d, 0)}
 }
 
-// Errorf is fmt.Errorf with a name for the kind of error, which people see as the type of the failure and a labourer's
-// `not_retryable` list can name. Where errors of several kinds wrap each other, the outermost kind counts.
+// Errorf is like fmt.Errorf, with a name for the kind of error. The kind is the type of the failure, which people see and a labourer's
+// `not_retryable` list can name. If errors of several kinds wrap each other, the outermost kind counts.
 func Errorf(kind, format string, args ...any) error {
 	return &kindError{kind, fmt.Errorf(format, args...)}
 }
@@ -80,7 +80,7 @@ func isPermanent(err error) bool {
 	return errors.As(err, &permanent)
 }
 
-// delayOf returns the delay that the worker asked for; false if it asked for none.
+// delayOf returns the delay that the worker asked for, or false if it asked for none.
 func delayOf(err error) (time.Duration, bool) {
 	var delayed *delayedError
 	if !errors.As(err, &delayed) {
@@ -89,7 +89,7 @@ func delayOf(err error) (time.Duration, bool) {
 	return delayed.delay, true
 }
 
-// kindOf finds the most telling name of an error; never empty.
+// kindOf returns the most specific name of an error. It is never empty.
 func kindOf(err error) string {
 	var named *kindError
 	if errors.As(err, &named) && named.kind != "" {
@@ -98,7 +98,7 @@ func kindOf(err error) string {
 	if _, ok := errors.AsType[*panicked](err); ok {
 		return "Panic"
 	}
-	// What aws-sdk-go-v2 returns: the type would be OperationError for all of AWS, the code says what happened.
+	// aws-sdk-go-v2 returns an OperationError for every failure; its code says what happened.
 	var coded interface{ ErrorCode() string }
 	if errors.As(err, &coded) && coded.ErrorCode() != "" {
 		return coded.ErrorCode()
@@ -112,7 +112,7 @@ func kindOf(err error) string {
 	return "Error"
 }
 
-// typeName returns the name of the first type in the chain that is not just a wrapper of text; "" if there is none.
+// typeName returns the name of the first type in the chain that does not only wrap a text, or "" if there is none.
 func typeName(err error) string {
 	if err == nil {
 		return ""
@@ -145,13 +145,13 @@ func tellingName(t reflect.Type) string {
 			return ""
 		}
 	}
-	if t.Name() == "Error" { // url.Error, exec.Error: only the package makes it a name
+	if t.Name() == "Error" { // as in url.Error and exec.Error, which need the package's name
 		return t.String()
 	}
 	return t.Name()
 }
 
-// clip cuts text that is longer than limit bytes, at a whole character, and says so. What is not UTF-8 is replaced.
+// clip cuts a text that is longer than limit bytes, between two characters, and adds a note. It replaces invalid UTF-8.
 func clip(text string, limit int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= limit {

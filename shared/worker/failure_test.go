@@ -20,19 +20,19 @@ type quotaExceeded struct{ limit int }
 
 func (q quotaExceeded) Error() string { return fmt.Sprintf("quota of %d exceeded", q.limit) }
 
-// failWith runs a task whose function returns err, and gives what was reported.
+// failWith runs a task whose function returns err, and returns the reported completion.
 func failWith(t *testing.T, err error) completion {
 	t.Helper()
 	queue := newFakeSQS()
 	handler := worker.Handler(func(context.Context, worker.Task) (any, error) { return nil, err }, worker.WithSender(queue), quiet)
 	_, invokeErr := handler.Invoke(t.Context(), []byte(event("t.1", 1, time.Now().Add(time.Hour), "")))
-	require.NoError(t, invokeErr, "a failure that Drover knows of is none to Lambda")
+	require.NoError(t, invokeErr, "a reported failure is no error for Lambda")
 	failed := queue.completions("failed")
 	require.Len(t, failed, 1)
 	return failed[0]
 }
 
-func TestTheTypeOfAFailureIsTheMostTellingNameThatItsErrorHas(t *testing.T) {
+func TestTheTypeOfAFailureIsTheMostSpecificNameOfItsError(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
 		kind string
@@ -62,7 +62,7 @@ func TestTheTypeOfAFailureIsTheMostTellingNameThatItsErrorHas(t *testing.T) {
 	}
 }
 
-func TestAFailureMayBeTriedAgainUnlessItIsPermanent(t *testing.T) {
+func TestAFailureIsRetryableUnlessItIsPermanent(t *testing.T) {
 	plain := errors.New("no luck")
 	for name, c := range map[string]struct {
 		err        error
@@ -94,14 +94,14 @@ func TestMarkingNoErrorIsNoError(t *testing.T) {
 	require.NoError(t, worker.RetryAfter(nil, time.Minute))
 }
 
-func TestMarkedErrorsStayWhatTheyAre(t *testing.T) {
+func TestMarkedErrorsCanStillBeMatched(t *testing.T) {
 	err := worker.Permanent(worker.RetryAfter(worker.Errorf("Missing", "x: %w", fs.ErrNotExist), time.Second))
 
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.EqualError(t, err, "x: file does not exist")
 }
 
-func TestALongMessageIsCutAtAWholeCharacterAndSaysSo(t *testing.T) {
+func TestALongMessageIsCutBetweenCharactersWithANote(t *testing.T) {
 	message := failWith(t, errors.New(strings.Repeat("é", 5000))).Error.Message
 
 	require.LessOrEqual(t, len(message), 2048)
@@ -109,7 +109,7 @@ func TestALongMessageIsCutAtAWholeCharacterAndSaysSo(t *testing.T) {
 	require.True(t, strings.HasSuffix(message, "é… (10000 bytes in all)"), message[len(message)-60:])
 }
 
-func TestAMessageThatIsNotUTF8IsMadeSo(t *testing.T) {
+func TestAMessageInInvalidUTF8IsRepaired(t *testing.T) {
 	require.Equal(t, "byte \uFFFD here", failWith(t, errors.New("byte \xff here")).Error.Message)
 }
 

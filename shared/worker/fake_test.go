@@ -20,7 +20,7 @@ const (
 	completionsURL = "https://sqs.eu-west-1.amazonaws.com/000000000000/completions"
 )
 
-// fakeSQS behaves as SQS does for one queue of tasks, by the clock of the test, and records what is sent to other queues.
+// fakeSQS behaves like SQS for one queue of tasks, by the test's clock, and records what is sent to other queues.
 type fakeSQS struct {
 	mu       sync.Mutex
 	messages []*fakeMessage
@@ -46,7 +46,7 @@ type sentMessage struct {
 	at        time.Time
 }
 
-// failures are the errors of the next calls, nil for a call that succeeds; the calls after those succeed.
+// failures holds the errors of the next calls, nil for a call that succeeds. All later calls succeed.
 type failures struct{ next []error }
 
 func (f *failures) take() error {
@@ -66,7 +66,7 @@ func repeated(n int, err error) failures {
 	return f
 }
 
-// awsError is shaped as the SDK's errors are.
+// awsError has the shape of the SDK's errors.
 type awsError struct {
 	code   string
 	status int
@@ -219,7 +219,7 @@ func (q *fakeSQS) ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMes
 	return &sqs.ChangeMessageVisibilityOutput{}, nil
 }
 
-// completions are the bodies sent to the completions queue with the given status, oldest first.
+// completions returns the messages with the given status in the completions queue, oldest first.
 func (q *fakeSQS) completions(status string) []completion {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -267,7 +267,7 @@ type completion struct {
 	url string
 }
 
-// event is a task's event; the payload attributes are written with a comma after each.
+// event returns a task's event. Each of the payload attributes has to end with a comma.
 func event(id string, attempt int, deadline time.Time, attributes string) string {
 	return fmt.Sprintf(`{%s"task_id":%q,"drover":{"version":1,"task_id":%q,"job_id":"nightly","labourer_id":"counter","attempt":%d,"deadline":%q,"completions_url":%q}}`,
 		attributes, id, id, attempt, deadline.UTC().Format(time.RFC3339Nano), completionsURL)

@@ -7,20 +7,20 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
-// Start runs the program as a Lambda that does Drover's tasks. It is the last call of main, and does not return.
+// Start runs the program as a Lambda function that runs Drover's tasks. It is the last call of main, and does not return.
 //
 // The Lambda may be the target of a labourer itself, or serve (by an event source mapping) the SQS queue that is the
-// target. For a queue, switch on ReportBatchItemFailures and set the queue's visibility timeout to at least six times the
-// function's timeout; Start does the messages of a batch one after the other.
+// target. For a queue, enable ReportBatchItemFailures and set the queue's visibility timeout to at least six times the
+// function's timeout. Start processes the messages of a batch one after the other.
 //
-// The function's error goes to Drover and not to Lambda, whose own retries would only repeat an attempt that is over.
+// The function's error goes to Drover and not to Lambda, whose own retries would only repeat an attempt that has ended.
 // Lambda sees an error when there is no task to report on (*[BadEvent]) or the report could not be sent (*[CompletionError]).
 func Start(function Func, options ...Option) {
 	lambda.Start(Handler(function, options...))
 }
 
-// Handler returns the handler that [Start] runs, for tests and for wrapping in a handler of your own. It answers an
-// invocation for one task with the completion message that was sent.
+// Handler returns the handler that [Start] runs, for tests or to wrap it in a handler of your own. It answers an invocation for one task with the
+// completion message that it sent.
 func Handler(function Func, options ...Option) lambda.Handler {
 	return &handler{newWorker(function, options)}
 }

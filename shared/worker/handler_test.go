@@ -44,11 +44,11 @@ func TestAResultIsReportedToTheCompletionsQueue(t *testing.T) {
 	require.Len(t, queue.sent, 1)
 	require.Equal(t, completionsURL, queue.sent[0].url)
 	require.JSONEq(t, `{"version":1,"task_id":"t.1","attempt":3,"status":"completed","result":{"doubled":40},"stats":{"rows":20}}`, queue.sent[0].body)
-	require.Equal(t, queue.sent[0].body, string(answer), "the answer to the invocation is what was sent")
+	require.Equal(t, queue.sent[0].body, string(answer), "the answer to the invocation is the sent completion")
 }
 
-// The texts in testdata are the contract with whatever reads the completions queue.
-func TestCompletionMessagesReadAsTheyAlwaysDid(t *testing.T) {
+// The texts in testdata are the contract with the readers of the completions queue.
+func TestCompletionMessagesMatchTheGoldenFiles(t *testing.T) {
 	for name, function := range map[string]worker.Func{
 		"completed": func(context.Context, worker.Task) (any, error) {
 			return worker.Result{Value: map[string]any{"max": 12.5, "text": "<é&>"}, Stats: map[string]any{"rows": 10}}, nil
@@ -74,7 +74,7 @@ func TestCompletionMessagesReadAsTheyAlwaysDid(t *testing.T) {
 	}
 }
 
-func TestStatsOfTheResultWinOverThoseOfTheTask(t *testing.T) {
+func TestStatsOfTheResultOverrideThoseOfTheTask(t *testing.T) {
 	queue := newFakeSQS()
 
 	_, err := invoke(t.Context(), queue, inAnHour(""), func(_ context.Context, task worker.Task) (any, error) {
@@ -87,7 +87,7 @@ func TestStatsOfTheResultWinOverThoseOfTheTask(t *testing.T) {
 	require.Equal(t, map[string]any{"rows": 3.0, "bytes": 2.0}, queue.completions("completed")[0].Stats)
 }
 
-func TestAPanicIsAFailureThatMayBeTriedAgain(t *testing.T) {
+func TestAPanicIsARetryableFailure(t *testing.T) {
 	queue := newFakeSQS()
 	var log bytes.Buffer
 
@@ -122,7 +122,7 @@ type explosive struct{}
 
 func (explosive) MarshalJSON() ([]byte, error) { panic("while encoding") }
 
-func TestAResultThatPanicsWhileItIsEncodedIsAPanicOfTheTask(t *testing.T) {
+func TestAPanicInTheEncodingOfAResultIsAPanicOfTheTask(t *testing.T) {
 	queue := newFakeSQS()
 
 	_, err := invoke(t.Context(), queue, inAnHour(""), func(context.Context, worker.Task) (any, error) { return explosive{}, nil })
@@ -131,13 +131,13 @@ func TestAResultThatPanicsWhileItIsEncodedIsAPanicOfTheTask(t *testing.T) {
 	require.Equal(t, "Panic", queue.completions("failed")[0].Error.Type)
 }
 
-func TestAResultThatCannotBeSentFailsTheTaskForGood(t *testing.T) {
+func TestAResultThatCannotBeSentFailsTheTaskPermanently(t *testing.T) {
 	for name, c := range map[string]struct {
 		result        any
 		kind, message string
 	}{
-		"no JSON":       {math.NaN(), "BadResult", "result is no JSON"},
-		"stats no JSON": {worker.Result{Stats: map[string]any{"f": func() {}}}, "BadResult", "stats are no JSON"},
+		"no JSON":       {math.NaN(), "BadResult", "result cannot be encoded as JSON"},
+		"stats no JSON": {worker.Result{Stats: map[string]any{"f": func() {}}}, "BadResult", "stats cannot be encoded as JSON"},
 		"too large": {strings.Repeat("x", 300_000), "ResultTooLarge",
 			"result of 300002 bytes is over the limit of 262144"},
 		"too large once escaped":   {strings.Repeat("\uFFFF", 50_000), "ResultTooLarge", "result of 300002 bytes is over the limit of 262144"},
@@ -157,8 +157,8 @@ func TestAResultThatCannotBeSentFailsTheTaskForGood(t *testing.T) {
 	}
 }
 
-func TestTheLargestCompletionThatIsAllowedIsSent(t *testing.T) {
-	require.Equal(t, drover.MaxResult, worker.MaxResultBytes, "what is sent is kept")
+func TestTheLargestAllowedCompletionIsSent(t *testing.T) {
+	require.Equal(t, drover.MaxResult, worker.MaxResultBytes, "Drover stores what the worker may send")
 	require.Equal(t, drover.MaxStats, worker.MaxStatsBytes)
 	queue := newFakeSQS()
 	for _, more := range []int{0, 1} {
@@ -176,8 +176,8 @@ func TestTheLargestCompletionThatIsAllowedIsSent(t *testing.T) {
 	require.Equal(t, "ResultTooLarge", queue.completions("failed")[0].Error.Type)
 }
 
-// TestWhatSQSRefusesAsTextArrives: U+FFFE and U+FFFF, which JSON may have as they are.
-func TestWhatSQSRefusesAsTextArrives(t *testing.T) {
+// TestCharactersThatSQSRefusesArrive covers U+FFFE and U+FFFF, which JSON allows without an escape.
+func TestCharactersThatSQSRefusesArrive(t *testing.T) {
 	queue := newFakeSQS()
 
 	for _, err := range []error{nil, errors.New("page 3: \uFFFF")} {
@@ -196,8 +196,8 @@ func TestWhatSQSRefusesAsTextArrives(t *testing.T) {
 	require.Contains(t, queue.sent[1].body, `"message":"page 3: \uffff"`)
 }
 
-// TestACompletionThatTheQueueRefusesForWhatIsInItEndsTheAttemptAllTheSame, without trying the same text again.
-func TestACompletionThatTheQueueRefusesForWhatIsInItEndsTheAttemptAllTheSame(t *testing.T) {
+// TestACompletionWhoseContentsTheQueueRefusesStillEndsTheAttempt, without a retry of the same text.
+func TestACompletionWhoseContentsTheQueueRefusesStillEndsTheAttempt(t *testing.T) {
 	for _, code := range []string{"InvalidMessageContents", "AWS.SimpleQueueService.InvalidMessageContents", "InvalidParameterValue"} {
 		t.Run(code, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -232,12 +232,12 @@ func TestStatsThatCannotBeSentDoNotHideAFailure(t *testing.T) {
 
 func TestTheContextEndsBeforeTheDeadlineAndLeavesTimeToReport(t *testing.T) {
 	for name, c := range map[string]struct{ deadline, lambda, timeout, ends time.Duration }{
-		"a long task":                {15 * time.Minute, 0, 0, 15*time.Minute - 2*time.Second},
-		"a short task":               {5 * time.Second, 0, 0, 4500 * time.Millisecond},
-		"a Lambda that ends sooner":  {15 * time.Minute, time.Minute, 0, 58 * time.Second},
-		"a Lambda that ends later":   {time.Minute, 15 * time.Minute, 0, 58 * time.Second},
-		"a timeout of the worker's":  {15 * time.Minute, 10 * time.Minute, 30 * time.Second, 28 * time.Second},
-		"a timeout that is no bound": {time.Minute, 0, time.Hour, 58 * time.Second},
+		"a long task":                   {15 * time.Minute, 0, 0, 15*time.Minute - 2*time.Second},
+		"a short task":                  {5 * time.Second, 0, 0, 4500 * time.Millisecond},
+		"a Lambda that ends sooner":     {15 * time.Minute, time.Minute, 0, 58 * time.Second},
+		"a Lambda that ends later":      {time.Minute, 15 * time.Minute, 0, 58 * time.Second},
+		"a timeout of the worker's":     {15 * time.Minute, 10 * time.Minute, 30 * time.Second, 28 * time.Second},
+		"a timeout beyond the deadline": {time.Minute, 0, time.Hour, 58 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestTheContextEndsBeforeTheDeadlineAndLeavesTimeToReport(t *testing.T) {
 	}
 }
 
-func TestATaskWhoseDeadlineHasPassedIsNotBegun(t *testing.T) {
+func TestATaskWhoseDeadlineHasPassedIsNotStarted(t *testing.T) {
 	queue := newFakeSQS()
 
 	_, err := invoke(t.Context(), queue, event("t.1", 1, time.Now().Add(-time.Minute), ""), func(context.Context, worker.Task) (any, error) {
@@ -293,7 +293,7 @@ func TestTheClockCanBeSet(t *testing.T) {
 	require.Len(t, queue.completions("completed"), 1)
 }
 
-func TestAHeartbeatMovesTheEndOfTheContextByTheTimeTheTaskWasGiven(t *testing.T) {
+func TestAHeartbeatExtendsTheContextByTheTimeOfTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, start := newFakeSQS(), time.Now()
 
@@ -313,7 +313,7 @@ func TestAHeartbeatMovesTheEndOfTheContextByTheTimeTheTaskWasGiven(t *testing.T)
 	})
 }
 
-func TestAHeartbeatThatWasNotSentMovesNothing(t *testing.T) {
+func TestAHeartbeatThatWasNotSentExtendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, start := newFakeSQS(), time.Now()
 		queue.sendErrors = repeated(1, errUnavailable)
@@ -333,7 +333,7 @@ func TestAHeartbeatThatWasNotSentMovesNothing(t *testing.T) {
 func TestHeartbeatsAreSentWhileTheFunctionRunsAndNotAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, start := newFakeSQS(), time.Now()
-		queue.sendErrors = failures{[]error{nil, errUnavailable}} // one that is lost ends nothing
+		queue.sendErrors = failures{[]error{nil, errUnavailable}} // a lost heartbeat ends nothing
 
 		_, err := invoke(t.Context(), queue, event("t.1", 1, start.Add(time.Minute), ""), func(context.Context, worker.Task) (any, error) {
 			time.Sleep(5*time.Minute + time.Second)
@@ -342,7 +342,7 @@ func TestHeartbeatsAreSentWhileTheFunctionRunsAndNotAfter(t *testing.T) {
 
 		require.NoError(t, err)
 		require.Len(t, queue.completions("completed"), 1)
-		require.Len(t, queue.completions("running"), 14, "one each 20s of 5m, but for the one that was lost")
+		require.Len(t, queue.completions("running"), 14, "one each 20s of 5m, except the lost one")
 		time.Sleep(time.Hour)
 		require.Len(t, queue.sent, 15)
 	})
@@ -377,7 +377,7 @@ func TestACompletionIsSentAgainUntilItArrives(t *testing.T) {
 func TestACompletionThatCannotBeSentIsAnErrorForLambda(t *testing.T) {
 	for name, c := range map[string]struct {
 		failures failures
-		left     int // scripted errors that were not met
+		left     int // scripted errors that are left over
 		within   time.Duration
 	}{
 		"SQS is down":           {repeated(7, errUnavailable), 0, 20 * time.Second},
@@ -415,7 +415,7 @@ func TestReportingGivesUpWhenSQSDoesNotAnswer(t *testing.T) {
 	})
 }
 
-func TestAnEventThatIsNoTaskIsAnErrorForLambda(t *testing.T) {
+func TestAnEventWithoutATaskIsAnErrorForLambda(t *testing.T) {
 	queue := newFakeSQS()
 
 	_, err := invoke(t.Context(), queue, `{"hello":"world"}`, func(context.Context, worker.Task) (any, error) {
@@ -428,7 +428,7 @@ func TestAnEventThatIsNoTaskIsAnErrorForLambda(t *testing.T) {
 	require.Empty(t, queue.sent)
 }
 
-func TestATaskThatAUserBuildsForATestWorksWithoutDrover(t *testing.T) {
+func TestATaskBuiltForATestWorksWithoutDrover(t *testing.T) {
 	task := worker.Task{ID: "mine", Payload: json.RawMessage(`{}`)}
 
 	task.Stats("rows", 1)

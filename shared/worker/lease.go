@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// lease is a run's context: its deadline can be moved later, which the contexts of the standard library
-// cannot. It ends with DeadlineExceeded when its time is over, and as its parent does when that ends first.
+// lease is a run's context. Unlike the contexts of the standard library, its deadline can be extended. It ends with DeadlineExceeded at its deadline,
+// or like its parent if the parent ends first.
 //
-// Contexts made from it before the deadline moved follow it, as they wait for the lease and have no timer of their own.
+// Contexts made from it follow an extended deadline, because they wait for the lease and have no timer of their own.
 type lease struct {
-	context.Context // the parent: values, and the end that comes from outside
+	context.Context // the parent, with its values and its end
 
 	now    func() time.Time
-	latest time.Time // no heartbeat moves the end past it; zero: no such bound
+	latest time.Time // no heartbeat extends the lease beyond it; zero: no limit
 
 	mu      sync.Mutex
-	end     time.Time // zero: the lease has no deadline of its own
+	end     time.Time // zero: only the parent has a deadline
 	timer   *time.Timer
 	err     error
 	done    chan struct{}
@@ -25,7 +25,7 @@ type lease struct {
 	detach  func() bool
 }
 
-// newLease makes a lease that ends at end, but never after latest; the zero time is no bound.
+// newLease makes a lease that ends at end, but never after latest. The zero time means no limit.
 func newLease(parent context.Context, now func() time.Time, end, latest time.Time) *lease {
 	l := &lease{Context: parent, now: now, latest: latest, done: make(chan struct{}), waiting: map[*func()]struct{}{}}
 	l.mu.Lock()
@@ -38,7 +38,7 @@ func newLease(parent context.Context, now func() time.Time, end, latest time.Tim
 	return l
 }
 
-// extend moves the end later; an earlier one, and one for a lease that is over, change nothing.
+// extend moves the end to a later time. An earlier time changes nothing, and neither does a call on an ended lease.
 func (l *lease) extend(end time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +50,7 @@ func (l *lease) extend(end time.Time) {
 	l.timer.Reset(end.Sub(l.now()))
 }
 
-// expire runs when the timer fires. That may be just before the end was moved, so it checks the end again.
+// expire runs when the timer fires. The end may have been extended just then, so it checks the end again.
 func (l *lease) expire() {
 	l.mu.Lock()
 	left := l.end.Sub(l.now())
@@ -63,7 +63,7 @@ func (l *lease) expire() {
 	l.finish(context.DeadlineExceeded)
 }
 
-// stop frees what the lease holds, and ends it for all that was started under it.
+// stop frees the resources of the lease, and ends it and all contexts made from it.
 func (l *lease) stop() {
 	l.detach()
 	l.finish(context.Canceled)
@@ -105,7 +105,7 @@ func (l *lease) Err() error {
 	return l.err
 }
 
-// AfterFunc implements what package context looks for in a foreign context: with it, a context made from the lease costs no goroutine.
+// AfterFunc implements the method that package context looks for in a foreign context. With it, a context made from the lease needs no goroutine.
 func (l *lease) AfterFunc(f func()) (stop func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,7 +124,7 @@ func (l *lease) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// earlier returns the earlier of two times; the zero time means never.
+// earlier returns the earlier of two times. The zero time means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
 		return b

@@ -30,7 +30,7 @@ func TestALeaseEndsAtItsDeadline(t *testing.T) {
 	})
 }
 
-func TestAnExtendedLeaseAndAllThatWasMadeFromItEndLater(t *testing.T) {
+func TestAnExtendedLeaseAndItsContextsEndLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		l := leaseFor(t, t.Context(), time.Minute)
@@ -62,7 +62,7 @@ func TestNothingExtendsALeasePastItsLatestEnd(t *testing.T) {
 	})
 }
 
-func TestALeaseThatIsOverStaysOver(t *testing.T) {
+func TestAnEndedLeaseCannotBeExtended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := leaseFor(t, t.Context(), time.Minute)
 		<-l.Done()
@@ -76,7 +76,7 @@ func TestALeaseThatIsOverStaysOver(t *testing.T) {
 	})
 }
 
-func TestALeaseEndsAsItsParentDoes(t *testing.T) {
+func TestALeaseEndsLikeItsParent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why := errors.New("no longer ours")
 		parent, cancel := context.WithCancelCause(t.Context())
@@ -93,8 +93,8 @@ func TestALeaseEndsAsItsParentDoes(t *testing.T) {
 	})
 }
 
-func TestAStoppedLeaseFreesWhatWaitsForIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left behind
+func TestAStoppedLeaseLeavesNoGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // fails if a goroutine is left
 		l := newLease(t.Context(), time.Now, time.Now().Add(time.Minute), time.Time{})
 		child, cancel := context.WithCancel(l)
 		defer cancel()

@@ -9,11 +9,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// performMessage does the task of one message and settles the message: deleted, returned, or left to reappear by itself.
+// performMessage runs the task of one message and settles the message: it deletes or returns it, or lets it reappear.
 func (p *poller) performMessage(ctx context.Context, message types.Message) {
 	task, err := ParseTask([]byte(deref(message.Body)))
 	if err != nil {
-		p.log.Error("message is no task", "message_id", deref(message.MessageId), "error", err)
+		p.log.Error("message is not a task", "message_id", deref(message.MessageId), "error", err)
 		return
 	}
 	task.sentAt = sentAt(message.Attributes)
@@ -45,23 +45,23 @@ func (p *poller) beatingWorker(task Task) *worker {
 	return &beating
 }
 
-// settle reports how a run ended, unless its end is only that of the worker's hold on it.
+// settle reports how a run ended, unless it ended only because this worker lost its message or is being stopped.
 func (p *poller) settle(ctx context.Context, message types.Message, letGo func(), r *run, o outcome) {
 	ended := context.Cause(ctx)
 	if o.err != nil && errors.Is(ended, ErrLeaseLost) {
-		p.log.Warn("task given up", "task_id", r.task.ID, "attempt", r.task.Attempt, "error", ended)
+		p.log.Warn("task abandoned", "task_id", r.task.ID, "attempt", r.task.Attempt, "error", ended)
 		return
 	}
-	// The calls that follow have to come through also when the worker is being stopped.
+	// The following calls have to work even while the worker is being stopped.
 	ctx = context.WithoutCancel(ctx)
 	if o.err != nil && errors.Is(ended, ErrDraining) {
 		p.log.Info("task returned to the queue", "task_id", r.task.ID, "attempt", r.task.Attempt)
-		letGo() // or it would hide again what is being shown
+		letGo() // a renewal could hide the message again
 		p.show(ctx, message)
 		return
 	}
 	if r.report(ctx, o) != nil {
-		return // logged; the message comes again, and with it the attempt
+		return // report has logged it; the message is redelivered, with the same attempt
 	}
 	p.remove(ctx, message)
 }
@@ -69,11 +69,11 @@ func (p *poller) settle(ctx context.Context, message types.Message, letGo func()
 // show makes a message visible to all workers at once.
 func (p *poller) show(ctx context.Context, message types.Message) {
 	if err := p.hide(ctx, message, 0); err != nil {
-		p.log.Warn("message not returned; it comes again by itself", "message_id", deref(message.MessageId), "within", p.visibility, "error", err)
+		p.log.Warn("message not returned; it becomes visible by itself", "message_id", deref(message.MessageId), "within", p.visibility, "error", err)
 	}
 }
 
-// remove deletes a message whose task is reported. If that fails, the task runs again: at least once.
+// remove deletes a message whose task is reported. If that fails, the task runs again, which at-least-once delivery allows.
 func (p *poller) remove(ctx context.Context, message types.Message) {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
@@ -89,11 +89,11 @@ func (p *poller) remove(ctx context.Context, message types.Message) {
 	}
 }
 
-// keepHidden renews the message's invisibility until the function it returns is called. It loses the task when SQS says
-// that the message is not ours, or has not confirmed for so long that others may see it.
+// keepHidden renews the message's invisibility until the returned function is called. It calls lose if SQS answers that this worker no longer holds
+// the message, or if SQS has not confirmed a renewal for so long that others may see it.
 func (p *poller) keepHidden(ctx context.Context, message types.Message, lose context.CancelCauseFunc) (letGo func()) {
 	hiddenUntil := p.now().Add(p.visibility)
-	// Not under ctx: a drained task has to stay hidden until its message is settled.
+	// Without the cancellation of ctx: a task that is being drained has to stay hidden until its message is settled.
 	return repeat(context.WithoutCancel(ctx), p.visibility/3, func(call context.Context) {
 		asked := p.now()
 		err := p.hide(call, message, p.visibility)
@@ -115,7 +115,7 @@ func (p *poller) hide(ctx context.Context, message types.Message, d time.Duratio
 	return err
 }
 
-// wholeSeconds rounds up: a message hidden for too short is worse than one hidden for too long.
+// wholeSeconds rounds up, because hiding a message too briefly is worse than hiding it too long.
 func wholeSeconds(d time.Duration) int32 {
 	return int32((d + time.Second - 1) / time.Second)
 }

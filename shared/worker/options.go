@@ -14,7 +14,7 @@ func WithSender(sender Sender) Option {
 	return func(w *worker) { w.sender = func() (Sender, error) { return sender, nil } }
 }
 
-// WithQueue makes [Poll] receive its tasks through the given client, and send completions through it unless WithSender says otherwise.
+// WithQueue makes [Poll] receive its tasks through the given client. Poll also sends completions through it, unless WithSender names another one.
 func WithQueue(queue Queue) Option {
 	return func(w *worker) { w.queue = func() (Queue, error) { return queue, nil } }
 }
@@ -23,31 +23,30 @@ func WithQueue(queue Queue) Option {
 // be well below it: a third of it allows two heartbeats to be lost.
 //
 // Default: none in a Lambda, whose time is limited anyway; a third of max_duration in [Poll]. With heartbeats a function
-// that hangs keeps its slot as long as its process lives: limit it with [Timeout].
+// that hangs keeps its slot as long as its process lives; limit it with [Timeout].
 func HeartbeatEvery(d time.Duration) Option {
 	return func(w *worker) { w.beat = &d }
 }
 
-// Timeout limits the time of one run, however many heartbeats it sends; its context ends shortly
-// before. Default: no limit.
+// Timeout limits the time of one run, regardless of heartbeats. The context ends shortly before. Default: no limit.
 func Timeout(d time.Duration) Option {
 	return func(w *worker) { w.timeout = d }
 }
 
-// Visibility sets how long [Poll] hides a message from other workers at a time; it renews that each third of d while the
-// task runs. The shorter, the sooner a task whose process died starts elsewhere. From 10s to 12h; default 1m.
+// Visibility sets how long [Poll] hides a message from other workers at a time. Poll renews it after each third of d while the task runs. With a
+// shorter d a task whose process died starts sooner elsewhere. From 10s to 12h; default 1m.
 func Visibility(d time.Duration) Option {
 	return func(w *worker) { w.visibility = d }
 }
 
-// Drain sets how long [Poll] lets running tasks go on after its context has ended. What then still runs is cancelled and its
-// messages go back to the queue. Default 25s, which fits into the 30s between SIGTERM and SIGKILL of ECS and Kubernetes.
+// Drain sets how long [Poll] lets running tasks continue after its context has ended. It then cancels those that still run and returns their
+// messages to the queue. Default 25s, which fits into the 30s between SIGTERM and SIGKILL of ECS and Kubernetes.
 func Drain(d time.Duration) Option {
 	return func(w *worker) { w.drain = d }
 }
 
-// Logger receives one line for each run: task and attempt, how it ended, the type of its error. The line has neither the payload nor the
-// result nor the error's message. Default: slog.Default().
+// Logger receives one line for each run, with the task, the attempt, how it ended and the type of its error, but without payload, result and the
+// error's message. Default: slog.Default().
 func Logger(logger *slog.Logger) Option {
 	return func(w *worker) { w.log = logger }
 }
@@ -57,7 +56,7 @@ func Clock(now func() time.Time) Option {
 	return func(w *worker) { w.now = now }
 }
 
-// worker is a function with what all its runs need.
+// worker holds a function with the settings of its runs.
 type worker struct {
 	function   Func
 	sender     func() (Sender, error)
@@ -72,7 +71,7 @@ type worker struct {
 
 func newWorker(function Func, options []Option) *worker {
 	w := &worker{function: function, visibility: time.Minute, drain: 25 * time.Second, log: slog.Default(), now: time.Now}
-	// The client is made at its first use: a warm Lambda keeps it, and a client passed as an option makes it unnecessary.
+	// The client is made at its first use. A warm Lambda keeps it, and a client that is passed as an option makes it unnecessary.
 	w.queue = sync.OnceValues(newClient)
 	for _, option := range options {
 		option(w)

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// The reasons for which [Poll] ends a context that still has time: context.Cause returns them.
+// The reasons for which [Poll] ends a context before its deadline. context.Cause returns them.
 var (
 	// ErrLeaseLost: the message has become visible to other workers, and one of them may be running the task.
 	ErrLeaseLost = errors.New("worker: the task is no longer this worker's")
@@ -22,7 +22,7 @@ var (
 )
 
 const (
-	longPoll = 20 // seconds that SQS waits for a message: the most it offers
+	longPoll = 20 // seconds that SQS waits for a message; SQS allows no more
 	// receiveMost is SQS's limit of messages a call: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 	receiveMost = 10
 	// settleTime limits Poll's wait for functions to return after it has cancelled them.
@@ -31,17 +31,16 @@ const (
 	mostVisibility  = 12 * time.Hour
 )
 
-// Poll runs the tasks that arrive in an SQS queue (a labourer's target), at most concurrency at a time, until ctx ends. It
-// receives no more messages than it has free places, so that no message waits here while another worker is idle.
+// Poll runs the tasks that arrive in an SQS queue (a labourer's target), at most concurrency at a time, until ctx ends. It receives no more messages
+// than it can run, so that no message waits here while another worker is idle.
 //
 // While a task runs, Poll keeps its message hidden from other workers, and heartbeats extend its lease. Its context ends when
-// the lease expires, when the message could not be kept hidden (cause [ErrLeaseLost]; a failure that follows is not
-// reported, as another worker may have started the same attempt), or when the worker is stopped.
+// the lease expires, when the message could not be kept hidden (cause [ErrLeaseLost]; Poll does not report a failure
+// that follows, because another worker may have started the same attempt), or when the worker is stopped.
 //
-// When ctx ends, Poll stops receiving and gives running tasks the time of [Drain] to end. It then cancels those that still
-// run (cause [ErrDraining]) and returns their messages to the queue, for the same attempt. Poll returns nil when all
-// functions have returned, else an error that names the tasks whose functions did not return. A message that SQS was about
-// to deliver when ctx ended is redelivered after [Visibility].
+// When ctx ends, Poll stops receiving and gives running tasks the time of [Drain] to end. It then cancels those that still run (cause [ErrDraining])
+// and returns their messages to the queue, for the same attempt. Poll returns nil if all functions have returned, and otherwise an error that names
+// the tasks whose functions did not return. A message that SQS was delivering when ctx ended is redelivered after [Visibility].
 //
 // A message without a task stays in the queue until its redrive policy moves it to the dead letter queue. Poll waits until faults of SQS
 // pass. An error that does not pass, such as a queue that does not exist, ends Poll as if ctx had ended, and Poll returns it.
@@ -63,16 +62,16 @@ func Poll(ctx context.Context, queueURL string, concurrency int, function Func, 
 
 func (w *worker) checkPoll(queueURL string, concurrency int) error {
 	if queueURL == "" {
-		return errors.New("queueURL is empty: it should be the URL of the labourer's SQS target")
+		return errors.New("queueURL is empty; want the URL of the labourer's SQS target")
 	}
 	if concurrency < 1 {
-		return fmt.Errorf("concurrency is %d, should be at least 1", concurrency)
+		return fmt.Errorf("concurrency is %d; want at least 1", concurrency)
 	}
 	if w.visibility < leastVisibility || w.visibility > mostVisibility {
-		return fmt.Errorf("visibility is %s, should be from %s to %s", w.visibility, leastVisibility, mostVisibility)
+		return fmt.Errorf("visibility is %s; want %s to %s", w.visibility, leastVisibility, mostVisibility)
 	}
 	if w.drain < 0 {
-		return fmt.Errorf("drain is %s, should not be negative", w.drain)
+		return fmt.Errorf("drain is %s; want 0 or more", w.drain)
 	}
 	return nil
 }
@@ -81,7 +80,7 @@ type poller struct {
 	*worker
 	queue    Queue
 	queueURL string
-	free     chan struct{} // a token for each place where no task runs
+	free     chan struct{} // a token for each free place
 
 	tasks   sync.WaitGroup
 	mu      sync.Mutex
@@ -89,7 +88,7 @@ type poller struct {
 }
 
 func (p *poller) poll(ctx context.Context) error {
-	// The tasks outlive ctx: its end only starts the draining.
+	// The tasks outlive ctx, because its end only starts the draining.
 	tasks, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	pollErr := p.receiveAll(ctx, tasks)
@@ -128,7 +127,7 @@ func (p *poller) receiveAll(ctx, tasks context.Context) error {
 	}
 }
 
-// takePlaces waits for a free place, takes further free ones up to the limit of one receive, and returns their number; 0 when ctx has ended.
+// takePlaces waits for a free place, takes more free places up to the limit of one receive, and returns their number. It returns 0 if ctx has ended.
 func (p *poller) takePlaces(ctx context.Context) int {
 	if ctx.Err() != nil {
 		return 0

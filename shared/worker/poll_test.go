@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// polling is a Poll under way in a test's own time.
+// polling is a Poll that runs in a test's virtual time.
 type polling struct {
 	stop  context.CancelFunc
 	ended chan error
@@ -31,7 +31,7 @@ func startPolling(t *testing.T, queue *fakeSQS, concurrency int, function worker
 	return p
 }
 
-// stopAndWait ends the polling as a SIGTERM does.
+// stopAndWait ends the polling like a SIGTERM.
 func (p *polling) stopAndWait() error {
 	p.stop()
 	return <-p.ended
@@ -41,7 +41,7 @@ func putTask(queue *fakeSQS, id string, given time.Duration) *fakeMessage {
 	return queue.put(event(id, 1, time.Now().Add(given), ""))
 }
 
-func TestPollDoesTheTasksOfAQueueAndDeletesThem(t *testing.T) {
+func TestPollRunsTheTasksOfAQueueAndDeletesThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		p := startPolling(t, queue, 3, func(_ context.Context, task worker.Task) (any, error) {
@@ -65,7 +65,7 @@ func TestPollDoesTheTasksOfAQueueAndDeletesThem(t *testing.T) {
 	})
 }
 
-func TestPollNeverRunsMoreAtATimeThanItMayAndTakesNoMoreThanItCanRun(t *testing.T) {
+func TestPollRunsNoMoreThanItsConcurrencyAndReceivesNoMoreThanItCanRun(t *testing.T) {
 	for _, concurrency := range []int{1, 4, 25} {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -159,14 +159,14 @@ func TestATaskThatCannotExtendItsLeaseIsEndedBeforeItsDeadline(t *testing.T) {
 	})
 }
 
-func TestATaskWhoseMessageIsNoLongerOursIsEndedAndNotReportedAsFailed(t *testing.T) {
+func TestATaskWhoseMessageIsLostIsEndedAndNotReportedAsFailed(t *testing.T) {
 	for name, c := range map[string]struct {
 		hideErrors failures
 		after      time.Duration
 	}{
-		"SQS says so":                        {failures{[]error{nil, errNotOurs}}, 40 * time.Second},
-		"SQS has said nothing for too long":  {failures{append([]error{nil}, repeated(9, errUnavailable).next...)}, 80 * time.Second},
-		"SQS has answered again in the time": {failures{[]error{errUnavailable, errThrottled, nil, errNotOurs}}, 80 * time.Second},
+		"SQS says so":                       {failures{[]error{nil, errNotOurs}}, 40 * time.Second},
+		"SQS has not answered for too long": {failures{append([]error{nil}, repeated(9, errUnavailable).next...)}, 80 * time.Second},
+		"SQS has answered again in time":    {failures{[]error{errUnavailable, errThrottled, nil, errNotOurs}}, 80 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestATaskWhoseMessageIsNoLongerOursIsEndedAndNotReportedAsFailed(t *testing
 
 				require.Equal(t, c.after, <-lost)
 				require.Empty(t, queue.completions("failed"))
-				require.Len(t, queue.completions("completed"), 1, "of the run that got the message next")
+				require.Len(t, queue.completions("completed"), 1, "only the run that got the message next reports")
 				require.EqualValues(t, 2, runs.Load())
 				require.NoError(t, p.stopAndWait())
 			})
@@ -197,7 +197,7 @@ func TestATaskWhoseMessageIsNoLongerOursIsEndedAndNotReportedAsFailed(t *testing
 	}
 }
 
-func TestWorkThatWasDoneIsReportedEvenIfItsMessageWasLost(t *testing.T) {
+func TestASuccessIsReportedEvenIfItsMessageWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		putTask(queue, "t.1", time.Hour)
@@ -231,11 +231,11 @@ func TestPollStopsReceivingAndLetsRunningTasksEnd(t *testing.T) {
 		require.NoError(t, <-p.ended)
 		require.Equal(t, 20*time.Second, time.Since(start))
 		require.Len(t, queue.completions("completed"), 1)
-		require.Equal(t, 1, queue.left(), "what came later is left to others")
+		require.Equal(t, 1, queue.left(), "later messages are left to other workers")
 	})
 }
 
-func TestWhatDoesNotEndInTimeGoesBackToTheQueueForTheSameAttempt(t *testing.T) {
+func TestATaskThatDoesNotEndInTimeIsReturnedForTheSameAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, start := newFakeSQS(), time.Now()
 		message := putTask(queue, "t.1", time.Hour)
@@ -250,7 +250,7 @@ func TestWhatDoesNotEndInTimeGoesBackToTheQueueForTheSameAttempt(t *testing.T) {
 
 		require.Equal(t, 11*time.Second, time.Since(start))
 		require.Empty(t, queue.sent)
-		require.False(t, message.visibleAt.After(time.Now()), "another worker can have it at once")
+		require.False(t, message.visibleAt.After(time.Now()), "another worker can receive it at once")
 	})
 }
 
@@ -294,7 +294,7 @@ func TestAPanicStopsNoOtherTask(t *testing.T) {
 	})
 }
 
-func TestAMessageThatIsNoTaskIsLeftToTheDeadLetters(t *testing.T) {
+func TestAMessageWithoutATaskIsLeftToTheDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		poison := queue.put("hello")
@@ -305,12 +305,12 @@ func TestAMessageThatIsNoTaskIsLeftToTheDeadLetters(t *testing.T) {
 
 		require.NoError(t, p.stopAndWait())
 		require.Equal(t, 1, queue.left())
-		require.Equal(t, 3, poison.receipt, "received once a minute, which is what a redrive policy counts")
+		require.Equal(t, 3, poison.receipt, "it is received once a minute, and the redrive policy counts that")
 		require.Len(t, queue.completions("completed"), 1)
 	})
 }
 
-func TestATaskWhoseReportCannotBeSentComesAgain(t *testing.T) {
+func TestATaskWhoseReportCannotBeSentIsRedelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		putTask(queue, "t.1", time.Hour)
@@ -343,7 +343,7 @@ func TestPollWaitsOutFaultsOfSQS(t *testing.T) {
 	})
 }
 
-func TestAMessageThatCannotBeDeletedOrReturnedHoldsNothingUp(t *testing.T) {
+func TestAMessageThatCannotBeDeletedOrReturnedBlocksNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.deleteErrors = repeated(1, errNotOurs)
@@ -384,7 +384,7 @@ func TestPollEndsWhenItsQueueIsGoneButNotBeforeItsTasks(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatIsToldToStopWhileSQSIsDownStops(t *testing.T) {
+func TestAWorkerStopsEvenWhileSQSIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.receiveErrors = repeated(1000, errUnavailable)
@@ -404,11 +404,11 @@ func TestPollRefusesSettingsThatCannotWork(t *testing.T) {
 		option      worker.Option
 		want        string
 	}{
-		"no queue":               {"", 1, quiet, "queueURL is empty: it should be the URL of the labourer's SQS target"},
-		"no place":               {tasksURL, 0, quiet, "concurrency is 0, should be at least 1"},
-		"too short a visibility": {tasksURL, 1, worker.Visibility(time.Second), "visibility is 1s, should be from 10s to 12h0m0s"},
-		"too long a visibility":  {tasksURL, 1, worker.Visibility(13 * time.Hour), "visibility is 13h0m0s, should be from 10s to 12h0m0s"},
-		"a negative drain":       {tasksURL, 1, worker.Drain(-1), "drain is -1ns, should not be negative"},
+		"no queue":           {"", 1, quiet, "queueURL is empty; want the URL of the labourer's SQS target"},
+		"no place":           {tasksURL, 0, quiet, "concurrency is 0; want at least 1"},
+		"a short visibility": {tasksURL, 1, worker.Visibility(time.Second), "visibility is 1s; want 10s to 12h0m0s"},
+		"a long visibility":  {tasksURL, 1, worker.Visibility(13 * time.Hour), "visibility is 13h0m0s; want 10s to 12h0m0s"},
+		"a negative drain":   {tasksURL, 1, worker.Drain(-1), "drain is -1ns; want 0 or more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := worker.Poll(t.Context(), c.url, c.concurrency, nil, c.option, worker.WithQueue(newFakeSQS()))
@@ -433,11 +433,11 @@ func TestStatsMayBeRecordedFromManyGoroutines(t *testing.T) {
 	require.Len(t, queue.completions("completed")[0].Stats, 20)
 }
 
-// TestATaskThatLayInItsQueueForLongHasItsWholeTime: no worker read the queue, or the queue delays its messages.
-func TestATaskThatLayInItsQueueForLongHasItsWholeTime(t *testing.T) {
+// TestATaskThatWaitedLongInItsQueueHasItsWholeTime: no worker read the queue, or the queue delays its messages.
+func TestATaskThatWaitedLongInItsQueueHasItsWholeTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		lay, lasts  time.Duration
-		unheard     failures // of the heartbeat at its beginning
+		unheard     failures // of the heartbeat at the start
 		told        []string
 		errorOfType string
 	}{

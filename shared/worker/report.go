@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// sendTries, with the SDK's own three tries in each, and the waits between them bridge about half a minute in which
-	// SQS answers every call with an error. sendTime limits the whole when SQS does not answer.
+	// sendTries limits the calls for one message. With the SDK's three tries in each call, and the waits between them, they bridge about half a minute
+	// in which SQS answers with errors. sendTime limits all of them together if SQS does not answer.
 	sendTries = 7
 	sendTime  = 45 * time.Second
 )
 
-// CompletionError reports that a run ended and its completion could not be sent. For Drover the attempt is then still
-// running; the error goes to Lambda's on-failure destination, or the message back into the queue.
+// CompletionError reports that a run ended, but its completion could not be sent. For Drover the attempt is still running. The error goes to Lambda's
+// on-failure destination, or the message returns to the queue.
 type CompletionError struct {
 	TaskID  string
 	Attempt int
-	Status  string // what would have been reported: "completed" or "failed"
+	Status  string // the unreported status: "completed" or "failed"
 	Err     error
 }
 
@@ -32,7 +32,7 @@ func (e *CompletionError) Error() string {
 
 func (e *CompletionError) Unwrap() error { return e.Err }
 
-// send puts one message about a task into its completions queue, and retries errors that may pass.
+// send sends one message about a task to its completions queue, and retries temporary errors.
 func (w *worker) send(ctx context.Context, task Task, text []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()

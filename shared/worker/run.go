@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// Func does one task. Its return value is encoded as JSON and stored as the task's result; a [Result] adds figures.
-// The context ends shortly before the task's time is over, or when this worker has lost the task.
+// Func processes one task. Its return value is encoded as JSON and stored as the task's result; a [Result] adds figures. The context ends shortly
+// before the task's deadline, or when this worker loses the task.
 type Func func(ctx context.Context, task Task) (result any, err error)
 
-// reportMargin reserves time at the end of a run for its report; a tenth of the run if that is less.
+// reportMargin reserves time at the end of a run for its report, but at most a tenth of the run.
 const reportMargin = 2 * time.Second
 
-// run is one run of one attempt.
+// run holds the state of one run of one attempt.
 type run struct {
 	worker *worker
 	task   Task
 	lease  *lease
-	// length holds the time that a heartbeat grants: the labourer's max_duration. The event does not name it, but the deadline is that
-	// far from the dispatch, and the task was received (or put into the queue) after the dispatch. So this is never more.
+	// length holds the time that a heartbeat grants, at most the labourer's max_duration. The event does not contain max_duration. But the
+	// dispatch was that long before the deadline, and the task was received (or put into the queue) after the dispatch.
 	length time.Duration
 	margin time.Duration
 
@@ -39,8 +39,8 @@ type outcome struct {
 	err    error // nil exactly when the status is completed
 }
 
-// received returns the task with the time that is left of it. A message may wait long in its queue: if that took more than half of the task's
-// time, a heartbeat gives the task its whole time again. If the heartbeat fails, the task keeps its deadline.
+// received returns the task with its deadline. A message may wait long in its queue: if that took more than half of the task's time, a heartbeat
+// gives the task its whole time again. If the heartbeat fails, the task keeps its old deadline.
 func (w *worker) received(ctx context.Context, task Task) Task {
 	now := w.now()
 	if task.sentAt.IsZero() || now.Sub(task.sentAt) < task.Deadline.Sub(now) {
@@ -60,7 +60,7 @@ func (w *worker) received(ctx context.Context, task Task) Task {
 	return task
 }
 
-// newRun starts the clock of a run; the caller stops its lease.
+// newRun starts the clock of a run. The caller has to stop its lease.
 func (w *worker) newRun(ctx context.Context, task Task) *run {
 	now := w.now()
 	r := &run{worker: w, length: task.Deadline.Sub(now)}
@@ -92,7 +92,7 @@ func marginOf(left time.Duration) time.Duration {
 // perform calls the function and never panics. It sends nothing.
 func (r *run) perform() outcome {
 	if late := r.worker.now().Sub(r.task.Deadline); late >= 0 {
-		return r.failed(Errorf("Timeout", "deadline %s had passed by %s when the worker got the task", r.task.Deadline.Format(time.RFC3339), late.Round(time.Millisecond)))
+		return r.failed(Errorf("Timeout", "deadline %s had passed by %s when the worker received the task", r.task.Deadline.Format(time.RFC3339), late.Round(time.Millisecond)))
 	}
 	stopBeating := r.startBeating()
 	text, err := r.call()
@@ -103,7 +103,7 @@ func (r *run) perform() outcome {
 	return outcome{status: statusCompleted, text: text}
 }
 
-// call runs the function and encodes its result, which may run the user's code too (MarshalJSON).
+// call runs the function and encodes its result, which may also run the user's code (MarshalJSON).
 func (r *run) call() (text []byte, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -119,7 +119,7 @@ func (r *run) call() (text []byte, err error) {
 	return completed(r.task, result, r.figures())
 }
 
-// fromPanic leaves out the frames of the recovery: the text is cut before it is sent, and the place of the panic matters most.
+// fromPanic removes the frames of the recovery: the text is cut before it is sent, and the place of the panic matters most.
 func fromPanic(stack []byte) []byte {
 	if start := bytes.Index(stack, []byte("\npanic(")); start >= 0 {
 		return stack[start+1:]
@@ -140,7 +140,7 @@ func (r *run) stat(name string, value any) {
 	r.stats[name] = value
 }
 
-// figures returns a copy, as a goroutine that outlives the function may still call Stats.
+// figures returns a copy, because a goroutine that outlives the function may still call Stats.
 func (r *run) figures() map[string]any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +157,7 @@ func (r *run) heartbeat(ctx context.Context) error {
 	return nil
 }
 
-// startBeating sends heartbeats until the returned function is called, which waits until none is under way.
+// startBeating sends heartbeats until the returned function is called. That function waits for a heartbeat in progress.
 func (r *run) startBeating() (stop func()) {
 	if r.worker.beat == nil || *r.worker.beat <= 0 {
 		return func() {}
@@ -169,8 +169,8 @@ func (r *run) startBeating() (stop func()) {
 	})
 }
 
-// report sends the outcome. It has a time limit of its own, as it must work at the end of the lease too. If the queue refuses the message's
-// contents, report sends a failure that says so, and the attempt still ends.
+// report sends the outcome. It has its own time limit, because it must work at the end of the lease too. If the queue refuses the message's contents,
+// report sends a failure that says so, and the attempt still ends.
 func (r *run) report(ctx context.Context, o outcome) error {
 	err := r.worker.send(ctx, r.task, o.text)
 	if err != nil && isOfContents(err) {
@@ -192,7 +192,7 @@ func (r *run) logEnd(o outcome, reportErr error) {
 	level := slog.LevelInfo
 	if o.err != nil {
 		level = slog.LevelWarn
-		attributes = append(attributes, "error_type", kindOf(o.err)) // its message may quote the payload; drover task shows it
+		attributes = append(attributes, "error_type", kindOf(o.err)) // the error's message may quote the payload, so only drover task shows it
 	}
 	if reportErr != nil {
 		level = slog.LevelError

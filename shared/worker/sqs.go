@@ -15,12 +15,12 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Sender has the one call of SQS that reporting needs. *sqs.Client is one.
+// Sender has the SQS call that reports need. *sqs.Client implements it.
 type Sender interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
-// Queue has the calls of SQS that [Poll] needs. *sqs.Client is one.
+// Queue has the SQS calls that [Poll] needs. *sqs.Client implements it.
 type Queue interface {
 	Sender
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
@@ -30,7 +30,7 @@ type Queue interface {
 
 var _ Queue = (*sqs.Client)(nil)
 
-// newClient makes a client from the environment, as every AWS tool does. The SDK itself reads AWS_ENDPOINT_URL.
+// newClient makes a client from the environment, like every AWS tool. The SDK itself reads AWS_ENDPOINT_URL.
 func newClient() (Queue, error) {
 	settings, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
@@ -41,8 +41,8 @@ func newClient() (Queue, error) {
 
 var regionalHost = regexp.MustCompile(`^(?:sqs(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|sqs\.([a-z0-9-]+)\.api\.aws)$`)
 
-// inRegionOf sends a call to the region in the queue's URL, as a worker may run in another region than Drover. A client
-// with an endpoint of its own (a local AWS, a proxy) uses that endpoint.
+// inRegionOf sends a call to the region in the queue's URL, because a worker may run in another region than Drover. A client with its own endpoint (a
+// local AWS, a proxy) uses that endpoint.
 func inRegionOf(queueURL string) func(*sqs.Options) {
 	return func(options *sqs.Options) {
 		parsed, err := url.Parse(queueURL)
@@ -56,7 +56,7 @@ func inRegionOf(queueURL string) func(*sqs.Options) {
 	}
 }
 
-// isFinal reports whether the same call would fail again (no such queue, not allowed, no longer ours). Other errors pass
+// isFinal reports whether the same call would fail again (no such queue, no permission, message no longer held). Other errors are temporary
 // (throttles, faults of the service or the network).
 func isFinal(err error) bool {
 	var coded interface{ ErrorCode() string }
@@ -74,8 +74,8 @@ func isFinal(err error) bool {
 	return status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
 }
 
-// isOfContents reports whether a queue refused a message for its characters or its size: it would refuse the same text again. A queue whose own
-// MaximumMessageSize is less than SQS's limit answers InvalidParameterValue.
+// isOfContents reports whether a queue refused a message for its characters or its size, and so would refuse the same text again. A queue whose
+// MaximumMessageSize is below SQS's limit answers InvalidParameterValue.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func isOfContents(err error) bool {
 	var told interface{ ErrorCode() string }

@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The client made from the environment goes to AWS_ENDPOINT_URL whatever host the queue's URL names, and SQS's answers are
-// told apart as they come over the wire.
+// The client made from the environment uses AWS_ENDPOINT_URL, regardless of the host in the queue's URL, and isFinal distinguishes SQS's real answers.
 func TestTheDefaultClientGoesToTheEndpointOfTheEnvironment(t *testing.T) {
 	const completionsURL = "https://sqs.eu-west-1.amazonaws.com/000000000000/completions"
 	var bodies []string
@@ -77,7 +76,7 @@ func TestACallGoesToTheRegionOfTheQueue(t *testing.T) {
 	}
 }
 
-func TestWaitsDoubleUpToABoundAndLeaveHalfToChance(t *testing.T) {
+func TestWaitsDoubleUpToALimitAndAreHalfRandom(t *testing.T) {
 	for try, whole := range map[int]time.Duration{1: 200 * time.Millisecond, 2: 400 * time.Millisecond, 6: 6400 * time.Millisecond, 7: longestWait, 1000: longestWait} {
 		for range 100 {
 			wait := backoff(try)

@@ -12,14 +12,14 @@ const (
 	longestWait = 10 * time.Second
 )
 
-// backoff returns the wait after the n-th failed try: doubled each time, with the upper half left to chance so that many
-// workers that failed together do not come back together.
+// backoff returns the wait after the n-th failed try. It doubles each time, and its upper half is random, so that workers that failed together do not
+// return together.
 func backoff(try int) time.Duration {
 	whole := min(firstWait<<min(try-1, 16), longestWait)
 	return whole/2 + rand.N(whole/2)
 }
 
-// pause waits for d; false if ctx ended first.
+// pause waits for d. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -31,8 +31,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// repeat calls f at every interval, one call at a time and each for an interval at most, until ctx ends or the function it
-// returns is called, which waits for the call that is under way.
+// repeat calls f at every interval, one call at a time and each limited to an interval, until ctx ends or the returned function is called. That
+// function waits for a call in progress.
 func repeat(ctx context.Context, every time.Duration, f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var finished sync.WaitGroup

@@ -1,6 +1,6 @@
 // Package cloudformation finds a deployed stack and its parts.
 //
-// No part of a stack has a name that is known beforehand: its names are in the stack's outputs.
+// CloudFormation chooses the names of the parts. The stack's outputs have them.
 package cloudformation
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// API has those calls of CloudFormation that Drover makes.
+// API has the calls of CloudFormation that Drover makes.
 type API interface {
 	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
 	ListStackResources(context.Context, *cloudformation.ListStackResourcesInput, ...func(*cloudformation.Options)) (*cloudformation.ListStackResourcesOutput, error)
@@ -31,7 +31,7 @@ type Stack struct {
 	Parameters map[string]string
 }
 
-// MissingError says that the account and region have no such stack.
+// MissingError reports that the account and region have no such stack.
 type MissingError struct{ Stack string }
 
 func (e *MissingError) Error() string {
@@ -44,7 +44,7 @@ func IsMissing(err error) bool {
 	return missing
 }
 
-// Describe reads a stack. *MissingError: there is no stack of this name.
+// Describe reads a stack. *MissingError: there is no stack with this name.
 func Describe(ctx context.Context, api API, name string) (Stack, error) {
 	out, err := api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if missing(err) || err == nil && len(out.Stacks) == 0 {
@@ -65,14 +65,14 @@ func Describe(ctx context.Context, api API, name string) (Stack, error) {
 	return s, nil
 }
 
-// missing reports whether an error means that there is no such stack. CloudFormation has no error code of its own for that.
+// missing reports whether an error means that there is no such stack. CloudFormation has no separate error code for that.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
 func missing(err error) bool {
 	var refused smithy.APIError
 	return errors.As(err, &refused) && refused.ErrorCode() == "ValidationError" && strings.Contains(refused.ErrorMessage(), "not exist")
 }
 
-// Require returns an error that names the outputs that the stack lacks; nil when it has them all.
+// Require returns an error that names the outputs that the stack lacks, or nil if it has all of them.
 func (s Stack) Require(outputs ...string) error {
 	var lacks []string
 	for _, name := range outputs {
@@ -84,7 +84,7 @@ func (s Stack) Require(outputs ...string) error {
 		return nil
 	}
 	slices.Sort(lacks)
-	return fmt.Errorf("stack %q is %s and lacks the outputs %s: it is another stack, of another version, or its deployment has not finished",
+	return fmt.Errorf("stack %q is %s and lacks the outputs %s: it is not a Drover stack, has another version, or is still being deployed",
 		s.Name, s.Status, strings.Join(lacks, ", "))
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/cloudformation"
 )
 
-// scripted answers with its contents, and returns the pages of resources one after the other.
+// scripted answers with its fields, and returns the pages of resources one after the other.
 type scripted struct {
 	stacks []types.Stack
 	pages  [][]types.StackResourceSummary
@@ -43,7 +43,7 @@ func (s *scripted) ListStackResources(_ context.Context, in *awscloudformation.L
 	return out, nil
 }
 
-func TestAStackIsItsOutputsAndParameters(t *testing.T) {
+func TestAStackHasItsOutputsAndParameters(t *testing.T) {
 	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	api := &scripted{stacks: []types.Stack{{StackStatus: types.StackStatusUpdateComplete, CreationTime: &created,
 		Outputs:    []types.Output{{OutputKey: aws.String("EventBusName"), OutputValue: aws.String("bus")}},
@@ -56,10 +56,10 @@ func TestAStackIsItsOutputsAndParameters(t *testing.T) {
 
 	require.NoError(t, s.Require("EventBusName"))
 	require.EqualError(t, s.Require("TasksTableName", "EventBusName", "ControlTableName"),
-		`stack "drover" is UPDATE_COMPLETE and lacks the outputs ControlTableName, TasksTableName: it is another stack, of another version, or its deployment has not finished`)
+		`stack "drover" is UPDATE_COMPLETE and lacks the outputs ControlTableName, TasksTableName: it is not a Drover stack, has another version, or is still being deployed`)
 }
 
-func TestAMissingStackIsToldApartFromAnUnreadableOne(t *testing.T) {
+func TestAMissingStackIsDistinguishedFromAnUnreadableOne(t *testing.T) {
 	gone := &smithy.GenericAPIError{Code: "ValidationError", Message: "Stack with id nope does not exist"}
 	for name, api := range map[string]*scripted{"refused": {err: gone}, "empty": {}} {
 		t.Run(name, func(t *testing.T) {

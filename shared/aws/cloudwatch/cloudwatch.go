@@ -18,21 +18,21 @@ import (
 	"github.com/drover-run/drover/shared/core/ecology"
 )
 
-// API has those calls of CloudWatch that Drover makes.
+// API has the calls of CloudWatch that Drover makes.
 type API interface {
 	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
 }
 
-// most says how many queries, operands included, GetMetricData takes in one request.
+// most limits how many queries, including operands, GetMetricData accepts in one request.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 const most = 500
 
 // Source answers the queries of labourers' metrics.
 type Source struct{ API API }
 
-// Ask reads all queries in as few requests as AWS allows. A query that CloudWatch refuses has the reason in its reading. One refused query
-// makes CloudWatch refuse the whole request, so Ask repeats it without that query. It does not split a request that was throttled or that
-// failed for another reason that may pass.
+// Ask reads all queries in as few requests as AWS allows. If CloudWatch refuses a query, its reading has the reason. CloudWatch refuses the whole
+// request for one bad query, so Ask repeats the request without that query. It does not split a request that failed for a temporary reason, such as a
+// throttle.
 func (s Source) Ask(ctx context.Context, queries map[string]ecology.Query, now time.Time) (map[string]ecology.Reading, error) {
 	out := map[string]ecology.Reading{}
 	var part []string
@@ -70,16 +70,16 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 	}
 }
 
-// answer collects what CloudWatch answers to one query, over all pages.
+// answer collects CloudWatch's answer to one query from all pages.
 type answer struct {
 	points  []ecology.Point
-	labels  []string         // of its series
-	series  int              // the most on one page
-	status  types.StatusCode // of the last page that has a part of the answer
+	labels  []string         // the labels of its series
+	series  int              // the most series on one page
+	status  types.StatusCode // the status on the last page with a part of the answer
 	message string           // why it failed, or what is missing
 }
 
-// doubt returns why the answer yields no number, "" when it yields one.
+// doubt returns why the answer yields no number, or "" if it yields one.
 func (a *answer) doubt(q ecology.Query) string {
 	switch {
 	case a == nil:
@@ -87,19 +87,19 @@ func (a *answer) doubt(q ecology.Query) string {
 	case a.failed():
 		return strings.TrimSpace(string(a.status) + " " + a.message)
 	case max(len(a.labels), a.series) > 1:
-		return fmt.Sprintf("the query has several series (%s), of which none is the metric's: make one of them, by MAX or MIN around it or without GROUP BY",
+		return fmt.Sprintf("the query returns several series (%s); reduce them to one, with MAX or MIN around the query or without GROUP BY",
 			strings.Join(a.labels[:min(len(a.labels), 3)], ", "))
 	case a.message != "" && q.Expression != "":
-		return "CloudWatch answers only a part of the query: " + a.message
+		return "CloudWatch answered only a part of the query: " + a.message
 	case a.status == types.StatusCodePartialData && (q.Window > 0 || len(a.points) == 0):
-		return "CloudWatch has answered only a part of the datapoints"
+		return "CloudWatch returned only a part of the datapoints"
 	case a.contradictory():
-		return "the metric has two values for one time, as it is published with several units: name one by Unit"
+		return "the metric has two values for the same time, because it is published with several units; choose one with Unit"
 	}
 	return ""
 }
 
-// contradictory reports whether two values have the same time.
+// contradictory reports whether two different values have the same time.
 func (a *answer) contradictory() bool {
 	values := make(map[time.Time]float64, len(a.points))
 	for _, p := range a.points {
@@ -111,10 +111,10 @@ func (a *answer) contradictory() bool {
 	return false
 }
 
-// unanswered returns why there is no answer, and says so when CloudWatch was not asked at all.
+// unanswered returns why there is no answer. It distinguishes a query that CloudWatch refused from a request that failed.
 func unanswered(err error) string {
 	if settings.Passes(err) {
-		return "CloudWatch could not be asked: " + settings.Reason(err)
+		return "CloudWatch could not be read: " + settings.Reason(err)
 	}
 	return "CloudWatch refuses the query: " + settings.Reason(err)
 }
@@ -146,7 +146,7 @@ func (s Source) get(ctx context.Context, queries map[string]ecology.Query, keys 
 			answers[name].add(result)
 			answers[name].series = max(answers[name].series, here[name])
 		}
-		// A message about the whole request says that it covers too many metrics. Any search in it may then be incomplete.
+		// A message about the whole request means that it covers too many metrics. Then any search in it may be incomplete.
 		if whole := first(page.Messages); whole != "" {
 			for i := range keys {
 				if answers[id(i)] == nil {
@@ -189,8 +189,8 @@ func first(messages []types.MessageData) string {
 
 func id(i int) string { return fmt.Sprintf("q%d", i) }
 
-// queriesOf returns a query as CloudWatch takes it, with its operands first. Ids are unique in a request, and two labourers may use the
-// same name for different operands, so the query's id prefixes those of its operands, also in the expression.
+// queriesOf returns a query in CloudWatch's form, with its operands first. Ids must be unique in a request, and two labourers may use the same name for
+// different operands. So the ids of operands get the query's id as a prefix, also in the expression.
 func queriesOf(name string, q ecology.Query) []types.MetricDataQuery {
 	if q.Expression == "" {
 		return []types.MetricDataQuery{{Id: &name, MetricStat: stat(q), ReturnData: aws.Bool(true)}}
@@ -209,7 +209,7 @@ func queriesOf(name string, q ecology.Query) []types.MetricDataQuery {
 	return append(out, types.MetricDataQuery{Id: &name, Expression: aws.String(rename(q.Expression)), ReturnData: aws.Bool(true), Period: period(q)})
 }
 
-// names matches the words of an expression, and its quoted parts: in a label or a search no word is an operand.
+// names matches the words of an expression, and its quoted parts, in which no word is an operand.
 var names = regexp.MustCompile(`'[^']*'|"[^"]*"|[A-Za-z_][A-Za-z0-9_]*`)
 
 // renaming returns a function that prefixes the names of operands in an expression.

@@ -23,13 +23,13 @@ import (
 
 var now = time.Date(2026, 11, 22, 12, 0, 30, 0, time.UTC)
 
-// fake answers by the name of the metric, or by the expression, and records its requests.
+// fake answers a query by the name of its metric, or by its expression, and records its requests.
 type fake struct {
 	values  map[string][]float64 // one datapoint a minute, the newest first
 	status  map[string]types.StatusCode
-	refuses string              // it fails every request for this
-	with    error               // with this error; nil: as CloudWatch does
-	page    int                 // how many results a page has; 0: all
+	refuses string              // requests with this metric fail
+	with    error               // the error of these; nil: CloudWatch's own
+	page    int                 // results on a page; 0: all
 	series  map[string][]string // the labels of a query with several series
 	whole   string              // the message about the whole request
 	asked   []*cloudwatch.GetMetricDataInput
@@ -157,7 +157,7 @@ func set(value any) any {
 	return value
 }
 
-func TestNamesInWhatAnExpressionQuotesAreLeftAlone(t *testing.T) {
+func TestNamesInQuotedPartsOfAnExpressionAreUnchanged(t *testing.T) {
 	f := &fake{}
 
 	ask(t, f, map[string]ecology.Query{"a": {Expression: `SEARCH('{AWS/SQS,QueueName} m "x"', 'Sum') + m + m2`, Period: time.Minute, Metrics: []ecology.Operand{{ID: "m", Query: average("Errors")}, {ID: "x", Query: average("Calls")}}}})
@@ -172,7 +172,7 @@ func TestTheNewestValueIsTaken(t *testing.T) {
 
 	require.InDelta(t, 7, *readings["a"].Value, 0)
 	require.Nil(t, readings["b"].Value)
-	require.Empty(t, readings["b"].Error, "no data is no error")
+	require.Empty(t, readings["b"].Error, "missing data is not an error")
 }
 
 func TestAnswersComeInPages(t *testing.T) {
@@ -203,10 +203,10 @@ func TestAllMetricsAreAskedForInAsFewCallsAsAWSAllows(t *testing.T) {
 	none, err := metrics.Source{API: f}.Ask(context.Background(), nil, now)
 	require.NoError(t, err)
 	require.Empty(t, none)
-	require.Len(t, f.asked, 3, "nothing is asked for nothing")
+	require.Len(t, f.asked, 3, "without queries there is no request")
 }
 
-// TestG8AMetricThatCloudWatchRefusesFailsAlone: CloudWatch refuses the whole request for one wrong query, so the others are asked again without it.
+// TestG8AMetricThatCloudWatchRefusesFailsAlone: CloudWatch refuses the whole request for one wrong query, so Ask repeats it without that query.
 func TestG8AMetricThatCloudWatchRefusesFailsAlone(t *testing.T) {
 	f := &fake{values: map[string][]float64{}, refuses: "M5"}
 	queries := map[string]ecology.Query{}
@@ -225,10 +225,10 @@ func TestG8AMetricThatCloudWatchRefusesFailsAlone(t *testing.T) {
 		require.Empty(t, r.Error)
 		require.NotNil(t, r.Value, key)
 	}
-	require.LessOrEqual(t, len(f.asked), 9, "it is looked for by halves")
+	require.LessOrEqual(t, len(f.asked), 9, "a binary search finds it")
 }
 
-func TestWhatIsThrottledIsNotAskedAgainInParts(t *testing.T) {
+func TestAThrottledRequestIsNotRepeatedInParts(t *testing.T) {
 	f := &fake{refuses: "A", with: &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}}
 
 	readings := ask(t, f, map[string]ecology.Query{"a": average("A"), "b": average("B"), "c": average("C")})
@@ -249,7 +249,7 @@ func TestG8AMetricThatFailsByItselfCarriesItsReason(t *testing.T) {
 	require.Empty(t, readings["c"].Error)
 }
 
-func TestACancelledContextEndsTheAsking(t *testing.T) {
+func TestACancelledContextEndsTheRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f := &fake{refuses: "A"}
@@ -260,7 +260,7 @@ func TestACancelledContextEndsTheAsking(t *testing.T) {
 	require.Len(t, f.asked, 1)
 }
 
-// CloudWatch's order does not say which of several series is the metric.
+// The order of several series does not show which of them is the metric.
 func TestAQueryOfSeveralSeriesHasNoValue(t *testing.T) {
 	const search = `SEARCH('{AWS/SQS,QueueName} ApproximateNumberOfMessagesVisible', 'Maximum')`
 	for name, labels := range map[string][]string{"several": {"orders", "bills", "returns", "rest"}, "of one name": {"CPU", "CPU"}} {
@@ -269,17 +269,17 @@ func TestAQueryOfSeveralSeriesHasNoValue(t *testing.T) {
 
 			readings := ask(t, f, map[string]ecology.Query{"a": {Expression: search, Period: time.Minute}, "b": average("CPU")})
 
-			require.Contains(t, readings["a"].Error, "the query has several series ("+labels[0], "%s, %d results a page", name, page)
+			require.Contains(t, readings["a"].Error, "the query returns several series ("+labels[0], "%s, %d results a page", name, page)
 			require.Nil(t, readings["a"].Value)
-			require.InDelta(t, 1, *readings["b"].Value, 0, "the others are as they were")
+			require.InDelta(t, 1, *readings["b"].Value, 0, "the other queries are not affected")
 			if name == "of one name" {
-				break // on pages of their own they pass for one, as one series that goes on does
+				break // on separate pages they look like one series that continues
 			}
 		}
 	}
 }
 
-func TestOneSeriesOnSeveralPagesIsOne(t *testing.T) {
+func TestASeriesOnSeveralPagesCountsAsOne(t *testing.T) {
 	f := &fake{values: map[string][]float64{"m": {7, 5}}, series: map[string][]string{"m": {"orders", "orders"}}, page: 1}
 
 	require.InDelta(t, 5, *ask(t, f, map[string]ecology.Query{"a": {Expression: "m", Period: time.Minute}})["a"].Value, 0)
@@ -296,7 +296,7 @@ func TestAnIncompleteAnswerHasNoValue(t *testing.T) {
 
 	require.Contains(t, readings["a"].Error, "only a part of the datapoints")
 	require.Contains(t, readings["c"].Error, "only a part of the datapoints")
-	require.Equal(t, "CloudWatch answers only a part of the query: Maximum number of allowed metrics exceeded", readings["d"].Error)
+	require.Equal(t, "CloudWatch answered only a part of the query: Maximum number of allowed metrics exceeded", readings["d"].Error)
 	require.InDelta(t, 2, *readings["b"].Value, 0, "the newest come first")
 	require.InDelta(t, 4, *readings["e"].Value, 0)
 }
@@ -310,7 +310,7 @@ func TestAMetricOfSeveralUnitsHasNoValue(t *testing.T) {
 	readings, err := metrics.Source{API: two}.Ask(context.Background(), map[string]ecology.Query{"a": average("Latency")}, now)
 
 	require.NoError(t, err)
-	require.Contains(t, readings["a"].Error, "several units: name one by Unit")
+	require.Contains(t, readings["a"].Error, "several units; choose one with Unit")
 	require.Nil(t, readings["a"].Value)
 }
 
@@ -321,7 +321,7 @@ func (a answering) GetMetricData(_ context.Context, in *cloudwatch.GetMetricData
 	return &cloudwatch.GetMetricDataOutput{MetricDataResults: a(in.MetricDataQueries[0].Id)}, nil
 }
 
-// TestG7ABusyMinuteIsBusyFromItsFirstSecond: a steady 120 requests a second are 7200 a minute, at whatever second Drover asks.
+// TestG7ABusyMinuteIsBusyFromItsFirstSecond: a steady 120 requests a second are 7200 a minute, no matter at which second Drover asks.
 func TestG7ABusyMinuteIsBusyFromItsFirstSecond(t *testing.T) {
 	requests := ecology.Query{MetricName: "Requests", Namespace: "Shop", Statistic: "Sum", Period: time.Minute}
 	total := requests
@@ -341,7 +341,7 @@ func TestG7ABusyMinuteIsBusyFromItsFirstSecond(t *testing.T) {
 	}
 }
 
-func TestAStatisticOverAWindowIsAskedForAsFarBack(t *testing.T) {
+func TestAWindowSetsHowFarBackTheRequestReaches(t *testing.T) {
 	f := &fake{values: map[string][]float64{"A": slices.Repeat([]float64{2, 4}, 10)}}
 	q := average("A")
 	q.Window = 10 * time.Minute

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// Remembered says how far back Ever looks: CloudWatch keeps datapoints of five minutes for that long.
+	// Remembered limits how far back Ever looks: CloudWatch keeps datapoints of five minutes for that long.
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 	Remembered = 63 * 24 * time.Hour
-	// RememberedSearch says how far back Ever looks for an expression that finds its metrics itself (SEARCH, SELECT). CloudWatch limits these.
+	// RememberedSearch limits how far back Ever looks for an expression that searches its metrics (SEARCH, SELECT). CloudWatch allows no more.
 	RememberedSearch = 3 * time.Hour
-	// probed stands for the period of the datapoints that Ever asks for, so that a metric has few of them.
+	// probed sets the period of the datapoints that Ever reads: long, so that a metric has few of them.
 	probed = 24 * time.Hour
 )
 
@@ -30,7 +30,7 @@ func Span(q ecology.Query) time.Duration {
 	return Remembered
 }
 
-// QueryError says that a single query failed in a request that was answered. InternalError may pass, or be the query's own fault.
+// QueryError reports that a single query failed in a request that was answered. InternalError may be temporary, or the query's own fault.
 type QueryError struct {
 	Status  types.StatusCode // Forbidden or InternalError
 	Message string
@@ -38,8 +38,8 @@ type QueryError struct {
 
 func (e *QueryError) Error() string { return strings.TrimSpace(string(e.Status) + " " + e.Message) }
 
-// Ever returns the newest datapoint of a query within Span; nil where there is none. Where Span is Remembered its time is a day of UTC.
-// Errors are those of Newest.
+// Ever returns the newest datapoint of a query within Span, or nil if there is none. If Span is Remembered, the datapoint's time is a day in UTC. It
+// returns the same errors as Newest.
 func (s Source) Ever(ctx context.Context, q ecology.Query, now time.Time) (*ecology.Point, error) {
 	span := Span(q)
 	if span == Remembered {
@@ -48,8 +48,8 @@ func (s Source) Ever(ctx context.Context, q ecology.Query, now time.Time) (*ecol
 	return s.Newest(ctx, q, now.Add(-span).Truncate(probed), now)
 }
 
-// Newest returns the newest datapoint of a query since a time; nil where there is none. Unlike Ask, which keeps a reason for people, it
-// returns AWS's own error.
+// Newest returns the newest datapoint of a query since a time, or nil if there is none. Unlike Ask, which returns a reason for people, it returns AWS's
+// own error.
 func (s Source) Newest(ctx context.Context, q ecology.Query, since, now time.Time) (*ecology.Point, error) {
 	end := now.Add(time.Minute).Truncate(time.Minute)
 	pages := cloudwatch.NewGetMetricDataPaginator(s.API, &cloudwatch.GetMetricDataInput{MetricDataQueries: queriesOf("q0", q),
@@ -74,7 +74,7 @@ func (s Source) Newest(ctx context.Context, q ecology.Query, since, now time.Tim
 	return newest, nil
 }
 
-// coarse returns the query in datapoints of a day.
+// coarse returns the query with datapoints of a day.
 func coarse(q ecology.Query) ecology.Query {
 	q.Period = max(q.Period, probed)
 	q.Metrics = slices.Clone(q.Metrics)

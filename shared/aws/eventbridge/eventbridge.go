@@ -15,7 +15,7 @@ import (
 	"github.com/drover-run/drover/shared/core/event"
 )
 
-// API has those calls of EventBridge that Drover makes.
+// API has the calls of EventBridge that Drover makes.
 type API interface {
 	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }
@@ -26,14 +26,14 @@ type Bus struct {
 	Name string
 }
 
-// most and mostBytes are how many events, and how many bytes in all, PutEvents takes in one request.
+// most and mostBytes limit the events of one PutEvents request, and their bytes in total.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 const (
 	most      = 10
 	mostBytes = 1 << 20
 )
 
-// Publish puts facts on the bus. When it fails, some of them may have been published; their ids make publishing them again harmless.
+// Publish puts facts on the bus. If it fails, some of them may have been published. Publishing them again is harmless, because they have ids.
 func (b Bus) Publish(ctx context.Context, facts ...event.Fact) error {
 	var entries []types.PutEventsRequestEntry
 	size := 0
@@ -60,7 +60,7 @@ func (b Bus) Publish(ctx context.Context, facts ...event.Fact) error {
 	return b.put(ctx, entries)
 }
 
-// Send puts an application's command on the bus and returns its event id.
+// Send puts an application's command on the bus and returns the id of its event.
 func (b Bus) Send(ctx context.Context, source, detailType string, detail []byte) (string, error) {
 	out, err := b.API.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
 		EventBusName: &b.Name, Source: &source, DetailType: &detailType, Detail: aws.String(string(escape.JSON(detail)))}}})

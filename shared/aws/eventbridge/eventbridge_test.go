@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/core/event"
 )
 
-// fake refuses each entry as often as refuses says for its detail, and records its requests.
+// fake refuses an entry as many times as refuses has for its detail, and records its requests.
 type fake struct {
 	err     error
 	refuses map[string]int
@@ -53,7 +53,7 @@ func TestAFactIsPublishedAsDroversOwn(t *testing.T) {
 		Detail: aws.String(`{"id":"JobScheduled/nightly","version":1,"job_id":"nightly","labourer_id":"f","tasks":3}`)}}}, f.asked)
 }
 
-func TestNoFactsAreNoCall(t *testing.T) {
+func TestWithoutFactsThereIsNoCall(t *testing.T) {
 	f := &fake{}
 	require.NoError(t, buses.Bus{API: f}.Publish(context.Background()))
 	require.Empty(t, f.asked)
@@ -80,7 +80,7 @@ func TestFactsArePublishedTenAtATime(t *testing.T) {
 	require.Equal(t, 25, next)
 }
 
-func TestACallIsNoLargerThanTheBusTakes(t *testing.T) {
+func TestACallStaysWithinTheLimitOfTheBus(t *testing.T) {
 	f := &fake{}
 	var facts []event.Fact
 	for range 7 {
@@ -99,7 +99,7 @@ func TestACallIsNoLargerThanTheBusTakes(t *testing.T) {
 	}
 }
 
-func TestG1AFactThatTheBusRefusesIsPublishedOnceMore(t *testing.T) {
+func TestG1AFactThatTheBusRefusesIsPublishedAgain(t *testing.T) {
 	f := &fake{refuses: map[string]int{"1": 1, "3": 1}}
 
 	require.NoError(t, buses.Bus{API: f}.Publish(context.Background(), counted(0), counted(1), counted(2), counted(3)))
@@ -109,7 +109,7 @@ func TestG1AFactThatTheBusRefusesIsPublishedOnceMore(t *testing.T) {
 	for _, e := range f.asked[1] {
 		again = append(again, *e.Detail)
 	}
-	require.Equal(t, []string{"1", "3"}, again, "and nothing else")
+	require.Equal(t, []string{"1", "3"}, again, "only the refused facts")
 }
 
 func TestG1AFactThatTheBusRefusesTwiceIsAnError(t *testing.T) {

@@ -19,12 +19,12 @@ import (
 	"github.com/drover-run/drover/shared/service/orchestrator"
 )
 
-// API has those calls of Lambda that the orchestrator makes.
+// API has the calls of Lambda that the orchestrator makes.
 type API interface {
 	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 }
 
-// invokers says how many Invoke requests run at the same time.
+// invokers limits how many Invoke requests run at the same time.
 const invokers = 24
 
 // Starter invokes functions asynchronously.
@@ -59,21 +59,21 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	switch code := codeOf(err); {
 	case code == "RequestTooLargeException", code == "RequestEntityTooLargeException", statusOf(err) == http.StatusRequestEntityTooLarge:
 		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
-			"function %s refuses an event of %d bytes: %s", l.Target.Lambda, len(start.Event), messageOf(err))}
+			"function %s refused an event of %d bytes: %s", l.Target.Lambda, len(start.Event), messageOf(err))}
 	case code == "InvalidRequestContentException":
-		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refuses the event: %s", l.Target.Lambda, messageOf(err))}
+		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refused the event: %s", l.Target.Lambda, messageOf(err))}
 	case start.Task.Qualifier != "" && slices.Contains(ofQualifier, code):
-		// The job asked for this alias or version. Treating the error as trouble of the target would let one job hold up all others.
+		// The job asked for this alias or version. If the error counted as trouble of the target, one job would block all others.
 		return &orchestrator.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
-			"function %s cannot be invoked as %s, which its job asked for: %s", l.Target.Lambda, start.Task.Qualifier, settings.Reason(err))}
+			"function %s cannot be invoked as %s, which the job asked for: %s", l.Target.Lambda, start.Task.Qualifier, settings.Reason(err))}
 	case errors.As(err, &many), settings.Throttled(err):
 		return &orchestrator.Throttled{Err: said}
 	}
 	return said
 }
 
-// ofQualifier are the errors that an alias or version can cause although the function itself may be invoked: it does not exist, its name
-// is malformed, or the orchestrator's role does not cover it.
+// ofQualifier holds errors that an alias or version can cause although the function itself works: it does not exist, its name is malformed, or the
+// orchestrator's role does not cover it.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 var ofQualifier = []string{"ResourceNotFoundException", "InvalidParameterValueException", "ValidationException", "AccessDeniedException", "AccessDenied"}
 
@@ -84,7 +84,7 @@ func codeOf(err error) string {
 	return ""
 }
 
-// messageOf returns the message of AWS without the request's details.
+// messageOf returns the message of an AWS error without the details of the request.
 func messageOf(err error) string {
 	if told, ok := errors.AsType[smithy.APIError](err); ok {
 		return told.ErrorMessage()

@@ -76,8 +76,8 @@ func TestAFunctionIsInvokedAsynchronously(t *testing.T) {
 	}
 }
 
-// TestG8ARefusedTaskIsToldApartFromATroubledTarget also expects each error at the place of its start.
-func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
+// TestG8ARefusedTaskIsDistinguishedFromATroubledTarget also requires that each error is at the index of its start.
+func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 	gone := &types.ResourceNotFoundException{Message: aws.String("Function not found")}
 	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized to perform lambda:InvokeFunction"}
 	f := &fake{errs: map[string]error{
@@ -121,12 +121,12 @@ func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
 	}
 	require.Equal(t, []string{"started", "PayloadTooLarge", "throttled", "trouble", "NoSuchQualifier, may be retried", "NoSuchQualifier, may be retried", "trouble", "started",
 		"PayloadTooLarge", "PayloadTooLarge", "NoSuchQualifier, may be retried", "InvalidPayload", "throttled"}, kinds)
-	require.EqualError(t, errs[1], "function arn:aws:lambda:us-west-2:000000000000:function:f refuses an event of 7 bytes: 1048577 bytes")
-	require.ErrorContains(t, errs[4], "cannot be invoked as 42, which its job asked for: ResourceNotFoundException: Function not found")
+	require.EqualError(t, errs[1], "function arn:aws:lambda:us-west-2:000000000000:function:f refused an event of 7 bytes: 1048577 bytes")
+	require.ErrorContains(t, errs[4], "cannot be invoked as 42, which the job asked for: ResourceNotFoundException: Function not found")
 	require.ErrorContains(t, errs[6], "invoking function arn:aws:lambda:us-west-2:000000000000:function:f: AccessDeniedException")
 }
 
-func TestManyFunctionsAreInvokedSideBySide(t *testing.T) {
+func TestManyFunctionsAreInvokedInParallel(t *testing.T) {
 	f := &fake{}
 	var starts []orchestrator.Start
 	for i := range 200 {

@@ -13,25 +13,25 @@ import (
 	"github.com/drover-run/drover/shared/core/archive"
 )
 
-// API has those calls of S3 that Drover makes.
+// API has the calls of S3 that Drover makes.
 type API interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
-// NewClient returns a client. For an endpoint other than AWS it addresses buckets by path, as their host names need not resolve there.
+// NewClient returns a client. For an endpoint other than AWS it addresses buckets by path, because their host names need not resolve there.
 func NewClient(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
 }
 
-// Bucket stands for the archive bucket.
+// Bucket gives access to the archive bucket.
 type Bucket struct {
 	API  API
 	Name string
 }
 
-// Put stores a file and replaces one of the same key.
+// Put stores a file. It replaces a file with the same key.
 func (b Bucket) Put(ctx context.Context, o archive.Object) error {
 	_, err := b.API.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &o.Key, Body: bytes.NewReader(o.Body),
 		ContentType: aws.String("application/x-ndjson"), ContentEncoding: aws.String("gzip")})

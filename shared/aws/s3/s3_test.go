@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/core/archive"
 )
 
-// fake is a bucket whose lists come in pages of two keys.
+// fake is a bucket that lists two keys on each page.
 type fake struct {
 	err    error
 	body   io.Reader
@@ -60,7 +60,7 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
-func TestAFileIsStoredAsWhatItIs(t *testing.T) {
+func TestAFileIsStoredWithItsTypeAndEncoding(t *testing.T) {
 	f := &fake{}
 
 	require.NoError(t, buckets.Bucket{API: f, Name: "archive"}.Put(context.Background(), archive.Object{Key: "labourer=f/x.jsonl.gz", Body: []byte("abc")}))
@@ -73,7 +73,7 @@ func TestAFileIsStoredAsWhatItIs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "abc", string(body))
 	_, seekable := f.put.Body.(io.Seeker)
-	require.True(t, seekable, "it can be sent again")
+	require.True(t, seekable, "the SDK can send it again")
 }
 
 func TestAFileIsReadWhole(t *testing.T) {
@@ -83,7 +83,7 @@ func TestAFileIsReadWhole(t *testing.T) {
 	require.Equal(t, "archive/key: abc", string(body))
 }
 
-func TestAListGoesOverAllPages(t *testing.T) {
+func TestAListHasAllPages(t *testing.T) {
 	f := &fake{keys: []string{"a/1", "a/2", "a/3", "a/4", "a/5", "b/1"}}
 
 	keys, err := buckets.Bucket{API: f, Name: "archive"}.List(context.Background(), "a/")
@@ -93,7 +93,7 @@ func TestAListGoesOverAllPages(t *testing.T) {
 	require.Len(t, f.listed, 3)
 }
 
-func TestErrorsSayWhatWasBeingDone(t *testing.T) {
+func TestErrorsNameTheOperation(t *testing.T) {
 	b := buckets.Bucket{API: &fake{err: errors.New("access denied")}, Name: "archive"}
 	require.EqualError(t, b.Put(context.Background(), archive.Object{Key: "key"}), "archiving key, access denied")
 	_, err := b.Get(context.Background(), "key")
@@ -104,7 +104,7 @@ func TestErrorsSayWhatWasBeingDone(t *testing.T) {
 	require.EqualError(t, err, "reading key from the archive, connection reset")
 }
 
-func TestBucketsAreFoundByPathWhereTheEndpointIsNotAWS(t *testing.T) {
+func TestBucketsAreAddressedByPathIfTheEndpointIsNotAWS(t *testing.T) {
 	require.True(t, buckets.NewClient(aws.Config{BaseEndpoint: aws.String("http://localhost:1")}).Options().UsePathStyle)
 	require.False(t, buckets.NewClient(aws.Config{}).Options().UsePathStyle)
 }

@@ -1,4 +1,4 @@
-// This file tells AWS errors that may pass from those that stay.
+// This file distinguishes temporary from permanent AWS errors.
 
 package settings
 
@@ -12,19 +12,19 @@ func Throttled(err error) bool {
 	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
 }
 
-// Passes reports whether the same request may succeed later: it was throttled, the connection broke, or the service failed. The SDK has
-// tried it several times by then.
+// Passes reports whether the same request may succeed later: it was throttled, the connection broke, or the service failed. The SDK has already retried
+// such a request several times.
 func Passes(err error) bool {
 	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
-// ThrottledError is an error that may pass, of a function that a state machine calls: the machine's Retry names this type.
+// ThrottledError is a temporary error of a function that a state machine calls. The machine's Retry names this type.
 type ThrottledError struct{ Err error }
 
 func (e *ThrottledError) Error() string { return e.Err.Error() }
 func (e *ThrottledError) Unwrap() error { return e.Err }
 
-// Named wraps an error that may pass in a *ThrottledError, which state machines retry, and returns others unchanged.
+// Named wraps a temporary error in a *ThrottledError, which state machines retry. It returns other errors unchanged.
 func Named(err error) error {
 	if err != nil && Passes(err) {
 		return &ThrottledError{err}

@@ -16,7 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/settings"
 )
 
-func TestWhatPasses(t *testing.T) {
+func TestTemporaryErrorsPass(t *testing.T) {
 	status := func(code int) error {
 		return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: code}}, Err: errors.New("as told")}
 	}
@@ -41,13 +41,13 @@ func TestWhatPasses(t *testing.T) {
 			}
 			require.Equal(t, c.is, settings.Throttled(err))
 			require.Equal(t, c.passes, settings.Passes(err))
-			require.Equal(t, c.passes, settings.Named(err) != err) //nolint:errorlint // the very same, or wrapped
+			require.Equal(t, c.passes, settings.Named(err) != err) //nolint:errorlint // the same error, or wrapped
 		})
 	}
 }
 
 // The runtime of Go functions reports the name of an error's type, and the state machines' Retry names that type.
-func TestAnErrorThatPassesHasTheNameThatTheStateMachinesKnow(t *testing.T) {
+func TestATemporaryErrorHasTheNameThatTheStateMachinesRetry(t *testing.T) {
 	err := settings.Named(&smithy.GenericAPIError{Code: "ThrottlingException", Message: "slowly"})
 
 	require.Equal(t, "ThrottledError", reflect.TypeOf(err).Elem().Name())
@@ -55,12 +55,12 @@ func TestAnErrorThatPassesHasTheNameThatTheStateMachinesKnow(t *testing.T) {
 	require.ErrorAs(t, err, new(*smithy.GenericAPIError))
 }
 
-func TestAReasonLeavesOutTheSDKsWords(t *testing.T) {
+func TestAReasonOmitsTheDetailsOfTheSDK(t *testing.T) {
 	err := &smithy.OperationError{ServiceID: "Lambda", OperationName: "Invoke", Err: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusNotFound}}, Err: &smithy.GenericAPIError{Code: "ResourceNotFoundException", Message: "Function not found"}}}
 	require.Contains(t, err.Error(), "StatusCode: 404")
 	said := &settings.Said{Doing: "invoking function f", Err: err}
 	require.EqualError(t, said, "invoking function f: ResourceNotFoundException: Function not found")
-	require.ErrorAs(t, said, new(*smithy.GenericAPIError), "who decides on it still can")
+	require.ErrorAs(t, said, new(*smithy.GenericAPIError), "callers can still match the error")
 	require.Equal(t, "plain", settings.Reason(errors.New("plain")))
 }

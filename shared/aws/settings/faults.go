@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/faults"
 )
 
-// withFaults adds the faults that DROVER_FAULTS asks for, in functions that are built for tests. Each process has faults of its own.
+// withFaults adds the faults of the plan in DROVER_FAULTS to functions that are built for tests. Each process has different faults.
 func withFaults(cfg aws.Config) (aws.Config, error) {
 	plan, err := faults.Parse(os.Getenv("DROVER_FAULTS"))
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Reason returns the code and message of an AWS error, without the operation, status and request id that the SDK adds. Of another error it
-// returns the whole message.
+// Reason returns the code and message of an AWS error, without the operation, status and request id that the SDK adds. For any other error it returns
+// the whole message.
 func Reason(err error) string {
 	if refused, ok := errors.AsType[smithy.APIError](err); ok {
 		return refused.ErrorCode() + ": " + refused.ErrorMessage()
@@ -15,7 +15,7 @@ func Reason(err error) string {
 	return err.Error()
 }
 
-// Said is an AWS error in words for people: what was being done, and the reason.
+// Said is an AWS error with a message for people: the operation, and the reason.
 type Said struct {
 	Doing string
 	Err   error

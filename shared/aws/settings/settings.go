@@ -1,5 +1,5 @@
-// Package settings sets up clients of AWS, from the usual places and with retries that end before the functions' timeouts, and tells errors
-// that may pass from those that stay.
+// Package settings loads the settings of AWS clients from the usual places, with retries that end before the functions' timeouts. It also distinguishes
+// temporary from permanent errors.
 package settings
 
 import (
@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// attempts says how often the SDK tries a request that AWS throttles or fails.
+	// attempts limits how often the SDK tries a request that AWS throttles or fails.
 	attempts = 5
-	// Waits between attempts are random up to these limits, three seconds in all. The SDK's default of up to half a minute outlasts the functions.
+	// Waits between attempts are random up to these limits, three seconds in total. The SDK's default of up to half a minute outlasts the functions.
 	firstWait, longestWait = 200 * time.Millisecond, 2 * time.Second
 )
 
@@ -25,7 +25,7 @@ func wait(attempt int, _ error) (time.Duration, error) {
 	return rand.N(min(longestWait, firstWait<<max(attempt-1, 0))), nil
 }
 
-// AWS loads the settings for clients from the usual places, AWS_ENDPOINT_URL included.
+// AWS loads the settings for clients from the usual places, including AWS_ENDPOINT_URL.
 func AWS(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = attempts, retry.BackoffDelayerFunc(wait) })

@@ -10,8 +10,8 @@ import (
 	"github.com/drover-run/drover/shared/aws/settings"
 )
 
-// The worker assistant has ten seconds: a request that is throttled until the SDK gives up must leave time to report that.
-func TestACallThatIsThrottledToTheEndOutlastsNoFunction(t *testing.T) {
+// The worker assistant has ten seconds. A request that is throttled until the SDK gives up must leave time to report the failure.
+func TestACallThatIsAlwaysThrottledEndsBeforeTheFunctionsTimeout(t *testing.T) {
 	t.Setenv("AWS_REGION", "us-east-1")
 	cfg, err := settings.AWS(t.Context())
 	require.NoError(t, err)

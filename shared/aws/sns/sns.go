@@ -12,21 +12,21 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// API has those calls of SNS that Drover makes.
+// API has the calls of SNS that Drover makes.
 type API interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
-// Topic stands for the alarm topic.
+// Topic publishes to the alarm topic.
 type Topic struct {
 	API API
 	ARN string
 }
 
-// named says how many dead tasks a message lists.
+// named limits how many dead tasks a message lists.
 const named = 10
 
-// Died publishes which tasks of a labourer died, and their last errors. It leaves out error messages, which may quote a payload.
+// Died publishes which tasks of a labourer died, and the type of the last error. It omits error messages, which may quote a payload.
 func (t Topic) Died(ctx context.Context, labourer string, tasks []task.Task) error {
 	last := tasks[len(tasks)-1]
 	why := "No error was reported"
@@ -44,7 +44,7 @@ func (t Topic) Died(ctx context.Context, labourer string, tasks []task.Task) err
 	}
 	fmt.Fprintf(&text, "\nList them: drover dead --labourer %s\nReplay them: drover replay --labourer %s\n", labourer, labourer)
 	subject := fmt.Sprintf("Drover: %s of %s died", count(len(tasks)), labourer)
-	if len(subject) > 99 { // SNS takes fewer than 100 characters
+	if len(subject) > 99 { // SNS accepts fewer than 100 characters
 		subject = subject[:99]
 	}
 	if _, err := t.API.Publish(ctx, &sns.PublishInput{TopicArn: &t.ARN, Subject: &subject, Message: aws.String(text.String())}); err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
-// API has those calls of SQS that Drover makes.
+// API has the calls of SQS that Drover makes.
 type API interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
@@ -30,8 +30,8 @@ type API interface {
 // Queues reads the depth of queues that workers read.
 type Queues struct{ API API }
 
-// Backlog returns how many messages are in a labourer's target queue; delayed messages count as waiting. For a queue that is gone, or that
-// Drover may not read, Unknown holds the reason. It returns only errors that may pass.
+// Backlog returns how many messages are in a labourer's target queue. Delayed messages count as waiting. For a queue that is gone, or that Drover may
+// not read, Unknown holds the reason. Backlog returns only temporary errors.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
 func (q Queues) Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog, error) {
 	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(l.Target.SQS), AttributeNames: []types.QueueAttributeName{
@@ -41,7 +41,7 @@ func (q Queues) Backlog(ctx context.Context, l labourer.Labourer) (queue.Backlog
 		return queue.Backlog{}, fmt.Errorf("reading how many messages are in queue %s, %w", l.Target.SQS, err)
 	}
 	if err != nil {
-		return queue.Backlog{Unknown: err.Error()}, nil //nolint:nilerr // it is told, and does not pass
+		return queue.Backlog{Unknown: err.Error()}, nil //nolint:nilerr // Unknown reports it, and a retry would not help
 	}
 	number := func(name types.QueueAttributeName) int {
 		n, _ := strconv.Atoi(out.Attributes[string(name)])
@@ -58,10 +58,10 @@ type Graveyard struct {
 	URL string
 }
 
-// reasonLimit holds the longest reason in bytes: people read it in a message attribute.
+// reasonLimit limits a reason in bytes. People read it in a message attribute.
 const reasonLimit = 1000
 
-// Bury sends a message there unchanged. Its attribute "reason" holds as much of the reason as fits.
+// Bury sends a message to the queue unchanged. The attribute "reason" holds as much of the reason as fits.
 func (g Graveyard) Bury(ctx context.Context, body, reason string) error {
 	const name, kind = "reason", "String"
 	reason = strings.Map(sendable, reason)
@@ -89,7 +89,7 @@ func sendable(r rune) rune {
 	return r
 }
 
-// Jobs stands for the jobs queue with its dead letter queue.
+// Jobs sends to the jobs queue and its dead letter queue.
 type Jobs struct {
 	Graveyard
 	URL string

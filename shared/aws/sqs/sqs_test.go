@@ -69,7 +69,7 @@ func (f *fake) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttributesI
 	return out, nil
 }
 
-func TestABacklogIsWhatAQueueHolds(t *testing.T) {
+func TestABacklogCountsTheMessagesOfAQueue(t *testing.T) {
 	f := &fake{}
 
 	backlog, err := queues.Queues{API: f}.Backlog(context.Background(), worker("https://sqs/f"))
@@ -134,7 +134,7 @@ func TestALargeMessageIsBuriedWithAsMuchOfTheReasonAsFits(t *testing.T) {
 	}
 }
 
-func TestACommandIsSentOnAsAnEventThatTheNextSchedulerReads(t *testing.T) {
+func TestACommandIsSentAsAnEventThatTheNextSchedulerReads(t *testing.T) {
 	f := &fake{}
 	sent := event.Envelope{ID: "e-1", Source: "shop", DetailType: event.ReplayTasks, Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), Detail: json.RawMessage(`{"job_id":"nightly"}`)}
 
@@ -166,7 +166,7 @@ func TestG6TasksAreSentTenAtATimeInTheirOrder(t *testing.T) {
 		require.LessOrEqual(t, len(batch.Entries), 10)
 		for _, e := range batch.Entries {
 			require.Equal(t, fmt.Sprintf(`{"n":%d}`, next), *e.MessageBody)
-			require.Nil(t, e.MessageGroupId, "a standard queue takes no group")
+			require.Nil(t, e.MessageGroupId, "a standard queue has no groups")
 			require.Nil(t, e.MessageDeduplicationId)
 			next++
 		}
@@ -174,7 +174,7 @@ func TestG6TasksAreSentTenAtATimeInTheirOrder(t *testing.T) {
 	require.Equal(t, 25, next)
 }
 
-func TestABatchIsNoLargerThanAQueueTakes(t *testing.T) {
+func TestABatchStaysWithinTheLimitsOfAQueue(t *testing.T) {
 	f := &fake{}
 	var starts []orchestrator.Start
 	for n := range 8 {
@@ -188,7 +188,7 @@ func TestABatchIsNoLargerThanAQueueTakes(t *testing.T) {
 	var refusal *orchestrator.Refusal
 	require.ErrorAs(t, errs[9], &refusal)
 	require.Equal(t, "PayloadTooLarge", refusal.Type)
-	require.Equal(t, "the message would have 1048577 bytes; a queue takes 1048576", refusal.Reason)
+	require.Equal(t, "the message would have 1048577 bytes; a queue accepts 1048576", refusal.Reason)
 	for _, batch := range f.batches {
 		size := 0
 		for _, e := range batch.Entries {
@@ -206,9 +206,9 @@ func TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup(t *testing.T) {
 		"an attribute that is a number":  {"store", `{"store": 7}`, "7"},
 		"a missing attribute":            {"store", `{"shop": "x"}`, "f"},
 		"a payload that is no object":    {"store", `[]`, "f"},
-		"what cannot be a group's name":  {"store", `{"store": "with space"}`, ""},
-		"what is too long for one":       {"store", `{"store": "` + strings.Repeat("x", 129) + `"}`, ""},
-		"the longest that one can be":    {"store", `{"store": "` + strings.Repeat("x", 128) + `"}`, strings.Repeat("x", 128)},
+		"a value that is no valid group": {"store", `{"store": "with space"}`, ""},
+		"a value that is too long":       {"store", `{"store": "` + strings.Repeat("x", 129) + `"}`, ""},
+		"the longest valid group":        {"store", `{"store": "` + strings.Repeat("x", 128) + `"}`, strings.Repeat("x", 128)},
 		"an attribute that is empty":     {"store", `{"store": ""}`, ""},
 		"an attribute of several stores": {"stores", `{"stores": ["a","b"]}`, `["a","b"]`},
 	} {
@@ -231,8 +231,8 @@ func TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup(t *testing.T) {
 	}
 }
 
-// TestG8ARefusedTaskIsToldApartFromATroubledTarget also expects each error at the place of its start.
-func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
+// TestG8ARefusedTaskIsDistinguishedFromATroubledTarget also requires that each error is at the index of its start.
+func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 	sender := func(code, message string) types.BatchResultErrorEntry {
 		return types.BatchResultErrorEntry{SenderFault: true, Code: aws.String(code), Message: aws.String(message)}
 	}
@@ -256,12 +256,12 @@ func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
 			errs := queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, `"fine"`), start(1, `"odd"`), start(2, `"fine too"`)})
 
 			require.Equal(t, []string{"started", c.want, "started"}, kinds(errs))
-			require.ErrorContains(t, errs[1], "queue https://sqs/f refuses the message: "+*c.failed.Code+": "+*c.failed.Message)
+			require.ErrorContains(t, errs[1], "queue https://sqs/f refused the message: "+*c.failed.Code+": "+*c.failed.Message)
 		})
 	}
 }
 
-// TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne: SQS may refuse a whole batch because of one message in it.
+// TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne: SQS may refuse a whole batch because of one of its messages.
 func TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  smithy.APIError
@@ -283,12 +283,12 @@ func TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne(t *testing.T) {
 	}
 }
 
-// TestG6NoMessageOvertakesOneThatAFIFOQueueDidNotTake; a standard queue keeps no order.
-func TestG6NoMessageOvertakesOneThatAFIFOQueueDidNotTake(t *testing.T) {
+// TestG6NoMessageOvertakesOneThatAFIFOQueueDidNotAccept: a standard queue keeps no order.
+func TestG6NoMessageOvertakesOneThatAFIFOQueueDidNotAccept(t *testing.T) {
 	for name, c := range map[string]struct {
 		url   string
 		fault types.BatchResultErrorEntry
-		want  string // of the messages behind the batch
+		want  string // the result of the messages behind the batch
 	}{
 		"a FIFO queue":           {"https://sqs/f.fifo", types.BatchResultErrorEntry{Code: aws.String("InternalError")}, "unsent"},
 		"what can never be sent": {"https://sqs/f.fifo", types.BatchResultErrorEntry{SenderFault: true, Code: aws.String("InvalidMessageContents")}, "started"},
@@ -325,7 +325,7 @@ func TestAMessageHasNoCharacterThatAQueueRefuses(t *testing.T) {
 	require.Equal(t, "found \uFFFD and \uFFFD there", *f.sent[1].MessageAttributes["reason"].StringValue)
 }
 
-func TestAQueueThatFailsIsTheTroubleOfAllOfItsBatch(t *testing.T) {
+func TestAFailingQueueIsTroubleForItsWholeBatch(t *testing.T) {
 	f := &fake{err: errors.New("no such queue")}
 	require.Equal(t, []string{"trouble", "trouble"}, kinds(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, `1`), start(1, `2`)})))
 
@@ -357,7 +357,7 @@ func kinds(errs []error) []string {
 	return out
 }
 
-func TestTheAnswerToABatchHasAListAlsoWhenNothingFailed(t *testing.T) {
+func TestTheAnswerToABatchHasAListEvenIfNothingFailed(t *testing.T) {
 	for want, ids := range map[string][]string{
 		`{"batchItemFailures":[]}`: nil,
 		`{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"}]}`: {"a", "b"},

@@ -34,8 +34,8 @@ const (
 // Starter sends tasks to workers that read a queue.
 type Starter struct{ API API }
 
-// Start sends each task as a message, in batches one after the other, so that tasks keep their order. When a FIFO queue does not take a
-// message, Start does not send the batches behind it: their messages would overtake it.
+// Start sends each task as a message, in batches one after the other, so that tasks keep their order. If a FIFO queue does not accept a message, Start
+// does not send the batches behind it, because their messages would overtake it.
 func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
 	out := sending{API: s.API, labourer: l, starts: starts, errs: make([]error, len(starts))}
 	var batch []int
@@ -44,7 +44,7 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orches
 		starts[i].Event = escape.JSON(start.Event)
 		length := len(starts[i].Event)
 		if length > messageLimit {
-			out.errs[i] = &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the message would have %d bytes; a queue takes %d", length, messageLimit)}
+			out.errs[i] = &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the message would have %d bytes; a queue accepts %d", length, messageLimit)}
 			continue
 		}
 		if len(batch) == batchMost || size+length > batchLimit {
@@ -64,7 +64,7 @@ type sending struct {
 	labourer labourer.Labourer
 	starts   []orchestrator.Start
 	errs     []error
-	blocked  error // of a FIFO queue: why the messages behind cannot be sent
+	blocked  error // for a FIFO queue: why later messages cannot be sent
 }
 
 func (s *sending) send(ctx context.Context, part []int) {
@@ -101,7 +101,7 @@ func (s *sending) send(ctx context.Context, part []int) {
 	}
 }
 
-// refused handles a batch of which no message was taken. Where a single message may be the cause, it sends each one alone.
+// refused handles a batch of which no message was accepted. If a single message may be the cause, it sends each message alone.
 func (s *sending) refused(ctx context.Context, part []int, err error) {
 	var told smithy.APIError
 	if errors.As(err, &told) && contents(told.ErrorCode(), told.ErrorMessage()) != "" {
@@ -132,10 +132,10 @@ func (s *sending) fail(i int, err error) {
 	}
 }
 
-// entryError returns the error for a message that a queue did not take: a refusal of that message, or trouble of the queue.
+// entryError returns the error for a message that a queue did not accept: a refusal of that message, or trouble of the queue.
 func entryError(url string, failed types.BatchResultErrorEntry) error {
 	code, message := aws.ToString(failed.Code), aws.ToString(failed.Message)
-	why := fmt.Sprintf("queue %s refuses the message: %s: %s", url, code, message)
+	why := fmt.Sprintf("queue %s refused the message: %s: %s", url, code, message)
 	kind := contents(code, message)
 	switch {
 	case settings.Throttled(&smithy.GenericAPIError{Code: code}):
@@ -148,8 +148,8 @@ func entryError(url string, failed types.BatchResultErrorEntry) error {
 	return &orchestrator.Refusal{Type: "Refused", Reason: why, Retryable: true}
 }
 
-// contents returns the refusal's type where a message's contents are the cause, and "" otherwise. A queue whose MaximumMessageSize is
-// below the limit of SQS answers InvalidParameterValue, "Message must be shorter than … bytes".
+// contents returns the refusal's type if the message's contents are the cause, and "" otherwise. A queue whose MaximumMessageSize is below the limit of
+// SQS answers InvalidParameterValue, "Message must be shorter than … bytes".
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 func contents(code, message string) string {
 	switch code[strings.LastIndex(code, ".")+1:] {
@@ -167,11 +167,11 @@ func contents(code, message string) string {
 
 var (
 	tooLong = regexp.MustCompile("(?i)shorter than|too (long|large)|exceed|maximum message size")
-	// ofQueue matches the codes of errors of the queue, its permissions or its key, which no other message would avoid.
+	// ofQueue matches the codes of errors that the queue, its permissions or its key cause, and not the message.
 	ofQueue = regexp.MustCompile("(?i)access ?denied|kms|nonexistent|doesnotexist|invalidaddress|unsupportedoperation|missingparameter|invalidsecurity|authorization")
 )
 
-// groupName matches what SQS accepts as a message group id.
+// groupName matches the message group ids that SQS accepts.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 var groupName = regexp.MustCompile("^[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\\[\\\\\\]^_`{|}~-]{1,128}$")
 

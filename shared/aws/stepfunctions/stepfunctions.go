@@ -1,4 +1,4 @@
-// Package stepfunctions starts executions: of workers that are state machines, and of the backoff machine, in which failed tasks wait.
+// Package stepfunctions starts executions of workers that are state machines, and of the backoff machine, in which failed tasks wait.
 package stepfunctions
 
 import (
@@ -22,23 +22,23 @@ import (
 	"github.com/drover-run/drover/shared/service/outcome"
 )
 
-// API has those calls of Step Functions that Drover makes.
+// API has the calls of Step Functions that Drover makes.
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 }
 
-// inputLimit holds the largest input of an execution, in bytes.
+// inputLimit limits the input of an execution, in bytes.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 const inputLimit = 256 << 10
 
-// starters says how many StartExecution requests run at the same time.
+// starters limits how many StartExecution requests run at the same time.
 const starters = 16
 
 // Starter starts executions of labourers whose target is a state machine.
 type Starter struct{ API API }
 
-// Start starts an execution for each task, named after the task and the attempt, so that starting it again starts nothing.
+// Start starts an execution for each task. The execution is named after the task and the attempt, so a repeated start has no effect.
 func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
 	errs := make([]error, len(starts))
 	var g errgroup.Group
@@ -55,7 +55,7 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orches
 
 func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrator.Start) error {
 	if len(one.Event) > inputLimit {
-		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the input would have %d bytes; an execution takes %d", len(one.Event), inputLimit)}
+		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the input would have %d bytes; an execution accepts %d", len(one.Event), inputLimit)}
 	}
 	err := start(ctx, s.API, l.Target.States, completion.ExecutionName(one.Task.ID, one.Attempt), one.Event)
 	var input *types.InvalidExecutionInput
@@ -69,7 +69,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrato
 	return err
 }
 
-// start starts an execution. An execution that was started before under this name counts as started.
+// start starts an execution. An earlier execution with this name counts as started.
 func start(ctx context.Context, api API, machine, name string, input []byte) error {
 	err := startNew(ctx, api, machine, name, input)
 	if _, ok := errors.AsType[*types.ExecutionAlreadyExists](err); ok {
@@ -78,7 +78,7 @@ func start(ctx context.Context, api API, machine, name string, input []byte) err
 	return err
 }
 
-// startNew starts an execution. A running execution of the same name and input counts as started. *types.ExecutionAlreadyExists: one of
+// startNew starts an execution. A running execution with the same name and input counts as started. *types.ExecutionAlreadyExists: an execution with
 // this name has ended.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 func startNew(ctx context.Context, api API, machine, name string, input []byte) error {
@@ -92,8 +92,8 @@ func startNew(ctx context.Context, api API, machine, name string, input []byte) 
 // Executions reads executions of workers that are state machines.
 type Executions struct{ API API }
 
-// Describe returns the state of an execution. It returns false where Step Functions does not know the execution or may not describe it, or
-// where the machine is an Express one. It returns only errors that may pass.
+// Describe returns the state of an execution. It returns false if Step Functions does not know the execution, if Drover may not describe it, or if the
+// machine is Express. It returns only temporary errors.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 func (e Executions) Describe(ctx context.Context, arn string) (completion.Execution, bool, error) {
 	out, err := e.API.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
@@ -101,13 +101,13 @@ func (e Executions) Describe(ctx context.Context, arn string) (completion.Execut
 		return completion.Execution{}, false, fmt.Errorf("describing execution %s, %w", arn, err)
 	}
 	if err != nil {
-		return completion.Execution{}, false, nil //nolint:nilerr // Step Functions does not know it, or does not say
+		return completion.Execution{}, false, nil //nolint:nilerr // false reports it, and a retry would not help
 	}
 	return completion.Execution{Status: string(out.Status), Output: out.Output, Error: aws.ToString(out.Error), Cause: aws.ToString(out.Cause),
 		LeftOut: out.OutputDetails != nil && !out.OutputDetails.Included}, true, nil
 }
 
-// Backoff stands for the machine in which tasks wait until they are due again.
+// Backoff starts executions of the machine in which tasks wait until they are due again.
 type Backoff struct {
 	API     API
 	Machine string
@@ -126,7 +126,7 @@ type waitingOn struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// shown says how many tasks an execution's input lists; its count covers all.
+// shown limits how many tasks an execution's input lists. Its count covers all of them.
 const shown = 100
 
 // Backoff starts one execution for failed tasks that are due at the same time.
@@ -147,11 +147,11 @@ func (b Backoff) Backoff(ctx context.Context, w outcome.Backoff) error {
 	return b.start(ctx, "backoff-"+hex.EncodeToString(name.Sum(nil)[:16]), in)
 }
 
-// mostWakes says how many ended executions of one wake it skips before it gives up: the tick comes within a minute anyway.
+// mostWakes limits how many ended executions of one wake WakeAt skips before it gives up: the tick comes within a minute anyway.
 const mostWakes = 3
 
-// WakeAt starts an execution that wakes the orchestrator for labourers at a time, to the millisecond. A running execution for the same time
-// is enough. An ended one is not: it was stopped, or its clock was ahead and it woke the orchestrator too early.
+// WakeAt starts an execution that wakes the orchestrator for labourers at a time, to the millisecond. A running execution for the same time is enough.
+// An ended one is not: it was stopped, or its clock was ahead and it woke the orchestrator too early.
 func (b Backoff) WakeAt(ctx context.Context, at time.Time, labourers ...string) error {
 	at = at.UTC().Add(time.Millisecond - 1).Truncate(time.Millisecond)
 	sum := sha256.Sum256(fmt.Appendln(nil, labourers, at.UnixMilli()))

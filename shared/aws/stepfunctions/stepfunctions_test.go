@@ -85,7 +85,7 @@ func worker() labourer.Labourer {
 	return l
 }
 
-// TestG4AnExecutionIsStartedOnceForAnAttempt: it is named after the attempt, and starting it again succeeds.
+// TestG4AnExecutionIsStartedOnceForAnAttempt: the execution is named after the attempt, so a repeated start succeeds without effect.
 func TestG4AnExecutionIsStartedOnceForAnAttempt(t *testing.T) {
 	f := &fake{errs: map[string]error{"drover-abcdefghijklmnop-8-2": &types.ExecutionAlreadyExists{Message: aws.String("Execution Already Exists")}}}
 
@@ -95,8 +95,8 @@ func TestG4AnExecutionIsStartedOnceForAnAttempt(t *testing.T) {
 	require.Equal(t, &sfn.StartExecutionInput{StateMachineArn: aws.String(machine), Name: aws.String("drover-abcdefghijklmnop-7-1"), Input: aws.String(`{"a":1}`)}, f.asked["drover-abcdefghijklmnop-7-1"])
 }
 
-// TestG8ARefusedTaskIsToldApartFromATroubledTarget also expects each error at the place of its start.
-func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
+// TestG8ARefusedTaskIsDistinguishedFromATroubledTarget also requires that each error is at the index of its start.
+func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 	name := func(n int) string { return fmt.Sprintf("drover-abcdefghijklmnop-%d-1", n) }
 	f := &fake{errs: map[string]error{
 		name(1): &types.InvalidExecutionInput{Message: aws.String("Invalid")},
@@ -124,7 +124,7 @@ func TestG8ARefusedTaskIsToldApartFromATroubledTarget(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"started", "InvalidPayload", "throttled", "throttled", "trouble", "PayloadTooLarge", "started"}, kinds)
-	require.EqualError(t, errs[5], "the input would have 262145 bytes; an execution takes 262144")
+	require.EqualError(t, errs[5], "the input would have 262145 bytes; an execution accepts 262144")
 	require.NotContains(t, f.asked, name(5))
 }
 
@@ -158,7 +158,7 @@ func TestABackoffIsNamedAfterItsTasks(t *testing.T) {
 		require.NoError(t, b.Backoff(context.Background(), w))
 	}
 
-	require.Len(t, f.asked, 5, "the same wait is started once")
+	require.Len(t, f.asked, 5, "a repeated wait starts no second execution")
 }
 
 func TestABackoffOfManyNamesSomeAndCountsAll(t *testing.T) {
@@ -192,8 +192,8 @@ func TestAWakeIsStartedForATime(t *testing.T) {
 	}
 }
 
-// TestAWakeWhoseExecutionHasEndedIsStartedOnceMore: a name stays taken for 90 days. A waiting execution is not doubled.
-func TestAWakeWhoseExecutionHasEndedIsStartedOnceMore(t *testing.T) {
+// TestAWakeWhoseExecutionHasEndedIsStartedAgain: a name stays in use for 90 days. A waiting execution gets no second one.
+func TestAWakeWhoseExecutionHasEndedIsStartedAgain(t *testing.T) {
 	f := &ending{ended: map[string]bool{}}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
 	for range 5 {
@@ -216,7 +216,7 @@ func TestAWakeWhoseExecutionHasEndedIsStartedOnceMore(t *testing.T) {
 	require.Len(t, f.ended, 3)
 }
 
-// ending is a service on which some executions have ended and others run.
+// ending is a Step Functions on which some executions have ended and others run.
 type ending struct {
 	fake
 	ended map[string]bool
@@ -236,5 +236,5 @@ func TestAWaitThatCannotBeStartedIsAnError(t *testing.T) {
 
 	require.ErrorContains(t, b.Backoff(context.Background(), outcome.Backoff{Labourer: "f", Due: noon}), "starting execution backoff-")
 	f.all = &types.ExecutionAlreadyExists{}
-	require.NoError(t, b.WakeAt(context.Background(), noon, "f"), "it waits already")
+	require.NoError(t, b.WakeAt(context.Background(), noon, "f"), "an execution already waits")
 }

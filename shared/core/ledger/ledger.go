@@ -1,8 +1,8 @@
-// Package ledger holds the record of a job: what was asked for, how many of its tasks are created, and how they have ended.
+// Package ledger holds the record of a job: the submitted job, how many of its tasks are created, and how they have ended.
 //
-// Everything in it only grows, and nothing is counted twice. The progress of creation is a cursor, which one transaction moves with each queue
-// entry. The ends of the tasks are sets of numbers, one item per segment. A segment's sums enter the job's totals by a transaction that also
-// records what it has entered.
+// A record only grows, and it counts nothing twice. The progress of creation is a cursor; the transaction that puts a segment's queue entry also moves
+// the cursor. The ends of the tasks are sets of numbers, one item for each segment. A transaction adds a segment's sums to the job's totals, and
+// records in the segment's item what it has added.
 package ledger
 
 import (
@@ -16,14 +16,14 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// ErrChanged says that the condition of a write no longer holds. Read again and decide anew.
+// ErrChanged reports that the condition of a write no longer holds. The caller has to read and decide again.
 var ErrChanged = errors.New("the job was changed by another writer in the meantime")
 
 // State is a job's state.
 type State string
 
-// A job goes scheduling → scheduled → completed, or from either of the first two to cancelled. A rejected job starts and ends as rejected, and
-// its id may be used again. A replay takes a completed job back to scheduled.
+// A job goes scheduling → scheduled → completed, or from either of the first two to cancelled. A rejected job is rejected from the start, and its id
+// may be used again. A replay returns a completed job to scheduled.
 const (
 	Scheduling State = "scheduling"
 	Scheduled  State = "scheduled"
@@ -54,36 +54,36 @@ type Job struct {
 	Labourer    string
 	State       State
 	Cancelling  bool   // a cancellation has begun and has not finished all segments
-	Text        []byte // the SubmitJob as received; in a record that was read, only if it is short
-	TextAt      string // names a long text that is stored beside the record; set by the store
-	Fingerprint string // tells a repeated SubmitJob from a different one under the same id
+	Text        []byte // the SubmitJob as received; a read fills it only if it is short
+	TextAt      string // names a long text that is stored beside the record; the store sets it
+	Fingerprint string // distinguishes a repeated SubmitJob from a different one with the same id
 	SubmittedAt time.Time
 	RecordedAt  time.Time // when the record was made
-	NotBefore   time.Time // when the tasks become due; zero: at once
+	NotBefore   time.Time // when the tasks become due, or zero for at once
 
-	// ChunkableAttrs holds the schema by which the job was planned: the labourer's schema may change while the job is being created.
+	// ChunkableAttrs holds the schema of the job's plan, because the labourer's schema may change while the job is being created.
 	ChunkableAttrs []string
 
 	Total  int
-	Cursor int // published segments: their tasks exist, and are never created again
+	Cursor int // number of published segments: their tasks exist, and are never created again
 
-	// A small job may share the first segment of another one: then its tasks have the numbers from First on there.
+	// A small job may share the first segment of another job. Then its tasks have the numbers from First on in that segment.
 	Segment segment.ID
 	First   int
 
-	// The scheduler that creates the tasks, and the end of its lock. Creation overwrites, so there must be only one creator at a time.
+	// The scheduler that creates the tasks, and the end of its lock. Creation overwrites items, so only one scheduler may create at a time.
 	Owner      string
 	OwnedUntil time.Time
 
 	Counts     Counts
-	Generation int // 1 at first; every replay of a completed job adds 1
+	Generation int // starts at 1; every replay of a completed job adds 1
 	FinishedAt time.Time
 
 	ErrorField, ErrorReason string // why the job was rejected
 }
 
-// Revivable reports whether the job's dead tasks may be replayed, also while later segments are being created: the job is neither rejected
-// nor cancelled, nor being cancelled.
+// Revivable reports whether the job's dead tasks may be replayed: the job is neither rejected nor cancelled, nor being cancelled. Later segments may
+// still be being created.
 func (j Job) Revivable() bool {
 	return (j.State == Completed || j.State == Scheduled || j.State == Scheduling) && !j.Cancelling
 }
@@ -102,10 +102,10 @@ func (j Job) Totals() event.Totals {
 		Cancelled: j.Counts.Cancelled, StartedAt: j.SubmittedAt, FinishedAt: j.FinishedAt, Generation: j.Generation}
 }
 
-// Segments returns the number of segments that the job's tasks take.
+// Segments returns the number of segments of the job's tasks.
 func (j Job) Segments() int { return (j.Total + segment.Size - 1) / segment.Size }
 
-// SegmentAt returns the ordinal-th segment, and the numbers in it that are the job's.
+// SegmentAt returns the ordinal-th segment, and the job's numbers in it.
 func (j Job) SegmentAt(ordinal int) (segment.ID, segment.Numbers) {
 	size := min(segment.Size, j.Total-ordinal*segment.Size)
 	if ordinal == 0 && j.Segment != "" {
@@ -114,14 +114,14 @@ func (j Job) SegmentAt(ordinal int) (segment.ID, segment.Numbers) {
 	return segment.IDOf(j.submission(), ordinal), segment.Range(0, size-1)
 }
 
-// submission returns a name that tells the job from all others, also from an earlier job with its id. A record is made only if none exists, so
-// the later of two jobs with one id was recorded after the earlier record was deleted. Remains of the earlier job (its tasks and progress,
-// completions from its workers, executions named for its tasks) must not be taken for this job's.
+// submission returns a name that distinguishes the job from all others, also from an earlier job with the same id. A record is made only if none
+// exists, so the later of two jobs with one id was recorded after the earlier record was deleted. Remains of the earlier job (its tasks and progress,
+// completions of its workers, executions named after its tasks) must not be mistaken for this job's.
 func (j Job) submission() string {
 	return j.ID + "\x00" + strconv.FormatInt(j.RecordedAt.UnixMilli(), 10)
 }
 
-// Own returns the progress that is this job's, and not that of an earlier job with its id.
+// Own returns this job's progress, without that of an earlier job with the same id.
 func (j Job) Own(progress []Progress) []Progress {
 	mine := make(map[segment.ID]bool, j.Segments())
 	for ordinal := range j.Segments() {
@@ -157,8 +157,8 @@ func (j Job) Revived() Job {
 	return j
 }
 
-// Progress holds the ends of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. A record of the stream that comes
-// twice, or a day late, changes no count.
+// Progress holds the ends of a job's tasks in one segment. The sets hold lives, not tasks: see [Life]. So a record of the stream that arrives twice,
+// or a day late, changes no count.
 type Progress struct {
 	JobID                      string
 	Segment                    segment.ID
@@ -168,15 +168,15 @@ type Progress struct {
 	Rolled   Counts // the part that is in the job's totals
 }
 
-// Life returns the number of a task's life within its segment: a task that was replayed can end again.
+// Life returns the number of a task's life within its segment. A replayed task has several lives, and each can end.
 func Life(n, life int) int { return life*segment.Size + n }
 
-// Counts returns how many tasks of the segment have reached an end that still holds.
+// Counts returns how many tasks of the segment have ended and were not replayed since.
 func (p Progress) Counts() Counts {
 	return Counts{len(p.Completed), len(p.StillDead()), len(p.Cancelled)}
 }
 
-// StillDead returns the lives that have died and were not replayed afterwards.
+// StillDead returns the lives that died and were not replayed since.
 func (p Progress) StillDead() []int {
 	replayed := make(map[int]int, len(p.Replayed))
 	for _, life := range p.Replayed {
@@ -191,8 +191,8 @@ func (p Progress) StillDead() []int {
 	return dead
 }
 
-// Revived returns the progress after a replay of these dead lives. It drops earlier lives, so its size does not grow with the number of
-// replays. The dead count in the job's totals is lowered to the number that is still dead.
+// Revived returns the progress after a replay of these dead lives. It drops earlier lives, so that its size does not grow with the number of replays. It
+// lowers the dead count in the job's totals to the number of tasks that are still dead.
 func (p Progress) Revived(lives []int) Progress {
 	again := Numbers(lives)
 	replayed := slices.Clone(lives)
@@ -216,5 +216,5 @@ func Numbers(lives []int) segment.Numbers {
 	return s
 }
 
-// Ends holds the lives of a segment that have reached each end.
+// Ends holds the lives of a segment by the end that they have reached.
 type Ends map[task.Status][]int

@@ -16,9 +16,9 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func TestWhereTheTasksOfAJobLie(t *testing.T) {
+func TestThePlacesOfAJobsTasks(t *testing.T) {
 	job := ledger.Job{ID: "nightly", Total: 600, RecordedAt: time.UnixMilli(5)}
-	const submission = "nightly\x005" // the id, and when the record was made
+	const submission = "nightly\x005" // the id, and the time of the record
 
 	require.Equal(t, 3, job.Segments())
 	for ordinal, numbers := range []segment.Numbers{segment.Range(0, 255), segment.Range(0, 255), segment.Range(0, 87)} {
@@ -33,7 +33,7 @@ func TestWhereTheTasksOfAJobLie(t *testing.T) {
 	require.Equal(t, task.ID{Segment: segment.IDOf(submission, 2), N: 87}, job.TaskAt(599))
 }
 
-// TestTwoJobsUnderOneIDHaveDifferentSegments: also if both come from the same event.
+// TestTwoJobsUnderOneIDHaveDifferentSegments holds even if both come from the same event.
 func TestTwoJobsUnderOneIDHaveDifferentSegments(t *testing.T) {
 	first := ledger.Job{ID: "nightly", Total: 600, SubmittedAt: noon, RecordedAt: noon}
 	second := first
@@ -56,7 +56,7 @@ func TestTwoJobsUnderOneIDHaveDifferentSegments(t *testing.T) {
 	require.Equal(t, progress[1:2], shared.Own(slices.Clone(progress)))
 }
 
-func TestASmallJobMayLieInTheSegmentOfAnother(t *testing.T) {
+func TestASmallJobMayShareTheSegmentOfAnother(t *testing.T) {
 	host := segment.IDOf("another", 0)
 	job := ledger.Job{ID: "small", Total: 3, Segment: host, First: 40}
 
@@ -72,7 +72,7 @@ func TestAJobWithoutTasksHasNoSegment(t *testing.T) {
 	require.Zero(t, ledger.Job{ID: "empty"}.Open())
 }
 
-// TestG2EachTaskOfAJobHasOnePlace: no two tasks of a job share one, each lies in its segment's numbers, and the segments are filled.
+// TestG2EachTaskOfAJobHasOnePlace: no two tasks of a job share a place, each place is among its segment's numbers, and the segments are full.
 func TestG2EachTaskOfAJobHasOnePlace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		job := ledger.Job{ID: rapid.StringMatching(`[A-Za-z0-9_.:-]{1,20}`).Draw(t, "id"), Total: rapid.IntRange(0, 2000).Draw(t, "total")}
@@ -93,7 +93,7 @@ func TestG2EachTaskOfAJobHasOnePlace(t *testing.T) {
 			require.Equal(t, numbers.Len(), job.SizeOf(id))
 			sum += numbers.Len()
 			for n := range numbers.All() {
-				require.True(t, places[task.ID{Segment: id, N: n}], "number %d of segment %d is no task of the job", n, ordinal)
+				require.True(t, places[task.ID{Segment: id, N: n}], "number %d of segment %d is not a task of the job", n, ordinal)
 			}
 		}
 		require.Equal(t, job.Total, sum)
@@ -114,7 +114,7 @@ func TestG5AJobIsOpenUntilEachTaskHasReachedAnEnd(t *testing.T) {
 
 	require.Equal(t, 1, job.Open())
 	job.State = ledger.Rejected
-	require.Zero(t, job.Open(), "a rejected job has no tasks, whatever it would have made")
+	require.Zero(t, job.Open(), "a rejected job has no tasks, whatever its plan was")
 }
 
 func TestTheTotalsOfAFinishedJobAreThoseOfItsRecord(t *testing.T) {
@@ -150,7 +150,7 @@ func TestG5AReplayedTaskNoLongerCountsAsDead(t *testing.T) {
 	require.Equal(t, ledger.Counts{Completed: 3, Dead: 1, Cancelled: 1}, p.Counts())
 }
 
-// TestG5ADeathThatIsRecordedLateCountsOnce: whichever of the task's lives were replayed meanwhile.
+// TestG5ADeathThatIsRecordedLateCountsOnce: any of the task's lives may have been replayed in the meantime.
 func TestG5ADeathThatIsRecordedLateCountsOnce(t *testing.T) {
 	p := ledger.Progress{Dead: []int{2, 3}, Rolled: ledger.Counts{Dead: 2}}
 

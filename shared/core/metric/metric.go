@@ -1,8 +1,8 @@
-// Package metric lets functions report counts to CloudWatch in the log lines that they write anyway: CloudWatch turns lines in the embedded
-// metric format into metrics, without a call and without a permission.
+// Package metric lets functions report counts to CloudWatch in the log lines that they write anyway. CloudWatch turns lines in the embedded metric
+// format into metrics, without a call and without a permission.
 //
-// Lambda counts an error only when a whole invocation fails. A queue handler that returns nine of ten messages, or all of them, succeeds:
-// only its own metric shows what it could not do.
+// Lambda counts an error only if a whole invocation fails. For Lambda, a handler that returns nine of ten messages to the queue, or all of them,
+// succeeds: only its own metric shows the failures.
 //
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 package metric
@@ -17,8 +17,8 @@ import (
 // Namespace contains all of Drover's metrics.
 const Namespace = "Drover"
 
-// How many messages, records or steps an invocation could not handle, so that they come again. The names of metrics are part of the stack's
-// template, whose alarms watch them by stack.
+// These count the messages, records or steps that an invocation could not handle and that will be redelivered. The stack's template has the names of
+// the metrics, for its alarms.
 const (
 	SchedulerFailures       = "SchedulerFailures"
 	OrchestratorFailures    = "OrchestratorFailures"
@@ -26,8 +26,8 @@ const (
 	ScavengerFailures       = "ScavengerFailures"
 )
 
-// TargetFailures counts, for each dispatch that could not reach its labourer's target, how many in a row could not, this one included. The
-// next dispatch comes after half a minute to five minutes.
+// TargetFailures counts failed dispatches in a row, for each dispatch that could not reach its labourer's target. The next dispatch comes after half a
+// minute to five minutes.
 const TargetFailures = "TargetFailures"
 
 type directive struct {
@@ -43,8 +43,8 @@ type set struct {
 
 type definition struct{ Name, Unit string }
 
-// Counts returns the attribute that turns a line of a JSON log into metrics of a stack. Zeros are left out, as CloudWatch charges a metric
-// for each hour in which it has a value. Without other counts the attribute is empty and leaves no trace.
+// Counts returns the attribute that turns a line of a JSON log into metrics of a stack. It omits zeros, because CloudWatch charges for each hour in
+// which a metric has a value. Without other counts the attribute is empty and adds nothing to the line.
 func Counts(stack string, at time.Time, counts map[string]int) slog.Attr {
 	of := set{Namespace: Namespace, Dimensions: [][]string{{"Stack"}}}
 	values := []any{slog.String("Stack", stack)}

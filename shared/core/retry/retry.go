@@ -4,11 +4,11 @@
 //
 //	[Min, min(Max, Initial × Rate^(n−1))]
 //
-// and never shorter than Min. So workers that failed together do not return together, and a dependency that is down gets the rest that its
-// owner asked for. Full jitter spreads a herd best for the least total work
+// and never shorter than Min. So workers that failed together do not return together, and a failing dependency gets the pause that its owner set. Full
+// jitter spreads retries best for the least total work
 // (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 //
-// The random number is a parameter: the package has no randomness and no clock of its own.
+// The random number is a parameter: the package has no clock and no source of randomness.
 package retry
 
 import (
@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Policy says how long a labourer's failed tasks wait. The zero Policy never waits.
+// Policy sets how long a labourer's failed tasks wait. The zero Policy never waits.
 //
-// Where Min exceeds the exponential bound, the wait is Min; where Min exceeds Max, Min wins.
+// If Min exceeds the exponential bound or Max, the wait is Min.
 type Policy struct {
 	Min     time.Duration // no wait is shorter
 	Initial time.Duration // upper bound of the wait after the first failure
@@ -31,11 +31,11 @@ func Default() Policy {
 	return Policy{Min: time.Second, Initial: 30 * time.Second, Max: time.Hour, Rate: 2}
 }
 
-// Delay returns the wait after the n-th failure, n = failures ≥ 1 (less counts as 1).
+// Delay returns the wait after the n-th failure, where n is failures, and at least 1.
 //
-// asked comes from the worker's retry_after. When above 0 it replaces the exponential wait: clamped to [Min, Max] and without jitter, as the worker
-// knows when its dependency will be ready. u is a random number in [0, 1); values outside are clamped. The result is within [Min, max(Min,
-// Max)] for every input.
+// asked holds the worker's retry_after. If it is above 0, it replaces the exponential wait, clamped to [Min, Max] and without jitter, because the worker
+// knows when its dependency will be ready. u is a random number in [0, 1); other values are clamped. The result is within [Min, max(Min, Max)] for
+// every input.
 func (p Policy) Delay(failures int, asked time.Duration, u float64) time.Duration {
 	lowest := max(p.Min, 0)
 	highest := max(p.Max, lowest)
@@ -51,7 +51,7 @@ func (p Policy) Delay(failures int, asked time.Duration, u float64) time.Duratio
 	return lowest + min(time.Duration(unit(u)*float64(span)), span)
 }
 
-// ceiling returns Initial × Rate^(n−1), at most Max. It is computed as a float64, which becomes infinite where an integer would overflow.
+// ceiling returns Initial × Rate^(n−1), at most Max. It computes with float64, which becomes infinite where an integer would overflow.
 func (p Policy) ceiling(failures int) time.Duration {
 	if p.Initial <= 0 || p.Max <= 0 {
 		return 0

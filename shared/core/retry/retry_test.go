@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/retry"
 )
 
-// almostOne has the greatest possible random number.
+// almostOne holds the greatest possible random number.
 var almostOne = math.Nextafter(1, 0)
 
 func TestTheUpperBoundGrowsByTheRateUpToMax(t *testing.T) {
@@ -41,7 +41,7 @@ func TestDelay(t *testing.T) {
 		u        float64
 		want     time.Duration
 	}{
-		"a wish within the bounds is granted as it is":          {policy, 1, 42 * time.Second, 0.9, 42 * time.Second},
+		"a wish within the bounds is granted unchanged":         {policy, 1, 42 * time.Second, 0.9, 42 * time.Second},
 		"a wish under the minimum becomes the minimum":          {policy, 1, time.Second, 0.9, 5 * time.Second},
 		"a wish over the maximum becomes the maximum":           {policy, 1, time.Hour, 0, time.Minute},
 		"a negative wish is ignored":                            {policy, 1, -time.Second, 0, 5 * time.Second},
@@ -52,7 +52,7 @@ func TestDelay(t *testing.T) {
 		"a minimum above the maximum wins":                      {retry.Policy{Min: time.Hour, Initial: time.Second, Max: time.Minute, Rate: 2}, 9, 0, 0.99, time.Hour},
 		"a minimum above the maximum wins over a wish":          {retry.Policy{Min: time.Hour, Max: time.Minute}, 9, time.Second, 0, time.Hour},
 		"an initial wait above the maximum is cut to it":        {retry.Policy{Initial: time.Hour, Max: time.Minute, Rate: 2}, 1, 0, 0.5, 30 * time.Second},
-		"no policy never waits":                                 {retry.Policy{}, 3, 0, 0.5, 0},
+		"the zero policy never waits":                           {retry.Policy{}, 3, 0, 0.5, 0},
 		"no initial wait leaves the minimum, whatever the rate": {retry.Policy{Min: time.Second, Max: time.Hour, Rate: math.Inf(1)}, 3, 0, 0.5, time.Second},
 		"a negative minimum is zero":                            {retry.Policy{Min: -time.Hour, Initial: time.Minute, Max: time.Hour, Rate: 2}, 1, 0, 0.5, 30 * time.Second},
 		"a random number below its range is clamped":            {policy, 1, 0, -3, 5 * time.Second},

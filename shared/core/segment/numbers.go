@@ -11,7 +11,7 @@ import (
 // Numbers is a set of task numbers of one segment, 0 to [Size]-1. The zero value is the empty set; values can be compared with ==.
 type Numbers [Size / 64]uint64
 
-// Of returns the set of these numbers. It panics on a number outside 0..Size-1: check input from outside first.
+// Of returns the set of these numbers. It panics for a number outside 0..Size-1, so input from outside has to be checked first.
 func Of(numbers ...int) Numbers {
 	var s Numbers
 	for _, n := range numbers {
@@ -20,7 +20,7 @@ func Of(numbers ...int) Numbers {
 	return s
 }
 
-// Range returns the set first..last, both included; empty when last < first.
+// Range returns the set first..last, both included. It is empty if last < first.
 func Range(first, last int) Numbers {
 	var s Numbers
 	for n := first; n <= last; n++ {
@@ -81,7 +81,7 @@ func (s Numbers) All() iter.Seq[int] {
 	}
 }
 
-// First returns the k lowest numbers of the set, or all when it has fewer.
+// First returns the k lowest numbers of the set, or all if it has fewer.
 func (s Numbers) First(k int) Numbers {
 	var out Numbers
 	for n := range s.All() {
@@ -94,7 +94,7 @@ func (s Numbers) First(k int) Numbers {
 	return out
 }
 
-// Min returns the lowest number, -1 for the empty set.
+// Min returns the lowest number, or -1 for the empty set.
 func (s Numbers) Min() int {
 	for n := range s.All() {
 		return n
@@ -102,7 +102,7 @@ func (s Numbers) Min() int {
 	return -1
 }
 
-// Max returns the highest number, -1 for the empty set.
+// Max returns the highest number, or -1 for the empty set.
 func (s Numbers) Max() int {
 	highest := -1
 	for n := range s.All() {

@@ -1,7 +1,7 @@
 // Package segment names the groups of tasks that are stored together.
 //
-// A segment is up to [Size] tasks that share a partition key of the tasks table. It makes tasks cheap: queue entries and leases hold sets
-// of numbers of a segment, so to hand out a hundred tasks is one small transaction instead of a hundred writes.
+// A segment has up to [Size] tasks that share a partition key of the tasks table. Segments make tasks cheap: queue entries and leases hold sets of
+// numbers of a segment, so dispatching a hundred tasks takes one small transaction instead of a hundred writes.
 package segment
 
 import (
@@ -11,20 +11,20 @@ import (
 	"strings"
 )
 
-// Size bounds the tasks of a segment. A DynamoDB partition takes 1,000 writes a second, so a whole segment can be written, or closed, at
-// once without throttling.
+// Size limits the tasks of a segment. A DynamoDB partition accepts 1,000 writes a second, so a whole segment can be written, or closed, at the same
+// time without throttling.
 const Size = 256
 
-// ID serves as the partition key of a segment: [idLength] characters of lower-case base32.
+// ID identifies a segment, and is its partition key: [idLength] characters of lower-case base32.
 type ID string
 
 const idLength = 16
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// IDOf returns the id of a job's ordinal-th segment. It is a hash, so that segments spread over the table's partitions, and deterministic,
-// so that a segment that is written again after a crash overwrites itself. It has 80 bits: among a billion segments two collide with a
-// probability of about one in two million.
+// IDOf returns the id of a job's ordinal-th segment. It is a hash, so that segments spread over the table's partitions. It is deterministic, so that a
+// segment that is written again after a crash overwrites itself. It has 80 bits: among a billion segments two collide with a probability of about one in
+// two million.
 func IDOf(jobID string, ordinal int) ID {
 	sum := sha256.Sum256([]byte(jobID + "\x00" + strconv.Itoa(ordinal)))
 	return ID(encoding.EncodeToString(sum[:idLength*5/8]))

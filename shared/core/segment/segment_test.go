@@ -40,7 +40,7 @@ func TestAnInvalidSetOfNumbersIsRefused(t *testing.T) {
 	}
 }
 
-func TestNumbersBehaveAsASet(t *testing.T) {
+func TestNumbersBehaveLikeASet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(label string) (segment.Numbers, map[int]bool) {
 			ns := rapid.SliceOf(rapid.IntRange(0, segment.Size-1)).Draw(t, label)

@@ -1,15 +1,15 @@
-// Package spelling finds the known word nearest to a misspelt one.
+// Package spelling finds the known word that is nearest to a misspelt one.
 //
-// Error messages suggest it. Nothing is ever corrected silently.
+// Error messages suggest the word. Nothing is ever corrected silently.
 package spelling
 
 import "strings"
 
-// Nearest returns the known word that takes the fewest edits to reach from word: insert, delete or replace a letter, or swap two
-// neighbours. It ignores case. It returns false when the nearest word is too far away to be a typing mistake: more than three edits, or
-// more than a third of the letters. Of equally near words the first one in known wins, so the answer is deterministic.
+// Nearest returns the known word that takes the fewest edits from word. An edit inserts, deletes or replaces a letter, or swaps two neighbours. Case is
+// ignored. Nearest returns false if the nearest word is too far away for a typing mistake: more than three edits, or more than a third of the letters. Of
+// equally near words it returns the first in known, so the answer is deterministic.
 func Nearest(word string, known []string) (string, bool) {
-	const longest = 64 // longer than any known word; this bounds the work
+	const longest = 64 // longer than any known word; limits the work
 	if word == "" || len(word) > longest {
 		return "", false
 	}
@@ -24,7 +24,7 @@ func Nearest(word string, known []string) (string, bool) {
 	return found, best <= allowed
 }
 
-// edits returns the optimal string alignment distance. It keeps three rows of the usual matrix, as a swap looks back two.
+// edits returns the optimal string alignment distance. It keeps three rows of the usual matrix, because a swap looks back two rows.
 func edits(from, to []rune) int {
 	before, above, row := make([]int, len(to)+1), make([]int, len(to)+1), make([]int, len(to)+1)
 	for column := range above {

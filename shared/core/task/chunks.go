@@ -2,11 +2,11 @@ package task
 
 import "iter"
 
-// ChunkBytes says how many bytes of payloads, results and stats a chunk of tasks holds, unless a single task has more.
+// ChunkBytes limits the bytes of payloads, results and stats in a chunk of tasks, unless a single task has more.
 const ChunkBytes = 4 << 20
 
-// Chunks gathers tasks into chunks of at most [ChunkBytes], in order, so that they fit in a function's memory. An error is passed on alone,
-// after the tasks before it.
+// Chunks gathers tasks into chunks of at most [ChunkBytes], in order, so that they fit in a function's memory. It passes on an error alone, after the
+// tasks before it.
 func Chunks(tasks iter.Seq2[Task, error]) iter.Seq2[[]Task, error] {
 	return func(yield func([]Task, error) bool) {
 		var chunk []Task

@@ -35,7 +35,7 @@ func TestAChunkHoldsAsManyTasksAsFit(t *testing.T) {
 	}
 	require.Equal(t, [][]int{{0, 1, 2}, {3}, {4}, {5, 6}, nil, {8, 9}}, got)
 
-	for most := 1; most < len(got); most++ { // a reader may stop at any chunk
+	for most := 1; most < len(got); most++ { // a caller may stop at any chunk
 		next, stop := iter.Pull2(task.Chunks(tasks))
 		for range most {
 			_, _, more := next()

@@ -2,13 +2,13 @@ package task
 
 import "fmt"
 
-// TooLargeError says that a task, with what an attempt left in it, is larger than a stored task may be.
+// TooLargeError reports that a task, with the result and stats of an attempt, is too large to be stored.
 type TooLargeError struct {
 	Payload, Result, Stats int // bytes of JSON
-	Size, Limit            int // bytes of the whole task as stored, and the most that it may take
+	Size, Limit            int // bytes of the whole task as stored, and their limit
 }
 
-// Error names all sizes, and nothing of the content.
+// Error returns a message with all sizes, but none of the contents.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("with a payload of %d bytes, a result of %d and stats of %d the task would take %d bytes compressed; want at most %d: "+
 		"store the result elsewhere, in S3 for instance, and return its key", e.Payload, e.Result, e.Stats, e.Size, e.Limit)
@@ -17,8 +17,8 @@ func (e *TooLargeError) Error() string {
 // ResultTooLarge marks an attempt that completed, but whose result or stats are too large to store.
 const ResultTooLarge = "ResultTooLarge"
 
-// Without returns the end of an attempt without its result and stats, with the reason. A completed attempt becomes a permanent failure, as
-// another attempt would leave as much. A failed attempt stays the failure that it is, with the reason in its message.
+// Without returns the end of an attempt without its result and stats, with the reason. A completed attempt becomes a permanent failure, because a retry
+// would produce as much. A failed attempt stays the same failure, with the reason added to its message.
 func (e End) Without(why string) End {
 	e.Result, e.Stats = nil, nil
 	if e.Status == Completed {
@@ -31,11 +31,11 @@ func (e End) Without(why string) End {
 // ResultUnreadable marks an attempt that completed, but whose result or stats are not JSON.
 const ResultUnreadable = "ResultUnreadable"
 
-// Unreadable returns the end of an attempt of whose message a part could not be read, with the reason. The worker's status counts: another
-// run would produce the same message.
+// Unreadable returns the end of an attempt whose message was readable only in part, with the reason. The worker's status counts, because a retry would
+// produce the same message.
 func (e End) Unreadable(why string) End { return e.noting(ResultUnreadable, why) }
 
-// noting returns the end with what appended to its error message. kind becomes the error's type if it has none.
+// noting returns the end with the text what added to its error message. kind becomes the error's type if it has none.
 func (e End) noting(kind, what string) End {
 	noted := Error{Type: kind}
 	if e.Error != nil {

@@ -14,7 +14,7 @@ func TestAnEndWhoseResultIsTooLargeSaysSo(t *testing.T) {
 	for name, c := range map[string]struct{ end, want task.End }{
 		"a completed attempt fails permanently": {task.End{Attempt: 2, Status: task.Completed, Result: result, Stats: stats},
 			task.End{Attempt: 2, Status: task.Failed, Permanent: true, Error: &task.Error{Type: "ResultTooLarge", Message: "too large"}}},
-		"a failed attempt stays as it is": {task.End{Attempt: 2, Status: task.Failed, Result: result, RetryAfter: 9, Error: &task.Error{Type: "Boom", Message: "as told"}},
+		"a failed attempt stays the same failure": {task.End{Attempt: 2, Status: task.Failed, Result: result, RetryAfter: 9, Error: &task.Error{Type: "Boom", Message: "as told"}},
 			task.End{Attempt: 2, Status: task.Failed, RetryAfter: 9, Error: &task.Error{Type: "Boom", Message: "as told; result and stats are not kept: too large"}}},
 		"a failure without a message": {task.End{Attempt: 2, Status: task.Failed, Stats: stats, Error: &task.Error{Type: "Boom"}},
 			task.End{Attempt: 2, Status: task.Failed, Error: &task.Error{Type: "Boom", Message: "result and stats are not kept: too large"}}},

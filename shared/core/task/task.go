@@ -1,7 +1,7 @@
 // Package task defines one unit of work and its states.
 //
-// A task is written when it is created, and when an attempt at it ends. In between it is not touched: the queue entry or the lease
-// (package queue) that holds its number says whether it waits or runs.
+// Drover writes a task when it creates it, and when an attempt ends. In between the task does not change: the queue entry or the lease (package queue)
+// that holds its number shows whether it waits or runs.
 //
 //	         created
 //	            │            closed by          then
@@ -26,13 +26,13 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// ID is where a task is stored, and therefore its name: "<segment>.<number>".
+// ID names a task by its place in the table: "<segment>.<number>".
 type ID struct {
 	Segment segment.ID
 	N       int
 }
 
-// String returns the id in the form that workers and people get.
+// String returns the id in the form that workers and people see.
 func (id ID) String() string { return string(id.Segment) + "." + strconv.Itoa(id.N) }
 
 // ParseID reads a task id. The error quotes the text.
@@ -45,10 +45,10 @@ func ParseID(text string) (ID, error) {
 	return ID{segment.ID(seg), n}, nil
 }
 
-// Status says how the last attempt at a task ended, or how the task itself did. The zero value means that no attempt has ended.
+// Status holds how the last attempt of a task ended, or how the task itself ended. The zero value means that no attempt has ended.
 type Status string
 
-// The package's figure shows which component sets each.
+// The package's figure shows which component sets each status.
 const (
 	Open      Status = ""
 	Completed Status = "completed"
@@ -61,13 +61,13 @@ const (
 // Terminal reports whether the status is final. A dead task can still be replayed.
 func (s Status) Terminal() bool { return s == Completed || s == Dead || s == Cancelled }
 
-// Error is why an attempt failed, as reported by the worker or found by Drover.
+// Error holds why an attempt failed, as reported by the worker or found by Drover.
 type Error struct {
 	Type    string `json:"type"`
 	Message string `json:"message,omitempty"`
 }
 
-// Attempt is one start of a task and its end. Times have millisecond precision.
+// Attempt holds one start of a task and its end. Times have millisecond precision.
 type Attempt struct {
 	Attempt      int        `json:"attempt"`
 	DispatchedAt *time.Time `json:"dispatched_at,omitempty"`
@@ -76,17 +76,17 @@ type Attempt struct {
 	Error        *Error     `json:"error,omitempty"`
 }
 
-// Task is a task as stored.
+// Task holds a task as stored.
 type Task struct {
 	ID        ID
 	Labourer  string
 	JobID     string
-	Payload   json.RawMessage // a JSON object: the top-level attributes that the worker gets
-	Parts     int             // number of items that hold a large payload beside the task's own; a stream's image does not have them
+	Payload   json.RawMessage // a JSON object with the top-level attributes that the worker gets
+	Parts     int             // number of further items that hold a large payload; a stream's image does not contain them
 	CreatedAt time.Time
 
-	MaxAttempts int           // the job's own limit; 0: the labourer's
-	MaxDuration time.Duration // the job's own; 0: the labourer's
+	MaxAttempts int           // the job's own limit; 0 for the labourer's
+	MaxDuration time.Duration // the job's own; 0 for the labourer's
 	Qualifier   string        // alias or version of the Lambda function that the job asks for
 
 	Status   Status
@@ -97,16 +97,16 @@ type Task struct {
 	Stats    json.RawMessage
 
 	Permanent  bool          // the last failure must not be retried
-	RetryAfter time.Duration // how long the worker wants the retry to wait; 0: no wish
+	RetryAfter time.Duration // how long the worker wants the retry to wait; 0 for no wish
 
-	Life        int // 0, then one more with every replay
-	LifeAttempt int // attempts that had ended when this life began; max_attempts counts from there
+	Life        int // starts at 0; every replay adds 1
+	LifeAttempt int // attempts that had ended when this life began; max_attempts does not count them
 }
 
-// ErrStale says that an end belongs to another attempt than the current one. It must change nothing.
+// ErrStale reports that an end belongs to another attempt than the current one. It must change nothing.
 var ErrStale = errors.New("not the task's current attempt")
 
-// ErrNoPayload says that parts of a task's payload are gone.
+// ErrNoPayload reports that parts of a task's payload are gone.
 var ErrNoPayload = errors.New("parts of the payload are gone")
 
 // End describes how an attempt ended.
@@ -122,7 +122,7 @@ type End struct {
 	RetryAfter   time.Duration
 }
 
-// Close returns the task after the end of an attempt at it. ErrStale: the attempt is not the current one, or the task has already ended.
+// Close returns the task after the end of an attempt. ErrStale: the attempt is not the current one, or the task has already ended.
 func (t Task) Close(end End) (Task, error) {
 	if t.Status.Terminal() || end.Attempt != t.Attempt+1 {
 		return t, ErrStale
@@ -135,11 +135,11 @@ func (t Task) Close(end End) (Task, error) {
 	return t, nil
 }
 
-// messagesKept bounds the bytes of error messages of all attempts. A DynamoDB item takes 400 KB, payload and result included: without a
-// bound, a task that fails for the thousandth time could be neither closed nor expired.
+// messagesKept limits the bytes of error messages of all attempts. A DynamoDB item has at most 400 KB, including payload and result. Without a limit, a
+// task that fails for the thousandth time could be neither closed nor expired.
 const messagesKept = 64 << 10
 
-// bounded returns the attempts with the messages of the newest of them; the older ones keep only their types.
+// bounded returns the attempts, of which only the newest keep their error messages. The older ones keep the types of their errors.
 func bounded(attempts []Attempt) []Attempt {
 	kept := 0
 	for i := range slices.Backward(attempts) {
@@ -154,7 +154,7 @@ func bounded(attempts []Attempt) []Attempt {
 	return attempts
 }
 
-// Kill returns the task as dead, after its last allowed attempt. ErrStale: the task is not waiting for that decision.
+// Kill returns the task as dead, after its last allowed attempt. ErrStale: no attempt of it has just failed or expired.
 func (t Task) Kill(at time.Time) (Task, error) {
 	if t.Status != Failed && t.Status != Expired {
 		return t, ErrStale
@@ -163,7 +163,7 @@ func (t Task) Kill(at time.Time) (Task, error) {
 	return t, nil
 }
 
-// Cancel returns the task as cancelled, before an attempt at it could run. ErrStale: the task has already ended.
+// Cancel returns the task as cancelled, before another attempt could run. ErrStale: the task has already ended.
 func (t Task) Cancel(at time.Time) (Task, error) {
 	if t.Status.Terminal() {
 		return t, ErrStale
@@ -172,7 +172,7 @@ func (t Task) Cancel(at time.Time) (Task, error) {
 	return t, nil
 }
 
-// Revive returns a dead task at the beginning of its next life. ErrStale: it is not dead.
+// Revive returns a dead task at the beginning of its next life. ErrStale: the task is not dead.
 func (t Task) Revive() (Task, error) {
 	if t.Status != Dead {
 		return t, ErrStale
@@ -182,9 +182,9 @@ func (t Task) Revive() (Task, error) {
 	return t, nil
 }
 
-// Size returns an upper bound of the bytes that the task takes in storage, which may compress its texts.
+// Size returns an upper limit of the bytes that the task takes in storage, which may compress its texts.
 func (t Task) Size() int {
-	const each = 200 // bytes of the rest of the item, and of each attempt
+	const each = 200 // bytes for the rest of the item, and for each attempt
 	size := each + len(t.Payload) + len(t.Result) + len(t.Stats)
 	for _, a := range t.Attempts {
 		size += each
@@ -195,8 +195,8 @@ func (t Task) Size() int {
 	return size
 }
 
-// MostTogether and MostBytesTogether bound the tasks, and their bytes, that one transaction writes: DynamoDB takes 100 items of 4 MB in
-// all, and the lease, the entry and records are among them.
+// MostTogether and MostBytesTogether limit the tasks, and their bytes, that one transaction writes. DynamoDB accepts 100 items and 4 MB in total,
+// including the lease, the queue entry and records.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 const (
 	MostTogether      = 90
@@ -217,7 +217,7 @@ func Together(tasks []Task) []Task {
 // Failures returns the number of attempts of the task's current life that ended without success.
 func (t Task) Failures() int { return t.Attempt - t.LifeAttempt }
 
-// LastError returns the error of the last attempt, nil when it had none.
+// LastError returns the error of the last attempt, or nil if it had none.
 func (t Task) LastError() *Error {
 	if len(t.Attempts) == 0 {
 		return nil

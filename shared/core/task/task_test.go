@@ -32,7 +32,7 @@ func TestATaskIsNamedAfterItsPlace(t *testing.T) {
 	}
 }
 
-// A task has exactly one name, as names are compared as text: a second spelling is refused.
+// Names are compared as text, so a task has exactly one name, and other spellings are refused.
 func TestAnInvalidTaskIDIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":               "",
@@ -50,8 +50,8 @@ func TestAnInvalidTaskIDIsRefused(t *testing.T) {
 		"leading zero":        "abcdefghijklmnop.07",
 		"surrounded by space": " abcdefghijklmnop.7",
 		"two numbers":         "abcdefghijklmnop.7.7",
-		"no whole number":     "abcdefghijklmnop.7e0",
-		"far too large":       "abcdefghijklmnop.99999999999999999999",
+		"not a whole number":  "abcdefghijklmnop.7e0",
+		"much too large":      "abcdefghijklmnop.99999999999999999999",
 		"sosw's uuid":         "6f7c73de-7998-4e0d-8c6e-f00000000000",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,12 +131,11 @@ func TestAttemptsAccumulate(t *testing.T) {
 	require.Equal(t, "Boom", first.LastError().Type, "a derived task leaves the original unchanged")
 	require.Nil(t, open().LastError())
 	other := ended(t, first, failure(2))
-	require.Equal(t, "Expired", second.LastError().Type, "two ends of one task do not share their attempts")
+	require.Equal(t, "Expired", second.LastError().Type, "two closed copies of one task do not share their attempts")
 	require.Equal(t, "Boom", other.LastError().Type)
 }
 
-// TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed: the messages of its oldest errors are dropped, so that the item can still be
-// stored.
+// TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed: the messages of its oldest errors are dropped, so that the item does not grow too large.
 func TestG8ATaskThatFailsForTheThousandthTimeCanStillBeClosed(t *testing.T) {
 	one := open()
 	before := one
@@ -180,7 +179,7 @@ func TestG4OnlyTheCurrentAttemptIsClosed(t *testing.T) {
 		"another attempt after it was cancelled": {cancelled, 1},
 		"a later attempt after it was cancelled": {cancelled, 2},
 		"an attempt before the first":            {open(), -1},
-		"the attempt by which it died, again":    {dead, 1},
+		"the attempt after which it died, again": {dead, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			after, err := c.task.Close(task.End{Attempt: c.attempt, Status: task.Completed, At: noon})
@@ -217,7 +216,7 @@ func TestG5ATaskReachesOneEndOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, before := range c.allowed {
 				after, err := c.do(before)
-				require.NoError(t, err, "of a task with status %q", before.Status)
+				require.NoError(t, err, "for a task with status %q", before.Status)
 				require.Equal(t, c.becomes, after.Status)
 				require.Equal(t, before.Attempts, after.Attempts, "its attempts stay")
 				if after.Status.Terminal() {
@@ -226,7 +225,7 @@ func TestG5ATaskReachesOneEndOnce(t *testing.T) {
 			}
 			for _, before := range c.refused {
 				after, err := c.do(before)
-				require.ErrorIs(t, err, task.ErrStale, "of a task with status %q", before.Status)
+				require.ErrorIs(t, err, task.ErrStale, "for a task with status %q", before.Status)
 				require.Equal(t, before, after)
 			}
 		})
@@ -248,7 +247,7 @@ func TestANewLifeBeginsWithAllItsAttempts(t *testing.T) {
 	require.Equal(t, task.Open, again.Status)
 	require.Equal(t, 1, again.Life)
 	require.Equal(t, 2, again.LifeAttempt)
-	require.Equal(t, 2, again.Attempt, "attempt numbers go on rising")
+	require.Equal(t, 2, again.Attempt, "attempt numbers continue")
 	require.Zero(t, again.Failures())
 	require.False(t, again.Permanent)
 	require.Zero(t, again.RetryAfter)
@@ -258,7 +257,7 @@ func TestANewLifeBeginsWithAllItsAttempts(t *testing.T) {
 	require.Equal(t, 1, third.Failures())
 }
 
-// TestG5EventsInAnyOrder: events of all kinds, stale ones included, never end a life of a task twice and never count an attempt twice.
+// TestG5EventsInAnyOrder: events of all kinds, including stale ones, never end a life of a task twice and never count an attempt twice.
 func TestG5EventsInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		one := open()

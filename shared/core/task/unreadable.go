@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// UnreadableError says that some of the requested tasks cannot be decoded. It is returned beside the others, which can be.
+// UnreadableError reports that some of the requested tasks cannot be decoded. It is returned together with the readable ones.
 type UnreadableError struct {
-	Tasks  []Task // as far as they can be read: with keys, status and attempt, without payload or results
-	Reason error  // the reason for each
+	Tasks  []Task // their readable part: keys, status and attempt, without payload or results
+	Reason error  // the reasons, joined
 }
 
 func (e *UnreadableError) Error() string {

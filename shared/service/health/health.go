@@ -105,7 +105,7 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 			if err != nil {
 				answers = map[string]ecology.Reading{}
 				for key := range mine {
-					answers[key] = ecology.Reading{At: now, Error: fmt.Sprintf("CloudWatch could not be asked: %v", err)}
+					answers[key] = ecology.Reading{At: now, Error: fmt.Sprintf("CloudWatch could not be read: %v", err)}
 				}
 			}
 			if err := s.Store.Keep(ctx, answers); err != nil {

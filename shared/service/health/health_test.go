@@ -187,7 +187,7 @@ func TestG8AnUnreachableCloudWatchIsTheReasonOfEachMetric(t *testing.T) {
 
 	for range 3 {
 		for name, r := range read(t, d, metrics) {
-			require.Equal(t, "CloudWatch could not be asked: the table is unreachable", r.Error, name)
+			require.Equal(t, "CloudWatch could not be read: the table is unreachable", r.Error, name)
 		}
 	}
 

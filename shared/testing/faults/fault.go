@@ -2,7 +2,7 @@ package faults
 
 import "fmt"
 
-// Fault is a request that failed on purpose without an answer, as when a connection breaks.
+// Fault reports a request that failed on purpose without an answer, as if the connection broke.
 type Fault struct {
 	Kind               Kind // Before or After
 	Service, Operation string
@@ -15,7 +15,7 @@ func (f *Fault) Error() string {
 // RetryableError tells the SDK to retry.
 func (*Fault) RetryableError() bool { return true }
 
-// final is an error that the SDK must not retry, as after the last of many attempts.
+// final is an error that the SDK must not retry, like the one after its last attempt.
 type final struct{ error }
 
 func (f final) Unwrap() error      { return f.error }

@@ -57,7 +57,7 @@ func (s *service) Do(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
-// under returns settings with a plan, whose requests go to s.
+// under returns settings with a plan of faults, whose requests go to s.
 func under(t *testing.T, s *service, plan string) aws.Config {
 	t.Helper()
 	p, err := Parse(plan)
@@ -89,7 +89,7 @@ func TestACallThatFailsBeforeItIsSentNeverReachesItsService(t *testing.T) {
 	require.Empty(t, s.bodies)
 }
 
-func TestACallThatFailsAfterItWasSentHasHappened(t *testing.T) {
+func TestACallThatFailsAfterItWasSentHasTakenEffect(t *testing.T) {
 	s := &service{}
 	err := get(t.Context(), under(t, s, "after=1,through=1"))
 
@@ -99,7 +99,7 @@ func TestACallThatFailsAfterItWasSentHasHappened(t *testing.T) {
 	require.Len(t, s.bodies, 1)
 }
 
-func TestTheSDKTriesAgainWhatIsNotToGetThrough(t *testing.T) {
+func TestTheSDKRetriesFaultsThatDoNotGetThrough(t *testing.T) {
 	s := &service{}
 	err := get(t.Context(), under(t, s, "after=1,through=0"))
 
@@ -131,7 +131,7 @@ func calls(ctx context.Context, cfg aws.Config) map[string]error {
 	return out
 }
 
-func TestEachServiceThrottlesInItsOwnWords(t *testing.T) {
+func TestEachServiceThrottlesWithItsOwnError(t *testing.T) {
 	codes := map[string]string{
 		"DynamoDB": "ProvisionedThroughputExceededException", "SQS": "RequestThrottled", "SFN": "ThrottlingException", "EventBridge": "ThrottlingException",
 		"Lambda": "TooManyRequestsException", "S3": "SlowDown", "SNS": "Throttled", "CloudWatch": "ThrottlingException",
@@ -147,7 +147,7 @@ func TestEachServiceThrottlesInItsOwnWords(t *testing.T) {
 	require.Empty(t, s.bodies)
 }
 
-func TestAThrottleIsOneToTheSDKAndHasItsType(t *testing.T) {
+func TestTheSDKRecognisesEachThrottle(t *testing.T) {
 	s := &service{}
 	all := calls(t.Context(), under(t, s, "throttle=1,through=1"))
 
@@ -157,7 +157,7 @@ func TestAThrottleIsOneToTheSDKAndHasItsType(t *testing.T) {
 	require.ErrorAs(t, all["Lambda"], &many)
 	for name, err := range all {
 		if name == "SNS" {
-			continue // its SDK tries again by the word Throttling alone; the service says Throttled
+			continue // its SDK retries only the code Throttling, but the service answers Throttled
 		}
 		var said smithy.APIError
 		require.ErrorAs(t, err, &said)
@@ -202,7 +202,7 @@ func TestReadsDoNotConflict(t *testing.T) {
 	require.NoError(t, get(t.Context(), under(t, &service{}, "conflict=1")))
 }
 
-func TestABatchOfWritesIsDoneInPart(t *testing.T) {
+func TestABatchOfWritesTakesPartialEffect(t *testing.T) {
 	s := &service{}
 	client := dynamodb.NewFromConfig(under(t, s, "partial=0.7,seed=2"))
 	left, tries := make([]dynamotypes.WriteRequest, 25), 0
@@ -221,7 +221,7 @@ func TestABatchOfWritesIsDoneInPart(t *testing.T) {
 	}
 }
 
-func TestABatchOfReadsIsDoneInPart(t *testing.T) {
+func TestABatchOfReadsIsAnsweredInPart(t *testing.T) {
 	s := &service{}
 	keys := []map[string]dynamotypes.AttributeValue{}
 	for i := range 10 {
@@ -258,10 +258,10 @@ func TestABatchOfMessagesIsSentInPart(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, out.Failed)
 	require.Equal(t, 10, len(out.Failed)+strings.Count(strings.Join(s.bodies, ""), `"Id"`))
-	require.Len(t, in.Entries, 10, "the caller's own request stays as it is")
+	require.Len(t, in.Entries, 10, "the caller's own request does not change")
 }
 
-func TestEventsFailInTheirPlaces(t *testing.T) {
+func TestFailedEventsKeepTheirPlaces(t *testing.T) {
 	s := &service{answer: `{"FailedEntryCount": 0, "Entries": [{"EventId": "1"}, {"EventId": "2"}, {"EventId": "3"}, {"EventId": "4"}, {"EventId": "5"}]}`}
 	in := &eventbridge.PutEventsInput{}
 	for i := range 5 {
@@ -317,7 +317,7 @@ func TestTheSameSeedMakesTheSameFaults(t *testing.T) {
 	}
 }
 
-func TestTheNearestChanceCounts(t *testing.T) {
+func TestTheMostSpecificChanceCounts(t *testing.T) {
 	p, err := Parse("after=0.1, SQS.after=0.2,sqs.SendMessage.after=0 , EventBridge.after=0.3")
 	require.NoError(t, err)
 
@@ -331,10 +331,10 @@ func TestTheNearestChanceCounts(t *testing.T) {
 func TestAMalformedPlanIsRefused(t *testing.T) {
 	for plan, why := range map[string]string{
 		"before=2":                 `"before=2"`,
-		"before=NaN":               "a number from 0 to 1",
-		"before":                   "a number from 0 to 1",
+		"before=NaN":               "want a number from 0 to 1",
+		"before":                   "want a number from 0 to 1",
 		"seed=x":                   `"seed=x"`,
-		"delay=-1s":                "a time above 0",
+		"delay=-1s":                "want a time above 0",
 		"often=0.5":                "seed, through, delay",
 		"a.b.c.before=0.5":         "seed, through, delay",
 		"before=0.6,after=0.6":     "1.2",
@@ -345,8 +345,8 @@ func TestAMalformedPlanIsRefused(t *testing.T) {
 	}
 }
 
-// A function contains faults only when it is built with the tag.
-func TestNoFunctionThatIsDeployedContainsFaults(t *testing.T) {
+// A function contains faults only if it is built with the tag.
+func TestNoDeployedFunctionContainsFaults(t *testing.T) {
 	for _, c := range []struct {
 		tags string
 		want bool

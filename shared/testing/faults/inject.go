@@ -15,16 +15,16 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Into returns the settings with the plan's faults in every request of clients made with them. instance distinguishes processes that share a
-// plan, so that they do not all fail at the same steps.
+// Into returns the settings with the plan's faults, which clients made with them then meet. instance distinguishes processes that share a plan, so that
+// they do not all fail at the same steps.
 func (p Plan) Into(cfg aws.Config, instance string) aws.Config {
 	d := &dice{plan: p, instance: instance, throws: map[string]uint64{}}
 	cfg.APIOptions = append(append([]func(*middleware.Stack) error{}, cfg.APIOptions...), d.addTo)
 	return cfg
 }
 
-// addTo draws three times for each request: as a value, to leave a part of it out; at the start of each attempt, to fail it; and where the
-// request would leave, to answer instead of the service.
+// addTo adds three steps to the handling of a request: the first may omit a part of the request, the second may fail an attempt before or after it is
+// sent, and the third may answer instead of the service.
 func (d *dice) addTo(stack *middleware.Stack) error {
 	if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("FaultsInParts", d.part), middleware.After); err != nil {
 		return fmt.Errorf("adding faults, %w", err)
@@ -38,7 +38,7 @@ func (d *dice) addTo(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("FaultsInAnswers", answer), middleware.After)
 }
 
-// exhausted wraps an error that is not retried as the SDK wraps the error of its last attempt.
+// exhausted wraps an error that must not be retried, like the SDK wraps the error of its last attempt.
 func exhausted(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	out, metadata, err := next.HandleFinalize(ctx, in)
 	if last, ok := errors.AsType[final](err); ok {
@@ -47,7 +47,7 @@ func exhausted(ctx context.Context, in middleware.FinalizeInput, next middleware
 	return out, metadata, err
 }
 
-// try lets an attempt of a request pass, or fails it.
+// try passes on an attempt of a request, or fails it.
 func (d *dice) try(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	service, operation := awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)
 	r := d.throw(service, operation, "try")
@@ -105,7 +105,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// verdict holds the decision on an attempt, kept until its request would leave.
+// verdict holds the decision on an attempt until its request is sent.
 type verdict struct {
 	kind   Kind
 	random *rand.Rand
@@ -116,7 +116,7 @@ type (
 	writesKey  struct{} // how many writes a transaction has
 )
 
-// answer answers instead of the service and in its words, so that the SDK builds the error that it builds for the service.
+// answer answers instead of the service and in its format, so that the SDK builds the same error as for the service.
 func answer(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	v, decided := middleware.GetStackValue(ctx, verdictKey{}).(verdict)
 	request, is := in.Request.(*smithyhttp.Request)

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// part leaves a part of a batch undone, and says so in the answer as the service does.
+// part omits a part of a batch, and reports that in the answer like the service.
 func (d *dice) part(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 	if t, is := in.Parameters.(*dynamodb.TransactWriteItemsInput); is {
 		ctx = middleware.WithStackValue(ctx, writesKey{}, len(t.TransactItems))
@@ -42,11 +42,11 @@ func (d *dice) part(ctx context.Context, in middleware.InitializeInput, next mid
 	return out, metadata, nil
 }
 
-// division divides a batch into the request for the part that is done, nil for none, and a function that makes the answer that the caller
-// gets out of the service's answer. The service's answer is nil when nothing was done.
+// division divides a batch. It returns the request for the part that is sent, or nil for none, and a function that turns the service's answer into the
+// caller's. The service's answer is nil if nothing was sent.
 type division func(r *rand.Rand) (done any, complete func(answer any) any)
 
-// divisionOf returns the division of a request; nil for a request that is carried out as a whole or not at all.
+// divisionOf returns the division of a request, or nil for a request that cannot take partial effect.
 func divisionOf(request any) division {
 	switch in := request.(type) {
 	case *dynamodb.BatchWriteItemInput:
@@ -63,7 +63,7 @@ func divisionOf(request any) division {
 	return nil
 }
 
-// halve divides a list at random. It leaves out at least one element, and possibly all.
+// halve divides a list at random. It omits at least one element, and possibly all.
 func halve[T any](all []T, r *rand.Rand) (done, left []T) {
 	least := r.IntN(max(len(all), 1))
 	for i, one := range all {
@@ -131,10 +131,10 @@ func divideReads(in dynamodb.BatchGetItemInput, r *rand.Rand) (any, func(any) an
 	return &in, complete
 }
 
-// shortest holds the longest page of a query under a fault, in items.
+// shortest limits a page of a query under a fault, in items.
 const shortest = 3
 
-// shorten makes a page of a query short, as after 1 MB: there is more, and the answer says where to continue.
+// shorten makes a page of a query short, like the limit of 1 MB: the answer says where to continue.
 func shorten(in dynamodb.QueryInput, r *rand.Rand) (any, func(any) any) {
 	if limit := int32(1 + r.IntN(shortest)); in.Limit == nil || *in.Limit > limit {
 		in.Limit = &limit

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Kind is a way in which a request goes wrong.
+// Kind names a way in which a request goes wrong.
 type Kind string
 
-// The package's comment says what each does.
+// The package's documentation describes them.
 const (
 	Before   Kind = "before"
 	After    Kind = "after"
@@ -22,12 +22,12 @@ const (
 	Partial  Kind = "partial"
 )
 
-// kinds holds the order in which one number out of [0,1) picks among them.
+// kinds holds the order in which a number from [0,1) selects one of them.
 var kinds = []Kind{Before, After, Throttle, Conflict, Slow, Partial}
 
-// Plan says how often which requests go wrong. The zero value lets everything pass.
+// Plan sets how often which requests go wrong. With the zero value none does.
 type Plan struct {
-	// Seed decides which requests these are: the same instance making the same requests meets the same faults.
+	// Seed decides which requests go wrong: an instance that makes the same requests meets the same faults.
 	Seed uint64
 	// Through holds the share of failures that the SDK does not retry, 0 to 1.
 	Through float64
@@ -47,8 +47,8 @@ const (
 //
 //	seed=7,before=0.03,after=0.03,throttle=0.03,slow=0.02,partial=0.05,delay=500ms,through=0.3,lambda.after=0,sqs.SendMessageBatch.partial=0.5
 //
-// A chance is that of each attempt of a request, 0 to 1. The SDK's id of a service may precede it, and an operation of that service; the
-// most specific setting counts. The error names the setting.
+// A chance, from 0 to 1, applies to each attempt of a request. The name may begin with the SDK's id of a service, or with that and an operation; the most
+// specific setting counts. The error names the setting.
 func Parse(text string) (Plan, error) {
 	p := Plan{Through: defaultThrough, Delay: defaultDelay, chances: map[string]float64{}}
 	for setting := range strings.SplitSeq(text, ",") {
@@ -60,7 +60,7 @@ func Parse(text string) (Plan, error) {
 			return Plan{}, fmt.Errorf("fault setting %q: %w", setting, err)
 		}
 	}
-	// The chances that apply in one scope must not exceed 1 together.
+	// The sum of the chances in one scope must not exceed 1.
 	for scope := range maps.Keys(p.scopes()) {
 		service, operation, _ := strings.Cut(scope, ".")
 		sum := 0.0
@@ -68,7 +68,7 @@ func Parse(text string) (Plan, error) {
 			sum += p.chance(k, service, operation)
 		}
 		if sum > 1 {
-			return Plan{}, fmt.Errorf("the chances of %q add up to %g; at most 1 would be right", scope, sum)
+			return Plan{}, fmt.Errorf("the chances of %q add up to %g; want at most 1", scope, sum)
 		}
 	}
 	return p, nil
@@ -82,13 +82,13 @@ func (p *Plan) set(name, value string) (err error) {
 	case "delay":
 		p.Delay, err = time.ParseDuration(value)
 		if err == nil && p.Delay <= 0 {
-			err = fmt.Errorf("a time above 0 would be right")
+			err = fmt.Errorf("want a time above 0")
 		}
 		return err
 	}
 	chance, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(chance >= 0 && chance <= 1) {
-		return fmt.Errorf("a number from 0 to 1 would be right")
+		return fmt.Errorf("want a number from 0 to 1")
 	}
 	if name == "through" {
 		p.Through = chance
@@ -96,13 +96,13 @@ func (p *Plan) set(name, value string) (err error) {
 	}
 	parts := strings.Split(name, ".")
 	if kind := Kind(parts[len(parts)-1]); len(parts) > 3 || !slices.Contains(kinds, kind) {
-		return fmt.Errorf("seed, through, delay or [service.[operation.]]kind would be right, where kind is one of %v", kinds)
+		return fmt.Errorf("want seed, through, delay or [service.[operation.]]kind, where kind is one of %v", kinds)
 	}
 	p.chances[name] = chance
 	return nil
 }
 
-// scopes returns what chances were given for: "", a service, or a service and an operation.
+// scopes returns the scopes of the given chances: "", a service, or a service and an operation.
 func (p Plan) scopes() map[string]bool {
 	out := map[string]bool{"": true}
 	for name := range p.chances {

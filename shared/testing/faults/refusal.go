@@ -12,12 +12,12 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// said is an error as a service returns it.
+// said is an error in the form in which a service returns it.
 type said struct {
 	status  int
 	code    string
 	message string
-	// reasons says why each write of a transaction was not made.
+	// reasons has, for each write of a transaction, why it was not made.
 	reasons []reason
 }
 
@@ -40,7 +40,7 @@ var throttles = map[string]said{
 	"SNS":      {status: 400, code: "Throttled"},
 }
 
-// conflicting reports whether an operation can meet another transaction.
+// conflicting reports whether an operation can conflict with a transaction.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling
 func conflicting(service, operation string) bool {
 	return service == "DynamoDB" && slices.Contains([]string{"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}, operation)

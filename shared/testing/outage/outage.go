@@ -1,5 +1,5 @@
-// Package outage lets tests prove that a service recovers: it cuts the service off at each of its requests in turn, in each way in which that
-// happens, and compares the final state with that of an undisturbed run.
+// Package outage lets tests prove that a service recovers. It cuts off the service at each of its requests in turn, in each possible way, and compares
+// the final state with that of an undisturbed run.
 package outage
 
 import (
@@ -15,15 +15,15 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// Way says how a service is cut off.
+// Way names how a service is cut off.
 type Way string
 
-// The ways. A service that dies makes no further request until it is called again.
+// A service that dies makes no further request until it is called again.
 const (
-	Refused     Way = "one request fails and has not happened"
-	Unheard     Way = "one request has happened and is reported as failed"
+	Refused     Way = "one request fails and takes no effect"
+	Unheard     Way = "one request takes effect but is reported as failed"
 	DiesBefore  Way = "the service dies before a request"
-	DiesBetween Way = "the service dies after a request, whose answer it does not hear"
+	DiesBetween Way = "the service dies after a request, before it gets the answer"
 )
 
 var ways = []Way{Refused, Unheard, DiesBefore, DiesBetween}
@@ -31,7 +31,7 @@ var ways = []Way{Refused, Unheard, DiesBefore, DiesBetween}
 // Cut is one interruption of a service. It is safe for concurrent use.
 type Cut struct {
 	way Way
-	at  int // the number of the request, from 1; 0: none
+	at  int // the number of the request, from 1; 0 for none
 
 	mu       sync.Mutex
 	requests int
@@ -40,12 +40,12 @@ type Cut struct {
 	marked   any // the input of the request whose answer is withheld
 }
 
-// error returns an error that no service gives a meaning of its own.
+// error returns an error that has no special meaning for any service.
 func (c *Cut) error() error {
 	return &smithy.GenericAPIError{Code: "InternalServerError", Message: fmt.Sprintf("cut off at request %d: %s", c.at, c.way), Fault: smithy.FaultServer}
 }
 
-// On makes the requests to all of a stack's services go through the cut from here on.
+// On makes all further requests to a stack's services go through the cut.
 func (c *Cut) On(s *fakeaws.Stack) {
 	hooks := fakeaws.Hooks{Before: c.before, After: c.after}
 	s.DynamoDB.Hooks, s.SQS.Hooks, s.EventBridge.Hooks, s.StepFunctions.Hooks = hooks, hooks, hooks, hooks
@@ -93,7 +93,7 @@ func (c *Cut) mend() (died bool) {
 	return died
 }
 
-// Off ends the cut, whether it has happened or not: later requests are not the service's.
+// Off ends the cut, whether it has happened or not: later requests are not those of the tested service.
 func (c *Cut) Off() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,11 +107,11 @@ func (c *Cut) Happened() bool {
 	return c.happened
 }
 
-// most says how often Redeliver calls a service before it concludes that the service never succeeds.
+// most limits how often Redeliver calls a service before it concludes that the service never succeeds.
 const most = 12
 
-// Redeliver calls the service with the same input until it needs no more, as a queue or a stream does: again after an error, and after
-// the service has died, whatever it returned. Before each further call time passes.
+// Redeliver calls the service with the same input until it succeeds, like a queue or a stream. It calls again after an error, and after the service has
+// died, whatever it returned. Before each further call time passes.
 func (c *Cut) Redeliver(t require.TestingT, w *fakeaws.World, pause time.Duration, call func(delivery int) error) {
 	for delivery := 1; ; delivery++ {
 		err := call(delivery)
@@ -123,10 +123,10 @@ func (c *Cut) Redeliver(t require.TestingT, w *fakeaws.World, pause time.Duratio
 	}
 }
 
-// Everywhere plays a scene undisturbed, and then again for each of its requests and each way of being cut off there. Whatever was cut off, the
-// scene's picture of its end must be the same. A scene calls Cut.On when its stage is set, and Cut.Off before it looks at the outcome.
+// Everywhere plays a scene undisturbed, and then again for each of its requests and each way to cut it off there. The scene's final picture must always
+// be the same. A scene calls Cut.On when its stage is set, and Cut.Off before it reads the outcome.
 //
-// Under go test -short each request is cut off in one way only: the ways take turns, so each of them is still tried.
+// Under go test -short each request is cut off in only one way. The ways take turns, so each of them is still tried.
 func Everywhere(t *testing.T, scene func(t *testing.T, cut *Cut) string) {
 	t.Helper()
 	undisturbed := &Cut{}

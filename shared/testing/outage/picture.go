@@ -16,9 +16,9 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// Picture returns everything in a stack that the guarantees speak of, as sorted lines of text: each task with where it waits or runs, jobs
-// and their progress, facts by their ids, archived records and dead letters. It leaves out times and versions, which depend on how often
-// something was retried, and wakes, which may be sent at any time and any number of times.
+// Picture returns everything in a stack that the guarantees cover, as sorted lines of text: each task with the place where it waits or runs, jobs and
+// their progress, facts by their ids, archived records and dead letters. It omits times and versions, which depend on the number of retries, and wakes,
+// which may be sent at any time and any number of times.
 func Picture(s *fakeaws.Stack) string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -53,14 +53,14 @@ func Picture(s *fakeaws.Stack) string {
 		}
 	}
 	slices.Sort(lines)
-	// A fact, an archived record or a dead letter may come twice. A task that is in two places may not.
+	// A fact, an archived record or a dead letter may exist twice. A task must not be in two places.
 	lines = slices.CompactFunc(lines, func(a, b string) bool {
 		return a == b && (strings.HasPrefix(a, "fact ") || strings.HasPrefix(a, "archived ") || strings.HasPrefix(a, "dead letter "))
 	})
 	return strings.Join(lines, "\n")
 }
 
-// places returns where the tasks of an entry, a lease or an aside are. A task that is in two places has two lines.
+// places returns the places of the tasks of an entry, a lease or an aside. A task that is in two places has two lines.
 func places(it fakeaws.Item) []string {
 	var out []string
 	parts := strings.Split(text(it, "item"), "#")
@@ -98,7 +98,7 @@ func archived(s *fakeaws.Stack) []string {
 	bucket := buckets.Bucket{API: s.S3, Name: fakeaws.ArchiveBucket}
 	keys, err := bucket.List(context.Background(), "")
 	if err != nil {
-		return []string{"archive that cannot be listed: " + err.Error()}
+		return []string{"the archive cannot be listed: " + err.Error()}
 	}
 	var out []string
 	for _, key := range keys {
@@ -117,7 +117,7 @@ func archived(s *fakeaws.Stack) []string {
 	return out
 }
 
-// text returns an attribute as text, "" where it is missing. Sets are sorted.
+// text returns an attribute as text, or "" if it is missing. Sets are sorted.
 func text(it fakeaws.Item, name string) string {
 	switch v := it[name].(type) {
 	case *types.AttributeValueMemberS:

@@ -15,20 +15,20 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// Stage is a stack on which nothing happens by itself: a test sets a scene step by step, with the real services.
+// Stage is a stack on which nothing happens by itself. A test builds a scene step by step, with the real services.
 type Stage struct {
 	*drovertest.Drover
 	Tasks   dynamo.Tasks
 	Control dynamo.Control
 	Jobs    dynamo.Jobs
 
-	told int // how many stream records were scavenged
+	told int // number of scavenged stream records
 }
 
-// Start says when the stage's time begins. It lies beyond the machine's own time, as the deadlines of contexts are compared with that.
+// Start sets when the stage's time begins. It is beyond the machine's own time, with which the deadlines of contexts are compared.
 var Start = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Worker returns the URL of the queue of a labourer's workers. They take each message at once; tests can still read it.
+// Worker returns the URL of the queue of a labourer's workers. They receive each message at once; tests can still read it.
 func Worker(labourer string) string {
 	return "https://sqs.us-west-2.amazonaws.com/000000000000/workers-" + labourer
 }
@@ -49,13 +49,13 @@ func NewStage(t require.TestingT, configuration string, labourers ...string) *St
 	return s
 }
 
-// Services returns the functions as an invocation that begins now wires them.
+// Services returns the functions, wired like in a new invocation.
 func (s *Stage) Services() *fakeaws.Functions { return fakeaws.Wire(s.Clients()) }
 
 // Pass lets time pass.
 func (s *Stage) Pass(d time.Duration) { s.World.Advance(s.World.Now().Add(d)) }
 
-// Command returns an application's event as it stands in the jobs queue.
+// Command returns an application's event in the form that it has in the jobs queue.
 func Command(id, kind, detail string) scheduler.Message {
 	return scheduler.Message{ID: id, Receives: 1, Body: fmt.Sprintf(`{"version": "0", "id": %q, "detail-type": %q, "source": "shop", "time": %q, "detail": %s}`,
 		id, kind, Start.Format(time.RFC3339), detail)}
@@ -71,7 +71,7 @@ func (s *Stage) Schedule(t require.TestingT, jobs ...string) {
 	}
 }
 
-// HandOut claims and dispatches as many tasks of a labourer as may start, as the orchestrate machine does, and returns their number.
+// HandOut claims and dispatches as many tasks of a labourer as may start, like the orchestrate machine, and returns their number.
 func (s *Stage) HandOut(t require.TestingT, labourer string) int {
 	all, round := 0, 0
 	for {
@@ -104,14 +104,14 @@ func (s *Stage) Handed(t require.TestingT, labourer string) []Handed {
 	return out
 }
 
-// Handed is one attempt that a worker was started for.
+// Handed holds one attempt for which a worker was started.
 type Handed struct {
 	TaskID   string    `json:"task_id"`
 	Attempt  int       `json:"attempt"`
 	Deadline time.Time `json:"deadline"`
 }
 
-// Ended returns the tasks of which an attempt ended since the last call, as the tasks table's stream reports them, in order.
+// Ended returns, in order, the stream's images of the tasks of which an attempt ended since the last call.
 func (s *Stage) Ended(t require.TestingT) []task.Task {
 	var out []task.Task
 	for _, r := range s.DynamoDB.Stream(fakeaws.TasksTable, s.told) {
@@ -126,7 +126,7 @@ func (s *Stage) Ended(t require.TestingT) []task.Task {
 	return out
 }
 
-// Scavenge passes to the scavenger all tasks that have ended, and those that end because of it.
+// Scavenge passes all ended tasks to the scavenger, and then those that end because of that.
 func (s *Stage) Scavenge(t require.TestingT) {
 	for ended := s.Ended(t); len(ended) > 0; ended = s.Ended(t) {
 		_, err := s.Services().Scavenger.Service.Handle(context.Background(), "scavenge", ended)
