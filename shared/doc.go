@@ -22,7 +22,7 @@
 //
 // core decides, without AWS, clock or randomness: job and calendar (the job language), labourer (configuration), ecology (pace), retry
 // (waits), segment, task, queue and ledger (what is stored, and how it may change), completion (what workers report), event (what passes on
-// the bus), archive (the lasting record). exact decodes all JSON that comes from outside.
+// the bus), pattern (filters, as EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, outcome,
 // cancellation, replay.
@@ -35,7 +35,7 @@
 //
 // Beside the floors: inspect (read models for the CLI and the console), worker (the SDK of Go workers), drovertest (a Drover in one process,
 // for users' tests), and testing: fakeaws (AWS in memory), outage and faults (interruptions), sim (the seeded simulator), conformance (one
-// suite for every backend).
+// suite for every backend), patterns (event patterns that are drawn).
 //
 // # What is stored
 //
