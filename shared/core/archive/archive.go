@@ -1,4 +1,4 @@
-// Package archive is the lasting record of ended tasks: compressed JSON lines, by labourer and day.
+// Package archive makes the lasting record of ended tasks: compressed JSON lines, by labourer and day.
 package archive
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Record is one whole life of a task.
+// Record holds one whole life of a task.
 type Record struct {
 	TaskID    string          `json:"task_id"`
 	JobID     string          `json:"job_id"`
@@ -55,9 +55,8 @@ type Object struct {
 	Body []byte
 }
 
-// Objects returns the files of ended tasks: one for each labourer and day. The same tasks make the same files, so a batch that is archived
-// again overwrites itself. A part of the batch makes another file with the same records; the view in infra/athena.sql counts each life
-// once.
+// Objects returns the files of ended tasks: one for each labourer and day. The same tasks make the same files, so a batch that is archived again
+// overwrites itself. A part of the batch makes another file with the same records; the view in infra/athena.sql counts each life once.
 func Objects(tasks []task.Task) ([]Object, error) {
 	groups := map[string][]task.Task{}
 	for _, t := range tasks {
@@ -80,7 +79,7 @@ func Prefix(labourer string, day time.Time) string {
 	return fmt.Sprintf("labourer=%s/date=%s/", labourer, day.UTC().Format(time.DateOnly))
 }
 
-// writers is a pool, as a new compressor allocates 800 KB.
+// writers is a pool, because a new compressor allocates 800 KB.
 var writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
 func object(prefix string, tasks []task.Task) (Object, error) {

@@ -139,8 +139,8 @@ func TestFilesAreJSONLines(t *testing.T) {
 	}
 }
 
-// TestG5TheSameTasksMakeTheSameFile, in any order and any number of times, so that a batch that is archived again overwrites itself. Other
-// tasks, and other lives of the same tasks, make another file.
+// TestG5TheSameTasksMakeTheSameFile covers any order and number of times, so that a batch that is archived again overwrites itself. Other tasks, and
+// other lives of the same tasks, make another file.
 func TestG5TheSameTasksMakeTheSameFile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lives := rapid.SliceOfNDistinct(rapid.IntRange(0, 40), 1, 10, rapid.ID).Draw(t, "lives")
@@ -166,7 +166,7 @@ func TestG5TheSameTasksMakeTheSameFile(t *testing.T) {
 	})
 }
 
-// TestG5ABatchThatIsCutInTwoRepeatsItsRecordsExactly, so that a reader of both files finds the copies by task and life.
+// TestG5ABatchThatIsCutInTwoRepeatsItsRecordsExactly: a reader of both files finds the copies by task and life.
 func TestG5ABatchThatIsCutInTwoRepeatsItsRecordsExactly(t *testing.T) {
 	batch := []task.Task{completed(t), cancelled(t), open(3)}
 	batch[2].Status, batch[2].ClosedAt = task.Completed, noon
@@ -218,7 +218,7 @@ func TestAnInvalidFileIsRefused(t *testing.T) {
 	files, err := archive.Objects([]task.Task{completed(t)})
 	require.NoError(t, err)
 	_, err = archive.Read(files[0].Body[:len(files[0].Body)/2])
-	require.Error(t, err, "a truncated file is not taken for a short one")
+	require.Error(t, err, "a truncated file is not mistaken for a short one")
 }
 
 func FuzzRead(f *testing.F) {

@@ -7,8 +7,9 @@ type between struct {
 	from, to moment
 }
 
-// Between returns the range of two dates or two times, both included: of dates, all of both days; of times, the hours that contain them. A
-// date beside a time stands for its first hour as from, and for its last hour as to. Any error is an [*Error] that names the end at fault.
+// Between returns the range of two dates or two times, both included. A range of dates has all of both days, and a range of times has the hours that
+// contain them. If only one end is a date, it stands for its first hour as from, and for its last hour as to. Any error is an [*Error] that names the
+// wrong end.
 func Between(from, to string) (Period, error) {
 	first, err := parseMoment("from", from)
 	if err != nil {

@@ -41,7 +41,7 @@ func TestARangeIncludesBothEnds(t *testing.T) {
 	}
 }
 
-func TestAnInvalidRangeIsRefusedAtTheEndAtFault(t *testing.T) {
+func TestAnInvalidRangeIsRefusedWithTheWrongEnd(t *testing.T) {
 	for _, c := range []struct{ name, from, to, zone, field, reason string }{
 		{"backwards", "2026-02-01", "2026-01-31", "", "to", `"2026-01-31" is before from, which is "2026-02-01"`},
 		{"backwards in time", "2026-01-01T05:00:00Z", "2026-01-01T04:59:59Z", "", "to", "is before from"},
@@ -70,7 +70,7 @@ func TestAnInvalidRangeIsRefusedAtTheEndAtFault(t *testing.T) {
 	}
 }
 
-func TestAnInstantIsTheFirstThatItsTextNames(t *testing.T) {
+func TestATextNamesItsFirstInstant(t *testing.T) {
 	for _, c := range []struct{ text, zone, want string }{
 		{"2026-11-22", "", "2026-11-22T00:00:00Z"},
 		{"2026-11-22", "Europe/Berlin", "2026-11-21T23:00:00Z"},

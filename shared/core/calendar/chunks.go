@@ -1,7 +1,7 @@
 package calendar
 
 // Chunks is a span cut at the boundaries of a unit. The first and the last chunk are shorter where the span begins or ends within a unit.
-// In order, the chunks add up to the span. No chunk is empty, except the only chunk of an empty span that is not cut at all.
+// In order, the chunks add up to the span. No chunk is empty, except the only chunk of an empty span that is not cut.
 type Chunks struct {
 	span   Span
 	by     Unit
@@ -32,7 +32,7 @@ func (s Span) Split(by Unit) Chunks {
 	return c
 }
 
-// number returns the number of a day's week, month or day, counted from one common beginning; start returns the first day of such a number.
+// number returns the number of a day's week, month or day, counted from a common beginning.
 func number(by Unit, d day) int64 {
 	switch by {
 	case Week:
@@ -60,8 +60,8 @@ func (s Span) absentDays() []day {
 	var absent []day
 	end := s.hour(s.count - 1)
 	for at := s.hour(0); ; {
-		// Beyond the changes that are already decided Go follows the zone's rule, and at the end of some year it reports the instant itself
-		// as the next change. No rule skips a day, so the search may end there.
+		// Beyond the known changes Go follows the zone's rule, and at the end of some year it reports the instant itself as the next change.
+		// No rule skips a day, so the search may end there.
 		_, change := at.ZoneBounds()
 		if change.IsZero() || change.After(end) || !change.After(at) {
 			return absent
@@ -78,7 +78,7 @@ func (c Chunks) Len() int {
 	return int(c.count)
 }
 
-// At returns the i-th chunk, counted from 0. Each is computed by itself: the cost does not grow with i.
+// At returns the i-th chunk, counted from 0. Its cost does not grow with i.
 func (c Chunks) At(i int) Span {
 	s := c.span
 	from, to := int64(i), int64(i)+1
@@ -103,8 +103,8 @@ func (c Chunks) At(i int) Span {
 	return s
 }
 
-// Longest returns a bound on the number of elements in any chunk. It is exact for days. A chunk of hours may have fewer; it had more on the
-// few days when a zone moved across the date line and had the same date twice.
+// Longest returns an upper limit of the number of elements in any chunk. It is exact for days. Chunks of hours may have fewer. They have more only on
+// the few days in history when a zone moved across the date line and had the same date twice.
 func (c Chunks) Longest() int {
 	longest := map[Unit]int64{Hour: 1, Day: 1, Week: 7, Month: 31}[c.by]
 	switch {

@@ -60,7 +60,7 @@ func TestADayThatAZoneSkippedHasNoHoursAndNoChunk(t *testing.T) {
 	require.Equal(t, []string{"2011-12-31T00:00:00+14:00", "2011-12-31T01:00:00+14:00", "2011-12-31T02:00:00+14:00", "2011-12-31T03:00:00+14:00"}, names(days.At(1)))
 }
 
-func TestChunksEndWhereTheirUnitsEnd(t *testing.T) {
+func TestChunksEndWithTheirUnits(t *testing.T) {
 	for _, c := range []struct {
 		name, from, to, zone string
 		by                   calendar.Unit

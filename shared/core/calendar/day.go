@@ -2,18 +2,18 @@ package calendar
 
 import "time"
 
-// day is a date as the number of days since 1970-01-01, so that dates can be counted, compared and cut by arithmetic.
+// day represents a date as the number of days since 1970-01-01, so that dates can be counted, compared and cut by arithmetic.
 type day int64
 
 const secondsPerDay, secondsPerHour = 24 * 60 * 60, 60 * 60
 
-// The first and the last date with a year of four digits.
+// These are the first and the last date with a year of four digits.
 var (
 	firstDay = date(1, time.January, 1)
 	lastDay  = date(9999, time.December, 31)
 )
 
-// date counts as time.Date does: month 13 is January of the next year.
+// date counts like time.Date: month 13 is January of the next year.
 func date(year int, month time.Month, dayOfMonth int) day {
 	return day(floorDivide(time.Date(year, month, dayOfMonth, 0, 0, 0, 0, time.UTC).Unix(), secondsPerDay))
 }
@@ -57,7 +57,7 @@ func (d day) start(zone *time.Location) time.Time {
 	if dayOf(midnight) == d && dayOf(midnight.Add(-time.Second)) < d {
 		return midnight
 	}
-	// The clocks change around this midnight: it does not exist, or exists twice. No zone is more than 26 hours from UTC.
+	// A change of the clocks makes this midnight skipped or repeated. No zone is more than 26 hours from UTC.
 	earlier, later := d.midnightUTC().Unix()-26*secondsPerHour, d.midnightUTC().Unix()+26*secondsPerHour
 	for later-earlier > 1 {
 		middle := earlier + (later-earlier)/2
@@ -70,8 +70,8 @@ func (d day) start(zone *time.Location) time.Time {
 	return time.Unix(later, 0).In(zone)
 }
 
-// dayAt returns the day that contains an instant; a day runs from its start to the next day's start. It differs from the date on the clock
-// only where a clock that is turned back over midnight shows the previous date again.
+// dayAt returns the day that contains an instant. A day runs from its start to the next day's start. It differs from the date on the clock only when a
+// clock that is turned back over midnight shows the previous date again.
 func dayAt(t time.Time) day {
 	d := dayOf(t)
 	switch {

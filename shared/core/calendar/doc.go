@@ -29,16 +29,16 @@
 //
 // # Time zones, days of 23 and 25 hours
 //
-// Days, and the current hour, are those of the given time zone. A day begins at the first instant of its date, whatever the clock shows
-// then, and ends where the next day begins. So it has 23 or 25 hours when the clocks change, and none where a zone crossed the date line.
-// Hours have 3600 seconds each, counted from the first, and are named after the instant at which they begin. Where a zone shifts by a
-// fraction of an hour (Lord Howe's half hour, or the local mean time of the 19th century) the hours after the shift begin within those of
-// the clock, and the last hour of a run may extend into the next day.
+// Days, and the current hour, are those of the given time zone. A day begins at the first instant of its date, whatever the clock shows then, and ends
+// when the next day begins. So it has 23 or 25 hours when the clocks change, and none if its zone skipped the date at the date line. Hours have 3600
+// seconds each, counted from the first, and are named after the instant at which they begin. If a zone shifts by a fraction of an hour (Lord Howe's
+// half hour, or the local mean time of the 19th century), the hours after the shift begin within those of the clock, and the last hour of a run may
+// extend into the next day.
 //
 // # Size
 //
-// A [Span] is a first element and a count, and [Chunks] are computed one by one, in constant time and memory: ten thousand years of days
-// cost as much as one day until their elements are requested. Dates are between 0001-01-01 and 9999-12-31.
+// A [Span] consists of a first element and a count, and [Chunks] are computed one by one, in constant time and memory. Ten thousand years of days cost
+// as much as one day until their elements are requested. Dates are between 0001-01-01 and 9999-12-31.
 //
 // The package has no clock: the time of submission is always a parameter.
 package calendar

@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// Error says why a period, a time or a time zone was refused.
+// Error reports why a period, a time or a time zone was refused.
 type Error struct {
-	Field  string // "from" or "to" of a range, "" for the whole
-	Reason string // names the value and what would be right
+	Field  string // "from" or "to" of a range, or "" for the whole
+	Reason string // names the value, and what is wanted
 }
 
 func (e *Error) Error() string {
@@ -22,7 +22,7 @@ func refuse(field, format string, arguments ...any) *Error {
 	return &Error{Field: field, Reason: fmt.Sprintf(format, arguments...)}
 }
 
-// quote quotes a value for a message. Values come from outside, so it cuts long ones.
+// quote quotes a value for a message. It cuts long values, because they come from outside.
 func quote(text string) string {
 	const shown = 60
 	if len(text) <= shown {

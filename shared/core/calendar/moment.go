@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// moment is one end of a range as written: a date, a time with an offset, or a local time in a zone that is not known yet.
+// moment holds one end of a range as written: a date, a time with an offset, or a local time in a zone that is not known yet.
 type moment struct {
 	text    string
 	date    bool
 	offset  bool      // the time carries its own offset from UTC
-	reading time.Time // the instant if it has an offset, else the local date and time as if in UTC
+	reading time.Time // the instant, or without an offset the local date and time as if in UTC
 }
 
 const wanted = `want a date ("2026-01-31") or a time ("2026-01-31T05:00:00Z", "2026-01-31T05:00:00+01:00", or "2026-01-31T05:00:00" in the job's time zone)`
 
-// shaped matches what looks like a date or a time, whether or not it exists: 2026-02-30.
+// shaped matches texts in the form of a date or a time, even if there is no such date: 2026-02-30.
 var shaped = regexp.MustCompile(`^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$`)
 
 func parseMoment(field, text string) (moment, error) {
@@ -53,8 +53,8 @@ func (m moment) inRange(field string) error {
 	return nil
 }
 
-// earliest and latest return the first and the last instant of this name in the zone: the two ends of a day, or the two passes of a clock
-// that is turned back. They are equal for a time with an offset.
+// earliest and latest return the first and the last instant with this name in the zone: the two ends of a day, or the two occurrences of a local time
+// when the clock is turned back. For a time with an offset they are equal.
 func (m moment) earliest(field string, zone *time.Location) (time.Time, error) {
 	if m.date {
 		return dayOf(m.reading).start(zone), nil
@@ -75,7 +75,7 @@ func (m moment) instants(field string, zone *time.Location) (first, last time.Ti
 	if m.offset {
 		return m.reading.In(zone), m.reading.In(zone), nil
 	}
-	// The offset of this local time is that of the day before or of the day after.
+	// The offset of this local time equals that of the day before or of the day after.
 	wall := m.reading.Unix()
 	for _, around := range []int64{-secondsPerDay, secondsPerDay} {
 		_, offset := time.Unix(wall+around, 0).In(zone).Zone()
@@ -91,13 +91,13 @@ func (m moment) instants(field string, zone *time.Location) (first, last time.Ti
 		}
 	}
 	if first.IsZero() {
-		return first, last, refuse(field, "%s does not exist in %s, as the clocks go forward over it; want another time, or one with an offset", quote(m.text), zone)
+		return first, last, refuse(field, "%s does not exist in %s, because the clocks skip it; want another time, or one with an offset", quote(m.text), zone)
 	}
 	return first, last, nil
 }
 
-// Instant reads a date or a time as a range does, and returns the first instant that it names: the beginning of a date, or the first of the
-// two passes of a clock that is turned back. A time without an offset is in the zone.
+// Instant reads a date or a time in the format of a range, and returns the first instant with this name: the beginning of a date, or the first of two
+// occurrences of a local time. A time without an offset is in the zone.
 func Instant(text string, zone *time.Location) (time.Time, error) {
 	m, err := parseMoment("", text)
 	if err != nil {

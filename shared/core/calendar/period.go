@@ -8,7 +8,7 @@ import (
 	"github.com/drover-run/drover/shared/core/spelling"
 )
 
-// Period is a stretch of time as a job names it. [Period.Resolve] turns it into dates or hours, relative to the time of submission.
+// Period holds a stretch of time as a job names it. [Period.Resolve] turns it into dates or hours, relative to the time of submission.
 type Period struct {
 	text string
 	n    int64
@@ -17,7 +17,7 @@ type Period struct {
 	between *between
 }
 
-// pattern is one family of words. Its template has an N in place of the number.
+// pattern holds one family of words. Its template has an N in place of the number.
 type pattern struct {
 	template string
 	least    int64 // smallest N
@@ -45,7 +45,7 @@ var patterns = []pattern{
 	}},
 }
 
-// weeks returns count whole weeks, which begin back weeks before the Sunday of the current one.
+// weeks returns count whole weeks, the first of which begins back weeks before the Sunday of the current week.
 func weeks(today day, back, count int64) Span {
 	monday := today - day((today.weekday()+6)%7)
 	return days(monday-1-day(7*back), 7*count)
@@ -57,7 +57,7 @@ func months(today day, count int64) Span {
 	return days(first, int64(firstOf(today.month())-first))
 }
 
-// startOfHour returns Unix seconds. The hour is one of the zone's clock, which need not be one of UTC's.
+// startOfHour returns Unix seconds. It uses the hours of the zone's clock, which may begin at other times than those of UTC.
 func startOfHour(t time.Time) int64 {
 	return t.Unix() - int64(t.Minute()*60+t.Second())
 }
@@ -81,8 +81,8 @@ func Parse(text string) (Period, error) {
 	return Period{}, unknown(text, template, digits)
 }
 
-// generalise replaces the first run of digits by N: "last_3_days" becomes "last_N_days" and "3". A word that has an N of its own comes back
-// such that no template matches it.
+// generalise replaces the first run of digits by N: "last_3_days" becomes "last_N_days" and "3". For a word that itself contains an N it returns a text
+// that matches no template.
 func generalise(text string) (template, digits string) {
 	if strings.ContainsRune(text, 'N') {
 		return "", ""
@@ -98,7 +98,7 @@ func generalise(text string) (template, digits string) {
 	return text[:start] + "N" + text[end:], text[start:end]
 }
 
-// readN reads N. A number with too many digits goes back before the first year in any unit, even in hours.
+// readN reads N. A number with too many digits would reach back before the first year in any unit, even in hours.
 func readN(text, digits string) (int64, error) {
 	digits = strings.TrimLeft(digits, "0")
 	if len(digits) > 9 {
@@ -125,7 +125,7 @@ func unknown(text, template, digits string) error {
 		template = text
 	}
 	nearest, ok := spelling.Nearest(template, templates)
-	for _, beginning := range templates { // todayXYZ, which sosw accepted as today
+	for _, beginning := range templates { // finds words like todayXYZ, which sosw accepted as today
 		if !ok && strings.HasPrefix(template, beginning) {
 			nearest, ok = beginning, true
 		}

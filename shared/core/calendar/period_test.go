@@ -33,7 +33,7 @@ func names(s calendar.Span) []string {
 	return all
 }
 
-// ends returns the first and the last name, for spans too long to list.
+// ends returns the first and the last name, for spans that are too long to list.
 func ends(s calendar.Span) (first, last string) {
 	return string(s.Append(nil, 0)), string(s.Append(nil, s.Len()-1))
 }
@@ -88,7 +88,7 @@ func TestLastWeekIsTheSameFromMondayToSunday(t *testing.T) {
 	}
 }
 
-func TestAPeriodOfNoDaysIsEmptyHoweverItIsCut(t *testing.T) {
+func TestAPeriodOfNoDaysIsEmptyInEveryUnit(t *testing.T) {
 	for _, word := range []string{"last_0_days", "previous_0_days"} {
 		period, err := calendar.Parse(word)
 		require.NoError(t, err)
@@ -134,7 +134,7 @@ func TestLastHoursAreTheFullHoursBeforeTheCurrentOne(t *testing.T) {
 	}
 }
 
-func TestTheHourThatTheClocksShowTwiceIsTwoHours(t *testing.T) {
+func TestAnHourThatTheClocksRepeatCountsTwice(t *testing.T) {
 	period, err := calendar.Parse("last_4_hours")
 	require.NoError(t, err)
 	span, err := period.Resolve(at(t, "2026-11-01T08:10:00Z"), zone(t, "America/New_York"))

@@ -13,7 +13,7 @@ const (
 	Month // a calendar month
 )
 
-// String returns the plural of the unit's name, as in isolate_days.
+// String returns the plural of the unit's name, like the days in isolate_days.
 func (u Unit) String() string {
 	return [...]string{"whole", "hours", "days", "weeks", "months"}[u]
 }
@@ -56,8 +56,7 @@ func (s Span) index(d day) int64 {
 	return max(0, min(before, s.count))
 }
 
-// Layouts of the elements. All elements of a span have the same width, which Width promises: hence the numeric offset in every zone except
-// UTC.
+// The layouts of the elements. Width promises that all elements of a span have the same width, so every zone except UTC has a numeric offset.
 const (
 	utcHour   = "2006-01-02T15:04:05Z"
 	zonedHour = "2006-01-02T15:04:05-07:00"
@@ -87,7 +86,7 @@ func (s Span) Width() int {
 	return len(s.layout())
 }
 
-// Hours returns the same stretch of time in hours: for days, all hours that they have in the span's zone.
+// Hours returns the same stretch of time in hours. For days it has all their hours in the span's zone.
 func (s Span) Hours() Span {
 	if s.unit == Hour {
 		return s

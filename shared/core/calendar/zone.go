@@ -4,19 +4,19 @@ import (
 	_ "embed"
 	"strings"
 	"time"
-	_ "time/tzdata" // Lambda's runtime for Go has no zone files
+	_ "time/tzdata" // Lambda's runtime for Go lacks zone files
 
 	"github.com/drover-run/drover/shared/core/spelling"
 )
 
-// zoneNames are the IANA database's names of places, and UTC, one a line. Errors suggest them. Other names of the database, such as CET or
-// US/Pacific, are accepted too. They come from Go's lib/time/zoneinfo.zip.
+// zoneNames holds UTC and the IANA database's names of places, one a line, from Go's lib/time/zoneinfo.zip. Errors suggest them. Other names of the
+// database, such as CET or US/Pacific, are accepted too.
 //
 //go:embed zones.txt
 var zoneNames string
 
-// Zone returns the time zone of an IANA name such as "Europe/Berlin"; the empty name is UTC. It refuses "Local", as the meaning of a job
-// must not depend on the machine that reads it.
+// Zone returns the time zone with an IANA name such as "Europe/Berlin". The empty name means UTC. Zone refuses "Local", because the meaning of a job must
+// not depend on the machine that reads it.
 func Zone(name string) (*time.Location, error) {
 	if name == "" {
 		return time.UTC, nil
@@ -30,7 +30,7 @@ func Zone(name string) (*time.Location, error) {
 	return nil, refuse("", "%s is not a time zone; want a name of the IANA database, such as UTC, Europe/Berlin or America/New_York", quote(name))
 }
 
-// nearestZone returns the zone that was probably meant. The name may lack everything but the place.
+// nearestZone returns the zone that the user probably meant. The name may consist of only the place.
 func nearestZone(name string) (string, bool) {
 	zones := strings.Fields(zoneNames)
 	if nearest, ok := spelling.Nearest(name, zones); ok {

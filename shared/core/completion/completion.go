@@ -1,4 +1,4 @@
-// Package completion reads the reports of how a worker ended, in all their forms:
+// Package completion reads the reports of the end of a worker, in all their forms:
 //
 //   - the message that the worker itself sends
 //   - the record of Lambda's asynchronous invocation, which reveals a crash, a timeout or a throttle
@@ -20,10 +20,10 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Kind says what happened to the attempt.
+// Kind names what happened to the attempt.
 type Kind string
 
-// NeverStarted means a failure of the target, not of the worker: the task never began.
+// NeverStarted is a failure of the target, not of the worker: the task never began.
 const (
 	Completed    Kind = "completed"
 	Failed       Kind = "failed"
@@ -31,26 +31,26 @@ const (
 	NeverStarted Kind = "never started"
 )
 
-// Report describes one attempt at a task, as its sender does.
+// Report describes one attempt of a task, as its sender reported it.
 type Report struct {
 	TaskID     string // as received; it need not exist
 	Attempt    int    // 0: the current one
 	Kind       Kind
-	At         time.Time // when Lambda gave up; zero when the sender gives no time
+	At         time.Time // when Lambda gave up, or zero if the sender gives no time
 	Result     json.RawMessage
 	Stats      json.RawMessage
-	Execution  string // the ARN of an execution whose output must be fetched; TooLarge then says that it was left out
-	TooLarge   string // why result and stats are absent: they were larger than what is stored
-	Unreadable string // which parts were left out as unreadable, and why; the end counts nevertheless
+	Execution  string // the ARN of an execution whose output must be fetched; then TooLarge says that the event omits it
+	TooLarge   string // why result and stats are absent: they were too large to be stored
+	Unreadable string // which parts are absent because they were unreadable, and why; the end still counts
 	Error      *task.Error
 	Permanent  bool
 	RetryAfter time.Duration
-	// Machine has the ARN of the state machine whose execution reports, "" when it is no execution. The caller must compare it with the
-	// labourer's target: anyone in the account may name an execution freely.
+	// Machine has the ARN of the state machine whose execution reports, or "" for other reports. The caller must compare it with the labourer's target,
+	// because any user of the account may choose the name of an execution.
 	Machine string
 }
 
-// Limits of what is stored of a report. A DynamoDB item takes 400 KB, and payload and result share it.
+// The limits of the stored parts of a report. A DynamoDB item has at most 400 KB, which payload and result share.
 const (
 	MaxResult  = 256 << 10 // bytes of a result's JSON
 	MaxStats   = 16 << 10  // bytes of the stats' JSON
@@ -58,13 +58,13 @@ const (
 	maxMessage = 4 << 10   // bytes of an error's message; the rest is cut
 )
 
-// Ignored says that a message is readable and has no meaning for Drover.
+// Ignored reports that a message is readable but has no meaning for Drover.
 var Ignored = errors.New("does not concern a task")
 
 // Read reads a message of the completions queue. An error other than Ignored says why it cannot be read.
 //
-// Only the task and the status must be readable. Read leaves out anything else that is not, and the end counts: if it were refused, it
-// would be lost and the work repeated.
+// Only the task and the status have to be readable. Read omits other unreadable parts, and the end counts: a refused end would be lost, and the work
+// would be repeated.
 func Read(text []byte) (Report, error) {
 	m, err := messageOf(text)
 	if err != nil {
@@ -97,7 +97,7 @@ func (m message) report() (Report, error) {
 	if r.TaskID = m.text("task_id"); r.TaskID == "" {
 		return r, fmt.Errorf("task_id is %s; want the text that the worker was given", shown(string(m.values["task_id"])))
 	}
-	// An unreadable attempt counts as absent: the running one.
+	// An unreadable attempt counts as absent, which means the running one.
 	r.Attempt, _ = m.whole("attempt")
 	switch r.Kind {
 	case Completed, Running:
@@ -130,7 +130,7 @@ func (r Report) note(why string) Report {
 	return r
 }
 
-// content is a value as written, or why it cannot be stored.
+// content holds a value as written, or why it cannot be stored.
 type content struct {
 	text       json.RawMessage // nil: absent or null
 	unreadable string
@@ -153,8 +153,8 @@ func present(text json.RawMessage) json.RawMessage {
 	return text
 }
 
-// with adds result and stats where they can be stored. Otherwise there is no error: an attempt without a known end would be started again,
-// and would report the same.
+// with adds result and stats if they can be stored. If not, it returns no error: an attempt without a known end would be started again, and would
+// report the same.
 func (r Report) with(result, stats content) Report {
 	switch {
 	case len(result.text) > MaxResult:
@@ -179,7 +179,7 @@ const maxWait = 14 * 24 * time.Hour
 
 type failure struct{ Type, Message string }
 
-// cut returns the error as stored; name is its type if it has none.
+// cut returns the error in its stored form. name becomes its type if it has none.
 func (f failure) cut(name string) *task.Error {
 	return &task.Error{Type: shorten(first(f.Type, name), maxType), Message: shorten(f.Message, maxMessage)}
 }
@@ -207,7 +207,7 @@ func readInvocation(m message) (Report, error) {
 	var response struct {
 		FunctionError string `json:"functionError"`
 	}
-	_ = exact.Decode(m.values["responseContext"], &response) // absent or null when the function never ran
+	_ = exact.Decode(m.values["responseContext"], &response) // absent or null if the function never ran
 	// A function may return anything.
 	answer, _ := messageOf(m.values["responsePayload"])
 	switch {
@@ -225,7 +225,7 @@ func readInvocation(m message) (Report, error) {
 	return r, nil
 }
 
-// origin finds the task in the worker's input.
+// origin reads the task from the worker's input.
 func origin(event json.RawMessage) (Report, error) {
 	whole, err := messageOf(event)
 	if err != nil {
@@ -239,8 +239,8 @@ func origin(event json.RawMessage) (Report, error) {
 	return Report{TaskID: own.text("task_id"), Attempt: attempt}, nil
 }
 
-// ExecutionName returns the name of an attempt's execution, for targets that are state machines: to start it again starts nothing, and its
-// events identify the attempt.
+// ExecutionName returns the name of an attempt's execution, for targets that are state machines. Because of the name, a repeated start has no effect,
+// and the execution's events identify the attempt.
 func ExecutionName(id task.ID, attempt int) string {
 	return fmt.Sprintf("%s%s-%d-%d", executionPrefix, id.Segment, id.N, attempt)
 }
@@ -288,15 +288,15 @@ func readExecution(text []byte) (Report, error) {
 	return r, nil
 }
 
-// Execution is an execution as Step Functions describes it.
+// Execution holds an execution as Step Functions describes it.
 type Execution struct {
 	Status       string
 	Output       *string
-	LeftOut      bool // the output exists and was left out, as it has more than 248 KB
+	LeftOut      bool // the output exists, but is omitted because it has more than 248 KB
 	Error, Cause string
 }
 
-// Report returns the report of the execution's attempt, without the attempt's name; false while it runs.
+// Report returns the report of the execution's attempt, without the attempt's name. It returns false while the execution runs.
 func (e Execution) Report() (Report, bool) {
 	var r Report
 	switch e.Status {
@@ -318,7 +318,7 @@ func (e Execution) Report() (Report, bool) {
 	return r, false
 }
 
-// ExecutionARN returns the ARN of the attempt's execution. machine may name a version or an alias, which executions do not.
+// ExecutionARN returns the ARN of the attempt's execution. machine may name a version or an alias, which an execution's ARN does not have.
 func ExecutionARN(machine string, id task.ID, attempt int) string {
 	parts := strings.Split(machine, ":")
 	if len(parts) < 7 {
@@ -379,11 +379,11 @@ func (c content) unquoted() content {
 	return c
 }
 
-// plain matches names and numbers.
+// plain matches values that are surely names or numbers.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,40}$`)
 
-// shown returns a value as errors quote it, which may be logged: names and numbers as they are. Anything else may be part of a payload, so
-// it returns only the length.
+// shown returns a value for an error, which may be logged. It returns names and numbers unchanged. Of anything else it returns only the length, because
+// it may be part of a payload.
 func shown(value string) string {
 	if plain.MatchString(value) {
 		return strconv.Quote(value)

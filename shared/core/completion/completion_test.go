@@ -21,7 +21,7 @@ import (
 
 const taskID = "abcdefghijklmnop.7"
 
-// forms has the meaning of each message in testdata/forms. AWS's are as its documentation, or a local AWS, shows them.
+// forms holds the meaning of each message in testdata/forms. The messages of AWS come from its documentation or from a local AWS.
 var forms = map[string]completion.Report{
 	"message-completed":          report(completion.Completed, with(2, `{"rows": 10}`, `{"ms": 3}`)),
 	"message-completed-in-short": report(completion.Completed, with(0, ``, ``)),
@@ -62,7 +62,7 @@ var forms = map[string]completion.Report{
 	"sosw-failed":               report(completion.Failed, with(0, `{"error": "no such store"}`, `{"time_run": 3}`), failed("Failed", "marked as failed by the worker")),
 }
 
-// others are readable messages that do not concern a task.
+// others names readable messages that do not concern a task.
 var others = []string{
 	"lambda-of-somebody-else", "states-of-somebody-else", "states-running", "states-from-a-stranger", "states-named-for-no-attempt",
 	"states-named-for-an-attempt-before-the-first",
@@ -97,7 +97,7 @@ func executed(r *completion.Report) {
 	r.Machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
 }
 
-// leftOut turns a report into that of an output that is too large for a status event.
+// leftOut turns a report into one for an output that is too large for a status event.
 func leftOut(r *completion.Report) {
 	r.Execution = "arn:aws:states:us-west-2:000000000000:execution:worker:drover-abcdefghijklmnop-7-2"
 	r.TooLarge = "the execution's output was left out of its status event, as it has more than 248 KB: store it elsewhere, in S3 for instance, and return its key"
@@ -137,7 +137,7 @@ func TestEveryFormIsTested(t *testing.T) {
 	require.Len(t, files, len(forms)+len(others))
 }
 
-func TestASoswWorkersCallReadsTheSameEitherWay(t *testing.T) {
+func TestBothFormsOfASoswWorkersCallMeanTheSame(t *testing.T) {
 	for name, want := range forms {
 		if strings.HasPrefix(name, "sosw-") {
 			got, err := completion.ReadCall(form(t, name))
@@ -200,7 +200,7 @@ func TestAnUnreadableCallIsRefusedWithItsReason(t *testing.T) {
 	require.ErrorContains(t, err, "task_id is")
 }
 
-// TestNoErrorQuotesAPayload: errors are logged.
+// TestNoErrorQuotesAPayload is needed because errors are logged.
 func TestNoErrorQuotesAPayload(t *testing.T) {
 	const canary = "4111 1111 1111 1111"
 	number := strings.Repeat("4111", 8)
@@ -229,7 +229,7 @@ func TestNoErrorQuotesAPayload(t *testing.T) {
 	}
 }
 
-// TestG1AResultThatIsTooLargeIsStillAnEnd: if it were refused, the next attempt would report it again.
+// TestG1AResultThatIsTooLargeIsStillAnEnd: if the report were refused, the next attempt would report the same.
 func TestG1AResultThatIsTooLargeIsStillAnEnd(t *testing.T) {
 	answer := `{"requestContext": {"condition": "Success"}, "requestPayload": {"drover": {"version": 1, "task_id": "abcdefghijklmnop.7", "attempt": 1}}, "responsePayload": %s}`
 	for name, c := range map[string]struct{ text, why string }{
@@ -267,7 +267,7 @@ func TestResultsAndStatsOfTheLargestSizeAreKept(t *testing.T) {
 	require.Empty(t, r.TooLarge)
 }
 
-// A worker's wish is clamped, not refused: if the message were refused, the end of the attempt would be lost.
+// The wait that a worker asks for is clamped and not refused: with a refused message the end of the attempt would be lost.
 func TestG10AWaitThatAWorkerAsksFor(t *testing.T) {
 	const most = 14 * 24 * time.Hour
 	for text, want := range map[string]time.Duration{
@@ -297,7 +297,7 @@ func TestG10AWaitThatAWorkerAsksFor(t *testing.T) {
 }
 
 func TestLongErrorsAreCut(t *testing.T) {
-	kind, words := strings.Repeat("T", 300), strings.Repeat("ä", 3000) // two bytes each: a cut must not leave half of one
+	kind, words := strings.Repeat("T", 300), strings.Repeat("ä", 3000) // letters of two bytes, which a cut must not split
 	text, err := json.Marshal(map[string]any{"version": 1, "task_id": taskID, "status": "failed", "error": map[string]string{"type": kind, "message": "x" + words}})
 	require.NoError(t, err)
 
@@ -310,7 +310,7 @@ func TestLongErrorsAreCut(t *testing.T) {
 	require.LessOrEqual(t, len(r.Error.Message), 4<<10+len("…"))
 }
 
-// TestG4AnExecutionIsNamedAfterItsAttempt, so that to start it again starts nothing, and its end belongs to the right attempt.
+// TestG4AnExecutionIsNamedAfterItsAttempt: because of the name, a repeated start has no effect, and the end belongs to the right attempt.
 func TestG4AnExecutionIsNamedAfterItsAttempt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := task.ID{Segment: segment.IDOf(rapid.String().Draw(t, "job"), 0), N: rapid.IntRange(0, segment.Size-1).Draw(t, "n")}
@@ -337,10 +337,10 @@ func seeds(f *testing.F) {
 	}
 }
 
-// sound checks what every reader of a report relies on, whatever its source.
+// sound checks the invariants of every report, whatever its source.
 func sound(t *testing.T, r completion.Report) {
 	require.Contains(t, []completion.Kind{completion.Completed, completion.Failed, completion.Running, completion.NeverStarted}, r.Kind)
-	require.Equal(t, r.Kind == completion.Failed || r.Kind == completion.NeverStarted, r.Error != nil, "a failure has an error, and nothing else does")
+	require.Equal(t, r.Kind == completion.Failed || r.Kind == completion.NeverStarted, r.Error != nil, "only a failure has an error")
 	if r.Error != nil {
 		require.NotEmpty(t, r.Error.Type)
 		require.LessOrEqual(t, len(r.Error.Type), 260)

@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/exact"
 )
 
-// message has the members of an object, each to be read by itself, so that an unreadable one leaves the others readable.
+// message holds the members of an object. Each is read separately, so that an unreadable one does not affect the others.
 type message struct {
 	values map[string]json.RawMessage
 	twice  map[string]bool // names that appear more than once, with different values
@@ -45,7 +45,7 @@ func (m message) once(names ...string) error {
 	return nil
 }
 
-// text returns a string, "" when the value is none.
+// text returns a string, or "" if the value is no string.
 func (m message) text(name string) string {
 	text, _ := exact.Text(m.values[name])
 	return text
@@ -64,7 +64,7 @@ func (m message) unquoted(name string) string {
 	return strings.TrimSpace(first(m.text(name), string(m.values[name])))
 }
 
-// whole reads a whole number from 1, also as a string (some languages send only strings) and as 2.0 (how some write 2).
+// whole reads a whole number from 1. It accepts strings, because some languages send only strings, and forms like 2.0.
 func (m message) whole(name string) (int, bool) {
 	n, err := strconv.ParseFloat(m.unquoted(name), 64)
 	if err != nil || n != math.Trunc(n) || n < 1 || n > math.MaxInt32 || m.twice[name] {
@@ -73,7 +73,7 @@ func (m message) whole(name string) (int, bool) {
 	return int(n), true
 }
 
-// flag reads a boolean, also as a string or as 0 or 1; ok is false when there is another value.
+// flag reads a boolean. It accepts strings, 0 and 1. ok is false for any other value.
 func (m message) flag(name string, standing bool) (said, ok bool) {
 	if !m.given(name) {
 		return standing, true
@@ -85,7 +85,7 @@ func (m message) flag(name string, standing bool) (said, ok bool) {
 	return said, true
 }
 
-// wait reads a Go duration or seconds; ok is false when there is another value. It reduces longer ones to maxWait.
+// wait reads a Go duration or seconds, up to maxWait. ok is false for any other value.
 func (m message) wait(name string) (d time.Duration, ok bool) {
 	if !m.given(name) {
 		return 0, true

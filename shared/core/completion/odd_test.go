@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// told returns a worker's message with these additional members, which replace its own.
+// told returns a worker's message with additional members, which replace its own.
 func told(status, members string) string {
 	if members != "" {
 		members = ", " + members
@@ -20,24 +20,24 @@ func told(status, members string) string {
 	return `{"version": 1, "task_id": "` + taskID + `", "status": "` + status + `"` + members + `}`
 }
 
-// TestG1AnEndCountsWhateverElseOfItsMessageCannotBeRead: if it were refused, the end would be lost and the work repeated.
-func TestG1AnEndCountsWhateverElseOfItsMessageCannotBeRead(t *testing.T) {
+// TestG1AnEndCountsEvenIfOtherPartsOfItsMessageAreUnreadable: a refused end would be lost, and the work would be repeated.
+func TestG1AnEndCountsEvenIfOtherPartsOfItsMessageAreUnreadable(t *testing.T) {
 	for name, c := range map[string]struct{ members, why string }{
-		"NaN":                       {`"result": {"mean": NaN}`, "the result cannot be read: line 1, column 10: is not JSON: it has no number NaN"},
-		"NaN alone":                 {`"result": NaN`, "the result cannot be read: line 1, column 1: is not JSON: it has no number NaN"},
-		"an infinity":               {`"result": [1, Infinity]`, "column 5: is not JSON: it has no number Infinity"},
-		"an infinity below zero":    {`"result": [-Infinity]`, "is not JSON: it has no number Infinity"},
-		"a bare word":               {`"result": undefined`, "the result cannot be read: line 1, column 1: is not JSON"},
-		"a line break in a text":    {"\"result\": \"a\nb\"", "the result cannot be read"},
-		"text that is not escaped":  {`"result": "say "no" now"`, "the result cannot be read"},
-		"quotes of another kind":    {`"result": {'a': None}`, "the result cannot be read"},
-		"half an escape":            {`"result": "\u12"`, "the result cannot be read"},
-		"too deep a result":         {`"result": ` + strings.Repeat("[", 501) + strings.Repeat("]", 501), "the result cannot be read: line 1, column 501: is nested deeper than 500 levels"},
-		"far too deep a result":     {`"result": ` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000), "is nested deeper than 500 levels"},
-		"a result that is cut off":  {`"result": {"rows": [1, 2`, "the result cannot be read: line 1, column 15: is not JSON: it ends too early"},
-		"a result said in two ways": {`"result": 1, "result": 2`, "the result cannot be read: it appears twice, with different values"},
-		"stats of NaN":              {`"stats": {"s": NaN}`, "the stats cannot be read: line 1, column 7: is not JSON"},
-		"both":                      {`"result": NaN, "stats": NaN`, "it has no number NaN; the stats cannot be read"},
+		"NaN":                        {`"result": {"mean": NaN}`, "the result cannot be read: line 1, column 10: is not JSON: it has no number NaN"},
+		"NaN alone":                  {`"result": NaN`, "the result cannot be read: line 1, column 1: is not JSON: it has no number NaN"},
+		"an infinity":                {`"result": [1, Infinity]`, "column 5: is not JSON: it has no number Infinity"},
+		"an infinity below zero":     {`"result": [-Infinity]`, "is not JSON: it has no number Infinity"},
+		"a bare word":                {`"result": undefined`, "the result cannot be read: line 1, column 1: is not JSON"},
+		"a line break in a text":     {"\"result\": \"a\nb\"", "the result cannot be read"},
+		"text that is not escaped":   {`"result": "say "no" now"`, "the result cannot be read"},
+		"quotes of another kind":     {`"result": {'a': None}`, "the result cannot be read"},
+		"half an escape":             {`"result": "\u12"`, "the result cannot be read"},
+		"too deep a result":          {`"result": ` + strings.Repeat("[", 501) + strings.Repeat("]", 501), "the result cannot be read: line 1, column 501: is nested deeper than 500 levels"},
+		"far too deep a result":      {`"result": ` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000), "is nested deeper than 500 levels"},
+		"a result that is cut off":   {`"result": {"rows": [1, 2`, "the result cannot be read: line 1, column 15: is not JSON: it ends too early"},
+		"a result that occurs twice": {`"result": 1, "result": 2`, "the result cannot be read: it appears twice, with different values"},
+		"stats of NaN":               {`"stats": {"s": NaN}`, "the stats cannot be read: line 1, column 7: is not JSON"},
+		"both":                       {`"result": NaN, "stats": NaN`, "it has no number NaN; the stats cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := told("completed", `"attempt": 2, `+c.members)
@@ -55,7 +55,7 @@ func TestG1AnEndCountsWhateverElseOfItsMessageCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestReadablePartsAreKeptBesideUnreadableOnes(t *testing.T) {
+func TestReadablePartsAreKeptDespiteUnreadableOnes(t *testing.T) {
 	r, err := completion.Read([]byte(told("failed", `"result": NaN, "stats": {"rows": 10}, "error": {"type": "Timeout", "message": "slow"}, "retryable": false, "retry_after": "90s", "extra": NaN`)))
 
 	require.NoError(t, err)
@@ -99,7 +99,7 @@ func TestOtherSpellingsOfAValueAreAccepted(t *testing.T) {
 	}
 }
 
-// An unreadable retryable or retry_after changes nothing, and the error says so.
+// An unreadable retryable or retry_after is ignored, and the error says so.
 func TestAnOddFieldOfAFailureIsNamed(t *testing.T) {
 	for members, why := range map[string]string{
 		`"retryable": "perhaps"`:                "retryable cannot be read",
@@ -155,8 +155,8 @@ func TestAnErrorOfAnyShapeIsKept(t *testing.T) {
 	}
 }
 
-// TestG9ATaskIsNotTakenForAnother: a payload may have names that differ from Drover's only by case. They belong to the worker alone.
-func TestG9ATaskIsNotTakenForAnother(t *testing.T) {
+// TestG9ATaskIsNotMistakenForAnother: a payload may have names that differ from Drover's only by case. They belong to the worker.
+func TestG9ATaskIsNotMistakenForAnother(t *testing.T) {
 	other := `{"version": 1, "task_id": "ponmlkjihgfedcba.9", "attempt": 1}`
 	for _, odd := range []string{`"Drover": ` + other, `"DROVER": true`, `"dROVER": null`, `"Task_Id": "ponmlkjihgfedcba.9"`, `"x": NaN`} {
 		t.Run(odd, func(t *testing.T) {

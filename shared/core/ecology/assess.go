@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// Subject has everything about a labourer that its pace depends on.
+// Subject holds the properties of a labourer that determine its pace.
 type Subject struct {
 	Cap          float64 // max_simultaneous_invocations; 2.9 is legal
 	Coefficients Coefficients
 	Metrics      map[string]Metric // by name
 }
 
-// Reading is CloudWatch's answer to a query, and when it was asked.
+// Reading holds CloudWatch's answer to a query, and the time of the query.
 type Reading struct {
-	Value *float64  `json:"value,omitempty"` // nil: there is no data
+	Value *float64  `json:"value,omitempty"` // nil if there is no data
 	At    time.Time `json:"at"`
-	Error string    `json:"error,omitempty"` // why there is no value, when CloudWatch could not be asked or refused
+	Error string    `json:"error,omitempty"` // why there is no value, if CloudWatch could not be read or refused the query
 }
 
-// Assessment says how many tasks of a labourer may run, and has the numbers behind that.
+// Assessment holds how many tasks of a labourer may run, with the numbers behind that.
 type Assessment struct {
 	Status      Status                      `json:"status"`
 	Reason      string                      `json:"reason"` // which metric decided, and how
@@ -39,12 +39,12 @@ type Assessment struct {
 	History History `json:"-"`
 }
 
-// MetricAssessment has the status of one metric and its basis.
+// MetricAssessment holds the status of one metric, and its basis.
 type MetricAssessment struct {
 	Status  Status
-	Counted bool          // false: the metric does not count for the labourer; Status is High then
-	Value   *float64      // nil: no usable value
-	Age     time.Duration // since CloudWatch was asked for the value, 0 without one
+	Counted bool          // false if the metric does not count for the labourer; then Status is High
+	Value   *float64      // nil without a usable value
+	Age     time.Duration // time since the query for the value, or 0 without one
 	Reason  string
 }
 
@@ -78,7 +78,7 @@ func (a Assessment) Statuses() map[string]Status {
 //	desired = floor(cap × coefficient[status])
 //	free    = max(desired − running, 0)
 //
-// readings are by metric name; an absent one was never asked. A value counts for as long as Query.Lasts says, and is missing after that.
+// readings are by metric name. Without a reading, CloudWatch was never asked. A value counts for the time of Query.Lasts, and is missing after that.
 // running counts the tasks in leases; previous comes from the last assessment.
 func Assess(l Subject, readings map[string]Reading, previous History, now time.Time, running int) Assessment {
 	a := Assessment{
@@ -120,7 +120,7 @@ func (h History) of(name string) *Past {
 	return &past
 }
 
-// assess returns the status of the metric, and what to remember of it; nil when nothing is known yet.
+// assess returns the status of the metric, and what to remember of it, or nil if nothing is known yet.
 func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssessment, *Past) {
 	value, age, missing := m.usable(reading, now)
 	if value == nil {
@@ -132,7 +132,7 @@ func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssess
 	return MetricAssessment{Status: next.Status, Counted: true, Value: value, Age: age, Reason: m.settling(reason, felt, next, now)}, &next
 }
 
-// usable returns the value to judge and its age, or the reason why there is none.
+// usable returns the value and its age, or the reason why there is none.
 func (m Metric) usable(reading Reading, now time.Time) (*float64, time.Duration, string) {
 	// A reading may come from a machine whose clock is ahead of this one.
 	age := max(now.Sub(reading.At), 0)
@@ -155,7 +155,7 @@ func (m Metric) usable(reading Reading, now time.Time) (*float64, time.Duration,
 func (m Metric) assessMissing(why string, failed bool, past *Past, now time.Time) (MetricAssessment, *Past) {
 	policy := m.Missing
 	if policy == Last && past != nil {
-		// The times of an improvement in progress stay as they are: missing data neither ends nor breaks it.
+		// The times of an improvement in progress stay unchanged: missing data neither completes nor interrupts it.
 		return MetricAssessment{Status: past.Status, Counted: true, Reason: fmt.Sprintf("%s: the last status (missing: last)", why)}, past
 	}
 	if policy == Last || policy == Unsaid {
@@ -169,7 +169,7 @@ func (m Metric) assessMissing(why string, failed bool, past *Past, now time.Time
 		return MetricAssessment{Status: Bad, Counted: true, Reason: fmt.Sprintf("%s: taken as Bad", why)}, &next
 	}
 
-	// To be left out is an improvement like any other: it must not bypass the time to settle.
+	// Being ignored is an improvement like any other: it must not bypass the time to settle.
 	if past == nil {
 		return MetricAssessment{Status: High, Reason: fmt.Sprintf("%s: ignored", why)}, nil
 	}
@@ -178,7 +178,7 @@ func (m Metric) assessMissing(why string, failed bool, past *Past, now time.Time
 	return MetricAssessment{Status: next.Status, Counted: counted, Reason: m.settling(why+": ignored", High, next, now)}, &next
 }
 
-// settling adds the better status that is not yet in force to the reason.
+// settling adds the better status that is still settling to the reason.
 func (m Metric) settling(reason string, felt Status, next Past, now time.Time) string {
 	if felt <= next.Status {
 		return reason
@@ -187,8 +187,7 @@ func (m Metric) settling(reason string, felt Status, next Past, now time.Time) s
 		reason, felt, next.Status, seconds(now.Sub(next.Since[next.Status+1])), seconds(m.Settle))
 }
 
-// closeness exceeds the relative error of products of decimal fractions as binary ones by far: 100 × 0.29 is 28.999999999999996, and means
-// 29.
+// closeness is far above the relative error of products of decimal fractions in binary arithmetic: 100 × 0.29 is 28.999999999999996, and means 29.
 const closeness = 1e-9
 
 // share returns floor(cap × coefficient) in decimal arithmetic, at least 0 and at most the greatest int32.
@@ -203,17 +202,17 @@ func share(limit, coefficient float64) int {
 	return int(min(math.Floor(product), math.MaxInt32))
 }
 
-// decimal formats a number with the fewest digits that identify it.
+// decimal formats a number with as few digits as identify it.
 func decimal(f float64) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// seconds formats a duration rounded down to seconds.
+// seconds formats a duration, rounded down to seconds.
 func seconds(d time.Duration) string {
 	return d.Truncate(time.Second).String()
 }
 
-// finite returns the number, or nil when JSON cannot represent it.
+// finite returns the number, or nil if JSON cannot represent it.
 func finite(f *float64) *float64 {
 	if f == nil || math.IsInf(*f, 0) || math.IsNaN(*f) {
 		return nil

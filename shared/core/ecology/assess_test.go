@@ -117,12 +117,12 @@ func TestAValueCountsForItsPeriodOrAMinute(t *testing.T) {
 		period, age time.Duration
 		counts      bool
 	}{
-		"a short period, a minute old":         {10 * time.Second, time.Minute, true},
-		"a short period, over a minute old":    {10 * time.Second, time.Minute + 1, false},
-		"five minutes' period, five old":       {5 * time.Minute, 5 * time.Minute, true},
-		"five minutes' period, over five old":  {5 * time.Minute, 5*time.Minute + 1, false},
-		"from a machine whose clock is ahead":  {time.Minute, -30 * time.Second, true},
-		"no period: a minute is what it lasts": {0, time.Minute, true},
+		"a short period, a minute old":        {10 * time.Second, time.Minute, true},
+		"a short period, over a minute old":   {10 * time.Second, time.Minute + 1, false},
+		"five minutes' period, five old":      {5 * time.Minute, 5 * time.Minute, true},
+		"five minutes' period, over five old": {5 * time.Minute, 5*time.Minute + 1, false},
+		"from a machine whose clock is ahead": {time.Minute, -30 * time.Second, true},
+		"no period: it counts for a minute":   {0, time.Minute, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -2,28 +2,28 @@ package ecology
 
 import "time"
 
-// History has what assessments remember, by metric name. It is stored as JSON. The zero History remembers nothing.
+// History holds what assessments remember, by metric name. It is stored as JSON. The zero History remembers nothing.
 type History map[string]Past
 
 // Past describes one metric at its last assessment.
 type Past struct {
-	Status Status `json:"status"` // in force, after settling
+	Status Status `json:"status"` // the status that counts, after settling
 
-	// Since has, for each status better than the one in force up to the one last felt, the time since when the metric has been at
-	// least that good without a break.
+	// Since has times for the statuses that are better than Status, up to the one last felt. For each, it has the time since when the metric has been
+	// at least that good without interruption.
 	Since map[Status]time.Time `json:"since,omitempty"`
 }
 
-// Remembered passes from a labourer's last assessment to the next one.
+// Remembered holds what passes from a labourer's last assessment to the next one.
 type Remembered struct {
 	Status  Status    `json:"status"`
-	Known   bool      `json:"known"` // false: the labourer was never assessed
+	Known   bool      `json:"known"` // false if the labourer was never assessed
 	History History   `json:"history,omitempty"`
 	At      time.Time `json:"at"` // when the status last changed
 }
 
-// settle returns the status in force after a metric feels like felt. Without a past that is felt itself. A worse status counts at once, a
-// better one only after the metric has been at least that good for the duration of settle.
+// settle returns the status that counts after the metric was felt to have the status felt. Without a past that is felt itself. A worse status counts
+// at once, and a better one only after the metric has been at least that good for the duration settle.
 func (p *Past) settle(felt Status, settle time.Duration, now time.Time) Past {
 	if p == nil || settle <= 0 || felt <= p.Status {
 		return Past{Status: felt}

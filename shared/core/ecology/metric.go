@@ -7,38 +7,38 @@ import (
 	"time"
 )
 
-// Metric is one dependency of a labourer's workers, and how they feel about its values.
+// Metric holds one dependency of a labourer's workers, and their feelings about its values.
 type Metric struct {
 	Query    Query
 	Feelings Feelings
 	Operator Operator
 	Missing  Missing
-	Settle   time.Duration // a better status counts only after it has lasted this long; 0: at once. A worse one counts at once
+	Settle   time.Duration // a better status counts only after it has lasted this long; a worse one counts at once
 }
 
-// Key returns the key of the query: metrics with the same query share CloudWatch's answer, however they feel about it.
+// Key returns the key of the query. Metrics with the same query share CloudWatch's answer, even with different feelings.
 func (m Metric) Key() string { return m.Query.Key() }
 
-// Missing says what a metric's status is while it has no value.
+// Missing sets what a metric's status is while it has no value.
 type Missing string
 
 const (
-	// Unsaid, the default, is Ignore where there is no data, as a quiet dependency often publishes none; and MissingIsBad where
-	// CloudWatch could not be asked or refused the question, as then nothing is known and load may do harm.
+	// Unsaid, the default, means Ignore if there is no data, because a quiet dependency often publishes none. It means MissingIsBad if CloudWatch
+	// could not be read or refused the query, because then nothing is known and load may do harm.
 	Unsaid Missing = ""
-	// Ignore leaves the metric out of the labourer's status.
+	// Ignore excludes the metric from the labourer's status.
 	Ignore Missing = "ignore"
 	// MissingIsBad makes the status Bad.
 	MissingIsBad Missing = "bad"
-	// Last keeps the last status. Without one it is Unsaid.
+	// Last keeps the last status. Without a last status it means Unsaid.
 	Last Missing = "last"
 )
 
-// Feelings are the target that a value has to meet for each status. A status without a target is never felt, except Bad, which is felt when
-// the value meets no target.
+// Feelings holds, for each status, the target that a value has to meet. A status without a target is never felt, except Bad, which is felt if the value
+// meets no target.
 type Feelings map[Status]float64
 
-// descending returns the statuses that have a target, best first: the order in which they are tried.
+// descending returns the statuses that have a target, best first, which is the order in which they are tried.
 func (f Feelings) descending() []Status {
 	statuses := make([]Status, 0, len(f))
 	for s := High; s >= Bad; s-- {
@@ -49,8 +49,8 @@ func (f Feelings) descending() []Status {
 	return statuses
 }
 
-// Check returns why the targets contradict the operator: where lower values are better, a better status must not have a higher target, and
-// the other way round. Equal targets are valid: the better status wins.
+// Check returns why the targets contradict the operator, or nil. If lower values are better, a better status must not have a higher target, and vice
+// versa. Equal targets are valid: the better status wins.
 func (f Feelings) Check(operator Operator) error {
 	statuses := f.descending()
 	for i := 1; i < len(statuses); i++ {
@@ -67,7 +67,7 @@ func (f Feelings) Check(operator Operator) error {
 	return nil
 }
 
-// feel returns the best status whose target the value meets, Bad when it meets none.
+// feel returns the best status whose target the value meets, or Bad if it meets none.
 func (m Metric) feel(value float64) (Status, string) {
 	for _, s := range m.Feelings.descending() {
 		if target := m.Feelings[s]; m.Operator.holds(value, target) {

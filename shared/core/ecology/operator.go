@@ -10,7 +10,7 @@ const (
 	Over    Operator = ">"
 )
 
-// operators are all spellings: the operators themselves, and their names in Python's module `operator`, which sosw used.
+// operators holds all spellings: the operators themselves, and their names in Python's module `operator`, which sosw used.
 var operators = map[string]Operator{
 	"<=": AtMost, "le": AtMost, "__le__": AtMost,
 	"<": Under, "lt": Under, "__lt__": Under,

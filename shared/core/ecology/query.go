@@ -16,43 +16,42 @@ const DefaultPeriod = time.Minute
 // DefaultStatistic applies when a query gives none, as in sosw.
 const DefaultStatistic = "Average"
 
-// minimalLookback covers the minutes by which the metrics of AWS services arrive late.
+// minimalLookback covers the delay of a few minutes with which the metrics of AWS services arrive.
 const minimalLookback = 5 * time.Minute
 
-// Query is a question to CloudWatch: one metric's statistic, or an expression over several. Its fields have CloudWatch's names, in the
-// stored form as well.
+// Query asks CloudWatch for one metric's statistic, or for an expression over several metrics. Its fields have CloudWatch's names, also in the stored
+// form.
 type Query struct {
 	MetricName string
 	Namespace  string
 	Statistic  string // Average, Sum, Minimum, Maximum, SampleCount, a percentile (p99, p99.9) or trimmed (tm90, TM(10%:90%)) one
 	Dimensions []Dimension
-	Unit       string        // "": any unit
+	Unit       string        // "" for any unit
 	Period     time.Duration // length of one datapoint: 1, 5, 10, 20, 30 s or whole minutes
 
-	// Window spans the datapoints that make the value, the newest included; 0 takes only the newest datapoint.
-	// For sums and counts it ends where the period in progress begins.
-	// It is sosw's MetricAggregationTimeSlice, and valid only for statistics that Aggregates accepts.
+	// Window spans the datapoints that make the value, up to the newest; 0 takes only the newest datapoint. For sums and counts it ends when the period
+	// in progress begins. It is sosw's MetricAggregationTimeSlice, and valid only for statistics that Aggregates accepts.
 	Window time.Duration
 
-	// Expression is metric math over Metrics, or a SEARCH or Metrics Insights query that needs none; then
-	// MetricName, Namespace, Statistic, Dimensions, Unit and Window are empty.
+	// Expression has metric math over Metrics, or a SEARCH or Metrics Insights query that needs no Metrics. With an Expression, MetricName, Namespace,
+	// Statistic, Dimensions, Unit and Window are empty.
 	Expression string
 	Metrics    []Operand // the operands of Expression, by ID
 }
 
-// Dimension is a name and value that distinguish a metric from others of its name.
+// Dimension is a name and value that distinguish a metric from others with the same name.
 type Dimension struct {
 	Name, Value string
 }
 
-// Operand is a query that an Expression refers to by its ID: [a-z][A-Za-z0-9_]*. It has no operands of its own.
+// Operand is a query that an Expression refers to by its ID: [a-z][A-Za-z0-9_]*. It cannot have operands.
 type Operand struct {
 	ID string
 	Query
 }
 
-// Key returns 32 hexadecimal digits that are equal for queries that ask the same, in any order of dimensions and operands. Labourers with
-// the same key share one answer.
+// Key returns 32 hexadecimal digits. They are equal for equal queries, in any order of dimensions and operands. Labourers with the same key share one
+// answer.
 func (q Query) Key() string {
 	text, err := json.Marshal(q.ordered())
 	if err != nil {
@@ -62,7 +61,7 @@ func (q Query) Key() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// ordered returns the query with CloudWatch's sets in one order.
+// ordered returns the query with its dimensions and operands in a fixed order.
 func (q Query) ordered() Query {
 	q.Dimensions = slices.Clone(q.Dimensions)
 	slices.SortFunc(q.Dimensions, func(a, b Dimension) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value)) })
@@ -74,28 +73,28 @@ func (q Query) ordered() Query {
 	return q
 }
 
-// Lasts returns how long an answer is valid and not asked for again: the period, but at least a minute.
+// Lasts returns how long an answer is valid, and not requested again: the period, but at least a minute.
 func (q Query) Lasts() time.Duration {
 	return max(q.Period, time.Minute)
 }
 
-// Due reports whether the query is to be asked again at now. The zero Reading is always due.
+// Due reports whether the query has to be repeated at now. The zero Reading is always due.
 func (q Query) Due(reading Reading, now time.Time) bool {
 	return reading.At.IsZero() || now.Sub(reading.At) >= q.Lasts()
 }
 
-// Lookback returns how far back from now CloudWatch must be asked to return the datapoints that Value needs.
+// Lookback returns how far back from now a request must reach to return the datapoints that Value needs.
 func (q Query) Lookback() time.Duration {
 	switch {
 	case q.Window == 0:
 		return max(3*q.step(), minimalLookback)
 	case q.whole():
-		return q.Window + q.step() // the window ends where the period in progress begins
+		return q.Window + q.step() // the window ends when the period in progress begins
 	}
 	return q.Window
 }
 
-// step returns the length of a datapoint. For an expression it is that of its longest operand.
+// step returns the length of a datapoint. For an expression it is the length of the longest operand's datapoints.
 func (q Query) step() time.Duration {
 	step := q.Period
 	for _, operand := range q.Metrics {
@@ -104,32 +103,32 @@ func (q Query) step() time.Duration {
 	return step
 }
 
-// whole reports whether a datapoint counts only after the end of its period. A sum or count of a period in progress covers only its first
-// seconds: it is too low, whatever the load. What an expression does with its operands is unknown, so it is treated the same way.
+// whole reports whether a datapoint counts only after the end of its period. A sum or count of a period in progress covers only its first seconds, so it
+// is too low, whatever the load. An expression is treated in the same way, because it may use sums.
 func (q Query) whole() bool {
 	return q.Expression != "" || sums.MatchString(q.Statistic)
 }
 
-// sums matches the statistics that grow during their period: the sum, the count, and both of them trimmed.
+// sums matches the statistics that grow during their period: the sum, the count, and their trimmed forms.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
 var sums = regexp.MustCompile(`^(Sum|SampleCount|(tc|ts)[0-9].*|(TC|TS)\(.*)$`)
 
-// Point is one datapoint; At is the beginning of its period.
+// Point holds one datapoint. At is the beginning of its period.
 type Point struct {
 	At    time.Time
 	Value float64
 }
 
-// Value returns the single number of CloudWatch's datapoints, in any order: the newest one, or over the Window the mean of averages, the
-// greatest of maxima, the least of minima, or the total of sums and counts (unweighted, as in sosw). Sums, counts and expressions end with
-// the last complete period. Nil when there is none within Lookback.
+// Value returns the single number that CloudWatch's datapoints, in any order, stand for. It is the newest one or, over the Window, the mean of averages,
+// the greatest of maxima, the least of minima, or the total of sums and counts (unweighted, as in sosw). Sums, counts and expressions end with the last
+// complete period. Value returns nil if there is none within Lookback.
 func (q Query) Value(points []Point, now time.Time) *float64 {
 	recent := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return now.Sub(p.At) > q.Lookback() })
 	if q.whole() {
 		recent = slices.DeleteFunc(recent, func(p Point) bool { return now.Sub(p.At) < q.step() })
 	}
 	if q.whole() && q.Window > 0 && len(recent) > 0 {
-		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // of the last complete period: all begin a whole number of periods apart
+		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // the end of the last complete period: all begin a whole number of periods apart
 		recent = slices.DeleteFunc(recent, func(p Point) bool { return end.Sub(p.At) > q.Window })
 	}
 	if len(recent) == 0 {
@@ -157,7 +156,7 @@ func (q Query) Value(points []Point, now time.Time) *float64 {
 	return &value
 }
 
-// Aggregates reports whether datapoints of the statistic can be combined over a Window. The percentile of percentiles means nothing.
+// Aggregates reports whether datapoints of the statistic can be combined over a Window. A percentile of percentiles would be meaningless.
 func Aggregates(statistic string) bool {
 	switch statistic {
 	case "Average", "Maximum", "Minimum", "Sum", "SampleCount":

@@ -16,7 +16,7 @@ func database() ecology.Query {
 	}
 }
 
-func TestQueriesThatAskTheSameShareAKey(t *testing.T) {
+func TestEqualQueriesShareAKey(t *testing.T) {
 	same := database()
 	same.Dimensions = []ecology.Dimension{same.Dimensions[1], same.Dimensions[0]}
 	require.Equal(t, database().Key(), same.Key(), "the order of dimensions")
@@ -58,7 +58,7 @@ func TestAQueryIsDueWhenItsAnswerIsStale(t *testing.T) {
 	require.True(t, short.Due(ecology.Reading{}, now), "never asked")
 	require.False(t, short.Due(ecology.Reading{At: now}, now.Add(time.Minute-1)))
 	require.True(t, short.Due(ecology.Reading{At: now}, now.Add(time.Minute)))
-	require.False(t, long.Due(ecology.Reading{At: now, Error: "refused"}, now.Add(5*time.Minute-1)), "a failure is not asked again sooner")
+	require.False(t, long.Due(ecology.Reading{At: now, Error: "refused"}, now.Add(5*time.Minute-1)), "a failed query is not repeated sooner")
 }
 
 func TestLookback(t *testing.T) {
@@ -88,7 +88,7 @@ func TestTheValueOfDatapoints(t *testing.T) {
 		points    []ecology.Point
 		want      float64
 	}{
-		"the newest one, whatever the order":          {"Average", 0, points, 10},
+		"the newest one, in any order":                {"Average", 0, points, 10},
 		"the newest percentile":                       {"p99", 0, points, 10},
 		"the mean of averages":                        {"Average", 5 * time.Minute, points, 40},
 		"the greatest of maxima":                      {"Maximum", 5 * time.Minute, points, 80},
@@ -177,8 +177,8 @@ func TestTheOrderOfFeelingsFollowsTheOperator(t *testing.T) {
 	}
 }
 
-// TestASteadyLoadReadsTheSameAtAnySecond: the sum of a minute in progress covers only its seconds so far, and would let an overloaded
-// dependency look healthy for as long as the answer is valid.
+// TestASteadyLoadReadsTheSameAtAnySecond: the sum of a minute in progress covers only its seconds so far. It would make an overloaded dependency look
+// healthy as long as the answer is valid.
 func TestASteadyLoadReadsTheSameAtAnySecond(t *testing.T) {
 	for name, q := range map[string]ecology.Query{
 		"a sum":                  {Statistic: "Sum", Period: time.Minute},
@@ -212,7 +212,7 @@ func TestASteadyLoadReadsTheSameAtAnySecond(t *testing.T) {
 	}
 }
 
-func TestASumOfAMinuteInProgressAloneIsNoValue(t *testing.T) {
+func TestASumOfOnlyAMinuteInProgressIsNoValue(t *testing.T) {
 	q := ecology.Query{Statistic: "Sum", Period: time.Minute}
 
 	require.Nil(t, q.Value([]ecology.Point{{At: now.Add(-59 * time.Second), Value: 7}}, now))

@@ -18,7 +18,7 @@ type timeline struct {
 	minute  int
 }
 
-// next assesses the value a minute later; nil is no data.
+// next assesses the value a minute later. nil means no data.
 func (l *timeline) next(v *float64) ecology.MetricAssessment {
 	l.t.Helper()
 	at := now.Add(time.Duration(l.minute) * time.Minute)
@@ -71,7 +71,7 @@ func TestARelapseStartsTheTimeAgain(t *testing.T) {
 		settling(t, 2*time.Minute).statuses(feltBad, feltHigh, feltBad, feltHigh, feltHigh, feltHigh))
 }
 
-func TestAnImprovementThatLastsCountsThoughTheBestStatusComesAndGoes(t *testing.T) {
+func TestALastingImprovementCountsWhileTheBestStatusComesAndGoes(t *testing.T) {
 	require.Equal(t, []ecology.Status{0, 0, 0, 0, 2, 2, 4},
 		settling(t, 3*time.Minute).statuses(feltBad, feltHigh, feltModerate, feltHigh, feltHigh, feltHigh, feltHigh))
 }
@@ -92,7 +92,7 @@ func TestBeingIgnoredHasToSettleLikeAnyImprovement(t *testing.T) {
 	require.Equal(t, "no data: ignored, which is High, but better than Bad for only 1m0s of 2m0s", second.Reason)
 }
 
-func TestKeepingTheLastStatusNeitherEndsNorBreaksAnImprovement(t *testing.T) {
+func TestKeepingTheLastStatusNeitherCompletesNorInterruptsAnImprovement(t *testing.T) {
 	l := settling(t, 3*time.Minute)
 	l.metric.Missing = ecology.Last
 	require.Equal(t, []ecology.Status{0, 0}, l.statuses(feltBad, feltHigh))

@@ -2,7 +2,7 @@ package ecology
 
 import "fmt"
 
-// Status says how well a dependency bears load, worst first. It is written as its number.
+// Status is a dependency's health, worst first. JSON has its number.
 type Status int
 
 const (
@@ -15,7 +15,7 @@ const (
 
 var statusNames = [...]string{Bad: "Bad", Poor: "Poor", Moderate: "Moderate", Good: "Good", High: "High"}
 
-// String returns the status' name for people.
+// String returns the name of the status.
 func (s Status) String() string {
 	if s < Bad || s > High {
 		return fmt.Sprintf("Status(%d)", int(s))
@@ -23,10 +23,10 @@ func (s Status) String() string {
 	return statusNames[s]
 }
 
-// Coefficients are the share of a labourer's cap that each status allows: finite, 0 or more; above 1 is valid.
+// Coefficients holds the share of a labourer's cap that each status allows: finite, and 0 or more. Values above 1 are valid.
 type Coefficients [High + 1]float64
 
-// DefaultCoefficients returns sosw's, for the statuses that a configuration does not name.
+// DefaultCoefficients returns sosw's coefficients, for the statuses that a configuration does not name.
 func DefaultCoefficients() Coefficients {
 	return Coefficients{Bad: 0, Poor: 0, Moderate: 0.5, Good: 0.75, High: 1}
 }

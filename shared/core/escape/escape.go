@@ -3,15 +3,15 @@ package escape
 
 import "bytes"
 
-// UTF-8 of U+FFFE and U+FFFF. JSON may contain them unescaped. SQS refuses messages that contain them, as XML has no such characters.
+// U+FFFE and U+FFFF in UTF-8. JSON may contain them unescaped. SQS refuses messages that contain them, because XML has no such characters.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 var (
 	notACharacter = []byte("\uFFFE")
 	lastOfPlane   = []byte("\uFFFF")
 )
 
-// JSON returns JSON text of the same meaning with U+FFFE and U+FFFF escaped. The other characters that SQS refuses are control characters
-// and halves of surrogate pairs, which JSON always escapes. JSON never changes its argument.
+// JSON returns JSON text with the same meaning, in which U+FFFE and U+FFFF are escaped. The other characters that SQS refuses are control characters and
+// halves of surrogate pairs, which JSON always escapes. JSON never changes its argument.
 func JSON(text []byte) []byte {
 	if !bytes.Contains(text, notACharacter[:2]) { // both characters begin with the same two bytes
 		return text

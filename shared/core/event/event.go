@@ -1,4 +1,4 @@
-// Package event defines what passes over Drover's bus: commands that applications send, and facts that Drover publishes.
+// Package event defines the events on Drover's bus: commands that applications send, and facts that Drover publishes.
 package event
 
 import (
@@ -24,8 +24,8 @@ const (
 	ReplayTasks = "ReplayTasks"
 )
 
-// ContinueJob is sent by a scheduler that runs out of time while it creates a job, to the next one. It goes through the jobs queue and
-// never over the bus.
+// ContinueJob passes a job to the next scheduler. A scheduler that runs out of time while it creates the job sends it, through the jobs queue and never
+// over the bus.
 const ContinueJob = "ContinueJob"
 
 // Continue returns the ContinueJob of a job.
@@ -34,7 +34,7 @@ func Continue(jobID string) Envelope {
 	return Envelope{ID: "continue/" + jobID, Source: Source, DetailType: ContinueJob, Detail: detail}
 }
 
-// MaxID bounds the bytes of an event's id, which serves as a key where a command names none. EventBridge's own ids have 36.
+// MaxID limits the bytes of an event's id, which serves as a key if a command names none. EventBridge's own ids have 36.
 const MaxID = 256
 
 // Envelope is an event as EventBridge delivers it.
@@ -66,12 +66,12 @@ func Read(text []byte) (Envelope, error) {
 	return e, nil
 }
 
-// Refused says that a command can never be carried out, and why: its field, and what would be right.
+// Refused reports that a command can never be carried out. Its reason names the field and what is wanted.
 type Refused struct{ Reason string }
 
 func (r *Refused) Error() string { return r.Reason }
 
-// Fact is something that happened. Its detail has an id that stays the same whenever the fact is published again.
+// Fact describes something that happened. Its detail has an id, which is the same each time the fact is published.
 type Fact struct {
 	Type   string
 	Detail any
@@ -84,19 +84,18 @@ type head struct {
 
 func heading(parts ...string) head { return head{ID: strings.Join(parts, "/"), Version: 1} }
 
-// FieldError says what is wrong with a command, and where.
+// FieldError reports what is wrong with a command, and in which field.
 type FieldError struct {
 	Field  string `json:"field"`
 	Reason string `json:"reason"`
 }
 
-// Bounded returns the error with field and reason cut to what an event and a record have room for.
+// Bounded returns the error, with field and reason cut to the room in an event and in a record.
 func (e FieldError) Bounded() FieldError {
 	return FieldError{shorten(e.Field, rejectedField), shorten(e.Reason, rejectedReason)}
 }
 
-// TasksDue tells the orchestrator that there may be work to start for these labourers. It may be published at any time and any number of
-// times.
+// TasksDue tells the orchestrator that there may be work to start for these labourers. It may be published at any time and any number of times.
 func TasksDue(id string, labourers ...string) Fact {
 	return Fact{"TasksDue", struct {
 		head
@@ -104,8 +103,8 @@ func TasksDue(id string, labourers ...string) Fact {
 	}{heading("TasksDue", id), labourers}}
 }
 
-// How much of a rejected job the event contains, in bytes as sent: EventBridge takes events of 1 MB, and so does a queue to which an event
-// is delivered in its envelope. JSON writes some bytes as six.
+// The limits of the rejected job in an event, in bytes as sent. EventBridge accepts events of 1 MB, and so does a queue to which it delivers an event
+// with its envelope. JSON writes some bytes as six.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 const (
 	rejectedJob    = 1<<20 - 16<<10
@@ -113,7 +112,7 @@ const (
 	rejectedReason = 4 << 10
 )
 
-// JobRejected says that a job was refused, why, and what it was. jobID may be empty.
+// JobRejected reports that a job was rejected, with the reason and the job. jobID may be empty.
 func JobRejected(jobID, fingerprint string, err FieldError, job []byte) Fact {
 	return Fact{"JobRejected", struct {
 		head
@@ -123,7 +122,7 @@ func JobRejected(jobID, fingerprint string, err FieldError, job []byte) Fact {
 	}{heading("JobRejected", jobID, fingerprint), jobID, err.Bounded(), excerpt(job)}}
 }
 
-// excerpt returns the job itself if it is JSON and short enough, else the beginning of its text.
+// excerpt returns the job itself if it is JSON and short enough, and otherwise the beginning of its text.
 func excerpt(job []byte) any {
 	if json.Valid(job) && sent(json.RawMessage(job)) <= rejectedJob {
 		return json.RawMessage(job)
@@ -131,7 +130,7 @@ func excerpt(job []byte) any {
 	return shorten(strings.ToValidUTF8(string(job), "�"), rejectedJob)
 }
 
-// shorten returns the text, or a beginning of it, such that it takes at most bytes as JSON.
+// shorten returns the text, or the beginning of it that takes at most this many bytes as JSON.
 func shorten(text string, most int) string {
 	short := text
 	for cut := most; sent(short) > most; cut /= 2 {
@@ -153,7 +152,7 @@ func sent(value any) int {
 	return len(escape.JSON(text))
 }
 
-// JobScheduled says that all tasks of a job are created.
+// JobScheduled reports that all tasks of a job are created.
 func JobScheduled(jobID, labourer string, tasks int) Fact {
 	return Fact{"JobScheduled", struct {
 		head
@@ -163,7 +162,7 @@ func JobScheduled(jobID, labourer string, tasks int) Fact {
 	}{heading("JobScheduled", jobID), jobID, labourer, tasks}}
 }
 
-// Totals says how a job ended.
+// Totals holds how a job ended.
 type Totals struct {
 	JobID      string    `json:"job_id"`
 	Labourer   string    `json:"labourer_id"`
@@ -176,7 +175,7 @@ type Totals struct {
 	Generation int       `json:"generation"`
 }
 
-// JobEnded says that every task of a job has ended: JobCompleted, or JobCancelled if the job was cancelled.
+// JobEnded reports that every task of a job has ended: JobCompleted, or JobCancelled if the job was cancelled.
 func JobEnded(t Totals, cancelled bool) Fact {
 	kind := "JobCompleted"
 	if cancelled {
@@ -188,13 +187,13 @@ func JobEnded(t Totals, cancelled bool) Fact {
 	}{heading(kind, t.JobID, strconv.Itoa(t.Generation)), t}}
 }
 
-// TaskError is why an attempt failed.
+// TaskError holds why an attempt failed.
 type TaskError struct {
 	Type    string `json:"type"`
 	Message string `json:"message,omitempty"`
 }
 
-// TaskDead says that a task will not be tried again.
+// TaskDead reports that a task will not be retried.
 func TaskDead(taskID string, life int, jobID, labourer string, attempts int, err TaskError) Fact {
 	return Fact{"TaskDead", struct {
 		head
@@ -206,7 +205,7 @@ func TaskDead(taskID string, life int, jobID, labourer string, attempts int, err
 	}{heading("TaskDead", taskID, strconv.Itoa(life)), taskID, jobID, labourer, attempts, err}}
 }
 
-// LabourerHealthChanged says that a labourer's health changed. Statuses are 0 (Bad) to 4 (High).
+// LabourerHealthChanged reports that a labourer's health changed. Statuses are 0 (Bad) to 4 (High).
 func LabourerHealthChanged(labourer string, from, to int, metrics any, at time.Time) Fact {
 	return Fact{"LabourerHealthChanged", struct {
 		head

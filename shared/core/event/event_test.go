@@ -64,7 +64,7 @@ func TestFactsHaveTheseNamesAndTypes(t *testing.T) {
 	}
 	files, err := filepath.Glob("testdata/facts/*.json")
 	require.NoError(t, err)
-	require.Len(t, files, len(facts()), "every file is compared with something")
+	require.Len(t, files, len(facts()), "each file belongs to a fact")
 }
 
 func id(t require.TestingT, f event.Fact) string {
@@ -76,7 +76,7 @@ func id(t require.TestingT, f event.Fact) string {
 	return detail.ID
 }
 
-// TestG5ARepeatedFactHasTheSameID, whatever else has changed, and another fact has another id.
+// TestG5ARepeatedFactHasTheSameID: this holds whatever else has changed, and another fact has another id.
 func TestG5ARepeatedFactHasTheSameID(t *testing.T) {
 	later := totals()
 	later.FinishedAt = later.FinishedAt.Add(time.Hour)
@@ -102,10 +102,10 @@ func TestG5ARepeatedFactHasTheSameID(t *testing.T) {
 	}
 }
 
-// eventLimit has EventBridge's limit, less what Drover adds around a detail.
+// eventLimit holds EventBridge's limit, without the envelope around a detail.
 const eventLimit = 1<<20 - 1<<10
 
-// TestG9ARejectionAlwaysFitsIntoAnEvent: whatever was sent as a job, its rejection fits into an event, and has as much of it as fits.
+// TestG9ARejectionAlwaysFitsIntoAnEvent: the rejection of any text fits into an event, and contains as much of the text as fits.
 func TestG9ARejectionAlwaysFitsIntoAnEvent(t *testing.T) {
 	for name, job := range map[string]string{
 		"long":                          `{"a": "` + strings.Repeat("x", 250<<10) + `"}`,
@@ -130,7 +130,7 @@ func TestG9ARejectionAlwaysFitsIntoAnEvent(t *testing.T) {
 			require.True(t, utf8.Valid(detail))
 			require.Less(t, len(detail), eventLimit)
 			require.NoError(t, schemas.Validate(f.Type, detail))
-			require.Less(t, len(escape.JSON(detail)), eventLimit, "as it is sent")
+			require.Less(t, len(escape.JSON(detail)), eventLimit, "in the form in which it is sent")
 			var told struct{ Job json.RawMessage }
 			require.NoError(t, json.Unmarshal(detail, &told))
 			var text string
@@ -145,7 +145,7 @@ func TestG9ARejectionAlwaysFitsIntoAnEvent(t *testing.T) {
 	}
 }
 
-func TestARejectionHasTheWholeJobIfItFits(t *testing.T) {
+func TestARejectionContainsTheWholeJobIfItFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringN(0, 200, 1000).Draw(t, "text")
 		job, err := json.Marshal(map[string]string{"a": text})
@@ -206,7 +206,7 @@ func FuzzRead(f *testing.F) {
 		require.NotEmpty(t, e.DetailType)
 		require.True(t, json.Valid(e.Detail))
 		again, err := json.Marshal(e)
-		if err != nil { // a year beyond 9999 can be read but not written
+		if err != nil { // a year after 9999 can be read but not written
 			return
 		}
 		twice, err := event.Read(again)

@@ -1,7 +1,7 @@
-// Package exact decodes the JSON that comes from outside: messages, events, calls, files and stored items.
+// Package exact decodes JSON from outside: messages, events, calls, files and stored items.
 //
-// encoding/json takes names that differ only by case for the same one, and the last of two that are the same. So one attribute of a payload could
-// pass for another, or for Drover's own part of an event. Here a name means only itself, and one that appears twice is refused.
+// encoding/json treats names that differ only by case as equal, and uses the last of two equal names. So one attribute of a payload could be mistaken for
+// another, or for Drover's own part of an event. This package matches names exactly, and refuses names that appear twice.
 package exact
 
 import (
@@ -16,10 +16,10 @@ import (
 	"unicode/utf8"
 )
 
-// Error says what cannot be decoded, and where. It quotes no value, so that it may be logged.
+// Error reports what cannot be decoded, and where. It quotes no value, so that it may be logged.
 type Error struct {
-	Path         string // of the value: tasks[1]; "" for the whole
-	Line, Column int    // of what is not JSON, from 1; else 0. Columns count characters
+	Path         string // the path of the value, like tasks[1]; "" for the whole
+	Line, Column int    // the place of text that is not JSON, from 1; 0 for other errors. Columns count characters
 	Reason       string
 }
 
@@ -33,9 +33,9 @@ func (e *Error) Error() string {
 	return e.Reason
 }
 
-// Decode stores the JSON value in what v points to, as json.Unmarshal does, with three differences: members go to the field of exactly
-// their name; a name must not appear twice in what becomes a struct or a map; and a value that does not fit stops the decoding. Types that
-// decode themselves (json.Unmarshaler, json.RawMessage) are left to do so. Any error is an [*Error].
+// Decode stores the JSON value in the value that v points to, like json.Unmarshal, with three differences: a member goes only to the field with exactly
+// its name; no name may appear twice in an object that becomes a struct or a map; and the first value that does not fit stops the decoding. Types that
+// decode themselves (json.Unmarshaler, json.RawMessage) do so here too. Any error is an [*Error].
 func Decode(text []byte, v any) error {
 	if err := Check(text); err != nil {
 		return err
@@ -46,7 +46,7 @@ func Decode(text []byte, v any) error {
 	return nil
 }
 
-// Text returns the content of a JSON string; ok is false when the value is not a string, or not JSON.
+// Text returns the content of a JSON string. ok is false if the value is not a string, or not JSON.
 func Text(value json.RawMessage) (text string, ok bool) {
 	value = bytes.TrimSpace(value)
 	if len(value) == 0 || value[0] != '"' {
@@ -55,10 +55,10 @@ func Text(value json.RawMessage) (text string, ok bool) {
 	return text, json.Unmarshal(value, &text) == nil
 }
 
-// MaxDepth bounds the nesting of lists and objects. The parsers of other languages give up near a thousand levels.
+// MaxDepth limits the nesting of lists and objects. Parsers of other languages give up near a thousand levels.
 const MaxDepth = 500
 
-// Check returns nil for one JSON value of at most MaxDepth levels, else what is wrong and where.
+// Check returns nil for one JSON value with at most MaxDepth levels, and otherwise what is wrong and where.
 func Check(text []byte) error {
 	if at := tooDeep(text); at >= 0 {
 		return &Error{Line: lineOf(text, at), Column: columnOf(text, at), Reason: fmt.Sprintf("is nested deeper than %d levels", MaxDepth)}
@@ -249,8 +249,7 @@ func join(path, name string) string {
 // fields caches the results of fieldsOf, by type.
 var fields sync.Map
 
-// fieldsOf returns where each member of an object goes, by name. Structs that are embedded without a name of their own are part of the
-// object around them.
+// fieldsOf returns the field for each member of an object, by name. Structs that are embedded without a JSON name are part of the object around them.
 func fieldsOf(t reflect.Type) map[string][]int {
 	if known, ok := fields.Load(t); ok {
 		return known.(map[string][]int) //nolint:forcetypeassert // nothing else is stored

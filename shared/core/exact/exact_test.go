@@ -33,8 +33,8 @@ type outer struct {
 	Plain  bool
 }
 
-// TestUnambiguousTextIsDecodedAsByTheStandardLibrary: without odd names, text has one meaning.
-func TestUnambiguousTextIsDecodedAsByTheStandardLibrary(t *testing.T) {
+// TestUnambiguousTextIsDecodedLikeTheStandardLibrary: without odd names, a text has only one meaning.
+func TestUnambiguousTextIsDecodedLikeTheStandardLibrary(t *testing.T) {
 	for _, text := range []string{
 		`{}`, `null`, ` { } `,
 		`{"id": "a", "count": 7, "size": 1.5, "at": "2026-11-22T12:00:00Z", "raw": {"a": [1, 2]}, "inner": {"name": "x", "tags": {"A": "1", "a": "2"}}, "Plain": true}`,
@@ -51,7 +51,7 @@ func TestUnambiguousTextIsDecodedAsByTheStandardLibrary(t *testing.T) {
 	}
 }
 
-func TestANameMeansOnlyItself(t *testing.T) {
+func TestNamesAreMatchedExactly(t *testing.T) {
 	var got outer
 
 	err := exact.Decode([]byte(`{"id": "a", "ID": "b", "Id": 7, "count": 1, "Count": {}, "inner": {"name": "x", "NAME": "y"}, "Inner": 1, "plain": true, "ſize": 3, "list": [{"Name": 1}]}`), &got)
@@ -133,7 +133,7 @@ func TestOtherTextsAreNotSplit(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that Decode agrees with the standard library once every name in a struct's or map's place is unique and exact.
+// FuzzDecode checks that Decode agrees with the standard library if all names in objects for structs and maps are unique and exact.
 func FuzzDecode(f *testing.F) {
 	for _, text := range []string{`{"id":"a","Id":"b"}`, `{"list":[{"name":"x"}],"inner":{"tags":{"a":"b"}}}`, `{"raw":NaN}`, `[`, `{"a":1,"a":2}`} {
 		f.Add([]byte(text))

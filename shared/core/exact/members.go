@@ -6,16 +6,15 @@ import (
 	"strings"
 )
 
-// Member is a name in a JSON object, and its value as written.
+// Member holds a name in a JSON object, and its value as written.
 type Member struct {
 	Name  string
 	Value json.RawMessage
 }
 
-// Members splits an object into its members, in the order written. It checks only what holds the object together, so one value that is not
-// JSON (NaN, half a string, a truncated object) leaves the others readable; the caller judges each value by itself. A byte order mark
-// before the object is skipped. In a truncated text the member that is cut off comes last, and its value is not JSON. Any error is an
-// [*Error].
+// Members splits an object into its members, in the order written. It checks only the structure of the object, so that a value that is not JSON (NaN, half
+// a string, a truncated object) does not affect the others. The caller has to check each value. Members skips a byte order mark before the object. In a
+// truncated text the incomplete member comes last, and its value is not JSON. Any error is an [*Error].
 func Members(text []byte) ([]Member, error) {
 	s := splitter{text: text, at: len(text) - len(bytes.TrimPrefix(text, []byte("\ufeff")))}
 	return s.object()
@@ -55,7 +54,7 @@ func (s *splitter) object() ([]Member, error) {
 	}
 }
 
-// member reads a name and its value; whole is false when the text ends before the first byte of the value.
+// member reads a name and its value. whole is false if the text ends before the first byte of the value.
 func (s *splitter) member() (m Member, whole bool, err error) {
 	if s.next() == end {
 		return m, false, nil
@@ -108,7 +107,7 @@ func (s *splitter) skipValue() {
 	}
 }
 
-// skipText moves past the closing quote of the string that begins here; closed is false when it has none.
+// skipText moves past the closing quote of the string that begins here. closed is false if there is none.
 func (s *splitter) skipText() (closed bool) {
 	for s.at++; s.at < len(s.text); s.at++ {
 		switch s.text[s.at] {

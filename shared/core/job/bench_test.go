@@ -38,11 +38,11 @@ func BenchmarkPayloadOfAMillionTasks(b *testing.B) {
 		if _, err := plan.Payload(k % plan.Len()); err != nil {
 			b.Fatal(err)
 		}
-		k += 7919 // a prime, so that each task is far from the one before
+		k += 7919 // a prime, so that successive tasks are far apart
 	}
 }
 
-func TestAPlanTakesMemoryForItsTextAndNotForItsTasks(t *testing.T) {
+func TestAPlanNeedsMemoryForItsTextAndNotForItsTasks(t *testing.T) {
 	before, after := runtime.MemStats{}, runtime.MemStats{}
 	text := million()
 	runtime.GC()

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// decode reads one JSON value and nothing after it. It is stricter than encoding/json, which would silently change a payload: it refuses
-// text that is not UTF-8 and halves of surrogate pairs. It also refuses a key that appears twice, as some readers take the first value and
-// others the last. Such a text is still read, with the first value, so that the job's id is known.
+// decode reads one JSON value, and accepts nothing after it. It is stricter than encoding/json, which would silently change a payload: it refuses text that
+// is not UTF-8, and halves of surrogate pairs. It also refuses a key that appears twice, because some readers use the first value and others the last. It
+// still reads such a text, with the first value, so that the job's id is known.
 func decode(data []byte) (v value, twice, wrong *Error) {
 	d := decoder{data: data}
 	v, ok := d.document()
@@ -23,13 +23,13 @@ type decoder struct {
 	data  []byte
 	at    int
 	depth int
-	root  string // attribute of the outermost object that is being read
-	trail []step // from the outermost value to the one that is being read
+	root  string // attribute of the outermost object that the decoder is reading
+	trail []step // from the outermost value to the one that the decoder is reading
 	twice *Error // the first key that appears twice
 	wrong *Error
 }
 
-// step is a value's place in its object or list.
+// step holds a value's place in its object or list.
 type step struct {
 	name string
 	at   int
@@ -65,7 +65,7 @@ func (d *decoder) document() (value, bool) {
 	return v, true
 }
 
-// syntax records what is wrong at the current position. It always returns false, so that callers can return its result.
+// syntax records an error at the current position. It always returns false, so that callers can return its result.
 func (d *decoder) syntax(want string) bool {
 	line, column := d.place(d.at)
 	found := "the end"
@@ -94,7 +94,7 @@ func (d *decoder) space() {
 	}
 }
 
-// peek returns the next byte, or 0 at the end: no JSON token begins with 0.
+// peek returns the next byte, or 0 at the end, because no JSON token begins with 0.
 func (d *decoder) peek() byte {
 	if d.at < len(d.data) {
 		return d.data[d.at]

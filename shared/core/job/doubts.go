@@ -2,10 +2,9 @@ package job
 
 import "github.com/drover-run/drover/shared/core/spelling"
 
-// Doubts returns warnings about attributes at the top level of the job that probably mean something else than they say: names that look
-// like a misspelt word of the job language (isolate_sectoins) and are therefore payload, names that look like a batch size and are not
-// (max_section_per_batch), an isolate_days without a period, which cuts nothing, and attributes beside the wrapper. They are not errors, as
-// a payload may have any names: tools that check a job before it is submitted show them.
+// Doubts returns warnings about attributes at the top level of the job that are probably mistakes: misspelt words of the job language (isolate_sectoins),
+// which are payload; names that look like a batch size but are none (max_section_per_batch); an isolate_days without a period, which cuts nothing; and
+// attributes beside the wrapper. They are not errors, because a payload may have any names. Tools that check a job before its submission show them.
 func (j Job) Doubts(schema Schema) []Error {
 	words := append([]string{"job_schema_name"}, steering...)
 	for _, unit := range isolations {
@@ -25,13 +24,13 @@ func (j Job) Doubts(schema Schema) []Error {
 	}
 	var doubts []Error
 	if days := j.root.get("isolate_days"); j.period == nil && days != nil && !days.empty() {
-		doubts = append(doubts, Error{"isolate_days", "cuts nothing, as the job has no period"})
+		doubts = append(doubts, Error{"isolate_days", "cuts nothing, because the job has no period"})
 	}
 	for _, name := range j.unseen {
-		doubts = append(doubts, Error{join("", name), "is beside job, where it is ignored and no worker gets it; put it into the job"})
+		doubts = append(doubts, Error{join("", name), "is beside job, where it is ignored and does not reach a worker; put it into the job"})
 	}
 	for _, name := range j.root.names {
-		const shortest = 5 // too many shorter words are near each other
+		const shortest = 5 // shorter words are too similar to each other
 		if size, ok := noSizes[name]; ok {
 			doubts = append(doubts, Error{name, "cuts into single values, whatever its number; use " + size + " for the size of a batch"})
 		}

@@ -1,7 +1,7 @@
 package job
 
-// encoder writes values as compact JSON and records the position of each, so that a part of a job is encoded once and then only
-// copied. Positions fit in 32 bits, see MaxJobBytes.
+// encoder writes values as compact JSON and records the position of each, so that a part of a job is encoded once and then only copied. Positions fit in
+// 32 bits, see MaxJobBytes.
 type encoder struct {
 	data []byte
 }
@@ -39,8 +39,8 @@ func (e *encoder) value(v *value) {
 	v.to = int32(len(e.data))
 }
 
-// appendText appends a JSON string. It escapes only what JSON requires: "<" and "é" stay as they are, and no text becomes longer than its
-// shortest encoding.
+// appendText appends a JSON string. It escapes only the characters for which JSON requires it: "<" and "é" stay unchanged, and no text becomes longer than
+// its shortest encoding.
 func appendText(data []byte, content string) []byte {
 	const digits = "0123456789abcdef"
 	data = append(data, '"')

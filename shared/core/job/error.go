@@ -8,10 +8,10 @@ import (
 	"github.com/drover-run/drover/shared/core/calendar"
 )
 
-// Error says why a job was refused. A refused job stores nothing. Every error of this package is an *Error.
+// Error reports why a job was refused. A refused job stores nothing. Every error of this package is an *Error.
 type Error struct {
-	Field  string // path of the attribute at fault: job_id, sections.a, sections[1]
-	Reason string // names the value and what would be right
+	Field  string // path of the wrong attribute: job_id, sections.a, sections[1]
+	Reason string // names the value, and what is wanted
 }
 
 func (e *Error) Error() string {
@@ -22,7 +22,7 @@ func refuse(field, format string, arguments ...any) *Error {
 	return &Error{Field: field, Reason: fmt.Sprintf(format, arguments...)}
 }
 
-// calendarError returns an error of package calendar as an error about the attribute, or about the part of it that the calendar names.
+// calendarError turns an error of package calendar into an error about the attribute, or about the part of it that the calendar names.
 func calendarError(field string, err error) *Error {
 	var wrong *calendar.Error
 	if !errors.As(err, &wrong) {

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// flags are the isolate_… and max_…_per_batch attributes that apply at a level, by name. A nil map has none.
+// flags holds the isolate_… and max_…_per_batch attributes that apply at a level, by name. A nil map has none.
 type flags map[string]flag
 
 type flag struct {
 	*value
-	level string // path of the object that has the flag, for error messages; "" where no error can arise
+	level string // path of the object that has the flag, for error messages; "" if no error is possible
 }
 
 // flagsOf returns the flags of one level. A size of null or false is ignored; an isolate of null or false is an unset flag, and may
-// overrule another level's.
+// override that of another level.
 func (s *splitter) flagsOf(level *value, path string) flags {
 	var own flags
 	for i, name := range level.names {
@@ -31,13 +31,12 @@ func (s *splitter) flagsOf(level *value, path string) flags {
 	return own
 }
 
-// checkFlag refuses texts that mean no ("false", "off"). sosw treats any non-empty text as true, which is clearly not what their author
-// wants.
+// checkFlag refuses texts that mean no ("false", "off"). sosw treats any non-empty text as true, which their author clearly does not want.
 func checkFlag(name string, v *value, path string) *Error {
 	switch strings.ToLower(strings.TrimSpace(v.text)) {
 	case "false", "no", "off", "n", "f", "0", "none", "null":
 		if v.kind == kindText {
-			return refuse(join(path, name), "is the text %q, which sosw takes for true; want true or false without quotes", shorten(v.text))
+			return refuse(join(path, name), "is the text %q, which sosw treats as true; want true or false without quotes", shorten(v.text))
 		}
 	}
 	return nil
@@ -55,7 +54,7 @@ func (s *splitter) checkFlags(level *value, path string) *Error {
 	return nil
 }
 
-// over returns the flags of both, f's winning where both have one. It changes neither.
+// over returns the flags of both maps; f's override the others'. It changes neither map.
 func (f flags) over(others flags) flags {
 	if len(f) == 0 {
 		return others
@@ -68,7 +67,7 @@ func (f flags) over(others flags) flags {
 	return merged
 }
 
-// ask reports whether a flag asks to cut the attribute.
+// ask reports whether one of the flags asks to cut the attribute.
 func (f flags) ask(a attribute) bool {
 	for _, name := range a.set {
 		if v, ok := f[name]; ok && !v.empty() {
@@ -78,8 +77,8 @@ func (f flags) ask(a attribute) bool {
 	return false
 }
 
-// batchSize returns the most values that one task may get, 1 by default. The error about a bad size names the level that has it, which may
-// be above the level whose values it applies to.
+// batchSize returns the most values that one task may get, by default 1. The error about a bad size names the level that has the size, which may be above
+// the level whose values it applies to.
 func (s *splitter) batchSize(a attribute, effective flags) (int, *Error) {
 	size, ok := effective[a.size]
 	if !ok {
@@ -92,8 +91,7 @@ func (s *splitter) batchSize(a attribute, effective flags) (int, *Error) {
 	return n, nil
 }
 
-// wholeNumber reads a size as sosw does: a number without its fraction, digits in a text, and true as 1. A size larger than any list counts
-// as that large.
+// wholeNumber reads a size like sosw: a number without its fraction, digits in a text, and true as 1. It limits the size to that of the largest list.
 func wholeNumber(v *value) (int, bool) {
 	const huge = 1 << 40
 	switch v.kind {

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 )
 
-// idIn returns the job_id of a text that cannot be read as a job, because it is too large, nested too deeply or truncated. It returns ""
-// when no valid job_id comes before the place where the text stops being JSON.
+// idIn returns the job_id of a text that cannot be read as a job, because it is too large, nested too deeply or truncated. It returns "" if no valid job_id
+// comes before the place where the text is no longer JSON.
 func idIn(detail []byte) string {
 	d := json.NewDecoder(bytes.NewReader(detail))
 	first, err := d.Token()

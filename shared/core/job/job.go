@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// MaxJobBytes bounds the text of a job: an event of EventBridge has no more
+	// MaxJobBytes limits the text of a job, like EventBridge limits an event
 	// (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html).
 	MaxJobBytes = 1 << 20
-	// MaxPayloadBytes bounds the payload of one task: an SQS message and the input of a Lambda function have no more
-	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). A target may take less, see [Plan.Fits].
+	// MaxPayloadBytes limits the payload of one task, like SQS limits a message and Lambda the input of a function
+	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). A target may accept less, see [Plan.Fits].
 	MaxPayloadBytes = 1 << 20
-	// MaxDepth bounds the nesting of lists and objects; one level of chunkable attributes takes two. Python's parser, which most workers
-	// use, gives up near a thousand.
+	// MaxDepth limits the nesting of lists and objects. A level of chunkable attributes takes two. Python's parser, which most workers use, gives up near a
+	// thousand.
 	MaxDepth = 256
 
 	maxAttempts = 1000
 	maxDuration = 14 * 24 * time.Hour // as long as SQS keeps a message, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 )
 
-// dateList names the attribute that gives a task its dates or hours.
+// dateList names the attribute of a payload that has the task's dates or hours.
 const dateList = "date_list"
 
-// steering are the attributes that steer Drover. No payload has them.
+// steering lists the attributes that steer Drover. Payloads do not have them.
 var steering = []string{
 	"job_id", "labourer", "lambda_name", "period", "isolate_days", "time_zone", "not_before", "max_attempts", "max_duration",
 }
@@ -38,23 +38,23 @@ func steers(name string) bool {
 	return slices.Contains(steering, name)
 }
 
-// reserved are the names that every worker gets beside its payload.
+// reserved lists the names that every worker gets in addition to its payload.
 var reserved = []string{"task_id", "drover"}
 
 var jobID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
 
-// Instants whose Unix milliseconds, and those of a job's later queue entries, have at most thirteen digits, so that they sort as text.
+// Between these instants, Unix milliseconds, also those of a job's later queue entries, have at most thirteen digits, so that they sort as text.
 var (
 	earliestStart = time.Unix(0, 0)
 	latestStart   = time.Date(2286, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// mostYearsAhead bounds how far ahead a job may start.
+// mostYearsAhead limits how far ahead a job may start.
 const mostYearsAhead = 10
 
-// Job is a job that was read and is valid as far as that can be judged without its schema. It is immutable.
+// Job holds a job that was read, and that is valid as far as it can be checked without its schema. It is immutable.
 type Job struct {
-	ID          string        // idempotency key, "" when the job has none
+	ID          string        // idempotency key, "" if the job has none
 	Labourer    string        // the name in labourer or lambda_name
 	Qualifier   string        // alias or version given with the name, "" if none
 	Schema      string        // job_schema_name, "" for the default
@@ -69,8 +69,8 @@ type Job struct {
 	unseen []string         // attributes beside the wrapper, which are ignored
 }
 
-// Parse reads a job: the detail of a SubmitJob event, or the text of a file. Any error is an [*Error]; its field is "job" when the text
-// cannot be read as a job at all. With an error the returned Job has its id, if that could be read, and nothing else.
+// Parse reads a job: the detail of a SubmitJob event, or the text of a file. Any error is an [*Error]; its field is "job" if the text is not a job at all.
+// With an error the returned Job has only its id, if that could be read.
 func Parse(detail []byte) (Job, error) {
 	came, err := unwrap(detail)
 	if err != nil {
@@ -100,14 +100,14 @@ func Parse(detail []byte) (Job, error) {
 	return j, nil
 }
 
-// outside is a job as it arrived: its object, and what surrounds it.
+// outside holds a job as it arrived: its object, and what surrounds it.
 type outside struct {
 	job    *value
 	unseen []string // attributes beside the wrapper
 	twice  *Error   // a key that appears twice
 }
 
-// unwrap finds the job's object. It decodes a text around the whole, and another one in the wrapper.
+// unwrap finds the job's object. It decodes a string around the whole job, and one in the wrapper.
 func unwrap(detail []byte) (outside, error) {
 	if len(detail) > MaxJobBytes {
 		return outside{}, refuse("job", "has %d bytes; want at most %d", len(detail), MaxJobBytes)
@@ -154,8 +154,8 @@ func unpack(detail []byte) (v *value, twice *Error, err error) {
 	return &read, twice, nil
 }
 
-// beside returns the attributes beside the wrapper. sosw ignores them. So does Drover, but for those that would steer it: to ignore these
-// would do something else than was asked. A job_id is accepted there, as a producer that wraps a job does it to add something.
+// beside returns the attributes beside the wrapper. Like sosw, Drover ignores them, except those that would steer it: they are refused, because ignoring
+// them would change what the job does. A job_id is accepted there, because a producer may wrap a job to add one.
 func beside(outer, inner *value) (unseen []string, err error) {
 	for i, name := range outer.names {
 		if name == "job_id" {
@@ -167,7 +167,7 @@ func beside(outer, inner *value) (unseen []string, err error) {
 			continue
 		}
 		if steers(name) {
-			return nil, refuse(name, "is beside job, where it would be ignored; put it into the job")
+			return nil, refuse(name, "is beside job, where it would have no effect; put it into the job")
 		}
 		if name != "job" {
 			unseen = append(unseen, name)
@@ -185,10 +185,10 @@ func checkReserved(level *value, path string) *Error {
 	return nil
 }
 
-// steeringWords are the words of the job language that need no schema.
+// steeringWords holds the words of the job language that need no schema.
 var steeringWords = wordsOf(slices.Concat(steering, []string{"job_schema_name", "isolate_hours", "isolate_weeks", "isolate_months"}))
 
-// words are the names that have a meaning at a level of a job, by their lower-case form.
+// words holds the names that have a meaning at a level of a job, by their lower-case form.
 type words map[string]string
 
 func wordsOf(names []string) words {
@@ -199,8 +199,8 @@ func wordsOf(names []string) words {
 	return w
 }
 
-// checkSpelling refuses a name that differs only by case from a known word beside it: among readers that ignore case, one takes the first
-// and another the last. Without the word beside it, such a name is payload.
+// checkSpelling refuses a name that differs only by case from a known word beside it: of readers that ignore case, one uses the first and another the
+// last. Without the word beside it, such a name is payload.
 func checkSpelling(level *value, known words, path string) *Error {
 	for _, name := range level.names {
 		if word := known[strings.ToLower(name)]; word != "" && word != name && level.get(word) != nil {
@@ -352,7 +352,7 @@ func (j *Job) readNotBefore() *Error {
 	return nil
 }
 
-// CheckStart returns an [*Error] when the job starts more than ten years after now.
+// CheckStart returns an [*Error] if the job starts more than ten years after now.
 func (j Job) CheckStart(now time.Time) error {
 	latest := now.UTC().AddDate(mostYearsAhead, 0, 0)
 	if j.NotBefore.After(latest) {
@@ -396,7 +396,7 @@ func (j *Job) readDuration() *Error {
 	return nil
 }
 
-// show returns a value as messages show it.
+// show formats a value for error messages.
 func (j *Job) show(v *value) string {
 	return shorten(string(j.raw(v)))
 }
@@ -405,14 +405,14 @@ func (j *Job) raw(v *value) []byte {
 	return j.text[v.from:v.to]
 }
 
-// Zone returns the time zone of the job's days, UTC when the job names none.
+// Zone returns the time zone of the job's days, or UTC if the job names none.
 func (j Job) Zone() *time.Location {
 	return j.zone
 }
 
-// Canonical returns a text that is equal for equal jobs. It is itself a job with the same tasks: without job_id and white space, with one
-// name for the labourer, and with the outermost attributes in alphabetical order, which has no meaning. Deeper down the order of keys
-// stays, as it is the order of tasks.
+// Canonical returns a text that is equal for equal jobs. The text is itself a job with the same tasks: without job_id and white space, with one name for
+// the labourer, and with the outermost attributes in alphabetical order, which has no meaning. Below the top level the order of keys stays, because it is
+// the order of tasks.
 func (j Job) Canonical() []byte {
 	type member struct {
 		name string
@@ -438,7 +438,7 @@ func (j Job) Canonical() []byte {
 		canonical = append(canonical, m.text...)
 	}
 	canonical = append(canonical, '}')
-	if j.root.get("job") != nil { // else the attribute would be taken for the wrapper
+	if j.root.get("job") != nil { // otherwise the attribute would look like the wrapper
 		return slices.Concat([]byte(`{"job":`), canonical, []byte{'}'})
 	}
 	return canonical

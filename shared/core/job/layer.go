@@ -1,16 +1,16 @@
 package job
 
-// layer is one level of a job that is taken apart: the attributes that all tasks below it share. A task's payload consists of its
-// layers, from the outermost to the innermost; of attributes with the same name the innermost wins. Layers only point into the job's text.
+// layer holds one level of a job that is cut: the attributes that all tasks below it share. A task's payload consists of its layers, from the outermost to
+// the innermost; of attributes with the same name the innermost wins. Layers only point into the job's text.
 type layer struct {
 	above  *layer
 	path   string // of the object that has the attributes
 	names  []string
-	texts  [][]byte       // each attribute as it is written: "name":value
-	places map[string]int // indexes of the names, when there are many
-	hides  bool           // one of the names, here or further out, is also in a layer above it
+	texts  [][]byte       // each attribute as written: "name":value
+	places map[string]int // indexes of the names, if there are many
+	hides  bool           // a name in this layer or in one above it also appears further out
 	size   int            // bytes of all visible attributes from here to the top, with a comma after each
-	dates  int            // the most bytes that date_list takes, in the layer that has only it; else 0
+	dates  int            // the most bytes of date_list, in the layer that has only it; 0 in others
 }
 
 func newLayer(above *layer, path string) *layer {
@@ -31,7 +31,7 @@ func (l *layer) add(name string, attribute []byte) {
 	l.places = note(l.names, l.places)
 }
 
-// withDates adds a layer for date_list, of at most width bytes, below one that has no attribute of this name.
+// withDates adds a layer for date_list, of at most width bytes, below one that has no attribute with this name.
 func withDates(above *layer, width int) *layer {
 	l := newLayer(above, "")
 	l.names, l.texts, l.dates = []string{dateList}, [][]byte{nil}, width
@@ -39,7 +39,7 @@ func withDates(above *layer, width int) *layer {
 	return l
 }
 
-// lookup returns how many bytes the attribute takes that a task below sees under the name, 0 when it sees none.
+// lookup returns the bytes of the attribute that a task below sees under the name, or 0 if it sees none.
 func (l *layer) lookup(name string) int {
 	for ; l != nil; l = l.above {
 		if i, ok := find(l.names, l.places, name); ok {
@@ -49,7 +49,7 @@ func (l *layer) lookup(name string) int {
 	return 0
 }
 
-// hidden reports whether a layer between the leaf and l, the leaf included, has an attribute of the name.
+// hidden reports whether the leaf, or a layer between the leaf and l, has an attribute with the name.
 func (l *layer) hidden(name string, leaf *layer) bool {
 	for ; leaf != l; leaf = leaf.above {
 		if _, ok := find(leaf.names, leaf.places, name); ok {

@@ -25,7 +25,7 @@ func refusal(t require.TestingT, text string, schema job.Schema) *job.Error {
 	return wrong
 }
 
-func TestAJobIsReadByItselfOrWrappedOrAsText(t *testing.T) {
+func TestAJobIsReadPlainWrappedOrAsText(t *testing.T) {
 	for name, text := range map[string]string{
 		"object":              `{"job_id": "1", "labourer": "w", "a": [1, {"b": null}]}`,
 		"text":                `"{\"job_id\": \"1\", \"labourer\": \"w\", \"a\": [1, {\"b\": null}]}"`,
@@ -234,7 +234,7 @@ func TestAnObjectOfManyKeysKeepsTheirOrder(t *testing.T) {
 	require.Equal(t, "many.k50", wrong.Field)
 }
 
-// TestG9ARepeatedKeyIsRefusedWithItsPlace: Python takes the last value, others the first.
+// TestG9ARepeatedKeyIsRefusedWithItsPlace: Python uses the last value, other readers the first.
 func TestG9ARepeatedKeyIsRefusedWithItsPlace(t *testing.T) {
 	for _, c := range []struct{ job, field, place string }{
 		{`{"labourer": "w", "labourer": "v"}`, "labourer", "line 1, column 19"},
@@ -266,7 +266,7 @@ func TestAJobWithARepeatedKeyKeepsItsID(t *testing.T) {
 	}
 }
 
-// TestG9AWordInTwoCasesIsRefused: a reader that ignores case takes one for the other. By itself, such a name is payload.
+// TestG9AWordInTwoCasesIsRefused: a reader that ignores case would mistake one for the other. Without the other word, such a name is payload.
 func TestG9AWordInTwoCasesIsRefused(t *testing.T) {
 	for text, field := range map[string]string{
 		`{"labourer": "w", "Labourer": "v"}`:                                                                               "Labourer",
@@ -285,7 +285,7 @@ func TestG9AWordInTwoCasesIsRefused(t *testing.T) {
 	require.Equal(t, []string{`{"Period":60,"Drover":{"task_id":"x"},"note":1,"Note":2}`}, tasks)
 }
 
-// TestG9ATextThatMeansNoIsNotAFlag: sosw takes any text for true, this one included.
+// TestG9ATextThatMeansNoIsNotAFlag: sosw treats any text as true, including this one.
 func TestG9ATextThatMeansNoIsNotAFlag(t *testing.T) {
 	for text, field := range map[string]string{
 		`{"labourer": "w", "sections": ["a", "b"], "isolate_sections": "False"}`:                             "isolate_sections",
@@ -303,20 +303,20 @@ func TestAJobThatCannotBeReadKeepsItsID(t *testing.T) {
 	deep := strings.Repeat("[", 300) + strings.Repeat("]", 300)
 	large := `"` + strings.Repeat("x", job.MaxJobBytes) + `"`
 	for name, c := range map[string]struct{ text, id string }{
-		"too large":                     {`{"a": ` + large + `, "job_id": "nightly"}`, "nightly"},
-		"too deep":                      {`{"a": ` + deep + `, "job_id": "nightly"}`, "nightly"},
-		"cut off":                       {`{"job_id": "nightly", "a": {"b": [1, `, "nightly"},
-		"wrapped":                       {`{"job": {"a": ` + deep + `, "job_id": "nightly"}}`, "nightly"},
-		"wrapped, with the id beside":   {`{"job_id": "nightly", "job": {"a": ` + deep + `}}`, "nightly"},
-		"wrapped as text":               {`{"job": "{\"a\": ` + deep + `, \"job_id\": \"nightly\"}"}`, "nightly"},
-		"text":                          {`"{\"job_id\": \"nightly\", \"a\": ` + deep + `}"`, "nightly"},
-		"an invalid id":                 {`{"job_id": "two words", "a": ` + deep + `}`, ""},
-		"an id that is a number":        {`{"job_id": 7, "a": ` + deep + `}`, ""},
-		"an id of a nested object":      {`{"a": {"job_id": "other"}, "b": ` + deep + `}`, ""},
-		"an id behind what is not JSON": {`{"a": nonsense, "job_id": "nightly"}`, ""},
-		"an id in another case":         {`{"JOB_ID": "nightly", "a": ` + deep + `}`, ""},
-		"a list":                        {`[` + large + `]`, ""},
-		"empty":                         {``, ""},
+		"too large":                   {`{"a": ` + large + `, "job_id": "nightly"}`, "nightly"},
+		"too deep":                    {`{"a": ` + deep + `, "job_id": "nightly"}`, "nightly"},
+		"cut off":                     {`{"job_id": "nightly", "a": {"b": [1, `, "nightly"},
+		"wrapped":                     {`{"job": {"a": ` + deep + `, "job_id": "nightly"}}`, "nightly"},
+		"wrapped, with the id beside": {`{"job_id": "nightly", "job": {"a": ` + deep + `}}`, "nightly"},
+		"wrapped as text":             {`{"job": "{\"a\": ` + deep + `, \"job_id\": \"nightly\"}"}`, "nightly"},
+		"text":                        {`"{\"job_id\": \"nightly\", \"a\": ` + deep + `}"`, "nightly"},
+		"an invalid id":               {`{"job_id": "two words", "a": ` + deep + `}`, ""},
+		"an id that is a number":      {`{"job_id": 7, "a": ` + deep + `}`, ""},
+		"an id of a nested object":    {`{"a": {"job_id": "other"}, "b": ` + deep + `}`, ""},
+		"an id after invalid JSON":    {`{"a": nonsense, "job_id": "nightly"}`, ""},
+		"an id in another case":       {`{"JOB_ID": "nightly", "a": ` + deep + `}`, ""},
+		"a list":                      {`[` + large + `]`, ""},
+		"empty":                       {``, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j, err := job.Parse([]byte(c.text))
@@ -385,8 +385,8 @@ func TestASchemasErrorsAreAllReturned(t *testing.T) {
 		`chunkable_attrs[0]: "sections" ends in s; want the singular`,
 		"chunkable_attrs[1]: is empty",
 		`chunkable_attrs[3]: "store" appears twice`,
-		`chunkable_attrs[4]: "date_list", or its plural, has a meaning of its own in a job`,
-		`chunkable_attrs[5]: "max_attempt", or its plural, has a meaning of its own in a job`,
+		`chunkable_attrs[4]: "date_list", or its plural, already has a meaning in a job`,
+		`chunkable_attrs[5]: "max_attempt", or its plural, already has a meaning in a job`,
 	} {
 		require.ErrorContains(t, wrong[i], want)
 	}
@@ -411,7 +411,7 @@ func TestWordsThatArePayloadByTheirCaseOrPlaceRaiseDoubts(t *testing.T) {
 		doubts = append(doubts, doubt.Error())
 	}
 	require.Equal(t, []string{
-		"logging_level: is beside job, where it is ignored and no worker gets it; put it into the job",
+		"logging_level: is beside job, where it is ignored and does not reach a worker; put it into the job",
 		"Period: is unknown and goes to the worker as payload; did you mean period?",
 		"ISOLATE_STORES: is unknown and goes to the worker as payload; did you mean isolate_stores?",
 	}, doubts)

@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/core/calendar"
 )
 
-// Plan has the tasks of a job, counted but not built. It is safe for concurrent use.
+// Plan holds the tasks of a job, counted but not built. It is safe for concurrent use.
 type Plan struct {
 	chunks *calendar.Chunks // of the period, nil without one
 	leaves []leaf
@@ -17,11 +17,11 @@ type Plan struct {
 	cut    string // path of the outermost attribute that is cut, "" if none
 
 	largest     int    // bytes of the largest payload
-	largestPath string // path of what makes it so large
+	largestPath string // path of the attribute that makes it so large
 }
 
-// Plan counts the tasks that the job makes under the schema when it is submitted at now. It finds everything that can be wrong with any of
-// the tasks. Any error is an [*Error].
+// Plan counts the tasks that the job makes with the schema if it is submitted at now. It finds everything that can be wrong with any of the tasks. Any error
+// is an [*Error].
 func (j Job) Plan(schema Schema, now time.Time) (*Plan, error) {
 	if wrong := schema.Validate(); len(wrong) > 0 {
 		return nil, refuse("job_schema_name", "the schema cannot be used: %v", wrong[0])
@@ -48,10 +48,10 @@ func (j Job) Plan(schema Schema, now time.Time) (*Plan, error) {
 	return p, nil
 }
 
-// isolations are the units by which a flag can cut a period, finest first.
+// isolations lists the units by which a flag can cut a period, finest first.
 var isolations = []calendar.Unit{calendar.Hour, calendar.Day, calendar.Week, calendar.Month}
 
-// steer separates the attributes that no payload has from the rest, and returns the unit by which the period is cut.
+// steer separates the attributes that steer Drover from the payload, and returns the unit by which the period is cut.
 func (j Job) steer(schema Schema) (payload *value, isolate calendar.Unit, err error) {
 	drop := slices.Clone(steering)
 	if j.period != nil {
@@ -82,7 +82,7 @@ func (j Job) steer(schema Schema) (payload *value, isolate calendar.Unit, err er
 	case len(set) == 0:
 		return payload, calendar.Whole, nil
 	case set[0] == calendar.Week && len(set) > 1:
-		return nil, 0, refuse("isolate_weeks", "is set beside isolate_months, and a week may span two months; want one of them")
+		return nil, 0, refuse("isolate_weeks", "is set beside isolate_months, but a week may span two months; want one of them")
 	default:
 		return payload, set[0], nil
 	}
@@ -100,7 +100,7 @@ func (j Job) dates(isolate calendar.Unit, now time.Time) (*calendar.Chunks, erro
 	return &chunks, nil
 }
 
-// widthOfDates returns the most bytes that date_list takes, its name included.
+// widthOfDates returns the most bytes that date_list takes, including its name.
 func widthOfDates(chunks *calendar.Chunks) int {
 	elements := chunks.Longest()
 	return len(`"date_list":[]`) + max(0, elements*(chunks.Width()+len(`"",`))-1)
@@ -115,7 +115,7 @@ func (p *Plan) Len() int {
 	return p.chunks.Len() * p.each
 }
 
-// Within refuses a plan of more tasks than the limit, and says how many they are.
+// Within refuses a plan with more tasks than the limit. The error has their number.
 func (p *Plan) Within(limit int) error {
 	if p.Len() <= limit {
 		return nil
@@ -127,7 +127,7 @@ func (p *Plan) Within(limit int) error {
 	return refuse(field, "would make the job %d tasks; want at most %d", p.Len(), limit)
 }
 
-// Fits refuses a plan with a payload of more bytes than the limit, and says how many they are.
+// Fits refuses a plan with a payload of more bytes than the limit. The error has their number.
 func (p *Plan) Fits(limit int) error {
 	if p.largest <= limit {
 		return nil
@@ -135,8 +135,8 @@ func (p *Plan) Fits(limit int) error {
 	return tooLarge(p.largestPath, p.largest, limit)
 }
 
-// Payload returns the payload of the k-th task, counted from 0: one JSON object. The order of tasks is always the same, and the cost does
-// not grow with k.
+// Payload returns the payload of the k-th task, counted from 0, as one JSON object. The order of tasks is always the same, and the cost does not grow with
+// k.
 func (p *Plan) Payload(k int) ([]byte, error) {
 	if k < 0 || k >= p.Len() {
 		return nil, fmt.Errorf("task %d is not in a plan of %d tasks", k, p.Len())

@@ -21,7 +21,7 @@ func planOf(t require.TestingT, text string, schema job.Schema, now time.Time) *
 	return plan
 }
 
-// Each row is a defect of sosw 0.7.47 in the meaning of jobs, and what Drover makes of the same job.
+// Each row has a job that sosw 0.7.47 mishandles, and the tasks that Drover makes from it.
 func TestJobsThatSoswCrashedOnLostOrDoubled(t *testing.T) {
 	two := job.Schema{ChunkableAttrs: []string{"section", "store"}}
 	for _, c := range []struct {
@@ -65,13 +65,13 @@ func TestJobsThatSoswCrashedOnLostOrDoubled(t *testing.T) {
 		{"the period was passed on raw", two, `{"period": "last_2_days", "isolate_days": true, "x": 1}`, []string{`{"date_list":["2026-11-20"],"x":1}`, `{"date_list":["2026-11-21"],"x":1}`}, ""},
 		{"the dates were lost", two, `{"period": "last_2_days", "isolate_days": true, "sections": {"a": {"stores": ["x"]}}}`, []string{
 			`{"date_list":["2026-11-20"],"sections":{"a":{"stores":["x"]}}}`, `{"date_list":["2026-11-21"],"sections":{"a":{"stores":["x"]}}}`}, ""},
-		{"names of its own table crashed", two, `{"created_at": 1, "greenfield": 2, "attempts": 3, "labourer_id": "x", "strict": false}`, []string{`{"created_at":1,"greenfield":2,"attempts":3,"labourer_id":"x","strict":false}`}, ""},
+		{"column names of sosw's own table crashed", two, `{"created_at": 1, "greenfield": 2, "attempts": 3, "labourer_id": "x", "strict": false}`, []string{`{"created_at":1,"greenfield":2,"attempts":3,"labourer_id":"x","strict":false}`}, ""},
 		{"task_id crashed", two, `{"task_id": 1}`, nil, "task_id"},
 		{"task_id crashed in the middle of the job", two, `{"isolate_sections": true, "sections": {"a": null, "b": {"task_id": 1}}}`, nil, "sections.b.task_id"},
 		{"a size of 0 crashed", two, `{"sections": ["a"], "isolate_sections": true, "max_sections_per_batch": 0}`, nil, "max_sections_per_batch"},
 		{"a negative size lost all values", two, `{"sections": ["a", "b"], "max_sections_per_batch": -1}`, nil, "max_sections_per_batch"},
 		{"a period matched by its beginning", two, `{"period": "todayXYZ"}`, nil, "period"},
-		{"name:alias was taken for the alias", two, `{"lambda_name": "w:prod", "x": 1}`, []string{`{"x":1}`}, ""},
+		{"name:alias was mistaken for the alias", two, `{"lambda_name": "w:prod", "x": 1}`, []string{`{"x":1}`}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := c.job
@@ -101,9 +101,9 @@ func TestValuesAreCut(t *testing.T) {
 		{"by the text True", `{"sections": ["a", "b"], "isolate_sections": "True"}`, []string{`{"isolate_sections":"True","sections":["a"]}`, `{"isolate_sections":"True","sections":["b"]}`}},
 		{"not by false", `{"sections": ["a", "b"], "isolate_sections": false}`, []string{`{"isolate_sections":false,"sections":["a","b"]}`}},
 		{"not by 0", `{"sections": ["a", "b"], "isolate_sections": -0.0e7}`, []string{`{"isolate_sections":-0.0e7,"sections":["a","b"]}`}},
-		{"not by what is empty", `{"sections": ["a", "b"], "isolate_sections": "", "isolate_section": []}`, []string{`{"isolate_sections":"","isolate_section":[],"sections":["a","b"]}`}},
+		{"not by empty values", `{"sections": ["a", "b"], "isolate_sections": "", "isolate_section": []}`, []string{`{"isolate_sections":"","isolate_section":[],"sections":["a","b"]}`}},
 		{"by a number", `{"sections": ["a", "b"], "isolate_sections": 0.1}`, []string{`{"isolate_sections":0.1,"sections":["a"]}`, `{"isolate_sections":0.1,"sections":["b"]}`}},
-		{"into batches in spite of isolate", `{"sections": ["a", "b", "c"], "isolate_sections": true, "max_sections_per_batch": "2"}`, []string{`{"isolate_sections":true,"max_sections_per_batch":"2","sections":["a","b"]}`, `{"isolate_sections":true,"max_sections_per_batch":"2","sections":["c"]}`}},
+		{"into batches despite isolate", `{"sections": ["a", "b", "c"], "isolate_sections": true, "max_sections_per_batch": "2"}`, []string{`{"isolate_sections":true,"max_sections_per_batch":"2","sections":["a","b"]}`, `{"isolate_sections":true,"max_sections_per_batch":"2","sections":["c"]}`}},
 		{"into batches of a number with a fraction", `{"sections": ["a", "b", "c"], "max_sections_per_batch": 2.9}`, []string{`{"max_sections_per_batch":2.9,"sections":["a","b"]}`, `{"max_sections_per_batch":2.9,"sections":["c"]}`}},
 		{"into one batch of any size", `{"sections": ["a", "b"], "max_sections_per_batch": 1e300}`, []string{`{"max_sections_per_batch":1e300,"sections":["a","b"]}`}},
 		{"with any batch size of absent values", `{"sections": {"a": null}, "isolate_sections": true, "max_products_per_batch": 0}`, []string{`{"isolate_sections":true,"max_products_per_batch":0,"sections":["a"]}`}},
@@ -138,8 +138,8 @@ func TestValuesAreCut(t *testing.T) {
 
 func TestValuesThatCannotBeCutAreRefusedWithTheirPath(t *testing.T) {
 	for _, c := range []struct{ job, field, reason string }{
-		{`{"isolate_sections": true, "sections": ["a", ["b"]]}`, "sections[1]", `is ["b"]; want text, numbers`},
-		{`{"isolate_sections": true, "sections": ["a", null]}`, "sections[1]", "is null; want text"},
+		{`{"isolate_sections": true, "sections": ["a", ["b"]]}`, "sections[1]", `is ["b"]; want only text, numbers`},
+		{`{"isolate_sections": true, "sections": ["a", null]}`, "sections[1]", "is null; want only text"},
 		{`{"isolate_sections": true, "sections": [{"a": null}, "b"]}`, "sections[0]", `is {"a":null}; want text`},
 		{`{"isolate_sections": true, "sections": {"a": null, "b": true}}`, "sections.b", "is true; want null, or an object"},
 		{`{"isolate_sections": true, "section": [{"a": null}, {"b.c": 1}]}`, `section[1]["b.c"]`, "is 1; want null"},
@@ -343,13 +343,13 @@ func TestAttributesNestToAnyDepth(t *testing.T) {
 	require.Equal(t, []string{want + "}"}, tasks)
 }
 
-// tree is a random job, and the tasks that it must make.
+// tree holds a random job, and the tasks that it must make.
 type tree struct {
 	text  string
 	tasks []string // as compact JSON with sorted keys
 }
 
-// drawTree draws a job whose levels are all cut, in which values may have attributes of their own, and each level may have a batch size.
+// drawTree draws a job whose levels are all cut. Values may have their own attributes, and each level may have a batch size.
 func drawTree(t *rapid.T) tree {
 	depth := rapid.IntRange(1, 3).Draw(t, "depth")
 	days := rapid.IntRange(0, 3).Draw(t, "days") // 0: no period
@@ -360,7 +360,7 @@ func drawTree(t *rapid.T) tree {
 		root["extra"] = []any{"x", nil}
 	}
 	var tasks []map[string]any
-	var level func(i int, above map[string]any) string // returns the level's attributes, as members of an object
+	var level func(i int, above map[string]any) string // returns the level's attributes as members of an object
 	level = func(i int, above map[string]any) string {
 		attribute := shop.ChunkableAttrs[i] + "s"
 		n := rapid.IntRange(1, 4).Draw(t, "values")
@@ -443,7 +443,7 @@ func with(attributes map[string]any, name string, value any) map[string]any {
 func sorted(t require.TestingT, payload string) string {
 	var attributes map[string]any
 	digits := json.NewDecoder(strings.NewReader(payload))
-	digits.UseNumber() // as written
+	digits.UseNumber() // keeps numbers as written
 	require.NoError(t, digits.Decode(&attributes))
 	text, err := json.Marshal(attributes)
 	require.NoError(t, err)
@@ -542,7 +542,7 @@ func FuzzParse(f *testing.F) {
 			payload, err := plan.Payload(k)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(payload), job.MaxPayloadBytes)
-			var attributes map[string]json.RawMessage // RawMessage, as a number may exceed any float
+			var attributes map[string]json.RawMessage // RawMessage, because a number may exceed any float
 			require.NoError(t, json.Unmarshal(payload, &attributes))
 			require.NotContains(t, attributes, "task_id")
 			require.NotContains(t, attributes, "drover")

@@ -7,13 +7,13 @@ import (
 	"github.com/drover-run/drover/shared/core/spelling"
 )
 
-// Schema says which attributes of a job can be cut into tasks.
+// Schema lists the attributes of a job that can be cut into tasks.
 type Schema struct {
-	// ChunkableAttrs are the singular names of the attributes, outermost first. None ends in s, and none appears twice.
+	// ChunkableAttrs has the singular names of the attributes, outermost first. None ends in s, and none appears twice.
 	ChunkableAttrs []string
 }
 
-// MarshalJSON returns what Stored returns.
+// MarshalJSON returns the same as Stored.
 func (s Schema) MarshalJSON() ([]byte, error) { return s.Stored(), nil }
 
 // Stored returns the schema as canonical JSON, in sosw's form: {"chunkable_attrs":[["section",{}],["store",{}]]}.
@@ -37,18 +37,17 @@ func (s Schema) Validate() []error {
 		case name == "":
 			wrong = append(wrong, refuse(field, "is empty; want the name of an attribute in singular"))
 		case strings.HasSuffix(name, "s"):
-			wrong = append(wrong, refuse(field, "%q ends in s; want the singular, as jobs add the s themselves", name))
+			wrong = append(wrong, refuse(field, "%q ends in s; want the singular, because jobs add the s", name))
 		case slices.Contains(s.ChunkableAttrs[:i], name):
 			wrong = append(wrong, refuse(field, "%q appears twice; want each attribute once", name))
 		case !Chunkable(name):
-			wrong = append(wrong, refuse(field, "%q, or its plural, has a meaning of its own in a job; want another name", name))
+			wrong = append(wrong, refuse(field, "%q, or its plural, already has a meaning in a job; want another name", name))
 		}
 	}
 	return wrong
 }
 
-// Chunkable reports whether jobs can be cut by an attribute of this singular name: neither it nor its plural may steer Drover or be
-// reserved.
+// Chunkable reports whether jobs can be cut by an attribute with this singular name: neither it nor its plural may steer Drover or be reserved.
 func Chunkable(name string) bool {
 	own := slices.Concat(steering, reserved, []string{dateList, "job_schema_name"})
 	for _, unit := range isolations {
@@ -57,11 +56,11 @@ func Chunkable(name string) bool {
 	return !slices.Contains(own, name) && !slices.Contains(own, name+"s")
 }
 
-// attribute is a chunkable attribute in all the words that a job may use for it.
+// attribute holds a chunkable attribute with all the words that a job may use for it.
 type attribute struct {
 	singular, plural string
 	set              []string // the flags that ask to cut it
-	size             string   // the one of these that also gives the size of a batch
+	size             string   // the flag that also gives the size of a batch
 }
 
 func (s Schema) attributes() []attribute {

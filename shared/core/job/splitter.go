@@ -1,6 +1,6 @@
 package job
 
-// splitter takes a job apart, level by level, into leaves: single tasks and batches.
+// splitter cuts a job, level by level, into leaves: single tasks and batches.
 type splitter struct {
 	job        *Job
 	attributes []attribute
@@ -27,7 +27,7 @@ func newSplitter(j *Job, schema Schema) *splitter {
 	return s
 }
 
-// leaf is a run of tasks that differ only in their part of one list of values, or a single task when there is no such list.
+// leaf holds a run of tasks that differ only in their part of one list of values, or a single task if there is no such list.
 type leaf struct {
 	before int // tasks in the leaves before this one
 	layer  *layer
@@ -43,8 +43,7 @@ func (l leaf) tasks() int {
 	return (len(l.values) + l.size - 1) / l.size
 }
 
-// level takes apart an object that may have the attributes from the depth-th on. inherited are the flags of the levels above, of which the
-// innermost win.
+// level cuts an object that may have the attributes from the depth-th on. inherited has the flags of the levels above, of which the innermost win.
 func (s *splitter) level(depth int, here *value, above *layer, inherited flags, path string) *Error {
 	if err := checkReserved(here, path); err != nil {
 		return err
@@ -75,7 +74,7 @@ func (s *splitter) level(depth int, here *value, above *layer, inherited flags, 
 	case v == nil:
 		return s.single(s.whole(here, above, path))
 	case name == a.plural && isGiven(here.get(a.singular)):
-		return refuse(join(path, a.singular), "is given beside %s, and both are to be cut; want one of them", a.plural)
+		return refuse(join(path, a.singular), "is given beside %s, and both would be cut; want one of them", a.plural)
 	}
 	if s.cut == "" {
 		s.cut = join(path, name)
@@ -93,8 +92,8 @@ func isGiven(v *value) bool {
 	return v != nil && v.kind != kindNull
 }
 
-// needsCutting reports whether the attribute at this depth is to be cut: because a flag asks for it, or because something below it is to be
-// cut. When two levels have the same flag, the outer one decides.
+// needsCutting reports whether the attribute at this depth has to be cut: because a flag asks for it, or because something below it has to be cut. If two
+// levels have the same flag, the outer one decides.
 func (s *splitter) needsCutting(depth int, here *value, effective flags) bool {
 	a := s.attributes[depth]
 	if effective.ask(a) {
@@ -115,7 +114,7 @@ func (s *splitter) needsCutting(depth int, here *value, effective flags) bool {
 	return false
 }
 
-// objects returns an attribute's values, whether it has one or a list.
+// objects returns an attribute's values as a list, also if it has a single value.
 func objects(v *value) []value {
 	switch {
 	case v == nil:
@@ -127,7 +126,7 @@ func objects(v *value) []value {
 	}
 }
 
-// values makes leaves of an attribute's values: batches of plain values, and for an object the leaves of what it says about each value.
+// values makes leaves from an attribute's values: batches of plain values, and for an object the leaves of each key.
 func (s *splitter) values(depth int, v *value, rest *layer, inherited flags, size int, path string) *Error {
 	elements := objects(v)
 	if !all(elements, isObject) {
@@ -147,7 +146,7 @@ func (s *splitter) values(depth int, v *value, rest *layer, inherited flags, siz
 	// A job over no values has no tasks: the producer that computed the list found nothing to do. Inside a branch it is more likely a
 	// mistake, as the other branches have values.
 	if names == 0 && depth > 0 {
-		return refuse(path, "is to be cut but has no values; want one or more, or leave it out for a single task without it")
+		return refuse(path, "has no values to cut; want one or more, or omit it for a single task without it")
 	}
 	return nil
 }
@@ -156,14 +155,14 @@ func (s *splitter) flat(depth int, elements []value, rest *layer, size int, path
 	values := make([][]byte, len(elements))
 	for i := range elements {
 		if !elements[i].flat() {
-			return refuse(index(path, i), "is %s; want text, numbers, true or false, or objects alone", s.job.show(&elements[i]))
+			return refuse(index(path, i), "is %s; want only text, numbers, true or false, or only objects", s.job.show(&elements[i]))
 		}
 		values[i] = s.job.raw(&elements[i])
 	}
 	return s.batches(s.attributes[depth].plural, values, rest, size, path)
 }
 
-// keys makes leaves of an object whose keys are the values.
+// keys makes leaves from an object whose keys are the values.
 func (s *splitter) keys(depth int, v *value, rest *layer, inherited flags, size int, path string) *Error {
 	plural := s.attributes[depth].plural
 	if all(v.children, isNull) {
@@ -179,7 +178,7 @@ func (s *splitter) keys(depth int, v *value, rest *layer, inherited flags, size 
 		case kindObject:
 			err = s.level(depth+1, below, one, inherited, join(path, name))
 		default:
-			err = refuse(join(path, name), "is %s; want null, or an object with what belongs to this value", s.job.show(below))
+			err = refuse(join(path, name), "is %s; want null, or an object with the attributes of this value", s.job.show(below))
 		}
 		if err != nil {
 			return err
@@ -197,8 +196,7 @@ func (s *splitter) whole(here *value, above *layer, path string) *layer {
 	return l
 }
 
-// uncut returns a level that is not cut, below one that is. Only the shape of its chunkable attribute may change: to a list under the
-// plural name.
+// uncut returns a level that is not cut, below one that is. Only its chunkable attribute may change: it may become a list under the plural name.
 func (s *splitter) uncut(a attribute, here *value, above *layer, path string) *layer {
 	name, v := here.given(a.plural, a.singular)
 	var values [][]byte
@@ -221,7 +219,7 @@ func (s *splitter) uncut(a attribute, here *value, above *layer, path string) *l
 		switch {
 		case other == name:
 			l.add(a.plural, listOf(a.plural, values...))
-		case other != a.plural: // else the plural is null and the singular replaces it
+		case other != a.plural: // otherwise the plural is null, and the singular replaces it
 			l.add(other, s.member(&here.children[i]))
 		}
 	}
@@ -233,7 +231,7 @@ func (s *splitter) single(l *layer) *Error {
 	return s.add(leaf{layer: l}, l.size, "", 0)
 }
 
-// batches adds a leaf whose tasks have size values each. An object without keys, beside others in a list, adds none.
+// batches adds a leaf whose tasks have size values each. For an object without keys in a list of objects it adds none.
 func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int, path string) *Error {
 	if len(values) == 0 {
 		return nil
@@ -242,7 +240,7 @@ func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int
 	for i := 0; i < len(values); i += size {
 		batch := len(listOf(plural))
 		for _, v := range values[i:min(i+size, len(values))] {
-			batch += len(v) + 1 // a comma, which the last one does not have
+			batch += len(v) + 1 // a comma, except after the last value
 		}
 		widest = max(widest, batch-1)
 	}
@@ -253,7 +251,7 @@ func (s *splitter) batches(plural string, values [][]byte, rest *layer, size int
 	return s.add(leaf{layer: rest, cut: plural, values: values, size: size}, bytes, path, widest)
 }
 
-// add adds a leaf. Its largest payload has bytes without the closing brace, of which values bytes are the values at the path.
+// add adds a leaf. bytes is the size of its largest payload without the closing brace; values of these are the values at the path.
 func (s *splitter) add(l leaf, bytes int, path string, values int) *Error {
 	if bytes++; bytes > s.largest {
 		if widest, size := l.layer.widest(); size > values {
@@ -271,7 +269,7 @@ func (s *splitter) add(l leaf, bytes int, path string, values int) *Error {
 }
 
 func tooLarge(path string, bytes, limit int) *Error {
-	return refuse(path, "makes a task's payload %d bytes long; want at most %d: cut it into more tasks, or name what is large instead of sending it", bytes, limit)
+	return refuse(path, "makes a task's payload %d bytes long; want at most %d: cut it into more tasks, or send the name of a large object instead of its contents", bytes, limit)
 }
 
 // member returns an attribute as written, name and value.

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// value is a JSON value that keeps what Go's maps and floats lose: the order of keys, which is the order of tasks, and the literal
-// text of numbers, which the worker gets as written.
+// value holds a JSON value. Unlike Go's maps and floats it keeps the order of keys, which is the order of tasks, and the literal text of numbers, which the
+// worker gets as written.
 type value struct {
 	kind     kind
 	text     string   // a string's content, or a number's literal
 	names    []string // an object's keys, in the order of their first appearance
-	children []value  // a list's values, or those of an object, parallel to names
+	children []value  // a list's values, or an object's values, parallel to names
 
-	// The position at which the encoder put the value. For an object's value, member is where its name begins.
+	// The position at which the encoder wrote the value. For an object's value, member is the beginning of its name.
 	member, from, to int32
 }
 
@@ -28,12 +28,12 @@ const (
 	kindObject
 )
 
-// String returns the kind as messages show it.
+// String returns the kind in the words of error messages.
 func (k kind) String() string {
 	return [...]string{"null", "true or false", "a number", "text", "a list", "an object"}[k]
 }
 
-// Above many names a map of their indexes is faster than a linear search.
+// many limits how many names are searched linearly. For more names a map of their indexes is faster.
 const many = 16
 
 // note adds the last of the names to the map of their indexes. The map is nil while there are few names.
@@ -61,7 +61,7 @@ func find(names []string, places map[string]int, name string) (int, bool) {
 	return i, ok
 }
 
-// get returns an object's value of that name, nil when it has none.
+// get returns an object's value with that name, or nil if it has none.
 func (v *value) get(name string) *value {
 	for i := range v.names {
 		if v.names[i] == name {
@@ -71,7 +71,7 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
-// given returns the first of the names that the object has with a value other than null.
+// given returns the first of the names for which the object has a value other than null.
 func (v *value) given(names ...string) (string, *value) {
 	for _, name := range names {
 		if child := v.get(name); child != nil && child.kind != kindNull {
@@ -81,8 +81,8 @@ func (v *value) given(names ...string) (string, *value) {
 	return "", nil
 }
 
-// empty reports whether Python would treat the value as false: false, 0, "", null, an empty list or object. The text "False" is not empty.
-// sosw reads flags this way.
+// empty reports whether Python would treat the value as false: false, 0, "", null, an empty list or object. The text "False" is not empty. sosw reads flags
+// in this way.
 func (v *value) empty() bool {
 	switch v.kind {
 	case kindNull:

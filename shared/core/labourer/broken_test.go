@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// dropped, as a value, removes the field.
+// dropped is a value that removes the field.
 type dropped struct{}
 
 // changed returns the sample with the value at the path, both as YAML.
@@ -56,12 +56,12 @@ func TestErrorsNameThePathAndTheReason(t *testing.T) {
 	tests := []struct {
 		path  s
 		value any
-		want  string // "path: reason", or its beginning
+		want  string // "path: reason", or the beginning of it
 	}{
 		{of("max_simultaneous"), 3, `labourers.some_function.max_simultaneous: is unknown; did you mean max_simultaneous_invocations?`},
 		{of("max_atempts"), 3, `labourers.some_function.max_atempts: is unknown; did you mean max_attempts?`},
 		{of("duration"), 3, `labourers.some_function.duration: is unknown; did you mean max_duration?`},
-		{of("arn"), arn, `labourers.some_function.arn: is sosw's name for target.lambda, and target is set too; want one of them`},
+		{of("arn"), arn, `labourers.some_function.arn: is sosw's name for target.lambda, but target is set too; want one of them`},
 		{of("target"), dropped{}, `labourers.some_function: target is missing`},
 		{of("target"), nil, `labourers.some_function.target: has no value`},
 		{of("target"), arn, `labourers.some_function.target: must be a mapping, not the text "arn:`},
@@ -109,7 +109,7 @@ func TestErrorsNameThePathAndTheReason(t *testing.T) {
 		{of("not_retryable"), "BadInput", `labourers.some_function.not_retryable: must be a list of error types like [BadInput], not the text "BadInput"`},
 		{of("not_retryable"), s{"a", 5}, `labourers.some_function.not_retryable[1]: must be a text, not 5`},
 		{of("group_key"), "a\x00b", `labourers.some_function.group_key: "a\x00b" has a control character`},
-		{of("group_key"), strings.Repeat("k", 257), `labourers.some_function.group_key: has 257 bytes, 256 is the most`},
+		{of("group_key"), strings.Repeat("k", 257), `labourers.some_function.group_key: has 257 bytes; want at most 256`},
 		{of("coefficients"), m{"7": 1}, `labourers.some_function.coefficients.7: 7 is not a status: 0 (Bad), 1 (Poor), 2 (Moderate), 3 (Good) or 4 (High)`},
 		{of("coefficients"), m{"high": 1}, `labourers.some_function.coefficients.high: high is not a status`},
 		{of("coefficients"), m{"4": -1}, `labourers.some_function.coefficients.4: must be 0 or more, not -1`},
@@ -122,7 +122,7 @@ func TestErrorsNameThePathAndTheReason(t *testing.T) {
 		{metric("details"), "cpu", `labourers.some_function.health_metrics.SomeDBCPU.details: must be a mapping, not the text "cpu"`},
 		{metric("details", "MetricName"), dropped{}, `labourers.some_function.health_metrics.SomeDBCPU.details: MetricName is missing`},
 		{metric("details", "Namespace"), dropped{}, `labourers.some_function.health_metrics.SomeDBCPU.details: Namespace is missing`},
-		{metric("details", "Name"), "M", `labourers.some_function.health_metrics.SomeDBCPU.details.Name: is sosw's name for MetricName, and MetricName is set too; want one of them`},
+		{metric("details", "Name"), "M", `labourers.some_function.health_metrics.SomeDBCPU.details.Name: is sosw's name for MetricName, but MetricName is set too; want one of them`},
 		{metric("details", "metricname"), "M", `labourers.some_function.health_metrics.SomeDBCPU.details.metricname: is unknown; did you mean MetricName?`},
 		{metric("details", "Period"), 45, `labourers.some_function.health_metrics.SomeDBCPU.details.Period: must be 1, 5, 10, 20, 30 or a multiple of 60 seconds up to 86400, not 45`},
 		{metric("details", "Period"), "25h", `labourers.some_function.health_metrics.SomeDBCPU.details.Period: must be 1, 5`},
@@ -167,8 +167,8 @@ func TestErrorsNameThePathAndTheReason(t *testing.T) {
 		{attrs, s{"a", s{"a"}}, `job_schemas.default.chunkable_attrs[1]: "a" appears twice`},
 		{attrs, s{"drover"}, `job_schemas.default.chunkable_attrs[0]: jobs cannot be cut by "drover"`},
 		{attrs, s{"date_list"}, `job_schemas.default.chunkable_attrs[0]: jobs cannot be cut by "date_list"`},
-		{attrs, s{"a", s{"isolate_day"}}, `job_schemas.default.chunkable_attrs[1][0]: jobs cannot be cut by "isolate_day": it, or its plural, has a meaning of its own in a job`},
-		{attrs, many, `job_schemas.default.chunkable_attrs: has 101 attributes, 32 is the most`},
+		{attrs, s{"a", s{"isolate_day"}}, `job_schemas.default.chunkable_attrs[1][0]: jobs cannot be cut by "isolate_day": it, or its plural, already has a meaning in a job`},
+		{attrs, many, `job_schemas.default.chunkable_attrs: has 101 attributes; want at most 32`},
 		{s{"job_schemas", "default"}, m{}, `job_schemas.default: chunkable_attrs is missing`},
 		{s{"job_schemas", "default", "chunkable"}, 1, `job_schemas.default.chunkable: is unknown; did you mean chunkable_attrs?`},
 		{s{"job_schemas", "no good"}, m{}, `job_schemas["no good"]: the name "no good" must be 1 to 128 of the characters`},
@@ -201,9 +201,9 @@ func TestTooManyMetricsAreRefused(t *testing.T) {
 		metrics[fmt.Sprint(i)] = map[string]any{"details": operands["m0"], "feelings": map[string]any{"4": 1}}
 	}
 	_, _, errs := labourer.Read("", changed(t, []any{"labourers", "some_function", "health_metrics"}, metrics))
-	require.ErrorContains(t, errs.Err(), "labourers.some_function.health_metrics: has 101 metrics, 100 is the most")
+	require.ErrorContains(t, errs.Err(), "labourers.some_function.health_metrics: has 101 metrics; want at most 100")
 
 	_, _, errs = labourer.Read("", changed(t, []any{"labourers", "some_function", "health_metrics", "SomeDBCPU", "details"},
 		map[string]any{"Expression": "m1", "Metrics": operands}))
-	require.ErrorContains(t, errs.Err(), "details.Metrics: has 101 metrics, 100 is the most")
+	require.ErrorContains(t, errs.Err(), "details.Metrics: has 101 metrics; want at most 100")
 }

@@ -15,7 +15,7 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 
-// readings returns values that were read just now.
+// readings returns readings of these values with the current time.
 func readings(values map[string]float64) map[string]ecology.Reading {
 	r := map[string]ecology.Reading{}
 	for name, v := range values {

@@ -2,7 +2,7 @@ package labourer
 
 import "regexp"
 
-// What CloudWatch accepts:
+// These match names and texts that CloudWatch accepts:
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html,
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html.
 var (
@@ -14,7 +14,7 @@ var (
 	// operandID matches the names that metric math may give a metric.
 	operandID = regexp.MustCompile(`^[a-z][A-Za-z0-9_]{0,254}$`)
 
-	// manySeries matches expressions that may return several series: a search without an aggregation, and a query with groups.
+	// manySeries matches expressions that may return several series: a search without aggregation, and a query with groups.
 	manySeries = regexp.MustCompile(`(?is)^\s*(SEARCH\s*\(|SELECT\s.*\sGROUP\s+BY\s)`)
 
 	units = []string{

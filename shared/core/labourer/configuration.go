@@ -9,26 +9,26 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// Configuration has the content of one file, or of several merged.
+// Configuration holds the content of one file, or of several merged files.
 type Configuration struct {
 	Labourers  map[string]Labourer
 	JobSchemas map[string]job.Schema
 
-	// origins has the place of each path's definition, for the message when another file defines it differently.
+	// origins has the place of each path's definition, for the error if another file defines it differently.
 	origins map[string]Error
 }
 
 // Option changes what Read accepts.
 type Option func(*reader)
 
-// TargetOptional accepts labourers without a target: the pace (assess) and the tasks of a job (plan) do not depend on where tasks go. A
-// given target is read as usual.
+// TargetOptional accepts labourers without a target, because the pace (assess) and the tasks of a job (plan) do not depend on it. Read still checks a
+// given target.
 func TargetOptional() Option { return func(r *reader) { r.targetOptional = true } }
 
-// Read reads one YAML or JSON document: Drover's own, or sosw's (isSosw decides). file is its name in messages; a file that ends in .json
-// must be JSON.
+// Read reads one YAML or JSON document, in Drover's or in sosw's format; isSosw distinguishes them. file is its name in messages. A file with the extension
+// .json must be JSON.
 //
-// Read returns all errors at once. The Configuration then has what could be read, for display only. The warnings list what was not carried
+// Read returns all errors at once. Then the Configuration has the readable parts, for display only. The warnings list the settings that were not carried
 // over, each with its place.
 func Read(file string, data []byte, options ...Option) (Configuration, []string, Errors) {
 	r := &reader{file: file}
@@ -125,7 +125,7 @@ func (r *reader) once(c *Configuration, path string, at value, before, now any) 
 	return false
 }
 
-// Merge merges the configurations of several files. What two of them define must be equal in both.
+// Merge merges the configurations of several files. If two files define the same labourer or schema, the definitions must be equal.
 func Merge(configurations ...Configuration) (Configuration, Errors) {
 	merged := Configuration{Labourers: map[string]Labourer{}, JobSchemas: map[string]job.Schema{}, origins: map[string]Error{}}
 	var wrong Errors

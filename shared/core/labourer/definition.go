@@ -19,7 +19,7 @@ var droverFields = []string{
 	"group_key", "health_metrics", "coefficients",
 }
 
-// labourer reads one definition over the defaults in l.
+// labourer reads one definition. l has the values of absent fields.
 func (r *reader) labourer(v value, l Labourer) Labourer {
 	fields := r.labourerFields(v)
 
@@ -74,7 +74,7 @@ func (r *reader) targetOf(v value, fields map[string]value) Target {
 	arn, hasARN := fields["arn"]
 	switch {
 	case hasTarget && hasARN:
-		r.refuse(arn, "is sosw's name for target.lambda, and target is set too; want one of them")
+		r.refuse(arn, "is sosw's name for target.lambda, but target is set too; want one of them")
 	case hasARN:
 		t := Target{}
 		t.Lambda = r.function(arn)
@@ -113,7 +113,7 @@ func (r *reader) target(v value) Target {
 func (r *reader) function(v value) string {
 	arn, ok := r.words(v, 512)
 	if ok && !lambdaPattern.MatchString(arn) {
-		r.refuse(v, "%s is neither a function's ARN (arn:aws:lambda:<region>:<account>:function:<name>, with :<alias> or :<version> or without) nor its name", shown(arn))
+		r.refuse(v, "%s is neither a function's ARN (arn:aws:lambda:<region>:<account>:function:<name>, optionally with :<alias> or :<version>) nor its name", shown(arn))
 		return ""
 	}
 	return arn
@@ -128,7 +128,7 @@ func (r *reader) stateMachine(v value) (string, bool) {
 	return arn, ok
 }
 
-// queue accepts any http(s) URL, as a local AWS has queues at http://localhost:<port>.
+// queue accepts any http(s) URL, because a local AWS has queues at http://localhost:<port>.
 func (r *reader) queue(v value) (string, bool) {
 	address, ok := r.words(v, 2048)
 	if !ok {
@@ -140,7 +140,7 @@ func (r *reader) queue(v value) (string, bool) {
 		return "", false
 	}
 	if queueName(u) == "" {
-		r.warn(v, "%s names no queue of that host", shown(address))
+		r.warn(v, "%s has no queue's name after the host", shown(address))
 	}
 	return address, true
 }
@@ -170,7 +170,7 @@ func (r *reader) retry(v value, p retry.Policy) retry.Policy {
 	return p
 }
 
-// errorTypes returns a sorted set of names, so that their order in the file makes no difference.
+// errorTypes returns a sorted set of names, because their order in the file has no meaning.
 func (r *reader) errorTypes(v value) []string {
 	if v.kind != list {
 		r.refuse(v, "must be a list of error types like [BadInput], not %s", v.describe())
@@ -186,7 +186,7 @@ func (r *reader) errorTypes(v value) []string {
 	return slices.Compact(types)
 }
 
-// statuses reads a mapping from statuses, written 0 to 4 as numbers or texts.
+// statuses reads a mapping whose names are statuses: 0 to 4, as numbers or texts.
 func (r *reader) statuses(v value, least float64) map[ecology.Status]float64 {
 	found := map[ecology.Status]float64{}
 	for key, at := range r.members(v) {
@@ -221,7 +221,7 @@ func (r *reader) healthMetrics(v value) map[string]ecology.Metric {
 		}
 	}
 	if len(metrics) > MaxMetrics {
-		r.refuse(v, "has %d metrics, %d is the most", len(metrics), MaxMetrics)
+		r.refuse(v, "has %d metrics; want at most %d", len(metrics), MaxMetrics)
 	}
 	if len(metrics) == 0 {
 		return nil
@@ -229,7 +229,7 @@ func (r *reader) healthMetrics(v value) map[string]ecology.Metric {
 	return metrics
 }
 
-// CloudWatch's limits of names and lists:
+// These are CloudWatch's limits of names and lists:
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Metric.html.
 const (
 	longestMetricName = 255
@@ -291,7 +291,7 @@ func (r *reader) feelings(metric, v value, operator ecology.Operator) ecology.Fe
 
 var plainDetails = []string{"MetricName", "Namespace", "Period", "Statistics", "Dimensions", "Unit", "MetricAggregationTimeSlice"}
 
-// query reads `details`: a metric as CloudWatch's GetMetricStatistics takes it, or {Expression, Metrics}.
+// query reads `details`: a metric in the form of CloudWatch's GetMetricStatistics, or {Expression, Metrics}.
 func (r *reader) query(v value) ecology.Query {
 	if v.kind == mapping && v.has("Expression") {
 		return r.expression(v)
@@ -339,7 +339,7 @@ func (r *reader) metricName(v value, fields map[string]value) string {
 	short, hasShort := fields["Name"]
 	switch {
 	case hasName && hasShort:
-		r.refuse(short, "is sosw's name for MetricName, and MetricName is set too; want one of them")
+		r.refuse(short, "is sosw's name for MetricName, but MetricName is set too; want one of them")
 	case hasShort:
 		name, hasName = short, true
 	case !hasName && v.kind == mapping && !v.has("MetricName") && !v.has("Name"):
@@ -374,7 +374,7 @@ func (r *reader) statistic(fields map[string]value) (string, bool) {
 	v := plain
 	switch {
 	case hasPlain && hasExtended:
-		r.refuse(extended, "must not be set beside Statistics, as a status is judged by a single number")
+		r.refuse(extended, "must not be set beside Statistics, because a status depends on a single number")
 		return "", false
 	case hasExtended:
 		v = extended
@@ -418,7 +418,7 @@ func (r *reader) dimensions(v value) []ecology.Dimension {
 		}
 		dimensions = append(dimensions, d)
 	}
-	// To CloudWatch dimensions are a set.
+	// For CloudWatch the order of dimensions has no meaning.
 	slices.SortFunc(dimensions, func(a, b ecology.Dimension) int { return cmp.Compare(a.Name, b.Name) })
 	return dimensions
 }
@@ -451,14 +451,14 @@ func (r *reader) window(v value, q ecology.Query) time.Duration {
 	return 0
 }
 
-// expression reads metric math. Its operands are details as well, but may refer to one another only by name.
+// expression reads metric math. Its operands have the format of details, except that they may not be expressions.
 func (r *reader) expression(v value) ecology.Query {
 	q := ecology.Query{Period: ecology.DefaultPeriod}
 	fields := r.fields(v, "Expression", "Period", "Metrics")
 	if f, ok := fields["Expression"]; ok {
 		q.Expression, _ = r.words(f, longestExpression)
 		if manySeries.MatchString(q.Expression) {
-			r.warn(f, "may return several series, and then has no value: aggregate them by MAX or MIN, or leave out GROUP BY")
+			r.warn(f, "may return several series, and then has no value: reduce them to one, with MAX or MIN around the query or without GROUP BY")
 		}
 	}
 	if f, ok := fields["Period"]; ok {
@@ -480,7 +480,7 @@ func (r *reader) operands(v value, period time.Duration) []ecology.Operand {
 		found[id] = r.operand(at, period)
 	}
 	if len(found) > mostOperands {
-		r.refuse(v, "has %d metrics, %d is the most", len(found), mostOperands)
+		r.refuse(v, "has %d metrics; want at most %d", len(found), mostOperands)
 	}
 	var operands []ecology.Operand
 	for _, id := range slices.Sorted(maps.Keys(found)) {

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Change is one field in which two configurations differ. A new field has no From, a removed one no To.
+// Change holds one field in which two configurations differ. A new field has no From, and a removed one no To.
 type Change struct {
 	Path string          `json:"path"`
 	From json.RawMessage `json:"from,omitempty"`
@@ -26,13 +26,13 @@ func (c Change) String() string {
 	return fmt.Sprintf("~ %s: %s -> %s", c.Path, c.From, c.To)
 }
 
-// Diff returns the differences, in the order of their paths; none when both configurations mean the same. A labourer or schema that only
+// Diff returns the differences, in the order of their paths. There are none if both configurations have the same meaning. A labourer or schema that only
 // one of them has is listed field by field. Lists are compared as a whole.
 func Diff(before, after Configuration) []Change {
 	return compare("", tree(before), tree(after))
 }
 
-// Diff returns how l differs from its previous definition; the zero Labourer stands for none.
+// Diff returns how l differs from its previous definition. The zero Labourer stands for none.
 func (l Labourer) Diff(before Labourer) []Change {
 	was, is := Configuration{Labourers: map[string]Labourer{}}, Configuration{Labourers: map[string]Labourer{l.ID: l}}
 	if before.ID != "" {
@@ -59,7 +59,7 @@ func tree(c Configuration) any {
 	return generic
 }
 
-// compare compares two trees; nil stands for an absent value.
+// compare compares two trees. nil stands for an absent value.
 func compare(path string, before, after any) []Change {
 	was, wasMapping := before.(map[string]any)
 	is, isMapping := after.(map[string]any)

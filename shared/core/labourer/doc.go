@@ -1,10 +1,9 @@
-// Package labourer defines the configuration: the kinds of worker, what each may use, and the job schemas.
+// Package labourer defines the configuration: the kinds of worker with their limits, and the job schemas.
 //
-// Read takes what people write (YAML or JSON, and sosw's configuration unchanged) and returns everything that is wrong with it at once,
-// each error with its path, its line and the nearest known name. It guesses nothing: it refuses unknown fields, and lists as warnings what
-// sosw's configuration has and Drover has no use for.
+// Read reads configurations that people write (YAML or JSON, also an unchanged configuration of sosw). It returns all errors at once, each with its path,
+// its line and the nearest known name. It guesses nothing: it refuses unknown fields, and returns a warning for each setting of sosw that Drover does not
+// use.
 //
-// A labourer is stored as one canonical JSON. It contains all defaults, so that a later version's defaults change nothing that runs. It is
-// equal for configurations that mean the same, so that the text shows whether anything changed. And it is in the language that Read takes,
-// so that there is one parser.
+// A labourer is stored as canonical JSON. The text contains all defaults, so that other defaults in a later version do not change existing labourers. It is
+// equal for configurations with the same meaning, so that it shows whether anything changed. And Read accepts it, so that one parser is enough.
 package labourer

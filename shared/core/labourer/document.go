@@ -16,14 +16,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds of a file. Aliases count with everything that they stand for, so that a small file cannot expand into a large one.
+// The limits of a file. An alias counts with everything that it stands for, so that a small file cannot expand into a large one.
 const (
 	maxFileBytes = 4 << 20
 	maxNodes     = 200_000
 	maxDepth     = 64
 )
 
-// node is a value of a YAML or JSON document, with aliases and merge keys resolved.
+// node holds a value of a YAML or JSON document, with aliases and merge keys resolved.
 type node struct {
 	kind    kind
 	line    int // from 1
@@ -50,16 +50,16 @@ const (
 	mapping
 )
 
-// String returns the kind with its article, for messages.
+// String returns the kind with an article, for messages.
 func (k kind) String() string {
 	return [...]string{nothing: "nothing", text: "a text", number: "a number", boolean: "a boolean", list: "a list", mapping: "a mapping"}[k]
 }
 
-// parse reads one document: JSON if the text is JSON or the file's name says so, else YAML.
+// parse reads one document: JSON if the text is JSON or the file's extension is .json, and otherwise YAML.
 func parse(file string, data []byte) (*node, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if len(data) > maxFileBytes {
-		return nil, Error{Reason: fmt.Sprintf("the file has %d bytes, %d is the most", len(data), maxFileBytes)}
+		return nil, Error{Reason: fmt.Sprintf("the file has %d bytes; want at most %d", len(data), maxFileBytes)}
 	}
 	if at := firstInvalidUTF8(data); at >= 0 {
 		return nil, Error{Line: lineOf(data, int64(at)), Reason: "the text is not UTF-8"}
@@ -101,8 +101,8 @@ func (b *budget) spend(line, depth int) error {
 
 // --- JSON
 
-// parseJSON exists beside the YAML parser because YAML is only nearly a superset: it has no surrogate pairs ("\ud83d\ude00", as Python
-// writes what is not ASCII), and refuses tabs.
+// parseJSON exists in addition to the YAML parser because YAML is not quite a superset of JSON: it refuses tabs and surrogate pairs ("\ud83d\ude00"), with
+// which Python writes text outside ASCII.
 func parseJSON(data []byte) (*node, error) {
 	if err := checkJSON(data); err != nil {
 		return nil, err
@@ -127,8 +127,7 @@ func checkJSON(data []byte) error {
 	return Error{Reason: "the text is not JSON: " + err.Error()}
 }
 
-// loneSurrogate returns the position of an escape that stands for half a surrogate pair, or -1. encoding/json would replace it by another
-// character.
+// loneSurrogate returns the position of an escape for half a surrogate pair, or -1. encoding/json would replace it with another character.
 func loneSurrogate(data []byte) int {
 	for at := 0; at+1 < len(data); at++ {
 		if data[at] != '\\' {
@@ -151,7 +150,7 @@ func loneSurrogate(data []byte) int {
 	return -1
 }
 
-// unit returns the UTF-16 code unit of the escape at the beginning of a text, 0 when there is none.
+// unit returns the UTF-16 code unit of the escape at the beginning of a text, or 0 if there is none.
 func unit(text []byte) rune {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0
@@ -168,7 +167,7 @@ type jsonParser struct {
 	counted int64 // bytes whose newlines are counted in line
 }
 
-// token returns the next token of a text that is known to be valid, so it returns no error.
+// token returns the next token. It returns no error, because the text is known to be valid.
 func (p *jsonParser) token() json.Token {
 	token, _ := p.decoder.Token()
 	offset := p.decoder.InputOffset()
@@ -247,7 +246,7 @@ func parseYAML(data []byte) (*node, error) {
 	return root, lastDocument(decoder, data)
 }
 
-// lastDocument refuses a second document: if two named the same labourer, it would be unclear which one counts.
+// lastDocument refuses a second document. If two documents named the same labourer, it would be unclear which one counts.
 func lastDocument(decoder *yaml.Decoder, data []byte) error {
 	for {
 		var document yaml.Node
@@ -275,15 +274,15 @@ func yamlError(err error, data []byte) error {
 	}
 	line, _ := strconv.Atoi(parts[1])
 	if at, indents := tab(data, line); at > 0 && indents {
-		return Error{Line: at, Reason: "the text is not YAML: a tab indents this line; YAML takes only spaces there"}
+		return Error{Line: at, Reason: "the text is not YAML: a tab indents this line; want only spaces there"}
 	} else if at > 0 {
-		return Error{Line: at, Reason: "the text is not YAML: " + parts[2] + "; there is a tab in this line, where YAML may want spaces"}
+		return Error{Line: at, Reason: "the text is not YAML: " + parts[2] + "; the line has a tab, where YAML may require spaces"}
 	}
 	return Error{Line: line, Reason: "the text is not YAML: " + parts[2]}
 }
 
-// tab returns the line of the tab that causes an error in a line, 0 when there is none, and whether it is in that line's indentation. The
-// parser does not mention tabs, gives no line for the first line, and sometimes gives the line before.
+// tab returns the line of the tab that causes an error in a line, or 0 if there is none, and whether the tab is in the line's indentation. The parser does
+// not mention tabs, gives no line number for the first line, and sometimes gives the line before.
 func tab(data []byte, line int) (at int, indents bool) {
 	lines := bytes.Split(data, []byte("\n"))
 	line = max(line, 1)
@@ -318,12 +317,12 @@ func (p *yamlParser) value(y *yaml.Node, depth int) (*node, error) {
 	return scalar(y)
 }
 
-// scalar reads a text, number or boolean. It refuses what YAML 1.1 and 1.2 read differently: this parser follows one for some and the other
-// for the rest, and most people know neither.
+// scalar reads a text, number or boolean. It refuses scalars that YAML 1.1 and 1.2 read differently: this parser follows one version for some of them and
+// the other version for the rest, and most users know neither.
 func scalar(y *yaml.Node) (*node, error) {
 	if other := ambiguity(y); other != "" {
 		return nil, Error{Line: y.Line, Column: y.Column, Reason: fmt.Sprintf(
-			"%s is %s to some YAML parsers and not to others: quote it, or write what it stands for", shownBare(y.Value), other)}
+			"%s is %s for some YAML parsers but not for others; quote it, or write its value", shownBare(y.Value), other)}
 	}
 	n := &node{line: y.Line, text: y.Value}
 	switch tag := y.ShortTag(); tag {
@@ -344,8 +343,8 @@ func scalar(y *yaml.Node) (*node, error) {
 	return n, nil
 }
 
-// ambiguity returns what a plain scalar means in one version of YAML and not in the other, "" where they agree. It leaves out y and n, as
-// hardly any parser takes them for booleans.
+// ambiguity returns the meaning that a plain scalar has in only one version of YAML, or "" if both agree. It ignores y and n, which hardly any parser
+// treats as booleans.
 // https://yaml.org/type/ and https://yaml.org/spec/1.2.2/#103-core-schema
 func ambiguity(y *yaml.Node) string {
 	if y.Style != 0 && y.Style != yaml.FlowStyle {
@@ -388,7 +387,7 @@ func (p *yamlParser) list(y *yaml.Node, depth int) (*node, error) {
 	return n, nil
 }
 
-// mapping reads the members. Those of a merge key ("<<") come last, and only if the mapping has none of that name.
+// mapping reads the members. Members of a merge key ("<<") come last, unless the mapping has a member with the same name.
 func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 	n := &node{kind: mapping, line: y.Line}
 	var merged []*node
@@ -430,8 +429,8 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 // plainNumber matches numbers that every parser turns into the same name.
 var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
-// merge adds the members of a mapping, or of each mapping in a list, that n does not have. Names that n itself has twice stay, to be
-// refused.
+// merge adds the members of a mapping, or of each mapping in a list, that n does not have. It keeps names that n itself has twice: a later check refuses
+// them.
 func (n *node) merge(from *node, has map[string]bool) error {
 	switch from.kind {
 	case list:

@@ -13,18 +13,18 @@ import (
 func TestAnInvalidDocumentIsRefusedWithItsLine(t *testing.T) {
 	tests := map[string]struct{ file, text, want string }{
 		"empty":                      {"f.yaml", "", "f.yaml:1: the file is empty; want labourers or job_schemas"},
-		"comments alone":             {"f.yaml", "# nothing\n", "f.yaml:1: the file is empty; want labourers or job_schemas"},
+		"only comments":              {"f.yaml", "# nothing\n", "f.yaml:1: the file is empty; want labourers or job_schemas"},
 		"null":                       {"f.yaml", "\n~\n", "f.yaml:2: the file is empty; want labourers or job_schemas"},
 		"an empty mapping":           {"f.yaml", "{}", "f.yaml:1: the file has no content; want labourers or job_schemas"},
 		"just words":                 {"f.yaml", "just words", `f.yaml:1: is the text "just words"; want a mapping with labourers or job_schemas`},
 		"a list":                     {"f.yaml", "- a\n", "f.yaml:1: is a list; want a mapping with labourers or job_schemas"},
-		"a tab":                      {"f.yaml", "\t", "f.yaml:1: the text is not YAML: a tab indents this line; YAML takes only spaces there"},
-		"a tab as indentation":       {"f.yaml", "labourers:\n\tw:\n", "f.yaml:2: the text is not YAML: a tab indents this line; YAML takes only spaces there"},
-		"a tab behind spaces":        {"f.yaml", "labourers:\n  w:\n  \t  target: x\n", "f.yaml:3: the text is not YAML: a tab indents this line; YAML takes only spaces there"},
-		"a tab in a list":            {"f.yaml", "labourers:\n  - a\n\t- b\n", "f.yaml:3: the text is not YAML: a tab indents this line; YAML takes only spaces there"},
-		"a tab before a comment":     {"f.yaml", "labourers: {}\r\n\t# mine\r\n", "f.yaml:2: the text is not YAML: a tab indents this line; YAML takes only spaces there"},
-		"a tab in the second one":    {"f.yaml", "labourers: {}\n---\n\tx: y\n", "f.yaml:3: the text is not YAML: a tab indents this line; YAML takes only spaces there"},
-		"a tab elsewhere":            {"f.yaml", "labourers: {}\nx:\t[\n", "f.yaml:2: the text is not YAML: did not find expected node content; there is a tab in this line, where YAML may want spaces"},
+		"a tab":                      {"f.yaml", "\t", "f.yaml:1: the text is not YAML: a tab indents this line; want only spaces there"},
+		"a tab as indentation":       {"f.yaml", "labourers:\n\tw:\n", "f.yaml:2: the text is not YAML: a tab indents this line; want only spaces there"},
+		"a tab after spaces":         {"f.yaml", "labourers:\n  w:\n  \t  target: x\n", "f.yaml:3: the text is not YAML: a tab indents this line; want only spaces there"},
+		"a tab in a list":            {"f.yaml", "labourers:\n  - a\n\t- b\n", "f.yaml:3: the text is not YAML: a tab indents this line; want only spaces there"},
+		"a tab before a comment":     {"f.yaml", "labourers: {}\r\n\t# mine\r\n", "f.yaml:2: the text is not YAML: a tab indents this line; want only spaces there"},
+		"a tab in the second one":    {"f.yaml", "labourers: {}\n---\n\tx: y\n", "f.yaml:3: the text is not YAML: a tab indents this line; want only spaces there"},
+		"a tab elsewhere":            {"f.yaml", "labourers: {}\nx:\t[\n", "f.yaml:2: the text is not YAML: did not find expected node content; the line has a tab, where YAML may require spaces"},
 		"an open list":               {"f.yaml", "labourers: [", "f.yaml:1: the text is not YAML: did not find expected node content"},
 		"an unknown anchor":          {"f.yaml", "labourers: *x", "f.yaml: the text is not YAML: unknown anchor 'x' referenced"},
 		"a tag":                      {"f.yaml", "labourers:\n  w: !Sub x", `f.yaml:2: the tag "!Sub" is unknown`},
@@ -75,7 +75,7 @@ func TestASmallFileCannotExpandIntoALargeOne(t *testing.T) {
 		"deep JSON mappings":    {"", strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100), "nested deeper than 64 levels"},
 		"deeper JSON than read": {"f.json", strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), "exceeded max depth"},
 		"very long JSON":        {"", "[" + strings.Repeat("1,", 200_000) + "1]", "the file expands into more than 200000 values"},
-		"a very large file":     {"", strings.Repeat("#", 4<<20+1), "the file has 4194305 bytes, 4194304 is the most"},
+		"a very large file":     {"", strings.Repeat("#", 4<<20+1), "the file has 4194305 bytes; want at most 4194304"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,13 +86,13 @@ func TestASmallFileCannotExpandIntoALargeOne(t *testing.T) {
 	}
 }
 
-// labelled returns a configuration with value as the value of a dimension, which may be any text.
+// labelled returns a configuration with this value for a dimension, which may be any text.
 func labelled(value string) []byte {
 	return []byte("labourers:\n  w:\n    target: {lambda: f}\n    health_metrics:\n      m:\n        feelings: {4: 1}\n" +
 		"        details: {MetricName: M, Namespace: N, Dimensions: [{Name: D, Value: " + value + "}]}\n")
 }
 
-// TestG9ScalarsThatYAMLVersionsReadDifferentlyAreRefused: "NO" is Norway or false, 010 is eight or ten.
+// TestG9ScalarsThatYAMLVersionsReadDifferentlyAreRefused: "NO" may mean Norway or false, and 010 eight or ten.
 func TestG9ScalarsThatYAMLVersionsReadDifferentlyAreRefused(t *testing.T) {
 	for value, is := range map[string]string{
 		"yes": "true or false", "NO": "true or false", "on": "true or false", "Off": "true or false",
@@ -101,7 +101,7 @@ func TestG9ScalarsThatYAMLVersionsReadDifferentlyAreRefused(t *testing.T) {
 		"2026-01-31": "a date", "2026-01-31T12:00:00Z": "a date", "2026-1-1 12:00:00": "a date",
 	} {
 		_, _, wrong := labourer.Read("f.yaml", labelled(value))
-		require.EqualError(t, wrong.Err(), "f.yaml:7:78: "+value+" is "+is+" to some YAML parsers and not to others: quote it, or write what it stands for", value)
+		require.EqualError(t, wrong.Err(), "f.yaml:7:78: "+value+" is "+is+" for some YAML parsers but not for others; quote it, or write its value", value)
 
 		for _, quoted := range []string{`"` + value + `"`, "'" + value + "'"} {
 			c, _, wrong := labourer.Read("f.yaml", labelled(quoted))
@@ -126,7 +126,7 @@ func TestScalarsThatEveryYAMLParserReadsAlikeAreAccepted(t *testing.T) {
 
 func TestG9ANameThatIsNotATextIsRefused(t *testing.T) {
 	for name, reason := range map[string]string{
-		"yes": "f.yaml:1:13: yes is true or false to some", "010": "f.yaml:1:13: 010 is a number in octal to some", "true": "f.yaml:1: true cannot be a name",
+		"yes": "f.yaml:1:13: yes is true or false for some", "010": "f.yaml:1:13: 010 is a number in octal for some", "true": "f.yaml:1: true cannot be a name",
 		"1.0": "f.yaml:1: 1.0 cannot be a name", "0x10": "f.yaml:1: 0x10 cannot be a name", "~": "f.yaml:1: nothing cannot be a name",
 	} {
 		_, _, wrong := labourer.Read("f.yaml", []byte("labourers: {"+name+": {target: {lambda: f}}}"))
@@ -144,7 +144,7 @@ func TestG9ANumberThatCannotBeStoredExactlyIsRefused(t *testing.T) {
 			"3.0000000000000000001": "3", "0.10000000000000000001": "0.1", "9007199254740993": "9.007199254740992e+15", "1e-400": "0",
 		} {
 			_, _, wrong := labourer.Read(file, []byte(`{"labourers": {"w": {"target": {"lambda": "f"}, "max_simultaneous_invocations": `+written+`}}}`))
-			require.EqualError(t, wrong.Err(), file+":1: labourers.w.max_simultaneous_invocations: "+written+" has more digits than can be stored: it would become "+kept)
+			require.EqualError(t, wrong.Err(), file+":1: labourers.w.max_simultaneous_invocations: "+written+" has more digits than can be stored; it would become "+kept)
 		}
 		for _, written := range []string{"0.1", "1000000", "123456.789", "1E2", "0.30000000000000004"} {
 			_, _, wrong := labourer.Read(file, []byte(`{"labourers": {"w": {"target": {"lambda": "f"}, "max_simultaneous_invocations": `+written+`}}}`))
@@ -153,7 +153,7 @@ func TestG9ANumberThatCannotBeStoredExactlyIsRefused(t *testing.T) {
 	}
 }
 
-// TestG9ARepeatedNameIsRefusedAnywhere: also in what is not carried over from sosw.
+// TestG9ARepeatedNameIsRefusedAnywhere covers also settings of sosw that are not carried over.
 func TestG9ARepeatedNameIsRefusedAnywhere(t *testing.T) {
 	for text, want := range map[string]string{
 		"{\"labourers\": {\"w\": {\"arn\": \"arn:aws:lambda:us-west-2:0000000000:function:w\"}},\n\"dynamo_db_config\": {\"a\": 1,\n\"a\": 2}}":         "f.json:3: dynamo_db_config.a: appears a second time, first in line 2",

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Error is one thing that is wrong with a configuration.
+// Error reports one fault of a configuration.
 type Error struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`   // from 1; 0 if unknown
 	Column int    `json:"column,omitempty"` // from 1; 0 if unknown
 	Path   string `json:"path,omitempty"`   // labourers.some_function.retry.min; "" for the whole file
-	Reason string `json:"reason"`           // the value, and what would be right
+	Reason string `json:"reason"`           // the value, and what is wanted
 }
 
 // Error returns "file:line:column: path: reason", without absent parts.
@@ -38,8 +38,7 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Errors is everything that is wrong, in the order of the lines. Nil means that nothing is wrong. Compare with nil before using it as an
-// error, or use Err.
+// Errors holds all faults, in the order of the lines. Nil means that there are none. Err returns it as an error.
 type Errors []Error
 
 // Error returns one line for each error.
@@ -53,7 +52,7 @@ func (e Errors) lines() []string {
 	return lines
 }
 
-// Err returns the errors as one error, nil when there are none.
+// Err returns the errors as one error, or nil if there are none.
 func (e Errors) Err() error {
 	if len(e) == 0 {
 		return nil
@@ -61,7 +60,7 @@ func (e Errors) Err() error {
 	return e
 }
 
-// inOrder sorts by line and drops repetitions: an error in a default is found by every labourer that inherits it.
+// inOrder sorts by line and drops repetitions: an error in a default occurs for every labourer that inherits it.
 func (e Errors) inOrder() Errors {
 	slices.SortStableFunc(e, func(a, b Error) int { return cmp.Compare(a.Line, b.Line) })
 	return slices.Compact(e)

@@ -11,8 +11,8 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// FuzzRead checks that no text makes Read panic or take long, that what it accepts is stored, decoded and compared without loss, and that
-// what it refuses has a place and a reason.
+// FuzzRead checks that no text makes Read panic or take long, that an accepted configuration is stored, decoded and compared without loss, and that each
+// error has a place and a reason.
 func FuzzRead(f *testing.F) {
 	for _, pattern := range []string{"testdata/*.yaml", "testdata/sosw_*.json"} {
 		files, err := filepath.Glob(pattern)

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/retry"
 )
 
-// Defaults of a labourer.
+// The defaults of a labourer.
 const (
 	DefaultCap         = 1
 	DefaultMaxAttempts = 3
@@ -19,30 +19,30 @@ const (
 	DefaultCooldown    = 5 * time.Minute
 )
 
-// Bounds of a configuration. They are far beyond reasonable values, and keep arithmetic and stored items within their limits.
+// The limits of a configuration. They are far beyond reasonable values, and keep arithmetic and stored items within bounds.
 const (
 	MaxCap         = 1e9
 	MaxMaxAttempts = 1000
-	MaxSpan        = 14 * 24 * time.Hour // of any duration; as long as SQS keeps a message
-	MaxMetrics     = 100                 // of one labourer; CloudWatch takes 500 queries in one call
+	MaxSpan        = 14 * 24 * time.Hour // for any duration; as long as SQS keeps a message
+	MaxMetrics     = 100                 // for one labourer; CloudWatch accepts 500 queries in one call
 )
 
-// Labourer is a kind of worker: where its tasks go, how many run at once, and what happens to those that fail.
+// Labourer holds a kind of worker: where its tasks go, how many run at once, and what happens to failed ones.
 type Labourer struct {
 	ID     string // [A-Za-z0-9_.:-]{1,128}
 	Target Target
 
-	MaxSimultaneousInvocations float64 // the cap, before health; 0 starts nothing
+	MaxSimultaneousInvocations float64 // the cap, before health reduces it; 0 starts nothing
 	MaxAttempts                int     // starts of one task, 1 or more
 	MaxDuration                time.Duration
-	MaxDurationGiven           bool          // false: MaxDuration is the default, and a Lambda function's own timeout replaces it
+	MaxDurationGiven           bool          // false if MaxDuration is the default; then a Lambda function's own timeout replaces it
 	Cooldown                   time.Duration // MaxDuration + Cooldown = the lease
 	Retry                      retry.Policy
-	Heartbeat                  time.Duration // a running worker that is silent for longer is lost; 0: none required
-	NotRetryable               []string      // error types that kill a task at once, sorted; nil when none
-	GroupKey                   string        // payload attribute that is the message group of a FIFO queue; "": the labourer
+	Heartbeat                  time.Duration // a running worker that is silent for longer is lost; 0 requires no heartbeats
+	NotRetryable               []string      // error types that kill a task at once, sorted; nil if none
+	GroupKey                   string        // payload attribute with the message group for a FIFO queue; "" for the labourer's id
 
-	HealthMetrics map[string]ecology.Metric // by name; nil when none
+	HealthMetrics map[string]ecology.Metric // by name; nil if none
 	Coefficients  ecology.Coefficients
 }
 
@@ -67,14 +67,14 @@ func (l Labourer) Subject() ecology.Subject {
 	return ecology.Subject{Cap: l.MaxSimultaneousInvocations, Coefficients: l.Coefficients, Metrics: l.HealthMetrics}
 }
 
-// Target is where a labourer's tasks go: exactly one of the three.
+// Target names where a labourer's tasks go. Exactly one field is set.
 type Target struct {
-	Lambda string `json:"lambda,omitempty"` // a function's ARN or name, with its alias or version kept
+	Lambda string `json:"lambda,omitempty"` // a function's ARN or name, with the alias or version if given
 	SQS    string `json:"sqs,omitempty"`    // a queue's URL
 	States string `json:"states,omitempty"` // a state machine's ARN
 }
 
-// Kind returns the name of the field that is set: "lambda", "sqs", "states", or "" for the zero Target.
+// Kind returns the JSON name of the field that is set: "lambda", "sqs", "states", or "" for the zero Target.
 func (t Target) Kind() string {
 	switch {
 	case t.Lambda != "":
@@ -87,7 +87,7 @@ func (t Target) Kind() string {
 	return ""
 }
 
-// EventLimit returns how many bytes of an event the target takes: 256 KiB for a state machine, else 1 MiB.
+// EventLimit returns the largest event that the target accepts, in bytes: 256 KiB for a state machine, otherwise 1 MiB.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 func (t Target) EventLimit() int {
 	if t.States != "" {
@@ -99,13 +99,13 @@ func (t Target) EventLimit() int {
 // Address returns the ARN, name or URL of the target.
 func (t Target) Address() string { return t.Lambda + t.SQS + t.States }
 
-// Runs reports whether executions of a state machine, given by ARN, may be the target's: both must be the same machine, in any version or
-// alias. An execution of a version or alias reports under the machine's own ARN.
+// Runs reports whether an execution of a state machine, given by ARN, may be the target's. Both must be the same machine, in any version or alias: an
+// execution of a version or alias reports with the machine's own ARN.
 func (t Target) Runs(machine string) bool {
 	return t.States != "" && Unqualified(t.States) == Unqualified(machine)
 }
 
-// Function returns the name or ARN of the target's Lambda function, and its alias or version apart from it: "" when it names none.
+// Function returns the name or ARN of the target's Lambda function, and separately its alias or version, or "" if there is none.
 func (t Target) Function() (function, qualifier string) {
 	parts := lambdaPattern.FindStringSubmatch(t.Lambda)
 	if parts == nil {
@@ -123,8 +123,8 @@ func Unqualified(arn string) string {
 	return strings.Join(fields[:min(len(fields), 7)], ":")
 }
 
-// FIFO reports whether the target is a FIFO queue, which requires a group and a deduplication id with each message. SQS remembers the id
-// for five minutes: a start that is repeated later is a second message
+// FIFO reports whether the target is a FIFO queue, which requires a group and a deduplication id with each message. SQS remembers the id for five minutes:
+// a start that is repeated later sends a second message
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html).
 func (t Target) FIFO() bool {
 	address, err := url.Parse(t.SQS)
@@ -134,16 +134,16 @@ func (t Target) FIFO() bool {
 var (
 	idPattern = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
 
-	// A function's name, its partial or its full ARN, as Invoke takes them (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html),
-	// except that the account may have any number of digits: sosw's own samples have ten. The submatches are the function and its alias or
-	// version.
+	// lambdaPattern matches a function's name, its partial or its full ARN, in the forms of Invoke
+	// (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html). But the account may have any number of digits: sosw's own samples have ten. The
+	// submatches are the function and its alias or version.
 	lambdaPattern = regexp.MustCompile(`^((?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d+:function:|(?:\d+:)?(?:function:)?)[A-Za-z0-9_-]{1,140})(?::(\$LATEST|[A-Za-z0-9_-]{1,128}))?$`)
 
-	// A state machine, its version or its alias (https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html).
+	// statesPattern matches a state machine, its version or its alias (https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html).
 	statesPattern = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d+:stateMachine:[^\s:]{1,80}(:[^\s:]{1,80})?$`)
 )
 
-// queueName returns the last part of a queue's URL, "" when there is none.
+// queueName returns the last part of a queue's URL, or "" if there is none.
 func queueName(address *url.URL) string {
 	if name := path.Base(address.Path); name != "." && name != "/" {
 		return name

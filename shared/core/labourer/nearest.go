@@ -7,8 +7,8 @@ import (
 	"github.com/drover-run/drover/shared/core/spelling"
 )
 
-// nearest returns the known word that was probably meant: one that is a few typing mistakes away, else one that contains the word or is
-// contained in it. It returns "" when nothing is near.
+// nearest returns the known word that the user probably meant: one that differs by a few typing mistakes, otherwise one that contains the word or that the
+// word contains. It returns "" if no word is near.
 func nearest(word string, known []string) string {
 	if near, ok := spelling.Nearest(word, known); ok {
 		return near

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Place is where a target is, as far as its address says; unknown parts are "".
+// Place holds where a target is, according to its address. Unknown parts are "".
 type Place struct {
 	Partition string // aws, aws-cn, aws-us-gov, …
 	Region    string
 	Account   string
 }
 
-// Place returns where the target is, judged by its address alone.
+// Place returns where the target is, according to its address.
 func (t Target) Place() Place {
 	if t.SQS != "" {
 		return placeOfQueue(t.SQS)

@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-// some returns a generator of fields, each of which may be absent.
+// some returns a generator of mappings in which each field may be absent.
 func some(fields map[string]*rapid.Generator[any]) *rapid.Generator[any] {
 	return rapid.Custom(func(t *rapid.T) any {
 		drawn := map[string]any{}
@@ -44,7 +44,7 @@ var (
 	statuses  = rapid.MapOf(rapid.SampledFrom([]string{"0", "1", "2", "3", "4"}), rapid.Float64Range(0, 1e6))
 )
 
-// definitions draws labourers as people write them.
+// definitions draws labourers in the form in which people write them.
 func definitions() *rapid.Generator[map[string]any] {
 	metric := rapid.Custom(func(t *rapid.T) any {
 		details := some(map[string]*rapid.Generator[any]{
@@ -81,7 +81,7 @@ func definitions() *rapid.Generator[map[string]any] {
 	})
 }
 
-func TestAnyLabourerIsReadAlikeFromYAMLAndJSONAndFromItsStoredForm(t *testing.T) {
+func TestAnyLabourerIsTheSameFromYAMLJSONAndItsStoredForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		definition := definitions().Draw(t, "definition")
 		file := map[string]any{"labourers": map[string]any{"w": definition}}
@@ -99,7 +99,7 @@ func TestAnyLabourerIsReadAlikeFromYAMLAndJSONAndFromItsStoredForm(t *testing.T)
 		require.Equal(t, string(l.Stored()), string(decoded.Stored()))
 		require.Empty(t, decoded.Diff(l))
 
-		// The stored form is in the language of the files.
+		// Read accepts the stored form.
 		require.Equal(t, l, read(t, fmt.Sprintf(`{"labourers": {"w": %s}}`, l.Stored())).Labourers["w"])
 	})
 }

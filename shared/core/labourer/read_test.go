@@ -45,7 +45,7 @@ func one(t require.TestingT, fields string) labourer.Labourer {
 	return read(t, `{"labourers": {"w": {"target": {"lambda": "f"}, `+fields+`}}}`).Labourers["w"]
 }
 
-// sample returns the labourer of the documentation's example.
+// sample returns the labourer in the documentation's example.
 func sample() labourer.Labourer {
 	return labourer.Labourer{
 		ID:                         "some_function",
@@ -103,8 +103,8 @@ func TestFields(t *testing.T) {
 		fields string
 		check  func(*testing.T, labourer.Labourer)
 	}{
-		"a cap of nothing":              {`max_simultaneous_invocations: 0`, is(limit, 0.0)},
-		"a cap of minus nothing":        {`max_simultaneous_invocations: -0.0`, is(limit, 0.0)},
+		"a cap of zero":                 {`max_simultaneous_invocations: 0`, is(limit, 0.0)},
+		"a cap of minus zero":           {`max_simultaneous_invocations: -0.0`, is(limit, 0.0)},
 		"a fractional cap":              {`max_simultaneous_invocations: 2.9`, is(limit, 2.9)},
 		"a cap in powers of ten":        {`max_simultaneous_invocations: 1e3`, is(limit, 1000.0)},
 		"whole seconds":                 {`max_duration: 90`, is(duration, 90*time.Second)},
@@ -256,7 +256,7 @@ labourers:
 	require.Equal(t, c.Labourers["a"].Stored(), c.Labourers["d"].Stored())
 }
 
-func TestJSONMayHaveWhatYAMLLacks(t *testing.T) {
+func TestJSONMayHaveFormsThatYAMLLacks(t *testing.T) {
 	text := "\ufeff{\n\t\"labourers\": {\"w\": {\"target\": {\"lambda\": \"f\"}, \"group_key\": \"\\ud83d\\ude00\\/\", \"not_retryable\": [\"x\"]}}}"
 	c, warnings, errs := labourer.Read("", []byte(text))
 	require.NoError(t, errs.Err())
@@ -266,7 +266,7 @@ func TestJSONMayHaveWhatYAMLLacks(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for text, want := range map[string]string{
-		"labourers: {w: {target: {sqs: 'http://q'}}}":                                                              `f.yaml:1: labourers.w.target.sqs: "http://q" names no queue of that host`,
+		"labourers: {w: {target: {sqs: 'http://q'}}}":                                                              `f.yaml:1: labourers.w.target.sqs: "http://q" has no queue's name after the host`,
 		"labourers: {w: {target: {states: 'arn:aws:states:eu-west-1:000000000000:stateMachine:s'}, group_key: k}}": `f.yaml:1: labourers.w.group_key: has no effect: only a queue has message groups, and the target is a states`,
 	} {
 		_, warnings, errs := labourer.Read("f.yaml", []byte(text))
@@ -298,7 +298,7 @@ func TestTheSameFileHasTheSameErrorsInTheSameOrder(t *testing.T) {
 	}
 }
 
-func TestErrorsAreErrors(t *testing.T) {
+func TestNoErrorsAreNil(t *testing.T) {
 	require.NoError(t, labourer.Errors(nil).Err())
 	require.EqualError(t, labourer.Error{Reason: "r"}, "r")
 	require.EqualError(t, labourer.Error{Line: 3, Reason: "r"}, "line 3: r")

@@ -11,21 +11,21 @@ import (
 	"unicode/utf8"
 )
 
-// reader collects everything that is wrong with a document while reading it, instead of stopping at the first error.
+// reader collects all errors of a document, instead of stopping at the first one.
 type reader struct {
 	file     string
 	errors   Errors
 	warnings Errors
 
-	// targetOptional accepts a labourer without a target, where only its pace or its jobs matter.
+	// targetOptional accepts a labourer without a target, if only its pace or its jobs matter.
 	targetOptional bool
-	// sosw is set while reading sosw's configuration.
+	// sosw is set for a configuration of sosw.
 	sosw *soswDefaults
-	// unknownIgnored skips unknown fields: what a later version stores must not stop an earlier one that still runs.
+	// unknownIgnored skips unknown fields: items that a later version stores must not stop an earlier one that still runs.
 	unknownIgnored bool
 }
 
-// value is a node and the path to it.
+// value is a node with its path.
 type value struct {
 	*node
 	path string
@@ -35,7 +35,7 @@ func (v value) at(key string) string { return join(v.path, key) }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_#-]+$`)
 
-// join returns the path of a member. A name that could be misread as several is put in brackets.
+// join returns the path of a member. It puts a name in brackets if it could be misread as several names.
 func join(path, key string) string {
 	switch {
 	case !plainKey.MatchString(key):
@@ -60,7 +60,7 @@ func (r *reader) warn(v value, format string, args ...any) {
 	r.warnings = append(r.warnings, Error{File: r.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)})
 }
 
-// fields returns the mapping's members by name. It refuses and leaves out values that are not in a mapping, repeated, empty or unknown.
+// fields returns the mapping's members by name. It refuses and omits repeated, empty and unknown members, and a value that is no mapping.
 func (r *reader) fields(v value, known ...string) map[string]value {
 	fields := map[string]value{}
 	for name, member := range r.members(v) {
@@ -78,7 +78,7 @@ func (r *reader) fields(v value, known ...string) map[string]value {
 	return fields
 }
 
-// members yields a mapping's members in the order written. Of a repeated name it yields the first value.
+// members yields a mapping's members in the order written. For a repeated name it yields the first value.
 func (r *reader) members(v value) func(yield func(string, value) bool) {
 	return func(yield func(string, value) bool) {
 		if v.kind != mapping {
@@ -99,15 +99,15 @@ func (r *reader) members(v value) func(yield func(string, value) bool) {
 	}
 }
 
-// checkNames refuses names that appear twice in a mapping, anywhere in the document. This includes what is not carried over, as it is
-// unclear which of the two was meant.
+// checkNames refuses names that appear twice in a mapping, anywhere in the document, because it is unclear which of the two counts. This includes settings
+// that are not carried over.
 func (r *reader) checkNames(v value) {
 	lines := make(map[string]int, len(v.members))
 	for _, m := range v.members {
 		at := value{m.value, v.at(m.key)}
 		if first, twice := lines[m.key]; twice {
 			again := Error{File: r.file, Line: m.line, Path: at.path, Reason: fmt.Sprintf("appears a second time, first in line %d", first)}
-			// An alias repeats the same lines under another path.
+			// An alias repeats the same lines with another path.
 			if !slices.ContainsFunc(r.errors, func(told Error) bool { return told.Line == again.Line && told.Reason == again.Reason }) {
 				r.errors = append(r.errors, again)
 			}
@@ -121,7 +121,7 @@ func (r *reader) checkNames(v value) {
 	}
 }
 
-// describe returns the value in words.
+// describe returns the value in words, for messages.
 func (n *node) describe() string {
 	switch n.kind {
 	case text:
@@ -132,7 +132,7 @@ func (n *node) describe() string {
 	return n.kind.String()
 }
 
-// shown quotes a text, cut when it is too long for a message.
+// shown quotes a text, and cuts it if it is too long for a message.
 func shown(s string) string { return strconv.Quote(shownBare(s)) }
 
 const longestShown = 80
@@ -148,7 +148,7 @@ func shownBare(s string) string {
 	return s[:end] + "…"
 }
 
-// words reads a text that is not empty, has no control characters and at most longest bytes.
+// words reads a text that is not empty, and has no control characters and at most longest bytes.
 func (r *reader) words(v value, longest int) (string, bool) {
 	switch {
 	case v.kind != text:
@@ -156,7 +156,7 @@ func (r *reader) words(v value, longest int) (string, bool) {
 	case strings.TrimSpace(v.text) == "":
 		r.refuse(v, "must not be empty")
 	case len(v.text) > longest:
-		r.refuse(v, "has %d bytes, %d is the most", len(v.text), longest)
+		r.refuse(v, "has %d bytes; want at most %d", len(v.text), longest)
 	case strings.ContainsFunc(v.text, func(c rune) bool { return c < ' ' || c == 0x7f }):
 		r.refuse(v, "%s has a control character", shown(v.text))
 	default:
@@ -186,16 +186,16 @@ func (r *reader) decimal(v value, least, most float64) (float64, bool) {
 	case math.IsNaN(v.number) || math.IsInf(v.number, 0):
 		r.refuse(v, "must be a finite number, not %s", shownBare(v.text))
 	case lossy(v.text, v.number):
-		r.refuse(v, "%s has more digits than can be stored: it would become %s", shownBare(v.text), strconv.FormatFloat(v.number, 'g', -1, 64))
+		r.refuse(v, "%s has more digits than can be stored; it would become %s", shownBare(v.text), strconv.FormatFloat(v.number, 'g', -1, 64))
 	case v.number < least || v.number > most:
 		r.refuse(v, "must be %s, not %s", between(least, most), shownBare(v.text))
 	default:
-		return v.number + 0, true // −0 becomes 0, which has only one stored form
+		return v.number + 0, true // −0 becomes 0, because zero must have only one stored form
 	}
 	return 0, false
 }
 
-// lossy reports whether a number as written differs from the stored one. Hexadecimal digits are not checked.
+// lossy reports whether a number as written differs from the stored one. It does not check hexadecimal digits.
 func lossy(written string, kept float64) bool {
 	digits, exponent, ok := significant(written)
 	if !ok {
@@ -274,7 +274,7 @@ func (r *reader) anyDuration(v value) (time.Duration, bool) {
 			return d, true
 		}
 	case v.kind == number && v.number == math.Trunc(v.number):
-		// What a Duration cannot hold is beyond MaxSpan as well.
+		// A number that a Duration cannot hold is also beyond MaxSpan.
 		return time.Duration(max(-1e9, min(v.number, 1e9))) * time.Second, true
 	}
 	r.refuse(v, wanted, v.describe())

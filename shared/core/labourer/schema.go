@@ -7,7 +7,7 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// maxChunkableAttrs bounds the depth of a job's nesting.
+// maxChunkableAttrs limits the nesting of a job.
 const maxChunkableAttrs = 32
 
 func (r *reader) schema(v value) job.Schema {
@@ -15,14 +15,14 @@ func (r *reader) schema(v value) job.Schema {
 	switch {
 	case !ok:
 		if v.kind == mapping && !v.has("chunkable_attrs") && r.sosw == nil {
-			r.refuse(v, "chunkable_attrs is missing; want a list, [] to cut jobs by their period alone")
+			r.refuse(v, "chunkable_attrs is missing; want a list, or [] to cut jobs only by their period")
 		}
 		return job.Schema{}
 	case attrs.kind != list:
 		r.refuse(attrs, "must be a list like [[section, {}], [store, {}]], not %s", attrs.describe())
 		return job.Schema{}
 	case len(attrs.items) > maxChunkableAttrs:
-		r.refuse(attrs, "has %d attributes, %d is the most", len(attrs.items), maxChunkableAttrs)
+		r.refuse(attrs, "has %d attributes; want at most %d", len(attrs.items), maxChunkableAttrs)
 		return job.Schema{}
 	}
 
@@ -41,7 +41,7 @@ func (r *reader) schema(v value) job.Schema {
 	return s
 }
 
-// chunkableAttr reads [name, {}], [name] or name. The mapping is the place of options, of which neither Drover nor sosw has any.
+// chunkableAttr reads [name, {}], [name] or name. The mapping is for options, but neither Drover nor sosw has any.
 func (r *reader) chunkableAttr(v value) (string, bool) {
 	at := v
 	if v.kind == list {
@@ -59,16 +59,16 @@ func (r *reader) chunkableAttr(v value) (string, bool) {
 	switch {
 	case !ok:
 	case !job.Chunkable(name):
-		r.refuse(at, "jobs cannot be cut by %s: it, or its plural, has a meaning of its own in a job", shown(name))
+		r.refuse(at, "jobs cannot be cut by %s: it, or its plural, already has a meaning in a job", shown(name))
 	case strings.HasSuffix(name, "s"):
-		r.refuse(at, "%s must be the singular, without the s at its end: isolate_… and max_…s_per_batch are named after it", shown(name))
+		r.refuse(at, "%s must be the singular, without the final s: isolate_… and max_…s_per_batch are named after it", shown(name))
 	default:
 		return name, true
 	}
 	return "", false
 }
 
-// schemaFields returns chunkable_attrs. It lists other fields of sosw's schemas, which sosw never read, and refuses them in Drover's own.
+// schemaFields returns chunkable_attrs. It warns of other fields in sosw's schemas, which sosw never read, and refuses them in Drover's own.
 func (r *reader) schemaFields(v value) map[string]value {
 	if r.sosw == nil {
 		return r.fields(v, "chunkable_attrs")

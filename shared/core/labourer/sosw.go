@@ -7,35 +7,35 @@ import (
 	"time"
 )
 
-// soswDefaults holds what sosw's configuration says for all its labourers and metrics.
+// soswDefaults holds the settings of a sosw configuration that apply to all its labourers and metrics.
 type soswDefaults struct {
-	labourers   []value // the mappings of that name; sosw has one in the configuration of each of its functions
+	labourers   []value // the mappings with that name; sosw has one in the configuration of each of its functions
 	maxAttempts map[string]value
 	limit       value
 	coefficient value
-	details     map[string]value // of metrics that do not set their own
+	details     map[string]value // for metrics without their own
 	window      time.Duration
 	schema      value
 	variants    value
 	schemas     value // Drover's own job_schemas, in the same file
 }
 
-// sosw took a metric's value over soswWindow by default (MetricAggregationTimeSlice).
+// soswWindow is sosw's default for the window of a metric's value (MetricAggregationTimeSlice).
 const soswWindow = 5 * time.Minute
 
-// soswWrappers are the names under which sosw nests configurations, and those that its documentation uses.
+// soswWrappers lists the names under which sosw nests configurations, and those in its documentation.
 var soswWrappers = []string{
 	"task_config", "task_client_config",
 	"orchestrator_config", "scheduler_config", "scavenger_config", "worker_assistant_config", "essential_config",
 	"sosw_orchestrator_config", "sosw_scheduler_config", "sosw_scavenger_config", "sosw_worker_assistant_config", "sosw_essential_config",
 }
 
-// soswCarried are the settings that have a counterpart here.
+// soswCarried lists the settings that have a counterpart in Drover.
 var soswCarried = []string{
 	"labourers", "job_schema", "job_schema_variants", "max_attempts", "max_simultaneous_invocations", "invocation_number_coefficient", "ecology_config",
 }
 
-// soswLeft are sosw's settings without a counterpart, and why.
+// soswLeft holds sosw's settings without a counterpart, with the reason.
 var soswLeft = map[string]string{
 	"dynamo_db_config":                        "the stack has its own tables",
 	"dynamo_client_config":                    "the stack has its own tables",
@@ -70,8 +70,8 @@ var soswLeft = map[string]string{
 	"test":                                    "it concerns sosw's own tests",
 }
 
-// isSosw reports whether a document is sosw's configuration: by a setting that only sosw has, whose name it returns, or by a labourer with
-// an `arn` beside settings that Drover does not have.
+// isSosw reports whether a document is a configuration of sosw: it has a setting that only sosw has, whose name isSosw returns, or a labourer with an `arn`
+// beside settings that Drover does not have.
 func isSosw(root value) (mark string, is bool) {
 	stranger := false
 	for _, m := range root.node.members {
@@ -93,8 +93,8 @@ func someLabourer(root value, field string) bool {
 	})
 }
 
-// warnMixed warns of a setting of sosw's in a file that is clearly Drover's own, by the `target` of a labourer: because of that setting the
-// whole file is read as sosw would read it.
+// warnMixed warns of a setting of sosw in a file that is clearly meant for Drover, because a labourer has a `target`: that setting makes Read treat the
+// whole file as a configuration of sosw.
 func (r *reader) warnMixed(root value, mark string) {
 	if mark == "" || !someLabourer(root, "target") {
 		return
@@ -106,14 +106,13 @@ func (r *reader) warnMixed(root value, mark string) {
 	}
 }
 
-// soswMarks are settings that only sosw has.
+// soswMarks lists settings that only sosw has.
 var soswMarks = []string{
 	"job_schema", "job_schema_variants", "invocation_number_coefficient", "ecology_config", "dynamo_db_config",
 	"greenfield_invocation_delta", "greenfield_task_step", "default_simultaneous_invocations", "siblings_config", "meta_handler_config",
 }
 
-// readSosw reads sosw's configuration: of any of its functions, of its task client (`task_config`, TASK_CLIENT_CONFIG), or several of them
-// in one document.
+// readSosw reads a configuration of any of sosw's functions or of its task client (`task_config`, TASK_CLIENT_CONFIG), or several of them in one document.
 func (r *reader) readSosw(root value, c *Configuration) {
 	s := &soswDefaults{maxAttempts: map[string]value{}, details: map[string]value{}, window: soswWindow}
 	r.sosw = s
@@ -139,7 +138,7 @@ func (r *reader) readSosw(root value, c *Configuration) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.maxAttempts)) {
 		if _, ok := c.Labourers[id]; !ok && id != "" {
-			r.notCarriedOver(s.maxAttempts[id], "no labourer is called "+shownBare(id))
+			r.notCarriedOver(s.maxAttempts[id], "there is no labourer "+shownBare(id))
 		}
 	}
 	r.soswSchemas(c)
@@ -156,7 +155,7 @@ func (r *reader) soswAttempts(id string, standing int) int {
 	return standing
 }
 
-// gather sorts the settings of a configuration, and of those nested in it, into what is carried over and what is listed.
+// gather keeps the settings of a configuration, and of those nested in it, that have a counterpart. It warns of the others.
 func (r *reader) gather(v value) {
 	s := r.sosw
 	for key, at := range r.members(v) {
@@ -204,7 +203,7 @@ func (r *reader) keep(kept *value, at value) {
 	*kept = at
 }
 
-// same reports whether two values mean the same; the order in mappings does not matter.
+// same reports whether two values have the same meaning. The order in mappings does not matter.
 func same(a, b *node) bool {
 	if a.kind != b.kind || a.text != b.text || len(a.members) != len(b.members) {
 		return false
@@ -236,7 +235,7 @@ func (r *reader) gatherEcology(v value) {
 	}
 }
 
-// inheritDetails adds sosw's default_metric_values, except the window, which depends on the period.
+// inheritDetails adds sosw's default_metric_values to a metric's details, except the window, which depends on the period.
 func (r *reader) inheritDetails(fields map[string]value) {
 	if r.sosw == nil {
 		return
@@ -251,8 +250,8 @@ func (r *reader) inheritDetails(fields map[string]value) {
 	}
 }
 
-// soswSchemas names the schemas. sosw preferred the default variant to `job_schema` at every call. Where the default variant has nothing to
-// chunk by, the call failed, so job_schema is clearly what was meant.
+// soswSchemas names the schemas. sosw always preferred the default variant to `job_schema`. But calls failed if the default variant had no chunkable
+// attributes, so then the user clearly meant job_schema.
 func (r *reader) soswSchemas(c *Configuration) {
 	s := r.sosw
 	for _, v := range []value{s.variants, s.schemas} {
@@ -281,8 +280,7 @@ func (r *reader) soswSchemas(c *Configuration) {
 	}
 }
 
-// schemasByName refuses a job_schema that contains schemas by name, and reports whether it does. Read as one schema it would have nothing
-// to chunk by.
+// schemasByName refuses a job_schema that contains schemas by name, and reports whether it does. As a single schema it would have no chunkable attributes.
 func (r *reader) schemasByName(v value) bool {
 	if v.kind != mapping || v.has("chunkable_attrs") || !slices.ContainsFunc(v.node.members, func(m member) bool { return m.value.has("chunkable_attrs") }) {
 		return false
@@ -291,7 +289,7 @@ func (r *reader) schemasByName(v value) bool {
 	return true
 }
 
-// notCarriedOver lists a setting, unless it is empty.
+// notCarriedOver warns that a setting is not carried over, unless the setting is empty.
 func (r *reader) notCarriedOver(v value, why string) {
 	if v.kind == nothing || (v.kind == mapping && len(v.node.members) == 0) || (v.kind == list && len(v.items) == 0) {
 		return
@@ -299,11 +297,10 @@ func (r *reader) notCarriedOver(v value, why string) {
 	r.warn(v, "is not carried over: %s", why)
 }
 
-// soswAttributes are what sosw stores with a labourer at run time, and lets a configuration set.
+// soswAttributes lists attributes that sosw stores with a labourer at run time, and that its configuration may set.
 var soswAttributes = []string{"id", "start", "invoked", "expired", "health", "average_duration"}
 
-// labourerFields returns the fields of a definition. It translates sosw's names if the definition is sosw's: in sosw's configuration, or
-// with an `arn`.
+// labourerFields returns the fields of a definition. It translates sosw's names in a configuration of sosw, and in a definition with an `arn`.
 func (r *reader) labourerFields(v value) map[string]value {
 	if r.sosw == nil && !v.has("arn") {
 		return r.fields(v, droverFields...)
@@ -316,7 +313,7 @@ func (r *reader) labourerFields(v value) map[string]value {
 	}
 	if at, ok := fields["duration"]; ok {
 		if _, twice := fields["max_duration"]; twice {
-			r.refuse(at, "is sosw's name for max_duration, and max_duration is set too; want one of them")
+			r.refuse(at, "is sosw's name for max_duration, but max_duration is set too; want one of them")
 		}
 		fields["max_duration"] = at
 	}

@@ -51,7 +51,7 @@ func TestTheConfigurationOfSoswsOrchestratorIsReadUnchanged(t *testing.T) {
 		"sosw_orchestrator.json:7: task_config.sosw_retry_tasks_table: is not carried over: the stack has its own tables",
 		"sosw_orchestrator.json:8: task_config.sosw_retry_tasks_greenfield_index: is not carried over: the stack has its own tables",
 		"sosw_orchestrator.json:9: task_config.ecology_config.init_clients: is not carried over: only default_metric_values of ecology_config has a counterpart",
-		"sosw_orchestrator.json:12: task_config.max_attempts_gone: is not carried over: no labourer is called gone",
+		"sosw_orchestrator.json:12: task_config.max_attempts_gone: is not carried over: there is no labourer gone",
 		"sosw_orchestrator.json:19: task_config.labourers.some_function.average_duration: is not carried over: sosw determines it at run time",
 		"sosw_orchestrator.json:42: my_own_setting: is not carried over: it has no counterpart",
 	}, warnings)
@@ -130,7 +130,7 @@ func TestSoswsMetricsKeepTheirWindow(t *testing.T) {
 	require.Equal(t, time.Hour, window(`"Period": 3600`, `{}`), "a period that is longer")
 	require.Equal(t, 2*time.Minute, window(`"Period": 60`, `{"default_metric_values": {"MetricAggregationTimeSlice": 120}}`))
 	require.Equal(t, 10*time.Minute, window(`"MetricAggregationTimeSlice": 600`, `{"default_metric_values": {"MetricAggregationTimeSlice": 120}}`))
-	require.Zero(t, window(`"ExtendedStatistics": ["p99"]`, `{"default_metric_values": {"Statistics": ["Maximum"]}}`), "percentiles have none")
+	require.Zero(t, window(`"ExtendedStatistics": ["p99"]`, `{"default_metric_values": {"Statistics": ["Maximum"]}}`), "percentiles have no window")
 }
 
 func TestErrorsInSoswsConfigurationNameThePath(t *testing.T) {
@@ -138,14 +138,14 @@ func TestErrorsInSoswsConfigurationNameThePath(t *testing.T) {
 		"a labourer's typing error":      {`{"task_config": {"labourers": {"w": {"arn": "f", "max_simultanous_invocations": 1}}}}`, "line 1: task_config.labourers.w.max_simultanous_invocations: is unknown; did you mean max_simultaneous_invocations?"},
 		"a setting's typing error":       {`{"task_config": {"laborers": {}}}`, "line 1: task_config.laborers: is unknown to sosw; did you mean labourers?"},
 		"a labourer without its arn":     {`{"task_config": {"labourers": {"w": {}}}}`, "line 1: task_config.labourers.w: target is missing; want {lambda: arn}, {sqs: url} or {states: arn}"},
-		"an arn of something else":       {`{"labourers": {"w": {"arn": "arn:aws:sns:x"}}}`, `line 1: labourers.w.arn: "arn:aws:sns:x" is neither a function's ARN (arn:aws:lambda:<region>:<account>:function:<name>, with :<alias> or :<version> or without) nor its name`},
-		"duration under both names":      {`{"labourers": {"w": {"arn": "f", "duration": 5, "max_duration": 6}}}`, "line 1: labourers.w.duration: is sosw's name for max_duration, and max_duration is set too; want one of them"},
+		"an arn of something else":       {`{"labourers": {"w": {"arn": "arn:aws:sns:x"}}}`, `line 1: labourers.w.arn: "arn:aws:sns:x" is neither a function's ARN (arn:aws:lambda:<region>:<account>:function:<name>, optionally with :<alias> or :<version>) nor its name`},
+		"duration under both names":      {`{"labourers": {"w": {"arn": "f", "duration": 5, "max_duration": 6}}}`, "line 1: labourers.w.duration: is sosw's name for max_duration, but max_duration is set too; want one of them"},
 		"labourers in a list":            {`{"task_config": {"labourers": ["w"]}}`, "line 1: task_config.labourers: must be a mapping, not a list"},
 		"attempts for all":               {`{"task_config": {"max_attempts": 0, "labourers": {"w": {"arn": "f"}, "x": {"arn": "f"}}}}`, "line 1: task_config.max_attempts: must be between 1 and 1000, not 0"},
 		"attempts of one":                {`{"task_config": {"max_attempts_w": "x", "labourers": {"w": {"arn": "f"}}}}`, `line 1: task_config.max_attempts_w: must be a number, not the text "x"`},
 		"a cap for all":                  {`{"task_config": {"max_simultaneous_invocations": -1}}`, "line 1: task_config.max_simultaneous_invocations: must be between 0 and 1e+09, not -1"},
 		"coefficients":                   {`{"invocation_number_coefficient": {"5": 1}}`, "line 1: invocation_number_coefficient.5: 5 is not a status: 0 (Bad), 1 (Poor), 2 (Moderate), 3 (Good) or 4 (High)"},
-		"a schema":                       {`{"job_schema": {"chunkable_attrs": [["topics", {}]]}}`, `line 1: job_schema.chunkable_attrs[0][0]: "topics" must be the singular, without the s at its end: isolate_… and max_…s_per_batch are named after it`},
+		"a schema":                       {`{"job_schema": {"chunkable_attrs": [["topics", {}]]}}`, `line 1: job_schema.chunkable_attrs[0][0]: "topics" must be the singular, without the final s: isolate_… and max_…s_per_batch are named after it`},
 		"schemas by name as one":         {`{"labourers": {}, "job_schema": {"default": {"chunkable_attrs": [["section", {}]]}}}`, "line 1: job_schema: contains schemas by name; want one schema, {chunkable_attrs: [...]}, or the name job_schemas (sosw: job_schema_variants)"},
 		"a wrapped text":                 {`{"task_config": "{}"}`, `line 1: task_config: must be a mapping, not the text "{}"`},
 		"default values of metrics":      {`{"ecology_config": {"default_metric_values": {"period": 60}}}`, "line 1: ecology_config.default_metric_values.period: is unknown; did you mean Period?"},

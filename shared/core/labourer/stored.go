@@ -11,7 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 )
 
-// stored has the canonical form. Its field names are those that Read takes, in the order of the documentation.
+// stored has the canonical form. Its fields have the names that Read accepts, in the order of the documentation.
 type stored struct {
 	Target       *Target                 `json:"target,omitempty"`
 	Cap          float64                 `json:"max_simultaneous_invocations"`
@@ -53,16 +53,16 @@ type storedQuery struct {
 	Metrics    map[string]storedQuery `json:"Metrics,omitempty"`
 }
 
-// span is a duration that is written as text.
+// span is a duration whose JSON is a text.
 type span time.Duration
 
 func (s span) MarshalJSON() ([]byte, error) { return encode(brief(time.Duration(s))), nil }
 
-// MarshalJSON returns what Stored returns.
+// MarshalJSON returns the same as Stored.
 func (l Labourer) MarshalJSON() ([]byte, error) { return l.Stored(), nil }
 
-// Stored returns the labourer without its ID as canonical JSON: the same text for labourers that mean the same. It contains all defaults,
-// except a max_duration that was not given.
+// Stored returns the labourer without its ID as canonical JSON: labourers with the same meaning have the same text. It contains all defaults, except a
+// max_duration that was not given.
 func (l Labourer) Stored() []byte {
 	s := stored{
 		Cap:          l.MaxSimultaneousInvocations,
@@ -96,8 +96,7 @@ func (l Labourer) Stored() []byte {
 	return encode(s)
 }
 
-// encode returns JSON that people can read, with < and > as they are. Its arguments are texts, finite numbers and maps of them, which
-// always marshal.
+// encode returns JSON that people can read, without escapes for < and >. Its arguments are texts, finite numbers and maps of them, which always marshal.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -138,8 +137,8 @@ func byNumber(feelings ecology.Feelings) map[string]float64 {
 	return numbers
 }
 
-// Decode reads what Stored wrote. It ignores unknown fields, so that a version that is being replaced can still read what its successor
-// stored. Any other fault is an error that names the labourer.
+// Decode reads the output of Stored. It ignores unknown fields, so that a version that is being replaced can read the labourers of its successor. Any other
+// fault is an error that names the labourer.
 func Decode(id string, stored []byte) (Labourer, error) {
 	r := &reader{targetOptional: true, unknownIgnored: true}
 	var l Labourer
@@ -160,7 +159,7 @@ func (r *reader) decode(stored []byte, read func(value)) error {
 	return r.errors.inOrder().Err()
 }
 
-// DecodeSchema reads what [job.Schema.Stored] wrote. As in [Decode], unknown fields are ignored.
+// DecodeSchema reads the output of [job.Schema.Stored]. Like [Decode], it ignores unknown fields.
 func DecodeSchema(name string, stored []byte) (job.Schema, error) {
 	r := &reader{unknownIgnored: true}
 	var s job.Schema

@@ -14,7 +14,7 @@ func TestTheStoredFormIsFixed(t *testing.T) {
 	golden(t, "labourers.stored.json", string(sample().Stored())+"\n")
 }
 
-func TestEqualMeaningsHaveTheSameStoredForm(t *testing.T) {
+func TestEqualLabourersHaveTheSameStoredForm(t *testing.T) {
 	spelled := one(t, `"max_attempts": 3, "cooldown": 300, "retry": {"rate": 2.0, "max": "60m"}, "not_retryable": ["B", "A"], "coefficients": {"4": 1},
 		"health_metrics": {"m": {"details": {"Name": "M", "Namespace": "N", "Period": 60, "Statistics": ["Average"], "Dimensions": [{"Name": "B", "Value": "1"}, {"Name": "A", "Value": "2"}]},
 			"feelings": {"4": 1}, "feeling_comparison_operator": "__le__"}}`)
@@ -46,7 +46,7 @@ func TestTheStoredFormIsDecoded(t *testing.T) {
 	}
 }
 
-func TestTheFormOfALaterVersionIsDecodedWithoutItsNewFields(t *testing.T) {
+func TestTheStoredFormOfALaterVersionIsDecodedWithoutItsNewFields(t *testing.T) {
 	l, err := labourer.Decode("w", []byte(`{"target": {"lambda": "f"}, "lanes": 4, "retry": {"budget": 0.1}, "health_metrics": {"m": {"mood": 1, "details": {"MetricName": "M", "Namespace": "N", "AccountId": "0"}, "feelings": {"4": 1}}}}`))
 	require.NoError(t, err)
 	require.Equal(t, "f", l.Target.Lambda)

@@ -1,5 +1,5 @@
-// Package schemas has the JSON Schemas (draft 2020-12) of what passes over Drover's bus: one file for the detail of each detail-type.
-// Applications may validate what they send, and what they rely on, with the same files.
+// Package schemas has the JSON Schemas (draft 2020-12) of the events on Drover's bus: one file for the detail of each detail-type. Applications may
+// validate the events that they send and receive with the same files.
 package schemas
 
 import (
@@ -15,7 +15,7 @@ import (
 //go:embed *.json
 var files embed.FS
 
-// compiled returns the schemas by detail-type.
+// compiled returns the compiled schemas by detail-type.
 var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	entries, err := files.ReadDir(".")
 	if err != nil {
@@ -42,7 +42,7 @@ var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	return out, nil
 })
 
-// Validate returns how an event's detail differs from the schema of its detail-type. A type without a schema is an error too.
+// Validate returns an error if an event's detail does not match the schema of its detail-type, or if the type has no schema.
 func Validate(detailType string, detail []byte) error {
 	known, err := compiled()
 	if err != nil {

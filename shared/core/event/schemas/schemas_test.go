@@ -15,7 +15,7 @@ import (
 
 const aTask = "abcdefghijklmnop.7"
 
-// facts returns one of each fact that Drover publishes, and the variants that differ in form.
+// facts returns one of each fact that Drover publishes, and the variants with a different form.
 func facts() []event.Fact {
 	at := time.Date(2026, 11, 22, 9, 30, 0, 123_000_000, time.UTC)
 	totals := event.Totals{JobID: "nightly", Labourer: "some_function", Total: 6, Completed: 3, Dead: 2, Cancelled: 1, StartedAt: at, FinishedAt: at.Add(time.Minute), Generation: 1}
