@@ -18,7 +18,7 @@ export ARCH PYTHON
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-# Python runs the local AWS, the AWS CLI and cfn-lint. This takes a fraction of a second when they are installed.
+# Python runs the local AWS, the AWS CLI and cfn-lint. This takes a fraction of a second if they are installed.
 VENV := .local/venv
 .PHONY: python
 python:
@@ -33,20 +33,20 @@ build: ## build bin/drover, and below .local/ the functions for ARCH (amd64 or a
 	@mkdir -p "$(GO_WORK)"
 	@$(MAKE) -j2 bin/drover $(BOOTSTRAPS)
 
-# Go decides what is up to date. Building on the same file system makes it replace a file in one step, as another process may be using it.
+# Go decides what is up to date. Building on the same file system lets it replace a file in one step, because another process may be using the file.
 GO_WORK := $(CURDIR)/.local/go
 GO_BUILD = GOTMPDIR="$(GO_WORK)" go build -trimpath -buildvcs=false
 
-# What git calls this work tree, for drover version; empty where git knows none, or knows only a folder around it. Functions are built without:
-# the same source is the same zip.
+# Git's description of this work tree, for drover version; empty if the folder is not a work tree of its own. Functions are built without it, so that
+# the same source makes the same zip.
 VERSION = $(shell test -z "$$(git rev-parse --show-prefix 2>&1)" && git describe --tags --always --dirty 2>/dev/null)
 
 .PHONY: always
 bin/drover: always
 	@$(GO_BUILD) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/drover
 
-# Built without the RPC server of a retired runtime, without symbols, and with a fixed time: the same source gives the same zip, so
-# a deployment without changes changes nothing. (A zip has no time before 1980.)
+# Built without the RPC server of a retired runtime, without symbols, and with a fixed time: the same source makes the same zip, so a
+# deployment without changes changes nothing. (A zip cannot have a time before 1980.)
 .local/%/bootstrap: always
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO_BUILD) -tags lambda.norpc -ldflags '-s -w' -o $@ ./$*
 	@chmod 755 $@ && TZ=UTC touch -t 198001020000 $@
@@ -60,21 +60,21 @@ down: ## stop the local AWS of make up
 	@$(PYTHON) localstack/emulator.py down
 
 .PHONY: deploy
-deploy: python build ## build, and deploy to where the AWS settings point, as stack DROVER_STACK (drover), with PARAMETERS="Name=value ..."
+deploy: python build ## build, and deploy to the target of the AWS settings, as stack DROVER_STACK (drover), with PARAMETERS="Name=value ..."
 	@$(VENV)/bin/python3 infra/deploy
 
 .PHONY: demo
-demo: python build ## run a job over real data on a local AWS of its own, from the event to the answer
+demo: python build ## run a job over real data on its own local AWS, from the event to the answer
 	@go build -trimpath -buildvcs=false -o .local/demo ./examples/demo
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/demo
 
-# Results are not cached, as Go's cache does not see the files that programs started by tests read. The user's AWS account is out of reach
+# Results are not cached, because Go's cache does not notice the files that programs started by tests read. Tests cannot reach the user's AWS account
 # unless DROVER_TEST_AWS=1.
 NO_AWS = env -u AWS_PROFILE -u AWS_SESSION_TOKEN AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true
 TEST_ENV = $(if $(filter 1,$(DROVER_TEST_AWS)),,$(NO_AWS)) PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-# What a contributor runs after each change. It needs only Go, starts no Python, and takes under a minute on two cores once Go's build cache is
-# warm. -short runs a part of the outage sweeps and simulations that make test runs in full, and skips what needs a local AWS.
+# For contributors, after each change. It needs only Go, and takes under a minute on two cores once Go's build cache is warm. -short runs a part of the
+# outage sweeps and simulations that make test runs in full, and skips tests that need Python or a local AWS.
 .PHONY: check
 check: ## build, vet and run the unit tests (TESTFLAGS="-run Name"): the fast loop
 	@go build ./...
@@ -82,11 +82,11 @@ check: ## build, vet and run the unit tests (TESTFLAGS="-run Name"): the fast lo
 	@$(NO_AWS) go test -short -count=1 $(TESTFLAGS) ./...
 
 .PHONY: test
-test: build ## run all tests, with the end-to-end tests on a local AWS of their own (TESTFLAGS="-race -run Name")
+test: build ## run all tests, with the end-to-end tests on their own local AWS (TESTFLAGS="-race -run Name")
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
-# AT_HAND=1 installs nothing: .ci/run uses the referees that are installed. docs/referees.md says what each checks.
+# AT_HAND=1 installs nothing: .ci/run uses the installed referees. docs/referees.md says what each checks.
 .PHONY: referees
 referees: ## compare the in-memory DynamoDB, the event patterns and the state machines with other implementations, installed once
 	@localstack/referees $(if $(AT_HAND),--at-hand)
@@ -106,10 +106,10 @@ bench: python build ## run the benchmarks (BENCH=pattern), with a million tasks 
 # The simulator runs many worlds and prints their speed, the injected faults and the reached states; or one world, step by step.
 SEEDS ?= 10000
 .PHONY: sim
-sim: ## simulate SEEDS (10000) worlds, FROM (1) on; or SEED=n, that world alone with all its steps
+sim: ## simulate SEEDS (10000) worlds from FROM (1) on; or with SEED=n one world, with all its steps
 	@go test -count=1 -timeout 0 -v ./shared/testing/sim -run '^TestSeed$(if $(SEED),,s)$$' $(if $(SEED),-seed $(SEED),-seeds $(SEEDS) -from $(or $(FROM),1))
 
-# One target after the other, as each uses all processors. Go keeps each failing input as a test case: commit it.
+# One target after the other, because each uses all processors. Go keeps each failing input as a test case: commit it.
 FUZZTIME ?= 1m
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (1m), or those that FUZZ=pattern matches
@@ -119,7 +119,7 @@ fuzz: ## run each fuzz target for FUZZTIME (1m), or those that FUZZ=pattern matc
 	done < <(grep -roE --include='*_test.go' --exclude-dir=.local '^func Fuzz\w+' . | sed 's/func //' | grep -E '$(or $(FUZZ),.)' | sort); \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-# Go tools, built once, in a folder for each version. The first takes two minutes on two cores.
+# Go tools, built once, in a folder for each version. The first one takes two minutes on two cores.
 GOLANGCI_LINT := .local/tools/golangci-lint@v2.15.0/golangci-lint
 GOVULNCHECK := .local/tools/govulncheck@v1.8.0/govulncheck
 $(GOLANGCI_LINT): package := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -138,7 +138,7 @@ lint: python $(GOLANGCI_LINT) $(GOVULNCHECK) ## check formatting, linters, the t
 	*) exit $$code ;; \
 	esac; }
 
-# checkov has a Python environment of its own, as it needs another boto3 than the local AWS. It takes 300 MB, once.
+# checkov has its own Python environment, because it needs another boto3 than the local AWS. It takes 300 MB, once.
 AUDIT := .local/audit
 $(AUDIT)/installed: infra/requirements-audit.txt
 	@echo "Installing checkov" >&2
@@ -147,7 +147,7 @@ $(AUDIT)/installed: infra/requirements-audit.txt
 	@touch $@
 
 .PHONY: audit
-audit: $(AUDIT)/installed ## check the template with checkov; infra/checkov.yaml gives the reason for each rule left out
+audit: $(AUDIT)/installed ## check the template with checkov; infra/checkov.yaml gives the reason for each skipped check
 	@$(AUDIT)/bin/checkov --config-file infra/checkov.yaml
 
 .PHONY: clean

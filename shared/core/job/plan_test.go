@@ -140,10 +140,10 @@ func TestValuesThatCannotBeCutAreRefusedWithTheirPath(t *testing.T) {
 	for _, c := range []struct{ job, field, reason string }{
 		{`{"isolate_sections": true, "sections": ["a", ["b"]]}`, "sections[1]", `is ["b"]; want only text, numbers`},
 		{`{"isolate_sections": true, "sections": ["a", null]}`, "sections[1]", "is null; want only text"},
-		{`{"isolate_sections": true, "sections": [{"a": null}, "b"]}`, "sections[0]", `is {"a":null}; want text`},
+		{`{"isolate_sections": true, "sections": [{"a": null}, "b"]}`, "sections[0]", `is {"a":null}; want only text`},
 		{`{"isolate_sections": true, "sections": {"a": null, "b": true}}`, "sections.b", "is true; want null, or an object"},
 		{`{"isolate_sections": true, "section": [{"a": null}, {"b.c": 1}]}`, `section[1]["b.c"]`, "is 1; want null"},
-		{`{"isolate_stores": true, "sections": {"a": {"stores": {"x y": {"products": {}}}}, "": {"stores": [[]]}}}`, `sections[""].stores[0]`, "is []; want text"},
+		{`{"isolate_stores": true, "sections": {"a": {"stores": {"x y": {"products": {}}}}, "": {"stores": [[]]}}}`, `sections[""].stores[0]`, "is []; want only text"},
 		{`{"isolate_products": true, "sections": {"a": {"stores": {"x": {"products": 1}, "y": {"products": {"p": 0}}}}}}`, "sections.a.stores.y.products.p", "is 0; want null"},
 		{`{"max_sections_per_batch": "many", "sections": ["a"]}`, "max_sections_per_batch", `is "many"; want a whole number from 1`},
 		{`{"max_sections_per_batch": 0, "sections": ["a"]}`, "max_sections_per_batch", "is 0; want a whole number from 1"},
