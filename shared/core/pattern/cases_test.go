@@ -51,3 +51,47 @@ func TestPatternsMatchWhatEventBridgeMatches(t *testing.T) {
 		})
 	}
 }
+
+// disagreements are the questions to which event-ruler answers otherwise. docs/referees.md says for each who is right, and why.
+var disagreements = []struct{ pattern, metadata, theirs, ours string }{
+	{`{"a":[{"prefix":"ab\""}]}`, `{"a":"ab"}`, "true", "false"},
+	{`{"a":[{"suffix":"\"ab"}]}`, `{"a":"ab"}`, "true", "false"},
+	{`{"a":[{"cidr":"::/0"}]}`, `{"a":"80.1.1.1"}`, "true", "false"},
+	{`{"a":[{"cidr":"32.1.13.0/24"}]}`, `{"a":"2001:db8::1"}`, "true", "false"},
+	{`{"a":["32.1.13.184"]}`, `{"a":"2001:db8::1"}`, "true", "false"},
+	{`{"a":[{"cidr":"0.0.0.0/0"}]}`, `{"a":10}`, "true", "false"},
+	{`{"$or":[{"a":["x"]},{"a":["x",{"exists":false}]}],"b":["y"]}`, `{"b":"y"}`, "false", "true"},
+	{`{"a":[{"cidr":"10.0.0.0/32"}]}`, `{"a":"10.0.0.0"}`, "refused", "true"},
+	{`{"a":[{"cidr":"::1/128"}]}`, `{"a":"::1"}`, "refused", "true"},
+	{`{"a":[{"cidr":"10.0.0.0/+8"}]}`, `{"a":"10.0.0.1"}`, "true", "refused"},
+	{`{"a":[{"cidr":"10.0.0.0/8/"}]}`, `{"a":"10.0.0.1"}`, "true", "refused"},
+	{`{"a":[{"equals-ignore-case":"𐐨"}]}`, `{"a":"𐐨"}`, "false", "true"},
+	{`{"a":{"":["x"]}}`, `{"a":{"":"x"}}`, "false", "true"},
+	{`{"a":["x"],"a":["y"]}`, `{"a":"y"}`, "true", "refused"},
+	{`{"a.b":["x"],"a":{"b":["y"]}}`, `{"a":{"b":"y"}}`, "true", "refused"},
+	{`{"a":["first"]}`, `{"a":"first","a":"last"}`, "true", "false"},
+	{`{"a":{"b":["x"]}}`, `{"a.b":"x","a":{"b":"y"}}`, "true", "false"},
+	{`{"a":[{"numeric":["=",4.9e-324]}]}`, `{"a":4.9e-324}`, "true", "refused"},
+}
+
+func TestDisagreementsWithEventRulerAreOnPurpose(t *testing.T) {
+	for _, one := range disagreements {
+		assert.NotEqual(t, one.theirs, one.ours)
+		assert.Equal(t, one.ours, answer(t, one.pattern, one.metadata), "%s of %s", one.pattern, one.metadata)
+	}
+}
+
+// answer returns what Match says, or "refused".
+func answer(t *testing.T, pattern, metadata string) string {
+	t.Helper()
+	p, errs := Parse([]byte(pattern))
+	if errs != nil {
+		return "refused"
+	}
+	m, err := Read([]byte(metadata))
+	require.NoError(t, err)
+	if p.Match(m).Matches {
+		return "true"
+	}
+	return "false"
+}

@@ -55,38 +55,15 @@ func TestRefereeEventRulerAnswersTheCases(t *testing.T) {
 	requireRuled(t, asked)
 }
 
-// TestRefereeEventRulerStillDisagrees holds the table in docs/referees.md against both.
+// TestRefereeEventRulerStillDisagrees holds the table in docs/referees.md against event-ruler.
 func TestRefereeEventRulerStillDisagrees(t *testing.T) {
-	known := []struct{ pattern, metadata, theirs, ours string }{
-		{`{"a":[{"prefix":"ab\""}]}`, `{"a":"ab"}`, "true", "false"},
-		{`{"a":[{"suffix":"\"ab"}]}`, `{"a":"ab"}`, "true", "false"},
-		{`{"a":[{"cidr":"::/0"}]}`, `{"a":"80.1.1.1"}`, "true", "false"},
-		{`{"a":[{"cidr":"32.1.13.0/24"}]}`, `{"a":"2001:db8::1"}`, "true", "false"},
-		{`{"a":["32.1.13.184"]}`, `{"a":"2001:db8::1"}`, "true", "false"},
-		{`{"a":[{"cidr":"0.0.0.0/0"}]}`, `{"a":10}`, "true", "false"},
-		{`{"$or":[{"a":["x"]},{"a":["x",{"exists":false}]}],"b":["y"]}`, `{"b":"y"}`, "false", "true"},
-		{`{"a":[{"cidr":"10.0.0.0/32"}]}`, `{"a":"10.0.0.0"}`, "refused", "true"},
-		{`{"a":[{"cidr":"::1/128"}]}`, `{"a":"::1"}`, "refused", "true"},
-		{`{"a":[{"cidr":"10.0.0.0/+8"}]}`, `{"a":"10.0.0.1"}`, "true", "refused"},
-		{`{"a":[{"cidr":"10.0.0.0/8/"}]}`, `{"a":"10.0.0.1"}`, "true", "refused"},
-		{`{"a":[{"equals-ignore-case":"𐐨"}]}`, `{"a":"𐐨"}`, "false", "true"},
-		{`{"a":{"":["x"]}}`, `{"a":{"":"x"}}`, "false", "true"},
-		{`{"a":["x"],"a":["y"]}`, `{"a":"y"}`, "true", "refused"},
-		{`{"a.b":["x"],"a":{"b":["y"]}}`, `{"a":{"b":"y"}}`, "true", "refused"},
-		{`{"a":["first"]}`, `{"a":"first","a":"last"}`, "true", "false"},
-		{`{"a":{"b":["x"]}}`, `{"a.b":"x","a":{"b":"y"}}`, "true", "false"},
-		{`{"a":[{"numeric":["=",4.9e-324]}]}`, `{"a":4.9e-324}`, "true", "refused"},
-	}
-	asked := make([]patterns.Question, len(known))
-	for i, one := range known {
+	asked := make([]patterns.Question, len(disagreements))
+	for i, one := range disagreements {
 		asked[i] = patterns.Question{Pattern: one.pattern, Metadata: one.metadata}
 	}
 
-	answers := ruled(t, asked)
-
-	for i, one := range known {
-		assert.Equal(t, one.theirs, answers[i], "event-ruler's answer to %s of %s", one.pattern, one.metadata)
-		assert.Equal(t, one.ours, answer(t, asked[i]), "our answer to %s of %s", one.pattern, one.metadata)
+	for i, theirs := range ruled(t, asked) {
+		assert.Equal(t, disagreements[i].theirs, theirs, "event-ruler's answer to %s of %s", asked[i].Pattern, asked[i].Metadata)
 	}
 }
 
@@ -95,27 +72,12 @@ func requireRuled(t *testing.T, asked []patterns.Question) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
 	for i, theirs := range ruled(t, asked) {
-		ours := answer(t, asked[i])
+		ours := answer(t, asked[i].Pattern, asked[i].Metadata)
 		counts[ours]++
 		assert.Equal(t, theirs, ours, "event-ruler's answer and ours to %s of %s", asked[i].Pattern, asked[i].Metadata)
 	}
 	t.Log(counts)
 	return counts
-}
-
-// answer returns what Match says, or "refused".
-func answer(t *testing.T, q patterns.Question) string {
-	t.Helper()
-	p, errs := Parse([]byte(q.Pattern))
-	if errs != nil {
-		return "refused"
-	}
-	metadata, err := Read([]byte(q.Metadata))
-	require.NoError(t, err)
-	if p.Match(metadata).Matches {
-		return "true"
-	}
-	return "false"
 }
 
 // ruled returns event-ruler's answers: true, false, refused.

@@ -89,6 +89,14 @@ func TestOfAPathThatStandsTwiceInMetadataTheLastValueCounts(t *testing.T) {
 	}
 }
 
+func TestANameWithMoreDotsThanAPatternHasRoomForIsLeftAlone(t *testing.T) {
+	for _, c := range []struct{ dots, children int }{{MaxSize, 1}, {MaxSize + 1, 0}} {
+		m, err := Read([]byte(`{"` + strings.Repeat(".", c.dots) + `":1}`))
+		require.NoError(t, err)
+		require.Len(t, m.root.children[0].children, c.children)
+	}
+}
+
 func TestMetadataIsOneObject(t *testing.T) {
 	for text, want := range map[string]string{
 		``:                                 "line 1, column 1: is not JSON: it ends too early",
