@@ -24,6 +24,7 @@ var localErrs = []struct {
 	{"names with dots", regexp.MustCompile(`"[^"\s]*\.[^"\s]*":`)},
 	{"spellings of an address", regexp.MustCompile(`"(0?10\.0|2001:|::ffff)[^ ]* of `)},
 	{"IPv4 addresses as IPv6", regexp.MustCompile(`"cidr":"10.* of .*::ffff`)},
+	{"the case of letters beyond U+FFFF", regexp.MustCompile(`𐐨`)},
 	{"absent fields in lists", regexp.MustCompile(`"exists":false.* of .*\[`)},
 }
 
