@@ -51,7 +51,7 @@ parameters name the targets that it may start. The command shows all of this fir
 	c.Args = func(_ *cobra.Command, arguments []string) error {
 		switch {
 		case len(a.files) == 0 && len(a.remove) == 0:
-			return errors.New("-f FILE is missing, or --remove LABOURER")
+			return errors.New("-f FILE or --remove LABOURER is missing")
 		case len(a.files) == 0 && len(arguments) > 0:
 			return fmt.Errorf("unexpected argument %q", arguments[0])
 		case a.drain && len(a.remove) == 0:

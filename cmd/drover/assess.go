@@ -22,8 +22,8 @@ func newAssess(s *shell) *cobra.Command {
 	var running int
 	c := &cobra.Command{
 		Use:   "assess -f FILE... LABOURER [--metric NAME=VALUE]... [--running N]",
-		Short: "show how many tasks of a labourer may run at given metrics, without AWS",
-		Long: `Shows how many tasks of a labourer may run if its health metrics have the given values.
+		Short: "show how many tasks of a labourer may run at given metrics",
+		Long: `Shows how many tasks of a labourer may run if its health metrics have the given values. It needs no AWS.
 
 A metric that is not given has no value; then the metric's policy "missing" applies. The orchestrator runs the same code.`,
 		Example: `  drover assess -f labourers.yaml shop --metric DatabaseCPU=62.5 --running 3`,
@@ -31,7 +31,7 @@ A metric that is not given has no value; then the metric's policy "missing" appl
 	}
 	files(c, &paths, false)
 	c.Flags().StringArrayVar(&metrics, "metric", nil, "a metric and its value, `NAME=VALUE`; may be repeated")
-	c.Flags().IntVar(&running, "running", 0, "how many tasks are already running")
+	c.Flags().IntVar(&running, "running", 0, "`n` tasks are already running")
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if len(paths) == 0 {
 			return fmt.Errorf("-f FILE is missing")

@@ -10,7 +10,7 @@ func newDead(s *shell) *cobra.Command {
 	selection := inspect.Selection{Status: inspect.Dead}
 	var limit int
 	c := &cobra.Command{
-		Use:   "dead [--job ID] [--labourer ID]",
+		Use:   "dead [--job ID] [--labourer ID] [--limit N]",
 		Short: "list dead tasks: those that are no longer retried",
 		Long:  `Lists dead tasks: their workers reported a permanent failure, or all their attempts failed. To give them new attempts: drover replay.`,
 		Example: `  drover dead --labourer shop

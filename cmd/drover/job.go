@@ -39,7 +39,7 @@ func printJob(to io.Writer, j inspect.Job) error {
 	t.row("labourer", dash(j.Labourer))
 	t.row("state", state(j))
 	if j.Error != nil {
-		t.row("rejected for", j.Error.Field+": "+j.Error.Reason)
+		t.row("reason", j.Error.Field+": "+j.Error.Reason)
 	}
 	t.row("tasks", fmt.Sprintf("%d: %d completed, %d dead, %d cancelled, %d open", j.Total, j.Completed, j.Dead, j.Cancelled, j.Open))
 	t.row("submitted", moment(&j.SubmittedAt))

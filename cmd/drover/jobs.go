@@ -16,7 +16,7 @@ func newJobs(s *shell) *cobra.Command {
 	var labourer, state string
 	var limit int
 	c := &cobra.Command{
-		Use:   "jobs [--labourer ID] [--state STATE]",
+		Use:   "jobs [--labourer ID] [--state STATE] [--limit N]",
 		Short: "list jobs, the newest first",
 		Long: `Lists the jobs that the stack keeps, the newest first. For a job with more than 16,384 tasks the list counts a task only once its whole segment
 of 256 tasks has ended; drover job ID counts exactly.`,

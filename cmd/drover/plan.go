@@ -27,9 +27,9 @@ func newPlan(s *shell) *cobra.Command {
 	var count bool
 	var most int
 	c := &cobra.Command{
-		Use:   "plan [-f FILE...] [--today DATE] JOB.json|-",
-		Short: "show the tasks that a job would become, without AWS",
-		Long: `Prints the tasks that a job would become, one payload a line, in the order of their creation.
+		Use:   "plan [-f FILE...] [--today DATE] [--count] [--max-tasks N] JOB.json|-",
+		Short: "show the tasks that a job would become",
+		Long: `Prints the tasks that a job would become, one payload a line, in the order of their creation. It needs no AWS.
 
 The scheduler runs the same code. A job that it would reject ends here with exit code 2 and an error that names the field. Without -f the command
 accepts any labourer, and the default schema chunks by the period alone.`,
@@ -41,7 +41,7 @@ accepts any labourer, and the default schema chunks by the period alone.`,
 	files(c, &paths, false)
 	c.Flags().StringVar(&today, "today", "", "the `date`, or date and time, of the submission (default: now)")
 	c.Flags().BoolVar(&count, "count", false, "print only the number of tasks")
-	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "how many tasks a job may have, like the stack's parameter MaxTasksPerJob")
+	c.Flags().IntVar(&most, "max-tasks", defaultMaxTasks, "allow a job at most `n` tasks, like the stack's parameter MaxTasksPerJob")
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		if most < 1 {
 			return badInput("--max-tasks: is %d; want 1 or more", most)

@@ -136,6 +136,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 
 // starting notes, when the command begins to act, that the command line is valid.
 func starting(s *shell, command *cobra.Command) *cobra.Command {
+	command.DisableFlagsInUseLine = true // each usage line names its own flags
 	act := command.RunE
 	command.RunE = func(c *cobra.Command, arguments []string) error {
 		s.started = true

@@ -18,7 +18,7 @@ func newTask(s *shell) *cobra.Command {
 	var where inspect.Search
 	var date string
 	c := &cobra.Command{
-		Use:   "task ID",
+		Use:   "task ID [--labourer ID] [--date DATE]",
 		Short: "show a task: its payload, attempts and errors, and what it waits for",
 		Long: `Shows everything about a task. If the task has left the table, the command searches the archive, the newest days first. --labourer and --date
 narrow the search; with --date it may go further back than without.`,
@@ -100,7 +100,7 @@ func (s *shell) printTask(d inspect.Detail) error {
 		t.row("replayed", fmt.Sprintf("%s, last after attempt %d", inspect.Count(d.Life, "time"), d.ReplayOf))
 	}
 	if d.Archived {
-		t.row("kept", "in the archive only")
+		t.row("stored", "only in the archive")
 	}
 	if err := t.end(); err != nil {
 		return err

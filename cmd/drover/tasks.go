@@ -15,7 +15,7 @@ func newTasks(s *shell) *cobra.Command {
 	var status string
 	var limit int
 	c := &cobra.Command{
-		Use:   "tasks [--job ID] [--labourer ID] [--status STATUS]",
+		Use:   "tasks [--job ID] [--labourer ID] [--status STATUS] [--limit N]",
 		Short: "list tasks",
 		Long:  `Lists the tasks that are in the table, those of the newest jobs first. To see everything about a task: drover task ID.`,
 		Example: `  drover tasks --job nightly-2026-11-22

@@ -14,7 +14,7 @@ func newValidate(s *shell) *cobra.Command {
 	var paths []string
 	c := &cobra.Command{
 		Use:   "validate -f FILE...",
-		Short: "check labourers and job schemas, without AWS",
+		Short: "check files of labourers and job schemas",
 		Long: `Checks files of labourers and job schemas, in Drover's or sosw's format, without AWS.
 
 It lists all errors at once, with file, line and field. If there are any, the exit code is 2.`,

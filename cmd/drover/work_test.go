@@ -251,7 +251,7 @@ func TestATaskThatLeftTheTableIsFoundInTheArchive(t *testing.T) {
 	g.drover("task", id, "--labourer", "other").fails(failed, id)
 	g.World.Advance(g.World.Now().AddDate(0, 0, 60))
 	g.drover("task", id).fails(failed, id, "--date")
-	require.Contains(t, g.drover("task", id, "--date", "2026-01-01").ok(), "in the archive only")
+	require.Contains(t, g.drover("task", id, "--date", "2026-01-01").ok(), "only in the archive")
 }
 
 func TestJobsAreListedTheNewestFirst(t *testing.T) {
