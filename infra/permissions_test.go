@@ -224,7 +224,7 @@ func TestOtherAccountsMayOnlySendCommandsAndCompletions(t *testing.T) {
 	require.Equal(t, map[string][]string{"CompletionsQueuePolicy": {"sqs:SendMessage"}}, sending)
 }
 
-// Each statement of a resource's own policy has a condition.
+// Each statement of a resource's own policy has a condition, or names the accounts for which it is.
 func TestResourcePoliciesAllowNothingUnconditionally(t *testing.T) {
 	s := read(t)
 	for id, properties := range s.of("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy") {

@@ -17,7 +17,7 @@ import (
 
 const module = "github.com/drover-run/drover/"
 
-// floors are the folders below shared/ that carry the rest, from the ground up. Every other folder stands on all of them.
+// floors lists the lower folders of shared/, from the ground up. All other folders are above them.
 var floors = []string{"core", "service", "aws", "wiring"}
 
 // listed holds the answer of `go list` for a package.
@@ -48,7 +48,7 @@ func packages(t *testing.T) []listed {
 	return all
 }
 
-// floor returns how high a package stands: the index of its folder in floors, or their number for all that stands on them.
+// floor returns the floor of a package: the index of its folder in floors, or their number for all packages above them.
 func floor(place string) int {
 	for i, name := range floors {
 		if below(place, "shared/"+name) {
@@ -60,10 +60,10 @@ func floor(place string) int {
 
 func below(place, folder string) bool { return place == folder || strings.HasPrefix(place, folder+"/") }
 
-// pure tells whether a package decides or acts by ports: it knows no AWS, no clock and no randomness of its own.
+// pure reports whether a package decides, or acts through ports: then it uses no AWS SDK, no clock and no randomness of its own.
 func pure(place string) bool { return floor(place) <= slices.Index(floors, "service") }
 
-// forTests tells whether a package is for tests, ours or users'.
+// forTests reports whether a package is for tests: the project's own or users'.
 func forTests(place string) bool {
 	return below(place, "shared/testing") || below(place, "shared/drovertest") || below(place, "localstack")
 }
@@ -76,7 +76,7 @@ func upward(p listed) []string {
 	})
 }
 
-// forbidden returns what a package depends on and must not: code for tests in what is deployed, the AWS SDK in what decides.
+// forbidden returns the forbidden dependencies of a package: test code in deployed packages, and the AWS SDK in deciding ones.
 func forbidden(p listed) []string {
 	var found []string
 	for _, d := range p.Deps {
@@ -91,7 +91,7 @@ func forbidden(p listed) []string {
 	return found
 }
 
-// deployed tells whether a package is part of a function, of the CLI or of users' workers.
+// deployed reports whether a package is part of a function, of the CLI or of users' workers.
 func deployed(place string) bool {
 	return !forTests(place) && !below(place, "examples") && !below(place, "infra") && !below(place, "statemachines")
 }
@@ -108,7 +108,7 @@ func TestTheDecidingPackagesKnowNoAWSAndNothingDeployedImportsTestCode(t *testin
 	}
 }
 
-// TestAPlantedImportIsFound plants what each rule refuses, in each part of the project that the rule covers.
+// TestAPlantedImportIsFound plants an import that each rule refuses, in each part of the project that the rule covers.
 func TestAPlantedImportIsFound(t *testing.T) {
 	for _, planted := range []struct{ place, imports string }{
 		{"shared/core/job", "shared/service/scheduler"}, {"shared/service/scheduler", "shared/aws/dynamo"},
@@ -139,12 +139,12 @@ func TestTheDecidingPackagesAreHandedTimeAndRandomness(t *testing.T) {
 			require.NoError(t, err)
 			for _, i := range parsed.Imports {
 				path := strings.Trim(i.Path.Value, `"`)
-				require.NotContains(t, []string{"math/rand", "math/rand/v2", "crypto/rand"}, path, "%s/%s draws randomness: hand it in", p.place(), file)
+				require.NotContains(t, []string{"math/rand", "math/rand/v2", "crypto/rand"}, path, "%s/%s draws randomness: make it a parameter", p.place(), file)
 			}
 			ast.Inspect(parsed, func(n ast.Node) bool {
 				if s, ok := n.(*ast.SelectorExpr); ok {
 					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && x.Obj == nil {
-						require.NotContains(t, clock, s.Sel.Name, "%s/%s reads the clock by time.%s: hand the time in", p.place(), file, s.Sel.Name)
+						require.NotContains(t, clock, s.Sel.Name, "%s/%s reads the clock with time.%s: make the time a parameter", p.place(), file, s.Sel.Name)
 					}
 				}
 				return true
@@ -153,7 +153,7 @@ func TestTheDecidingPackagesAreHandedTimeAndRandomness(t *testing.T) {
 	}
 }
 
-func TestEveryPackageSaysWhatItIs(t *testing.T) {
+func TestEveryPackageIsDocumented(t *testing.T) {
 	for _, p := range packages(t) {
 		if len(p.GoFiles) == 0 {
 			continue
@@ -168,7 +168,7 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 	}
 }
 
-// TestTheFloorsAreTheFolders: a folder below shared/ that no reader of the design knows is a mistake.
+// TestTheFloorsAreTheFolders refuses folders below shared/ that the design does not describe.
 func TestTheFloorsAreTheFolders(t *testing.T) {
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)

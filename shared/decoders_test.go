@@ -22,13 +22,12 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// outside lists the decoders of what comes from outside, each with a text that it takes. open lists the names whose values are the user's own, whatever
-// they are.
+// outside lists the decoders of text from outside, each with a text that it accepts. open lists the names whose values are the user's own.
 var outside = map[string]struct {
 	text   string
 	read   func([]byte) (any, error)
 	open   []string
-	misses bool // a name that stands twice is not an error: the rest of the text counts
+	misses bool // a duplicate name is not an error: the rest of the text counts
 }{
 	"an event": {`{"id": "e", "source": "shop", "detail-type": "SubmitJob", "time": "2026-11-22T12:00:00Z", "detail": {}}`,
 		func(text []byte) (any, error) { return event.Read(text) }, []string{"detail"}, false},
@@ -51,8 +50,8 @@ func decoded[T any](text []byte) (any, error) {
 	return out, err
 }
 
-// TestG9ANameMeansOnlyItself holds for every decoder: with each name once more in capitals, and something else under it, a text says what it said.
-func TestG9ANameMeansOnlyItself(t *testing.T) {
+// TestG9NamesAreMatchedExactly holds for every decoder: if each name is repeated in capitals, with another value, the text has the same meaning.
+func TestG9NamesAreMatchedExactly(t *testing.T) {
 	for name, d := range outside {
 		t.Run(name, func(t *testing.T) {
 			want, err := d.read([]byte(d.text))
@@ -66,8 +65,8 @@ func TestG9ANameMeansOnlyItself(t *testing.T) {
 	}
 }
 
-// TestG9OfTwoValuesNoneIsTaken holds for every decoder that may refuse a text: a name that stands twice is refused.
-func TestG9OfTwoValuesNoneIsTaken(t *testing.T) {
+// TestG9DuplicateNamesAreRefused holds for every decoder that may refuse a text.
+func TestG9DuplicateNamesAreRefused(t *testing.T) {
 	for name, d := range outside {
 		for _, member := range membersOf(t, d.text) {
 			if d.misses || member == "store" {
@@ -85,8 +84,8 @@ func TestG9OfTwoValuesNoneIsTaken(t *testing.T) {
 	require.ErrorContains(t, err, "labourer")
 }
 
-// The forms in which an end is told are those of many senders.
-func TestG9ANameOfACompletionMeansOnlyItself(t *testing.T) {
+// Completions have many senders, and so many forms.
+func TestG9NamesOfACompletionAreMatchedExactly(t *testing.T) {
 	files, err := filepath.Glob("core/completion/testdata/forms/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -103,7 +102,7 @@ func TestG9ANameOfACompletionMeansOnlyItself(t *testing.T) {
 	}
 }
 
-// respelt returns the text with each name once more, in capitals and with another value, behind the one that counts.
+// respelt returns the text with each name repeated in capitals, with another value, after the original.
 func respelt(t *testing.T, text string, open []string) []byte {
 	t.Helper()
 	members, err := exact.Members([]byte(text))

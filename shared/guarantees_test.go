@@ -26,8 +26,8 @@ const checkout = ".."
 // guarantees counts the guarantees: G1, G2, and so on.
 const guarantees = 10
 
-// tests returns the names of all tests that `make test` runs, each with the file that it is in. It asks go list for the files, so what a build
-// constraint leaves out is left out here too; a test without a body, or one that always skips itself, does not count.
+// tests returns the names of all tests that `make test` runs, each with its file. go list names the files, so build constraints apply. A test without a
+// body, or one that always skips itself, does not count.
 func tests(t *testing.T) map[string]string {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,TestGoFiles,XTestGoFiles", "./...")
@@ -54,7 +54,7 @@ func tests(t *testing.T) map[string]string {
 	return found
 }
 
-// runnable returns the names of the tests in a file that go test calls and that do something.
+// runnable returns the names of the tests in a file that go test runs and that do something.
 func runnable(t *testing.T, source []byte) []string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), "", source, parser.SkipObjectResolution)
@@ -72,7 +72,7 @@ func runnable(t *testing.T, source []byte) []string {
 	return names
 }
 
-// skips reports whether a statement skips its test whatever the circumstances.
+// skips reports whether a statement always skips its test.
 func skips(s ast.Stmt) bool {
 	statement, is := s.(*ast.ExprStmt)
 	if !is {
@@ -98,8 +98,8 @@ func TestOnlyTestsThatGoTestRunsAndThatDoSomethingCount(t *testing.T) {
 
 var guarantee = regexp.MustCompile(`G[1-9][0-9]*`)
 
-// A test that proves a guarantee has the guarantee in its name: TestG3…, TestG1G2…. That the simulator judges each guarantee, and that each can
-// be seen to fail, is checked where the simulator is: TestSeeds and TestEachGuaranteeHasAMutationThatBreaksItAlone.
+// A test that proves a guarantee has the guarantee in its name: TestG3…, TestG1G2…. The simulator's own tests check that it judges each guarantee, and
+// that each can fail: TestSeeds and TestEachGuaranteeHasAMutationThatBreaksItAlone.
 func TestEveryGuaranteeHasTestsThatRun(t *testing.T) {
 	proven := map[string][]string{}
 	for name := range tests(t) {
@@ -115,17 +115,17 @@ func TestEveryGuaranteeHasTestsThatRun(t *testing.T) {
 
 var (
 	row = regexp.MustCompile("(?m)^\\|[ *`]*(G[0-9]+)[ *`]*\\|.*$")
-	// A name may be cut short: `TestG1…` and `TestG1*` mean all names with that beginning.
+	// A name may be truncated: `TestG1…` and `TestG1*` mean all names with that beginning.
 	mentioned = regexp.MustCompile(`\b(Test\w+)(…|\*|\.\.\.)?`)
 )
 
-// begins reports whether a name begins with another: TestG10… does not begin with TestG1.
+// begins reports whether a name begins with another one. TestG10… does not begin with TestG1.
 func begins(name, with string) bool {
 	rest, does := strings.CutPrefix(name, with)
 	return does && (rest == "" || rest[0] < '0' || rest[0] > '9')
 }
 
-// The README promises what tests prove: its table has a line for each guarantee, with tests that exist, at least one of them named for it.
+// The README's table has a line for each guarantee. Its tests exist, and at least one of them is named for the guarantee.
 func TestTheReadmesGuaranteesAreThoseThatAreTested(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(checkout, "README.md"))
 	require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestTheReadmesGuaranteesAreThoseThatAreTested(t *testing.T) {
 			require.True(t, exists, "the README's line of %s names %s, which does not exist", id, m[0])
 			named = named || slices.Contains(guarantee.FindAllString(m[1], -1), id)
 		}
-		require.True(t, named, "the README's line of %s names no test of its own", id)
+		require.True(t, named, "the README's line of %s names no test for it", id)
 	}
 	var all []string
 	for n := 1; n <= guarantees; n++ {

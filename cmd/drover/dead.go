@@ -12,7 +12,7 @@ func newDead(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dead [--job ID] [--labourer ID] [--limit N]",
 		Short: "list dead tasks: those that are no longer retried",
-		Long:  `Lists dead tasks: their workers reported a permanent failure, or all their attempts failed. To give them new attempts: drover replay.`,
+		Long:  `Lists dead tasks: those that failed permanently, or in all their attempts. To give them new attempts: drover replay.`,
 		Example: `  drover dead --labourer shop
   drover --json dead --job nightly-2026-11-22 | jq -r .task_id | xargs drover replay`,
 		Args: exactly(),

@@ -89,7 +89,7 @@ accepts any labourer, and the default schema chunks by the period alone.`,
 	return c
 }
 
-// submission returns the time at which the plan takes the job to be submitted. A date stands for its beginning in the job's time zone.
+// submission returns the time of submission that the plan assumes. A date stands for its beginning in the job's time zone.
 func submission(today string, asked job.Job, now func() time.Time) (time.Time, error) {
 	if today == "" {
 		return now(), nil

@@ -183,7 +183,7 @@ func TestAFinishedJobsTasksAreFoundByItsProgress(t *testing.T) {
 		return map[string]bool{}, nil
 	})
 	g.Submit(`{"job_id": "a", "labourer": "shop", "sections": ["x", "bad", "y"], "isolate_sections": true}`)
-	g.Submit(`{"job_id": "b", "labourer": "shop", "sections": ["z"], "isolate_sections": true}`) // lies in the same segment
+	g.Submit(`{"job_id": "b", "labourer": "shop", "sections": ["z"], "isolate_sections": true}`) // shares the segment
 	require.NoError(t, g.Run())
 	require.Len(t, g.drover("--json", "tasks", "--job", "a").lines(), 3)
 	require.Len(t, g.drover("--json", "tasks", "--job", "b").lines(), 1)

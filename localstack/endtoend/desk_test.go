@@ -145,8 +145,8 @@ func (s *stack) settled(t *testing.T, output string) {
 	})
 }
 
-// lies waits for a message in a queue that contains this text, deletes it, and returns its body and its reason.
-func (s *stack) lies(t *testing.T, url, text string) (body, reason string) {
+// buried waits for a message in a queue that contains this text, deletes it, and returns its body and its reason.
+func (s *stack) buried(t *testing.T, url, text string) (body, reason string) {
 	t.Helper()
 	m := await(t, fmt.Sprintf("a message with %q", text), func() (types.Message, bool) {
 		got, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, VisibilityTimeout: 1, WaitTimeSeconds: 1,

@@ -67,7 +67,7 @@ func TestG4G5ATaskThatKeepsFailingDiesAndIsReported(t *testing.T) {
 			require.Contains(t, string(r.Payload), "bad")
 		}
 	}
-	alarm, _ := s.lies(t, told, named(t))
+	alarm, _ := s.buried(t, told, named(t))
 	require.Contains(t, alarm, "Boom")
 	s.idle(t)
 }

@@ -75,7 +75,7 @@ func splitEvent(event []byte) (eventParts, error) {
 	own := map[string]bool{}
 	for _, m := range members {
 		if own[m.Name] {
-			return parts, &BadEvent{m.Name, "stands twice"}
+			return parts, &BadEvent{m.Name, "occurs twice; want it once"}
 		}
 		switch m.Name {
 		case "task_id":

@@ -80,7 +80,7 @@ func TestTheWorkerFailsIfThePayloadAsksForIt(t *testing.T) {
 		"the first attempt fails":           {1, failing, "failed", "FailFirst", true},
 		"the second succeeds":               {2, failing, "completed", "", false},
 		"another task's first succeeds":     {1, elsewhere, "completed", "", false},
-		"a poisoned task fails for good":    {1, poisoned, "failed", "Poison", false},
+		"a poisoned task is not retried":    {1, poisoned, "failed", "Poison", false},
 		"a poisoned task fails at any time": {3, poisoned, "failed", "Poison", false},
 	} {
 		t.Run(name, func(t *testing.T) {

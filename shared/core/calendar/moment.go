@@ -48,7 +48,7 @@ func parseMoment(field, text string) (moment, error) {
 
 func (m moment) inRange(field string) error {
 	if d := dayOf(m.reading.UTC()); d < firstDay || d > lastDay {
-		return refuse(field, "%s lies outside the years 0001 to 9999", quote(m.text))
+		return refuse(field, "%s is outside the years 0001 to 9999", quote(m.text))
 	}
 	return nil
 }

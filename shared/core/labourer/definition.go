@@ -451,7 +451,8 @@ func (r *reader) window(v value, q ecology.Query) time.Duration {
 	return 0
 }
 
-// expression reads metric math. Its operands have the format of details, except that they may not be expressions.
+// expression reads metric math. Its operands have the format of details, but without a window. An operand that is itself an expression has no operands of
+// its own: it may name the others.
 func (r *reader) expression(v value) ecology.Query {
 	q := ecology.Query{Period: ecology.DefaultPeriod}
 	fields := r.fields(v, "Expression", "Period", "Metrics")

@@ -154,7 +154,7 @@ func bounded(attempts []Attempt) []Attempt {
 	return attempts
 }
 
-// Kill returns the task as dead, after its last allowed attempt. ErrStale: no attempt of it has just failed or expired.
+// Kill returns the task as dead, after its last allowed attempt. ErrStale: its last attempt has neither failed nor expired.
 func (t Task) Kill(at time.Time) (Task, error) {
 	if t.Status != Failed && t.Status != Expired {
 		return t, ErrStale

@@ -1,7 +1,7 @@
 // Package health reads the metrics that labourers depend on from CloudWatch, no more often than they change.
 //
-// An answer is stored in the control table with its time. It serves every labourer that asks the same, and every orchestration: a metric is
-// read at most once in its period, and at most once a minute, regardless of how many wakes there are.
+// An answer is stored in the control table with its time. It serves all labourers with the same query, and all orchestrations: a metric is read at most
+// once in its period, and at most once a minute, regardless of the number of wakes.
 package health
 
 import (
@@ -19,12 +19,12 @@ import (
 // Store keeps readings by the key of their query.
 type Store interface {
 	Readings(ctx context.Context, keys []string) (map[string]ecology.Reading, error)
-	// Ask records that the query is being asked now, unless it was asked after since: then it returns queue.ErrChanged.
+	// Ask records that the query is being asked now. If it was already asked after since, Ask returns queue.ErrChanged.
 	Ask(ctx context.Context, key string, now, since time.Time) error
 	Keep(ctx context.Context, readings map[string]ecology.Reading) error
 }
 
-// Source answers queries, by key. The error of a query is in its reading.
+// Source answers queries, by key. The reading of a failed query has the error.
 type Source interface {
 	Ask(ctx context.Context, queries map[string]ecology.Query, now time.Time) (map[string]ecology.Reading, error)
 }
@@ -34,19 +34,18 @@ type Service struct {
 	Store  Store
 	Source Source
 	Now    func() time.Time
-	// Wait returns when another reader may have an answer, or ctx ends.
+	// Wait returns when another reader may have an answer, or when ctx ends.
 	Wait func(ctx context.Context) error
 }
 
 const (
-	// patience bounds how many times the service looks for a reading that another reader is asking for.
+	// patience limits how many times the service reads the store for the answer of another reader.
 	patience = 20
-	// The service trusts another reader that began to ask within asking when patience is exhausted. It is less than all the waiting takes.
+	// When patience is exhausted, the service still trusts a reader that began to ask within asking, which is shorter than all the waiting.
 	asking = 2 * time.Second
 )
 
-// Readings returns what is known of these metrics, by name, and reads those that are no longer fresh. The reading of a metric that cannot
-// be read has the reason.
+// Readings returns the readings of these metrics, by name, and reads those that are no longer fresh. The reading of an unreadable metric has the reason.
 func (s Service) Readings(ctx context.Context, metrics map[string]ecology.Metric) (map[string]ecology.Reading, error) {
 	if len(metrics) == 0 {
 		return nil, nil
@@ -117,7 +116,7 @@ func (s Service) fresh(ctx context.Context, queries map[string]ecology.Query) (m
 			return known, nil
 		}
 	}
-	// What is stale now could not be read, which is not the same as a metric without data.
+	// A reading that is still stale could not be refreshed, which differs from a metric without data.
 	for key, q := range queries {
 		if now := s.Now(); q.Due(known[key], now) {
 			known[key] = ecology.Reading{At: now, Error: "another reader is asking CloudWatch, and there is no answer yet"}

@@ -19,12 +19,12 @@ var (
 	errOff = errors.New("the table is unreachable")
 )
 
-// desk keeps readings and answers queries. A name in fails makes that call fail.
+// desk stores readings and answers queries. A call whose name is in fails fails.
 type desk struct {
 	now   time.Time
 	kept  map[string]ecology.Reading
 	asked map[string]time.Time
-	calls []int // the number of queries of each
+	calls []int // the number of queries in each call
 	fails string
 	value float64
 	waits int
@@ -117,7 +117,7 @@ func TestAMetricIsReadOnceInItsPeriodAndAtMostOnceAMinute(t *testing.T) {
 	}
 }
 
-func TestMetricsThatAskTheSameShareAnAnswerAndACall(t *testing.T) {
+func TestMetricsWithEqualQueriesShareAnAnswerAndACall(t *testing.T) {
 	d := newDesk()
 	strict := metric("CPU", time.Minute)
 	strict.Missing = ecology.MissingIsBad
@@ -128,7 +128,7 @@ func TestMetricsThatAskTheSameShareAnAnswerAndACall(t *testing.T) {
 	require.Equal(t, out["f/CPU"], out["g/CPU"])
 }
 
-func TestNoMetricsMakeNoCalls(t *testing.T) {
+func TestWithoutMetricsThereIsNoCall(t *testing.T) {
 	d := newDesk()
 	d.fails = "Readings"
 	out, err := d.service().Readings(context.Background(), nil)
@@ -167,7 +167,7 @@ func TestG8AReaderThatDiesDelaysTheOthersOnlyBriefly(t *testing.T) {
 	require.Less(t, d.now.Sub(noon), 5*time.Second)
 }
 
-func TestAMissingAnswerIsNotTakenForAMetricWithoutData(t *testing.T) {
+func TestAMissingAnswerIsNotMistakenForAMetricWithoutData(t *testing.T) {
 	d := newDesk()
 	m := metric("CPU", time.Minute)
 	d.wait = func() { d.asked[m.Key()] = d.now } // others keep asking, and store nothing
@@ -179,7 +179,7 @@ func TestAMissingAnswerIsNotTakenForAMetricWithoutData(t *testing.T) {
 	require.NotEmpty(t, out["CPU"].Error)
 }
 
-// TestG8AnUnreachableCloudWatchIsTheReasonOfEachMetric, for as long as an answer would be valid: it is not asked again at each wake.
+// TestG8AnUnreachableCloudWatchIsTheReasonOfEachMetric holds as long as an answer would be valid: not every wake calls CloudWatch again.
 func TestG8AnUnreachableCloudWatchIsTheReasonOfEachMetric(t *testing.T) {
 	d := newDesk()
 	d.fails = "Source"
