@@ -42,7 +42,7 @@ func (s *stack) plan(ctx context.Context, labourers map[string]labourer.Labourer
 			continue
 		}
 		if account := inspect.Abroad(l.Target.Place(), s.home()); account != "" {
-			w.warn(id+".target", "the target is in account %s and the stack in account %s: allow the orchestrator's role in the target's own policy, and name the target in the parameter %s",
+			w.warn(id+".target", "the target is in account %s, and the stack in account %s: allow the orchestrator's role in the target's policy, and name the target in %s",
 				account, s.home().Account, workerParameters[l.Target.Kind()])
 		}
 		if l.Target.Kind() == "lambda" {
@@ -115,7 +115,8 @@ func (s *stack) carryOut(ctx context.Context, w wiring) error {
 	}
 	for _, t := range w.tags {
 		if err := s.setTag(ctx, t.kind, t.arn, t.url); err != nil {
-			errs = append(errs, fmt.Errorf("labourer %s: the target cannot be tagged: %s; %s", t.labourer, reason(err), remedy(err, tagRights[t.kind].set, "fix that, or set the tag yourself")))
+			fix := remedy(err, tagRights[t.kind].set, "fix that, or set the tag yourself")
+			errs = append(errs, fmt.Errorf("labourer %s: the target cannot be tagged: %s; %s", t.labourer, reason(err), fix))
 		}
 	}
 	return errors.Join(errs...)
