@@ -144,6 +144,9 @@ var events = map[string]string{
 	"scavenger": `{"Records": [{"eventID": "1", "eventName": "MODIFY", "dynamodb": {"SequenceNumber": "1", "Keys": {"segment": {"S": "abcdefghijklmnop"}, "n": {"N": "7"}},
 		"NewImage": {"segment": {"S": "abcdefghijklmnop"}, "n": {"N": "7"}, "labourer": {"S": "f"}, "job": {"S": "j"}, "status": {"S": "dead"}, "attempt": {"N": "1"},
 		"created_at": {"N": "1764000000000"}, "closed_at": {"N": "1764000001000"}}}}]}`,
+	"archiver": `{"Records": [{"eventID": "1", "eventName": "MODIFY", "dynamodb": {"SequenceNumber": "1", "Keys": {"segment": {"S": "abcdefghijklmnop"}, "n": {"N": "7"}},
+		"NewImage": {"segment": {"S": "abcdefghijklmnop"}, "n": {"N": "7"}, "labourer": {"S": "f"}, "job": {"S": "j"}, "status": {"S": "completed"}, "attempt": {"N": "1"},
+		"parts": {"N": "1"}, "created_at": {"N": "1764000000000"}, "closed_at": {"N": "1764000001000"}}}}]}`,
 }
 
 // The real functions run for five minutes, with an invocation each minute and no right to any table. Their handlers return the messages to the

@@ -2,10 +2,14 @@ package infra_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // folders names the functions' folders, both below functions/ (source) and below .local/functions/ (built).
@@ -14,6 +18,7 @@ var folders = map[string]string{
 	"OrchestratorFunction":    "orchestrator",
 	"WorkerAssistantFunction": "worker-assistant",
 	"ScavengerFunction":       "scavenger",
+	"ArchiverFunction":        "archiver",
 }
 
 // Each function names its code itself, because the AWS CLI does not look for it in the globals.
@@ -47,6 +52,7 @@ func TestFunctionsGetTheNamesOfTheirResources(t *testing.T) {
 		"ALARM_TOPIC":                       ref("AlarmTopic"),
 		"ARCHIVE_BUCKET":                    ref("ArchiveBucket"),
 		"BACKOFF_STATE_MACHINE":             ref("BackoffStateMachine"),
+		"COMPLETIONS_MAX_RECEIVES":          fmt.Sprint(at[int](s.whole, "Resources", "CompletionsQueue", "Properties", "RedrivePolicy", "maxReceiveCount")), // a local AWS passes only text
 		"MAX_TASKS_PER_JOB":                 ref("MaxTasksPerJob"),
 		"RETENTION_DAYS":                    ref("RetentionDays"),
 	}, at[object](s.whole, "Globals", "Function", "Environment", "Variables"))
@@ -58,7 +64,7 @@ func TestMemoryAndConcurrencyAreParameters(t *testing.T) {
 	s := read(t)
 	require.NotContains(t, at[object](s.whole, "Globals", "Function"), "MemorySize")
 	// As measured by BenchmarkProcessor, see README.md.
-	measured := map[string]int{"Scheduler": 512, "Orchestrator": 256, "WorkerAssistant": 256, "Scavenger": 256}
+	measured := map[string]int{"Scheduler": 512, "Orchestrator": 256, "WorkerAssistant": 256, "Scavenger": 256, "Archiver": 256}
 	for id, properties := range s.of("AWS::Serverless::Function") {
 		name := strings.TrimSuffix(id, "Function")
 		require.Equal(t, ref(name+"Memory"), properties["MemorySize"], id)
@@ -71,11 +77,11 @@ func TestMemoryAndConcurrencyAreParameters(t *testing.T) {
 	}
 }
 
-// Lambda ends chains of calls that contain a function more than 16 times. Drover's functions form such chains, except for the scavenger, whose
-// stream begins a new chain: it keeps the guard.
+// Lambda ends chains of calls that contain a function more than 16 times. Drover's functions form such chains, except for those that a stream
+// calls, as it begins a new chain: they keep the guard.
 func TestOnlyFunctionsInLoopsAllowRecursion(t *testing.T) {
 	for id, properties := range read(t).of("AWS::Serverless::Function") {
-		if id == "ScavengerFunction" {
+		if id == "ScavengerFunction" || id == "ArchiverFunction" {
 			require.NotContains(t, properties, "RecursiveLoop", id)
 			continue
 		}
@@ -94,6 +100,7 @@ func TestEveryLogIsKeptForAsLongAsAskedInAGroupOfItsOwn(t *testing.T) {
 			users[mentioned(destination)[0]] = id
 		}
 	}
+	require.Equal(t, object{"LogFormat": "JSON", "SystemLogLevel": "WARN"}, at[object](s.whole, "Globals", "Function", "LoggingConfig"), "Lambda adds no lines of its own")
 	groups := s.of("AWS::Logs::LogGroup")
 	require.Equal(t, keys(groups), keys(users))
 	for id, properties := range groups {
@@ -119,34 +126,136 @@ func TestQueueMappingsReportWhatFailedAndAreBounded(t *testing.T) {
 			mappings++
 			properties := at[object](event, "Properties")
 			require.Equal(t, []any{"ReportBatchItemFailures"}, properties["FunctionResponseTypes"], id)
-			require.Equal(t, 10, properties["BatchSize"], id)
 			require.IsType(t, 0, at[any](properties, "ScalingConfig", "MaximumConcurrency"), id)
 		}
 	}
 	require.Equal(t, 2, mappings)
 }
 
-func TestTheStreamMappingLosesNothing(t *testing.T) {
+// A window is what lets Lambda gather more than ten messages. The owner decides how long freed slots stay empty for it.
+func TestCompletionsAreGatheredForAsLongAsTheOwnerSays(t *testing.T) {
 	s := read(t)
-	mapping := at[object](s.resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties")
-	require.Equal(t, getAtt("TasksTable", "StreamArn"), mapping["Stream"])
-	require.Equal(t, "TRIM_HORIZON", mapping["StartingPosition"])
-	require.Equal(t, getAtt("StreamFailuresQueue", "Arn"), at[any](mapping, "DestinationConfig", "OnFailure", "Destination"))
-	require.Equal(t, true, mapping["BisectBatchOnFunctionError"])
-	require.Positive(t, mapping["MaximumRetryAttempts"])
-	require.Less(t, mapping["MaximumRecordAgeInSeconds"], 24*3600, "the stream drops records after a day; a failure has to be reported before")
-	require.NotContains(t, mapping, "FunctionResponseTypes", "a local AWS takes items that are reported like this for done")
+	mapping := at[object](s.resources["WorkerAssistantFunction"], "Properties", "Events", "Completions", "Properties")
+	require.Equal(t, ref("CompletionsWindowSeconds"), mapping["MaximumBatchingWindowInSeconds"])
+	require.Equal(t, object{"Fn::If": []any{"CompletionsGather", 100, 10}}, mapping["BatchSize"])
+	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("CompletionsWindowSeconds"), 0}}}}, s.conditions["CompletionsGather"])
+	window := s.parameters["CompletionsWindowSeconds"]
+	require.Equal(t, []any{1, 0, 10}, []any{window["Default"], window["MinValue"], window["MaxValue"]})
+	commands := at[object](s.resources["SchedulerFunction"], "Properties", "Events", "Jobs", "Properties")
+	require.Equal(t, 10, commands["BatchSize"], "a job is not gathered: it may be large")
+	require.NotContains(t, commands, "MaximumBatchingWindowInSeconds")
 }
 
-// The filter passes writes that end an attempt or a task. It passes neither the scavenger's own writes, which open a task again, nor REMOVE:
-// items expire by their time to live.
-func TestTheStreamMappingLetsOnlyClosingsThrough(t *testing.T) {
-	filters := at[[]any](read(t).resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties", "FilterCriteria", "Filters")
-	require.Len(t, filters, 1)
-	var pattern any
-	require.NoError(t, json.Unmarshal([]byte(at[string](filters[0], "Pattern")), &pattern))
-	require.Equal(t, object{
-		"eventName": []any{"INSERT", "MODIFY"},
-		"dynamodb":  object{"NewImage": object{"status": object{"S": []any{"completed", "failed", "expired", "dead", "cancelled"}}}},
-	}, pattern)
+// streamed holds the name of the event of each function that reads the stream. A shard of a stream bears two readers.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.Lambda.html
+var streamed = map[string]string{"ScavengerFunction": "Closings", "ArchiverFunction": "Ends"}
+
+func (s stack) mapping(function string) object {
+	return at[object](s.resources[function], "Properties", "Events", streamed[function], "Properties")
+}
+
+func TestTheStreamMappingsLoseNothing(t *testing.T) {
+	s := read(t)
+	for id, function := range s.of("AWS::Serverless::Function") {
+		for name, event := range at[object](function, "Events") {
+			if at[string](event, "Type") == "DynamoDB" {
+				require.Equal(t, streamed[id], name, "a third reader slows the others down")
+			}
+		}
+	}
+	for id := range streamed {
+		mapping := s.mapping(id)
+		require.Equal(t, getAtt("TasksTable", "StreamArn"), mapping["Stream"], id)
+		require.Equal(t, "TRIM_HORIZON", mapping["StartingPosition"], id)
+		require.Equal(t, getAtt("StreamFailuresQueue", "Arn"), at[any](mapping, "DestinationConfig", "OnFailure", "Destination"), id)
+		require.Equal(t, true, mapping["BisectBatchOnFunctionError"], id)
+		require.Positive(t, mapping["MaximumRetryAttempts"], id)
+		require.Less(t, mapping["MaximumRecordAgeInSeconds"], 24*3600, "the stream drops records after a day; a failure has to be reported before")
+		require.NotContains(t, mapping, "FunctionResponseTypes", "a local AWS takes items that are reported like this for done")
+	}
+}
+
+// A retry and the end of a job are not delayed. An object of the archive costs as much as eight writes, so it is filled.
+func TestOnlyTheArchiveWaitsForFullBatches(t *testing.T) {
+	s := read(t)
+	require.NotContains(t, s.mapping("ScavengerFunction"), "MaximumBatchingWindowInSeconds")
+	archiver := s.mapping("ArchiverFunction")
+	require.Equal(t, ref("ArchiveWindowSeconds"), archiver["MaximumBatchingWindowInSeconds"])
+	require.Equal(t, 1000, archiver["BatchSize"])
+	require.NotContains(t, archiver, "ParallelizationFactor", "each lane fills objects of its own")
+	window := s.parameters["ArchiveWindowSeconds"]
+	require.Equal(t, []any{30, 0, 300}, []any{window["Default"], window["MinValue"], window["MaxValue"]})
+}
+
+// passes reports whether one of a function's filters passes a record. The filters compare texts, and ask whether attributes exist.
+func (s stack) passes(t *testing.T, function string, record object) bool {
+	t.Helper()
+	for _, filter := range at[[]any](s.mapping(function), "FilterCriteria", "Filters") {
+		var pattern object
+		require.NoError(t, json.Unmarshal([]byte(at[string](filter, "Pattern")), &pattern))
+		if matches(t, pattern, record) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(t *testing.T, pattern, record object) bool {
+	t.Helper()
+	for name, wanted := range pattern {
+		value, there := record[name]
+		switch wanted := wanted.(type) {
+		case object:
+			below, is := value.(object)
+			if !is || !matches(t, wanted, below) {
+				return false
+			}
+		case []any:
+			if !slices.ContainsFunc(wanted, func(one any) bool {
+				if exists, is := one.(object); is {
+					require.Equal(t, object{"exists": true}, exists)
+					return there
+				}
+				return one == value
+			}) {
+				return false
+			}
+		default:
+			require.Fail(t, "a pattern has lists and objects only", "%v", wanted)
+		}
+	}
+	return true
+}
+
+// The scavenger gets the ends that no lease records: failed attempts, deaths, cancellations, and completions in segments that several jobs
+// share. The archiver gets the ends of tasks. Neither gets a write that opens a task again, nor REMOVE: items expire by their time to live.
+func TestTheStreamMappingsPassTheEndsThatTheirFunctionsHandle(t *testing.T) {
+	s := read(t)
+	for _, status := range []task.Status{task.Open, task.Completed, task.Failed, task.Expired, task.Dead, task.Cancelled, "running"} {
+		for _, shared := range []bool{false, true} {
+			for _, name := range []string{"INSERT", "MODIFY", "REMOVE"} {
+				record := written(name, status, shared)
+				failed := status == task.Failed || status == task.Expired
+				unrecorded := failed || status == task.Dead || status == task.Cancelled || status == task.Completed && shared
+				require.Equal(t, unrecorded && name != "REMOVE", s.passes(t, "ScavengerFunction", record), "%s %s shared=%t to the scavenger", name, status, shared)
+				require.Equal(t, status.Terminal() && name != "REMOVE", s.passes(t, "ArchiverFunction", record), "%s %s shared=%t to the archiver", name, status, shared)
+			}
+		}
+	}
+}
+
+// written returns a record of the stream.
+func written(name string, status task.Status, shared bool) object {
+	image := object{"segment": object{"S": "s"}, "n": object{"N": "0"}, "labourer": object{"S": "l"}, "job": object{"S": "j"}}
+	if status != task.Open {
+		image["status"] = object{"S": string(status)}
+	}
+	if shared {
+		image["shared"] = object{"BOOL": true}
+	}
+	change := object{"Keys": object{"segment": object{"S": "s"}, "n": object{"N": "0"}}, "SequenceNumber": "1", "StreamViewType": "NEW_IMAGE"}
+	if name != "REMOVE" {
+		change["NewImage"] = image
+	}
+	return object{"eventID": "1", "eventName": name, "eventSource": "aws:dynamodb", "dynamodb": change}
 }

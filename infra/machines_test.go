@@ -53,14 +53,16 @@ func TestStatesOutlastTheFunctionTheyCall(t *testing.T) {
 	require.NotZero(t, steps)
 }
 
-// The console draws an Express execution from its log, so that log has everything. A backoff's input names workers' errors, which must not be
-// logged.
+// The console draws an Express execution from its log, so that log has everything by default. A backoff's input names workers' errors, which must
+// not be logged.
 func TestMachinesLogWhatTheConsoleNeedsAndNoErrorsOfWorkers(t *testing.T) {
 	s := read(t)
 	logging := func(id string) []any {
 		return []any{at[any](s.resources[id], "Properties", "Logging", "Level"), at[any](s.resources[id], "Properties", "Logging", "IncludeExecutionData")}
 	}
-	require.Equal(t, []any{"ALL", true}, logging("OrchestrateStateMachine"))
+	require.Equal(t, []any{ref("OrchestrateLogLevel"), true}, logging("OrchestrateStateMachine"))
+	require.Equal(t, "ALL", s.parameters["OrchestrateLogLevel"]["Default"])
+	require.Equal(t, []any{"ALL", "ERROR", "FATAL", "OFF"}, s.parameters["OrchestrateLogLevel"]["AllowedValues"], "as Step Functions knows them")
 	require.Equal(t, []any{"ERROR", false}, logging("BackoffStateMachine"))
 	require.Equal(t, ref("OrchestrateType"), at[any](s.resources["OrchestrateStateMachine"], "Properties", "Type"))
 	require.Equal(t, "EXPRESS", s.parameters["OrchestrateType"]["Default"])

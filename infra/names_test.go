@@ -16,6 +16,7 @@ var nameOf = map[string]string{
 	"AWS::Events::EventBus":         "Name",
 	"AWS::Events::EventBusPolicy":   "",
 	"AWS::Events::Rule":             "Name",
+	"AWS::IAM::Policy":              "", // its name is one within its roles
 	"AWS::IAM::Role":                "RoleName",
 	"AWS::KMS::Key":                 "",
 	"AWS::Logs::LogGroup":           "LogGroupName",

@@ -28,6 +28,7 @@ func TestTheOutputsNameTheStacksResources(t *testing.T) {
 		"OrchestratorFunctionName":      ref("OrchestratorFunction"),
 		"WorkerAssistantFunctionName":   ref("WorkerAssistantFunction"),
 		"ScavengerFunctionName":         ref("ScavengerFunction"),
+		"ArchiverFunctionName":          ref("ArchiverFunction"),
 		"AlarmTopicArn":                 ref("AlarmTopic"),
 	}
 	for name, value := range want {

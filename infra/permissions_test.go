@@ -2,6 +2,7 @@ package infra_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"strings"
@@ -55,6 +56,11 @@ func (s stack) rights() map[string][]statement {
 			found[id] = append(found[id], statements(id, at[any](policy, "PolicyDocument"))...)
 		}
 	}
+	for id, properties := range s.of("AWS::IAM::Policy") {
+		for _, role := range mentioned(properties["Roles"]) {
+			found[role] = append(found[role], statements(id, properties["PolicyDocument"])...)
+		}
+	}
 	return found
 }
 
@@ -89,7 +95,11 @@ func TestRolesHaveOnlyTheirOwnStatements(t *testing.T) {
 		require.NotContains(t, properties, "ManagedPolicyArns", id)
 		require.Len(t, list(properties["Policies"]), 1, id)
 	}
-	require.Empty(t, s.of("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"))
+	require.Empty(t, s.of("AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"))
+	for id, properties := range s.of("AWS::IAM::Policy") {
+		require.Equal(t, "StartWorkersPolicy", id)
+		require.Equal(t, []any{ref("OrchestratorRole"), ref("WorkerAssistantRole")}, properties["Roles"], "these two start workers, by the same statements")
+	}
 	for id, properties := range s.of("AWS::Serverless::Function", "AWS::Serverless::StateMachine") {
 		require.NotContains(t, properties, "Policies", id)
 	}
@@ -129,10 +139,15 @@ func TestOneServiceMayAssumeEachRoleForThisAccount(t *testing.T) {
 // and region, and any other value lists them.
 func TestByDefaultOnlyTaggedWorkersOfThisAccountAndRegionAreStarted(t *testing.T) {
 	s := read(t)
-	found := map[string]object{}
-	for _, right := range s.rights()["OrchestratorRole"] {
-		if choice := at[[]any](right.whole, "Resource", "Fn::If"); choice != nil {
-			found[fmt.Sprint(right.actions)] = object{"resource": choice, "condition": right.whole["Condition"]}
+	found := map[string]map[string]object{}
+	for role, rights := range s.rights() {
+		for _, right := range rights {
+			if choice := at[[]any](right.whole, "Resource", "Fn::If"); choice != nil {
+				if found[role] == nil {
+					found[role] = map[string]object{}
+				}
+				found[role][fmt.Sprint(right.actions)] = object{"resource": choice, "condition": right.whole["Condition"]}
+			}
 		}
 	}
 	chosen := func(kind, pattern, parameter string) object {
@@ -145,11 +160,15 @@ func TestByDefaultOnlyTaggedWorkersOfThisAccountAndRegionAreStarted(t *testing.T
 			"condition": object{"Fn::If": []any{"Tagged" + kind, object{"Null": object{"aws:ResourceTag/drover:worker": "false"}}, ref("AWS::NoValue")}},
 		}
 	}
-	require.Equal(t, map[string]object{
-		"[lambda:InvokeFunction]": chosen("Functions", "lambda:${AWS::Region}:${AWS::AccountId}:function:*", "WorkerFunctionArns"),
-		"[sqs:GetQueueAttributes sqs:SendMessage sqs:SendMessageBatch]": chosen("Queues", "sqs:${AWS::Region}:${AWS::AccountId}:*", "WorkerQueueArns"),
-		"[states:StartExecution]": chosen("StateMachines", "states:${AWS::Region}:${AWS::AccountId}:stateMachine:*", "WorkerStateMachineArns"),
-	}, found)
+	queues := chosen("Queues", "sqs:${AWS::Region}:${AWS::AccountId}:*", "WorkerQueueArns")
+	starting := map[string]object{
+		"[lambda:InvokeFunction]":                chosen("Functions", "lambda:${AWS::Region}:${AWS::AccountId}:function:*", "WorkerFunctionArns"),
+		"[sqs:SendMessage sqs:SendMessageBatch]": queues,
+		"[states:StartExecution]":                chosen("StateMachines", "states:${AWS::Region}:${AWS::AccountId}:stateMachine:*", "WorkerStateMachineArns"),
+	}
+	asking := maps.Clone(starting)
+	asking["[sqs:GetQueueAttributes]"] = queues
+	require.Equal(t, map[string]map[string]object{"WorkerAssistantRole": starting, "OrchestratorRole": asking}, found)
 }
 
 // Each parameter accepts ARNs of its own service, * and an empty text, and nothing else.
@@ -178,14 +197,13 @@ func TestWorkersAreNamedByARNsOfTheirService(t *testing.T) {
 func TestKeysOfWorkerQueuesAreUsedOnlyThroughSQS(t *testing.T) {
 	s := read(t)
 	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("WorkerKeyArns"), ""}}}}, s.conditions["EncryptedWorkerQueues"])
-	found := 0
+	var found []string
 	for role, rights := range s.rights() {
 		for _, right := range rights {
 			if right.sid != "EncryptForWorkerQueues" {
 				continue
 			}
-			found++
-			require.Equal(t, "OrchestratorRole", role)
+			found = append(found, role)
 			require.Equal(t, "EncryptedWorkerQueues", right.only)
 			require.Equal(t, []string{"kms:Decrypt", "kms:GenerateDataKey"}, right.actions)
 			require.Equal(t, object{"Fn::Split": []any{",", ref("WorkerKeyArns")}}, right.whole["Resource"])
@@ -194,7 +212,7 @@ func TestKeysOfWorkerQueuesAreUsedOnlyThroughSQS(t *testing.T) {
 			}}}, right.whole["Condition"])
 		}
 	}
-	require.Equal(t, 1, found)
+	require.ElementsMatch(t, []string{"OrchestratorRole", "WorkerAssistantRole"}, found)
 }
 
 // Named other accounts may put commands on the bus and send completions, and do nothing else.

@@ -5,6 +5,7 @@ package infra_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -65,27 +66,25 @@ func TestRefereeEventRulerTakesWhatMemoryTakes(t *testing.T) {
 	requireRuled(t, asked)
 }
 
-// The stream's filter passes every write that ends an attempt. It passes neither a write that opens a task nor the removal of an item.
+// The stream's filters pass to event-ruler the same records as to the test of the filters.
 func TestRefereeEventRulerPassesTheEndsOfAttempts(t *testing.T) {
 	s := read(t)
-	filters := at[[]any](s.resources["ScavengerFunction"], "Properties", "Events", "Closings", "Properties", "FilterCriteria", "Filters")
-	require.Len(t, filters, 1)
-	var pattern any
-	require.NoError(t, json.Unmarshal([]byte(at[string](filters[0], "Pattern")), &pattern))
 	var asked []ruled
-	for _, status := range []task.Status{task.Open, task.Completed, task.Failed, task.Expired, task.Dead, task.Cancelled, "Completed", "running"} {
-		known := status == task.Completed || status == task.Failed || status == task.Expired || status == task.Dead || status == task.Cancelled
-		for _, name := range []string{"INSERT", "MODIFY", "REMOVE"} {
-			image := object{"segment": object{"S": "s"}, "n": object{"N": "0"}, "labourer": object{"S": "l"}, "job": object{"S": "j"}}
-			if status != task.Open {
-				image["status"] = object{"S": string(status)}
+	for function := range streamed {
+		filters := at[[]any](s.mapping(function), "FilterCriteria", "Filters")
+		require.NotEmpty(t, filters)
+		for _, filter := range filters {
+			var pattern object
+			require.NoError(t, json.Unmarshal([]byte(at[string](filter, "Pattern")), &pattern))
+			for _, status := range []task.Status{task.Open, task.Completed, task.Failed, task.Expired, task.Dead, task.Cancelled, "Completed", "running"} {
+				for _, shared := range []bool{false, true} {
+					for _, name := range []string{"INSERT", "MODIFY", "REMOVE"} {
+						record := written(name, status, shared)
+						asked = append(asked, ruled{name: fmt.Sprintf("%s: %s %s shared=%t", function, name, status, shared), pattern: pattern, event: record,
+							takes: matches(t, pattern, record)})
+					}
+				}
 			}
-			change := object{"Keys": object{"segment": object{"S": "s"}, "n": object{"N": "0"}}, "SequenceNumber": "1", "StreamViewType": "NEW_IMAGE"}
-			if name != "REMOVE" {
-				change["NewImage"] = image
-			}
-			asked = append(asked, ruled{name: name + " " + string(status), pattern: pattern,
-				event: object{"eventID": "1", "eventName": name, "eventSource": "aws:dynamodb", "dynamodb": change}, takes: known && name != "REMOVE"})
 		}
 	}
 	requireRuled(t, asked)

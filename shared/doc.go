@@ -8,13 +8,15 @@
 //	labourer       a kind of worker: its target, its cap, its health metrics, its retry policy
 //	worker         the user's code that runs one task
 //	scheduler      turns jobs into tasks
-//	orchestrator   decides how many tasks of each labourer may run now, claims and dispatches them
+//	orchestrator   decides how many tasks of each labourer may run now, grants slots and tasks to leases, starts the first ones
 //	ecology        the health of what a labourer depends on: metrics to a status, 0 Bad to 4 High
-//	assistant      receives completions from workers, and closes tasks
-//	scavenger      handles closed tasks: archives them, retries them, or ends them as dead
+//	assistant      receives completions from workers, closes tasks, and feeds their leases: starts the next tasks in the slots that are free
+//	scavenger      handles failed tasks: retries them, or ends them as dead
+//	archiver       writes tasks that have reached their end to the archive
 //	segment        up to 256 tasks that were stored together and share a partition key
 //	queue entry    "tasks a..b of segment S are due from time T on"
-//	lease          "these tasks of segment S were handed out, until U"; the leases give the count of running tasks
+//	lease          "these tasks of segment S are in hand, these wait, and so many may be in hand"; what remains was completed under it
+//	slot           room for one task in hand; the slots that leases take are bounded by cap and health
 //
 // # Floors
 //
@@ -24,8 +26,8 @@
 // (waits), segment, task, queue and ledger (what is stored, and how it may change), completion (what workers report), event (what passes on
 // the bus), pattern (filters, as EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside.
 //
-// service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, outcome,
-// cancellation, replay.
+// service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, archiver, outcome,
+// cancellation, replay; and what several of them use: target (starts workers), leasing (writes leases), progress (counts the ends of tasks).
 //
 // aws holds the adapters between those ports and the AWS SDK: dynamo, sqs, sns, s3, eventbridge, stepfunctions, lambda, cloudwatch,
 // cloudformation. Each names the calls that it makes in one interface. settings sets up the clients, and recognizes errors that may pass.
@@ -41,9 +43,9 @@
 //
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
 //	         segment#n, k                   the k-th part of the task's payload, if that exceeds 256 KB compressed
-//	control  labourer, state                version (the fence of claims), paused, claiming_until, claiming_by, trouble
+//	control  labourer, state                version (the fence of claims), paused, claiming_until, claiming_by, trouble, pace
 //	         labourer, queue#due#segment#n  a queue entry
-//	         labourer, lease#segment#attempt#n   a lease, with the version that its claim wrote: it tells the lease from others under its key
+//	         labourer, lease#segment#attempt#n   a lease, with its revision: it tells the lease from others under its key, and from itself before
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet
 //	         labourer, unreadable#time#…    a lease, entry or aside that cannot be decoded, set aside for a person to read
 //	         labourer, assessment           what the last assessment leaves for the next
@@ -56,31 +58,35 @@
 //
 // A task is in exactly one entry, or in exactly one lease, or has reached its end. Each of these moves is one write or one transaction:
 //
-//	create    tasks of a segment, then {entry, job's cursor}                  scheduler
-//	claim     {state's version, entry shortened or deleted, lease}            orchestrator
-//	close     task, on condition of its attempt                               assistant; orchestrator for lost ones
-//	release   lease's released set, or the lease with its last task           assistant, scavenger
-//	requeue   {lease released, entry}: the next attempt, or the same again    scavenger, orchestrator
-//	kill      {tasks dead, lease released}                                    scavenger, orchestrator
-//	withdraw  {entry, aside}, then tasks cancelled, then aside deleted        scheduler
-//	remove    tasks of a cancelled job that were written and never published  scheduler
-//	revive    {tasks open, entry, progress, job}                              scheduler
-//	enter     progress' sets, then {progress rolled, job's totals}            scavenger
+//	create    tasks of a segment, then {entry, job's cursor}                     scheduler
+//	grant     {state's version and pace, entries shortened or deleted, leases}   orchestrator
+//	close     task, on condition of its attempt                                  assistant; orchestrator for lost ones
+//	feed      lease: completed tasks out of hand, the next that wait in hand     assistant; orchestrator, if slots stay free
+//	requeue   {lease without them, entry}: the next attempt, or the same again   scavenger, orchestrator
+//	kill      {tasks dead, lease without them}                                   scavenger, orchestrator
+//	revoke    {state's version, fewer slots}; what is in hand stays so           orchestrator
+//	withdraw  {entry or lease, aside}, then tasks cancelled, then aside deleted  scheduler
+//	remove    tasks of a cancelled job that were written and never published     scheduler
+//	revive    {tasks open, entry, progress, job}                                 scheduler
+//	enter     progress' sets, then {progress rolled, job's totals}               scavenger; for what was completed, whichever ends the lease
 //
 // Segments are named for the job's id and the time of its record, so the remains of an earlier job with the same id are never taken for this
 // one's. A scheduler that cannot create, withdraw or revive everything within its time sends the rest to the next scheduler.
 //
-// A failed task stays in its lease until its outcome is durable. So it is found again after a crash anywhere: the stream redelivers its
-// record, and the reaper finds it after the lease's end. If the stream has given up a record, the task's item still holds the end: drover
-// redrive writes the item once more, and the stream delivers it again.
+// Every write of a lease is conditioned on its revision, and the write that leaves no task in hand and none waiting deletes it. What was
+// completed under it is entered in its job's progress before: once for all its tasks.
+//
+// A failed task stays in hand until its outcome is durable. So it is found again after a crash anywhere: the stream redelivers its record, and
+// the reaper finds it when its time is over. If the stream has given up a record, the task's item still holds the end: drover redrive writes
+// the item once more, and the stream delivers it again.
 //
 // # Wakes
 //
-// Nothing polls on the common path. The component that makes work due or a slot free writes that first and then publishes TasksDue, which
-// starts an orchestrator execution that reads strongly. If many are started at once, one of them claims: it takes a lock that carries its
-// name, and the others see the lock and end. An execution never yields to its own lock. The claimer reads the state again after dispatching,
-// and an execution that finds nothing to claim releases the lock first and then reads the state again. So the execution that holds the lock
-// sees every change that was written before a wake that yielded to it. The minute tick makes up for a lost wake.
+// Nothing polls on the common path. A completion whose slot was fed causes no wake. The component that makes work due, or leaves a slot idle,
+// writes that first and then publishes TasksDue, which starts an orchestrator execution that reads strongly. If many are started at once, one
+// of them claims: its transaction sets a lock that carries its name, and the others see the lock and end. An execution never yields to its own
+// lock. The claimer ends the lock when it has dispatched, or finds nothing to claim, and then reads the state again. So it sees every change
+// that was written before a wake that yielded to it. The minute tick makes up for a lost wake.
 //
 // # Room for more
 //

@@ -27,7 +27,7 @@ func steps(t *testing.T) map[string]object {
 
 func TestOrchestrateAsksForEachStepByName(t *testing.T) {
 	want := map[string]string{
-		"Plan": "plan", "Reap": "reap", "Redispatch": "dispatch", "Assess": "assess", "Claim": "claim", "Dispatch": "dispatch",
+		"Plan": "plan", "Reap": "reap", "Redispatch": "dispatch", "Assess": "assess", "Claim": "claim", "Dispatch": "dispatch", "Revoke": "revoke",
 		"GiveBack": "give_back", "GiveBackUndispatched": "give_back",
 	}
 	got := map[string]string{}
@@ -104,7 +104,7 @@ func TestOrchestrateGivesBackWhatItCouldNotDispatch(t *testing.T) {
 // A labourer's branch shows the outcome of each step under its own name; only a new assessment replaces an earlier outcome.
 func TestOrchestrateKeepsTheFactsOfEachDecision(t *testing.T) {
 	want := map[string]string{
-		"Plan": "", "EachLabourer": "$.labourers", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.assessed", "Claim": "$.claimed",
+		"Plan": "", "EachLabourer": "$.labourers", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.assessed", "Claim": "$.claimed", "Revoke": "$.revoked",
 		"Dispatch": "$.dispatched", "GiveBack": "$.given_back", "GiveBackUndispatched": "$.given_back", "HandOver": "$.handed_over",
 	}
 	got := map[string]string{}

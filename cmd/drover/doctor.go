@@ -81,7 +81,7 @@ func (s *shell) examine(ctx context.Context) ([]check, error) {
 		return append(checks, d.orphans(ctx)), nil // the other checks need the outputs
 	}
 	checks = append(checks, d.messages(ctx)...)
-	checks = append(checks, d.stream(ctx), d.orphans(ctx), d.stalled(ctx))
+	checks = append(append(checks, d.streams(ctx)...), d.orphans(ctx), d.stalled(ctx))
 	return append(checks, d.labourers(ctx)...), ctx.Err()
 }
 

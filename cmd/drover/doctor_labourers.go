@@ -72,13 +72,18 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 			"%s of the control table cannot be decoded, and %d of these %s set aside; the first: %v",
 			inspect.Count(len(o.Undecoded), "item"), o.SetAside, inspect.Plural(o.SetAside, "was", "were"), first)
 	case o.Lost > 0:
-		return wrong(name, orchestrateLogs, "the leases of %s ended more than %s ago and are not reaped", inspect.Count(o.Lost, "task"), inspect.Grace)
+		return wrong(name, orchestrateLogs, "the time of %s ended more than %s ago, and %s not reaped", inspect.Count(o.Lost, "task"), inspect.Grace,
+			inspect.Plural(o.Lost, "it is", "they are"))
 	case o.Undispatched > 0:
-		return wrong(name, orchestrateLogs, "%s %s claimed more than %s ago, and no worker was started",
+		return wrong(name, orchestrateLogs, "%s %s to be started more than %s ago, and no worker was",
 			inspect.Count(o.Undispatched, "task"), inspect.Plural(o.Undispatched, "was", "were"), inspect.Grace)
 	case o.Unsettled > 0:
-		return wrong(name, "read the scavenger's log, and see the check of the stream", "%s ended more than %s ago and still %s",
+		return wrong(name, "read the logs of the worker assistant and the scavenger, and see the check of the stream", "%s ended more than %s ago and still %s",
 			inspect.Count(o.Unsettled, "task"), inspect.Grace, inspect.Plural(o.Unsettled, "holds its slot", "hold their slots"))
+	case o.Unfed > 0:
+		return wrong(name, orchestrateLogs+" and the worker assistant's log, and see the checks of the orchestrator and the tick",
+			"%s %s in leases that have free slots, and none has started for more than %s", inspect.Count(o.Unfed, "task"), inspect.Plural(o.Unfed, "waits", "wait"),
+			inspect.Grace)
 	case b.Trouble != nil && (b.Due > 0 || d.now().Sub(b.Trouble.At) < recently):
 		return wrong(name, "repair the target, or apply the labourer with another one", "the target could not be reached at %s: %s", moment(&b.Trouble.At), b.Trouble.Error)
 	case o.Idle > 0:

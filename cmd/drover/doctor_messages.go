@@ -21,8 +21,8 @@ var deadLetters = []struct{ name, output, holds, fix string }{
 		"read the messages (the attribute reason says why), put corrected commands on the bus, then delete the messages"},
 	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or processed",
 		"read the messages (the attribute reason says why) and fix the workers that sent them; the tasks are retried when their leases end"},
-	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger could not process",
-		"fix what the scavenger's log reports, run drover redrive, which reports the ends again from the tasks table, " +
+	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger or the archiver could not process",
+		"fix what their logs report, run drover redrive, which reports the ends that were not counted again from the tasks table, " +
 			"then delete the messages; each names a task, or a place in the stream"},
 	{"events' failures", "EventFailuresQueueUrl", "events that a rule could not deliver",
 		"read the messages: each says which rule and target failed, and why; put the commands among them on the bus again"},
@@ -102,18 +102,38 @@ func (d *doctor) metric(ctx context.Context, namespace, name, dimension, value s
 	return &point.Value, nil
 }
 
-// stream checks how far the scavenger lags behind the stream.
-func (d *doctor) stream(ctx context.Context) check {
-	age, err := d.metric(ctx, "AWS/Lambda", "IteratorAge", "FunctionName", d.Outputs["ScavengerFunctionName"])
-	switch {
-	case err != nil:
-		return unread("stream", err, "cloudwatch:GetMetricData", "", "the scavenger's lag cannot be read: ")
-	case age == nil:
-		return fine("stream", "the scavenger has read nothing in the last five minutes")
+// streams are the readers of the stream: the functions, how long a record may wait there, and what waits until they catch up.
+var streams = []struct {
+	name, reader, output string
+	late                 time.Duration
+	waits                string
+}{
+	{"stream", "scavenger", "ScavengerFunctionName", inspect.Late, "retries and dead tasks wait"},
+	{"archive's stream", "archiver", "ArchiverFunctionName", inspect.Late + longestWindow, "the archive waits"},
+}
+
+// longestWindow limits how long the archiver gathers records. It is the greatest value of ArchiveWindowSeconds.
+const longestWindow = 5 * time.Minute
+
+// streams checks how far the readers of the stream lag behind it.
+func (d *doctor) streams(ctx context.Context) []check {
+	checks := make([]check, len(streams))
+	for i, s := range streams {
+		age, err := d.metric(ctx, "AWS/Lambda", "IteratorAge", "FunctionName", d.Outputs[s.output])
+		switch {
+		case err != nil:
+			checks[i] = unread(s.name, err, "cloudwatch:GetMetricData", "", "the "+s.reader+"'s lag cannot be read: ")
+			continue
+		case age == nil:
+			checks[i] = fine(s.name, "the %s has read nothing in the last five minutes", s.reader)
+			continue
+		}
+		behind := time.Duration(*age) * time.Millisecond
+		if behind > s.late {
+			checks[i] = wrong(s.name, "read the "+s.reader+"'s log; until it catches up, "+s.waits, "the %s is %s behind", s.reader, behind)
+			continue
+		}
+		checks[i] = fine(s.name, "the %s is %s behind", s.reader, behind)
 	}
-	behind := time.Duration(*age) * time.Millisecond
-	if behind > inspect.Late {
-		return wrong("stream", "read the scavenger's log; until it catches up, retries, dead tasks and the archive wait", "the scavenger is %s behind", behind)
-	}
-	return fine("stream", "the scavenger is %s behind", behind)
+	return checks
 }

@@ -31,7 +31,7 @@ type doctor struct {
 // outputs holds the names of the outputs of a complete stack.
 var outputs = slices.Concat(needed, []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsQueueArn",
 	"CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "OrchestrateStateMachineArn", "BackoffStateMachineArn",
-	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "AlarmTopicArn", "DashboardUrl"})
+	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "ArchiverFunctionName", "AlarmTopicArn", "DashboardUrl"})
 
 // parts checks the resources of the stack.
 func (d *doctor) parts(ctx context.Context) []check {
@@ -45,7 +45,7 @@ func (d *doctor) parts(ctx context.Context) []check {
 		return checks
 	}
 	checks = append(checks, d.tables(ctx), d.bucket(ctx))
-	for _, name := range []string{"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName"} {
+	for _, name := range []string{"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "ArchiverFunctionName"} {
 		if d.Outputs[name] != "" {
 			checks = append(checks, d.function(ctx, title(name, "FunctionName"), d.Outputs[name], name != "OrchestratorFunctionName"))
 		}

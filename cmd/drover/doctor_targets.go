@@ -19,6 +19,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -182,8 +183,10 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 	}
 	var since time.Time
 	for _, lease := range leases {
-		if at := lease.DispatchedAt; !at.IsZero() && (since.IsZero() || at.Before(since)) {
-			since = at
+		for _, hand := range lease.Hands {
+			if hand.By != queue.Undispatched && (since.IsZero() || hand.Since.Before(since)) {
+				since = hand.Since
+			}
 		}
 	}
 	if since, err = d.oldest(ctx, q, since); err != nil {
@@ -195,8 +198,8 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 	return fine(name, "it fits the lease of %s and holds %s", l.Lease(), inspect.Count(max(q.Waiting, 0), "message"))
 }
 
-// oldest returns when the oldest message came to a queue that no worker reads. That is the start of the earliest lease or, if the leases of the
-// first messages have ended, the time that CloudWatch reports.
+// oldest returns when the oldest message came to a queue that no worker reads. That is the start of the first task in hand or, if the time of the
+// first tasks has ended or was begun anew, the time that CloudWatch reports.
 func (d *doctor) oldest(ctx context.Context, q targetQueue, since time.Time) (time.Time, error) {
 	if q.Waiting < 1 || q.InFlight > 0 {
 		return since, nil
@@ -227,12 +230,12 @@ func (d *doctor) keyOf(name, what, key, arn string) check {
 			return fine(name, "%s is encrypted with %s; the check cannot tell from an alias whether the key is in %s", what, key, parameter)
 		}
 		return wrong(name, d.deploy(parameter+"=KEY")+", where KEY is the ARN that this prints: "+d.command("kms", "describe-key", "--key-id", key, "--query", "KeyMetadata.Arn"),
-			"%s is encrypted with %s, which the orchestrator may not use (kms:GenerateDataKey, kms:Decrypt): %s is empty", what, key, parameter)
+			"%s is encrypted with %s, which the stack may not use (kms:GenerateDataKey, kms:Decrypt): %s is empty", what, key, parameter)
 	default:
 		full = fmt.Sprintf("arn:%s:kms:%s:%s:key/%s", at.Partition, at.Region, at.Account, key)
 	}
 	if !slices.Contains(strings.Split(listed, ","), full) {
-		return wrong(name, d.deployWith(parameter, full), "%s is encrypted with %s, which the orchestrator may not use (kms:GenerateDataKey, kms:Decrypt): it is not in %s",
+		return wrong(name, d.deployWith(parameter, full), "%s is encrypted with %s, which the stack may not use (kms:GenerateDataKey, kms:Decrypt): it is not in %s",
 			what, full, parameter)
 	}
 	return fine(name, "%s is in %s", full, parameter)
@@ -255,7 +258,7 @@ func (d *doctor) machineTarget(ctx context.Context, name, arn string) (string, s
 	return arn, key, fine(name, "state machine %s exists", aws.ToString(is.Name))
 }
 
-// workerParameters names, for each kind of target, the template's parameter with the targets that the orchestrator may start.
+// workerParameters names, for each kind of target, the template's parameter with the targets that the stack may start.
 var workerParameters = map[string]string{"lambda": "WorkerFunctionArns", "sqs": "WorkerQueueArns", "states": "WorkerStateMachineArns"}
 
 // mayStart checks that the stack's parameter for this kind of target covers it. An empty parameter covers the tagged targets of the stack's
@@ -272,10 +275,10 @@ func (d *doctor) mayStart(ctx context.Context, name string, t labourer.Target, a
 		if slices.ContainsFunc(strings.Split(patterns, ","), func(p string) bool { return inspect.Covers(p, arn) }) {
 			return check{}, false
 		}
-		return wrong(name, d.deployWith(parameter, arn), "the orchestrator may not start %s: it is not in %s", arn, parameter), true
+		return wrong(name, d.deployWith(parameter, arn), "the stack may not start %s: it is not in %s", arn, parameter), true
 	case abroad != "":
-		return wrong(name, d.deployWith(parameter, arn)+", and allow the orchestrator's role in the target's own policy",
-			"the orchestrator may not start %s: it is in account %s, and %s names no target in another account", arn, abroad, parameter), true
+		return wrong(name, d.deployWith(parameter, arn)+", and allow the roles of the orchestrator and the worker assistant in the target's own policy",
+			"the stack may not start %s: it is in account %s, and %s names no target in another account", arn, abroad, parameter), true
 	case patterns == "*":
 		return check{}, false
 	}

@@ -28,7 +28,7 @@ func healthy(t *testing.T) *ground {
 	t.Helper()
 	g := newGround(t)
 	mapped := &lambdatypes.EventSourceMappingConfiguration{State: aws.String("Enabled"), UUID: aws.String("u-1"), LastProcessingResult: aws.String("OK")}
-	for _, name := range []string{"Scheduler", "Orchestrator", "WorkerAssistant", "Scavenger"} {
+	for _, name := range []string{"Scheduler", "Orchestrator", "WorkerAssistant", "Scavenger", "Archiver"} {
 		g.stack.Outputs[name+"FunctionName"] = name
 		g.functions.add(name, 30).mapping = mapped
 	}
@@ -99,6 +99,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			g.metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "JobsQueueUrl", 900)
 		}, "jobs queue", []string{"9 messages", "15m0s"}},
 		"stream behind":              {func(g *ground) { g.metric("AWS/Lambda", "IteratorAge", "FunctionName", "Scavenger", 600_000) }, "stream", []string{"10m0s behind"}},
+		"archive behind":             {func(g *ground) { g.metric("AWS/Lambda", "IteratorAge", "FunctionName", "Archiver", 601_000) }, "archive's stream", []string{"10m1s behind", "the archive waits"}},
 		"worker function gone":       {func(g *ground) { delete(g.functions.all, resize) }, "labourer resize: target", []string{resize, "Function not found"}},
 		"worker outlives lease":      {func(g *ground) { g.functions.all[resize].timeout = 900 }, "labourer resize: target", []string{"15m0s", "3m0s", "cooldown"}},
 		"not wired":                  {func(g *ground) { g.functions.all[resize].wire = nil }, "labourer resize: wiring", []string{"crashes and timeouts", "drover apply --wire"}},
@@ -142,7 +143,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"a queue that no worker reads any more": {func(g *ground) {
 			g.metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "shop", 9000)
 		}, "labourer shop: queue", []string{"5 messages wait in the queue, the oldest for about 2h30m0s", "no worker reads them", "start its workers"}},
-		"workers that can take all there is": {func(g *ground) { g.functions.quota = 44 }, "concurrency", []string{"at most 1 function at once, the account 44", "OrchestratorConcurrency=10", "request a higher quota"}},
+		"workers that can take all there is": {func(g *ground) { g.functions.quota = 48 }, "concurrency", []string{"at most 1 function at once, the account 48", "OrchestratorConcurrency=10", "request a higher quota"}},
 		"a metric that never had a value": {func(g *ground) { g.measured("ignore") }, "labourer shop: metric m",
 			[]string{"no value in 63 days", "ignored: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},
 		"a metric that never had a value and counts": {func(g *ground) { g.measured("bad") }, "labourer shop: metric m", []string{"no value in 63 days", "nothing is started"}},
@@ -272,7 +273,7 @@ func TestTheDoctorListsWhatCannotBeDecoded(t *testing.T) {
 	require.Contains(t, g.drover("tasks", "--status", "running").ok(), "j", "the others are listed")
 	said := g.drover("doctor")
 	require.Equal(t, failed, said.code)
-	require.Contains(t, said.out, `2 items of the control table cannot be decoded, and 0 of these were set aside; the first: lease#odd cannot be read: attribute claim is missing`)
+	require.Contains(t, said.out, `2 items of the control table cannot be decoded, and 0 of these were set aside; the first: lease#odd cannot be read: attribute revision is missing`)
 	require.Contains(t, said.out, `dynamodb get-item --table-name control --key '{"item":{"S":"lease#odd"},"labourer":{"S":"shop"}}'`)
 
 	st, err := g.open(t.Context(), "drover")
@@ -285,13 +286,38 @@ func TestTheDoctorListsWhatCannotBeDecoded(t *testing.T) {
 func TestTheDoctorFindsEndedTasksThatWereNotSettled(t *testing.T) {
 	g := healthy(t)
 	require.NoError(t, g.Worker("shop", time.Second, func(context.Context, worker.Task) (any, error) { return nil, errors.New("busy") }))
+	g.breaking("scavenger", func() bool { return true })
 	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
-	g.RunFor(1500 * time.Millisecond) // the attempt has failed, and the stream's batch is not full yet
+	g.RunFor(2500 * time.Millisecond)
 	require.Equal(t, done, g.drover("doctor").code, "it is not overdue yet")
 	g.World.Advance(g.World.Now().Add(5 * time.Minute))
 	said := g.drover("doctor")
 	require.Equal(t, failed, said.code)
 	require.Contains(t, said.out, "1 task ended more than 2m0s ago and still holds its slot")
+}
+
+// TestTheDoctorFindsTasksThatWaitInLeasesWithFreeSlots: the end that freed the slot is settled, and neither a wake nor the tick starts the
+// orchestrator.
+func TestTheDoctorFindsTasksThatWaitInLeasesWithFreeSlots(t *testing.T) {
+	g := healthy(t)
+	require.NoError(t, g.Apply(strings.Replace(shop, "invocations: 3", "invocations: 1", 1)))
+	require.NoError(t, g.Worker("shop", time.Second, func(context.Context, worker.Task) (any, error) { return nil, errors.New("busy") }))
+	g.Submit(`{"job_id": "j", "labourer": "shop", "sections": [1, 2, 3], "isolate_sections": true}`)
+	g.RunFor(900 * time.Millisecond)
+	require.Contains(t, g.drover("labourer", "shop").ok(), "1 running in 1 slot, 2 waiting for a slot")
+	g.breaking("orchestrator", func() bool { return true })
+	g.breaking("worker-assistant", func() bool { return true })
+	st, err := g.open(t.Context(), "drover")
+	require.NoError(t, err)
+	leases, err := st.control.Leases(t.Context(), "shop")
+	require.NoError(t, err)
+	require.NoError(t, st.control.Save(t.Context(), leases[0], leases[0].Without(leases[0].InHand())))
+	require.Equal(t, done, g.drover("doctor").code, "it is not overdue yet")
+
+	g.World.Advance(g.World.Now().Add(5 * time.Minute))
+	said := g.drover("doctor")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.out, "2 tasks wait in leases that have free slots, and none has started for more than 2m0s")
 }
 
 func TestTitlesAreForPeople(t *testing.T) {
@@ -361,8 +387,8 @@ func TestTheDoctorFindsAQueueThatNoWorkerReads(t *testing.T) {
 
 func TestConcurrencyIsFineWhereItSufficesIsReservedOrIsNotKnown(t *testing.T) {
 	g := healthy(t)
-	g.functions.quota = 45
-	require.Contains(t, g.drover("doctor").ok(), "workers may run at most 1 function at once, the account 45")
+	g.functions.quota = 49
+	require.Contains(t, g.drover("doctor").ok(), "workers may run at most 1 function at once, the account 49")
 	g.functions.quota = 10
 	for _, c := range concurrencies {
 		g.stack.Parameters[c.parameter] = "5"

@@ -10,9 +10,12 @@ import (
 
 func newLabourer(s *shell) *cobra.Command {
 	return &cobra.Command{
-		Use:     "labourer ID",
-		Short:   "show a labourer: its health by metric, its pace, its queue",
-		Long:    `Shows the health of a labourer by metric, how many of its tasks may run, are running and are waiting, and why no more of them start.`,
+		Use:   "labourer ID",
+		Short: "show a labourer: its health by metric, its pace, its queue",
+		Long: `Shows the health of a labourer by metric, how many of its tasks may run, are running and are waiting, and why no more of them start.
+
+A lease holds tasks that run and tasks that wait for one of its slots. The slots that its tasks may use are granted to it. What is desired and
+not granted is free. Due are the tasks that wait in leases and those that are due in the queue.`,
 		Example: `  drover labourer shop`,
 		Args:    exactly("ID"),
 		RunE: func(c *cobra.Command, arguments []string) error {
@@ -37,8 +40,9 @@ func (s *shell) printLabourer(b inspect.Beat) error {
 	t := newTable(s.out, "LABOURER", l.ID)
 	t.row("now", b.Reason)
 	t.row("target", l.Target.Kind()+" "+l.Target.Address())
-	t.row("pace", fmt.Sprintf("cap %s × %s for health %s: %d desired, %d running, %d free", number(b.Cap), number(b.Assessment.Coefficient), b.Status,
-		b.Desired, b.Running, b.Free))
+	t.row("pace", fmt.Sprintf("cap %s × %s for health %s: %d desired, %d granted, %d free", number(b.Cap), number(b.Assessment.Coefficient), b.Status,
+		b.Desired, b.Granted, b.Free))
+	t.row("leases", fmt.Sprintf("%d running in %s, %d waiting for a slot", b.Running, inspect.Count(b.Slots, "slot"), b.Waiting))
 	t.row("queue", fmt.Sprintf("%d due, %d later", b.Due, b.Later))
 	t.row("attempts", fmt.Sprintf("at most %d, each at most %s, with a cooldown of %s", l.MaxAttempts, l.MaxDuration, l.Cooldown))
 	if b.Trouble != nil {

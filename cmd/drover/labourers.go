@@ -45,10 +45,10 @@ func newLabourers(s *shell) *cobra.Command {
 }
 
 func printLabourers(to io.Writer, labourers []inspect.Labourer) error {
-	t := newTable(to, "LABOURER", "HEALTH", "CAP", "DESIRED", "RUNNING", "FREE", "DUE", "LATER", "NOW")
+	t := newTable(to, "LABOURER", "HEALTH", "CAP", "DESIRED", "GRANTED", "FREE", "RUNNING", "DUE", "LATER", "NOW")
 	for _, l := range labourers {
-		t.row(l.Labourer, l.Status.String(), number(l.Cap), strconv.Itoa(l.Desired), strconv.Itoa(l.Running), strconv.Itoa(l.Free),
-			strconv.Itoa(l.Due), strconv.Itoa(l.Later), short(l.Reason, 100))
+		t.row(l.Labourer, l.Status.String(), number(l.Cap), strconv.Itoa(l.Desired), strconv.Itoa(l.Granted), strconv.Itoa(l.Free),
+			strconv.Itoa(l.Running), strconv.Itoa(l.Due), strconv.Itoa(l.Later), short(l.Reason, 100))
 	}
 	if err := t.end(); err != nil {
 		return err

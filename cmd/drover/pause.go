@@ -11,15 +11,15 @@ func newPause(s *shell) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause LABOURER",
 		Short: "pause a labourer: start no more of its tasks",
-		Long: `Pauses a labourer: from the next claim on, none of its tasks starts. Tasks that are already claimed may still start within seconds, and running
-tasks run to their end. The stack still accepts the labourer's jobs; they wait.`,
+		Long: `Pauses a labourer: within seconds none of its tasks starts any more. Tasks that wait in leases return to the queue, and running tasks run to
+their end. The stack still accepts the labourer's jobs; they wait.`,
 		Example: `  drover pause shop`,
 		Args:    exactly("LABOURER"),
 		RunE:    func(c *cobra.Command, arguments []string) error { return s.setPaused(c.Context(), arguments[0], true) },
 	}
 }
 
-// setPaused pauses or resumes a labourer. It wakes the orchestrator when it resumes one.
+// setPaused pauses or resumes a labourer. It wakes the orchestrator, which revokes the slots of leases, or starts tasks.
 func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	st, err := s.stack(ctx)
 	if err != nil {
@@ -31,10 +31,8 @@ func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	if err := st.control.SetPaused(ctx, id, paused); err != nil {
 		return err
 	}
-	if !paused {
-		if err := st.wake(ctx, []string{id}); err != nil {
-			return err
-		}
+	if err := st.wake(ctx, []string{id}); err != nil {
+		return err
 	}
 	if s.json {
 		return s.document(struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 	"github.com/drover-run/drover/shared/worker"
@@ -106,7 +107,11 @@ func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 			require.Len(t, g.published("TaskDead"), dead+2)
 			archived, err := g.Archived()
 			require.NoError(t, err)
-			require.Len(t, archived, c.tasks+20, "each once")
+			lives := map[string]bool{} // an end that is reported again may be archived again
+			for _, one := range archived {
+				lives[fmt.Sprint(one.TaskID, one.Life)] = true
+			}
+			require.Len(t, lives, c.tasks+20)
 			require.Contains(t, g.drover("doctor").out, "no job is stalled")
 
 			// Nothing is left to report. Redrive publishes the end of a named finished job again, under the same id.
@@ -123,15 +128,22 @@ func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 	}
 }
 
-// TestG5RedriveEndsAJobWhoseEndWasProcessedInPart: the scavenger counted the job's tasks, and the stream dropped the batch before the rest.
+// TestG5RedriveEndsAJobWhoseEndWasProcessedInPart: the scavenger counted the tasks of jobs that share a segment, and the stream dropped the batch
+// before the rest.
 func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
 	for name, operation := range map[string]string{"before its totals": "TransactWriteItems", "before its end": "UpdateItem", "before it is published": "PutEvents"} {
 		t.Run(name, func(t *testing.T) {
 			g := healthy(t)
 			require.NoError(t, g.Apply(wide))
 			require.NoError(t, g.Worker("shop", time.Second, well))
+			calls := 0
+			g.breaking("scheduler", func() bool { calls++; return calls <= 2 }) // so that one scheduler gets both jobs, and they share a segment
 			g.Submit(sections("nightly", 12))
-			g.RunFor(1500 * time.Millisecond)
+			g.Submit(sections("other", 12))
+			g.RunFor(2*time.Minute + 900*time.Millisecond)
+			tasks, err := g.Tasks("nightly")
+			require.NoError(t, err)
+			require.True(t, tasks[0].Shared)
 			refuse := func(_ context.Context, r fakeaws.Request) error {
 				update, is := r.Input.(*dynamodb.UpdateItemInput)
 				if r.Operation == operation && (!is || strings.Contains(*update.UpdateExpression, "finished_at")) {
@@ -140,20 +152,76 @@ func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
 				return nil
 			}
 			g.DynamoDB.Before, g.EventBridge.Before = refuse, refuse
-			g.RunFor(8 * time.Hour)
+			g.RunFor(48 * time.Hour)
 			require.Zero(t, g.Stream.Waiting())
 			require.NotEmpty(t, g.SQS.Letters(fakeaws.StreamFailures))
 			require.Empty(t, g.published("JobCompleted"))
 
 			g.DynamoDB.Before, g.EventBridge.Before = nil, nil
-			g.drover("redrive", "nightly").ok()
+			g.drover("redrive", "nightly", "other").ok()
 			require.NoError(t, g.Run())
 
-			line := g.drover("--json", "job", "nightly").one()
-			require.Equal(t, []any{"completed", 12.0}, []any{line["state"], line["completed"]})
-			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.published("JobCompleted"))
+			for _, id := range []string{"nightly", "other"} {
+				line := g.drover("--json", "job", id).one()
+				require.Equal(t, []any{"completed", 12.0}, []any{line["state"], line["completed"]})
+			}
+			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1, "JobCompleted/other/1": 1}, g.published("JobCompleted"))
 		})
 	}
+}
+
+// TestG5AJobWhoseLeaseCannotEnterItsCompletionsEndsWithoutRedrive: the assistant has given up the completions by then, and the lease still has
+// their tasks in hand.
+func TestG5AJobWhoseLeaseCannotEnterItsCompletionsEndsWithoutRedrive(t *testing.T) {
+	g := healthy(t)
+	require.NoError(t, g.Apply(wide))
+	require.NoError(t, g.Worker("shop", time.Second, well))
+	g.Submit(sections("nightly", 300))
+	g.RunFor(900 * time.Millisecond)
+	g.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if update, is := r.Input.(*dynamodb.UpdateItemInput); is && *update.TableName == fakeaws.JobsTable {
+			return errors.New("no")
+		}
+		return nil
+	}
+	g.RunFor(time.Hour)
+	require.NotEmpty(t, g.SQS.Letters(fakeaws.CompletionsDead))
+	require.Equal(t, "scheduled", g.drover("--json", "job", "nightly").one()["state"])
+
+	g.DynamoDB.Before = nil
+	require.NoError(t, g.Run())
+
+	line := g.drover("--json", "job", "nightly").one()
+	require.Equal(t, []any{"completed", 300.0}, []any{line["state"], line["completed"]})
+	require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1}, g.published("JobCompleted"))
+}
+
+// TestG5RedriveEntersCompletionsOfALeaseThatIsGone: it could not be decoded, was set aside, and was deleted.
+func TestG5RedriveEntersCompletionsOfALeaseThatIsGone(t *testing.T) {
+	g := healthy(t)
+	require.NoError(t, g.Apply(strings.Replace(wide, "invocations: 400", "invocations: 2", 1)))
+	require.NoError(t, g.Worker("shop", time.Second, well))
+	g.Submit(sections("nightly", 300))
+	g.RunFor(2500 * time.Millisecond)
+	st, err := g.open(t.Context(), "drover")
+	require.NoError(t, err)
+	leases, err := st.control.Leases(t.Context(), "shop")
+	require.NoError(t, err)
+	lost := 0
+	for _, l := range leases {
+		lost += l.Done().Len()
+		require.NoError(t, st.control.Requeue(t.Context(), l, queue.Lease{}, l.Returned(l.Held())))
+	}
+	require.Positive(t, lost)
+	require.NoError(t, g.Run())
+	require.Equal(t, "scheduled", g.drover("--json", "job", "nightly").one()["state"])
+
+	require.Contains(t, g.drover("redrive").ok(), fmt.Sprintf("%d tasks reported again", lost))
+	require.NoError(t, g.Run())
+
+	line := g.drover("--json", "job", "nightly").one()
+	require.Equal(t, []any{"completed", 300.0}, []any{line["state"], line["completed"]})
+	require.Contains(t, g.drover("doctor").out, "no job is stalled")
 }
 
 // abandoned returns a stack with a job of 520 tasks in three segments. Its schedulers died after they had published one segment.

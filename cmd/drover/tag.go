@@ -70,12 +70,12 @@ func (d *doctor) tag(ctx context.Context, name string, t labourer.Target, arn st
 	has, err := d.tagged(ctx, kind, arn, t.SQS)
 	switch {
 	case err != nil:
-		return unread(name, err, tagRights[kind].look, "", "the tags of "+arn+" cannot be read, and without the tag "+workerTag+" the orchestrator may not start it: "), true
+		return unread(name, err, tagRights[kind].look, "", "the tags of "+arn+" cannot be read, and without the tag "+workerTag+" the stack may not start it: "), true
 	case has:
 		return check{}, false
 	}
 	return wrong(name, d.own("apply", "--wire", "-f")+" FILE, with the labourer's file; or "+d.deployWith(workerParameters[kind], arn),
-		"the orchestrator may not start %s: it lacks the tag %s, which the stack requires because %s is empty", arn, workerTag, workerParameters[kind]), true
+		"the stack may not start %s: it lacks the tag %s, which the stack requires because %s is empty", arn, workerTag, workerParameters[kind]), true
 }
 
 // tagRights are the rights to read and to set tags, by the kind of target.

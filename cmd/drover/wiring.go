@@ -42,7 +42,8 @@ func (s *stack) plan(ctx context.Context, labourers map[string]labourer.Labourer
 			continue
 		}
 		if account := inspect.Abroad(l.Target.Place(), s.home()); account != "" {
-			w.warn(id+".target", "the target is in account %s, and the stack in account %s: allow the orchestrator's role in the target's policy, and name the target in %s",
+			w.warn(id+".target", "the target is in account %s and the stack in account %s: allow the roles of the orchestrator and the worker assistant in the target's own policy, "+
+				"and name the target in the parameter %s",
 				account, s.home().Account, workerParameters[l.Target.Kind()])
 		}
 		if l.Target.Kind() == "lambda" {

@@ -224,8 +224,11 @@ func TestATaskShowsWhereItIsAndWhyItWaits(t *testing.T) {
 	require.Contains(t, dead["error"].(map[string]any)["message"], "no such section")
 	require.Contains(t, detail("mixed", "waiting")["waiting_for"], "its time, 2026-01-01T00:00:")
 	require.Contains(t, detail("next", "running")["waiting_for"], "its worker, until ")
-	require.Equal(t, "no slot is free: 1 of 1 taken, and 1 task is due", detail("next", "queued")["waiting_for"])
+	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:14Z", detail("next", "queued")["waiting_for"])
 	g.drover("pause", "shop").ok()
+	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:14Z; the labourer is paused",
+		detail("next", "queued")["waiting_for"])
+	g.RunFor(2 * time.Second) // the pause has woken the orchestrator
 	require.Equal(t, "the labourer is paused", detail("next", "queued")["waiting_for"])
 	require.Equal(t, []any{}, detail("gone", "cancelled")["attempts"])
 }
@@ -287,12 +290,28 @@ func TestALabourersLineIsCountedFromItsLeasesAndQueue(t *testing.T) {
 	g := busy(t)
 	line := g.drover("--json", "labourer", "shop").one()
 	want := map[string]any{"labourer_id": "shop", "paused": false, "status": 4.0, "metrics": map[string]any{}, "cap": 1.0, "desired": 1.0, "running": 1.0,
-		"free": 0.0, "due": 1.0, "later": 1.0, "reason": "no slot is free: 1 of 1 taken"}
+		"slots": 1.0, "granted": 1.0, "free": 0.0, "waiting": 1.0, "due": 1.0, "later": 1.0, "reason": "no slot is free: 1 of 1 taken"}
 	require.Equal(t, want, line)
 	require.Equal(t, []map[string]any{want}, g.drover("--json", "labourers").lines())
 	require.Contains(t, g.drover("labourer", "shop").ok(), "1 due, 1 later")
+	require.Contains(t, g.drover("labourer", "shop").ok(), "1 running in 1 slot, 1 waiting for a slot")
 	require.Contains(t, g.drover("labourers").ok(), "no slot is free")
 	require.Contains(t, newGround(t).drover("labourers").ok(), "No labourer is applied")
+}
+
+// TestAJobsCompletionsCountWhileItsLeasesGoOn: nothing is entered in the job's progress yet.
+func TestAJobsCompletionsCountWhileItsLeasesGoOn(t *testing.T) {
+	g := newGround(t)
+	g.openShop(10*time.Second, well)
+	g.Submit(sections("nightly", 300))
+	g.RunFor(25 * time.Second)
+	line := g.drover("--json", "job", "nightly").one()
+	require.Equal(t, []any{6.0, 294.0}, []any{line["completed"], line["open"]})
+	require.Equal(t, []map[string]any{line}, g.drover("--json", "jobs").lines())
+	require.Len(t, g.drover("--json", "tasks", "--job", "nightly", "--status", "completed").lines(), 6)
+	record, _, err := g.Job("nightly")
+	require.NoError(t, err)
+	require.Zero(t, record.Counts)
 }
 
 func TestHealthIsAskedForHereOnlyWhenTheKeptAnswerIsOld(t *testing.T) {

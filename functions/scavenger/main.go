@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/wiring"
 )
@@ -28,7 +27,6 @@ func main() {
 	lambda.Start(wiring.NewScavenger(env, wiring.Clients{
 		DynamoDB:      dynamodb.NewFromConfig(cfg),
 		EventBridge:   eventbridge.NewFromConfig(cfg),
-		S3:            s3.NewClient(cfg),
 		StepFunctions: sfn.NewFromConfig(cfg),
 		SNS:           sns.NewFromConfig(cfg),
 		SQS:           sqs.NewFromConfig(cfg),

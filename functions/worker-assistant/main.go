@@ -1,4 +1,5 @@
-// The worker assistant function handles reports on running attempts, from the completions queue or from a sosw Worker's call.
+// The worker assistant function handles reports on running attempts, from the completions queue or from a sosw Worker's call, and
+// starts the next tasks.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -25,6 +27,7 @@ func main() {
 	lambda.Start(wiring.NewAssistant(env, wiring.Clients{
 		DynamoDB:      dynamodb.NewFromConfig(cfg),
 		EventBridge:   eventbridge.NewFromConfig(cfg),
+		Lambda:        awslambda.NewFromConfig(cfg),
 		StepFunctions: sfn.NewFromConfig(cfg),
 		SQS:           sqs.NewFromConfig(cfg),
 		Now:           time.Now, Log: log,

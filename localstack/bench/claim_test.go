@@ -21,11 +21,11 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// claimed sets the number of the labourer's free slots, and so of the tasks that a claim takes.
+// claimed counts the free slots of the labourer, and so the tasks that a claim takes in hand.
 const claimed = 10
 
-// BenchmarkClaim claims ten tasks from queues of three lengths, on in-memory tables that count units like DynamoDB. The cost of a claim must not
-// depend on the length of the queue. (Its time does, because the in-memory tables sort a partition's items for each query.) A pass consists of the
+// BenchmarkClaim claims for ten slots from queues of three lengths, on tables in memory that count as DynamoDB does. The cost of a claim must not
+// depend on the length of the queue. (The time does: the tables in memory sort a partition's items for each query.) A pass consists of the
 // steps of the orchestrate machine before it starts workers: plan, assess, claim.
 func BenchmarkClaim(b *testing.B) {
 	for _, queued := range []int{100, 10_000, 1_000_000} {
@@ -113,7 +113,11 @@ func (f *field) claim(b *testing.B) []string {
 	out, err := f.service.Claim(b.Context(), "execution", "harvest", 1)
 	require.NoError(b, err)
 	require.Equal(b, claimed, out.Claimed)
-	return out.Leases
+	var leases []string
+	for _, h := range out.Leases {
+		leases = append(leases, h.Lease)
+	}
+	return leases
 }
 
 func (f *field) pass(b *testing.B) []string {

@@ -109,7 +109,8 @@ job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
 		"JOBS_QUEUE_URL=" + queue("jobs"), "JOBS_DEAD_LETTER_QUEUE_URL=" + queue("jobs-dead"), "COMPLETIONS_QUEUE_URL=" + queue("completions"),
 		"COMPLETIONS_DEAD_LETTER_QUEUE_URL=" + queue("completions-dead"), "STREAM_FAILURES_QUEUE_URL=" + queue("stream-failures"),
 		"ALARM_TOPIC=arn:aws:sns:us-east-1:000000000000:none", "ARCHIVE_BUCKET=archive",
-		"BACKOFF_STATE_MACHINE=arn:aws:states:us-east-1:000000000000:stateMachine:none", "MAX_TASKS_PER_JOB=1000000", "RETENTION_DAYS=30"}
+		"BACKOFF_STATE_MACHINE=arn:aws:states:us-east-1:000000000000:stateMachine:none", "COMPLETIONS_MAX_RECEIVES=5", "MAX_TASKS_PER_JOB=1000000",
+		"RETENTION_DAYS=30"}
 	for _, name := range functionNames {
 		group := cgroup(b, share) // made before the process, so the cleanup removes it after the process
 		f, err := localstack.StartFunction(filepath.Join(checkout, ".local/functions", name, "bootstrap"), environ)

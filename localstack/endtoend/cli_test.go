@@ -109,8 +109,8 @@ func TestTheCommandLineShowsEveryJobTaskAndLabourer(t *testing.T) {
 		where[one["status"]]++
 	}
 	require.Equal(t, map[any]int{"waiting": 1, "running": 1, "queued": 1}, where)
-	require.Equal(t, object{"paused": false, "status": 4., "cap": 1., "desired": 1., "running": 1., "free": 0., "due": 1., "later": 1.},
-		fieldsOf(document(t, s.cli(t, "labourer", named(t))), "paused", "status", "cap", "desired", "running", "free", "due", "later"))
+	require.Equal(t, object{"paused": false, "status": 4., "cap": 1., "desired": 1., "running": 1., "slots": 1., "granted": 1., "free": 0., "waiting": 1., "due": 1., "later": 1.},
+		fieldsOf(document(t, s.cli(t, "labourer", named(t))), "paused", "status", "cap", "desired", "running", "slots", "granted", "free", "waiting", "due", "later"))
 	require.Equal(t, object{"state": "scheduled", "total": 3., "open": 3.}, fieldsOf(document(t, s.cli(t, "job", named(t))), "state", "total", "open"))
 
 	s.cli(t, "cancel", named(t))

@@ -2,6 +2,8 @@ package endtoend
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
@@ -125,7 +128,10 @@ func TestHeartbeatsExtendALease(t *testing.T) {
 	leases, err := s.control.Leases(t.Context(), named(t))
 	require.NoError(t, err)
 	require.Len(t, leases, 1)
-	end, spoken := leases[0].ExpiresAt, time.Time{}
+	_, n, _ := strings.Cut(slow.taskID, ".")
+	number, err := strconv.Atoi(n)
+	require.NoError(t, err)
+	end, spoken := leases[0].EndOf(number, queue.Limits{MaxDuration: 10 * time.Second, Cooldown: 10 * time.Second}), time.Time{}
 
 	await(t, "the first lease to end", func() (time.Duration, bool) {
 		if time.Since(spoken) > time.Second {

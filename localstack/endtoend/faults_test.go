@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/archive"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/task"
@@ -208,7 +206,7 @@ func (o *ordeal) check(t *testing.T, life int) {
 	}
 
 	stored := map[string]map[string]task.Task{} // by job and id
-	for _, one := range o.tasks(t) {
+	for _, one := range o.tasks(t, "") {
 		if stored[one.JobID] == nil {
 			stored[one.JobID] = map[string]task.Task{}
 		}
@@ -316,33 +314,6 @@ func (o *ordeal) checkTask(t *testing.T, one task.Task, section int, records map
 			require.LessOrEqual(t, len(told), one.Life+1, "published deaths of task %s", one.ID)
 		}
 	}
-}
-
-// scan returns all items of one of the stack's tables.
-func (o *ordeal) scan(t *testing.T, output string) []map[string]dbtypes.AttributeValue {
-	t.Helper()
-	var out []map[string]dbtypes.AttributeValue
-	pages := dynamodb.NewScanPaginator(o.db, &dynamodb.ScanInput{TableName: aws.String(o.out[output]), ConsistentRead: aws.Bool(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		require.NoError(t, err)
-		out = append(out, page.Items...)
-	}
-	return out
-}
-
-// tasks returns all tasks in the tasks table.
-func (o *ordeal) tasks(t *testing.T) map[task.ID]task.Task {
-	t.Helper()
-	var ids []task.ID
-	for _, it := range o.scan(t, "TasksTableName") {
-		id, err := task.ParseID(text(it["segment"]) + "." + plain(it)["n"])
-		require.NoError(t, err)
-		ids = append(ids, id)
-	}
-	all, err := dynamo.Tasks{API: o.db, Table: o.out["TasksTableName"]}.Load(t.Context(), ids)
-	require.NoError(t, err)
-	return all
 }
 
 func text(v dbtypes.AttributeValue) string {

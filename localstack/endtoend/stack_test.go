@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // stack is a deployed Drover, with the clients that tests need.
@@ -241,19 +243,73 @@ func (s *stack) ended(t *testing.T, jobID string) ledger.Job {
 	return job
 }
 
-// archived returns the archived records of a labourer's tasks.
+// archived returns the archived records of a labourer's tasks, once the archive has each life of them that has ended: it gathers ends before it
+// writes them.
 func (s *stack) archived(t *testing.T, labourerID string) []archive.Record {
 	t.Helper()
-	var out []archive.Record
-	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: aws.String(s.out["ArchiveBucketName"]), Prefix: aws.String("labourer=" + labourerID + "/")})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		require.NoError(t, err)
-		for _, o := range page.Contents {
-			out = append(out, s.file(t, aws.ToString(o.Key))...)
+	ended := s.endedLives(t, labourerID)
+	return await(t, "the archive of "+labourerID, func() ([]archive.Record, bool) {
+		var out []archive.Record
+		written := map[string]bool{}
+		pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: aws.String(s.out["ArchiveBucketName"]), Prefix: aws.String("labourer=" + labourerID + "/")})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			require.NoError(t, err)
+			for _, o := range page.Contents {
+				for _, r := range s.file(t, aws.ToString(o.Key)) {
+					out = append(out, r)
+					written[fmt.Sprintf("%s/%d", r.TaskID, r.Life)] = true
+				}
+			}
+		}
+		return out, !slices.ContainsFunc(ended, func(life string) bool { return !written[life] })
+	})
+}
+
+// endedLives returns the lives of a labourer's tasks that have ended.
+func (s *stack) endedLives(t *testing.T, labourerID string) []string {
+	t.Helper()
+	var out []string
+	for id, one := range s.tasks(t, labourerID) {
+		lives := one.Life
+		if one.Status.Terminal() {
+			lives++
+		}
+		for life := range lives {
+			out = append(out, fmt.Sprintf("%s/%d", id, life))
 		}
 	}
 	return out
+}
+
+// scan returns all items of one of the stack's tables.
+func (s *stack) scan(t *testing.T, output string) []map[string]dbtypes.AttributeValue {
+	t.Helper()
+	var out []map[string]dbtypes.AttributeValue
+	pages := dynamodb.NewScanPaginator(s.db, &dynamodb.ScanInput{TableName: aws.String(s.out[output]), ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		out = append(out, page.Items...)
+	}
+	return out
+}
+
+// tasks returns all tasks in the tasks table, or those of a labourer.
+func (s *stack) tasks(t *testing.T, labourerID string) map[task.ID]task.Task {
+	t.Helper()
+	var ids []task.ID
+	for _, it := range s.scan(t, "TasksTableName") {
+		if of := text(it["labourer"]); of == "" || labourerID != "" && of != labourerID { // part of a payload, or of another labourer
+			continue
+		}
+		id, err := task.ParseID(text(it["segment"]) + "." + plain(it)["n"])
+		require.NoError(t, err)
+		ids = append(ids, id)
+	}
+	all, err := dynamo.Tasks{API: s.db, Table: s.out["TasksTableName"]}.Load(t.Context(), ids)
+	require.NoError(t, err)
+	return all
 }
 
 func (s *stack) file(t *testing.T, key string) []archive.Record {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -91,7 +90,7 @@ func (d *Drover) Apply(configuration string) error {
 	return nil
 }
 
-// wake publishes TasksDue for labourers whose configuration changed, because more of their tasks may start now.
+// wake publishes TasksDue for labourers whose configuration changed, as more of their tasks may start now, or fewer.
 func (d *Drover) wake(labourers map[string]labourer.Labourer) {
 	for id := range labourers {
 		d.put("drover", "TasksDue", map[string]any{"id": "apply/" + id, "version": 1, "labourers": []string{id}})
@@ -216,12 +215,15 @@ func encoded(v any) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// Pause stops new starts of a labourer's tasks until Resume.
-func (d *Drover) Pause(id string) error { return d.control.SetPaused(context.Background(), id, true) }
+// Pause stops new starts of a labourer's tasks until Resume, as `drover pause` does: tasks that wait in leases may start until the orchestrator has
+// taken the slots of these back.
+func (d *Drover) Pause(id string) error { return d.setPaused(id, true) }
 
 // Resume lets a labourer's tasks start again.
-func (d *Drover) Resume(id string) error {
-	if err := d.control.SetPaused(context.Background(), id, false); err != nil {
+func (d *Drover) Resume(id string) error { return d.setPaused(id, false) }
+
+func (d *Drover) setPaused(id string, paused bool) error {
+	if err := d.control.SetPaused(context.Background(), id, paused); err != nil {
 		return err
 	}
 	d.wake(map[string]labourer.Labourer{id: {}})
@@ -231,21 +233,21 @@ func (d *Drover) Resume(id string) error {
 // patience limits how long Run continues, in virtual time.
 const patience = 90 * 24 * time.Hour
 
-// Run lets time pass until the world is at rest: no event is under way, and no task runs or waits for a later time. Due tasks that may not start, for
-// example those of a paused labourer, do not count. It returns an error if the world is not at rest after 90 days.
+// Run lets time pass until the world is at rest: nothing is under way, runs or waits for a later time. Tasks that are due and may not start,
+// for example those of a paused labourer or those that wait in a lease without slots, do not count. It returns an error for a world that is not at rest after 90 days.
 func (d *Drover) Run() error {
 	end := d.World.Now().Add(patience)
 	before := "?"
 	for d.World.Now().Before(end) {
 		if d.Idle() {
-			left, err := d.left()
+			left, changes, err := d.left()
 			if err != nil {
 				return err
 			}
 			if left == "" || left == before {
 				return nil
 			}
-			if before = left; strings.Contains(left, "lease#") || d.later(left) {
+			if before = left; changes {
 				before = "?"
 			}
 		}
@@ -267,43 +269,33 @@ func (d *Drover) RunFor(span time.Duration) {
 	d.World.Advance(end)
 }
 
-// left returns the keys of all leases and entries.
-func (d *Drover) left() (string, error) {
+// left returns all leases and entries in words, and whether some of them will change by themselves: a task is in hand, or is due at a later time.
+func (d *Drover) left() (words string, changes bool, err error) {
 	applied, err := d.registry.All(context.Background(), true)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	var keys []string
+	var all []string
 	for id := range applied.Labourers {
 		leases, err := d.control.Leases(context.Background(), id)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		entries, err := d.control.Queue(context.Background(), id)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		for _, l := range leases {
-			keys = append(keys, l.Item())
+			all = append(all, fmt.Sprintf("%s %s %d", l.Item(), l.Waiting, l.Slots))
+			changes = changes || l.Running() > 0
 		}
 		for _, e := range entries {
-			keys = append(keys, e.Item()+" "+e.Tasks.String())
+			all = append(all, e.Item()+" "+e.Tasks.String())
+			changes = changes || e.Due.After(d.World.Now())
 		}
 	}
-	slices.Sort(keys)
-	return strings.Join(keys, "\n"), nil
-}
-
-// later reports whether one of these entries is due at a later time.
-func (d *Drover) later(keys string) bool {
-	for key := range strings.SplitSeq(keys, "\n") {
-		parts := strings.Split(key, "#")
-		due, err := strconv.ParseInt(parts[1], 10, 64)
-		if parts[0] == "queue" && err == nil && due > d.World.Now().UnixMilli() {
-			return true
-		}
-	}
-	return false
+	slices.Sort(all)
+	return strings.Join(all, "\n"), changes, nil
 }
 
 // Job returns a job's record.
@@ -329,7 +321,7 @@ func (d *Drover) Tasks(jobID string) ([]task.Task, error) {
 	return out, nil
 }
 
-// Leases returns a labourer's leases, which hold its running tasks.
+// Leases returns a labourer's leases: its tasks that run, and those that wait there for a slot.
 func (d *Drover) Leases(labourer string) ([]queue.Lease, error) {
 	return d.control.Leases(context.Background(), labourer)
 }

@@ -35,8 +35,8 @@ type Visit func(Sighting) (more bool, err error)
 // EachTask visits the selected tasks: those of the newest jobs first or, where the status is one of an open task, in the order of segments. It
 // returns a [NotFoundError] for an unknown job or labourer.
 //
-// No index lists tasks. A job's record says in which segments they lie, its progress which have ended and how, and leases and entries which
-// have not. So a selection reads about as much as it finds, and nothing scans a table.
+// No index lists tasks. A job's record says in which segments they lie, its progress and the leases which have ended and how, leases and entries
+// which have not. So a selection reads about as much as it finds, and nothing scans a table.
 func (r *Reader) EachTask(ctx context.Context, of Selection, visit Visit) error {
 	c := &census{Reader: r, of: of, places: map[string]snapshot{}}
 	if of.Status != "" && !of.Status.Ended() {
@@ -113,7 +113,14 @@ func (c *census) ofJob(ctx context.Context, j ledger.Job, visit Visit) (bool, er
 	parts := published(j)
 	// The progress is written after the tasks. While it is not final, the tasks themselves are read, unless they are too many.
 	if c.of.Status != "" && (finished || len(parts) > exactSegments) {
-		progress, err := c.Jobs.Progress(ctx, j)
+		var leased snapshot
+		if !finished {
+			var err error
+			if leased, err = c.placesOf(ctx, j.Labourer); err != nil {
+				return false, err
+			}
+		}
+		progress, err := c.progress(ctx, j, leased.Places)
 		if err != nil {
 			return false, err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
@@ -68,21 +69,30 @@ func (r *Reader) waiting(ctx context.Context, t task.Task, place Place, now time
 	return WaitingFor(status, place, &b.Labourer, now), nil
 }
 
-// running returns what a dispatched task waits for: the end of its worker, or a worker that reads the queue.
+// running returns what a task in hand waits for: the start of its worker, its worker's end, or a worker that reads the queue.
 func (r *Reader) running(ctx context.Context, t task.Task, place Place, now time.Time) (string, error) {
-	waits := WaitingFor(Running, place, nil, now)
 	l, found, err := r.Registry.Labourer(ctx, t.Labourer)
-	if err != nil || !found || l.Target.SQS == "" {
-		return waits, err
+	if err != nil || !found {
+		return RunningFor(place, t.ID.N, nil), err
+	}
+	limits := limitsOf(l)
+	waits := RunningFor(place, t.ID.N, &limits)
+	if l.Target.SQS == "" || place.Hand.By == queue.Undispatched {
+		return waits, nil
 	}
 	q, err := r.Queues.Backlog(ctx, l.Target.SQS)
 	if err != nil { // reading a worker's queue takes a right that this view does without; the doctor reports it
 		return waits, nil //nolint:nilerr // the view is right without it
 	}
-	if unread := q.Unread(l, place.Lease.DispatchedAt, now); unread != "" {
-		return fmt.Sprintf("a worker: %s (the attempt counts as lost at %s)", unread, place.Lease.ExpiresAt.UTC().Format(time.RFC3339)), nil
+	if unread := q.Unread(l, place.Hand.Since, now); unread != "" {
+		return fmt.Sprintf("a worker: %s (the attempt counts as lost at %s)", unread, place.Lease.EndOf(t.ID.N, limits).UTC().Format(time.RFC3339)), nil
 	}
 	return waits, nil
+}
+
+// limitsOf returns the times after which a labourer's task in hand counts as lost.
+func limitsOf(l labourer.Labourer) queue.Limits {
+	return queue.Limits{MaxDuration: l.MaxDuration, Cooldown: l.Cooldown, Heartbeat: l.Heartbeat}
 }
 
 // Backlog counts the messages of a queue.

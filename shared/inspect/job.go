@@ -26,7 +26,7 @@ type Job struct {
 }
 
 // JobOf returns the line of a job. It counts by the progress of the job's segments, where that is given; the record alone counts a segment's
-// tasks once all of them have ended.
+// tasks once all of them have ended and are entered.
 func JobOf(j ledger.Job, progress []ledger.Progress) Job {
 	counts := j.Counts
 	if progress != nil {

@@ -2,9 +2,12 @@ package inspect
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/segment"
 )
 
 // Job returns the line of a job, exact to the last counted task, or a [NotFoundError].
@@ -16,7 +19,11 @@ func (r *Reader) Job(ctx context.Context, id string) (Job, error) {
 	if !found {
 		return Job{}, NoJob(id)
 	}
-	return r.line(ctx, record, record.Segments())
+	lines, err := r.lines(ctx, []ledger.Job{record}, record.Segments(), nil)
+	if err != nil {
+		return Job{}, err
+	}
+	return lines[0], nil
 }
 
 // exactSegments limits how many segments a job may have for its line in a list to be exact: 64 segments are 16,384 tasks. The line of a larger job
@@ -26,30 +33,82 @@ const exactSegments = 64
 // JobLine returns the line of a job by its record. It is exact for jobs of up to 16,384 tasks; for larger ones it counts a segment's tasks once
 // all of them have ended.
 func (r *Reader) JobLine(ctx context.Context, record ledger.Job) (Job, error) {
-	return r.line(ctx, record, exactSegments)
-}
-
-// line reads the progress of an open job that has at most so many segments.
-func (r *Reader) line(ctx context.Context, record ledger.Job, segments int) (Job, error) {
-	line := JobOf(record, nil)
-	if line.Finished() || record.Segments() > segments {
-		return line, nil
-	}
-	progress, err := r.Jobs.Progress(ctx, record)
+	lines, err := r.JobLines(ctx, []ledger.Job{record})
 	if err != nil {
-		return line, err
+		return Job{}, err
 	}
-	return JobOf(record, progress), nil
+	return lines[0], nil
 }
 
-// JobLines returns the lines of jobs in the order of their records, each as [Reader.JobLine] does.
+// JobLines returns the lines of jobs in the order of their records, each as [Reader.JobLine] does. It reads the leases of each labourer once.
 func (r *Reader) JobLines(ctx context.Context, records []ledger.Job) ([]Job, error) {
+	return r.lines(ctx, records, exactSegments, nil)
+}
+
+// lines returns the lines of jobs, exact for those that have at most so many segments. read has the leases of labourers that were read just now.
+func (r *Reader) lines(ctx context.Context, records []ledger.Job, segments int, read map[string]Places) ([]Job, error) {
 	lines := make([]Job, len(records))
-	err := each(ctx, len(records), func(ctx context.Context, i int) (err error) {
-		lines[i], err = r.JobLine(ctx, records[i])
+	exact := func(i int) bool { return !lines[i].Finished() && records[i].Segments() <= segments }
+	var labourers []string
+	for i, record := range records {
+		lines[i] = JobOf(record, nil)
+		if _, known := read[record.Labourer]; exact(i) && !known && !slices.Contains(labourers, record.Labourer) {
+			labourers = append(labourers, record.Labourer)
+		}
+	}
+	// The leases are read before the progress, see Reader.progress.
+	leased := make([]Places, len(labourers))
+	if err := each(ctx, len(labourers), func(ctx context.Context, i int) error {
+		leases, err := r.Control.Leases(ctx, labourers[i])
+		leased[i] = PlacesOf(leases, nil)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	places := maps.Clone(read)
+	if places == nil {
+		places = map[string]Places{}
+	}
+	for i, id := range labourers {
+		places[id] = leased[i]
+	}
+	err := each(ctx, len(records), func(ctx context.Context, i int) error {
+		if !exact(i) {
+			return nil
+		}
+		progress, err := r.progress(ctx, records[i], places[records[i].Labourer])
+		if err == nil {
+			lines[i] = JobOf(records[i], progress)
+		}
 		return err
 	})
 	return lines, err
+}
+
+// progress returns the progress of a job up to the last completion: what is entered, and what was completed under leases and is not entered yet.
+// The leases have to be read before: what was completed under a lease is entered before the lease goes.
+func (r *Reader) progress(ctx context.Context, j ledger.Job, leased Places) ([]ledger.Progress, error) {
+	progress, err := r.Jobs.Progress(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	progress = slices.Clone(progress)
+	done := leased.Done(j.ID)
+	for i, p := range progress {
+		progress[i] = completed(p, done[p.Segment])
+		delete(done, p.Segment)
+	}
+	for _, id := range slices.Sorted(maps.Keys(done)) {
+		progress = append(progress, completed(ledger.Progress{JobID: j.ID, Segment: id}, done[id]))
+	}
+	return j.Own(progress), nil
+}
+
+// completed returns the progress of a segment with these completions, of which it may have some.
+func completed(p ledger.Progress, numbers segment.Numbers) ledger.Progress {
+	more := numbers.Minus(ledger.Numbers(p.Completed))
+	p.Completed = slices.AppendSeq(slices.Clone(p.Completed), more.All())
+	return p
 }
 
 // jobsRead limits how many jobs EachJob reads at a time.

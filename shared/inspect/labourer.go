@@ -9,6 +9,9 @@ import (
 )
 
 // Labourer is a line: the health of a labourer, how many of its tasks may run, and how many run and wait.
+//
+// A lease holds tasks that run and tasks that wait for one of its slots. It takes as much of what is desired as its tasks may use of its slots,
+// and at least what runs: that is what it is granted.
 type Labourer struct {
 	Labourer string                    `json:"labourer_id"`
 	Paused   bool                      `json:"paused"`
@@ -16,10 +19,13 @@ type Labourer struct {
 	Metrics  map[string]ecology.Status `json:"metrics"`
 	Cap      float64                   `json:"cap"`
 	Desired  int                       `json:"desired"`
-	Running  int                       `json:"running"`
-	Free     int                       `json:"free"`
-	Due      int                       `json:"due"`   // tasks that could start now
-	Later    int                       `json:"later"` // tasks whose time has not come
+	Running  int                       `json:"running"` // tasks in hand: started, or about to be
+	Slots    int                       `json:"slots"`   // how many tasks of the leases may be in hand
+	Granted  int                       `json:"granted"` // what the leases take of desired
+	Free     int                       `json:"free"`    // desired − granted, at least 0
+	Waiting  int                       `json:"waiting"` // tasks that wait in leases
+	Due      int                       `json:"due"`     // tasks that could start now: these, and those that are due in the queue
+	Later    int                       `json:"later"`   // tasks whose time has not come
 	Reason   string                    `json:"reason"`
 	Trouble  *queue.Trouble            `json:"trouble,omitempty"` // why the target could not be reached last time
 }
@@ -39,10 +45,14 @@ func PaceOf(id string, a ecology.Assessment) Pace {
 	return Pace{Labourer: id, Status: a.Status, Metrics: a.Statuses(), Desired: a.Desired, Running: a.Running, Free: a.Free}
 }
 
-// LabourerOf returns the line of a labourer at a time, by its assessment, its state and its queue.
-func LabourerOf(id string, a ecology.Assessment, s queue.State, entries []queue.Entry, now time.Time) Labourer {
-	l := Labourer{Labourer: id, Paused: s.Paused, Status: a.Status, Metrics: a.Statuses(), Cap: a.Cap, Desired: a.Desired, Running: a.Running,
-		Free: a.Free, Trouble: s.Trouble}
+// LabourerOf returns the line of a labourer at a time, by its assessment, its state, its leases and its queue.
+func LabourerOf(id string, a ecology.Assessment, s queue.State, leases []queue.Lease, entries []queue.Entry, now time.Time) Labourer {
+	l := Labourer{Labourer: id, Paused: s.Paused, Status: a.Status, Metrics: a.Statuses(), Cap: a.Cap, Desired: a.Desired, Trouble: s.Trouble,
+		Running: queue.Running(leases), Granted: queue.Granted(leases), Waiting: queue.Waiting(leases)}
+	l.Free, l.Due = max(l.Desired-l.Granted, 0), l.Waiting
+	for _, lease := range leases {
+		l.Slots += lease.Slots
+	}
 	for _, e := range entries {
 		if e.Due.After(now) {
 			l.Later += e.Tasks.Len()
@@ -68,9 +78,9 @@ func (l Labourer) reason(a ecology.Assessment, now time.Time) string {
 	case l.Due == 0:
 		return "nothing is due"
 	case l.Free == 0 && l.Status < ecology.High:
-		return fmt.Sprintf("no slot is free: %d of %d taken; health is %s: %s", l.Running, l.Desired, l.Status, a.Reason)
+		return fmt.Sprintf("no slot is free: %d of %d taken; health is %s: %s", l.Granted, l.Desired, l.Status, a.Reason)
 	case l.Free == 0:
-		return fmt.Sprintf("no slot is free: %d of %d taken", l.Running, l.Desired)
+		return fmt.Sprintf("no slot is free: %d of %d taken", l.Granted, l.Desired)
 	case l.Trouble != nil:
 		return l.untried()
 	}
@@ -88,16 +98,49 @@ func (l Labourer) Blocked() bool { return l.Paused || l.Desired == 0 }
 // due returns "1 task is" or "2 tasks are".
 func (l Labourer) due() string { return Count(l.Due, "task") + " " + Plural(l.Due, "is", "are") }
 
-// WaitingFor returns what has to happen before a task goes on; "" for a task that has ended. l is the line of its labourer; nil where the
+// RunningFor returns what running task n waits for: the start of its worker, or its worker's end. limits are its labourer's; nil where the
 // labourer is not applied.
+func RunningFor(p Place, n int, limits *queue.Limits) string {
+	switch {
+	case p.Hand.By == queue.Undispatched:
+		return "its worker is being started"
+	case limits == nil:
+		return "its worker"
+	}
+	return fmt.Sprintf("its worker, until %s; then the attempt counts as lost", p.Lease.EndOf(n, *limits).UTC().Format(time.RFC3339))
+}
+
+// slot returns what a task that waits in a lease waits for: a slot of the lease, and what holds the slots.
+func slot(of queue.Lease, l *Labourer) string {
+	const granted = "granted, waits for a slot of its lease: "
+	blocked := ""
+	if l != nil && l.Blocked() {
+		blocked = "; " + l.Reason
+	}
+	if of.Slots == 0 {
+		return granted + "it has none now" + blocked
+	}
+	text := fmt.Sprintf("%d in hand of %s", len(of.Hands), Count(of.Slots, "slot"))
+	var longest time.Time
+	for _, h := range of.Hands {
+		if h.By != queue.Undispatched && (longest.IsZero() || h.Since.Before(longest)) {
+			longest = h.Since
+		}
+	}
+	if !longest.IsZero() {
+		text += ", the longest since " + longest.UTC().Format(time.RFC3339)
+	}
+	return granted + text + blocked
+}
+
+// WaitingFor returns what has to happen before a task starts; "" for a task that has ended. l is the line of its labourer; nil where the
+// labourer is not applied. Of a running task see [RunningFor].
 func WaitingFor(status Status, p Place, l *Labourer, now time.Time) string {
 	switch {
 	case status.Ended():
 		return ""
-	case status == Running && p.Lease.DispatchedAt.IsZero():
-		return "its worker is being started"
-	case status == Running:
-		return fmt.Sprintf("its worker, until %s; then the attempt counts as lost", p.Lease.ExpiresAt.UTC().Format(time.RFC3339))
+	case status == Queued && p.Lease != nil:
+		return slot(*p.Lease, l)
 	case p.Lease != nil:
 		return "the last attempt has just failed; its retry is being decided"
 	case p.Entry != nil && p.Entry.Due.After(now):

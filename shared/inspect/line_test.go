@@ -87,15 +87,16 @@ func TestADetailHasEveryAttemptAndTheOneThatRuns(t *testing.T) {
 	one.Payload = json.RawMessage(`{"day":"2026-11-21"}`)
 	one, err := one.Close(task.End{Attempt: 1, Status: task.Failed, DispatchedAt: earlier, At: now, Error: &task.Error{Type: "Timeout", Message: "too slow"}})
 	require.NoError(t, err)
-	running := lease(2, 3)
+	running, fed := lease(2, 3), queue.Hand{Since: earlier, By: queue.Mark("the message that fed it")}
 	require.Equal(t, `{"task_id":"`+string(at)+`.3","job_id":"nightly","labourer_id":"shop","status":"running","attempt":2,"created_at":"2026-11-22T08:59:00Z",`+
 		`"payload":{"day":"2026-11-21"},"attempts":[`+
 		`{"attempt":1,"dispatched_at":"2026-11-22T08:59:00Z","closed_at":"2026-11-22T09:00:00Z","status":"failed","error":{"type":"Timeout","message":"too slow"}},`+
 		`{"attempt":2,"dispatched_at":"2026-11-22T08:59:00Z","status":"running"}],"waiting_for":"its worker"}`,
-		written(t, inspect.DetailOf(one, inspect.Place{Lease: &running}, "its worker", now)))
+		written(t, inspect.DetailOf(one, inspect.Place{Lease: &running, Hand: &fed}, "its worker", now)))
 
-	running.DispatchedAt = time.Time{}
-	require.Equal(t, []inspect.Attempt{{Attempt: 2, Status: "running"}}, inspect.DetailOf(one, inspect.Place{Lease: &running}, "", now).Attempts[1:])
+	undispatched := queue.Hand{Since: earlier, By: queue.Undispatched}
+	require.Equal(t, []inspect.Attempt{{Attempt: 2, Status: "running"}}, inspect.DetailOf(one, inspect.Place{Lease: &running, Hand: &undispatched}, "", now).Attempts[1:])
+	require.Len(t, inspect.DetailOf(one, inspect.Place{Lease: &running}, "", now).Attempts, 1, "no attempt has begun while the task waits in the lease")
 }
 
 func TestADetailHasResultAndStatsAsTheWorkerSentThem(t *testing.T) {
@@ -125,40 +126,50 @@ func TestTheLineOfALabourer(t *testing.T) {
 	a := ecology.Assess(ecology.Subject{Cap: 10, Coefficients: ecology.DefaultCoefficients(), Metrics: metrics},
 		map[string]ecology.Reading{"cpu": {Value: &cpu, At: now}}, nil, now, 5)
 	entries := []queue.Entry{entry(1, earlier, 1, 2), entry(1, now, 3), entry(2, soon, 4)}
-	require.Equal(t, `{"labourer_id":"shop","paused":false,"status":2,"metrics":{"cpu":2},"cap":10,"desired":5,"running":5,"free":0,"due":3,"later":1,`+
-		`"reason":"no slot is free: 5 of 5 taken; health is Moderate: cpu is Moderate: 60 <= 70"}`, written(t, inspect.LabourerOf("shop", a, queue.State{}, entries, now)))
+	hungry, dry := queueing(lease(1, 10), 11, 12, 13), lease(1, 20)
+	hungry.Slots, dry.Slots = 3, 4
+	require.Equal(t, `{"labourer_id":"shop","paused":false,"status":2,"metrics":{"cpu":2},"cap":10,"desired":5,"running":2,"slots":7,"granted":4,"free":1,"waiting":3,"due":6,"later":1,`+
+		`"reason":"tasks are being started"}`, written(t, inspect.LabourerOf("shop", a, queue.State{}, []queue.Lease{hungry, dry}, entries, now)))
 	require.Equal(t, `{"labourer_id":"shop","status":2,"metrics":{"cpu":2},"desired":5,"running":5,"free":0}`, written(t, inspect.PaceOf("shop", a)))
+	full := inspect.LabourerOf("shop", a, queue.State{}, []queue.Lease{lease(1, 1, 2, 3, 4, 5)}, entries, now)
+	require.Equal(t, "no slot is free: 5 of 5 taken; health is Moderate: cpu is Moderate: 60 <= 70", full.Reason)
+	over := inspect.LabourerOf("shop", a, queue.State{}, []queue.Lease{lease(1, 1, 2, 3, 4, 5, 6)}, entries, now)
+	require.Equal(t, [4]int{5, 6, 6, 0}, [4]int{over.Desired, over.Running, over.Granted, over.Free}, "more than is desired now may be in hand")
 
 	without := ecology.Assess(ecology.Subject{Cap: 2.5, Coefficients: ecology.DefaultCoefficients()}, nil, nil, now, 0)
-	require.Equal(t, `{"labourer_id":"shop","paused":true,"status":4,"metrics":{},"cap":2.5,"desired":2,"running":0,"free":2,"due":0,"later":0,`+
-		`"reason":"the labourer is paused"}`, written(t, inspect.LabourerOf("shop", without, queue.State{Paused: true}, nil, now)))
+	require.Equal(t, `{"labourer_id":"shop","paused":true,"status":4,"metrics":{},"cap":2.5,"desired":2,"running":0,"slots":0,"granted":0,"free":2,"waiting":0,"due":0,"later":0,`+
+		`"reason":"the labourer is paused"}`, written(t, inspect.LabourerOf("shop", without, queue.State{Paused: true}, nil, nil, now)))
 }
 
 func TestWhyNoMoreTasksStart(t *testing.T) {
 	due := []queue.Entry{entry(1, earlier, 1)}
 	trouble := &queue.Trouble{Error: "no such queue", At: earlier, Until: soon}
-	assess := func(limit float64, status ecology.Status, running int) ecology.Assessment {
-		return ecology.Assessment{Status: status, Reason: "cpu is high", Cap: limit, Desired: int(limit) * int(status) / 4, Running: running,
-			Free: max(int(limit)*int(status)/4-running, 0)}
+	assess := func(limit float64, status ecology.Status) ecology.Assessment {
+		return ecology.Assessment{Status: status, Reason: "cpu is high", Cap: limit, Desired: int(limit) * int(status) / 4}
 	}
+	fed := queueing(lease(1, 7, 8, 9), 10)
+	fed.Slots = 4
 	for name, c := range map[string]struct {
 		assessment ecology.Assessment
 		state      queue.State
+		leases     []queue.Lease
 		entries    []queue.Entry
 		reason     string
 		blocked    bool
 	}{
-		"paused":      {assess(4, ecology.High, 0), queue.State{Paused: true, Trouble: trouble}, due, "the labourer is paused", true},
-		"cap 0":       {assess(0, ecology.High, 0), queue.State{}, due, "the cap is 0", true},
-		"unwell":      {assess(4, ecology.Bad, 0), queue.State{}, due, "health is Bad: cpu is high", true},
-		"unreachable": {assess(4, ecology.High, 0), queue.State{Trouble: trouble}, due, "the target could not be reached and is tried again at 2026-11-22T09:01:00Z: no such queue", false},
-		"untried":     {assess(4, ecology.High, 0), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now}}, due, "the target could not be reached at 2026-11-22T08:59:00Z and is tried again within a minute: no such queue", false},
-		"idle":        {assess(4, ecology.High, 0), queue.State{}, nil, "nothing is due", false},
-		"full":        {assess(4, ecology.High, 4), queue.State{}, due, "no slot is free: 4 of 4 taken", false},
-		"at work":     {assess(4, ecology.High, 3), queue.State{}, due, "tasks are being started", false},
+		"paused":            {assess(4, ecology.High), queue.State{Paused: true, Trouble: trouble}, nil, due, "the labourer is paused", true},
+		"cap 0":             {assess(0, ecology.High), queue.State{}, nil, due, "the cap is 0", true},
+		"unwell":            {assess(4, ecology.Bad), queue.State{}, nil, due, "health is Bad: cpu is high", true},
+		"unreachable":       {assess(4, ecology.High), queue.State{Trouble: trouble}, nil, due, "the target could not be reached and is tried again at 2026-11-22T09:01:00Z: no such queue", false},
+		"untried":           {assess(4, ecology.High), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now}}, nil, due, "the target could not be reached at 2026-11-22T08:59:00Z and is tried again within a minute: no such queue", false},
+		"idle":              {assess(4, ecology.High), queue.State{}, nil, nil, "nothing is due", false},
+		"full":              {assess(4, ecology.High), queue.State{}, []queue.Lease{lease(1, 6, 7, 8, 9)}, due, "no slot is free: 4 of 4 taken", false},
+		"at work":           {assess(4, ecology.High), queue.State{}, []queue.Lease{lease(1, 7, 8, 9)}, due, "tasks are being started", false},
+		"at work in leases": {assess(4, ecology.High), queue.State{}, []queue.Lease{queueing(lease(1, 8, 9), 10)}, nil, "tasks are being started", false},
+		"full, and granted": {assess(4, ecology.High), queue.State{}, []queue.Lease{fed}, nil, "no slot is free: 4 of 4 taken", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := inspect.LabourerOf("shop", c.assessment, c.state, c.entries, now)
+			l := inspect.LabourerOf("shop", c.assessment, c.state, c.leases, c.entries, now)
 			require.Equal(t, c.reason, l.Reason)
 			require.Equal(t, c.blocked, l.Blocked())
 		})
@@ -166,9 +177,16 @@ func TestWhyNoMoreTasksStart(t *testing.T) {
 }
 
 func TestWhatATaskWaitsFor(t *testing.T) {
-	undispatched := lease(1, 3)
-	undispatched.DispatchedAt = time.Time{}
-	dispatched, due, later := lease(1, 3), entry(1, earlier, 3), entry(2, soon, 3)
+	failed, due, later := lease(1, 3), entry(1, earlier, 3), entry(2, soon, 3)
+	granted := queueing(lease(1, 4, 5), 3)
+	granted.Hands[5] = queue.Hand{Since: earlier.Add(-time.Hour), By: queue.Dispatched}
+	left := queueing(lease(1, 4, 5), 3)
+	left.Hands[5] = queue.Hand{Since: time.Unix(0, 0), By: queue.Undispatched}
+	hungry := queueing(lease(1, 4), 3)
+	hungry.Slots = 2
+	revoked := queueing(lease(1, 4), 3)
+	revoked.Slots = 0
+	alone := revoked.Ended(segment.Of(4))
 	free := &inspect.Labourer{Desired: 3, Free: 1, Due: 5, Reason: "tasks are being started"}
 	full := &inspect.Labourer{Desired: 3, Due: 5, Reason: "no slot is free: 3 of 3 taken"}
 	paused := &inspect.Labourer{Paused: true, Desired: 3, Free: 3, Reason: "the labourer is paused"}
@@ -180,9 +198,7 @@ func TestWhatATaskWaitsFor(t *testing.T) {
 		waiting  string
 	}{
 		"ended":                     {inspect.Completed, inspect.Place{}, free, ""},
-		"running":                   {inspect.Running, inspect.Place{Lease: &dispatched}, nil, "its worker, until 2026-11-22T09:01:00Z; then the attempt counts as lost"},
-		"being started":             {inspect.Running, inspect.Place{Lease: &undispatched}, nil, "its worker is being started"},
-		"failed just now":           {inspect.Waiting, inspect.Place{Lease: &dispatched}, free, "the last attempt has just failed; its retry is being decided"},
+		"failed just now":           {inspect.Waiting, inspect.Place{Lease: &failed, Hand: &queue.Hand{}}, free, "the last attempt has just failed; its retry is being decided"},
 		"backing off":               {inspect.Waiting, inspect.Place{Entry: &later}, full, "its time, 2026-11-22T09:01:00Z, for attempt 2"},
 		"due, all slots taken":      {inspect.Queued, inspect.Place{Entry: &due}, full, "no slot is free: 3 of 3 taken, and 5 tasks are due"},
 		"due, slots free":           {inspect.Queued, inspect.Place{Entry: &due}, free, "being started: 1 slot is free, 5 tasks are due"},
@@ -190,10 +206,41 @@ func TestWhatATaskWaitsFor(t *testing.T) {
 		"due, target gone":          {inspect.Queued, inspect.Place{Entry: &due}, troubled, "the target could not be reached"},
 		"due, labourer removed":     {inspect.Queued, inspect.Place{Entry: &due}, nil, "its labourer, which is not applied"},
 		"between two places":        {inspect.Queued, inspect.Place{}, free, "its place in the queue"},
+		"granted":                   {inspect.Queued, inspect.Place{Lease: &granted}, full, "granted, waits for a slot of its lease: 2 in hand of 2 slots, the longest since 2026-11-22T07:59:00Z"},
+		"granted, one not started":  {inspect.Queued, inspect.Place{Lease: &left}, full, "granted, waits for a slot of its lease: 2 in hand of 2 slots, the longest since 2026-11-22T08:59:00Z"},
+		"granted, a slot is free":   {inspect.Queued, inspect.Place{Lease: &hungry}, free, "granted, waits for a slot of its lease: 1 in hand of 2 slots, the longest since 2026-11-22T08:59:00Z"},
+		"granted, slots revoked":    {inspect.Queued, inspect.Place{Lease: &revoked}, full, "granted, waits for a slot of its lease: it has none now"},
+		"granted, then paused":      {inspect.Queued, inspect.Place{Lease: &alone}, paused, "granted, waits for a slot of its lease: it has none now; the labourer is paused"},
+		"granted, labourer removed": {inspect.Queued, inspect.Place{Lease: &granted}, nil, "granted, waits for a slot of its lease: 2 in hand of 2 slots, the longest since 2026-11-22T07:59:00Z"},
 		"cancelled before it began": {inspect.Cancelled, inspect.Place{}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.waiting, inspect.WaitingFor(c.status, c.place, c.labourer, now))
+		})
+	}
+}
+
+func TestWhatARunningTaskWaitsFor(t *testing.T) {
+	limits := &queue.Limits{MaxDuration: 10 * time.Minute, Cooldown: 5 * time.Minute}
+	beating := &queue.Limits{MaxDuration: 10 * time.Minute, Cooldown: 5 * time.Minute, Heartbeat: 3 * time.Minute}
+	fed := queue.Hand{Since: earlier, By: queue.Mark("the message that fed it")}
+	heard := queue.Hand{Since: earlier, By: queue.Dispatched, Heard: now}
+	for name, c := range map[string]struct {
+		hand    queue.Hand
+		limits  *queue.Limits
+		waiting string
+	}{
+		"not started yet":           {queue.Hand{Since: earlier, By: queue.Undispatched}, limits, "its worker is being started"},
+		"started":                   {queue.Hand{Since: earlier, By: queue.Dispatched}, limits, "its worker, until 2026-11-22T09:14:00Z; then the attempt counts as lost"},
+		"fed":                       {fed, limits, "its worker, until 2026-11-22T09:14:00Z; then the attempt counts as lost"},
+		"heard of":                  {heard, limits, "its worker, until 2026-11-22T09:15:00Z; then the attempt counts as lost"},
+		"to be heard of":            {heard, beating, "its worker, until 2026-11-22T09:03:00Z; then the attempt counts as lost"},
+		"of a labourer not applied": {fed, nil, "its worker"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lease(1, 3)
+			l.Hands[3] = c.hand
+			require.Equal(t, c.waiting, inspect.RunningFor(inspect.Place{Lease: &l, Hand: &c.hand}, 3, c.limits))
 		})
 	}
 }

@@ -11,7 +11,8 @@ import (
 // Status is where a task stands.
 type Status string
 
-// A task is queued until an attempt starts, running until the attempt ends, and waiting between a failure and the next attempt.
+// A task is queued until it is in hand, also while it waits in a lease. It is running until its attempt ends, and waiting between a failure and
+// the time of the next attempt.
 const (
 	Queued    Status = "queued"
 	Waiting   Status = "waiting"
@@ -67,9 +68,23 @@ func (p Places) Segments() map[segment.ID]segment.Numbers {
 	return out
 }
 
+// Done returns the tasks that were completed under leases with this job, by segment: completions that the job's progress may not have yet.
+func (p Places) Done(job string) map[segment.ID]segment.Numbers {
+	out := map[segment.ID]segment.Numbers{}
+	for id, leases := range p.leases {
+		for _, l := range leases {
+			if l.Job == job {
+				out[id] = out[id].Union(l.Done())
+			}
+		}
+	}
+	return out
+}
+
 // Place is a lease or an entry that holds a task. Both are nil where neither was seen.
 type Place struct {
 	Lease *queue.Lease
+	Hand  *queue.Hand // nil while the task waits in the lease for a slot
 	Entry *queue.Entry
 }
 
@@ -89,6 +104,9 @@ func (p Places) Of(t task.Task) Place {
 	for _, l := range p.leases[t.ID.Segment] {
 		if l.Held().Contains(t.ID.N) && l.Attempt >= t.Attempt && l.Attempt >= newest {
 			place, newest = Place{Lease: &l}, l.Attempt
+			if h, in := l.Hands[t.ID.N]; in {
+				place.Hand = &h
+			}
 		}
 	}
 	return place
@@ -99,6 +117,8 @@ func StatusOf(t task.Task, p Place, now time.Time) Status {
 	switch {
 	case t.Status.Terminal():
 		return Status(t.Status)
+	case p.Lease != nil && p.Lease.Attempt > t.Attempt && p.Hand == nil:
+		return Queued
 	case p.Lease != nil && p.Lease.Attempt > t.Attempt:
 		return Running
 	case p.Entry != nil && (t.Status == task.Open || !p.Entry.Due.After(now)):

@@ -103,8 +103,8 @@ func (p *Pulse) ask(ctx context.Context, labourers []labourer.Labourer) error {
 	return err
 }
 
-// read reads a labourer whose metrics are answered. It reads the leases before the queue: a task that is claimed in between then counts as due
-// alone, and not as running too.
+// read reads a labourer whose metrics are answered. It reads the leases before the queue: a task that is granted in between then counts in
+// neither, and not twice.
 func (p *Pulse) read(ctx context.Context, l labourer.Labourer) (Beat, error) {
 	b := Beat{Configuration: l}
 	state, err := p.Control.State(ctx, l.ID)
@@ -132,7 +132,7 @@ func (p *Pulse) read(ctx context.Context, l labourer.Labourer) (Beat, error) {
 		p.mu.Unlock()
 	}
 	now := p.Now()
-	b.Assessment = ecology.Assess(l.Subject(), readings, history, now, queue.Running(b.Leases))
-	b.Labourer = LabourerOf(l.ID, b.Assessment, state, b.Entries, now)
+	b.Assessment = ecology.Assess(l.Subject(), readings, history, now, queue.Granted(b.Leases))
+	b.Labourer = LabourerOf(l.ID, b.Assessment, state, b.Leases, b.Entries, now)
 	return b, nil
 }

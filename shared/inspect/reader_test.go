@@ -1,6 +1,7 @@
 package inspect_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -118,6 +119,108 @@ func TestAJobIsCountedByItsProgress(t *testing.T) {
 	require.Equal(t, [4]int{5, 1, 1, 3}, [4]int{line.Total, line.Completed, line.Dead, line.Open})
 }
 
+// underLease returns the night with task 2 completed under its lease, and not entered in the job's progress. Task 0 waits in that lease.
+func underLease() *stack {
+	s := night()
+	s.leases = []queue.Lease{queueing(lease(1, 1, 2), 0).Ended(segment.Of(2))}
+	s.leases[0].Job = "nightly"
+	s.entries = s.entries[1:]
+	s.progress["nightly"][0].Completed = nil
+	return s
+}
+
+func TestWhatWasCompletedUnderALeaseCountsBeforeItIsEntered(t *testing.T) {
+	entered := []ledger.Progress{{Segment: at, Completed: []int{ledger.Life(2, 0)}, Dead: []int{ledger.Life(3, 0)}}}
+	for name, c := range map[string]struct {
+		progress []ledger.Progress
+		job      string // of the lease
+		want     ledger.Counts
+	}{
+		"entered nowhere":             {underLease().progress["nightly"], "nightly", ledger.Counts{Completed: 1, Dead: 1}},
+		"in a segment without any":    {nil, "nightly", ledger.Counts{Completed: 1}},
+		"entered already":             {entered, "nightly", ledger.Counts{Completed: 1, Dead: 1}},
+		"of a segment that is shared": {entered[:1:1], "", ledger.Counts{Completed: 1, Dead: 1}},
+		"of another job":              {nil, "other", ledger.Counts{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := underLease()
+			s.progress["nightly"], s.leases[0].Job = c.progress, c.job
+			line, err := s.reader().Job(t.Context(), "nightly")
+			require.NoError(t, err)
+			require.Equal(t, c.want, ledger.Counts{Completed: line.Completed, Dead: line.Dead, Cancelled: line.Cancelled})
+			require.Equal(t, 5-c.want.Sum(), line.Open)
+		})
+	}
+}
+
+func TestALeaseOfAnEarlierJobWithTheIdDoesNotCount(t *testing.T) {
+	s := underLease()
+	s.leases[0].Segment = segment.IDOf("an earlier submission", 0)
+	line, err := s.reader().Job(t.Context(), "nightly")
+	require.NoError(t, err)
+	require.Equal(t, [2]int{0, 1}, [2]int{line.Completed, line.Dead})
+}
+
+// TestACompletionIsNotMissedWhileItIsEntered: the lease goes between the two reads.
+func TestACompletionIsNotMissedWhileItIsEntered(t *testing.T) {
+	s := underLease()
+	r := s.reader()
+	r.Jobs = entering{jobs{s}, func() {
+		s.leases = nil
+		s.progress["nightly"][0].Completed = []int{ledger.Life(2, 0)}
+	}}
+	line, err := r.Job(t.Context(), "nightly")
+	require.NoError(t, err)
+	require.Equal(t, 1, line.Completed)
+}
+
+// entering enters completions just before a job's progress is read.
+type entering struct {
+	jobs
+	enter func()
+}
+
+func (e entering) Progress(ctx context.Context, j ledger.Job) ([]ledger.Progress, error) {
+	e.enter()
+	return e.jobs.Progress(ctx, j)
+}
+
+func TestTheLeasesOfALabourerAreReadOnceForAllItsJobs(t *testing.T) {
+	s := underLease()
+	for i := range 5 {
+		s.records = append(s.records, ledger.Job{ID: fmt.Sprint(i), Labourer: "shop", State: ledger.Scheduled, SubmittedAt: now, Total: 3, Cursor: 1})
+	}
+	s.records = append(s.records, ledger.Job{ID: "done", Labourer: "other", State: ledger.Completed, SubmittedAt: now, Total: 3, Cursor: 1})
+	lines, err := s.reader().JobLines(t.Context(), s.records)
+	require.NoError(t, err)
+	require.Equal(t, 1, lines[0].Completed)
+	require.EqualValues(t, 1, s.leased.Load())
+
+	w, err := s.reader().Watch(t.Context())
+	require.NoError(t, err)
+	shot, err := w.Snapshot(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, shot.Jobs[len(shot.Jobs)-1].Completed)
+	require.EqualValues(t, 2, s.leased.Load(), "the labourer's line and its jobs are of one reading")
+}
+
+func TestTasksOfALargeJobAreFoundUnderItsLeases(t *testing.T) {
+	s := underLease()
+	const segments = 70
+	s.records[0].Total, s.records[0].Cursor, s.records[0].Segment = segments*segment.Size, segments, ""
+	first, _ := s.records[0].SegmentAt(0)
+	s.leases[0].Segment, s.progress["nightly"][0].Segment = first, first
+	for i := range s.items {
+		s.items[i].ID.Segment = first
+	}
+	var got []int
+	require.NoError(t, s.reader().EachTask(t.Context(), inspect.Selection{Job: "nightly", Status: inspect.Completed}, func(one inspect.Sighting) (bool, error) {
+		got = append(got, one.Task.ID.N)
+		return true, nil
+	}))
+	require.Equal(t, []int{2}, got)
+}
+
 func TestALabourerIsAskedAboutInCloudWatchOnlyWhereTheKeptAnswerIsOld(t *testing.T) {
 	s := night()
 	shop := s.labourers["shop"]
@@ -144,29 +247,35 @@ func TestALabourerIsAskedAboutInCloudWatchOnlyWhereTheKeptAnswerIsOld(t *testing
 }
 
 func TestOverdueWorkIsFound(t *testing.T) {
-	held := func(claimed, dispatched, ends time.Duration) queue.Lease {
-		l := queue.Lease{Labourer: "shop", Segment: segment.IDOf("other", 0), Attempt: 1, Tasks: segment.Of(1, 2), ClaimedAt: now.Add(claimed), ExpiresAt: now.Add(ends)}
-		if dispatched != 0 {
-			l.DispatchedAt = now.Add(dispatched)
+	shop := labourer.New("shop")
+	shop.MaxDuration, shop.Cooldown = 50*time.Minute, 10*time.Minute
+	since := func(by string, ago ...time.Duration) queue.Lease {
+		l := queue.Lease{Labourer: "shop", Segment: segment.IDOf("other", 0), Attempt: 1, Tasks: segment.Range(0, len(ago)-1), ClaimedAt: now.Add(-5 * time.Hour),
+			Slots: len(ago), Hands: map[int]queue.Hand{}}
+		for n, span := range ago {
+			l.Hands[n] = queue.Hand{Since: now.Add(-span), By: by}
 		}
 		return l
 	}
-	half := held(-time.Hour, -time.Hour, -time.Hour)
-	half.Released = segment.Of(1)
 	for name, c := range map[string]struct {
 		lease queue.Lease
 		want  inspect.Overdue
 	}{
-		"within its time":       {held(-time.Minute, -time.Minute, time.Minute), inspect.Overdue{}},
-		"over since a moment":   {held(-time.Hour, -time.Hour, -time.Minute), inspect.Overdue{}},
-		"over for long":         {held(-time.Hour, -time.Hour, -3*time.Minute), inspect.Overdue{Lost: 2}},
-		"one task released":     {half, inspect.Overdue{Lost: 1}},
-		"just claimed":          {held(-time.Minute, 0, time.Hour), inspect.Overdue{}},
-		"within both its terms": {held(-inspect.Grace-queue.DispatchTerm, 0, time.Hour), inspect.Overdue{}},
-		"never dispatched":      {held(-3*time.Minute, 0, time.Hour), inspect.Overdue{Undispatched: 2}},
+		"within its time":       {since(queue.Dispatched, time.Minute, 59*time.Minute), inspect.Overdue{}},
+		"over since a moment":   {since(queue.Dispatched, 61*time.Minute), inspect.Overdue{}},
+		"over for long":         {since(queue.Dispatched, 63*time.Minute, 64*time.Minute), inspect.Overdue{Lost: 2}},
+		"one of them fed later": {since(queue.Mark("m"), 63*time.Minute, time.Minute), inspect.Overdue{Lost: 1}},
+		"one of them completed": {since(queue.Dispatched, 63*time.Minute, 63*time.Minute).Ended(segment.Of(1)), inspect.Overdue{Lost: 1}},
+		"just granted":          {since(queue.Undispatched, time.Minute), inspect.Overdue{}},
+		"within both its terms": {since(queue.Undispatched, inspect.Grace+queue.DispatchTerm), inspect.Overdue{}},
+		"never dispatched":      {since(queue.Undispatched, 3*time.Minute, 4*time.Hour), inspect.Overdue{Undispatched: 2}},
+		"left by the assistant": {since(queue.Undispatched, 3*time.Minute, now.Sub(time.Unix(0, 0))), inspect.Overdue{Undispatched: 2}},
+		"left just now":         {since(queue.Undispatched, time.Minute, now.Sub(time.Unix(0, 0))), inspect.Overdue{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := night().reader().Overdue(t.Context(), inspect.Beat{Configuration: labourer.New("shop"), Leases: []queue.Lease{c.lease}})
+			s := night()
+			s.leases = []queue.Lease{c.lease}
+			got, err := s.reader().Overdue(t.Context(), inspect.Beat{Labourer: inspect.Labourer{Desired: 1}, Configuration: shop, Leases: s.leases})
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 		})
@@ -185,7 +294,41 @@ func TestAnEndedTaskThatHoldsItsSlotIsOverdue(t *testing.T) {
 	s.leases = nil
 	got, err = s.reader().Overdue(t.Context(), read)
 	require.NoError(t, err)
-	require.Zero(t, got.Unsettled, "it was released after the lease was read")
+	require.Zero(t, got.Unsettled, "it left the lease after this was read")
+}
+
+func TestTasksThatWaitInALeaseWithFreeSlotsAreOverdue(t *testing.T) {
+	hungry := queueing(lease(1, 1), 5, 6)
+	hungry.Slots, hungry.Revision = 2, 7
+	hungry.Hands[1] = queue.Hand{Since: now.Add(-3 * time.Minute), By: queue.Dispatched}
+	hungry.ClaimedAt = now.Add(-time.Hour)
+	full := queueing(lease(1, 1), 5)
+	full.Hands[1] = queue.Hand{Since: now.Add(-time.Hour), By: queue.Dispatched}
+	recent := queueing(lease(1, 1), 5)
+	recent.Slots = 2
+	free := inspect.Labourer{Desired: 3, Free: 1}
+	for name, c := range map[string]struct {
+		line  inspect.Labourer
+		lease queue.Lease
+		then  func(*stack) // meanwhile
+		want  int
+	}{
+		"for long":                   {free, hungry, func(*stack) {}, 2},
+		"no slot of it is free":      {free, full, func(*stack) {}, 0},
+		"fed a minute ago":           {free, recent, func(*stack) {}, 0},
+		"fed meanwhile":              {free, hungry, func(s *stack) { s.leases[0].Revision++ }, 0},
+		"ended meanwhile":            {free, hungry, func(s *stack) { s.leases = nil }, 0},
+		"the labourer is paused":     {inspect.Labourer{Desired: 3, Paused: true}, hungry, func(*stack) {}, 0},
+		"the target is out of reach": {inspect.Labourer{Desired: 3, Free: 1, Trouble: &queue.Trouble{}}, hungry, func(*stack) {}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := night()
+			s.leases, s.waits = []queue.Lease{c.lease}, []func(){func() { c.then(s) }}
+			got, err := s.reader().Overdue(t.Context(), inspect.Beat{Labourer: c.line, Leases: []queue.Lease{c.lease}, Configuration: labourer.New("shop")})
+			require.NoError(t, err)
+			require.Equal(t, c.want, got.Unfed)
+		})
+	}
 }
 
 func TestItemsThatCannotBeDecodedAreNamedThoseSetAsideFirst(t *testing.T) {
@@ -224,6 +367,11 @@ func TestWorkLeftCountsTasksThatAreStillToBeCreated(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, [2]int{1, 2}, [2]int{running, queued})
 
+	s.leases[0] = queueing(s.leases[0], 7, 8)
+	running, queued, err = s.reader().WorkLeft(t.Context(), "shop")
+	require.NoError(t, err)
+	require.Equal(t, [2]int{1, 4}, [2]int{running, queued}, "two wait in a lease")
+
 	s.leases, s.entries = nil, nil
 	s.records = append(s.records, ledger.Job{ID: "large", Labourer: "shop", State: ledger.Scheduling, SubmittedAt: now, Total: 600, Cursor: 1})
 	running, queued, err = s.reader().WorkLeft(t.Context(), "shop")
@@ -245,6 +393,18 @@ func TestAJobWhoseEndsWereNotCountedIsStalled(t *testing.T) {
 
 	s.items[2].ClosedAt = earlier
 	found, err = s.reader().Stalled(t.Context(), "nightly")
+	require.NoError(t, err)
+	require.Equal(t, "job nightly: 1 task ended more than 2m0s ago and is not counted", found[0].Why())
+}
+
+func TestACompletionThatALeaseWillEnterIsNotStalled(t *testing.T) {
+	s := underLease()
+	found, err := s.reader().Stalled(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, found)
+
+	s.leases[0].Job = "" // the stream reports the completions of a segment that jobs share
+	found, err = s.reader().Stalled(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "job nightly: 1 task ended more than 2m0s ago and is not counted", found[0].Why())
 }
@@ -297,7 +457,10 @@ func TestADeathIsReplayedOnceItIsCounted(t *testing.T) {
 
 func TestATaskInAnUnreadQueueWaitsForAWorker(t *testing.T) {
 	s := night()
-	s.leases[0].DispatchedAt = now.Add(-time.Hour)
+	shop := s.labourers["shop"]
+	shop.MaxDuration, shop.Cooldown = time.Hour, time.Minute
+	s.labourers["shop"] = shop
+	s.leases[0].Hands[1] = queue.Hand{Since: now.Add(-time.Hour), By: queue.Dispatched}
 	d, found, err := s.reader().Task(t.Context(), task.ID{Segment: at, N: 1})
 	require.NoError(t, err)
 	require.True(t, found)
@@ -307,6 +470,20 @@ func TestATaskInAnUnreadQueueWaitsForAWorker(t *testing.T) {
 	d, _, err = s.reader().Task(t.Context(), task.ID{Segment: at, N: 1})
 	require.NoError(t, err)
 	require.Equal(t, "a worker: 1 message waits in the queue, the oldest for about 1h0m0s, and no worker reads them (the attempt counts as lost at 2026-11-22T09:01:00Z)", d.WaitingFor)
+
+	s.leases[0].Hands[1] = queue.Hand{Since: now.Add(-time.Hour), By: queue.Undispatched}
+	d, _, err = s.reader().Task(t.Context(), task.ID{Segment: at, N: 1})
+	require.NoError(t, err)
+	require.Equal(t, "its worker is being started", d.WaitingFor)
+}
+
+func TestAGrantedTaskWaitsForASlot(t *testing.T) {
+	s := underLease()
+	d, found, err := s.reader().Task(t.Context(), task.ID{Segment: at, N: 0})
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, inspect.Queued, d.Status)
+	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 2 slots, the longest since 2026-11-22T08:59:00Z", d.WaitingFor)
 }
 
 func TestAQueueIsUnreadBeforeAShortLeaseEnds(t *testing.T) {

@@ -124,36 +124,36 @@ func (r *Reader) confirm(ctx context.Context, found []Stalled) ([]Stalled, error
 
 // stalled returns the stalled ones of some jobs.
 func (c *census) stalled(ctx context.Context, jobs []ledger.Job) ([]Stalled, error) {
-	underWay := map[string]map[segment.ID]segment.Numbers{}
+	places := map[string]Places{}
 	for _, j := range jobs {
-		places, err := c.placesOf(ctx, j.Labourer)
+		taken, err := c.placesOf(ctx, j.Labourer)
 		if err != nil {
 			return nil, err
 		}
-		underWay[j.Labourer] = places.Segments()
+		places[j.Labourer] = taken.Places
 	}
 	out := make([]Stalled, len(jobs))
 	err := each(ctx, len(jobs), func(ctx context.Context, i int) (err error) {
-		out[i], err = c.examine(ctx, jobs[i], underWay[jobs[i].Labourer])
+		out[i], err = c.examine(ctx, jobs[i], places[jobs[i].Labourer])
 		return err
 	})
 	return slices.DeleteFunc(out, func(one Stalled) bool { return !one.stalled() }), err
 }
 
-// examine examines one job. underWay holds the tasks of its labourer that leases or queue entries hold.
-func (c *census) examine(ctx context.Context, j ledger.Job, underWay map[segment.ID]segment.Numbers) (one Stalled, err error) {
+// examine examines one job. places are those of its labourer.
+func (c *census) examine(ctx context.Context, j ledger.Job, places Places) (one Stalled, err error) {
 	one.Job = j
 	before := c.Now().Add(-Late)
 	one.Abandoned = j.State == ledger.Scheduling && !j.Cancelling && j.SubmittedAt.Before(before) && j.OwnedUntil.Before(before)
-	one.Uncounted, err = c.uncounted(ctx, j, underWay)
+	one.Uncounted, err = c.uncounted(ctx, j, places)
 	return one, err
 }
 
 // uncounted returns the tasks of a job that ended a while ago and that the stream has to report again for the job to go on: those that are in
 // no progress; where the progress of a segment is whole but the job's totals lack it, the segment's last one; where the totals are whole, the
-// job's last one. It reads the progress, and the tasks for which neither the progress nor underWay accounts. Both may have been read earlier:
-// tasks that ended only now are left out.
-func (c *census) uncounted(ctx context.Context, j ledger.Job, underWay map[segment.ID]segment.Numbers) ([]task.Task, error) {
+// job's last one. It reads the progress, and the tasks for which neither the progress nor the places account: a task may be queued or in a lease,
+// or was completed under a lease, which enters it when it goes. Both may have been read earlier: tasks that ended only now are left out.
+func (c *census) uncounted(ctx context.Context, j ledger.Job, places Places) ([]task.Task, error) {
 	progress, err := c.Jobs.Progress(ctx, j)
 	if err != nil {
 		return nil, err
@@ -162,6 +162,7 @@ func (c *census) uncounted(ctx context.Context, j ledger.Job, underWay map[segme
 	for _, p := range progress {
 		counted[p.Segment] = p
 	}
+	underWay, done := places.Segments(), places.Done(j.ID)
 	parts := published(j)
 	var out []task.Task
 	for i, p := range parts {
@@ -172,7 +173,7 @@ func (c *census) uncounted(ctx context.Context, j ledger.Job, underWay map[segme
 		}
 		switch {
 		case !missing.Empty() && !JobOf(j, nil).Finished():
-			ended, err := c.endedOf(ctx, j, part{p.segment, missing.Minus(underWay[p.segment])})
+			ended, err := c.endedOf(ctx, j, part{p.segment, missing.Minus(underWay[p.segment]).Minus(done[p.segment])})
 			if err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/ecology"
@@ -27,7 +28,8 @@ type stack struct {
 	labourers map[string]labourer.Labourer
 	kept      map[string]ecology.Reading
 	answers   map[string]ecology.Reading
-	asked     int // queries that CloudWatch got
+	asked     int          // queries that CloudWatch got
+	leased    atomic.Int32 // readings of all leases of a labourer
 	backlog   inspect.Backlog
 	files     map[string][]byte
 	waits     []func() // one for each wait: what happens meanwhile
@@ -121,12 +123,12 @@ func (s control) Queue(_ context.Context, labourer string) ([]queue.Entry, error
 }
 
 func (s control) Leases(_ context.Context, labourer string) ([]queue.Lease, error) {
+	s.leased.Add(1)
 	return slices.DeleteFunc(slices.Clone(s.leases), func(l queue.Lease) bool { return l.Labourer != labourer }), nil
 }
 
-func (s control) LeasesOn(ctx context.Context, labourer string, id segment.ID) ([]queue.Lease, error) {
-	leases, err := s.Leases(ctx, labourer)
-	return slices.DeleteFunc(leases, func(l queue.Lease) bool { return l.Segment != id }), err
+func (s control) LeasesOn(_ context.Context, labourer string, id segment.ID) ([]queue.Lease, error) {
+	return slices.DeleteFunc(slices.Clone(s.leases), func(l queue.Lease) bool { return l.Labourer != labourer || l.Segment != id }), nil
 }
 
 func (s control) Lease(_ context.Context, labourer, name string) (queue.Lease, bool, error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
@@ -22,7 +23,7 @@ type Task struct {
 // Attempt is one start of a task.
 type Attempt struct {
 	Attempt      int         `json:"attempt"`
-	DispatchedAt *time.Time  `json:"dispatched_at,omitempty"` // absent until the worker is started
+	DispatchedAt *time.Time  `json:"dispatched_at,omitempty"` // absent while the orchestrator has not started the worker
 	ClosedAt     *time.Time  `json:"closed_at,omitempty"`
 	Status       string      `json:"status"` // completed, failed, expired; running
 	Error        *task.Error `json:"error,omitempty"`
@@ -63,8 +64,8 @@ func DetailOf(t task.Task, p Place, waiting string, now time.Time) Detail {
 		return d
 	}
 	running := Attempt{Attempt: p.Lease.Attempt, Status: string(Running)}
-	if !p.Lease.DispatchedAt.IsZero() {
-		at := p.Lease.DispatchedAt.UTC()
+	if p.Hand.By != queue.Undispatched {
+		at := p.Hand.Since.UTC()
 		running.DispatchedAt = &at
 	}
 	d.Attempts = append(d.Attempts, running)

@@ -56,8 +56,10 @@ func (w *Watcher) Snapshot(ctx context.Context) (Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
+	leased := map[string]Places{}
 	for _, b := range beats {
 		s.Labourers = append(s.Labourers, b.Labourer)
+		leased[b.Configuration.ID] = PlacesOf(b.Leases, nil)
 	}
 	ids, err := w.last(ctx, s.At)
 	if err != nil {
@@ -72,7 +74,7 @@ func (w *Watcher) Snapshot(ctx context.Context) (Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
-	lines, err := w.reader.JobLines(ctx, records)
+	lines, err := w.reader.lines(ctx, records, exactSegments, leased)
 	if err != nil { // the open jobs stay remembered for the next snapshot
 		return s, err
 	}

@@ -23,11 +23,13 @@ type Assistant struct {
 	clients Clients
 }
 
-// NewAssistant wires the worker assistant. It uses DynamoDB, SQS, EventBridge, StepFunctions, Now and Log.
+// NewAssistant wires the worker assistant. It uses DynamoDB, SQS, Lambda, EventBridge, StepFunctions, Now and Log.
 func NewAssistant(e Environment, c Clients) Assistant {
 	return Assistant{env: e, clients: c, Service: &assistant.Service{
-		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Bus: bus(e, c), Timer: timer(e, c), Sweeper: canceller(e, c),
-		Executions: stepfunctions.Executions{API: c.StepFunctions}, Graveyard: sqs.Graveyard{API: c.SQS, URL: e.CompletionsDead}, Now: c.Now,
+		Tasks: tasks(e, c), Control: control(e, c), Leases: leases(e, c), Launcher: launcher(e, c),
+		Labourers: &assistant.Labourers{Registry: registry(e, c), Now: c.Now},
+		Bus:       bus(e, c), Timer: timer(e, c), Sweeper: canceller(e, c), Executions: stepfunctions.Executions{API: c.StepFunctions},
+		Graveyard: sqs.Graveyard{API: c.SQS, URL: e.CompletionsDead}, Now: c.Now, MostReceives: e.CompletionsReceives,
 	}}
 }
 
@@ -44,7 +46,7 @@ func (f Assistant) Handle(ctx context.Context, text json.RawMessage) (any, error
 func (f Assistant) HandleBatch(ctx context.Context, records []events.SQSMessage) events.SQSEventResponse {
 	messages := make([]assistant.Message, len(records))
 	for i, r := range records {
-		messages[i] = assistant.Message{ID: r.MessageId, Body: r.Body}
+		messages[i] = assistant.Message{ID: r.MessageId, Body: r.Body, Receives: receives(r)}
 	}
 	failed, summary := f.Service.Handle(ctx, invocation(ctx, f.clients.Now()), messages)
 	f.clients.Log.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed), f.failures(len(failed)))

@@ -19,6 +19,7 @@ type Environment struct {
 	Archive                      string // bucket
 	Backoff                      string // ARN of the backoff machine
 	AlarmTopic                   string // ARN
+	CompletionsReceives          int    // how often the completions queue delivers a message before it gives it up
 	MaxTasks                     int
 	Retention                    time.Duration
 }
@@ -45,6 +46,7 @@ func Load() (Environment, error) {
 		}
 		return n
 	}
+	e.CompletionsReceives = whole("COMPLETIONS_MAX_RECEIVES")
 	e.MaxTasks = whole("MAX_TASKS_PER_JOB")
 	e.Retention = time.Duration(whole("RETENTION_DAYS")) * 24 * time.Hour
 	return e, errors.Join(errs...)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/drover-run/drover/shared/aws/cloudwatch"
 	"github.com/drover-run/drover/shared/aws/dynamo"
-	"github.com/drover-run/drover/shared/aws/lambda"
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
@@ -27,10 +26,8 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 	return Orchestrator{env: e, clients: c, Service: &orchestrator.Service{
 		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Memory: store, Settler: settler(e, c), Sweeper: canceller(e, c), Bus: bus(e, c),
 		Health: health.Service{Store: store, Source: cloudwatch.Source{API: c.CloudWatch}, Now: c.Now, Wait: c.Wait},
-		Starter: orchestrator.Targets{Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS},
-			States: stepfunctions.Starter{API: c.StepFunctions}},
-		Queues: sqs.Queues{API: c.SQS}, Executions: stepfunctions.Executions{API: c.StepFunctions},
-		Now: c.Now, CompletionsURL: e.Completions,
+		Leases: leases(e, c), Launcher: launcher(e, c),
+		Queues: sqs.Queues{API: c.SQS}, Executions: stepfunctions.Executions{API: c.StepFunctions}, Now: c.Now,
 	}}
 }
 

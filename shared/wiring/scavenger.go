@@ -2,15 +2,11 @@ package wiring
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"iter"
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/drover-run/drover/shared/aws/dynamo"
-	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/sns"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/core/metric"
@@ -26,11 +22,11 @@ type Scavenger struct {
 	clients   Clients
 }
 
-// NewScavenger wires the scavenger. It uses all clients but Lambda and CloudWatch.
+// NewScavenger wires the scavenger. It uses all clients but Lambda, S3 and CloudWatch.
 func NewScavenger(e Environment, c Clients) Scavenger {
 	return Scavenger{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.StreamFailures}, Service: &scavenger.Service{
-		Settler: settler(e, c), Jobs: jobs(e, c), Finisher: finisher(e, c), Queue: control(e, c), Bus: bus(e, c), Payloads: tasks(e, c),
-		Archive: s3.Bucket{API: c.S3, Name: e.Archive}, Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Now: c.Now,
+		Settler: settler(e, c), Progress: entering(e, c), Finisher: finisher(e, c), Queue: control(e, c), Bus: bus(e, c),
+		Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Now: c.Now,
 	}}
 }
 
@@ -54,7 +50,7 @@ func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 
 func (f Scavenger) handle(ctx context.Context, e events.DynamoDBEvent, summary *scavenger.Summary) error {
 	chunks, id := 0, invocation(ctx, f.clients.Now())
-	for tasks, err := range task.Chunks(f.tasks(ctx, e)) {
+	for tasks, err := range task.Chunks(images(ctx, e, f.graveyard)) {
 		if err != nil {
 			return err
 		}
@@ -69,34 +65,4 @@ func (f Scavenger) handle(ctx context.Context, e events.DynamoDBEvent, summary *
 		}
 	}
 	return nil
-}
-
-// tasks yields the tasks of a batch as they were after each write. The keys of a record that is partly unreadable go to the dead-letter
-// queue. The readable parts of its task go on, because its job would otherwise wait for it forever.
-func (f Scavenger) tasks(ctx context.Context, e events.DynamoDBEvent) iter.Seq2[task.Task, error] {
-	return func(yield func(task.Task, error) bool) {
-		for _, r := range e.Records {
-			if r.EventName == string(events.DynamoDBOperationTypeRemove) {
-				continue
-			}
-			one, err := dynamo.StreamImage(r.Change.NewImage)
-			if err == nil {
-				if !yield(one, nil) {
-					return
-				}
-				continue
-			}
-			keys, _ := json.Marshal(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber})
-			if err := f.graveyard.Bury(ctx, string(keys), err.Error()); err != nil {
-				yield(task.Task{}, err)
-				return
-			}
-			unreadable, _ := task.Unreadable(err)
-			for _, one := range unreadable {
-				if !yield(one, nil) {
-					return
-				}
-			}
-		}
-	}
 }

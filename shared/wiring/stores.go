@@ -3,9 +3,14 @@ package wiring
 import (
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/lambda"
+	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 	"github.com/drover-run/drover/shared/service/cancellation"
+	"github.com/drover-run/drover/shared/service/leasing"
 	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/progress"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 // The adapters and services that several functions share, wired alike in all of them.
@@ -39,11 +44,24 @@ func finisher(e Environment, c Clients) outcome.Finisher {
 }
 
 func canceller(e Environment, c Clients) cancellation.Service {
-	return cancellation.Service{Jobs: jobs(e, c), Control: control(e, c), Tasks: tasks(e, c), Finisher: finisher(e, c), Bus: bus(e, c), Now: c.Now}
+	return cancellation.Service{Jobs: jobs(e, c), Control: control(e, c), Leases: leases(e, c), Tasks: tasks(e, c), Progress: entering(e, c),
+		Finisher: finisher(e, c), Bus: bus(e, c), Now: c.Now}
 }
 
 func settler(e Environment, c Clients) outcome.Settler {
-	return outcome.Settler{Tasks: tasks(e, c), Deaths: dynamo.Deaths{Tasks: tasks(e, c), Control: control(e, c)}, Control: control(e, c),
-		Registry: registry(e, c), Waiter: timer(e, c), Sweeper: canceller(e, c),
-		Now: c.Now, Random: c.Random}
+	return outcome.Settler{Tasks: tasks(e, c), Control: control(e, c), Leases: leases(e, c), Registry: registry(e, c), Waiter: timer(e, c),
+		Sweeper: canceller(e, c), Now: c.Now, Random: c.Random}
+}
+
+func entering(e Environment, c Clients) progress.Service {
+	return progress.Service{Jobs: jobs(e, c), Finisher: finisher(e, c), Now: c.Now}
+}
+
+func leases(e Environment, c Clients) leasing.Writer {
+	return leasing.Writer{Control: control(e, c), Deaths: dynamo.Deaths{Tasks: tasks(e, c), Control: control(e, c)}, Progress: entering(e, c)}
+}
+
+func launcher(e Environment, c Clients) target.Launcher {
+	return target.Launcher{Tasks: tasks(e, c), Now: c.Now, CompletionsURL: e.Completions, Starter: target.Targets{
+		Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS}, States: stepfunctions.Starter{API: c.StepFunctions}}}
 }

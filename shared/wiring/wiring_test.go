@@ -138,14 +138,18 @@ func TestAnUnreadableRecordIsBuriedAndTheOthersAreProcessed(t *testing.T) {
 		Keys: image(`{"segment": {"S": "odd"}, "n": {"N": "1"}}`), NewImage: image(`{"segment": {"S": "odd"}, "n": {"N": "1"}, "status": {"S": "completed"}}`)}}
 	removal := events.DynamoDBEventRecord{EventName: "REMOVE", Change: events.DynamoDBStreamRecord{Keys: image(`{"segment": {"S": "gone"}, "n": {"N": "1"}}`)}}
 
-	err := f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: append([]events.DynamoDBEventRecord{poison, removal}, records...)})
+	batch := events.DynamoDBEvent{Records: append([]events.DynamoDBEventRecord{poison, removal}, records...)}
 
-	require.NoError(t, err)
+	require.NoError(t, f.Scavenger.Handle(invoked("one"), batch))
+	require.NoError(t, f.Archiver.Handle(invoked("two"), batch))
+
 	letters := s.SQS.Letters(fakeaws.StreamFailures)
-	require.Len(t, letters, 1)
-	require.Contains(t, letters[0].Body, `"sequence_number":"7"`)
-	require.Contains(t, letters[0].Reason, "segment")
-	require.Contains(t, log.String(), `"Archived":1`)
+	require.Len(t, letters, 2, "by each function")
+	for _, letter := range letters {
+		require.Contains(t, letter.Body, `"sequence_number":"7"`)
+		require.Contains(t, letter.Reason, "segment")
+	}
+	require.Contains(t, log.String(), `"msg":"archived","records":4,"archived":1`)
 }
 
 // TestG1AJobEndsWithAnUnreadableTask: the unreadable parts are not needed for that, and its record leaves them out.
@@ -165,6 +169,7 @@ func TestG1AJobEndsWithAnUnreadableTask(t *testing.T) {
 	}
 
 	require.NoError(t, f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: records}))
+	require.NoError(t, f.Archiver.Handle(invoked("two"), events.DynamoDBEvent{Records: records}))
 
 	job, _, err := s.Drover.Job("nightly")
 	require.NoError(t, err)
@@ -202,15 +207,20 @@ func TestG8ABatchOfTheStreamHoldsFewPayloadsAtOnce(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	before, most := heap(), int64(0)
-	s.S3.Hooks.Before = func(context.Context, fakeaws.Request) error {
-		most = max(most, heap()-before)
+	look := func(_ context.Context, r fakeaws.Request) error { // at the writes of each chunk: the archiver's files, the scavenger's progress
+		if r.Operation == "PutObject" || r.Operation == "UpdateItem" {
+			most = max(most, heap()-before)
+		}
 		return nil
 	}
+	s.S3.Hooks.Before, s.DynamoDB.Hooks.Before = look, look
 
 	require.NoError(t, f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: records}))
+	require.NoError(t, f.Archiver.Handle(invoked("two"), events.DynamoDBEvent{Records: records}))
 
+	require.Positive(t, most)
 	require.Less(t, most, int64(3*task.ChunkBytes))
-	require.Contains(t, log.String(), `"Archived":100`)
+	require.Contains(t, log.String(), `"archived":100`)
 	archived, err := s.Drover.Archived()
 	require.NoError(t, err)
 	require.Len(t, archived, 100)
@@ -224,10 +234,12 @@ func TestABatchOfTheStreamIsRedeliveredWhole(t *testing.T) {
 	s.SQS.Hooks.Before = func(context.Context, fakeaws.Request) error { return errors.New("the queue is unavailable") }
 	poison := events.DynamoDBEventRecord{EventName: "MODIFY", Change: events.DynamoDBStreamRecord{NewImage: image(`{"n": {"N": "1"}}`)}}
 
-	err := f.Scavenger.Handle(invoked("one"), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{poison}})
+	for name, handle := range map[string]func(context.Context, events.DynamoDBEvent) error{"Scavenger": f.Scavenger.Handle, "Archiver": f.Archiver.Handle} {
+		err := handle(invoked(name), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{poison}})
 
-	require.ErrorContains(t, err, "the queue is unavailable")
-	require.Contains(t, log.String(), `"ScavengerFailures":1`)
+		require.ErrorContains(t, err, "the queue is unavailable")
+		require.Contains(t, log.String(), fmt.Sprintf(`"%sFailures":1`, name))
+	}
 }
 
 func TestEveryMissingVariableIsNamed(t *testing.T) {

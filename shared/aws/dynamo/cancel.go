@@ -24,18 +24,22 @@ func withdrawnItem(e queue.Entry) string {
 // Withdraw takes tasks out of a queue entry, so that they cannot be claimed any more, and keeps them aside until they are cancelled. It
 // returns the withdrawn part. queue.ErrChanged: the entry has changed since it was read.
 func (c Control) Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error) {
-	aside := queue.Aside{Entry: e, Since: time.UnixMilli(now.UnixMilli()).UTC()}
+	aside := e
 	aside.Tasks, aside.First = e.Tasks.Intersect(numbers), e.Tasks.Intersect(numbers).Min()
-	it := entryItem(aside.Entry)
-	it["item"], it["since"] = str(withdrawnItem(aside.Entry)), millis(aside.Since)
-	values := item{":tasks": str(e.Tasks.String())}
-	from := types.TransactWriteItem{Delete: &types.Delete{TableName: &c.Table, Key: controlKey(e.Labourer, e.Item()),
-		ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: values}}
-	if rest := e.Tasks.Minus(aside.Tasks); !rest.Empty() {
-		values[":rest"] = str(rest.String())
-		from = types.TransactWriteItem{Update: &types.Update{TableName: &c.Table, Key: controlKey(e.Labourer, e.Item()),
-			UpdateExpression: aws.String("SET tasks = :rest"), ConditionExpression: aws.String("tasks = :tasks"), ExpressionAttributeValues: values}}
-	}
+	return c.setWithdrawnAside(ctx, c.shortening(e, e.Tasks.Minus(numbers)), aside, now)
+}
+
+// SetWaitingAside replaces a lease and keeps tasks that waited in it aside until they are cancelled. e is the entry that they would return to.
+// queue.ErrChanged: the lease has changed since it was read; nothing was written.
+func (c Control) SetWaitingAside(ctx context.Context, before, after queue.Lease, e queue.Entry, now time.Time) (queue.Aside, error) {
+	return c.setWithdrawnAside(ctx, c.replacing(before, after), e, now)
+}
+
+// setWithdrawnAside keeps tasks aside in the transaction that takes them from where they were.
+func (c Control) setWithdrawnAside(ctx context.Context, from types.TransactWriteItem, e queue.Entry, now time.Time) (queue.Aside, error) {
+	aside := queue.Aside{Entry: e, Since: time.UnixMilli(now.UnixMilli()).UTC()}
+	it := entryItem(e)
+	it["item"], it["since"] = str(withdrawnItem(e)), millis(aside.Since)
 	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		from, {Put: &types.Put{TableName: &c.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(labourer)")}}}})
 	return aside, changed(err, fmt.Sprintf("withdrawing tasks %s of segment %s", aside.Tasks, e.Segment))

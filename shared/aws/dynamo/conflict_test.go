@@ -82,6 +82,18 @@ func (s stores) meeting(n int) *int {
 	return &met
 }
 
+// before does something once, before the first call of an operation.
+func (s stores) before(operation string, do func()) {
+	done := false
+	s.db.Before = func(_ context.Context, r fakeaws.Request) error {
+		if r.Operation == operation && !done {
+			done = true
+			do()
+		}
+		return nil
+	}
+}
+
 func TestTwoSegmentsThatAreEnteredAtOnceAreBothEntered(t *testing.T) {
 	s := inMemory()
 	j := s.publish(t, job(300))
@@ -98,18 +110,34 @@ func TestTwoSegmentsThatAreEnteredAtOnceAreBothEntered(t *testing.T) {
 	require.Equal(t, 2, j.Counts.Completed)
 }
 
-func TestATaskIsReleasedAlsoWhenOthersAreBeingQueuedAgain(t *testing.T) {
-	s := inMemory()
-	s.publish(t, job(2))
-	entries, err := s.control.Queue(t.Context(), "l")
+// granted publishes a job of one segment and grants slots to its entry.
+func (s stores) granted(t *testing.T, j ledger.Job, slots int) queue.Lease {
+	t.Helper()
+	s.publish(t, j)
+	entries, err := s.control.Queue(t.Context(), j.Labourer)
 	require.NoError(t, err)
-	takings := queue.Take(queue.State{}, entries, 2, noon, func(time.Duration) time.Duration { return time.Hour })
-	require.NoError(t, s.control.Claim(t.Context(), "l", queue.State{}, takings, queue.Hold{}))
+	return s.grant(t, entries, queue.Room{Free: slots, Slots: slots, Starts: slots})
+}
+
+// grant grants room to entries of one segment and returns the lease.
+func (s stores) grant(t *testing.T, entries []queue.Entry, room queue.Room) queue.Lease {
+	t.Helper()
+	state, err := s.control.State(t.Context(), entries[0].Labourer)
+	require.NoError(t, err)
+	g := queue.Plan(state, nil, entries, room, noon)
+	require.Len(t, g.Changed, 1)
+	require.NoError(t, s.control.Grant(t.Context(), entries[0].Labourer, g, queue.Hold{}))
+	return g.Changed[0].Written()
+}
+
+func TestALeaseIsSavedAlsoWhenOthersAreWritingToIt(t *testing.T) {
+	s := inMemory()
+	l := s.granted(t, job(2), 2)
 	s.meeting(1)
 
-	require.NoError(t, s.control.Release(t.Context(), takings[0].Lease, segment.Of(1)))
+	require.NoError(t, s.control.Save(t.Context(), l, l.Ended(segment.Of(1))))
 
-	l, found, err := s.control.Lease(t.Context(), "l", takings[0].Lease.Item())
+	l, found, err := s.control.Lease(t.Context(), "l", l.Item())
 	require.NoError(t, err)
 	require.True(t, found)
 	require.Equal(t, segment.Of(0), l.Held())
@@ -117,7 +145,9 @@ func TestATaskIsReleasedAlsoWhenOthersAreBeingQueuedAgain(t *testing.T) {
 
 func TestAWriteThatMeetsOthersForTooLongIsAnErrorAndNotALostRace(t *testing.T) {
 	s := inMemory()
-	j := s.publish(t, job(1))
+	l := s.granted(t, job(1), 1)
+	j, _, err := s.jobs.Get(t.Context(), "nightly")
+	require.NoError(t, err)
 	one := task.Task{ID: j.TaskAt(0), Labourer: "l", JobID: j.ID, Payload: json.RawMessage(`{}`), CreatedAt: noon}
 	require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))
 	done, err := one.Close(task.End{Attempt: 1, Status: task.Completed, At: noon})
@@ -125,10 +155,13 @@ func TestAWriteThatMeetsOthersForTooLongIsAnErrorAndNotALostRace(t *testing.T) {
 	s.meeting(1000)
 
 	for name, write := range map[string]func() error{
-		"Save":  func() error { return s.tasks.Save(t.Context(), one, done) },
-		"Claim": func() error { return s.control.Claim(t.Context(), "l", queue.State{}, nil, queue.Hold{}) },
-		"Approach": func() error {
-			return s.control.Approach(t.Context(), "l", noon, queue.Hold{By: "execution", Until: noon})
+		"Save":   func() error { return s.tasks.Save(t.Context(), one, done) },
+		"Grant":  func() error { return s.control.Grant(t.Context(), "l", queue.Grant{}, queue.Hold{}) },
+		"Revoke": func() error { return s.control.Revoke(t.Context(), "l", queue.Change{Before: l, After: l}) },
+		"Lease":  func() error { return s.control.Save(t.Context(), l, l.Marked(l.Tasks, queue.Dispatched, noon)) },
+		"Hear":   func() error { return s.control.Hear(t.Context(), l, 0, noon) },
+		"Requeue": func() error {
+			return s.control.Requeue(t.Context(), l, l.Without(l.Tasks), l.Next(l.Tasks, noon))
 		},
 		"Create": func() error { return s.jobs.Create(t.Context(), job(1)) },
 		"Finish": func() error { return s.jobs.Finish(t.Context(), j, ledger.Completed, noon) },

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/queue"
 )
 
 // images are items in the form of the stream, some of them malformed.
@@ -15,14 +18,16 @@ var images = []string{
 	`{"segment": {"S": "2jxtsgokhmkcw7cc"}, "n": {"N": "7"}, "labourer": {"S": "w"}, "job": {"S": "j"}, "created_at": {"N": "1764000000000"}, "payload": {"B": "eyJhIjogMX0="},
 "status": {"S": "completed"}, "attempt": {"N": "1"}, "closed_at": {"N": "1764000001000"}, "attempts": {"B": "W10="}, "result": {"B": "KLUv/QQAKQAAeyJhIjoxfQ=="}}`,
 	`{"labourer": {"S": "w"}, "item": {"S": "queue#1764000000000#2jxtsgokhmkcw7cc#000"}, "tasks": {"S": "0-255"}, "attempt": {"N": "1"}, "max_duration": {"N": "60000"}}`,
-	`{"labourer": {"S": "w"}, "item": {"S": "lease#2jxtsgokhmkcw7cc#1#000"}, "tasks": {"S": "0-9"}, "released": {"NS": ["3", "4"]}, "claimed_at": {"N": "1764000000000"},
-"ends_at": {"N": "1764000900000"}, "due": {"N": "1764000000000"}, "heard": {"M": {"5": {"N": "1764000001000"}}}}`,
-	`{"labourer": {"S": "w"}, "item": {"S": "state"}, "version": {"N": "3"}, "paused": {"BOOL": true}, "claiming_until": {"N": "1764000000000"}, "trouble": {"S": "{\"error\": \"no\"}"}}`,
+	`{"labourer": {"S": "w"}, "item": {"S": "lease#2jxtsgokhmkcw7cc#1#000"}, "tasks": {"S": "0-9"}, "waiting": {"S": "7-9"}, "slots": {"N": "3"}, "revision": {"N": "1048577"},
+"claimed_at": {"N": "1764000000000"}, "feed_until": {"N": "1764000090000"}, "due": {"N": "1764000000000"}, "job": {"S": "j"},
+"hands": {"M": {"4": {"S": "0.u"}, "5": {"S": "rs.q83vEjRW.1jk"}, "6": {"S": "-1.d..w"}}}}`,
+	`{"labourer": {"S": "w"}, "item": {"S": "state"}, "version": {"N": "3"}, "paused": {"BOOL": true}, "claiming_until": {"N": "1764000000000"}, "trouble": {"S": "{\"error\": \"no\"}"},
+"pace": {"S": "{\"left\": 3, \"rate\": 1.5}"}}`,
 	`{"job_id": {"S": "j"}, "item": {"S": "job"}, "state": {"S": "scheduling"}, "fingerprint": {"S": "0123456789abcdef"}, "total": {"N": "1000"}, "cursor": {"N": "1"},
 "text": {"B": "e30="}, "submitted_at": {"N": "1764000000000"}, "generation": {"N": "1"}, "chunkable_attrs": {"S": "section,store"}}`,
 	`{"job_id": {"S": "j"}, "item": {"S": "segment#2jxtsgokhmkcw7cc"}, "completed": {"NS": ["0", "1", "256"]}, "dead": {"NS": ["3"]}, "rolled": {"M": {"completed": {"N": "3"}}}}`,
-	`{"segment": {"N": "1"}, "n": {"S": "x"}, "payload": {"BOOL": true}}`, `{"released": {"NS": ["-1", "256", "1e9", "x"]}, "tasks": {"S": "0-999"}, "item": {"S": "lease####"}}`,
-	`{"payload": {"B": "KLUv/aQA////f0EAAA=="}}`, `{"heard": {"M": {"x": {"S": "y"}}}}`, `{}`, `{"n": {"NULL": true}}`,
+	`{"segment": {"N": "1"}, "n": {"S": "x"}, "payload": {"BOOL": true}}`, `{"hands": {"M": {"-1": {"S": "x"}, "256": {"N": "1"}}}, "tasks": {"S": "0-999,3"}, "item": {"S": "lease####"}}`,
+	`{"payload": {"B": "KLUv/aQA////f0EAAA=="}}`, `{"hands": {"S": "x"}, "slots": {"N": "-3"}, "waiting": {"S": "0-255"}}`, `{}`, `{"n": {"NULL": true}}`,
 }
 
 // FuzzStreamImage: every image in the stream is read or refused, and every task that is read can be stored.
@@ -50,7 +55,7 @@ func FuzzItems(f *testing.F) {
 	for _, text := range images {
 		f.Add([]byte(text))
 	}
-	f.Fuzz(func(_ *testing.T, text []byte) {
+	f.Fuzz(func(t *testing.T, text []byte) {
 		it, ok := itemOf(text)
 		if !ok {
 			return
@@ -61,13 +66,31 @@ func FuzzItems(f *testing.F) {
 			_ = e.Item()
 		}
 		if l, err := readLease(it); err == nil {
-			_, _ = unchanged(l)
 			_ = leaseItem(l)
+			_ = Control{}.replacing(l, l.Ended(l.InHand()))
+		}
+		if l := leaseOf(it); l.Unreadable != nil {
+			require.Positive(t, l.Granted())
+			require.LessOrEqual(t, l.Granted(), queue.MostSlots)
 		}
 		if j, err := readJob(it); err == nil {
 			_ = jobItem(j, nil, 1)
 		}
 		_ = readProgress(it).Counts()
+	})
+}
+
+// FuzzHands: the conditions of writes name hands by their stored text, so every text that is read is written the same.
+func FuzzHands(f *testing.F) {
+	for _, text := range []string{"0.u", "-zz.d", "1fflow0.q83vEjRW.1fflow1.t", "5.d..w", "5.d..", "+5.d", "A.d", ".d", "5", "5.", "9999999999999.u", "1.d.x.w.z"} {
+		f.Add(text)
+	}
+	claimed := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		if h, err := readHand(text, claimed); err == nil {
+			require.Equal(t, text, handText(h, claimed))
+			require.NotEmpty(t, h.By)
+		}
 	})
 }
 

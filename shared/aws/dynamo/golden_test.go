@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,6 +199,8 @@ func TestGoldenTasks(t *testing.T) {
 	full.MaxAttempts, full.MaxDuration, full.Qualifier = 5, 90*time.Second, "live"
 	full.Payload = json.RawMessage(`{"text":"` + strings.Repeat("what compresses well, ", 40) + `"}`)
 	failed := closed(t, fresh, task.Failed)
+	shared := fresh
+	shared.Shared = true
 	permanent := failed
 	permanent.Permanent, permanent.RetryAfter = true, 0
 	dead := must(t)(failed.Kill(noon.Add(2 * time.Minute)))
@@ -205,6 +209,7 @@ func TestGoldenTasks(t *testing.T) {
 		"task new":                          {fresh},
 		"task with settings":                {full},
 		"task completed":                    {fresh, closed(t, fresh, task.Completed)},
+		"task of a shared segment":          {shared, closed(t, shared, task.Completed)},
 		"task failed":                       {fresh, failed},
 		"task not retryable":                {fresh, permanent},
 		"task expired":                      {fresh, closed(t, fresh, task.Expired)},
@@ -277,7 +282,7 @@ func (s stores) only(t *testing.T, table string) stores {
 
 func TestGoldenEntries(t *testing.T) {
 	plain, full := entry(0, 1, 2, 3, 7, 100, 255), entry(3)
-	full.Attempt, full.MaxDuration = 12, 90*time.Second
+	full.Attempt, full.MaxDuration, full.Job, full.Tried, full.Misfires = 12, 90*time.Second, "nightly", true, 2
 	for name, e := range map[string]queue.Entry{"entry": plain, "entry with settings": full} {
 		t.Run(name, func(t *testing.T) {
 			again := golden(t, name, queued(t, e))
@@ -298,48 +303,102 @@ func TestGoldenEntries(t *testing.T) {
 }
 
 func TestGoldenLeases(t *testing.T) {
+	first, by := segment.Of(2, 3), queue.Mark("message")
+	save := func(s stores, l, after queue.Lease) (queue.Lease, error) {
+		return queue.Change{Before: l, After: after}.Written(), s.control.Save(t.Context(), l, after)
+	}
 	for name, then := range map[string]func(s stores, l queue.Lease) error{
-		"lease claimed": func(stores, queue.Lease) error { return nil },
+		"lease granted": func(stores, queue.Lease) error { return nil },
 		"lease dispatched": func(s stores, l queue.Lease) error {
-			return s.control.Dispatched(t.Context(), l, noon, noon.Add(time.Hour))
+			_, err := save(s, l, l.Marked(first, queue.Dispatched, noon.Add(1500*time.Millisecond)))
+			return err
 		},
-		"lease half released": func(s stores, l queue.Lease) error {
-			return s.control.Release(t.Context(), l, segment.Of(2, 100))
+		"lease fed": func(s stores, l queue.Lease) error {
+			fed, numbers := l.Ended(segment.Of(3)).Feed(by, noon.Add(time.Hour))
+			require.Equal(t, segment.Of(100), numbers)
+			_, err := save(s, l, fed)
+			return err
+		},
+		"lease that lost a task": func(s stores, l queue.Lease) error {
+			return s.control.Requeue(t.Context(), l, l.Without(segment.Of(3)), l.Next(segment.Of(3), noon.Add(time.Hour)))
+		},
+		"lease revoked": func(s stores, l queue.Lease) error {
+			return s.control.Revoke(t.Context(), l.Labourer, queue.Revoke([]queue.Lease{l}, 0)[0])
 		},
 		"lease heard of": func(s stores, l queue.Lease) error {
-			if err := s.control.Hear(t.Context(), l, 2, noon.Add(time.Minute)); err != nil {
+			return s.control.Hear(t.Context(), l, 2, noon.Add(time.Minute))
+		},
+		"lease whose target was asked": func(s stores, l queue.Lease) error {
+			l, err := save(s, l, l.Marked(first, queue.Dispatched, noon.Add(-time.Second)))
+			if err == nil {
+				err = s.control.Hear(t.Context(), l, 2, noon.Add(time.Second))
+			}
+			if err == nil {
+				l.Hands[2] = queue.Hand{Since: l.Hands[2].Since, By: queue.Dispatched, Heard: noon.Add(time.Second)}
+				_, err = save(s, l, l.Asked(segment.Of(2), segment.Of(3), noon.Add(time.Minute)))
+			}
+			return err
+		},
+		"lease of a tried entry": func(s stores, l queue.Lease) error {
+			e := l.Returned(l.Tasks)
+			e.Misfires = 2
+			if err := s.control.Requeue(t.Context(), l, l.Without(l.Tasks), e); err != nil {
 				return err
 			}
-			return s.control.Hear(t.Context(), l, 100, noon.Add(2*time.Minute))
+			s.grant(t, []queue.Entry{e}, queue.Room{Free: 1, Slots: 1, Starts: 1})
+			return nil
+		},
+		"lease of an ordered target": func(s stores, l queue.Lease) error {
+			e := l.Next(l.Tasks, noon)
+			if err := s.control.Requeue(t.Context(), l, l.Without(l.Tasks), e); err != nil {
+				return err
+			}
+			s.grant(t, []queue.Entry{e}, queue.Room{Free: 1, Slots: 1, Starts: 1, Ordered: true})
+			return nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := entry(2, 3, 100)
-			e.MaxDuration = 90 * time.Second
+			e := entry(2, 3, 100, 101, 102)
+			e.MaxDuration, e.Job = 90*time.Second, "nightly"
 			s := queued(t, e)
-			takings := queue.Take(queue.State{}, []queue.Entry{e}, 10, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
-			require.NoError(t, s.control.Claim(t.Context(), e.Labourer, queue.State{}, takings, queue.Hold{}))
-			require.NoError(t, then(s, takings[0].Lease))
+			require.NoError(t, then(s, s.grant(t, []queue.Entry{e}, queue.Room{Free: 2, Slots: 2, Starts: 2, FeedUntil: noon.Add(90 * time.Second)})))
 			want, err := s.control.Leases(t.Context(), e.Labourer)
 			require.NoError(t, err)
+			require.Len(t, want, 1)
 
 			again := golden(t, name, s)
 
 			read, err := again.control.Leases(t.Context(), e.Labourer)
 			require.NoError(t, err)
 			require.Equal(t, want, read)
+			require.Nil(t, read[0].Unreadable)
 		})
 	}
 }
 
-func TestALeaseOfAWholeSegmentIsOneWriteUnitHoweverItIsReleased(t *testing.T) {
-	s := queued(t, entry(slices.Collect(segment.Range(0, 255).All())...))
-	takings := queue.Take(queue.State{}, []queue.Entry{entry(slices.Collect(segment.Range(0, 255).All())...)}, 256, noon, func(time.Duration) time.Duration { return time.Hour })
-	require.NoError(t, s.control.Claim(t.Context(), "some_function", queue.State{}, takings, queue.Hold{}))
-	for n := range 255 {
-		require.NoError(t, s.control.Release(t.Context(), takings[0].Lease, segment.Of(n)))
-		require.LessOrEqual(t, fakeaws.Size(s.db.Items(fakeaws.ControlTable)[0]), 1024)
+// TestALeaseOfAWholeSegmentIsOneWriteUnitHoweverItIsFed works a segment off over a day, forty tasks at a time, in a random order.
+func TestALeaseOfAWholeSegmentIsOneWriteUnitHoweverItIsFed(t *testing.T) {
+	e := entry(slices.Collect(segment.Range(0, 255).All())...)
+	e.Job, e.MaxDuration = "nightly-report-of-all-stores-2026-11-22", 15*time.Minute
+	s := queued(t, e)
+	state := queue.State{Pace: queue.Pace{Rate: 1000}}
+	g := queue.Plan(state, nil, []queue.Entry{e}, queue.Room{Free: queue.MostSlots, Slots: queue.MostSlots, Starts: queue.MostSlots, FeedUntil: noon.Add(time.Minute)}, noon)
+	require.NoError(t, s.control.Grant(t.Context(), e.Labourer, g, queue.Hold{}))
+	l := g.Changed[0].Written()
+	require.Equal(t, e.Tasks, l.Tasks)
+	random, most := rand.New(rand.NewPCG(1, 2)), 0
+	for step := 0; !l.Empty(); step++ {
+		for _, it := range s.db.Items(fakeaws.ControlTable) {
+			most = max(most, fakeaws.Size(it))
+		}
+		running := slices.Collect(l.InHand().All())
+		after, _ := l.Ended(segment.Of(running[random.IntN(len(running))])).Feed(queue.Mark(fmt.Sprint(step)), noon.Add(24*time.Hour+time.Duration(step)*time.Second))
+		require.NoError(t, s.control.Save(t.Context(), l, after))
+		l = queue.Change{Before: l, After: after}.Written()
 	}
+	require.Empty(t, s.db.Items(fakeaws.ControlTable)[1:], "only the state is left")
+	t.Logf("the largest item has %d bytes", most)
+	require.LessOrEqual(t, most, 1024)
 }
 
 func TestGoldenState(t *testing.T) {
@@ -347,13 +406,16 @@ func TestGoldenState(t *testing.T) {
 	trouble := &queue.Trouble{Error: "no such function", At: noon, Until: noon.Add(30 * time.Second)}
 	require.NoError(t, s.control.SetPaused(t.Context(), "some_function", true))
 	require.NoError(t, s.control.SetTrouble(t.Context(), "some_function", trouble))
-	require.NoError(t, s.control.Approach(t.Context(), "some_function", noon, queue.Hold{By: "execution", Until: noon.Add(10 * time.Second)}))
+	read, err := s.control.State(t.Context(), "some_function")
+	require.NoError(t, err)
+	hold, pace := queue.Hold{By: "execution", Until: noon.Add(10 * time.Second)}, queue.Pace{Left: 60, At: noon, Rate: 12.25}
+	require.NoError(t, s.control.Grant(t.Context(), "some_function", queue.Grant{State: read, Pace: pace}, hold))
 
 	again := golden(t, "state", s)
 
-	read, err := again.control.State(t.Context(), "some_function")
+	read, err = again.control.State(t.Context(), "some_function")
 	require.NoError(t, err)
-	require.Equal(t, queue.State{Version: 1, Paused: true, Trouble: trouble, Hold: queue.Hold{By: "execution", Until: noon.Add(10 * time.Second)}}, read)
+	require.Equal(t, queue.State{Version: 2, Paused: true, Trouble: trouble, Hold: hold, Pace: pace}, read)
 }
 
 func TestGoldenConfiguration(t *testing.T) {

@@ -29,15 +29,6 @@ func millis(t time.Time) types.AttributeValue { return num(t.UnixMilli()) }
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 func nameable(name string) bool { return name != "" && len(name) <= 1024 }
 
-// numberSet returns task numbers as a number set, to which ADD can add. The set must not be empty.
-func numberSet(s segment.Numbers) types.AttributeValue {
-	out := make([]string, 0, s.Len())
-	for n := range s.All() {
-		out = append(out, strconv.Itoa(n))
-	}
-	return &types.AttributeValueMemberNS{Value: out}
-}
-
 func (it item) str(name string) string {
 	if v, ok := it[name].(*types.AttributeValueMemberS); ok {
 		return v.Value
@@ -76,18 +67,6 @@ func (it item) time(name string) time.Time {
 
 func (it item) duration(name string) time.Duration {
 	return time.Duration(it.num(name)) * time.Millisecond
-}
-
-func (it item) numberSet(name string) segment.Numbers {
-	var s segment.Numbers
-	if v, ok := it[name].(*types.AttributeValueMemberNS); ok {
-		for _, text := range v.Value {
-			if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < segment.Size {
-				s = s.Union(segment.Of(n))
-			}
-		}
-	}
-	return s
 }
 
 func (it item) ints(name string) []int {

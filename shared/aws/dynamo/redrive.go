@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Redrive writes an attribute without meaning, so that the table's stream reports the task once more. It costs a write of the whole item.
-// task.ErrStale: the task has changed since it was read, and the stream reports that anyway.
+// Redrive writes an attribute without meaning, so that the table's stream reports the task once more. It marks a completed task as one whose
+// completion is entered from the stream, as no lease is left that would enter it. It costs a write of the whole item. task.ErrStale: the task
+// has changed since it was read, and the stream reports that anyway.
 func (t Tasks) Redrive(ctx context.Context, is task.Task, at time.Time) error {
 	it, err := taskItem(is, 0)
 	if err != nil {
@@ -20,8 +21,13 @@ func (t Tasks) Redrive(ctx context.Context, is task.Task, at time.Time) error {
 	}
 	condition, names, values := asRead(it)
 	values[":at"] = millis(at)
+	change := "SET redriven_at = :at"
+	if is.Status == task.Completed {
+		change += ", #shared = :shared"
+		names["#shared"], values[":shared"] = "shared", &types.AttributeValueMemberBOOL{Value: true}
+	}
 	_, err = updateItem(ctx, t.API, &dynamodb.UpdateItemInput{
-		TableName: &t.Table, Key: taskKey(is.ID), UpdateExpression: aws.String("SET redriven_at = :at"), ConditionExpression: &condition,
+		TableName: &t.Table, Key: taskKey(is.ID), UpdateExpression: &change, ConditionExpression: &condition,
 		ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 	})
 	if refused(err) {

@@ -15,7 +15,7 @@ func TestARedrivenTaskAppearsInTheStreamUnchanged(t *testing.T) {
 	s := inMemory()
 	one := oneTask()
 	require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))
-	done := closed(t, one, task.Completed)
+	done := closed(t, one, task.Failed)
 	require.NoError(t, s.tasks.Save(t.Context(), one, done))
 	told := len(s.db.Stream(fakeaws.TasksTable, 0))
 
@@ -29,6 +29,22 @@ func TestARedrivenTaskAppearsInTheStreamUnchanged(t *testing.T) {
 		require.Equal(t, done, again)
 	}
 
+	is, err := s.tasks.Load(t.Context(), []task.ID{one.ID})
+	require.NoError(t, err)
+	require.Equal(t, done, is[one.ID])
+}
+
+// TestTheStreamEntersARedrivenCompletion: the lease under which the task was completed may be gone.
+func TestTheStreamEntersARedrivenCompletion(t *testing.T) {
+	s := inMemory()
+	one := oneTask()
+	require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))
+	done := closed(t, one, task.Completed)
+	require.NoError(t, s.tasks.Save(t.Context(), one, done))
+
+	require.NoError(t, s.tasks.Redrive(t.Context(), done, noon))
+
+	done.Shared = true
 	is, err := s.tasks.Load(t.Context(), []task.ID{one.ID})
 	require.NoError(t, err)
 	require.Equal(t, done, is[one.ID])

@@ -276,8 +276,10 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 			it[name] = &types.AttributeValueMemberB{Value: pack(text)}
 		}
 	}
-	if t.Permanent {
-		it["permanent"] = yes()
+	for name, set := range map[string]bool{"permanent": t.Permanent, "shared": t.Shared} {
+		if set {
+			it[name] = yes()
+		}
 	}
 	if !t.ClosedAt.IsZero() {
 		it["closed_at"] = millis(t.ClosedAt)
@@ -299,7 +301,7 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 func readTask(it item) (task.Task, error) {
 	t := task.Task{
 		ID:       task.ID{Segment: segment.ID(it.str("segment")), N: int(it.num("n"))},
-		Labourer: it.str("labourer"), JobID: it.str("job"), CreatedAt: it.time("created_at"),
+		Labourer: it.str("labourer"), JobID: it.str("job"), CreatedAt: it.time("created_at"), Shared: it.bool("shared"),
 		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"),
 		Status: task.Status(it.str("status")), Attempt: int(it.num("attempt")), ClosedAt: it.time("closed_at"),
 		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),

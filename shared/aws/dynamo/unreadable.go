@@ -28,10 +28,10 @@ type kinds []struct {
 
 var (
 	entryKinds = kinds{{"tasks", "S", true}, {"attempt", "N", true}, {"max_duration", "N", false}, {"tried", "BOOL", false}, {"misfires", "N", false},
-		{"since", "N", false}}
-	leaseKinds = kinds{{"tasks", "S", true}, {"claim", "N", true}, {"claimed_at", "N", true}, {"ends_at", "N", true}, {"due", "N", false},
-		{"released", "NS", false}, {"dispatched_at", "N", false}, {"max_duration", "N", false}, {"waited_at", "N", false}, {"waiting", "S", false},
-		{"tried", "BOOL", false}, {"misfires", "N", false}, {"heard", "M", false}}
+		{"job", "S", false}, {"since", "N", false}}
+	leaseKinds = kinds{{"tasks", "S", true}, {"revision", "N", true}, {"hands", "M", true}, {"slots", "N", true}, {"due", "N", true}, {"claimed_at", "N", true},
+		{"waiting", "S", false}, {"feed_until", "N", false}, {"job", "S", false}, {"max_duration", "N", false}, {"tried", "BOOL", false},
+		{"misfires", "N", false}, {"ordered", "BOOL", false}}
 )
 
 // ofKinds returns an error that names the first attribute that is missing or has another type. Read as zero, it would lead to writes whose
@@ -92,35 +92,45 @@ func entryOf(it item) queue.Entry {
 func leaseOf(it item) queue.Lease {
 	l, err := readLease(it)
 	if err != nil {
-		l = queue.Lease{Labourer: it.str("labourer"), Tasks: it.slots(), Heard: it.heard(), MaxDuration: max(it.duration("max_duration"), 0),
-			Unreadable: undecoded(it, err)}
-		if ends := it.num("ends_at"); ends > 0 {
-			l.ExpiresAt = it.time("ends_at")
-		}
+		l = queue.Lease{Labourer: it.str("labourer"), Tasks: it.inHandAtMost(), MaxDuration: max(it.duration("max_duration"), 0), Unreadable: undecoded(it, err)}
 	}
 	return l
 }
 
-// slots returns how many tasks a lease that cannot be decoded counts for: at least one if a part of its tasks is unreadable.
-func (it item) slots() segment.Numbers {
-	held, err := it.ranges("tasks")
-	if err == nil && it.str("tasks") != "" {
-		return held.Minus(it.numberSet("released"))
-	}
-	for part := range strings.SplitSeq(it.str("tasks"), ",") {
-		if numbers, err := segment.ParseNumbers(part); err == nil {
-			held = held.Union(numbers)
-		}
-	}
-	for n := range it.heard() {
-		if n >= 0 && n < segment.Size {
+// inHandAtMost returns tasks of a lease that cannot be decoded, as many as may be in hand by what can be read of it, and at least one. Where its
+// slots cannot be read, all that wait count; where its hands cannot be read, all of its tasks do.
+func (it item) inHandAtMost() segment.Numbers {
+	hands, held := it.hands(), segment.Numbers{}
+	readable := kindOf(it["hands"]) == "M"
+	for name := range hands {
+		n, known := handOf(name)
+		if readable = readable && known; known {
 			held = held.Union(segment.Of(n))
 		}
 	}
-	if held = held.Minus(it.numberSet("released")); held.Empty() {
+	switch waiting, slots := it.readable("waiting"), int(it.num("slots")); {
+	case !readable:
+		held = held.Union(it.readable("tasks"))
+	case kindOf(it["slots"]) == "N":
+		held = held.Union(waiting.First(slots - len(hands)))
+	default:
+		held = held.Union(waiting)
+	}
+	if held = held.First(queue.MostSlots); held.Empty() {
 		return segment.Of(0)
 	}
 	return held
+}
+
+// readable returns the numbers of tasks that can be read of an attribute.
+func (it item) readable(name string) segment.Numbers {
+	var out segment.Numbers
+	for part := range strings.SplitSeq(it.str(name), ",") {
+		if numbers, err := segment.ParseNumbers(part); err == nil {
+			out = out.Union(numbers)
+		}
+	}
+	return out
 }
 
 // Suspect records when an item that cannot be decoded was first seen. queue.ErrChanged: that is recorded already, or the item is gone.
@@ -142,11 +152,11 @@ func (c Control) SetAside(ctx context.Context, labourer, name string, now time.T
 		return fmt.Errorf("reading %s of labourer %s, %w", name, labourer, err)
 	}
 	it := item(out.Item)
-	var read error
+	known := entryKinds
+	_, read := readEntry(it)
 	if strings.HasPrefix(name, leasePrefix) {
+		known = leaseKinds
 		_, read = readLease(it)
-	} else {
-		_, read = readEntry(it)
 	}
 	if it == nil || read == nil {
 		return nil
@@ -155,7 +165,7 @@ func (c Control) SetAside(ctx context.Context, labourer, name string, now time.T
 	key := fmt.Sprintf("%s%013d#%s", unreadablePrefix, now.UnixMilli(), name)
 	aside["item"] = str(strings.ToValidUTF8(key[:min(len(key), 1024)], ""))
 	aside["was"], aside["unreadable"], aside["unreadable_since"] = str(name), str(read.Error()), millis(now)
-	condition, names, values := intact(it)
+	condition, names, values := intact(it, known)
 	_, err = transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Delete: &types.Delete{TableName: &c.Table, Key: controlKey(labourer, name), ConditionExpression: &condition,
 			ExpressionAttributeNames: names, ExpressionAttributeValues: values}},
@@ -163,18 +173,19 @@ func (c Control) SetAside(ctx context.Context, labourer, name string, now time.T
 	return changed(err, "setting "+name+" of labourer "+labourer+" aside")
 }
 
-// intact returns the condition that an item has not changed since it was read: each attribute has its value, and no attribute has come that a
-// lease gets later.
-func intact(it item) (condition string, names map[string]string, values item) {
+// intact returns the condition that an item has not changed since it was read: each attribute has its value, and none of the known ones has
+// come.
+func intact(it item, known kinds) (condition string, names map[string]string, values item) {
 	names, values = map[string]string{}, item{}
 	var terms []string
 	for i, name := range slices.Sorted(maps.Keys(it)) {
 		names[fmt.Sprintf("#%d", i)], values[fmt.Sprintf(":%d", i)] = name, it[name]
 		terms = append(terms, fmt.Sprintf("#%d = :%d", i, i))
 	}
-	for _, name := range []string{"released", "dispatched_at", "waited_at", "heard"} {
-		if !it.has(name) {
-			terms = append(terms, "attribute_not_exists("+name+")")
+	for _, k := range known {
+		if !it.has(k.name) {
+			names["#"+k.name] = k.name
+			terms = append(terms, "attribute_not_exists(#"+k.name+")")
 		}
 	}
 	return strings.Join(terms, " AND "), names, values

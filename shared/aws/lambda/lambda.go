@@ -16,10 +16,10 @@ import (
 
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/labourer"
-	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
-// API has the calls of Lambda that the orchestrator makes.
+// API has those calls of Lambda that start workers.
 type API interface {
 	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 }
@@ -31,7 +31,7 @@ const invokers = 24
 type Starter struct{ API API }
 
 // Start invokes the function once for each task.
-func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
+func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []target.Start) []error {
 	errs := make([]error, len(starts))
 	var g errgroup.Group
 	g.SetLimit(invokers)
@@ -45,12 +45,12 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orches
 	return errs
 }
 
-func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestrator.Start) error {
+func (s Starter) start(ctx context.Context, l labourer.Labourer, start target.Start) error {
 	in := &lambda.InvokeInput{FunctionName: aws.String(l.Target.Lambda), InvocationType: types.InvocationTypeEvent, Payload: start.Event}
 	if start.Task.Qualifier != "" {
 		in.Qualifier = aws.String(start.Task.Qualifier)
 	}
-	_, err := s.API.Invoke(ctx, in)
+	_, err := s.API.Invoke(ctx, in, func(o *lambda.Options) { o.APIOptions = append(o.APIOptions, settings.NewChain) })
 	if err == nil {
 		return nil
 	}
@@ -58,16 +58,16 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start orchestra
 	said := &settings.Said{Doing: "invoking function " + l.Target.Lambda, Err: err}
 	switch code := codeOf(err); {
 	case code == "RequestTooLargeException", code == "RequestEntityTooLargeException", statusOf(err) == http.StatusRequestEntityTooLarge:
-		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
+		return &target.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
 			"function %s refused an event of %d bytes: %s", l.Target.Lambda, len(start.Event), messageOf(err))}
 	case code == "InvalidRequestContentException":
-		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refused the event: %s", l.Target.Lambda, messageOf(err))}
+		return &target.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refused the event: %s", l.Target.Lambda, messageOf(err))}
 	case start.Task.Qualifier != "" && slices.Contains(ofQualifier, code):
 		// The job asked for this alias or version. If the error counted as trouble of the target, one job would block all others.
-		return &orchestrator.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
+		return &target.Refusal{Type: "NoSuchQualifier", Retryable: true, Reason: fmt.Sprintf(
 			"function %s cannot be invoked as %s, which the job asked for: %s", l.Target.Lambda, start.Task.Qualifier, settings.Reason(err))}
 	case errors.As(err, &many), settings.Throttled(err):
-		return &orchestrator.Throttled{Err: said}
+		return &target.Throttled{Err: said}
 	}
 	return said
 }

@@ -19,7 +19,7 @@ import (
 	targets "github.com/drover-run/drover/shared/aws/lambda"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/task"
-	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 // fake records its requests by payload, and answers with the error for that payload.
@@ -46,15 +46,15 @@ func function() labourer.Labourer {
 	return l
 }
 
-func start(event string) orchestrator.Start {
-	return orchestrator.Start{Attempt: 1, Event: []byte(event)}
+func start(event string) target.Start {
+	return target.Start{Attempt: 1, Event: []byte(event)}
 }
 
 func TestAFunctionIsInvokedAsynchronously(t *testing.T) {
 	f := &fake{}
-	qualified := orchestrator.Start{Task: task.Task{Qualifier: "prod"}, Event: []byte(`{"a":2}`)}
+	qualified := target.Start{Task: task.Task{Qualifier: "prod"}, Event: []byte(`{"a":2}`)}
 
-	errs := targets.Starter{API: f}.Start(context.Background(), function(), []orchestrator.Start{start(`{"a":1}`), qualified})
+	errs := targets.Starter{API: f}.Start(context.Background(), function(), []target.Start{start(`{"a":1}`), qualified})
 
 	require.Equal(t, []error{nil, nil}, errs)
 	for event, want := range map[string]string{
@@ -93,19 +93,19 @@ func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 		`"content"`:   &types.InvalidRequestContentException{Message: aws.String("Could not parse request body into json")},
 		`"quota"`:     &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate Exceeded."},
 	}}
-	qualified := func(event string) orchestrator.Start {
-		return orchestrator.Start{Task: task.Task{Qualifier: "42"}, Event: []byte(event)}
+	qualified := func(event string) target.Start {
+		return target.Start{Task: task.Task{Qualifier: "42"}, Event: []byte(event)}
 	}
 
-	errs := targets.Starter{API: f}.Start(context.Background(), function(), []orchestrator.Start{
+	errs := targets.Starter{API: f}.Start(context.Background(), function(), []target.Start{
 		start(`"fine"`), start(`"large"`), start(`"throttled"`), start(`"gone"`), qualified(`"alias"`), qualified(`"other"`), start(`"denied"`), start(`"fine too"`),
 		start(`"entity"`), start(`"413"`), qualified(`"forbidden"`), start(`"content"`), start(`"quota"`)})
 
 	require.Len(t, errs, 13)
 	kinds := make([]string, len(errs))
 	for i, err := range errs {
-		var refusal *orchestrator.Refusal
-		var throttled *orchestrator.Throttled
+		var refusal *target.Refusal
+		var throttled *target.Throttled
 		switch {
 		case err == nil:
 			kinds[i] = "started"
@@ -128,7 +128,7 @@ func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 
 func TestManyFunctionsAreInvokedInParallel(t *testing.T) {
 	f := &fake{}
-	var starts []orchestrator.Start
+	var starts []target.Start
 	for i := range 200 {
 		starts = append(starts, start(fmt.Sprint(i)))
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
-	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 // fake records its requests. Entries whose body is in fails get that error.
@@ -92,8 +92,8 @@ func worker(url string) labourer.Labourer {
 	return l
 }
 
-func start(n int, event string) orchestrator.Start {
-	return orchestrator.Start{Task: task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: n}, Payload: json.RawMessage(event)}, Attempt: 2, Event: []byte(event)}
+func start(n int, event string) target.Start {
+	return target.Start{Task: task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: n}, Payload: json.RawMessage(event)}, Attempt: 2, Event: []byte(event)}
 }
 
 func TestAnUnreadableMessageIsBuriedUnchangedWithTheReason(t *testing.T) {
@@ -151,7 +151,7 @@ func TestACommandIsSentAsAnEventThatTheNextSchedulerReads(t *testing.T) {
 // TestG6TasksAreSentTenAtATimeInTheirOrder covers standard queues.
 func TestG6TasksAreSentTenAtATimeInTheirOrder(t *testing.T) {
 	f := &fake{}
-	var starts []orchestrator.Start
+	var starts []target.Start
 	for n := range 25 {
 		starts = append(starts, start(n, fmt.Sprintf(`{"n":%d}`, n)))
 	}
@@ -176,7 +176,7 @@ func TestG6TasksAreSentTenAtATimeInTheirOrder(t *testing.T) {
 
 func TestABatchStaysWithinTheLimitsOfAQueue(t *testing.T) {
 	f := &fake{}
-	var starts []orchestrator.Start
+	var starts []target.Start
 	for n := range 8 {
 		starts = append(starts, start(n, strings.Repeat("x", 300<<10)))
 	}
@@ -185,7 +185,7 @@ func TestABatchStaysWithinTheLimitsOfAQueue(t *testing.T) {
 	errs := queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), starts)
 
 	require.NoError(t, errors.Join(errs[:9]...))
-	var refusal *orchestrator.Refusal
+	var refusal *target.Refusal
 	require.ErrorAs(t, errs[9], &refusal)
 	require.Equal(t, "PayloadTooLarge", refusal.Type)
 	require.Equal(t, "the message would have 1048577 bytes; a queue accepts 1048576", refusal.Reason)
@@ -216,7 +216,7 @@ func TestG4AFIFOQueueGetsAnAttemptOnceAndItsGroup(t *testing.T) {
 			f, l := &fake{}, worker("https://sqs/f.fifo")
 			l.GroupKey = c.key
 
-			errs := queues.Starter{API: f}.Start(context.Background(), l, []orchestrator.Start{start(7, c.payload)})
+			errs := queues.Starter{API: f}.Start(context.Background(), l, []target.Start{start(7, c.payload)})
 
 			require.NoError(t, errs[0])
 			e := f.batches[0].Entries[0]
@@ -253,7 +253,7 @@ func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{fails: map[string]types.BatchResultErrorEntry{`"odd"`: c.failed}}
 
-			errs := queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, `"fine"`), start(1, `"odd"`), start(2, `"fine too"`)})
+			errs := queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []target.Start{start(0, `"fine"`), start(1, `"odd"`), start(2, `"fine too"`)})
 
 			require.Equal(t, []string{"started", c.want, "started"}, kinds(errs))
 			require.ErrorContains(t, errs[1], "queue https://sqs/f refused the message: "+*c.failed.Code+": "+*c.failed.Message)
@@ -274,7 +274,7 @@ func TestG8ABatchThatIsRefusedForOneMessageIsSentAgainOneByOne(t *testing.T) {
 			t.Run(name+url, func(t *testing.T) {
 				f := &fake{refuses: map[string]error{`"odd"`: c.err}}
 
-				errs := queues.Starter{API: f}.Start(context.Background(), worker(url), []orchestrator.Start{start(0, `"fine"`), start(1, `"odd"`), start(2, `"fine too"`)})
+				errs := queues.Starter{API: f}.Start(context.Background(), worker(url), []target.Start{start(0, `"fine"`), start(1, `"odd"`), start(2, `"fine too"`)})
 
 				require.Equal(t, []string{"started", c.want, "started"}, kinds(errs))
 				require.Len(t, f.batches, 4)
@@ -296,7 +296,7 @@ func TestG6NoMessageOvertakesOneThatAFIFOQueueDidNotAccept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{fails: map[string]types.BatchResultErrorEntry{`"odd"`: c.fault}}
-			starts := []orchestrator.Start{start(0, `"odd"`)}
+			starts := []target.Start{start(0, `"odd"`)}
 			for n := 1; n < 25; n++ {
 				starts = append(starts, start(n, fmt.Sprint(n)))
 			}
@@ -316,7 +316,7 @@ func TestAMessageHasNoCharacterThatAQueueRefuses(t *testing.T) {
 	f := &fake{}
 	const text, escaped = "{\"a\":\"x\uFFFF\uFFFE\"}", `{"a":"x\uffff\ufffe"}`
 
-	require.NoError(t, errors.Join(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, text)})...))
+	require.NoError(t, errors.Join(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []target.Start{start(0, text)})...))
 	require.NoError(t, queues.Jobs{Graveyard: queues.Graveyard{API: f}, URL: "https://jobs"}.Continue(context.Background(), event.Envelope{ID: "e", Detail: json.RawMessage(text)}))
 	require.NoError(t, queues.Graveyard{API: f}.Bury(context.Background(), "nonsense", "found \uFFFF and \x00 there"))
 
@@ -327,18 +327,18 @@ func TestAMessageHasNoCharacterThatAQueueRefuses(t *testing.T) {
 
 func TestAFailingQueueIsTroubleForItsWholeBatch(t *testing.T) {
 	f := &fake{err: errors.New("no such queue")}
-	require.Equal(t, []string{"trouble", "trouble"}, kinds(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, `1`), start(1, `2`)})))
+	require.Equal(t, []string{"trouble", "trouble"}, kinds(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []target.Start{start(0, `1`), start(1, `2`)})))
 
 	f.err = &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
-	require.Equal(t, []string{"throttled", "throttled"}, kinds(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []orchestrator.Start{start(0, `1`), start(1, `2`)})))
+	require.Equal(t, []string{"throttled", "throttled"}, kinds(queues.Starter{API: f}.Start(context.Background(), worker("https://sqs/f"), []target.Start{start(0, `1`), start(1, `2`)})))
 }
 
 func kinds(errs []error) []string {
 	out := make([]string, len(errs))
 	for i, err := range errs {
-		var refusal *orchestrator.Refusal
-		var throttled *orchestrator.Throttled
-		var unsent *orchestrator.Unsent
+		var refusal *target.Refusal
+		var throttled *target.Throttled
+		var unsent *target.Unsent
 		switch {
 		case err == nil:
 			out[i] = "started"

@@ -20,7 +20,7 @@ import (
 	"github.com/drover-run/drover/shared/core/escape"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/labourer"
-	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 // Limits of a message with its attributes, and of the messages of a batch together, in bytes.
@@ -36,7 +36,7 @@ type Starter struct{ API API }
 
 // Start sends each task as a message, in batches one after the other, so that tasks keep their order. If a FIFO queue does not accept a message, Start
 // does not send the batches behind it, because their messages would overtake it.
-func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
+func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []target.Start) []error {
 	out := sending{API: s.API, labourer: l, starts: starts, errs: make([]error, len(starts))}
 	var batch []int
 	size := 0
@@ -44,7 +44,7 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orches
 		starts[i].Event = escape.JSON(start.Event)
 		length := len(starts[i].Event)
 		if length > messageLimit {
-			out.errs[i] = &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the message would have %d bytes; a queue accepts %d", length, messageLimit)}
+			out.errs[i] = &target.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the message would have %d bytes; a queue accepts %d", length, messageLimit)}
 			continue
 		}
 		if len(batch) == batchMost || size+length > batchLimit {
@@ -62,7 +62,7 @@ type sending struct {
 	API
 
 	labourer labourer.Labourer
-	starts   []orchestrator.Start
+	starts   []target.Start
 	errs     []error
 	blocked  error // for a FIFO queue: why later messages cannot be sent
 }
@@ -70,7 +70,7 @@ type sending struct {
 func (s *sending) send(ctx context.Context, part []int) {
 	if s.blocked != nil {
 		for _, i := range part {
-			s.errs[i] = &orchestrator.Unsent{Err: s.blocked}
+			s.errs[i] = &target.Unsent{Err: s.blocked}
 		}
 		return
 	}
@@ -87,7 +87,7 @@ func (s *sending) send(ctx context.Context, part []int) {
 		}
 		in.Entries = append(in.Entries, e)
 	}
-	out, err := s.SendMessageBatch(ctx, in)
+	out, err := s.SendMessageBatch(ctx, in, func(o *sqs.Options) { o.APIOptions = append(o.APIOptions, settings.NewChain) })
 	if err != nil {
 		s.refused(ctx, part, err)
 		return
@@ -117,7 +117,7 @@ func (s *sending) refused(ctx context.Context, part []int, err error) {
 	}
 	err = &settings.Said{Doing: "sending to queue " + s.labourer.Target.SQS, Err: err}
 	if settings.Throttled(err) {
-		err = &orchestrator.Throttled{Err: err}
+		err = &target.Throttled{Err: err}
 	}
 	for _, i := range part {
 		s.fail(i, err)
@@ -126,7 +126,7 @@ func (s *sending) refused(ctx context.Context, part []int, err error) {
 
 func (s *sending) fail(i int, err error) {
 	s.errs[i] = err
-	var refusal *orchestrator.Refusal
+	var refusal *target.Refusal
 	if s.labourer.Target.FIFO() && !errors.As(err, &refusal) {
 		s.blocked = err
 	}
@@ -139,13 +139,13 @@ func entryError(url string, failed types.BatchResultErrorEntry) error {
 	kind := contents(code, message)
 	switch {
 	case settings.Throttled(&smithy.GenericAPIError{Code: code}):
-		return &orchestrator.Throttled{Err: errors.New(why)}
+		return &target.Throttled{Err: errors.New(why)}
 	case !failed.SenderFault || ofQueue.MatchString(code):
 		return errors.New(why)
 	case kind != "":
-		return &orchestrator.Refusal{Type: kind, Reason: why}
+		return &target.Refusal{Type: kind, Reason: why}
 	}
-	return &orchestrator.Refusal{Type: "Refused", Reason: why, Retryable: true}
+	return &target.Refusal{Type: "Refused", Reason: why, Retryable: true}
 }
 
 // contents returns the refusal's type if the message's contents are the cause, and "" otherwise. A queue whose MaximumMessageSize is below the limit of
@@ -177,7 +177,7 @@ var groupName = regexp.MustCompile("^[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\\[\\\\\\]^
 
 // group returns the value of the payload attribute that the labourer names, or the labourer's id. It hashes a value that SQS does not
 // accept as a group id.
-func group(l labourer.Labourer, start orchestrator.Start) string {
+func group(l labourer.Labourer, start target.Start) string {
 	if l.GroupKey == "" {
 		return l.ID
 	}

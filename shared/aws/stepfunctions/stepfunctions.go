@@ -18,8 +18,8 @@ import (
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/core/labourer"
-	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 // API has the calls of Step Functions that Drover makes.
@@ -39,7 +39,7 @@ const starters = 16
 type Starter struct{ API API }
 
 // Start starts an execution for each task. The execution is named after the task and the attempt, so a repeated start has no effect.
-func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orchestrator.Start) []error {
+func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []target.Start) []error {
 	errs := make([]error, len(starts))
 	var g errgroup.Group
 	g.SetLimit(starters)
@@ -53,18 +53,18 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []orches
 	return errs
 }
 
-func (s Starter) start(ctx context.Context, l labourer.Labourer, one orchestrator.Start) error {
+func (s Starter) start(ctx context.Context, l labourer.Labourer, one target.Start) error {
 	if len(one.Event) > inputLimit {
-		return &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the input would have %d bytes; an execution accepts %d", len(one.Event), inputLimit)}
+		return &target.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the input would have %d bytes; an execution accepts %d", len(one.Event), inputLimit)}
 	}
 	err := start(ctx, s.API, l.Target.States, completion.ExecutionName(one.Task.ID, one.Attempt), one.Event)
 	var input *types.InvalidExecutionInput
 	var limit *types.ExecutionLimitExceeded
 	switch {
 	case errors.As(err, &input):
-		return &orchestrator.Refusal{Type: "InvalidPayload", Reason: err.Error()}
+		return &target.Refusal{Type: "InvalidPayload", Reason: err.Error()}
 	case errors.As(err, &limit), settings.Throttled(err):
-		return &orchestrator.Throttled{Err: err}
+		return &target.Throttled{Err: err}
 	}
 	return err
 }
@@ -116,35 +116,33 @@ type Backoff struct {
 type waiting struct {
 	Labourers []string    `json:"labourers"`
 	DueAt     time.Time   `json:"due_at"`
-	Attempt   int         `json:"attempt,omitempty"`
 	Count     int         `json:"count,omitempty"`
 	Tasks     []waitingOn `json:"tasks,omitempty"`
 }
 
 type waitingOn struct {
-	TaskID string `json:"task_id"`
-	Error  string `json:"error,omitempty"`
+	TaskID  string `json:"task_id"`
+	Attempt int    `json:"attempt"` // that begins then
+	Error   string `json:"error,omitempty"`
 }
 
 // shown limits how many tasks an execution's input lists. Its count covers all of them.
 const shown = 100
 
-// Backoff starts one execution for failed tasks that are due at the same time.
+// Backoff starts an execution for failed tasks of a labourer. It is named for the labourer and the time, so all tasks that wait until then
+// share it: its two transitions cost as much as eighty writes. Its input shows the tasks of the batch that started it. An execution that has
+// ended early, as it was stopped or its clock was ahead, is not started again: the tick comes anyway.
 func (b Backoff) Backoff(ctx context.Context, w outcome.Backoff) error {
-	in := waiting{Labourers: []string{w.Labourer}, DueAt: w.Due, Attempt: w.Attempt, Count: len(w.Tasks)}
-	name := sha256.New()
-	fmt.Fprintln(name, w.Labourer, w.Attempt, w.Due.UnixMilli())
-	for i, t := range w.Tasks {
-		fmt.Fprintln(name, t.ID)
-		if i < shown {
-			one := waitingOn{TaskID: t.ID.String()}
-			if e := t.LastError(); e != nil {
-				one.Error = e.Type
-			}
-			in.Tasks = append(in.Tasks, one)
+	in := waiting{Labourers: []string{w.Labourer}, DueAt: w.Until, Count: len(w.Tasks)}
+	for _, t := range w.Tasks[:min(len(w.Tasks), shown)] {
+		one := waitingOn{TaskID: t.ID.String(), Attempt: t.Attempt + 1}
+		if e := t.LastError(); e != nil {
+			one.Error = e.Type
 		}
+		in.Tasks = append(in.Tasks, one)
 	}
-	return b.start(ctx, "backoff-"+hex.EncodeToString(name.Sum(nil)[:16]), in)
+	name := sha256.Sum256(fmt.Appendln(nil, w.Labourer, w.Until.UnixMilli()))
+	return b.start(ctx, "backoff-"+hex.EncodeToString(name[:16]), in)
 }
 
 // mostWakes limits how many ended executions of one wake WakeAt skips before it gives up: the tick comes within a minute anyway.

@@ -19,8 +19,8 @@ import (
 	"github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/task"
-	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
@@ -75,8 +75,8 @@ func TestAnExecutionIsDescribed(t *testing.T) {
 	require.ErrorContains(t, err, "Rate exceeded")
 }
 
-func start(n, attempt int, event string) orchestrator.Start {
-	return orchestrator.Start{Task: task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: n}}, Attempt: attempt, Event: []byte(event)}
+func start(n, attempt int, event string) target.Start {
+	return target.Start{Task: task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: n}}, Attempt: attempt, Event: []byte(event)}
 }
 
 func worker() labourer.Labourer {
@@ -89,7 +89,7 @@ func worker() labourer.Labourer {
 func TestG4AnExecutionIsStartedOnceForAnAttempt(t *testing.T) {
 	f := &fake{errs: map[string]error{"drover-abcdefghijklmnop-8-2": &types.ExecutionAlreadyExists{Message: aws.String("Execution Already Exists")}}}
 
-	errs := stepfunctions.Starter{API: f}.Start(context.Background(), worker(), []orchestrator.Start{start(7, 1, `{"a":1}`), start(8, 2, `{"a":2}`)})
+	errs := stepfunctions.Starter{API: f}.Start(context.Background(), worker(), []target.Start{start(7, 1, `{"a":1}`), start(8, 2, `{"a":2}`)})
 
 	require.Equal(t, []error{nil, nil}, errs)
 	require.Equal(t, &sfn.StartExecutionInput{StateMachineArn: aws.String(machine), Name: aws.String("drover-abcdefghijklmnop-7-1"), Input: aws.String(`{"a":1}`)}, f.asked["drover-abcdefghijklmnop-7-1"])
@@ -105,13 +105,13 @@ func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 		name(4): &types.StateMachineDoesNotExist{Message: aws.String("gone")},
 	}}
 
-	errs := stepfunctions.Starter{API: f}.Start(context.Background(), worker(), []orchestrator.Start{
+	errs := stepfunctions.Starter{API: f}.Start(context.Background(), worker(), []target.Start{
 		start(0, 1, `{}`), start(1, 1, `{}`), start(2, 1, `{}`), start(3, 1, `{}`), start(4, 1, `{}`), start(5, 1, strings.Repeat("x", 256<<10+1)), start(6, 1, strings.Repeat("x", 256<<10))})
 
 	kinds := make([]string, len(errs))
 	for i, err := range errs {
-		var refusal *orchestrator.Refusal
-		var throttled *orchestrator.Throttled
+		var refusal *target.Refusal
+		var throttled *target.Throttled
 		switch {
 		case err == nil:
 			kinds[i] = "started"
@@ -128,47 +128,53 @@ func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 	require.NotContains(t, f.asked, name(5))
 }
 
+func failing(n, attempt int, kind string) task.Task {
+	return task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: n}, Attempt: attempt, Attempts: []task.Attempt{{Attempt: attempt, Error: &task.Error{Type: kind, Message: "secret"}}}}
+}
+
 func TestABackoffShowsPeopleItsTasks(t *testing.T) {
 	f := &fake{}
-	tasks := []task.Task{{ID: task.ID{Segment: "abcdefghijklmnop", N: 7}, Attempts: []task.Attempt{{Attempt: 1, Error: &task.Error{Type: "Boom", Message: "secret"}}}}, {ID: task.ID{Segment: "abcdefghijklmnop", N: 8}}}
+	silent := task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: 8}, Attempt: 2}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
 
-	require.NoError(t, b.Backoff(context.Background(), outcome.Backoff{Labourer: "f", Due: noon, Attempt: 2, Tasks: tasks}))
+	require.NoError(t, b.Backoff(context.Background(), outcome.Backoff{Labourer: "f", Until: noon, Tasks: []task.Task{failing(7, 1, "Boom"), silent}}))
 
 	require.Len(t, f.asked, 1)
 	for name, in := range f.asked {
 		require.Regexp(t, `^backoff-[0-9a-f]{32}$`, name)
 		require.Equal(t, machine, *in.StateMachineArn)
-		require.JSONEq(t, `{"labourers": ["f"], "due_at": "2026-11-22T12:00:00.005Z", "attempt": 2, "count": 2, "tasks": [
-			{"task_id": "abcdefghijklmnop.7", "error": "Boom"}, {"task_id": "abcdefghijklmnop.8"}]}`, *in.Input)
+		require.JSONEq(t, `{"labourers": ["f"], "due_at": "2026-11-22T12:00:00.005Z", "count": 2, "tasks": [
+			{"task_id": "abcdefghijklmnop.7", "attempt": 2, "error": "Boom"}, {"task_id": "abcdefghijklmnop.8", "attempt": 3}]}`, *in.Input)
 	}
 }
 
-func TestABackoffIsNamedAfterItsTasks(t *testing.T) {
-	f := &fake{}
+// TestTasksOfALabourerThatWaitForTheSameTimeShareABackoff: whichever tasks they are. The second start finds the name taken.
+func TestTasksOfALabourerThatWaitForTheSameTimeShareABackoff(t *testing.T) {
+	f := &ending{ended: map[string]bool{}}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
-	one := outcome.Backoff{Labourer: "f", Due: noon, Attempt: 2, Tasks: []task.Task{{ID: task.ID{Segment: "abcdefghijklmnop", N: 7}}}}
-	others := []outcome.Backoff{one, one, one, one}
-	others[0].Labourer = "g"
-	others[1].Due = noon.Add(time.Millisecond)
-	others[2].Attempt = 3
-	others[3].Tasks = []task.Task{{ID: task.ID{Segment: "abcdefghijklmnop", N: 8}}}
-
-	for _, w := range append(others, one, one) {
+	for _, w := range []outcome.Backoff{
+		{Labourer: "f", Until: noon, Tasks: []task.Task{failing(7, 1, "Boom")}},
+		{Labourer: "f", Until: noon, Tasks: []task.Task{failing(8, 2, "Boom")}},
+		{Labourer: "f", Until: noon.Add(time.Second), Tasks: []task.Task{failing(9, 1, "Boom")}},
+		{Labourer: "g", Until: noon, Tasks: []task.Task{failing(10, 1, "Boom")}},
+	} {
 		require.NoError(t, b.Backoff(context.Background(), w))
+		for name := range f.ended {
+			f.ended[name] = true // each later start of the name is refused
+		}
 	}
 
-	require.Len(t, f.asked, 5, "a repeated wait starts no second execution")
+	require.Len(t, f.ended, 3)
 }
 
 func TestABackoffOfManyNamesSomeAndCountsAll(t *testing.T) {
 	f := &fake{}
 	var tasks []task.Task
 	for i := range 256 {
-		tasks = append(tasks, task.Task{ID: task.ID{Segment: "abcdefghijklmnop", N: i}, Attempts: []task.Attempt{{Error: &task.Error{Type: strings.Repeat("T", 256)}}}})
+		tasks = append(tasks, failing(i, 1, strings.Repeat("T", 256)))
 	}
 
-	require.NoError(t, stepfunctions.Backoff{API: f, Machine: machine}.Backoff(context.Background(), outcome.Backoff{Labourer: "f", Due: noon, Attempt: 2, Tasks: tasks}))
+	require.NoError(t, stepfunctions.Backoff{API: f, Machine: machine}.Backoff(context.Background(), outcome.Backoff{Labourer: "f", Until: noon, Tasks: tasks}))
 
 	for _, in := range f.asked {
 		require.Contains(t, *in.Input, `"count":256`)
@@ -234,7 +240,7 @@ func TestAWaitThatCannotBeStartedIsAnError(t *testing.T) {
 	f := &fake{all: errors.New("the service is away")}
 	b := stepfunctions.Backoff{API: f, Machine: machine}
 
-	require.ErrorContains(t, b.Backoff(context.Background(), outcome.Backoff{Labourer: "f", Due: noon}), "starting execution backoff-")
+	require.ErrorContains(t, b.Backoff(context.Background(), outcome.Backoff{Labourer: "f", Until: noon}), "starting execution backoff-")
 	f.all = &types.ExecutionAlreadyExists{}
 	require.NoError(t, b.WakeAt(context.Background(), noon, "f"), "an execution already waits")
 }

@@ -67,7 +67,7 @@ type Job struct {
 	Total  int
 	Cursor int // number of published segments: their tasks exist, and are never created again
 
-	// A small job may share the first segment of another job. Then its tasks have the numbers from First on in that segment.
+	// Several small jobs may share the segment of the first of them. Then each names it here, and has the numbers from First on there.
 	Segment segment.ID
 	First   int
 
@@ -102,7 +102,10 @@ func (j Job) Totals() event.Totals {
 		Cancelled: j.Counts.Cancelled, StartedAt: j.SubmittedAt, FinishedAt: j.FinishedAt, Generation: j.Generation}
 }
 
-// Segments returns the number of segments of the job's tasks.
+// Shares reports whether other jobs may have tasks in the job's segment. Then ends are entered in progress task by task, and not by lease.
+func (j Job) Shares() bool { return j.Segment != "" }
+
+// Segments returns the number of segments that the job's tasks take.
 func (j Job) Segments() int { return (j.Total + segment.Size - 1) / segment.Size }
 
 // SegmentAt returns the ordinal-th segment, and the job's numbers in it.
@@ -216,5 +219,14 @@ func Numbers(lives []int) segment.Numbers {
 	return s
 }
 
-// Ends holds the lives of a segment by the end that they have reached.
+// Ends holds the lives of a segment that have reached each end. A task completes in one life only, so a completion is entered as the task's
+// number: a lease, which does not know the lives of its tasks, enters it alike.
 type Ends map[task.Status][]int
+
+// Add adds the end of a task's life.
+func (e Ends) Add(n, life int, status task.Status) {
+	if status == task.Completed {
+		life = 0
+	}
+	e[status] = append(e[status], Life(n, life))
+}

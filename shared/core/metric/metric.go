@@ -24,6 +24,7 @@ const (
 	OrchestratorFailures    = "OrchestratorFailures"
 	WorkerAssistantFailures = "WorkerAssistantFailures"
 	ScavengerFailures       = "ScavengerFailures"
+	ArchiverFailures        = "ArchiverFailures"
 )
 
 // TargetFailures counts failed dispatches in a row, for each dispatch that could not reach its labourer's target. The next dispatch comes after half a

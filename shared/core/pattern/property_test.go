@@ -107,6 +107,9 @@ func TestMatchFindsWhatASearchOfAllElementsFinds(t *testing.T) {
 		}
 	})
 
+	if testing.Short() {
+		return // too few are drawn for each kind to be among them
+	}
 	require.Positive(t, matched, "nothing was drawn that matches")
 	require.Positive(t, apart, "nothing was drawn that fails in different elements of a list alone")
 }

@@ -44,30 +44,32 @@ func TestAProbeTakesOneDueTask(t *testing.T) {
 			}
 		}
 		if due.Empty() {
-			require.Empty(t, queue.Probe(probing(1), entries, noon, hour))
+			require.Empty(t, queue.Probe(probing(1), nil, entries, plenty, noon).Changes())
 			return
 		}
 
 		var tried segment.Numbers
 		for times := 1; times <= 1+due.Len(); times++ {
-			taken := queue.Probe(probing(times), entries, noon, hour)
+			grant := queue.Probe(probing(times), nil, entries, plenty, noon)
 
-			require.Len(t, taken, 1)
-			one := taken[0]
-			require.Equal(t, 1, one.Lease.Tasks.Len())
-			require.Equal(t, one.Entry.Tasks, one.Lease.Tasks.Union(one.Rest))
-			require.True(t, one.Lease.Tasks.Intersect(one.Rest).Empty())
-			require.Equal(t, one.Lease.Tasks.Min(), one.Lease.First)
+			require.Len(t, grant.Changed, 1)
+			require.Len(t, grant.Takings, 1)
+			lease, one := grant.Changed[0].After, grant.Takings[0]
+			require.Equal(t, 1, lease.Tasks.Len())
+			require.Equal(t, lease.Tasks, lease.InHand())
+			require.Equal(t, one.Entry.Tasks, lease.Tasks.Union(one.Rest))
+			require.True(t, lease.Tasks.Intersect(one.Rest).Empty())
+			require.Equal(t, lease.Tasks.Min(), lease.First)
 			require.False(t, one.Entry.Due.After(noon))
 			switch {
 			case times == 1:
-				require.Equal(t, due.First(1), one.Lease.Tasks)
+				require.Equal(t, due.First(1), lease.Tasks)
 			case fresh.Empty():
-				tried = tried.Union(one.Lease.Tasks)
+				tried = tried.Union(lease.Tasks)
 			case times%2 == 0:
-				require.Equal(t, fresh.First(1), one.Lease.Tasks)
+				require.Equal(t, fresh.First(1), lease.Tasks)
 			default:
-				require.Equal(t, fresh.Minus(fresh.First(fresh.Len()-1)), one.Lease.Tasks)
+				require.Equal(t, fresh.Minus(fresh.First(fresh.Len()-1)), lease.Tasks)
 			}
 		}
 		if fresh.Empty() {
@@ -77,16 +79,16 @@ func TestAProbeTakesOneDueTask(t *testing.T) {
 }
 
 func TestASuspectedTaskKeepsItsPlaceInTheQueue(t *testing.T) {
-	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Due: noon, MaxDuration: time.Hour}
+	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Hands: map[int]queue.Hand{4: {}, 5: {}}, Due: noon, MaxDuration: time.Hour}
 	want := l.Returned(segment.Of(5))
 	want.Misfires = 1
-	require.Equal(t, want, l.Suspected(5))
+	require.Equal(t, want, l.Suspected(segment.Of(5)))
 	l.Misfires, want.Misfires = 3, 3
-	require.Equal(t, want, l.Suspected(5), "the count does not change")
+	require.Equal(t, want, l.Suspected(segment.Of(5)), "the count does not change")
 }
 
 func TestAMisfiredTaskWaitsWhileOthersStart(t *testing.T) {
-	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Due: noon, MaxDuration: time.Hour, Misfires: 2}
+	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 3, Tasks: segment.Of(4, 5), Hands: map[int]queue.Hand{4: {}, 5: {}}, Due: noon, MaxDuration: time.Hour, Misfires: 2}
 	want := queue.Entry{Labourer: "f", Segment: seg, Attempt: 3, First: 5, Tasks: segment.Of(5), Due: noon.Add(-time.Millisecond), MaxDuration: time.Hour, Tried: true, Misfires: 3}
 
 	require.Equal(t, want, l.Misfired(5, false, noon))
@@ -94,10 +96,12 @@ func TestAMisfiredTaskWaitsWhileOthersStart(t *testing.T) {
 	require.Equal(t, want, l.Misfired(5, true, noon))
 	want.Tasks, want.First, want.Due, want.Misfires = segment.Of(4, 5), 4, noon.Add(-time.Millisecond), 2
 	require.Equal(t, want, l.Returned(segment.Of(4, 5)))
-	taken := queue.Take(queue.State{}, []queue.Entry{want}, 2, noon, hour)[0].Lease
+	taken := queue.Plan(queue.State{}, nil, []queue.Entry{want}, plenty, noon).Changed[0].After
 	require.True(t, taken.Tried)
 	require.Equal(t, 2, taken.Misfires, "the count stays with the task")
 }
+
+var plenty = queue.Room{Free: 500, Slots: 500, Starts: 500}
 
 func probing(times int) queue.State {
 	return queue.State{Version: 7, Trouble: &queue.Trouble{Times: times}}

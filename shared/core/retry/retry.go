@@ -70,3 +70,13 @@ func unit(u float64) float64 {
 	}
 	return min(u, math.Nextafter(1, 0))
 }
+
+// Wake returns the time at which to wake up for tasks that wait from now until due: due, rounded up so that the wakes of many tasks coincide.
+// It is later than due by less than a second, or by at most a twentieth of a longer wait.
+func Wake(now, due time.Time) time.Time {
+	bucket := time.Second
+	for bucket*2 <= due.Sub(now)/20 {
+		bucket *= 2
+	}
+	return due.Add(bucket - 1).Truncate(bucket)
+}

@@ -99,3 +99,29 @@ func TestMoreFailuresOrAGreaterRandomNumberNeverWaitLess(t *testing.T) {
 		require.GreaterOrEqual(t, policy.Delay(failures, 0, min(u*2, almostOne)), delay)
 	})
 }
+
+// TestG10WakesOfTasksThatWaitForAboutTheSameTimeCoincide: none is early, and none is late by more than a second, or by a twentieth of the wait.
+func TestG10WakesOfTasksThatWaitForAboutTheSameTimeCoincide(t *testing.T) {
+	epoch := time.Unix(0, 0).UTC()
+	for wait, want := range map[time.Duration]time.Duration{
+		0:                                 0,
+		time.Millisecond:                  time.Second,
+		30 * time.Second:                  30 * time.Second,
+		30*time.Second + time.Millisecond: 31 * time.Second,
+		41 * time.Second:                  42 * time.Second,
+		601 * time.Second:                 608 * time.Second,
+		608 * time.Second:                 608 * time.Second,
+		3600 * time.Second:                3712 * time.Second,
+	} {
+		require.Equal(t, want, retry.Wake(epoch, epoch.Add(wait)).Sub(epoch), "%s", wait)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		now := epoch.Add(time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "now")))
+		wait := time.Duration(rapid.Int64Range(0, int64(48*time.Hour)).Draw(t, "wait"))
+
+		late := retry.Wake(now, now.Add(wait)).Sub(now.Add(wait))
+
+		require.GreaterOrEqual(t, late, time.Duration(0))
+		require.Less(t, late, max(time.Second, wait/20))
+	})
+}

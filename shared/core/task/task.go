@@ -5,11 +5,11 @@
 //
 //	         created
 //	            │            closed by          then
-//	┌────►  (no status)  ──► completed   worker assistant   scavenger archives          terminal
+//	┌────►  (no status)  ──► completed   worker assistant   archiver archives           terminal
 //	│           │        ──► failed      worker assistant   scavenger retries or kills
 //	│           │        ──► expired     orchestrator       scavenger retries or kills
-//	│           └────────►   cancelled   scheduler          scavenger archives          terminal
-//	│   failed, expired  ──► dead        scavenger          archives, TaskDead terminal
+//	│           └────────►   cancelled   scheduler          archiver archives           terminal
+//	│   failed, expired  ──► dead        scavenger          TaskDead; archiver archives terminal
 //	└── failed, expired: a queue entry leads to the next attempt; the item stays
 //	└── dead: a replay removes the status and begins a new life
 package task
@@ -84,6 +84,7 @@ type Task struct {
 	Payload   json.RawMessage // a JSON object with the top-level attributes that the worker gets
 	Parts     int             // number of further items that hold a large payload; a stream's image does not contain them
 	CreatedAt time.Time
+	Shared    bool // several jobs share the task's segment: its completion is entered in its job's progress from the stream
 
 	MaxAttempts int           // the job's own limit; 0 for the labourer's
 	MaxDuration time.Duration // the job's own; 0 for the labourer's

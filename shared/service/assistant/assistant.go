@@ -1,43 +1,59 @@
-// Package assistant implements the worker assistant: it receives reports on running attempts, closes tasks and frees their slots.
+// Package assistant implements the worker assistant: it receives reports on running attempts, closes tasks, and puts the next task into each
+// slot that becomes free.
 //
-// It closes the task first, by one conditional write, and then adds the task's number to those that its lease has released. After an
-// interruption the message is redelivered: the assistant finds the task closed, and releases it. An attempt that did not succeed is closed
-// and stays in its lease. The scavenger releases it, together with the next attempt or the task's death.
+// The order of its steps is a protocol. After an interruption at any point the message comes again, and the assistant carries on there:
+//
+//	close   the task's item, by one conditional write (close.go)
+//	feed    one write of the lease for all messages of the batch: the ended tasks leave it, tasks that wait take their slots, each marked
+//	        with the message that fed it (feed.go)
+//	start   the workers of the tasks that bear the marks of the batch's messages (start.go). A target that keeps an order needs another
+//	        write of the lease, which notes the start: until then nothing else is fed
+//	wake    the orchestrator, where slots stay idle and something is due (wake.go)
+//
+// If it fed first, a failed task could be in no component's hands. If it started first, two assistants could give one slot to two tasks.
+//
+// An attempt that did not succeed is closed and stays in hand. The scavenger takes it out of its lease, together with the next attempt or the
+// task's death.
 package assistant
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/core/event"
-	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
-// Tasks stores the tasks to close.
+// Tasks stores the tasks to close and to start.
 type Tasks interface {
 	Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
 	Save(ctx context.Context, before, after task.Task) error
+	// Chunks reads tasks of a segment some at a time: together, their payloads may exceed the function's memory.
+	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 }
 
-// Control stores the queue and the leases that hold the tasks.
+// Control reads the queue and the leases, strongly consistent, and records heartbeats.
 type Control interface {
+	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error)
-	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
-	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
+	Lease(ctx context.Context, labourer, item string) (l queue.Lease, found bool, err error)
 	Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
 	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
 }
 
-// Registry holds the labourers that are applied.
-type Registry interface {
-	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
+// Leases writes the leases and returns each as it is stored afterwards. queue.ErrChanged: the lease has changed since it was read, and nothing
+// was written.
+type Leases interface {
+	Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error)
+	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) (queue.Lease, error)
 }
 
 // Bus publishes facts.
@@ -68,20 +84,26 @@ type Executions interface {
 
 // Service implements the worker assistant.
 type Service struct {
-	Tasks     Tasks
-	Control   Control
-	Registry  Registry
-	Bus       Bus
-	Timer     Timer
-	Graveyard Graveyard
-	Sweeper   Sweeper
-	Now       func() time.Time
-
+	Tasks      Tasks
+	Control    Control
+	Leases     Leases
+	Labourers  *Labourers
+	Launcher   target.Launcher
+	Bus        Bus
+	Timer      Timer
+	Graveyard  Graveyard
+	Sweeper    Sweeper
 	Executions Executions
+	Now        func() time.Time
+	// MostReceives says how often the completions queue delivers a message before it gives it up. 0: unknown.
+	MostReceives int
 }
 
 // Message is a message of the completions queue.
-type Message struct{ ID, Body string }
+type Message struct {
+	ID, Body string
+	Receives int // how often it was received, this time included; 0: unknown
+}
 
 // Summary counts what a batch led to, for the log.
 type Summary struct {
@@ -89,12 +111,15 @@ type Summary struct {
 	Repeated, Stale, Unknown               int // changed nothing
 	Foreign                                int // reports by executions of a state machine that is not the labourer's; changed nothing
 	Ignored, Buried                        int
+	Fed                                    int // tasks that took a free slot of their lease
+	Restarted                              int // tasks started again that an earlier delivery of a message had fed
+	Unstarted                              int // tasks in hand that are left to the orchestrator to start
 	Errors                                 []string
 }
 
 // Handle processes a batch and returns the ids of the messages to redeliver.
 func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
-	b := batch{service: s, invocation: invocation}
+	b := newBatch(s, invocation)
 	for _, m := range messages {
 		r, err := completion.Read([]byte(m.Body))
 		switch {
@@ -110,10 +135,10 @@ func (s *Service) Handle(ctx context.Context, invocation string, messages []Mess
 				b.fail(err, m.ID)
 				continue
 			}
-			b.add(m.ID, r)
+			b.add(s.sender(m), r)
 		}
 	}
-	b.close(ctx)
+	b.handle(ctx)
 	return b.failed, b.summary
 }
 
@@ -135,11 +160,11 @@ func (s *Service) fetch(ctx context.Context, r completion.Report) (completion.Re
 	return whole, nil
 }
 
-// Mark processes one report as Handle processes a batch.
+// Mark processes one report as Handle processes a batch. The report comes again with the same invocation, or never.
 func (s *Service) Mark(ctx context.Context, invocation string, r completion.Report) (Summary, error) {
-	b := batch{service: s, invocation: invocation}
-	b.add("call", r)
-	b.close(ctx)
+	b := newBatch(s, invocation)
+	b.add(s.sender(Message{ID: "call " + invocation}), r)
+	b.handle(ctx)
 	if len(b.failed) > 0 {
 		return b.summary, fmt.Errorf("closing task %s, %s", r.TaskID, b.summary.Errors)
 	}

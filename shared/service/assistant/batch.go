@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-run/drover/shared/core/completion"
-	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
@@ -17,55 +16,62 @@ import (
 
 // batch holds the reports of one invocation.
 type batch struct {
-	service    *Service
-	summary    Summary
+	*Service
+
 	invocation string
 	restartAt  time.Time // when tasks that could not be started are due again
+	senders    senders
 	reports    []report
-	failed     []string
+	places     map[placeKey]*place
+	order      []*place // the places as they came
+	summary    Summary
+	failed     []string // messages to redeliver
 }
 
+// report holds what a message says of an attempt at a task.
 type report struct {
 	completion.Report
-	id      task.ID
-	message string
-	at      *place
+	id task.ID
+	by *sender
 }
 
-// place is a segment of a labourer, its leases as the batch read them, and what to release from these and from later ones.
-type place struct {
-	labourer string
-	segment  segment.ID
-	leases   []queue.Lease
-	releases []release
-	messages []string // reports after which slots are free; redelivered if waking the orchestrator fails
-	restarts []string // reports after which tasks are due at restartAt; redelivered if the timer fails
-	err      error
+// sender is a message, as leases know it.
+type sender struct {
+	message string // its id
+	mark    string // of the tasks that it feeds
+	again   bool   // it may have been delivered before
+	last    bool   // it is not delivered again, so it starts nothing: there would be no further try
 }
 
-// release holds the numbers to release from a lease.
-type release struct {
-	lease   queue.Lease
-	numbers segment.Numbers
+// senders holds the messages of a batch by their marks.
+type senders map[string]*sender
+
+func (s *Service) sender(m Message) *sender {
+	return &sender{message: m.ID, mark: queue.Mark(m.ID), again: m.Receives != 1, last: s.MostReceives > 0 && m.Receives >= s.MostReceives}
 }
 
-// release adds a task to those that are to be released from a lease.
-func (p *place) release(l queue.Lease, n int) {
-	i := slices.IndexFunc(p.releases, func(r release) bool { return r.lease.Item() == l.Item() && r.lease.Claim == l.Claim })
-	if i < 0 {
-		i = len(p.releases)
-		p.releases = append(p.releases, release{lease: l})
-	}
-	p.releases[i].numbers = p.releases[i].numbers.Union(segment.Of(n))
+func newBatch(s *Service, invocation string) *batch {
+	return &batch{Service: s, invocation: invocation, restartAt: s.Now().Add(restart).UTC().Truncate(time.Millisecond), senders: senders{},
+		places: map[placeKey]*place{}}
 }
 
-func (b *batch) add(message string, r completion.Report) {
+func (b *batch) add(by *sender, r completion.Report) {
 	id, err := task.ParseID(r.TaskID)
 	if err != nil {
 		b.summary.Unknown++
 		return
 	}
-	b.reports = append(b.reports, report{Report: r, id: id, message: message})
+	b.senders[by.mark] = by
+	b.reports = append(b.reports, report{Report: r, id: id, by: by})
+}
+
+// handle takes the steps of the protocol.
+func (b *batch) handle(ctx context.Context) {
+	closed := b.close(ctx)
+	b.readMoved(ctx, closed)
+	fed := b.feed(ctx, closed)
+	b.returned(ctx, closed)
+	b.wake(ctx, closed, fed)
 }
 
 func (b *batch) fail(err error, messages ...string) {
@@ -78,61 +84,24 @@ func (b *batch) fail(err error, messages ...string) {
 }
 
 // parallel limits how many tasks are closed at once, and how many leases are read or written.
-const parallel = 10
+const parallel = 25
 
-func (b *batch) close(ctx context.Context) {
-	if len(b.reports) == 0 {
-		return
-	}
-	b.restartAt = b.service.Now().Add(restart).UTC().Truncate(time.Millisecond)
-	tasks := b.load(ctx)
-	places := b.places(ctx, tasks)
-	b.dropForeign(ctx, tasks)
+// together limits the tasks that are read and closed at once: their payloads must fit in the function's memory.
+const together = parallel
 
-	byTask := map[task.ID][]report{}
-	for _, r := range b.reports {
-		t := tasks[r.id]
-		r.at = places[placeKey{t.Labourer, t.ID.Segment}]
-		byTask[r.id] = append(byTask[r.id], r)
-	}
-	done := make(chan []outcome, len(byTask))
-	var g errgroup.Group
-	g.SetLimit(parallel)
-	for id, reports := range byTask {
-		g.Go(func() error {
-			done <- b.closeTask(ctx, tasks[id], reports)
-			return nil
-		})
-	}
-	_ = g.Wait()
-	close(done)
-	var back []task.Task
-	for outcomes := range done {
-		for _, o := range outcomes {
-			b.note(o)
-			if o.queued() {
-				back = append(back, tasks[o.id])
-			}
-		}
-	}
-	b.sweep(ctx, back)
-	b.release(ctx, places)
-}
-
-// load reads the tasks of the batch and keeps the reports whose tasks it returns. A report on an unreadable task that has not ended fails: it
-// is redelivered until the task is readable or has ended.
-func (b *batch) load(ctx context.Context) map[task.ID]task.Task {
+// load reads the tasks of some reports, and returns with them the reports whose tasks it returns. A report on an unreadable task that has not
+// ended fails: it is redelivered until the task is readable or has ended.
+func (b *batch) load(ctx context.Context, reports []report) (map[task.ID]task.Task, []report) {
 	var ids []task.ID
 	var messages []string
-	for _, r := range b.reports {
-		ids, messages = append(ids, r.id), append(messages, r.message)
+	for _, r := range reports {
+		ids, messages = append(ids, r.id), append(messages, r.by.message)
 	}
-	tasks, err := b.service.Tasks.Load(ctx, ids)
+	tasks, err := b.Tasks.Load(ctx, ids)
 	unreadable, other := task.Unreadable(err)
 	if other != nil {
 		b.fail(other, messages...)
-		b.reports = nil
-		return nil
+		return nil, nil
 	}
 	open := map[task.ID]bool{}
 	for _, t := range unreadable {
@@ -142,63 +111,42 @@ func (b *batch) load(ctx context.Context) map[task.ID]task.Task {
 			open[t.ID] = true
 		}
 	}
-	b.reports = slices.DeleteFunc(b.reports, func(r report) bool {
+	return tasks, slices.DeleteFunc(reports, func(r report) bool {
 		_, found := tasks[r.id]
 		switch {
 		case open[r.id]:
-			b.fail(err, r.message)
+			b.fail(err, r.by.message)
 			return true
 		case !found:
 			b.summary.Unknown++
 			return true
 		}
-		return false
-	})
-	return tasks
-}
-
-// dropForeign drops the reports of executions that do not run the state machine of their task's labourer.
-func (b *batch) dropForeign(ctx context.Context, tasks map[task.ID]task.Task) {
-	targets := b.targets(ctx, tasks)
-	b.reports = slices.DeleteFunc(b.reports, func(r report) bool {
-		if r.Machine == "" {
-			return false
-		}
-		target := targets[tasks[r.id].Labourer]
-		if target.err != nil {
-			b.fail(target.err, r.message)
-			return true
-		}
-		if !target.Runs(r.Machine) {
-			b.summary.Foreign++
-			return true
-		}
-		return false
+		return b.foreign(ctx, tasks[r.id], r)
 	})
 }
 
-// target holds the target of a labourer, or the reason that it cannot be read.
-type target struct {
-	labourer.Target
-	err error
-}
-
-// targets reads the labourers of the tasks whose end an execution reports, and no others. A removed labourer has no target, and so no
-// execution.
-func (b *batch) targets(ctx context.Context, tasks map[task.ID]task.Task) map[string]target {
-	out := map[string]target{}
-	for _, r := range b.reports {
-		t, found := tasks[r.id]
-		if _, read := out[t.Labourer]; !found || read || r.Machine == "" {
-			continue
-		}
-		l, _, err := b.service.Registry.Labourer(ctx, t.Labourer)
-		if err != nil {
-			err = fmt.Errorf("reading labourer %s, %w", t.Labourer, err)
-		}
-		out[t.Labourer] = target{Target: l.Target, err: err}
+// foreign reports whether a report is to be dropped because its execution does not run the state machine of its task's labourer, or because
+// that cannot be known.
+func (b *batch) foreign(ctx context.Context, t task.Task, r report) bool {
+	if r.Machine == "" {
+		return false
 	}
-	return out
+	own, err := b.Labourers.runs(ctx, t.Labourer, r.Machine)
+	switch {
+	case err != nil:
+		b.fail(err, r.by.message)
+	case !own:
+		b.summary.Foreign++
+	}
+	return err != nil || !own
+}
+
+// place is a segment of a labourer and its leases.
+type place struct {
+	placeKey
+
+	leases []queue.Lease
+	err    error // why they could not be read
 }
 
 type placeKey struct {
@@ -206,23 +154,48 @@ type placeKey struct {
 	segment  segment.ID
 }
 
-// places reads the leases of every segment that the batch touches.
-func (b *batch) places(ctx context.Context, tasks map[task.ID]task.Task) map[placeKey]*place {
-	out := map[placeKey]*place{}
-	for _, t := range tasks {
-		key := placeKey{t.Labourer, t.ID.Segment}
-		if out[key] == nil {
-			out[key] = &place{labourer: t.Labourer, segment: t.ID.Segment}
+func placeOf(t task.Task) placeKey { return placeKey{t.Labourer, t.ID.Segment} }
+
+// lookUp reads the leases of places that are not known yet.
+func (b *batch) lookUp(ctx context.Context, tasks map[task.ID]task.Task, reports []report) {
+	known := len(b.order)
+	for _, r := range reports {
+		if key := placeOf(tasks[r.id]); b.places[key] == nil {
+			b.places[key] = &place{placeKey: key}
+			b.order = append(b.order, b.places[key])
 		}
 	}
+	b.readPlaces(ctx, b.order[known:])
+}
+
+func (b *batch) readPlaces(ctx context.Context, places []*place) {
 	var g errgroup.Group
 	g.SetLimit(parallel)
-	for _, p := range out {
+	for _, p := range places {
 		g.Go(func() error {
-			p.leases, p.err = b.service.Control.LeasesOn(ctx, p.labourer, p.segment)
+			p.leases, p.err = b.Control.LeasesOn(ctx, p.labourer, p.segment)
+			if p.err != nil {
+				p.err = fmt.Errorf("reading the leases of segment %s, %w", p.segment, p.err)
+			}
 			return nil
 		})
 	}
 	_ = g.Wait()
-	return out
+}
+
+// readMoved reads the leases again of tasks that were in the queue when their end was reported: a claim may have moved them to a lease since.
+// A later claim finds the end itself.
+func (b *batch) readMoved(ctx context.Context, closed []closing) {
+	var moved []*place
+	for _, c := range closed {
+		if p := b.places[placeOf(c.task)]; c.moved && !slices.Contains(moved, p) {
+			moved = append(moved, p)
+		}
+	}
+	b.readPlaces(ctx, moved)
+	for _, c := range closed {
+		if p := b.places[placeOf(c.task)]; slices.Contains(moved, p) && p.err != nil {
+			b.fail(p.err, c.by.message)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package assistant_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -23,13 +22,7 @@ func TestG1ATaskOfACancelledJobIsNotStartedAgain(t *testing.T) {
 		require.Empty(t, failed, "%v", summary.Errors)
 		cut.On(s.Stack)
 
-		cut.Redeliver(t, s.World, time.Second, func(int) error {
-			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(neverStarted(h[0]), completed(h[1])))
-			if len(missing) > 0 {
-				return fmt.Errorf("%d messages must be redelivered: %v", len(missing), summary.Errors)
-			}
-			return nil
-		})
+		redeliver(t, s, cut, time.Second, messages(neverStarted(h[0]), completed(h[1])))
 
 		cut.Off()
 		s.Scavenge(t)

@@ -26,35 +26,40 @@ type verdict struct {
 	action  action
 	attempt int
 	lease   queue.Lease
-	held    bool
+	held    bool // the task is in hand, or waits in the lease
 }
 
 // decide returns what to do about a report, given the task and the leases of its segment as they were read.
 func decide(t task.Task, leases []queue.Lease, r completion.Report) verdict {
 	v := verdict{attempt: r.Attempt}
 	if v.attempt == 0 {
-		// A report without an attempt means the running attempt, or the one that has just ended and is not released yet.
+		// A report without an attempt means the running attempt, or the one that has just ended and is still in hand.
 		v.attempt = t.Attempt
 		if _, running := queue.Holding(leases, t.ID, t.Attempt+1); running && !t.Status.Terminal() {
 			v.attempt++
 		}
 	}
-	v.lease, v.held = queue.Holding(leases, t.ID, v.attempt)
+	holding, inHand := queue.Holding(leases, t.ID, v.attempt)
+	keeping, waits := queue.Keeping(leases, t.ID, v.attempt)
+	if v.lease = holding; waits {
+		v.lease = keeping
+	}
+	v.held = inHand || waits
 	ended := r.Kind == completion.Completed || r.Kind == completion.Failed
 	switch {
 	case v.attempt == t.Attempt && v.attempt > 0:
 		v.action = repeat
 	case t.Status.Terminal() || v.attempt != t.Attempt+1:
 		v.action = ignore
-	case r.Kind == completion.NeverStarted && v.held && !precedes(r.At, v.lease):
+	case r.Kind == completion.NeverStarted && inHand && !precedes(r.At, v.lease.Hands[t.ID.N]):
 		v.action = putBack
 	case r.Kind == completion.NeverStarted:
 		v.action = setTimer
-	case ended && v.held:
+	case ended && (inHand || waits && v.lease.Tried):
 		v.action = end
-	case ended:
+	case ended && !waits:
 		v.action = endIfTried
-	case v.held:
+	case !ended && inHand:
 		v.action = hear
 	}
 	return v
@@ -64,7 +69,7 @@ func decide(t task.Task, leases []queue.Lease, r completion.Report) verdict {
 // after restart, which is longer.
 const startSkew = restart / 2
 
-// precedes reports whether a report of this time cannot be about a start out of this lease.
-func precedes(at time.Time, l queue.Lease) bool {
-	return !at.IsZero() && at.Add(startSkew).Before(l.ClaimedAt)
+// precedes reports whether a report of this time cannot be about the start of the task that is in hand.
+func precedes(at time.Time, h queue.Hand) bool {
+	return !at.IsZero() && at.Add(startSkew).Before(h.Since)
 }

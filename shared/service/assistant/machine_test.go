@@ -75,8 +75,8 @@ func (unreadable) Labourer(context.Context, string) (labourer.Labourer, bool, er
 
 func TestTheEventOfAnExecutionWithAnUnreadableLabourerIsRedelivered(t *testing.T) {
 	s, id := runs(t, fmt.Sprintf("{states: %q}", worker))
-	service := *s.Services().Assistant.Service
-	service.Registry = unreadable{}
+	service := s.Services().Assistant.Service
+	service.Labourers.Registry = unreadable{}
 	missing, summary := service.Handle(context.Background(), "invocation", messages(ended(id, worker)))
 	require.Len(t, missing, 1)
 	require.Len(t, summary.Errors, 1)

@@ -3,6 +3,7 @@ package assistant_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -103,4 +104,47 @@ func TestG4TheEndOfAnAttemptOnItsWayIsRedelivered(t *testing.T) {
 	require.Len(t, summary.Errors, 1)
 	require.Contains(t, summary.Errors[0], "neither the queue nor a lease holds attempt 1 of task "+h[0].TaskID)
 	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+}
+
+// TestG1G3AReportOfNoStartPutsItsOwnStartBackAlone: Lambda gives up a start just before its dispatcher notes it. Another delivery of the report
+// may put the task back earlier, so that it is started again.
+func TestG1G3AReportOfNoStartPutsItsOwnStartBackAlone(t *testing.T) {
+	for name, restarted := range map[string]bool{"its dispatcher notes the start": false, "it is put back and started again": true} {
+		t.Run(name, func(t *testing.T) {
+			s := stage(t, 2)
+			s.Schedule(t, job("nightly", 2))
+			o := s.Services().Orchestrator.Service
+			claimed, err := o.Claim(context.Background(), "execution", "f", 1)
+			require.NoError(t, err)
+			leases, err := s.Control.Leases(context.Background(), "f")
+			require.NoError(t, err)
+			h := outage.Handed{TaskID: task.ID{Segment: leases[0].Segment, N: 0}.String(), Attempt: 1}
+			report := fmt.Sprintf(`{"timestamp": %q, "requestContext": {"condition": "EventAgeExceeded"}, "requestPayload": {"drover": {"version": 1, "task_id": %q, "attempt": 1}}}`,
+				s.World.Now().Format(time.RFC3339Nano), h.TaskID)
+			s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+				if r.Operation != "TransactWriteItems" {
+					return nil
+				}
+				s.DynamoDB.Before = nil
+				_, err := o.Dispatch(context.Background(), "f", claimed.Leases)
+				require.NoError(t, err)
+				if restarted {
+					handle(t, s, report)
+					s.Pass(11 * time.Second) // the first claim locks others out for ten seconds
+					s.HandOut(t, "f")
+					require.Equal(t, 2, held(t, s))
+				}
+				return nil
+			}
+
+			handle(t, s, report)
+
+			require.Nil(t, s.DynamoDB.Before)
+			if restarted {
+				require.Equal(t, 2, held(t, s), "it runs")
+			} else {
+				require.Equal(t, 1, held(t, s), "it does not stay in hand until its time is over")
+			}
+		})
+	}
 }

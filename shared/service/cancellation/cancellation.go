@@ -1,9 +1,14 @@
 // Package cancellation cancels jobs: queued and waiting tasks are cancelled, running ones may finish.
 //
-// The canceller marks the job's record first, which stops its creation. It then withdraws entries from the queue, so that they cannot be
-// claimed, cancels their tasks, and forgets what it withdrew. An interrupted cancellation therefore leaves each task either in an entry or
-// aside. A task that is queued again later, because its attempt failed or could not be started, is not started any more: the component that
-// queues it reads its job afterwards and sweeps it. The orchestrator finishes asides whose canceller or sweeper was interrupted.
+// The canceller marks the job's record first, which stops its creation. It then withdraws the job's tasks from where they wait, so that they
+// cannot be started, cancels them, and forgets what it withdrew. An interrupted cancellation therefore leaves each task either where it waited
+// or aside. The orchestrator finishes asides whose canceller or sweeper was interrupted.
+//
+// Tasks move while the canceller works. A claim takes them from an entry to a lease, and a lease takes them in hand, where they run and may
+// finish. So the canceller reads the entries first and the leases afterwards: a task that is in neither when it is read has been taken in hand
+// or has gone back, from a lease to an entry. The component that puts tasks back (as their attempt failed, or could not be started) reads their
+// job after it has written the entry, and sweeps them. The canceller marks the job before it reads, so one of the two sees the other. It reads
+// the entries once more in the end, as the component that puts back what waits in a lease may die before it sweeps.
 package cancellation
 
 import (
@@ -34,13 +39,24 @@ type Jobs interface {
 
 // Control stores the queue from which tasks are withdrawn, and the leases.
 type Control interface {
+	State(ctx context.Context, labourer string) (queue.State, error)
 	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
+	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Withdraw(ctx context.Context, e queue.Entry, numbers segment.Numbers, now time.Time) (queue.Aside, error)
 	Withdrawn(ctx context.Context, labourer string) ([]queue.Aside, error)
 	SetAside(ctx context.Context, labourer, item string, now time.Time) error
 	Forget(ctx context.Context, aside queue.Aside) error
-	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
-	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
+}
+
+// Leases takes tasks out of leases. queue.ErrChanged: the lease has changed since it was read, and nothing was written.
+type Leases interface {
+	Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error)
+	SetWaitingAside(ctx context.Context, l queue.Lease, numbers segment.Numbers, now time.Time) (queue.Aside, error)
+}
+
+// Progress enters completions in the progress of their job.
+type Progress interface {
+	Enter(ctx context.Context, l queue.Lease) error
 }
 
 // Tasks stores the tasks to cancel.
@@ -63,7 +79,9 @@ type Bus interface {
 type Service struct {
 	Jobs     Jobs
 	Control  Control
+	Leases   Leases
 	Tasks    Tasks
+	Progress Progress
 	Finisher Finisher
 	Bus      Bus // not for Sweep
 	Now      func() time.Time
@@ -132,17 +150,18 @@ func (s Service) carryOut(ctx context.Context, job ledger.Job, force bool, late 
 		if err := s.force(ctx, job, late); err != nil {
 			return err
 		}
-		// This also happens when no task runs any more: the canceller that freed the slots may have died before it woke the orchestrator.
-		if err := s.Bus.Publish(ctx, event.TasksDue("CancelJob/"+job.ID, job.Labourer)); err != nil {
-			return err
-		}
+	}
+	// Slots that tasks of the job were to take, or had taken, are free for others. This is published also if there are none: the canceller
+	// that freed them may have died before it woke the orchestrator.
+	if err := s.Bus.Publish(ctx, event.TasksDue("CancelJob/"+job.ID, job.Labourer)); err != nil {
+		return err
 	}
 	_, err := s.Finisher.Finish(ctx, job.ID)
 	return err
 }
 
-// Sweep cancels those of these tasks that are queued and whose jobs are being cancelled. It leaves the other queued tasks of such a job to
-// the canceller: there may be a million of them. It costs one read per job.
+// Sweep cancels those of these tasks that are queued, or wait in leases, and whose jobs are being cancelled. It leaves the other tasks of such
+// a job to the canceller: there may be a million of them. It costs one read per job.
 func (s Service) Sweep(ctx context.Context, tasks []task.Task) error {
 	jobs := map[string]map[segment.ID]segment.Numbers{}
 	for _, t := range tasks {
@@ -168,8 +187,22 @@ func (s Service) Sweep(ctx context.Context, tasks []task.Task) error {
 // withdrawers limits how many entries are withdrawn at once. They share a partition, which bears some 250 withdrawals a second.
 const withdrawers = 4
 
-// sweep cancels those of these tasks of a job that are queued.
+// sweep cancels those of these tasks of a job that are queued, and those that wait in leases: see the package for the order.
 func (s Service) sweep(ctx context.Context, job ledger.Job, mine map[segment.ID]segment.Numbers, late func() bool) error {
+	if err := s.withdrawQueued(ctx, job, mine, late); err != nil {
+		return err
+	}
+	if err := s.withdrawWaiting(ctx, job, mine, late); err != nil {
+		return err
+	}
+	if err := s.withdrawQueued(ctx, job, mine, late); err != nil {
+		return err
+	}
+	return s.cancelWithdrawn(ctx, job.Labourer, mine, late)
+}
+
+// withdrawQueued withdraws tasks from the entries. It ends with a read of the entries all of whose tasks of the job it has withdrawn.
+func (s Service) withdrawQueued(ctx context.Context, job ledger.Job, mine map[segment.ID]segment.Numbers, late func() bool) error {
 	for range tries {
 		entries, err := s.Control.Queue(ctx, job.Labourer)
 		if err != nil {
@@ -195,14 +228,45 @@ func (s Service) sweep(ctx context.Context, job ledger.Job, mine map[segment.ID]
 				return err
 			})
 		}
-		if err := g.Wait(); err != nil {
+		if err := g.Wait(); err != nil || !raced.Load() {
 			return err
-		}
-		if !raced.Load() {
-			return s.cancelWithdrawn(ctx, job.Labourer, mine, late)
 		}
 	}
 	return fmt.Errorf("withdrawing job %s from the queue: the queue changed %d times in between", job.ID, tries)
+}
+
+// withdrawWaiting withdraws tasks that wait in leases. A read may see half of a claim: the entries are gone, and the lease is not there yet. The
+// claim's lock says so. It outlasts the claim, so while a labourer is locked its leases are read several times.
+func (s Service) withdrawWaiting(ctx context.Context, job ledger.Job, mine map[segment.ID]segment.Numbers, late func() bool) error {
+	raced := false
+	for range tries {
+		leases, err := s.Control.Leases(ctx, job.Labourer)
+		if err != nil {
+			return err
+		}
+		raced = false
+		for _, l := range leases {
+			numbers := l.Waiting.Intersect(mine[l.Segment])
+			if numbers.Empty() {
+				continue
+			}
+			if late() {
+				return errLate
+			}
+			_, err := s.Leases.SetWaitingAside(ctx, l, numbers, s.Now())
+			if raced = raced || errors.Is(err, queue.ErrChanged); err != nil && !errors.Is(err, queue.ErrChanged) {
+				return err
+			}
+		}
+		state, err := s.Control.State(ctx, job.Labourer)
+		if err != nil || !raced && !state.Hold.Until.After(s.Now()) {
+			return err
+		}
+	}
+	if raced {
+		return fmt.Errorf("withdrawing job %s from leases: they changed %d times in between", job.ID, tries)
+	}
+	return nil
 }
 
 // numbersOf returns the job's numbers in each of its segments. Unpublished segments hold nothing that could be queued.
@@ -234,9 +298,17 @@ func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[
 	return nil
 }
 
+// cancelAside cancels withdrawn tasks and removes the aside. A worker may have completed one of them, if it was started before and the task
+// then returned to the queue. No lease knows of that completion, so it is entered here.
 func (s Service) cancelAside(ctx context.Context, a queue.Aside) error {
-	if err := s.cancel(ctx, a.Segment, a.Tasks); err != nil {
+	completed, err := s.cancel(ctx, a.Segment, a.Tasks)
+	if err != nil {
 		return err
+	}
+	if !completed.Empty() {
+		if err := s.Progress.Enter(ctx, queue.Lease{Job: a.Job, Segment: a.Segment, Tasks: completed}); err != nil {
+			return err
+		}
 	}
 	return s.Control.Forget(ctx, a)
 }
@@ -273,32 +345,39 @@ func (s Service) FinishWithdrawn(ctx context.Context, labourer string, before ti
 // writers limits how many tasks are cancelled at once.
 const writers = 16
 
-// cancel ends these tasks. It reads a task again that changes between the read and the write: the lease or aside that holds the tasks may go
-// only after all of them have ended.
-func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numbers) error {
+// cancel ends these tasks, and returns those that had completed before. It reads a task again that changes between the read and the write: the
+// lease or aside that holds the tasks may go only after all of them have ended.
+func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numbers) (completed segment.Numbers, err error) {
 	for range tries {
-		stale, err := s.cancelOnce(ctx, at, numbers)
+		stale, done, err := s.cancelOnce(ctx, at, numbers)
+		completed = completed.Union(done)
 		if err != nil || stale.Empty() {
-			return err
+			return completed, err
 		}
 		numbers = stale
 	}
-	return fmt.Errorf("cancelling tasks %s of segment %s: they changed %d times in between", numbers, at, tries)
+	return completed, fmt.Errorf("cancelling tasks %s of segment %s: they changed %d times in between", numbers, at, tries)
 }
 
-// cancelOnce cancels the tasks and returns those that changed since they were read.
-func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.Numbers) (stale segment.Numbers, err error) {
+// cancelOnce cancels the tasks. It returns those that changed since they were read, and those that had completed.
+func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.Numbers) (stale, completed segment.Numbers, err error) {
 	for tasks, err := range s.Tasks.Chunks(ctx, at, numbers) {
 		unreadable, err := task.Unreadable(err)
 		if err != nil {
-			return stale, err
+			return stale, completed, err
 		}
-		changed, err := s.save(ctx, append(tasks, unreadable...)) // cancelling a task does not need its unreadable parts
+		tasks = append(tasks, unreadable...) // cancelling a task does not need its unreadable parts
+		for _, t := range tasks {
+			if t.Status == task.Completed {
+				completed = completed.Union(segment.Of(t.ID.N))
+			}
+		}
+		changed, err := s.save(ctx, tasks)
 		if stale = stale.Union(changed); err != nil {
-			return stale, err
+			return stale, completed, err
 		}
 	}
-	return stale, nil
+	return stale, completed, nil
 }
 
 // save cancels tasks that were read, several at once, and returns those that have changed since.
@@ -329,27 +408,36 @@ func (s Service) save(ctx context.Context, tasks []task.Task) (stale segment.Num
 	return stale, err
 }
 
-// force also cancels running tasks and frees their slots. Later reports of their workers change nothing.
+// force also cancels running tasks and frees their slots. Later reports of their workers change nothing. The tasks end before they leave their
+// lease: in the other order a task would be lost if the canceller died in between.
 func (s Service) force(ctx context.Context, job ledger.Job, late func() bool) error {
-	leases, err := s.Control.Leases(ctx, job.Labourer)
-	if err != nil {
-		return err
-	}
 	mine := numbersOf(job)
-	for _, l := range leases {
-		numbers := l.Held().Intersect(mine[l.Segment])
-		if numbers.Empty() {
-			continue
-		}
-		if late() {
-			return errLate
-		}
-		if err := s.cancel(ctx, l.Segment, numbers); err != nil {
+	for range tries {
+		leases, err := s.Control.Leases(ctx, job.Labourer)
+		if err != nil {
 			return err
 		}
-		if err := s.Control.Release(ctx, l, numbers); err != nil {
-			return err
+		raced := false
+		for _, l := range leases {
+			numbers := l.Held().Intersect(mine[l.Segment])
+			if numbers.Empty() {
+				continue
+			}
+			if late() {
+				return errLate
+			}
+			completed, err := s.cancel(ctx, l.Segment, numbers)
+			if err != nil {
+				return err
+			}
+			_, err = s.Leases.Save(ctx, l, l.Ended(completed).Without(numbers))
+			if raced = raced || errors.Is(err, queue.ErrChanged); err != nil && !errors.Is(err, queue.ErrChanged) {
+				return err
+			}
+		}
+		if !raced {
+			return nil
 		}
 	}
-	return nil
+	return fmt.Errorf("taking job %s out of leases: they changed %d times in between", job.ID, tries)
 }

@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/scheduler"
@@ -42,8 +44,8 @@ func job(id string, n int) string {
 
 func report(t require.TestingT, s *outage.Stage, ends ...string) {
 	var batch []assistant.Message
-	for i, end := range ends {
-		batch = append(batch, assistant.Message{ID: fmt.Sprint(i), Body: end})
+	for _, end := range ends {
+		batch = append(batch, assistant.Message{ID: "message of " + end, Body: end})
 	}
 	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", batch)
 	require.Empty(t, missing, "%v", summary.Errors)
@@ -71,18 +73,19 @@ func rest(t require.TestingT, s *outage.Stage) {
 	s.Scavenge(t)
 }
 
-// TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted: of a job of six tasks three run, of which one completes while the others
-// fail, one waits for its second attempt, and the others are queued, next to those of another job.
+// TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted: of a job of fourteen tasks three run, of which one completes while the others
+// fail, one waits for its second attempt, others wait in the lease, and the last two are queued, next to those of another job.
 func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.T) {
 	for name, detail := range map[string]string{"queued tasks": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
 		t.Run(name, func(t *testing.T) {
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := stage(t)
-				s.Schedule(t, job("nightly", 6), job("other", 2))
+				s.Schedule(t, job("nightly", 14), job("other", 2))
 				require.Equal(t, 3, s.HandOut(t, "f"))
 				report(t, s, ended(s.Handed(t, "f")[0], "failed"))
 				s.Scavenge(t)
 				require.Equal(t, 1, s.HandOut(t, "f"))
+				require.Equal(t, 8, waiting(t, s))
 				cut.On(s.Stack)
 
 				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return cancel(s, fmt.Sprintf("invocation-%d", delivery), detail) })
@@ -152,7 +155,7 @@ func TestG5ACancellationThatRacesWithOtherComponents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for at := 1; ; at++ {
 				s := stage(t)
-				s.Schedule(t, job("nightly", 6))
+				s.Schedule(t, job("nightly", 14))
 				require.Equal(t, 3, s.HandOut(t, "f"))
 				requests := 0
 				s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
@@ -170,7 +173,7 @@ func TestG5ACancellationThatRacesWithOtherComponents(t *testing.T) {
 				j, _, err := s.Jobs.Get(ctx, "nightly")
 				require.NoError(t, err)
 				require.Equal(t, ledger.Cancelled, j.State, "at request %d", at)
-				require.Equal(t, 6, j.Counts.Sum(), "at request %d: %+v", at, j.Counts)
+				require.Equal(t, 14, j.Counts.Sum(), "at request %d: %+v", at, j.Counts)
 				require.Zero(t, strings.Count(outage.Picture(s.Stack), "is queued"), "at request %d", at)
 				require.Zero(t, strings.Count(outage.Picture(s.Stack), "is held"), "at request %d", at)
 				if requests < at {
@@ -182,6 +185,116 @@ func TestG5ACancellationThatRacesWithOtherComponents(t *testing.T) {
 	}
 }
 
+// waiting returns how many tasks wait in leases.
+func waiting(t require.TestingT, s *outage.Stage) int {
+	leases, err := s.Control.Leases(ctx, "f")
+	require.NoError(t, err)
+	return queue.Waiting(leases)
+}
+
+// TestG5ACancellationMissesNoTaskThatAClaimMoves: at one of its requests, a claim takes tasks from their entry to a lease, also if reads see the
+// lease only some time later than the entry. Only those that run then may run on.
+func TestG5ACancellationMissesNoTaskThatAClaimMoves(t *testing.T) {
+	for name, torn := range map[string]time.Duration{"seen at once": 0, "seen in half": 40 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			for at := 1; ; at++ {
+				s := stage(t)
+				s.Schedule(t, job("nightly", 14))
+				s.Pass(time.Second)
+				requests, running := 0, 0
+				s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+					if requests++; requests != at {
+						s.Pass(10 * time.Millisecond)
+						return nil
+					}
+					hooks := s.DynamoDB.Hooks
+					s.DynamoDB.Hooks = fakeaws.Hooks{}
+					s.DynamoDB.Torn = func(_ string, key fakeaws.Item) time.Duration {
+						if strings.HasPrefix(key["item"].(*types.AttributeValueMemberS).Value, "lease#") {
+							return torn
+						}
+						return 0
+					}
+					claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+					require.NoError(t, err)
+					running = claimed.Claimed
+					s.DynamoDB.Torn, s.DynamoDB.Hooks = nil, hooks
+					return nil
+				}
+
+				require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
+
+				s.DynamoDB.Before = nil
+				s.Pass(time.Second)
+				require.Zero(t, waiting(t, s), "at request %d", at)
+				tasks, err := s.Drover.Tasks("nightly")
+				require.NoError(t, err)
+				open := slices.DeleteFunc(tasks, func(t task.Task) bool { return t.Status == task.Cancelled })
+				require.Len(t, open, running, "at request %d", at)
+				if requests < at {
+					require.Greater(t, at, 10)
+					return
+				}
+			}
+		})
+	}
+}
+
+// TestG5ACompletionThatNoLeaseKnowsOfIsCounted: a dispatcher took the start of a task for failed and returned the task to the queue, but its worker
+// ran and completes it. The job is cancelled before the task is granted again.
+func TestG5ACompletionThatNoLeaseKnowsOfIsCounted(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 2))
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+		require.NoError(t, err)
+		_, err = s.Services().Orchestrator.Service.GiveBack(ctx, "execution", "f", claimed.Leases)
+		require.NoError(t, err)
+		tasks, err := s.Drover.Tasks("nightly")
+		require.NoError(t, err)
+		report(t, s, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed"}`, tasks[0].ID))
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return cancel(s, fmt.Sprintf("invocation-%d", delivery), `{"job_id": "nightly"}`)
+		})
+
+		cut.Off()
+		s.Scavenge(t)
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "job nightly cancelled of f total=2 cursor=1 completed=1 dead=0 cancelled=1")
+		require.Contains(t, picture, "fact JobCancelled/nightly/1")
+		return picture
+	})
+}
+
+// TestG5AForcedCancellationCountsWhatHadCompleted: the assistant has closed a task and died before it wrote the lease.
+func TestG5AForcedCancellationCountsWhatHadCompleted(t *testing.T) {
+	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+		s := stage(t)
+		s.Schedule(t, job("nightly", 5))
+		require.Equal(t, 3, s.HandOut(t, "f"))
+		tasks, err := s.Drover.Tasks("nightly")
+		require.NoError(t, err)
+		done, err := tasks[1].Close(task.End{Attempt: 1, Status: task.Completed, At: s.World.Now()})
+		require.NoError(t, err)
+		require.NoError(t, s.Tasks.Save(ctx, tasks[1], done))
+		cut.On(s.Stack)
+
+		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
+			return cancel(s, fmt.Sprintf("invocation-%d", delivery), `{"job_id": "nightly", "force": true}`)
+		})
+
+		cut.Off()
+		s.Scavenge(t)
+		picture := outage.Picture(s.Stack)
+		require.Contains(t, picture, "job nightly cancelled of f total=5 cursor=1 completed=1 dead=0 cancelled=4")
+		require.Contains(t, picture, "fact JobCancelled/nightly/1")
+		require.NotContains(t, picture, "is held")
+		return picture
+	})
+}
+
 // TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost: the assistant closes it before one of the cancellation's requests, and the stream
 // delivers its end only after the cancellation, as streams do.
 func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
@@ -190,7 +303,7 @@ func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 			t.Run(status+" "+detail, func(t *testing.T) {
 				for at := 1; ; at++ {
 					s := stage(t)
-					s.Schedule(t, job("nightly", 6))
+					s.Schedule(t, job("nightly", 14))
 					require.Equal(t, 3, s.HandOut(t, "f"))
 					requests := 0
 					s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
@@ -205,7 +318,7 @@ func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 					s.DynamoDB.Before = nil
 					rest(t, s)
 					picture := outage.Picture(s.Stack)
-					require.Contains(t, picture, "job nightly cancelled of f total=6", "at request %d", at)
+					require.Contains(t, picture, "job nightly cancelled of f total=14", "at request %d", at)
 					require.NotContains(t, picture, "status=failed", "at request %d", at)
 					require.NotContains(t, picture, "is held", "at request %d", at)
 					if requests < at {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/ecology"
@@ -21,40 +23,40 @@ type Assessed struct {
 	Labourer string `json:"labourer"`
 	Round    int    `json:"round"`
 	Start    bool   `json:"start"`
+	Revoke   bool   `json:"revoke"` // slots of leases are to be taken back
 	Reason   string `json:"reason"`
 	Paused   bool   `json:"paused"`
-	Due      int    `json:"due"`      // in the entries that were read
+	Granted  int    `json:"granted"`  // slots that leases take of what is desired
+	Waiting  int    `json:"waiting"`  // tasks that wait in leases
+	Due      int    `json:"due"`      // tasks that wait in leases, and in the due entries that were read
 	DueMore  bool   `json:"due_more"` // more entries may be due
 	ecology.Assessment
 	Trouble    *queue.Trouble `json:"trouble,omitempty"`
 	Unreadable []string       `json:"unreadable,omitempty"` // the first leases and due entries that cannot be decoded
 }
 
-// Assess reports whether tasks of a labourer may start now. In the first round it writes only the labourer's remembered health, if that has
-// changed. In a later round the claim of the round before still holds the labourer. If nothing is left to start, Assess ends the hold and
-// reads everything once more, as other executions may have yielded to it.
+// Assess reports whether tasks of a labourer may start now, or slots are to be revoked. It writes only the labourer's remembered health, if that
+// has changed. In a later round the tasks of the round before are dispatched. So Assess first ends the lock that the claim took, and then reads
+// everything: other executions may have yielded to the lock.
 func (s *Service) Assess(ctx context.Context, execution, id string, round int) (Assessed, error) {
-	l, err := s.labourer(ctx, id)
-	if err != nil {
-		return Assessed{}, err
-	}
 	h := s.hold(execution, id)
-	k, err := s.read(ctx, h, l)
-	if err != nil {
-		return Assessed{}, err
-	}
-	if start, _ := k.decide(s.Now()); !start && round > 0 {
-		if k, err = s.departAndRead(ctx, h); err != nil {
+	if round > 0 {
+		if err := h.depart(ctx); err != nil {
 			return Assessed{}, err
 		}
 	}
-	out := Assessed{Labourer: id, Round: round + 1, Assessment: k.assessment, Paused: k.state.Paused, Due: k.due, DueMore: k.more, Trouble: k.state.Trouble,
-		Unreadable: k.unreadable}
-	out.Start, out.Reason = k.decide(s.Now())
-	return out, nil
+	k, err := s.read(ctx, h)
+	if err != nil {
+		return Assessed{}, err
+	}
+	d := k.decide(s.Now())
+	return Assessed{Labourer: id, Round: round + 1, Start: d.start, Revoke: d.revoke, Reason: d.reason, Assessment: k.assessment, Paused: k.state.Paused,
+		Granted: queue.Granted(k.leases), Waiting: queue.Waiting(k.leases), Due: k.waiting(), DueMore: k.more, Trouble: k.state.Trouble,
+		Unreadable: k.unreadable}, nil
 }
 
-// snapshot holds what a decision about a labourer depends on, read in the order that keeps the cap: the state before the leases.
+// snapshot holds what a decision about a labourer depends on, read in the order that keeps the cap: the state before its settings and the
+// leases. So a claim under settings that have changed since fails if slots were revoked because of that.
 type snapshot struct {
 	hold       hold // of the execution that reads
 	labourer   labourer.Labourer
@@ -73,13 +75,16 @@ func (k *snapshot) show(err error) {
 	}
 }
 
-func (s *Service) read(ctx context.Context, h hold, l labourer.Labourer) (snapshot, error) {
-	out := snapshot{hold: h, labourer: l}
+func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
+	out := snapshot{hold: h}
 	var err error
-	if out.state, err = s.Control.State(ctx, l.ID); err != nil {
+	if out.state, err = s.Control.State(ctx, h.labourer); err != nil {
 		return out, err
 	}
-	if out.leases, err = s.Control.Leases(ctx, l.ID); err != nil {
+	if out.labourer, err = s.labourer(ctx, h.labourer); err != nil {
+		return out, err
+	}
+	if out.leases, err = s.Control.Leases(ctx, h.labourer); err != nil {
 		return out, err
 	}
 	for _, lease := range out.leases {
@@ -94,7 +99,7 @@ func (s *Service) read(ctx context.Context, h hold, l labourer.Labourer) (snapsh
 	for _, e := range out.entries {
 		out.due += e.Tasks.Len()
 	}
-	out.assessment, err = s.assess(ctx, l, queue.Running(out.leases))
+	out.assessment, err = s.assess(ctx, out.labourer, out.leases)
 	return out, err
 }
 
@@ -123,23 +128,26 @@ func (s *Service) readDue(ctx context.Context, k *snapshot) (err error) {
 	return nil
 }
 
-// departAndRead ends the hold and then reads everything again, the labourer included: an execution that was woken for a change may have
-// yielded to the hold and ended.
-func (s *Service) departAndRead(ctx context.Context, h hold) (snapshot, error) {
-	if err := h.depart(ctx); err != nil {
-		return snapshot{}, err
+// departAndRead ends the execution's lock, if it has it, and then reads everything again: an execution that was woken for a change may have
+// yielded to the lock and ended.
+func (s *Service) departAndRead(ctx context.Context, k snapshot) (snapshot, error) {
+	if k.locked() {
+		if err := k.hold.depart(ctx); err != nil {
+			return snapshot{}, err
+		}
 	}
-	l, err := s.labourer(ctx, h.labourer)
-	if err != nil {
-		return snapshot{}, err
-	}
-	return s.read(ctx, h, l)
+	return s.read(ctx, k.hold)
 }
 
+// locked reports whether the execution has the lock.
+func (k snapshot) locked() bool { return k.state.Hold.By == k.hold.execution }
+
 // assess applies the ecology, stores what the next assessment needs, and publishes a change of status.
-func (s *Service) assess(ctx context.Context, l labourer.Labourer, running int) (ecology.Assessment, error) {
+func (s *Service) assess(ctx context.Context, l labourer.Labourer, leases []queue.Lease) (a ecology.Assessment, err error) {
+	defer func() { a.Running = queue.Running(leases) }() // what is shown; the slots that are free are those that no lease may use
+	granted := queue.Granted(leases)
 	if len(l.HealthMetrics) == 0 {
-		return ecology.Assess(l.Subject(), nil, nil, s.Now(), running), nil
+		return ecology.Assess(l.Subject(), nil, nil, s.Now(), granted), nil
 	}
 	readings, err := s.Health.Readings(ctx, l.HealthMetrics)
 	if err != nil {
@@ -150,7 +158,7 @@ func (s *Service) assess(ctx context.Context, l labourer.Labourer, running int) 
 		return ecology.Assessment{}, err
 	}
 	now := s.Now()
-	a := ecology.Assess(l.Subject(), readings, before.History, now, running)
+	a = ecology.Assess(l.Subject(), readings, before.History, now, granted)
 	after := ecology.Remembered{Status: a.Status, Known: true, History: a.History, At: before.At}
 	changed := !before.Known || before.Status != a.Status
 	if changed {
@@ -178,28 +186,73 @@ func sameHistory(a, b ecology.History) bool {
 	})
 }
 
-// decide reports whether a claim is worth trying, and why.
-func (k snapshot) decide(now time.Time) (bool, string) {
-	due := fmt.Sprintf("%d", k.due)
+// decision says what is to be done for a labourer, and why.
+type decision struct {
+	start  bool // claim: fill, raise or make leases
+	revoke bool // lower slots of leases
+	reason string
+}
+
+// desired returns how many tasks of the labourer may be in hand.
+func (k snapshot) desired() int {
+	if k.state.Paused {
+		return 0
+	}
+	return k.assessment.Desired
+}
+
+// waiting returns how many tasks wait for a slot: in leases, and in the due entries that were read.
+func (k snapshot) waiting() int { return k.due + queue.Waiting(k.leases) }
+
+// idle reports whether a lease has a free slot for a task that waits in it, or is to be fed longer.
+func (k snapshot) idle(now time.Time) bool {
+	until := feedUntil(k.labourer, now)
+	return slices.ContainsFunc(k.leases, func(l queue.Lease) bool { return l.Hungry() || l.Stale(until) })
+}
+
+// decide decides whether something may start, or slots are to be revoked, and says why.
+func (k snapshot) decide(now time.Time) decision {
+	due := strconv.Itoa(k.waiting())
 	if k.more {
 		due = "more than " + due
 	}
 	a := k.assessment
+	granted := queue.Granted(k.leases)
+	over := len(queue.Revoke(k.leases, k.desired())) > 0
+	no := func(format string, args ...any) decision {
+		return decision{revoke: over, reason: fmt.Sprintf(format, args...)}
+	}
 	switch {
 	case k.state.Paused:
-		return false, "the labourer is paused"
-	case k.due == 0:
-		return false, "nothing is due"
+		d := no("the labourer is paused")
+		d.revoke = over || queue.Waiting(k.leases) > 0
+		return d
+	case k.waiting() == 0:
+		return no("nothing is due")
 	case a.Desired == 0 && a.Cap == 0:
-		return false, "the cap is 0"
+		return no("the cap is 0")
 	case a.Desired == 0:
-		return false, fmt.Sprintf("health is %s: %s", a.Status, a.Reason)
-	case a.Free == 0:
-		return false, fmt.Sprintf("no slot is free: %d of %d are taken, %s tasks are due", a.Running, a.Desired, due)
+		return no("health is %s: %s", a.Status, a.Reason)
+	case over:
+		return no("%d slots are granted, %d are desired", granted, a.Desired)
+	case a.Free == 0 && !k.idle(now):
+		return no("no slot is free: %d of %d are taken, %s tasks are due", granted, a.Desired, due)
 	case k.state.Trouble != nil && k.state.Trouble.Until.After(now):
-		return false, fmt.Sprintf("the target could not be reached, it is tried again at %s: %s", k.state.Trouble.Until.Format(time.RFC3339), k.state.Trouble.Error)
+		return no("the target could not be reached, it is tried again at %s: %s", k.state.Trouble.Until.Format(time.RFC3339), k.state.Trouble.Error)
 	case k.hold.yields(k.state, now):
-		return false, fmt.Sprintf("another execution holds the labourer: %d of %d are free, %s tasks are due", a.Free, a.Desired, due)
+		return no("another execution holds the labourer: %d of %d are free, %s tasks are due", a.Free, a.Desired, due)
 	}
-	return true, fmt.Sprintf("%d of %d are free, %s tasks are due", a.Free, a.Desired, due)
+	if a.Free == 0 {
+		return decision{start: true, reason: fmt.Sprintf("%d of %d are free in leases, %s tasks are due", granted-queue.Running(k.leases), a.Desired, due)}
+	}
+	return decision{start: true, reason: fmt.Sprintf("%d of %d are free, %s tasks are due", a.Free, a.Desired, due)}
+}
+
+// feedUntil returns how long the assistant may feed the labourer's leases by an assessment of this moment. The zero time: for ever, as the
+// labourer has no metrics.
+func feedUntil(l labourer.Labourer, now time.Time) time.Time {
+	if len(l.HealthMetrics) == 0 {
+		return time.Time{}
+	}
+	return now.Add(newsTerm).UTC().Truncate(time.Millisecond)
 }

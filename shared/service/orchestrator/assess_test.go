@@ -85,7 +85,31 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 		},
 		"held": func(s *outage.Stage) {
 			cpu(s, 20)
-			require.NoError(t, s.Control.Approach(ctx, "f", s.World.Now(), queue.Hold{By: "another", Until: s.World.Now().Add(10 * time.Second)}))
+			_, err := s.Services().Orchestrator.Service.Claim(ctx, "another", "f", 1)
+			require.NoError(t, err)
+			require.NoError(t, s.Apply(healthy(20)))
+		},
+		"lower-cap": func(s *outage.Stage) {
+			cpu(s, 20)
+			s.HandOut(t, "f")
+			require.NoError(t, s.Apply(healthy(4)))
+		},
+		"worse-health": func(s *outage.Stage) {
+			cpu(s, 20)
+			s.HandOut(t, "f")
+			s.Pass(2 * time.Minute)
+			cpu(s, 97.5)
+		},
+		"paused-while-tasks-wait": func(s *outage.Stage) {
+			cpu(s, 20)
+			s.HandOut(t, "f")
+			require.NoError(t, s.Control.SetPaused(ctx, "f", true))
+		},
+		"hungry": func(s *outage.Stage) {
+			cpu(s, 20)
+			s.HandOut(t, "f")
+			report(t, s, failed(s.Handed(t, "f")[0]))
+			s.Scavenge(t)
 		},
 		"more-due-than-is-looked-at": func(s *outage.Stage) {
 			cpu(s, 20)
@@ -148,11 +172,17 @@ func TestG7ALabourerInBadHealthGetsNothing(t *testing.T) {
 	cpu(s, 97)
 	require.NoError(t, execute(s, "bad again"))
 	require.Equal(t, 7, held(t, s), "what runs may end")
+	require.Equal(t, 21, waiting(t, s), "what waits keeps its place")
 	for _, h := range s.Handed(t, "f")[:5] {
 		report(t, s, completed(h))
 	}
 	require.NoError(t, execute(s, "draining"))
-	require.Equal(t, 2, held(t, s), "it drains")
+	require.Equal(t, 2, held(t, s), "it drains, and the assistant feeds nothing")
+
+	s.Pass(2 * time.Minute)
+	cpu(s, 40)
+	require.NoError(t, execute(s, "good again"))
+	require.Equal(t, 7, held(t, s))
 
 	var told []string
 	for _, e := range s.EventBridge.Told() {
@@ -165,7 +195,7 @@ func TestG7ALabourerInBadHealthGetsNothing(t *testing.T) {
 			told = append(told, fmt.Sprintf("%s from %d to %d", d.Labourer, d.From, d.To))
 		}
 	}
-	require.Equal(t, []string{"f from 0 to 3", "f from 3 to 0"}, told)
+	require.Equal(t, []string{"f from 0 to 3", "f from 3 to 0", "f from 0 to 3"}, told)
 }
 
 func TestG7APausedLabourerGetsNothing(t *testing.T) {
@@ -296,12 +326,12 @@ func TestG8AnUnreadableLabourerAffectsNoOther(t *testing.T) {
 
 func TestALabourerThatIsNotAppliedIsAnError(t *testing.T) {
 	o := stage(t, 1).Services().Orchestrator.Service
-	for _, step := range []string{"assess", "reap", "claim", "dispatch"} {
+	for _, step := range []string{"assess", "reap", "revoke", "claim", "dispatch"} {
 		_, err := o.Take(ctx, orchestrator.Step{Step: step, Labourer: "unknown"})
 		require.EqualError(t, err, "labourer unknown is not applied", step)
 	}
 	_, err := o.Take(ctx, orchestrator.Step{Step: "dance"})
-	require.EqualError(t, err, `step is "dance"; plan, reap, assess, claim, dispatch and give_back are known`)
+	require.EqualError(t, err, `step is "dance"; plan, reap, assess, revoke, claim, dispatch and give_back are known`)
 }
 
 // TestG8HandedOverLabourersFitIntoTheirEvents: events name the labourers beyond one execution's limit to the next executions.

@@ -5,107 +5,166 @@ import (
 	"errors"
 	"time"
 
-	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
 const (
 	// lastRound ends an execution's claims. After this round the state machine hands the labourer over to another execution.
 	lastRound = 20
-	// claimLimit limits how many tasks one claim takes: as many as a dispatcher can start in its time.
+	// claimLimit limits how many tasks one claim takes in hand: as many as a dispatcher can start in its time.
 	claimLimit = 500
+	// newsTerm limits how long the assistant feeds leases by one assessment of health. Each tick assesses again.
+	newsTerm = 90 * time.Second
 )
 
-// Claimed says which leases Claim wrote, and why it took no more.
+// Claimed says what Claim granted, and why no more.
 type Claimed struct {
-	Claimed int      `json:"claimed"`
-	Leases  []string `json:"leases"`
-	Reason  string   `json:"reason"`
+	Claimed int       `json:"claimed"` // tasks taken in hand: their workers are to be started
+	Waiting int       `json:"waiting"` // tasks that wait in the leases of these: the assistant feeds them
+	Slots   int       `json:"slots"`   // of these leases
+	Leases  []Handout `json:"leases"`
+	Reason  string    `json:"reason"`
 }
 
-// Claim moves as many due tasks to leases as may start. Only one execution at a time reaches the transaction. It keeps its hold of the
-// labourer until it has dispatched; the others yield. This misses no wake, as the claimer reads everything again after ending its hold: here
-// if it took nothing, else in Assess. So its next claim fills all slots that become free in the meantime together.
+// Claim grants slots and due tasks, as many as may start. Other executions yield from its transaction until it has dispatched. This misses no
+// wake, as the claimer reads everything again after ending its lock: here if nothing is left to start, else in Assess.
 func (s *Service) Claim(ctx context.Context, execution, id string, round int) (Claimed, error) {
-	out := Claimed{Leases: []string{}}
-	l, err := s.labourer(ctx, id)
+	out := Claimed{Leases: []Handout{}}
+	k, err := s.read(ctx, s.hold(execution, id))
+	for range tries {
+		if err != nil {
+			return out, err
+		}
+		d := k.decide(s.Now())
+		if !d.start && k.locked() {
+			if k, err = s.departAndRead(ctx, k); err != nil {
+				return out, err
+			}
+			d = k.decide(s.Now())
+		}
+		if out.Reason = d.reason; !d.start {
+			return out, nil
+		}
+		granted, overtaken, failed := s.grant(ctx, &k)
+		for _, c := range granted {
+			out.add(c)
+		}
+		switch {
+		case failed != nil:
+			return out, failed // the transaction may still be under way, so a lock has to expire by itself
+		case out.Claimed > 0 && round >= lastRound:
+			return out, k.hold.depart(ctx) // another execution goes on from here
+		case out.Claimed > 0:
+			return out, nil
+		case overtaken:
+			out.Reason = "the labourer, or one of its leases, changed in the meantime"
+		case k.labourer.Target.FIFO() && queue.Starting(k.leases): // perhaps the assistant is starting it right now
+			out.Reason = "a task before them is still to be started"
+		case !k.locked():
+			return out, nil // nothing is left to start
+		}
+		k, err = s.departAndRead(ctx, k)
+	}
+	return out, err
+}
+
+func (c *Claimed) add(lease queue.Change) {
+	c.Slots, c.Waiting = c.Slots+lease.After.Slots, c.Waiting+lease.After.Waiting.Len()
+	if started := lease.Started(); !started.Empty() {
+		c.Claimed += started.Len()
+		c.Leases = append(c.Leases, Handout{Lease: lease.After.Item(), Tasks: started.String()})
+	}
+}
+
+// grant writes what may start, and returns the leases that it changed, in the order of their tasks. overtaken says that another writer was
+// first, so some of it was refused.
+func (s *Service) grant(ctx context.Context, k *snapshot) (granted []queue.Change, overtaken bool, err error) {
+	now := s.Now()
+	room := queue.Room{Free: k.assessment.Free, Slots: k.assessment.Desired, Starts: claimLimit, FeedUntil: feedUntil(k.labourer, now),
+		Ordered: k.labourer.Target.FIFO()}
+	plan := queue.Plan
+	if k.state.Probing() {
+		plan = queue.Probe
+	}
+	g := plan(k.state, k.leases, k.entries, room, now)
+	for _, c := range g.Filled { // these take no slot that they did not have, so they need no fence
+		_, err := s.Leases.Save(ctx, c.Before, c.After)
+		if errors.Is(err, queue.ErrChanged) {
+			overtaken = true // perhaps the assistant has fed it
+			continue
+		}
+		if err != nil {
+			return granted, overtaken, err
+		}
+		granted = append(granted, c)
+	}
+	if g.Fenced() {
+		err = k.fenced(ctx, g, now)
+		switch {
+		case errors.Is(err, queue.ErrChanged):
+			overtaken, err = true, nil
+		case err == nil:
+			granted = append(granted, g.Changed...)
+		}
+	}
+	queue.SortChanges(granted)
+	return granted, overtaken, err
+}
+
+// fenced writes what changes under the fence, with the labourer locked. It fails with queue.ErrChanged if another execution has the lock, or the
+// state has changed since it was read: a claim between that read and the lock has moved the version.
+func (k *snapshot) fenced(ctx context.Context, g queue.Grant, now time.Time) error {
+	if err := k.hold.approach(ctx, now); err != nil {
+		return err
+	}
+	k.state.Hold = k.hold.from(now)
+	return k.hold.grant(ctx, g, now)
+}
+
+// Revoked counts what Revoke took back.
+type Revoked struct {
+	Slots    int      `json:"slots"`
+	Returned int      `json:"returned"` // tasks that waited in leases, and are in the queue again
+	Errors   []string `json:"errors,omitempty"`
+}
+
+// Revoke lowers the slots of leases to what is desired now. It takes no task out of hand: what runs may end. The tasks that wait in the leases
+// of a paused labourer go back to the queue. The assistant feeds the others again once their lease has slots.
+func (s *Service) Revoke(ctx context.Context, id string) (Revoked, error) {
+	var out Revoked
+	k, err := s.read(ctx, s.hold("", id))
 	if err != nil {
 		return out, err
 	}
-	h := s.hold(execution, id)
-	for range tries {
-		err := h.approach(ctx)
+	for _, c := range queue.Revoke(k.leases, k.desired()) {
+		err := s.Control.Revoke(ctx, id, c)
 		if errors.Is(err, queue.ErrChanged) {
-			out.Reason = "another execution holds the labourer"
-			return out, nil
+			continue // it has fewer slots by now, or is gone
 		}
 		if err != nil {
 			return out, err
 		}
-		taken, reason, err := s.claim(ctx, h, l)
-		out.Reason = reason
-		if errors.As(err, new(*unheardError)) {
-			return out, err // the transaction may still be under way, so the hold has to expire by itself
+		out.Slots += c.Before.Usable() - c.After.Slots
+	}
+	if !k.state.Paused {
+		return out, nil
+	}
+	leases, err := s.Control.Leases(ctx, id)
+	if err != nil {
+		return out, err
+	}
+	for _, lease := range leases {
+		if lease.Unreadable != nil || lease.Waiting.Empty() {
+			continue
 		}
-		if err != nil {
-			return out, errors.Join(err, h.depart(ctx))
-		}
-		for _, t := range taken {
-			out.Claimed += t.Lease.Tasks.Len()
-			out.Leases = append(out.Leases, t.Lease.Item())
-		}
-		if out.Claimed > 0 && round >= lastRound {
-			return out, h.depart(ctx) // another execution goes on from here
-		}
-		if out.Claimed > 0 {
-			return out, nil
-		}
-		k, err := s.departAndRead(ctx, h)
+		_, returned, err := s.requeue(ctx, lease, lease.Returned(lease.Waiting))
 		if err != nil {
 			return out, err
 		}
-		l = k.labourer
-		start, reason := k.decide(s.Now())
-		if out.Reason = reason; !start {
-			return out, nil
+		out.Returned += returned.Len()
+		if err := s.sweepTasks(ctx, lease.Segment, returned); err != nil {
+			return out, err
 		}
 	}
 	return out, nil
-}
-
-// unheardError says that a claim was sent, and that its outcome is unknown.
-type unheardError struct{ err error }
-
-func (e *unheardError) Error() string { return e.err.Error() }
-func (e *unheardError) Unwrap() error { return e.err }
-
-// claim takes the tasks that may start. Its transaction extends the hold as well, and the hold ends only after the transaction has returned.
-// Several reads during a transaction may see one of its writes and not yet another, so a claimer that saw only the new version would count
-// none of the new leases (G3). Version and hold share one item, which every read sees whole.
-func (s *Service) claim(ctx context.Context, h hold, l labourer.Labourer) ([]queue.Taking, string, error) {
-	k, err := s.read(ctx, h, l)
-	if err != nil {
-		return nil, "", err
-	}
-	now := s.Now()
-	start, reason := k.decide(now)
-	if !start {
-		return nil, reason, nil
-	}
-	// The attempts' time begins with their dispatch, which sets a new end of the lease. If the dispatcher dies, another one has to adopt the lease
-	// before it ends, or attempts that never began would be lost.
-	lasts := func(own time.Duration) time.Duration { return 2*queue.DispatchTerm + term(l, own) }
-	takings := queue.Take(k.state, k.entries, min(k.assessment.Free, claimLimit), now, lasts)
-	if k.state.Probing() {
-		takings = queue.Probe(k.state, k.entries, now, lasts)
-	}
-	takings = queue.Apart(takings, k.leases)
-	err = h.claim(ctx, k.state, takings, now)
-	if errors.Is(err, queue.ErrChanged) {
-		return nil, "the labourer was claimed for, paused or resumed in the meantime", nil
-	}
-	if err != nil {
-		return nil, reason, &unheardError{err}
-	}
-	return takings, reason, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 // Dispatched counts what became of the tasks of a dispatch.
@@ -27,8 +28,9 @@ type Dispatched struct {
 	Unreached int `json:"unreached,omitempty"`
 }
 
-// Dispatch starts the workers of these leases and marks the leases as dispatched. It passes over a lease that is gone or already dispatched.
-func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Dispatched, error) {
+// Dispatch starts the workers of tasks that leases have in hand, and notes that they are started. It passes over tasks that are no longer in
+// hand, or are started already.
+func (s *Service) Dispatch(ctx context.Context, id string, handouts []Handout) (Dispatched, error) {
 	out := Dispatched{Errors: []string{}}
 	l, err := s.labourer(ctx, id)
 	if err != nil {
@@ -38,17 +40,17 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 	if err != nil {
 		return out, err
 	}
-	reports, failures := make([]dispatchReport, len(items)), make([]error, len(items))
+	reports, failures := make([]dispatchReport, len(handouts)), make([]error, len(handouts))
 	var g errgroup.Group // an error of one lease must not cancel the starts of another: it would be unknown which of them happened
 	g.SetLimit(4)
 	if l.Target.SQS != "" {
 		g.SetLimit(1) // a queue keeps an order, so the leases are dispatched in theirs
 	}
 	var blocked atomic.Bool
-	for i, item := range items {
+	for i, h := range handouts {
 		g.Go(func() error {
-			reports[i], failures[i] = s.dispatch(ctx, l, item, l.Target.FIFO() && blocked.Load())
-			if len(reports[i].back) > 0 {
+			reports[i], failures[i] = s.dispatch(ctx, l, h, l.Target.FIFO() && blocked.Load())
+			if failures[i] != nil || !reports[i].unstarted().Empty() {
 				blocked.Store(true)
 			}
 			return nil
@@ -58,7 +60,7 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 	f := fates(reports, state.Probing())
 	for i := range reports {
 		if failures[i] == nil {
-			failures[i] = s.finish(ctx, l, &reports[i], f)
+			failures[i] = s.finish(ctx, &reports[i], f)
 		}
 	}
 	trouble, err := s.note(ctx, id, state, f)
@@ -69,7 +71,7 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 	unnoted := false
 	for _, r := range reports {
 		out.Dispatched += r.started
-		out.GivenBack += len(r.back) + r.unseen.Len()
+		out.GivenBack += r.returned.Len()
 		out.Failed += r.failed
 		out.Ended += r.ended
 		unnoted = unnoted || r.unnoted
@@ -79,7 +81,7 @@ func (s *Service) Dispatch(ctx context.Context, id string, items []string) (Disp
 	}
 	if err != nil && unnoted {
 		// An error of the step would start the tasks of running workers again, or return them to the queue. The rest is done when another
-		// dispatcher adopts the lease.
+		// dispatcher takes the tasks over.
 		out.show(err)
 		return out, nil
 	}
@@ -96,44 +98,33 @@ func (d *Dispatched) show(err error) {
 type dispatchReport struct {
 	lease                  queue.Lease
 	at                     time.Time // of the dispatch
+	tried                  segment.Numbers
 	started, failed, ended int
-	back                   []unstarted
+	back                   []target.Unstarted
 	unseen                 segment.Numbers // tasks that could not be read, and return to the queue too
 	unread                 error           // why
-	unnoted                bool            // workers run, and the lease still looks undispatched
+	returned               segment.Numbers // tasks that are in the queue again
+	unnoted                bool            // workers run, and the lease still says that they are to be started
 	errs                   []error
-}
-
-// unstarted is a task that returns to the queue, and the reason. It holds no payload.
-type unstarted struct {
-	task task.Task
-	err  error
-}
-
-func (u unstarted) throttled() bool {
-	var throttled *Throttled
-	return errors.As(u.err, &throttled)
-}
-
-func (u unstarted) unsent() bool {
-	var unsent *Unsent
-	return errors.As(u.err, &unsent)
 }
 
 // dispatch starts the workers of a lease, a part of it at a time: the payloads of a whole lease may exceed a function's memory. Tasks that
 // could not be started stay in the lease until finish knows what became of all leases. If held is set, dispatch starts nothing: a lease
 // before this one failed, and its tasks must not be overtaken.
-func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string, held bool) (dispatchReport, error) {
+func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, h Handout, held bool) (dispatchReport, error) {
 	var out dispatchReport
-	lease, found, err := s.Control.Lease(ctx, l.ID, item)
+	lease, numbers, found, err := s.handedOut(ctx, l.ID, h)
 	if err != nil {
 		return out, err
 	}
-	if found && lease.Undispatched(s.Now().Add(adoptionMargin)) {
-		return out, nil // another dispatcher may adopt the lease soon, and would start its workers a second time
-	}
-	if err := s.sweepReturned(ctx, item, lease); err != nil || !found || !lease.DispatchedAt.IsZero() {
+	// What the handout names and the lease no longer holds has ended, or was returned to the queue by a dispatcher that may have died before it
+	// read the tasks' jobs.
+	if err := s.sweepTasks(ctx, lease.Segment, numbers.Minus(lease.Held())); err != nil || !found {
 		return out, err
+	}
+	out.tried = numbers.Intersect(lease.By(queue.Undispatched)).Minus(lease.Forsaken(s.Now().Add(adoptionMargin))) // others may take these over soon
+	if out.tried.Empty() {
+		return out, nil
 	}
 	out.lease, out.at = lease, s.Now().UTC().Truncate(time.Millisecond)
 	var blocked error
@@ -141,23 +132,26 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 		blocked = errors.New("a message of another lease was not taken")
 	}
 	seen := segment.Numbers{}
-	for tasks, err := range s.Tasks.Chunks(ctx, lease.Segment, lease.Held()) {
+	for tasks, err := range s.Tasks.Chunks(ctx, lease.Segment, out.tried) {
 		if unreadable, other := task.Unreadable(err); len(unreadable) > 0 {
 			// These tasks stay in the lease until it ends, and block no other task. Those that have ended are repaired now.
 			out.errs = append(out.errs, err)
 			ended := slices.DeleteFunc(unreadable, func(t task.Task) bool { return !t.Status.Terminal() && t.Attempt < lease.Attempt })
-			released, settled, wrong := s.repair(ctx, lease, ended)
-			out.ended, err = out.ended+released+settled, errors.Join(other, wrong)
+			err = errors.Join(other, s.repairIn(ctx, &out, ended))
 		}
 		if err == nil {
-			blocked, err = s.startChunk(ctx, l, tasks, blocked, &out)
+			launched := s.Launcher.Launch(ctx, l, lease, tasks, out.at, blocked)
+			blocked = launched.Blocked
+			out.started, out.failed = out.started+launched.Started, out.failed+launched.Failed
+			out.back, out.errs = append(out.back, launched.Back...), append(out.errs, launched.Errs...)
+			err = s.repairIn(ctx, &out, launched.Ended) // cancelled while they waited, or closed by a worker whose start was reported as failed
 		}
 		if err != nil && out.started+out.failed == 0 {
 			return out, err
 		}
-		if err != nil { // workers of the lease run, so it is marked; the tasks that were not tried return to the queue
+		if err != nil { // workers of the lease run, so that is noted; the tasks that were not tried return to the queue
 			out.errs = append(out.errs, err)
-			out.unseen, out.unread = lease.Held().Minus(seen), err
+			out.unseen, out.unread = out.tried.Minus(seen), err
 			break
 		}
 		for _, t := range tasks {
@@ -167,99 +161,70 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, item string
 	return out, nil
 }
 
-// startChunk starts the workers of some tasks of a lease. blocked says why none may start: the start of a task before them in a FIFO queue
-// failed. The first result is the same for the tasks behind these.
-func (s *Service) startChunk(ctx context.Context, l labourer.Labourer, tasks []task.Task, blocked error, out *dispatchReport) (error, error) {
-	lease := out.lease
-	deadline := out.at.Add(term(l, lease.MaxDuration) - l.Cooldown)
-	var starts []Start
-	var ended []task.Task
-	for _, t := range tasks {
-		if t.Status.Terminal() || t.Attempt >= lease.Attempt {
-			ended = append(ended, t)
-			continue
-		}
-		starts = append(starts, Start{Task: t, Attempt: lease.Attempt, Event: s.event(t, lease.Attempt, deadline)})
+// handedOut reads the lease of a handout, and the handout's numbers. If the lease is gone, found is false and only its segment is known.
+func (s *Service) handedOut(ctx context.Context, id string, h Handout) (lease queue.Lease, numbers segment.Numbers, found bool, err error) {
+	if numbers, err = segment.ParseNumbers(h.Tasks); err != nil {
+		return lease, numbers, false, fmt.Errorf("lease %s, %w", h.Lease, err)
 	}
-	if len(ended) > 0 { // cancelled while they waited, or closed by a worker whose start was reported as failed
-		released, settled, err := s.repair(ctx, lease, ended)
-		out.ended += released + settled
-		if err != nil {
-			return blocked, err
-		}
+	if lease, found, err = s.Control.Lease(ctx, id, h.Lease); err == nil && !found {
+		lease.Segment, _ = queue.LeasedSegment(h.Lease)
 	}
-	errs := make([]error, len(starts))
-	if blocked == nil {
-		errs = s.Starter.Start(ctx, l, starts)
-	} else {
-		for i := range errs {
-			errs[i] = &Unsent{blocked}
-		}
-	}
-	for i, err := range errs {
-		t := starts[i].Task
-		if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
-			if unsaved := s.fail(ctx, t, lease, out.at, refusal); unsaved != nil {
-				err = &Unsent{unsaved} // the next start is refused as well
-			}
-		}
-		switch {
-		case err == nil:
-			out.started++
-			continue
-		case refused(err):
-			out.failed++
-		default:
-			if l.Target.FIFO() && blocked == nil {
-				blocked = err
-			}
-			out.back = append(out.back, unstarted{task.Task{ID: t.ID, JobID: t.JobID, Labourer: t.Labourer}, err})
-		}
-		out.errs = append(out.errs, fmt.Errorf("task %s: %w", t.ID, err))
-	}
-	return blocked, nil
+	return lease, numbers, found, err
 }
 
-func refused(err error) bool {
-	var refusal *Refusal
-	return errors.As(err, &refusal)
+// repairIn takes the ended tasks among those to be started out of the lease, and settles the failed ones.
+func (s *Service) repairIn(ctx context.Context, r *dispatchReport, ended []task.Task) error {
+	if len(ended) == 0 {
+		return nil
+	}
+	released, settled, err := s.repair(ctx, r.lease, ended)
+	r.ended += released + settled
+	return err
 }
 
-// finish returns the tasks that could not be started to the queue, and then marks the lease as dispatched. A task that was not started must
-// not wait in a dispatched lease until its attempt is over. f sums up all leases of the dispatch.
-func (s *Service) finish(ctx context.Context, l labourer.Labourer, r *dispatchReport, f fate) error {
-	r.unnoted = r.started > 0
+// unstarted returns the tasks that are to return to the queue.
+func (r *dispatchReport) unstarted() segment.Numbers {
+	out := r.unseen
+	for _, b := range r.back {
+		out = out.Union(segment.Of(b.Task.ID.N))
+	}
+	return out
+}
+
+// finish notes which tasks are started, and returns those that could not be to the queue: they must not stay in hand until their attempt is
+// over. f sums up all leases of the dispatch.
+func (s *Service) finish(ctx context.Context, r *dispatchReport, f fate) error {
+	if err := s.noteStarts(ctx, r, r.tried.Minus(r.unstarted())); err != nil {
+		r.unnoted = r.started > 0
+		r.errs = append(r.errs, err)
+	}
 	if err := s.putBack(ctx, r, f); err != nil {
 		return err
 	}
-	if r.started+r.failed > 0 {
-		err := s.Control.Dispatched(ctx, r.lease, r.at, r.at.Add(term(l, r.lease.MaxDuration)))
-		if err == nil {
-			r.unnoted = false
-		} else if !errors.Is(err, queue.ErrChanged) {
-			r.errs = append(r.errs, err)
-		}
-	}
-	if len(r.back) == 0 {
-		return r.unread
-	}
-	tasks := make([]task.Task, len(r.back))
-	for i, b := range r.back {
-		tasks[i] = b.task
-	}
-	// A retry of the step, GiveBack after it, and a dispatcher that adopts the lease sweep the returned tasks as well.
-	return errors.Join(s.Sweeper.Sweep(ctx, tasks), r.unread)
+	// A retry of the step, GiveBack after it, and a dispatcher that takes the tasks over sweep the returned tasks as well.
+	return errors.Join(s.sweepTasks(ctx, r.lease.Segment, r.returned), r.unread)
 }
 
-// fail closes the attempt at a task that its target refuses. The scavenger settles it.
-func (s *Service) fail(ctx context.Context, t task.Task, l queue.Lease, at time.Time, never *Refusal) error {
-	closed, err := t.Close(task.End{Attempt: l.Attempt, Status: task.Failed, DispatchedAt: at, At: s.Now(), Permanent: !never.Retryable,
-		Error: &task.Error{Type: never.Type, Message: never.Reason}})
-	if err != nil {
-		return err
+// noteStarts notes that tasks of a dispatch that are still in hand are started. Their time begins with the dispatch.
+func (s *Service) noteStarts(ctx context.Context, r *dispatchReport, started segment.Numbers) error {
+	for range feedTries {
+		started = started.Intersect(r.lease.By(queue.Undispatched))
+		if started.Empty() {
+			return nil
+		}
+		stored, err := s.Leases.Save(ctx, r.lease, r.lease.Marked(started, queue.Dispatched, r.at))
+		if err == nil {
+			r.lease = stored
+			return nil
+		}
+		if !errors.Is(err, queue.ErrChanged) {
+			return err
+		}
+		again, found, err := s.Control.Lease(ctx, r.lease.Labourer, r.lease.Item())
+		if err != nil || !found || !again.ClaimedAt.Equal(r.lease.ClaimedAt) {
+			return err // the lease is gone, or another one
+		}
+		r.lease = again
 	}
-	if err := s.Tasks.Save(ctx, t, closed); err != nil && !errors.Is(err, task.ErrStale) {
-		return err
-	}
-	return nil
+	return fmt.Errorf("noting the dispatch of %s: it changed %d times in between", r.lease.Item(), feedTries)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/target"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -21,13 +22,13 @@ import (
 // starter returns for each start what answer, or answerTo, returns; nil means started.
 type starter struct {
 	asked   int
-	started []orchestrator.Start
+	started []target.Start
 	answer  func(n int) error
 
 	answerTo func(id task.ID) error
 }
 
-func (s *starter) Start(_ context.Context, _ labourer.Labourer, starts []orchestrator.Start) []error {
+func (s *starter) Start(_ context.Context, _ labourer.Labourer, starts []target.Start) []error {
 	errs := make([]error, len(starts))
 	s.asked += len(starts)
 	for i, one := range starts {
@@ -45,10 +46,10 @@ func (s *starter) Start(_ context.Context, _ labourer.Labourer, starts []orchest
 }
 
 // claimed returns a stage with so many tasks claimed and not dispatched, its orchestrator with a starter, and the leases.
-func claimed(t *testing.T, n int) (*outage.Stage, *orchestrator.Service, *starter, []string) {
+func claimed(t *testing.T, n int) (*outage.Stage, *orchestrator.Service, *starter, []orchestrator.Handout) {
 	s := stage(t, n, n)
 	o, starts := s.Services().Orchestrator.Service, &starter{}
-	o.Starter = starts
+	o.Launcher.Starter = starts
 	out, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)
 	require.Equal(t, n, out.Claimed)
@@ -91,12 +92,12 @@ func TestADispatchedLeaseIsPassedOver(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, first.Dispatched)
 
-	again, err := o.Dispatch(ctx, "f", append(items, "lease#abcdefghijklmnop#1#000"))
+	again, err := o.Dispatch(ctx, "f", append(items, orchestrator.Handout{Lease: "lease#abcdefghijklmnop#1#000", Tasks: "0-3"}))
 
 	require.NoError(t, err)
 	require.Equal(t, orchestrator.Dispatched{Errors: []string{}}, again)
 	require.Len(t, starts.started, 3)
-	given, err := o.GiveBack(ctx, "execution", "f", append(items, "lease#abcdefghijklmnop#1#000"))
+	given, err := o.GiveBack(ctx, "execution", "f", append(items, orchestrator.Handout{Lease: "lease#abcdefghijklmnop#1#000", Tasks: "0-3"}))
 	require.NoError(t, err)
 	require.Zero(t, given, "dispatched tasks are not given back")
 }
@@ -107,7 +108,7 @@ func TestG1PartialFailuresAreToldApart(t *testing.T) {
 	starts.answer = func(n int) error {
 		switch n {
 		case 1:
-			return fmt.Errorf("sending: %w", &orchestrator.Refusal{Type: "PayloadTooLarge", Reason: "too large"})
+			return fmt.Errorf("sending: %w", &target.Refusal{Type: "PayloadTooLarge", Reason: "too large"})
 		case 2, 3:
 			return errors.New("access denied")
 		}
@@ -143,7 +144,7 @@ func TestG1PartialFailuresAreToldApart(t *testing.T) {
 
 func TestAThrottledTargetRestsForAShorterTime(t *testing.T) {
 	s, o, starts, items := claimed(t, 2)
-	starts.answer = func(int) error { return &orchestrator.Throttled{Err: errors.New("rate exceeded")} }
+	starts.answer = func(int) error { return &target.Throttled{Err: errors.New("rate exceeded")} }
 
 	out, err := o.Dispatch(ctx, "f", items)
 
@@ -214,7 +215,7 @@ func TestG5ATaskThatEndsBeforeItsDispatchIsNotStarted(t *testing.T) {
 }
 
 func TestALabourerWithoutATargetStartsNothing(t *testing.T) {
-	errs := orchestrator.Targets{}.Start(ctx, labourer.New("f"), make([]orchestrator.Start, 2))
+	errs := target.Targets{}.Start(ctx, labourer.New("f"), make([]target.Start, 2))
 
 	require.Len(t, errs, 2)
 	require.EqualError(t, errs[0], "labourer f has no target")
@@ -222,12 +223,12 @@ func TestALabourerWithoutATargetStartsNothing(t *testing.T) {
 
 func TestEachKindOfTargetHasItsStarter(t *testing.T) {
 	kinds := map[string]*starter{"lambda": {}, "sqs": {}, "states": {}}
-	targets := orchestrator.Targets{Lambda: kinds["lambda"], SQS: kinds["sqs"], States: kinds["states"]}
-	for kind, target := range map[string]labourer.Target{"lambda": {Lambda: "f"}, "sqs": {SQS: "https://queue"}, "states": {States: "arn"}} {
+	all := target.Targets{Lambda: kinds["lambda"], SQS: kinds["sqs"], States: kinds["states"]}
+	for kind, of := range map[string]labourer.Target{"lambda": {Lambda: "f"}, "sqs": {SQS: "https://queue"}, "states": {States: "arn"}} {
 		l := labourer.New("f")
-		l.Target = target
+		l.Target = of
 
-		require.Equal(t, []error{nil}, targets.Start(ctx, l, make([]orchestrator.Start, 1)))
+		require.Equal(t, []error{nil}, all.Start(ctx, l, make([]target.Start, 1)))
 		require.Len(t, kinds[kind].started, 1, kind)
 	}
 }

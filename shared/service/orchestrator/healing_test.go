@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/scheduler"
@@ -57,7 +58,7 @@ func TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff(t *testing.T) {
 			require.LessOrEqual(t, times, 2, attempt)
 		}
 		require.Len(t, starts(t, s), 5, "each task that is held was started")
-		return outage.Picture(s.Stack)
+		return picture(t, s)
 	})
 }
 
@@ -99,7 +100,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 // endUnreleased completes a task, and kills the assistant before it releases the task.
 func endUnreleased(t *testing.T, s *outage.Stage, h outage.Handed) {
 	release := s.Services().Assistant.Service
-	release.Control = unreleased{s.Control}
+	release.Leases = unwritten{release.Leases}
 	report := fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
 	missing, _ := release.Handle(ctx, "dies", messages(report))
 	require.Len(t, missing, 1)
@@ -176,7 +177,7 @@ func TestG4ATaskHasTheTimeThatItsJobAsksFor(t *testing.T) {
 	require.Equal(t, 1, held(t, s))
 
 	l := leases(t, s)[0]
-	require.Equal(t, l.DispatchedAt.Add(2*time.Hour+5*time.Minute), l.ExpiresAt)
+	require.Equal(t, l.Hands[0].Since.Add(2*time.Hour+5*time.Minute), l.EndOf(0, queue.Limits{MaxDuration: 10 * time.Minute, Cooldown: 5 * time.Minute}))
 	s.Pass(2 * time.Hour)
 	require.NoError(t, execute(s, "tick"))
 	report(t, s, completed(s.Handed(t, "f")[0]))
@@ -191,12 +192,12 @@ func TestG4ATaskHasTheTimeThatItsJobAsksFor(t *testing.T) {
 // TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled: the task was handed out when the cancellation read the queue. Its labourer's target is
 // gone for good, so no dispatch follows; or its dispatcher failed altogether.
 func TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
-	for name, back := range map[string]func(o *orchestrator.Service, leases []string) error{
-		"its target is gone": func(o *orchestrator.Service, leases []string) error {
+	for name, back := range map[string]func(o *orchestrator.Service, leases []orchestrator.Handout) error{
+		"its target is gone": func(o *orchestrator.Service, leases []orchestrator.Handout) error {
 			_, err := o.Dispatch(ctx, "f", leases)
 			return err
 		},
-		"its dispatcher failed": func(o *orchestrator.Service, leases []string) error {
+		"its dispatcher failed": func(o *orchestrator.Service, leases []orchestrator.Handout) error {
 			_, err := o.GiveBack(ctx, "execution", "f", leases)
 			return err
 		},

@@ -36,9 +36,9 @@ type inquiry struct {
 	backlog  *queue.Backlog
 }
 
-// taken returns the lost tasks of a lease that a worker has taken. The time of the others starts again, with one write for the lease.
+// taken returns the lost tasks of a lease that a worker has taken. The time of the others starts again, with one write of the lease.
 func (q *inquiry) taken(ctx context.Context, l queue.Lease, lost segment.Numbers, now time.Time) (segment.Numbers, error) {
-	if q.labourer.Target.SQS == "" || lost.Empty() || l.DispatchedAt.IsZero() {
+	if q.labourer.Target.SQS == "" || lost.Empty() {
 		return lost, nil
 	}
 	if q.backlog == nil {
@@ -48,16 +48,15 @@ func (q *inquiry) taken(ctx context.Context, l queue.Lease, lost segment.Numbers
 		}
 		q.backlog = &b
 	}
-	standing := q.backlog.Standings(q.leases, now)[l.Item()]
-	kept := standing.Kept(l, lost)
-	if kept.Empty() {
+	kept := q.backlog.Standings(q.leases, now)[l.Item()].Kept(l, lost)
+	if kept.Waiting.Empty() && kept.Taken.Empty() {
 		return lost, nil
 	}
-	err := q.service.Control.Waited(ctx, l, standing.Waiting, now.UTC().Truncate(time.Millisecond))
+	_, err := q.service.Leases.Save(ctx, l, l.Asked(kept.Waiting, kept.Taken, now))
 	if errors.Is(err, queue.ErrChanged) { // the next reaper reads the changed lease
 		return segment.Numbers{}, nil
 	}
-	return lost.Minus(kept), err
+	return lost.Minus(kept.Waiting).Minus(kept.Taken), err
 }
 
 // describers limits how many executions are described at the same time, and so how many outputs are in memory.
@@ -89,7 +88,7 @@ func (q *inquiry) ends(ctx context.Context, l queue.Lease, tasks []task.Task, no
 				lost = append(lost, t)
 				continue
 			}
-			if err := q.end(ctx, t, reports[i].End(l.Attempt, l.DispatchedAt, now)); err != nil {
+			if err := q.end(ctx, t, reports[i].End(l.Attempt, l.Hands[t.ID.N].Since, now)); err != nil {
 				return nil, err
 			}
 			out.Heard++

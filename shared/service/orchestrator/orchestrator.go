@@ -4,13 +4,14 @@
 //
 //	Plan      find the labourers that may have something to do
 //	Reap      close lost attempts; find unfinished dispatches
-//	Assess    read health, cap, running and due tasks: may anything start?
-//	Claim     move tasks from queue entries to leases, in one transaction
-//	Dispatch  start the workers; then Assess again
+//	Assess    read health, cap, granted slots and due tasks: may anything start, or must slots be revoked?
+//	Revoke    lower the slots of leases, as the labourer is paused, its cap is lower or its health worse
+//	Claim     grant slots and tasks to leases, in one transaction
+//	Dispatch  start the workers of the tasks that the claim took in hand; then Assess again
 //
-// Any step may run twice, or at the same time as the same step of another execution, or die at any point. The claim transaction alone
-// keeps the cap. It succeeds only if no other claim succeeded since the state was read. The state is read before the leases, so any write
-// in between can only have lowered the count.
+// From then on the worker assistant feeds the leases. Any step may run twice, or at the same time as the same step of another execution, or die
+// at any point. The claim transaction alone keeps the cap. It succeeds only if no other claim succeeded since the state was read. The state is
+// read before the leases, so any write in between can only have lowered the count.
 package orchestrator
 
 import (
@@ -27,6 +28,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
 // Control stores the labourers' states, leases and queues.
@@ -37,14 +39,10 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
 	Look(ctx context.Context, labourer string, now time.Time, page int) (queue.Look, error)
 
-	Approach(ctx context.Context, labourer string, now time.Time, hold queue.Hold) error
+	Approach(ctx context.Context, labourer string, now time.Time, lock queue.Hold) error
+	Grant(ctx context.Context, labourer string, g queue.Grant, lock queue.Hold) error
 	Depart(ctx context.Context, labourer, execution string) error
-	Claim(ctx context.Context, labourer string, state queue.State, takings []queue.Taking, hold queue.Hold) error
-	Dispatched(ctx context.Context, l queue.Lease, at, endsAt time.Time) error
-	Adopt(ctx context.Context, l queue.Lease, now time.Time) error
-	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
-	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
-	Waited(ctx context.Context, l queue.Lease, waiting segment.Numbers, at time.Time) error
+	Revoke(ctx context.Context, labourer string, c queue.Change) error
 	SetTrouble(ctx context.Context, labourer string, trouble *queue.Trouble) error
 
 	Suspect(ctx context.Context, labourer, item string, now time.Time) error
@@ -56,6 +54,12 @@ type Tasks interface {
 	// Chunks reads tasks of a segment in the order of their numbers, some at a time: together, their payloads may exceed a function's memory.
 	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 	Save(ctx context.Context, before, after task.Task) error
+}
+
+// Leases writes leases. queue.ErrChanged: the lease has changed since it was read.
+type Leases interface {
+	Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error)
+	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) (queue.Lease, error)
 }
 
 // Registry stores the labourers that were applied.
@@ -95,24 +99,25 @@ type Bus interface {
 // Service runs the steps of the orchestrator.
 type Service struct {
 	Control    Control
+	Leases     Leases
 	Tasks      Tasks
 	Registry   Registry
 	Health     Health
 	Memory     Memory
 	Settler    Settler
 	Sweeper    Sweeper
-	Starter    Starter
+	Launcher   target.Launcher
 	Queues     Queues
 	Executions Executions
 	Bus        Bus
 	Now        func() time.Time
-
-	CompletionsURL string // where workers report completions
 }
 
 const (
 	// tries limits how many times one step repeats a read or write that other executions overtake. The next wake or the reaper does the rest.
 	tries = 3
+	// feedTries limits how many times a write of a lease is repeated that the assistant feeds at the same time.
+	feedTries = 20
 	// errorsShown limits how many errors the output of a step shows.
 	errorsShown = 5
 )
@@ -124,7 +129,13 @@ type Step struct {
 	Input     PlanInput `json:"input"`
 	Labourer  string    `json:"labourer"`
 	Round     int       `json:"round"`
-	Leases    []string  `json:"leases"`
+	Leases    []Handout `json:"leases"`
+}
+
+// Handout names tasks of a lease whose workers are to be started.
+type Handout struct {
+	Lease string `json:"lease"` // its item
+	Tasks string `json:"tasks"` // ranges of numbers
 }
 
 // Take runs a step and returns its output.
@@ -136,6 +147,8 @@ func (s *Service) Take(ctx context.Context, in Step) (any, error) {
 		return s.Reap(ctx, in.Labourer)
 	case "assess":
 		return s.Assess(ctx, in.Execution, in.Labourer, in.Round)
+	case "revoke":
+		return s.Revoke(ctx, in.Labourer)
 	case "claim":
 		return s.Claim(ctx, in.Execution, in.Labourer, in.Round)
 	case "dispatch":
@@ -143,7 +156,7 @@ func (s *Service) Take(ctx context.Context, in Step) (any, error) {
 	case "give_back":
 		return s.GiveBack(ctx, in.Execution, in.Labourer, in.Leases)
 	}
-	return nil, fmt.Errorf("step is %q; plan, reap, assess, claim, dispatch and give_back are known", in.Step)
+	return nil, fmt.Errorf("step is %q; plan, reap, assess, revoke, claim, dispatch and give_back are known", in.Step)
 }
 
 // Counts returns the metrics of the stack that a step's output and error add to.
@@ -164,12 +177,4 @@ func (s *Service) labourer(ctx context.Context, id string) (labourer.Labourer, e
 		err = fmt.Errorf("labourer %s is not applied", id)
 	}
 	return l, err
-}
-
-// term returns how long a lease of the labourer lasts from its dispatch on. own is the job's max_duration; 0 means the labourer's.
-func term(l labourer.Labourer, own time.Duration) time.Duration {
-	if own > 0 {
-		return own + l.Cooldown
-	}
-	return l.Lease()
 }

@@ -178,30 +178,54 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 	if err != nil {
 		return nil, err
 	}
-	t := Turn{Labourer: l.ID}
+	t := &Turn{Labourer: l.ID}
 	for _, a := range look.Asides {
 		t.Reap = t.Reap || a.Unreadable != nil || a.Since.Before(now.Add(-asideTerm))
 	}
 	for _, lease := range look.Leases {
 		t.Reap = t.Reap || overdue(lease, limits(l), now)
 	}
+	unreadable := slices.ContainsFunc(look.Due, func(e queue.Entry) bool { return e.Unreadable != nil }) // to be set aside
+	waits := len(look.Due) > 0 || queue.Waiting(look.Leases) > 0
+	switch {
+	case t.Reap || unreadable:
+		return t, nil
+	case !woken && !waits:
+		return nil, nil
+	case !woken && len(l.HealthMetrics) > 0:
+		return t, nil // each tick assesses its health: slots may be revoked, or leases fed longer
+	}
+	state, err := s.Control.State(ctx, l.ID)
+	if err != nil {
+		return nil, err
+	}
 	// A wake says that something became due or free just now, which an eventually consistent read may not show yet. So a woken labourer gets a
 	// turn, unless another execution holds it: that one reads the state again before it ends.
-	if woken && !t.Reap {
-		state, err := s.Control.State(ctx, l.ID)
-		if err != nil || state.Hold.KeepsOff(execution, now) {
-			return nil, err
+	if woken {
+		if state.Hold.KeepsOff(execution, now) {
+			return nil, nil
 		}
+		return t, nil
 	}
-	if woken || t.Reap || len(look.Due) > 0 {
-		return &t, nil
+	if d := s.surmise(execution, l, state, look).decide(now); !d.start && !d.revoke {
+		return nil, nil
 	}
-	return nil, nil
+	return t, nil
 }
 
-// overdue reports whether a lease needs the reaper: it cannot be read, it has lost tasks, it holds none, or its dispatch is unfinished.
+// surmise returns what a look shows of a labourer without metrics.
+func (s *Service) surmise(execution string, l labourer.Labourer, state queue.State, look queue.Look) snapshot {
+	k := snapshot{hold: s.hold(execution, l.ID), labourer: l, state: state, leases: look.Leases, entries: look.Due,
+		assessment: ecology.Assess(l.Subject(), nil, nil, s.Now(), queue.Granted(look.Leases))}
+	for _, e := range look.Due {
+		k.due += e.Tasks.Len()
+	}
+	return k
+}
+
+// overdue reports whether a lease needs the reaper: it cannot be read, it has lost tasks, or forsaken ones.
 func overdue(l queue.Lease, by queue.Limits, now time.Time) bool {
-	return l.Unreadable != nil || l.Held().Empty() || !l.Lost(by, now).Empty() || l.Undispatched(now)
+	return l.Unreadable != nil || !l.Lost(by, now).Empty() || !l.Forsaken(now).Empty()
 }
 
 func limits(l labourer.Labourer) queue.Limits {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/orchestrator"
@@ -34,8 +35,8 @@ func TestG1LostTasksAreReapedWithinThreeMinutesOfTheirEnd(t *testing.T) {
 	claimedAt := s.World.Now()
 	ends := map[string]time.Time{}
 	for _, l := range leases(t, s) {
-		if !l.DispatchedAt.IsZero() {
-			ends[string(l.Segment)] = l.ExpiresAt
+		if end := l.EndOf(0, queue.Limits{MaxDuration: 10 * time.Minute, Cooldown: 5 * time.Minute}); !end.IsZero() {
+			ends[string(l.Segment)] = end
 		}
 	}
 	require.Len(t, ends, limit-1)

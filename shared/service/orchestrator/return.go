@@ -4,133 +4,156 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/target"
 )
 
-// putBack returns the tasks that were not started to the queue. A task that may itself be the cause gets an entry of its own.
+// putBack returns the tasks that were not started to the queue. A task that may itself be the cause gets an entry of its own. Several of them
+// share one if others of the dispatch started: later probes and grants treat them apart from the others. The tasks that wait in the lease
+// return too if the target is in trouble, so that a probe finds them, or keeps an order that they must not overtake. They return before the
+// suspected task, so that nothing behind it is granted if the dispatcher dies in between.
 func (s *Service) putBack(ctx context.Context, r *dispatchReport, f fate) error {
-	back := r.unseen
+	back, suspects := r.unseen, segment.Numbers{}
+	waiting := r.lease.Ordered && !r.unstarted().Empty()
+	var causes []target.Unstarted
 	for _, b := range r.back {
-		switch blamed := f.blames(r.lease); {
-		case b.throttled() || b.unsent() || !blamed && f.troubled > 1:
-			back = back.Union(segment.Of(b.task.ID.N))
-		case !f.reached:
-			if err := s.requeue(ctx, r.lease, r.lease.Suspected(b.task.ID.N)); err != nil {
-				return err
-			}
+		waiting = waiting || !b.Throttled() && !b.Unsent()
+		several := f.troubled > 1 && !f.blames(r.lease)
+		switch {
+		case several && f.started > 0 && !r.lease.Ordered && !b.Throttled() && !b.Unsent():
+			suspects = suspects.Union(segment.Of(b.Task.ID.N))
+		case several || b.Throttled() || b.Unsent():
+			back = back.Union(segment.Of(b.Task.ID.N))
 		default:
-			failed, err := s.misfire(ctx, r.lease, b, blamed || f.started > 0, r.at)
-			if err != nil {
-				return err
-			}
-			if failed {
-				r.failed++
-			}
+			causes = append(causes, b)
 		}
 	}
-	return s.giveBack(ctx, r.lease, back)
+	if waiting {
+		back = back.Union(r.lease.Waiting)
+	}
+	if !back.Empty() {
+		if err := s.putBackAs(ctx, r, r.lease.Returned(back)); err != nil {
+			return err
+		}
+	}
+	if !suspects.Empty() {
+		if err := s.putBackAs(ctx, r, r.lease.Suspected(suspects)); err != nil {
+			return err
+		}
+	}
+	for _, b := range causes {
+		if !f.reached {
+			if err := s.putBackAs(ctx, r, r.lease.Suspected(segment.Of(b.Task.ID.N))); err != nil {
+				return err
+			}
+			continue
+		}
+		failed, err := s.misfire(ctx, r, b, f.blames(r.lease) || f.started > 0 && !r.lease.Ordered)
+		if err != nil {
+			return err
+		}
+		if failed {
+			r.failed++
+		}
+	}
+	return nil
+}
+
+func (s *Service) putBackAs(ctx context.Context, r *dispatchReport, e queue.Entry) error {
+	lease, returned, err := s.requeue(ctx, r.lease, e)
+	r.lease, r.returned = lease, r.returned.Union(returned)
+	return err
 }
 
 // misfire returns a task to the queue that could not be started although its target can be reached. If apart is set, the task waits, and not
 // its labourer. The entry carries the number of misfires to the next lease, so counting costs no write. At queue.MisfiresMost the cause lies
 // with the task, and its attempt fails: then misfire returns true.
-func (s *Service) misfire(ctx context.Context, l queue.Lease, b unstarted, apart bool, at time.Time) (bool, error) {
-	if l.Misfires+1 < queue.MisfiresMost {
-		return false, s.requeue(ctx, l, l.Misfired(b.task.ID.N, apart, at))
+func (s *Service) misfire(ctx context.Context, r *dispatchReport, b target.Unstarted, apart bool) (bool, error) {
+	if r.lease.Misfires+1 < queue.MisfiresMost {
+		return false, s.putBackAs(ctx, r, r.lease.Misfired(b.Task.ID.N, apart, r.at))
 	}
-	for tasks, err := range s.Tasks.Chunks(ctx, l.Segment, segment.Of(b.task.ID.N)) {
+	for tasks, err := range s.Tasks.Chunks(ctx, r.lease.Segment, segment.Of(b.Task.ID.N)) {
 		if err != nil {
 			return false, err
 		}
 		for _, t := range tasks {
-			return true, s.fail(ctx, t, l, at, &Refusal{Type: "Unstartable", Retryable: true, Reason: fmt.Sprintf(
-				"its start failed %d times while others of its labourer could be started: %v", queue.MisfiresMost, b.err)})
+			return true, s.Launcher.Fail(ctx, t, r.lease, r.at, &target.Refusal{Type: "Unstartable", Retryable: true, Reason: fmt.Sprintf(
+				"its start failed %d times while others of its labourer could be started: %v", queue.MisfiresMost, b.Err)})
 		}
 	}
 	return false, nil
 }
 
-// GiveBack returns claimed tasks to the queue that were not dispatched, after a dispatcher failed altogether. It returns their number.
-func (s *Service) GiveBack(ctx context.Context, execution, id string, items []string) (int, error) {
+// GiveBack returns tasks to the queue that were not dispatched, after a dispatcher failed altogether, and those that wait behind them in their
+// lease. It returns the number of all these tasks.
+func (s *Service) GiveBack(ctx context.Context, execution, id string, handouts []Handout) (int, error) {
 	given := 0
-	for _, item := range items {
-		lease, found, err := s.Control.Lease(ctx, id, item)
+	for _, h := range handouts {
+		lease, numbers, _, err := s.handedOut(ctx, id, h)
 		if err != nil {
 			return given, err
 		}
-		if found && lease.DispatchedAt.IsZero() && !lease.Held().Empty() {
-			if err := s.giveBack(ctx, lease, lease.Held()); err != nil {
+		back := numbers.Intersect(lease.By(queue.Undispatched))
+		if !back.Empty() {
+			back = back.Union(lease.Waiting)
+			_, returned, err := s.requeue(ctx, lease, lease.Returned(back))
+			if err != nil {
 				return given, err
 			}
-			given += lease.Held().Len()
-			lease.Released = lease.Tasks
+			given += returned.Len()
 		}
-		if err := s.sweepReturned(ctx, item, lease); err != nil {
+		if err := s.sweepTasks(ctx, lease.Segment, numbers.Union(back)); err != nil {
 			return given, err
 		}
 	}
 	return given, s.hold(execution, id).depart(ctx)
 }
 
-// giveBack moves tasks from a lease back to the queue, for the same attempt, just before their old place. A canceller of their jobs may miss
-// them there, so the caller sweeps them afterwards.
-func (s *Service) giveBack(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
-	if numbers.Empty() {
-		return nil
-	}
-	return s.requeue(ctx, l, l.Returned(numbers))
-}
-
-// requeue moves those tasks of an entry that the lease still holds from the lease to the queue.
-func (s *Service) requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
-	for range tries {
-		e.Tasks = e.Tasks.Intersect(l.Held())
+// requeue moves the tasks of an entry from the lease to the queue, if they are where they were when the lease was read: in hand and not
+// started, or waiting. It returns the lease as it is stored, and the tasks that it moved. A canceller of their jobs may miss them there, so the
+// caller sweeps them afterwards.
+func (s *Service) requeue(ctx context.Context, l queue.Lease, e queue.Entry) (queue.Lease, segment.Numbers, error) {
+	waiting, unstarted := l.Waiting, l.By(queue.Undispatched)
+	for range feedTries {
+		e.Tasks = e.Tasks.Intersect(l.Waiting.Intersect(waiting).Union(l.By(queue.Undispatched).Intersect(unstarted)))
 		if e.Tasks.Empty() {
-			return nil
+			return l, segment.Numbers{}, nil
 		}
 		e.First = e.Tasks.Min()
-		err := s.Control.Requeue(ctx, l, e)
+		stored, err := s.Leases.Requeue(ctx, l, e)
+		if err == nil {
+			return stored, e.Tasks, nil
+		}
 		if !errors.Is(err, queue.ErrChanged) {
-			return err
+			return l, segment.Numbers{}, err
 		}
 		again, found, err := s.Control.Lease(ctx, l.Labourer, l.Item())
-		if err != nil || !found || again.Claim != l.Claim || !again.ClaimedAt.Equal(l.ClaimedAt) || !again.DispatchedAt.Equal(l.DispatchedAt) {
-			return err // the lease is gone, replaced, adopted or dispatched: its tasks may run
+		if err != nil || !found || !again.ClaimedAt.Equal(l.ClaimedAt) {
+			return l, segment.Numbers{}, err // the lease is gone, or another one
 		}
 		l = again
 	}
-	return nil // the lease changes too fast: it is adopted later, like any undispatched lease
+	return l, segment.Numbers{}, nil // the lease changes too fast: its tasks are taken over later, like any that were not dispatched
 }
 
-// sweepReturned sweeps the tasks that this lease, which may be gone by now, has returned to the queue: the dispatcher that returned them may
-// have died before it read their jobs. It makes no request for a lease that has returned nothing.
-func (s *Service) sweepReturned(ctx context.Context, item string, l queue.Lease) error {
-	at, numbers := l.Segment, l.Released
-	if at == "" {
-		gone, ok := queue.LeasedSegment(item)
-		if !ok {
-			return nil
-		}
-		at, numbers = gone, segment.Range(0, segment.Size-1)
-	}
+// sweepTasks sweeps tasks that may be in the queue while their jobs are being cancelled. Those that have ended are swept too: an ended task can be
+// in the queue if the answer to its start was lost.
+func (s *Service) sweepTasks(ctx context.Context, at segment.ID, numbers segment.Numbers) error {
 	if numbers.Empty() {
 		return nil
 	}
-	var open []task.Task // without their payloads and results
+	var all []task.Task // without their payloads and results
 	for tasks, err := range s.Tasks.Chunks(ctx, at, numbers) {
 		unreadable, err := task.Unreadable(err)
 		if err != nil {
 			return err
 		}
 		for _, t := range append(tasks, unreadable...) {
-			if !t.Status.Terminal() {
-				open = append(open, task.Task{ID: t.ID, JobID: t.JobID, Labourer: t.Labourer})
-			}
+			all = append(all, task.Task{ID: t.ID, JobID: t.JobID, Labourer: t.Labourer})
 		}
 	}
-	return s.Sweeper.Sweep(ctx, open)
+	return s.Sweeper.Sweep(ctx, all)
 }

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/queue"
-	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/scheduler"
@@ -53,31 +52,36 @@ func job(id, labourer string, n int) string {
 
 // execute runs the steps of an execution of the orchestrate machine for labourers, without retries: the first error ends it.
 func execute(s *outage.Stage, name string, woken ...string) error {
-	o := s.Services().Orchestrator.Service
+	return executeBy(s.Services().Orchestrator.Service, name, woken...)
+}
+
+func executeBy(o *orchestrator.Service, name string, woken ...string) error {
 	planned, err := o.Plan(ctx, name, orchestrator.PlanInput{Labourers: woken})
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, turn := range planned.Labourers {
-		errs = append(errs, serve(s, name, turn))
+		errs = append(errs, serve(o, name, turn))
 	}
 	return errors.Join(errs...)
 }
 
-func serve(s *outage.Stage, name string, turn orchestrator.Turn) error {
-	o := s.Services().Orchestrator.Service
+func serve(o *orchestrator.Service, name string, turn orchestrator.Turn) error {
 	if turn.Reap {
 		reaped, err := o.Reap(ctx, turn.Labourer)
 		if err != nil {
 			return err
 		}
-		if err := dispatch(s, name, turn.Labourer, reaped.Undispatched); err != nil {
+		if err := dispatch(o, name, turn.Labourer, reaped.Undispatched); err != nil {
 			return err
 		}
 	}
 	for round := turn.Round; ; {
 		assessed, err := o.Assess(ctx, name, turn.Labourer, round)
+		if err == nil && !assessed.Start && assessed.Revoke {
+			_, err = o.Revoke(ctx, turn.Labourer)
+		}
 		if err != nil || !assessed.Start {
 			return err
 		}
@@ -86,17 +90,16 @@ func serve(s *outage.Stage, name string, turn orchestrator.Turn) error {
 		if err != nil || claimed.Claimed == 0 {
 			return err
 		}
-		if err := dispatch(s, name, turn.Labourer, claimed.Leases); err != nil {
+		if err := dispatch(o, name, turn.Labourer, claimed.Leases); err != nil {
 			return err
 		}
 	}
 }
 
-func dispatch(s *outage.Stage, name, labourer string, leases []string) error {
+func dispatch(o *orchestrator.Service, name, labourer string, leases []orchestrator.Handout) error {
 	if len(leases) == 0 {
 		return nil
 	}
-	o := s.Services().Orchestrator.Service
 	_, err := o.Dispatch(ctx, labourer, leases)
 	if err != nil {
 		_, undone := o.GiveBack(ctx, name, labourer, leases)
@@ -105,10 +108,18 @@ func dispatch(s *outage.Stage, name, labourer string, leases []string) error {
 	return nil
 }
 
+// report passes reports to the assistant, each as a message of its own.
 func report(t require.TestingT, s *outage.Stage, ends ...string) {
-	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", messages(ends...))
+	all := messages(ends...)
+	for i := range all {
+		all[i].ID = fmt.Sprintf("report-%d", reports.Add(1))
+	}
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", all)
 	require.Empty(t, missing, "%v", summary.Errors)
 }
+
+// reports numbers the messages: a lease knows by which of them a task was fed.
+var reports atomic.Int64
 
 func completed(h outage.Handed) string {
 	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
@@ -124,7 +135,33 @@ func leases(t require.TestingT, s *outage.Stage) []queue.Lease {
 	return out
 }
 
-func held(t require.TestingT, s *outage.Stage) int { return queue.Running(leases(t, s)) }
+// held returns how many tasks of f are in hand, granted how many slots its leases take, and waiting how many tasks wait in them.
+func held(t require.TestingT, s *outage.Stage) int    { return queue.Running(leases(t, s)) }
+func granted(t require.TestingT, s *outage.Stage) int { return queue.Granted(leases(t, s)) }
+func waiting(t require.TestingT, s *outage.Stage) int { return queue.Waiting(leases(t, s)) }
+
+// queued returns how many tasks of f are in the queue.
+func queued(t require.TestingT, s *outage.Stage) int {
+	entries, err := s.Control.Queue(ctx, "f")
+	require.NoError(t, err)
+	n := 0
+	for _, e := range entries {
+		n += e.Tasks.Len()
+	}
+	return n
+}
+
+// picture returns the stage's picture, with the tasks that wait in leases among those that are queued: which of them a grant takes depends on
+// the pace that was seen.
+func picture(t require.TestingT, s *outage.Stage) string {
+	out := outage.Picture(s.Stack)
+	for _, l := range leases(t, s) {
+		for n := range l.Waiting.All() {
+			out = strings.Replace(out, fmt.Sprintf("f: %s.%d is held for", l.Segment, n), fmt.Sprintf("f: %s.%d is queued for", l.Segment, n), 1)
+		}
+	}
+	return out
+}
 
 func messages(bodies ...string) []assistant.Message {
 	out := make([]assistant.Message, len(bodies))
@@ -160,9 +197,18 @@ func beforeTransaction(do func()) func(context.Context, fakeaws.Request) error {
 	}
 }
 
-// unreleased is a control table whose releases kill the assistant.
-type unreleased struct{ dynamo.Control }
+// unwritten is a writer of leases whose assistant dies before each write.
+type unwritten struct{ assistant.Leases }
 
-func (unreleased) Release(context.Context, queue.Lease, segment.Numbers) error {
-	return errors.New("the assistant has died")
+func (unwritten) Save(_ context.Context, l, _ queue.Lease) (queue.Lease, error) {
+	return l, errors.New("the assistant has died")
+}
+
+// handouts names all tasks of leases, as a claim does.
+func handouts(leases ...queue.Lease) []orchestrator.Handout {
+	var out []orchestrator.Handout
+	for _, l := range leases {
+		out = append(out, orchestrator.Handout{Lease: l.Item(), Tasks: l.Tasks.String()})
+	}
+	return out
 }

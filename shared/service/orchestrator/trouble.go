@@ -29,11 +29,11 @@ func fates(reports []dispatchReport, probing bool) fate {
 	for _, r := range reports {
 		for _, b := range r.back {
 			switch {
-			case b.throttled():
-				out.throttle = b.err
-			case !b.unsent() && !out.blames(r.lease):
+			case b.Throttled():
+				out.throttle = b.Err
+			case !b.Unsent() && !out.blames(r.lease):
 				out.troubled++
-				out.trouble = b.err
+				out.trouble = b.Err
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/target"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -24,30 +25,21 @@ import (
 // rounds hands out the tasks that may start, as a tick does.
 func rounds(t *testing.T, s *outage.Stage, starts *starter) {
 	o := s.Services().Orchestrator.Service
-	o.Starter = starts
-	a, err := o.Assess(ctx, "rounds", "f", 0)
-	require.NoError(t, err)
-	for range 20 {
-		if !a.Start {
-			return
-		}
-		c, err := o.Claim(ctx, "rounds", "f", a.Round)
-		require.NoError(t, err)
-		_, err = o.Dispatch(ctx, "f", c.Leases)
-		require.NoError(t, err)
-		a, err = o.Assess(ctx, "rounds", "f", a.Round)
-		require.NoError(t, err)
-	}
+	o.Launcher.Starter = starts
+	require.NoError(t, executeBy(o, "rounds", "f"))
 }
 
 // end completes all started tasks that have not ended.
 func end(t *testing.T, s *outage.Stage, starts *starter) {
-	for _, one := range starts.started {
-		failed, _ := s.Services().Assistant.Service.Handle(ctx, "end", []assistant.Message{{ID: "1", Body: fmt.Sprintf(
+	a := s.Services().Assistant.Service
+	a.Launcher.Starter = starts
+	ends := starts.started
+	starts.started = nil
+	for _, one := range ends {
+		failed, _ := a.Handle(ctx, "end", []assistant.Message{{ID: fmt.Sprint(one.Task.ID, one.Attempt), Body: fmt.Sprintf(
 			`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, one.Task.ID, one.Attempt)}})
 		require.Empty(t, failed)
 	}
-	starts.started = nil
 }
 
 func TestG8ATroubledTargetIsProbedAtGrowingIntervalsWithOneTask(t *testing.T) {
@@ -84,6 +76,33 @@ func TestG8ATroubledTargetIsProbedAtGrowingIntervalsWithOneTask(t *testing.T) {
 	state, err = s.Control.State(ctx, "f")
 	require.NoError(t, err)
 	require.Nil(t, state.Trouble)
+}
+
+// TestG8ATroubledTargetWhoseSlotsAllBelongToLeasesIsProbed: by a task that waits in one of them, although others are due.
+func TestG8ATroubledTargetWhoseSlotsAllBelongToLeasesIsProbed(t *testing.T) {
+	s := stage(t, 2, 10)
+	require.Equal(t, 2, s.HandOut(t, "f"))
+	for _, h := range s.Handed(t, "f") {
+		report(t, s, failed(h))
+	}
+	s.Scavenge(t)
+	require.Zero(t, held(t, s))
+	require.Equal(t, 2, granted(t, s))
+	now := s.World.Now()
+	require.NoError(t, s.Control.SetTrouble(ctx, "f", &queue.Trouble{Error: "no such queue", At: now, Since: now, Until: now.Add(30 * time.Second), Times: 2}))
+	s.Pass(time.Minute)
+	probe := &starter{answer: func(int) error { return errors.New("no such queue") }}
+
+	rounds(t, s, probe)
+
+	require.Equal(t, 1, probe.asked)
+	state, err := s.Control.State(ctx, "f")
+	require.NoError(t, err)
+	require.Equal(t, 3, state.Trouble.Times)
+	require.Zero(t, granted(t, s), "what waits is due again, so that other tasks can probe")
+	s.Pass(5 * time.Minute)
+	require.NoError(t, execute(s, "wake", "f"))
+	require.Equal(t, 2, held(t, s))
 }
 
 // TestG8TasksThatCannotBeStartedBlockNoOthers: whatever the cap and their number, and they fail after five starts each.
@@ -145,6 +164,34 @@ func TestG8TasksThatCannotBeStartedBlockNoOthers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestG8ProbesPassOverTasksThatFailedBesideStartedOnes: the last task of the job cannot be started either.
+func TestG8ProbesPassOverTasksThatFailedBesideStartedOnes(t *testing.T) {
+	s := stage(t, 4, 9)
+	tasks, err := s.Drover.Tasks("job-0")
+	require.NoError(t, err)
+	var started []int
+	starts := &starter{answerTo: func(id task.ID) error {
+		if id.N < 3 || id == tasks[8].ID {
+			return errors.New("a policy of its own")
+		}
+		started = append(started, id.N)
+		return nil
+	}}
+	rounds(t, s, starts)
+	require.Equal(t, []int{3}, started)
+	entries, err := s.Control.Due(ctx, "f", s.World.Now(), 0)
+	require.NoError(t, err)
+	require.Equal(t, segment.Range(0, 2), entries[0].Tasks, "they keep their place, and share an entry")
+	require.Equal(t, 1, entries[0].Misfires)
+
+	s.Pass(31 * time.Second)
+	rounds(t, s, starts) // the first of them
+	s.Pass(61 * time.Second)
+	rounds(t, s, starts)
+
+	require.Contains(t, started, 4)
 }
 
 // TestG4TheCompletionOfAWorkerWhoseStartWentUnheardCounts: the answer to a start is lost, so the task returns to the queue while its worker runs.
@@ -230,7 +277,7 @@ func failNext(operation string) func(context.Context, fakeaws.Request) error {
 // holding is a starter that counts the bytes of events that it gets at once.
 type holding struct{ most int }
 
-func (h *holding) Start(_ context.Context, _ labourer.Labourer, starts []orchestrator.Start) []error {
+func (h *holding) Start(_ context.Context, _ labourer.Labourer, starts []target.Start) []error {
 	bytes := 0
 	for _, one := range starts {
 		bytes += len(one.Event)
@@ -249,7 +296,7 @@ func TestG8ADispatchHoldsFewPayloadsAtOnce(t *testing.T) {
 	s.Schedule(t, fmt.Sprintf(`{"job_id": "large", "labourer": "f", "isolate_stores": true, "stores": [%s], "ballast": %q}`,
 		strings.Join(names, ","), strings.Repeat("row 17; ", 100<<10/8)))
 	o := s.Services().Orchestrator.Service
-	o.Starter = h
+	o.Launcher.Starter = h
 	claimed, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)
 	require.Equal(t, 200, claimed.Claimed)
@@ -304,7 +351,7 @@ func TestG3G4NoRunningTaskReturnsToTheQueueWithAnotherTask(t *testing.T) {
 	}{
 		"returned to the queue": {errors.New("access denied"), 0},
 		"failed as unstartable": {errors.New("access denied"), queue.MisfiresMost - 1},
-		"refused":               {&orchestrator.Refusal{Type: "PayloadTooLarge", Reason: "too large"}, 0},
+		"refused":               {&target.Refusal{Type: "PayloadTooLarge", Reason: "too large"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, o, starts, items := claimed(t, 2)
@@ -315,24 +362,28 @@ func TestG3G4NoRunningTaskReturnsToTheQueueWithAnotherTask(t *testing.T) {
 				return nil
 			}
 			o.Control = misfired{o.Control, c.misfires}
+			o.Leases = unrequeued{o.Leases}
 			o.Tasks = unwritable{o.Tasks}
+			o.Launcher.Tasks = o.Tasks
 
 			out, err := o.Dispatch(ctx, "f", items)
 			if err != nil {
+				require.ErrorContains(t, err, "the table is throttled")
+				o.Leases = s.Services().Orchestrator.Service.Leases
 				_, err = o.GiveBack(ctx, "execution", "f", items)
 				require.NoError(t, err)
 			}
 
 			require.Equal(t, 1, out.Dispatched)
-			require.Len(t, out.Errors, 2, "what failed, and what could not be written of it")
 			held := leases(t, s)
 			require.Len(t, held, 1)
-			require.True(t, held[0].Held().Contains(0), "it runs")
+			require.Equal(t, segment.Of(0), held[0].By(queue.Dispatched).Intersect(segment.Of(0)), "it runs")
+			require.NotContains(t, outage.Picture(s.Stack), ".0 is queued")
 		})
 	}
 }
 
-// misfired holds leases whose tasks have misfired before. It refuses to return any of them to the queue.
+// misfired holds leases whose tasks have misfired before.
 type misfired struct {
 	orchestrator.Control
 	times int
@@ -344,8 +395,11 @@ func (m misfired) Lease(ctx context.Context, labourer, item string) (queue.Lease
 	return l, found, err
 }
 
-func (misfired) Requeue(context.Context, queue.Lease, queue.Entry) error {
-	return errors.New("the table is throttled")
+// unrequeued is a writer of leases that returns no task to the queue.
+type unrequeued struct{ orchestrator.Leases }
+
+func (unrequeued) Requeue(_ context.Context, l queue.Lease, _ queue.Entry) (queue.Lease, error) {
+	return l, errors.New("the table is throttled")
 }
 
 type unwritable struct{ orchestrator.Tasks }
@@ -357,11 +411,11 @@ func (unwritable) Save(context.Context, task.Task, task.Task) error {
 func TestTroubleIsRecordedBesideAnUnreadableLease(t *testing.T) {
 	s := stage(t, 10, 2, 2)
 	o, starts := s.Services().Orchestrator.Service, &starter{answer: func(int) error { return errors.New("access denied") }}
-	o.Starter = starts
+	o.Launcher.Starter = starts
 	claimed, err := o.Claim(ctx, "execution", "f", 1)
 	require.NoError(t, err)
 	require.Len(t, claimed.Leases, 2)
-	o.Control = unread{o.Control, claimed.Leases[0]}
+	o.Control = unread{o.Control, claimed.Leases[0].Lease}
 
 	out, err := o.Dispatch(ctx, "f", claimed.Leases)
 

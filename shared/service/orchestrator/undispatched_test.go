@@ -17,7 +17,10 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/cancellation"
+	"github.com/drover-run/drover/shared/service/leasing"
 	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/service/progress"
+	"github.com/drover-run/drover/shared/service/target"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -32,7 +35,7 @@ type yard struct {
 	started map[task.ID]int
 }
 
-func (y *yard) Start(_ context.Context, _ labourer.Labourer, starts []orchestrator.Start) []error {
+func (y *yard) Start(_ context.Context, _ labourer.Labourer, starts []target.Start) []error {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	for _, s := range starts {
@@ -50,9 +53,11 @@ func newYard(t *testing.T, jobs ...string) *yard {
 	tasks := dynamo.Tasks{API: y.db, Table: fakeaws.TasksTable, Retention: time.Hour}
 	ledgers := dynamo.Jobs{API: y.db, Table: fakeaws.JobsTable, Control: fakeaws.ControlTable, Retention: time.Hour}
 	registry := dynamo.Registry{API: y.db, Table: fakeaws.ControlTable}
+	now := func() time.Time { return y.now }
 	y.Service = &orchestrator.Service{Control: y.control, Tasks: tasks, Registry: registry, Memory: dynamo.Health{API: y.db, Table: fakeaws.ControlTable},
-		Sweeper: cancellation.Service{Jobs: ledgers, Control: y.control, Tasks: tasks, Now: func() time.Time { return y.now }},
-		Starter: y, Now: func() time.Time { return y.now }}
+		Leases:   leasing.Writer{Control: y.control, Deaths: dynamo.Deaths{Tasks: tasks, Control: y.control}, Progress: progress.Service{Jobs: ledgers, Now: now}},
+		Sweeper:  cancellation.Service{Jobs: ledgers, Control: y.control, Tasks: tasks, Now: now},
+		Launcher: target.Launcher{Starter: y, Tasks: tasks, Now: now}, Now: now}
 	c, _, problems := labourer.Read("l.json", []byte(`{"labourers": {"hasty": {"target": {"sqs": "http://localhost/0/q"}, "max_simultaneous_invocations": 9,
 		"max_duration": "2s", "cooldown": "1s", "max_attempts": 1}}}`))
 	require.Empty(t, problems)
@@ -64,14 +69,14 @@ func newYard(t *testing.T, jobs ...string) *yard {
 		require.NoError(t, tasks.Create(t.Context(), []task.Task{{ID: j.TaskAt(0), Labourer: "hasty", JobID: id, Payload: json.RawMessage(`{}`), CreatedAt: y.now}}))
 		at, numbers := j.SegmentAt(0)
 		require.NoError(t, ledgers.Publish(t.Context(), []ledger.Job{j}, queue.Entry{Labourer: "hasty", Due: y.now.Add(time.Duration(i) * time.Millisecond),
-			Segment: at, Tasks: numbers, Attempt: 1}))
+			Segment: at, Tasks: numbers, Job: id, Attempt: 1}))
 	}
 	y.now = y.now.Add(time.Second)
 	return y
 }
 
-// claim returns the leases of a claim.
-func (y *yard) claim(t *testing.T) []string {
+// claim returns what a claim hands out.
+func (y *yard) claim(t *testing.T) []orchestrator.Handout {
 	t.Helper()
 	claimed, err := y.Claim(t.Context(), "execution", "hasty", 1)
 	require.NoError(t, err)
@@ -111,7 +116,7 @@ func TestG4ALeaseWhoseDispatcherDiedIsDispatchedBeforeItEnds(t *testing.T) {
 	require.NoError(t, err)
 	held, err := y.control.Leases(t.Context(), "hasty")
 	require.NoError(t, err)
-	require.Equal(t, y.now.Add(3*time.Second), held[0].ExpiresAt, "from its dispatch on, the attempt has the labourer's time")
+	require.Equal(t, y.now.Add(3*time.Second), held[0].EndOf(0, queue.Limits{MaxDuration: 2 * time.Second, Cooldown: time.Second}), "from its dispatch on, the attempt has the labourer's time")
 }
 
 // TestG4ALateDispatcherLeavesTheLeaseToAnother: another dispatcher may adopt the lease before the late one ends, and both would start its workers.
@@ -132,7 +137,7 @@ func TestG4ALateDispatcherLeavesTheLeaseToAnother(t *testing.T) {
 func TestG3AnUnmarkedDispatchGivesNothingBack(t *testing.T) {
 	y := newYard(t, "one")
 	leases := y.claim(t)
-	y.failing("UpdateItem", "dispatched_at")
+	y.failing("UpdateItem", "lease#")
 
 	dispatched, err := y.Dispatch(t.Context(), "hasty", leases)
 
@@ -149,7 +154,7 @@ func TestG8ALeaseThatCannotBeDispatchedBlocksNoOther(t *testing.T) {
 	y := newYard(t, "one", "two", "three")
 	leases := y.claim(t)
 	require.Len(t, leases, 3)
-	first := strings.Split(leases[0], "#")[1]
+	first := strings.Split(leases[0].Lease, "#")[1]
 	y.failing("Query", first)
 
 	_, err := y.Dispatch(t.Context(), "hasty", leases)
@@ -159,6 +164,6 @@ func TestG8ALeaseThatCannotBeDispatchedBlocksNoOther(t *testing.T) {
 	held, err := y.control.Leases(t.Context(), "hasty")
 	require.NoError(t, err)
 	for _, l := range held {
-		require.Equal(t, string(l.Segment) == first, l.DispatchedAt.IsZero(), l.Item())
+		require.Equal(t, string(l.Segment) == first, l.Starting(), l.Item())
 	}
 }

@@ -1,8 +1,9 @@
 // Package outcome settles attempts that did not succeed: it schedules another attempt after a wait, or ends the task. And it ends jobs when
 // every task of them has reached an end.
 //
-// The lease holds a failed task until the outcome is durable. So the scavenger (by the stream) and the orchestrator (at the lease's end) settle
-// any failed task that they find in a lease. However often a task is settled, the result is one entry or one death.
+// The lease holds a failed task until the outcome is durable: one transaction takes the task out of the lease and writes the entry of its next
+// attempt, or its death. So the scavenger (by the stream) and the orchestrator (at the end of the attempt's time) settle any failed task that
+// they find in a lease. However often a task is settled, the result is one entry or one death.
 package outcome
 
 import (
@@ -15,27 +16,28 @@ import (
 
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/retry"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
 // Tasks stores the tasks.
 type Tasks interface {
-	// Chunks reads tasks of a segment in the order of their numbers, some at a time: together, their payloads may exceed a function's memory.
+	// Chunks reads tasks of a segment some at a time: together, their payloads may exceed a function's memory.
 	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 }
 
-// Deaths ends tasks that get no further attempt.
-type Deaths interface {
-	// Kill replaces failed by dead and releases these tasks from their lease, or changes nothing and returns queue.ErrChanged.
-	Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) error
-}
-
-// Control moves tasks from leases to entries.
+// Control reads the leases.
 type Control interface {
 	LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error)
-	Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error
-	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error
+}
+
+// Leases moves tasks out of leases, and returns each lease as it is stored afterwards. queue.ErrChanged: the lease, or one of the tasks, has
+// changed since it was read, and nothing was written.
+type Leases interface {
+	Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error)
+	Requeue(ctx context.Context, l queue.Lease, e queue.Entry) (queue.Lease, error)
+	Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) (queue.Lease, error)
 }
 
 // Registry stores the labourers that were applied.
@@ -48,24 +50,24 @@ type Sweeper interface {
 	Sweep(ctx context.Context, tasks []task.Task) error
 }
 
-// Waiter starts a wait that a person can watch, and that wakes the orchestrator when the tasks are due.
+// Waiter starts a wait that a person can watch, and that wakes the orchestrator when the tasks are due. A labourer has one wait for each time:
+// starting it again, also for other tasks, starts nothing.
 type Waiter interface {
 	Backoff(ctx context.Context, b Backoff) error
 }
 
-// Backoff holds failed tasks of a labourer that are due again at the same time.
+// Backoff holds failed tasks of a labourer for which the orchestrator is woken at the same time.
 type Backoff struct {
 	Labourer string
-	Due      time.Time
-	Attempt  int // the attempt that begins then
+	Until    time.Time // when all of them are due
 	Tasks    []task.Task
 }
 
 // Settler settles failed and expired attempts.
 type Settler struct {
 	Tasks    Tasks
-	Deaths   Deaths
 	Control  Control
+	Leases   Leases
 	Registry Registry
 	Waiter   Waiter
 	Sweeper  Sweeper
@@ -77,6 +79,7 @@ type Settler struct {
 type Settled struct {
 	Retried, Dead int
 	Freed         []string          // labourers with slots that became free now, or when an earlier settler, which may have died, settled these tasks
+	Hungry        []string          // those of them whose slots can be filled from the same leases: tasks wait there
 	Unreadable    map[string]string // labourers whose stored configuration cannot be read, and why: their tasks stay in their leases
 }
 
@@ -105,11 +108,10 @@ type held struct {
 	attempt  int
 }
 
-// batch holds failed tasks that the same leases may hold. Those that are retried go into one entry.
+// batch holds failed tasks that the same leases may hold. Those that are retried go into one entry for each lease.
 type batch struct {
 	held
-	maxDuration time.Duration // of the entry
-	tasks       []task.Task
+	tasks []task.Task
 }
 
 // backoff holds failed tasks that wait for the same time.
@@ -133,7 +135,7 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 	}
 	var queued []task.Task // also those that an earlier settler queued, as it may have died before it read their jobs
 	for _, b := range deaths {
-		killed, err := s.kill(ctx, b.held, b.tasks)
+		killed, err := s.kill(ctx, b, &out)
 		out.Dead += killed.Len()
 		if err != nil {
 			return out, err
@@ -147,36 +149,48 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 	}
 	var waits []Backoff
 	for _, group := range backoffs {
-		delay := group.labourer.Retry.Delay(group.failures, group.retryAfter, s.Random())
+		now := s.Now().UTC()
 		// Rounded up to a millisecond, the resolution of keys: never sooner than the policy's minimum.
-		due := s.Now().UTC().Add(delay).Add(time.Millisecond - 1).Truncate(time.Millisecond)
-		wait := Backoff{Labourer: group.labourer.ID, Due: due, Attempt: group.attempt + 1}
+		due := now.Add(group.labourer.Retry.Delay(group.failures, group.retryAfter, s.Random())).Add(time.Millisecond - 1).Truncate(time.Millisecond)
+		var waiting []task.Task
 		for _, b := range group.batches {
-			requeued, err := s.requeue(ctx, b, due)
+			requeued, err := s.requeue(ctx, b, due, &out)
 			if err != nil {
 				return out, err
 			}
-			wait.Tasks = append(wait.Tasks, requeued...)
+			waiting = append(waiting, requeued...)
 			queued = append(queued, b.tasks...)
 			out.Retried += len(requeued)
 		}
 		out.free(group.labourer.ID)
-		if len(wait.Tasks) > 0 {
-			waits = append(waits, wait)
-		}
+		waits = wait(waits, group.labourer.ID, retry.Wake(now, due), waiting)
 	}
 	// A job may be cancelled while its tasks return to the queue, and its canceller may miss them. One of the two sees the other: the canceller
 	// marks the job before it reads the queue, and the settler reads the job after it has queued.
 	if err := s.Sweeper.Sweep(ctx, queued); err != nil {
 		return out, err
 	}
-	for _, wait := range waits {
+	for _, w := range waits {
 		// The entries are the truth. If the wait cannot be started, the minute tick finds them when they are due.
-		if err := s.Waiter.Backoff(ctx, wait); err != nil {
+		if err := s.Waiter.Backoff(ctx, w); err != nil {
 			return out, err
 		}
 	}
 	return out, nil
+}
+
+// wait adds tasks to the wait of their labourer for this time.
+func wait(waits []Backoff, labourer string, until time.Time, tasks []task.Task) []Backoff {
+	if len(tasks) == 0 {
+		return waits
+	}
+	i := slices.IndexFunc(waits, func(w Backoff) bool { return w.Labourer == labourer && w.Until.Equal(until) })
+	if i < 0 {
+		i = len(waits)
+		waits = append(waits, Backoff{Labourer: labourer, Until: until})
+	}
+	waits[i].Tasks = append(waits[i].Tasks, tasks...)
+	return waits
 }
 
 // group sorts the failed tasks into those that die and those that wait, each in the order of their first tasks.
@@ -195,7 +209,7 @@ func (s Settler) group(ctx context.Context, ended []task.Task, out *Settled) (de
 			return nil, nil, err
 		}
 		if dead, _ := Exhausted(t, l); dead {
-			deaths = add(deaths, t, 0)
+			deaths = add(deaths, t)
 			continue
 		}
 		i := slices.IndexFunc(backoffs, func(b backoff) bool {
@@ -205,18 +219,18 @@ func (s Settler) group(ctx context.Context, ended []task.Task, out *Settled) (de
 			i = len(backoffs)
 			backoffs = append(backoffs, backoff{labourer: l, attempt: t.Attempt, failures: t.Failures(), retryAfter: t.RetryAfter})
 		}
-		backoffs[i].batches = add(backoffs[i].batches, t, t.MaxDuration)
+		backoffs[i].batches = add(backoffs[i].batches, t)
 	}
 	return deaths, backoffs, nil
 }
 
 // add adds a task to its batch, or to a new one.
-func add(batches []batch, t task.Task, maxDuration time.Duration) []batch {
+func add(batches []batch, t task.Task) []batch {
 	by := held{t.Labourer, t.ID.Segment, t.Attempt}
-	i := slices.IndexFunc(batches, func(b batch) bool { return b.held == by && b.maxDuration == maxDuration })
+	i := slices.IndexFunc(batches, func(b batch) bool { return b.held == by })
 	if i < 0 {
 		i = len(batches)
-		batches = append(batches, batch{held: by, maxDuration: maxDuration})
+		batches = append(batches, batch{held: by})
 	}
 	batches[i].tasks = append(batches[i].tasks, t)
 	return batches
@@ -225,6 +239,13 @@ func add(batches []batch, t task.Task, maxDuration time.Duration) []batch {
 func (o *Settled) free(labourer string) {
 	if !slices.Contains(o.Freed, labourer) {
 		o.Freed = append(o.Freed, labourer)
+	}
+}
+
+// feedable notes a lease in which tasks wait for a free slot.
+func (o *Settled) feedable(l queue.Lease) {
+	if l.Hungry() && !slices.Contains(o.Hungry, l.Labourer) {
+		o.Hungry = append(o.Hungry, l.Labourer)
 	}
 }
 
@@ -260,97 +281,104 @@ func (s Settler) labourer(ctx context.Context, known map[string]labourer.Laboure
 // tries limits how often a write to a changed lease is repeated. Each change means that another component has moved tasks of the lease.
 const tries = 10
 
-// kill ends the tasks that leases still hold, and returns their numbers. A task that no lease holds with this attempt was settled before, and
-// may run again. A task that has reached its end meanwhile is only released.
-func (s Settler) kill(ctx context.Context, key held, tasks []task.Task) (killed segment.Numbers, err error) {
+// kill ends the tasks of a batch that leases still hold, and returns their numbers. A task that no lease holds with this attempt was settled
+// before, and may run again. A task that has reached its end meanwhile only leaves its lease.
+func (s Settler) kill(ctx context.Context, b batch, out *Settled) (killed segment.Numbers, err error) {
 	for range tries {
-		leases, err := s.Control.LeasesOn(ctx, key.labourer, key.segment)
-		if err != nil {
+		dead, raced, err := s.end(ctx, b, out)
+		killed = killed.Union(dead)
+		if err != nil || raced.Empty() {
 			return killed, err
 		}
-		raced := false
-		for _, l := range leases {
-			if l.Attempt != key.attempt {
-				continue
-			}
-			dead, err := s.killIn(ctx, l, tasks)
-			killed = killed.Union(dead)
-			if raced = raced || errors.Is(err, queue.ErrChanged); err != nil && !errors.Is(err, queue.ErrChanged) {
-				return killed, err
-			}
-		}
-		if !raced {
-			return killed, nil
-		}
-		if tasks, err = s.stillDying(ctx, key, leases, tasks, killed); err != nil {
+		if b.tasks, err = s.again(ctx, b.segment, raced); err != nil {
 			return killed, err
 		}
 	}
-	return killed, fmt.Errorf("ending %d tasks of segment %s: they or their leases changed %d times in between", len(tasks), key.segment, tries)
+	return killed, fmt.Errorf("ending tasks %s of segment %s: they or their leases changed %d times in between", numbers(b.tasks), b.segment, tries)
 }
 
-// killIn ends the tasks that a lease holds, and returns their numbers. It returns queue.ErrChanged if the lease, or one of the tasks, has
-// changed since it was read.
-func (s Settler) killIn(ctx context.Context, l queue.Lease, tasks []task.Task) (killed segment.Numbers, err error) {
-	for left := among(tasks, l.Held()); len(left) > 0; {
-		failed := task.Together(left)
-		left = left[len(failed):]
-		dead, numbers := make([]task.Task, len(failed)), segment.Numbers{}
-		for i, t := range failed {
-			if dead[i], err = t.Kill(s.Now()); err != nil {
-				return killed, err
-			}
-			numbers = numbers.Union(segment.Of(t.ID.N))
-		}
-		if err := s.Deaths.Kill(ctx, l, failed, dead); err != nil {
-			return killed, err
-		}
-		killed, l.Released = killed.Union(numbers), l.Released.Union(numbers)
-	}
-	return killed, nil
-}
-
-// stillDying reads tasks again after a race, and returns those that are still to be killed. It releases those that have reached their end
-// meanwhile from the leases. It drops payloads that are stored apart from their task's item: killing a task does not write them.
-func (s Settler) stillDying(ctx context.Context, key held, leases []queue.Lease, tasks []task.Task, killed segment.Numbers) ([]task.Task, error) {
-	var left, ended segment.Numbers
-	for _, t := range tasks {
-		left = left.Union(segment.Of(t.ID.N))
-	}
-	var dying []task.Task
-	for now, err := range s.Tasks.Chunks(ctx, key.segment, left.Minus(killed)) {
+// again reads tasks again after a race. It drops payloads that are stored apart from their task's item: killing a task does not write them.
+func (s Settler) again(ctx context.Context, at segment.ID, raced segment.Numbers) ([]task.Task, error) {
+	var out []task.Task
+	for some, err := range s.Tasks.Chunks(ctx, at, raced) {
+		unreadable, err := task.Unreadable(err)
 		if err != nil {
 			return nil, err
 		}
-		for _, t := range now {
-			switch {
-			case t.Status.Terminal():
-				ended = ended.Union(segment.Of(t.ID.N))
-			case t.Attempt == key.attempt && (t.Status == task.Failed || t.Status == task.Expired):
-				if t.Parts > 0 {
-					t.Payload = nil
-				}
-				dying = append(dying, t)
+		for _, t := range append(some, unreadable...) { // nor does it need unreadable parts
+			if t.Parts > 0 || t.Status.Terminal() {
+				t.Payload = nil
 			}
+			out = append(out, t)
 		}
+	}
+	return out, nil
+}
+
+// end takes the tasks of a batch out of the leases that hold them: failed ones by their death. It returns the numbers of those that it killed,
+// and of those that have changed since they were read, or whose leases have.
+func (s Settler) end(ctx context.Context, b batch, out *Settled) (killed, raced segment.Numbers, err error) {
+	leases, err := s.Control.LeasesOn(ctx, b.labourer, b.segment)
+	if err != nil {
+		return killed, raced, err
 	}
 	for _, l := range leases {
-		if l.Attempt != key.attempt {
+		if l.Attempt != b.attempt {
 			continue
 		}
-		if err := s.Control.Release(ctx, l, l.Held().Intersect(ended)); err != nil {
-			return nil, err
+		held := l.Held()
+		l, dead, err := s.endIn(ctx, l, among(b.tasks, held))
+		killed = killed.Union(dead)
+		if errors.Is(err, queue.ErrChanged) {
+			raced = raced.Union(held.Intersect(numbers(b.tasks)).Minus(dead))
+			continue
 		}
+		if err != nil {
+			return killed, raced, err
+		}
+		out.feedable(l)
 	}
-	return dying, nil
+	return killed, raced, nil
 }
 
-// requeue moves the tasks of a batch that leases still hold into entries, and returns these tasks.
-func (s Settler) requeue(ctx context.Context, b batch, due time.Time) ([]task.Task, error) {
-	var left segment.Numbers
-	for _, t := range b.tasks {
-		left = left.Union(segment.Of(t.ID.N))
+// endIn takes tasks out of the lease that holds them. It returns the lease as it is stored then, and the numbers of the tasks that it killed.
+func (s Settler) endIn(ctx context.Context, l queue.Lease, tasks []task.Task) (_ queue.Lease, killed segment.Numbers, err error) {
+	var failed, completed, gone []task.Task
+	for _, t := range tasks {
+		switch {
+		case t.Status == task.Completed:
+			completed = append(completed, t)
+		case t.Status.Terminal():
+			gone = append(gone, t)
+		case t.Attempt == l.Attempt:
+			failed = append(failed, t)
+		}
 	}
+	if len(completed)+len(gone) > 0 {
+		if l, err = s.Leases.Save(ctx, l, l.Ended(numbers(completed)).Without(numbers(gone))); err != nil {
+			return l, killed, err
+		}
+	}
+	for len(failed) > 0 {
+		some := task.Together(failed)
+		failed = failed[len(some):]
+		dead := make([]task.Task, len(some))
+		for i, t := range some {
+			if dead[i], err = t.Kill(s.Now()); err != nil {
+				return l, killed, err
+			}
+		}
+		if l, err = s.Leases.Kill(ctx, l, some, dead); err != nil {
+			return l, killed, err
+		}
+		killed = killed.Union(numbers(some))
+	}
+	return l, killed, nil
+}
+
+// requeue moves the tasks of a batch that leases still hold into entries for their next attempt, and returns these tasks.
+func (s Settler) requeue(ctx context.Context, b batch, due time.Time, out *Settled) ([]task.Task, error) {
+	left := numbers(b.tasks)
 	var moved segment.Numbers
 	for range tries {
 		leases, err := s.Control.LeasesOn(ctx, b.labourer, b.segment)
@@ -359,26 +387,35 @@ func (s Settler) requeue(ctx context.Context, b batch, due time.Time) ([]task.Ta
 		}
 		raced := false
 		for _, l := range leases {
-			held := l.Held().Intersect(left)
-			if l.Attempt != b.attempt || held.Empty() {
+			if l.Attempt != b.attempt {
 				continue
 			}
-			err := s.Control.Requeue(ctx, l, queue.Entry{Labourer: b.labourer, Due: due, Segment: b.segment, First: held.Min(),
-				Tasks: held, Attempt: b.attempt + 1, MaxDuration: b.maxDuration})
-			if errors.Is(err, queue.ErrChanged) {
-				raced = true
-				continue
+			if held := l.Held().Intersect(left); !held.Empty() {
+				l, err = s.Leases.Requeue(ctx, l, l.Next(held, due))
+				if errors.Is(err, queue.ErrChanged) {
+					raced = true
+					continue
+				}
+				if err != nil {
+					return among(b.tasks, moved), err
+				}
+				moved, left = moved.Union(held), left.Minus(held)
 			}
-			if err != nil {
-				return among(b.tasks, moved), err
-			}
-			moved, left = moved.Union(held), left.Minus(held)
+			out.feedable(l)
 		}
 		if !raced {
 			return among(b.tasks, moved), nil
 		}
 	}
 	return among(b.tasks, moved), fmt.Errorf("returning tasks %s of segment %s to the queue: the leases changed %d times in between", left, b.segment, tries)
+}
+
+func numbers(tasks []task.Task) segment.Numbers {
+	var set segment.Numbers
+	for _, t := range tasks {
+		set = set.Union(segment.Of(t.ID.N))
+	}
+	return set
 }
 
 func among(tasks []task.Task, numbers segment.Numbers) []task.Task {

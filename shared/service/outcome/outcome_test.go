@@ -29,20 +29,20 @@ var (
 )
 
 // world holds everything that a Settler reaches, for one labourer: its leases, and the tasks that were queued, killed, swept and sent to wait.
-// fails names the call that fails. races counts the writes that find their lease changed; -1 means all of them.
+// fails names the call that fails. races counts the writes before which another component writes the lease; -1 means all of them.
 type world struct {
-	leases    []queue.Lease
-	queued    []queue.Entry
-	saved     []task.Task
-	kills     []int // how many tasks ended together
-	waits     []outcome.Backoff
-	swept     []string
-	labourer  *labourer.Labourer
-	fails     string
-	races     int
-	cancelled segment.Numbers // tasks that another component cancels
-	random    float64
-	asked     int // how often for the labourer
+	leases   []queue.Lease
+	queued   []queue.Entry
+	saved    []task.Task
+	kills    []int // how many tasks ended together
+	waits    []outcome.Backoff
+	swept    []string
+	labourer *labourer.Labourer
+	fails    string
+	races    int
+	ended    map[int]task.Status // tasks that another component ends
+	random   float64
+	asked    int // how often for the labourer
 }
 
 func (w *world) fail(name string) error {
@@ -60,35 +60,57 @@ func (w *world) Labourer(context.Context, string) (labourer.Labourer, bool, erro
 	return *w.labourer, true, w.fail("Labourer")
 }
 
-func (w *world) Kill(_ context.Context, l queue.Lease, failed, dead []task.Task) error {
-	if w.races != 0 {
-		w.races--
-		return queue.ErrChanged
+// write replaces a lease on condition of its revision, as the store does.
+func (w *world) write(name string, before, after queue.Lease) (queue.Lease, error) {
+	if err := w.fail(name); err != nil {
+		return before, err
 	}
-	if err := w.fail("Kill"); err != nil {
-		return err
-	}
-	for _, t := range failed {
-		if w.cancelled.Contains(t.ID.N) {
-			return queue.ErrChanged
+	for i, l := range w.leases {
+		if l.Item() != before.Item() {
+			continue
 		}
+		if w.races != 0 {
+			w.races--
+			w.leases[i].Revision++
+		}
+		if w.leases[i].Revision != before.Revision {
+			break
+		}
+		after.Revision = before.Revision + 1
+		w.leases[i] = after
+		return after, nil
 	}
-	for i, t := range failed {
-		w.release(l, segment.Of(t.ID.N))
-		w.saved = append(w.saved, dead[i])
-	}
-	w.kills = append(w.kills, len(failed))
-	return nil
+	return before, queue.ErrChanged
 }
 
-// Chunks returns tasks that failed the third time, one at a time, except those that were cancelled. Their payloads are stored apart.
+func (w *world) Save(_ context.Context, before, after queue.Lease) (queue.Lease, error) {
+	return w.write("Save", before, after)
+}
+
+func (w *world) Kill(_ context.Context, l queue.Lease, failed, dead []task.Task) (queue.Lease, error) {
+	var numbers segment.Numbers
+	for _, t := range failed {
+		if w.ended[t.ID.N] != task.Open {
+			return l, queue.ErrChanged
+		}
+		numbers = numbers.Union(segment.Of(t.ID.N))
+	}
+	l, err := w.write("Kill", l, l.Without(numbers))
+	if err == nil {
+		w.saved = append(w.saved, dead...)
+		w.kills = append(w.kills, len(failed))
+	}
+	return l, err
+}
+
+// Chunks returns tasks that failed the third time, one at a time, except those that have ended. Their payloads are stored apart.
 func (w *world) Chunks(_ context.Context, _ segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
 	return func(yield func([]task.Task, error) bool) {
 		for n := range numbers.All() {
 			t := failed(n, 3, "Boom")
 			t.Parts, t.Payload = 1, make([]byte, 1<<20)
-			if w.cancelled.Contains(n) {
-				t.Status = task.Cancelled
+			if status := w.ended[n]; status != task.Open {
+				t.Status = status
 			}
 			if !yield([]task.Task{t}, nil) {
 				return
@@ -110,30 +132,12 @@ func (w *world) LeasesOn(_ context.Context, _ string, s segment.ID) ([]queue.Lea
 	return out, w.fail("LeasesOn")
 }
 
-func (w *world) release(l queue.Lease, numbers segment.Numbers) {
-	for i := range w.leases {
-		if w.leases[i].Item() == l.Item() {
-			w.leases[i].Released = w.leases[i].Released.Union(numbers)
-		}
+func (w *world) Requeue(_ context.Context, l queue.Lease, e queue.Entry) (queue.Lease, error) {
+	l, err := w.write("Requeue", l, l.Without(e.Tasks))
+	if err == nil {
+		w.queued = append(w.queued, e)
 	}
-}
-
-func (w *world) Release(_ context.Context, l queue.Lease, numbers segment.Numbers) error {
-	w.release(l, numbers)
-	return w.fail("Release")
-}
-
-func (w *world) Requeue(_ context.Context, l queue.Lease, e queue.Entry) error {
-	if w.races != 0 {
-		w.races--
-		return queue.ErrChanged
-	}
-	if err := w.fail("Requeue"); err != nil {
-		return err
-	}
-	w.release(l, e.Tasks)
-	w.queued = append(w.queued, e)
-	return nil
+	return l, err
 }
 
 func (w *world) Backoff(_ context.Context, b outcome.Backoff) error {
@@ -149,7 +153,7 @@ func (w *world) Sweep(_ context.Context, tasks []task.Task) error {
 }
 
 func (w *world) settler() outcome.Settler {
-	return outcome.Settler{Tasks: w, Deaths: w, Control: w, Registry: w, Waiter: w, Sweeper: w, Now: func() time.Time { return noon.Add(300 * time.Microsecond) },
+	return outcome.Settler{Tasks: w, Control: w, Leases: w, Registry: w, Waiter: w, Sweeper: w, Now: func() time.Time { return noon.Add(300 * time.Microsecond) },
 		Random: func() float64 { return w.random }}
 }
 
@@ -170,8 +174,18 @@ func failed(n, attempt int, kind string) task.Task {
 	return t
 }
 
+// lease returns a lease of the nightly job with these tasks in hand, and as many slots.
 func lease(attempt int, numbers ...int) queue.Lease {
-	return queue.Lease{Labourer: "f", Segment: seg, Attempt: attempt, First: numbers[0], Tasks: segment.Of(numbers...)}
+	l := queue.Lease{Labourer: "f", Segment: seg, Job: "nightly", Attempt: attempt, First: numbers[0], Tasks: segment.Of(numbers...), Waiting: segment.Of(numbers...),
+		Slots: len(numbers), Revision: 7}
+	l, _ = l.Feed(queue.Dispatched, noon)
+	return l
+}
+
+// elsewhereOf returns the lease as one of another segment.
+func elsewhereOf(l queue.Lease, labourer string, at segment.ID) queue.Lease {
+	l.Labourer, l.Segment = labourer, at
+	return l
 }
 
 func TestG4WhenNoAttemptMayFollow(t *testing.T) {
@@ -211,16 +225,18 @@ func TestG4WhenNoAttemptMayFollow(t *testing.T) {
 
 func TestG1AFailedTaskGoesFromItsLeaseToTheQueue(t *testing.T) {
 	w := &world{labourer: f(), leases: []queue.Lease{lease(1, 3, 4, 5)}}
+	w.leases[0].MaxDuration = time.Minute
 	one := failed(4, 1, "Boom")
-	one.MaxDuration = time.Minute
 
 	settled, err := w.settler().Settle(context.Background(), []task.Task{one})
 
 	require.NoError(t, err)
 	require.Equal(t, outcome.Settled{Retried: 1, Freed: []string{"f"}}, settled)
-	require.Equal(t, []queue.Entry{{Labourer: "f", Due: noon.Add(10*time.Second + time.Millisecond), Segment: seg, First: 4, Tasks: segment.Of(4), Attempt: 2, MaxDuration: time.Minute}}, w.queued)
+	require.Equal(t, []queue.Entry{{Labourer: "f", Due: noon.Add(10*time.Second + time.Millisecond), Segment: seg, First: 4, Tasks: segment.Of(4),
+		Job: "nightly", Attempt: 2, MaxDuration: time.Minute}}, w.queued)
 	require.Equal(t, segment.Of(3, 5), w.leases[0].Held())
-	require.Equal(t, []outcome.Backoff{{Labourer: "f", Due: w.queued[0].Due, Attempt: 2, Tasks: []task.Task{one}}}, w.waits)
+	require.Empty(t, w.leases[0].Done(), "it was not completed")
+	require.Equal(t, []outcome.Backoff{{Labourer: "f", Until: noon.Add(11 * time.Second), Tasks: []task.Task{one}}}, w.waits)
 	require.Equal(t, []string{"nightly abcdefghijklmnop.4"}, w.swept)
 	require.Empty(t, w.saved, "its item stays as it is")
 }
@@ -239,16 +255,64 @@ func TestG5AnExhaustedTaskDiesAndItsLeaseLetsItGo(t *testing.T) {
 	require.Empty(t, w.waits)
 }
 
-// TestG5AnExhaustedTaskThatIsCancelledMeanwhileIsOnlyReleased: the other exhausted tasks die.
-func TestG5AnExhaustedTaskThatIsCancelledMeanwhileIsOnlyReleased(t *testing.T) {
-	w := &world{labourer: f(), leases: []queue.Lease{lease(3, 4, 5, 6)}, cancelled: segment.Of(5)}
+// TestG5AnExhaustedTaskThatEndsMeanwhileOnlyLeavesItsLease: the other exhausted tasks die. What the lease says was completed enters the job's
+// progress when the lease ends, so a cancelled task must not be among it.
+func TestG5AnExhaustedTaskThatEndsMeanwhileOnlyLeavesItsLease(t *testing.T) {
+	w := &world{labourer: f(), leases: []queue.Lease{lease(3, 4, 5, 6, 7, 8)}, ended: map[int]task.Status{5: task.Cancelled, 7: task.Completed}}
 
-	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom"), failed(5, 3, "Boom"), failed(6, 3, "Boom")})
+	settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom"), failed(5, 3, "Boom"), failed(6, 3, "Boom"), failed(7, 3, "Boom")})
 
 	require.NoError(t, err)
 	require.Equal(t, 2, settled.Dead)
-	require.True(t, w.leases[0].Held().Empty())
+	require.Equal(t, segment.Of(8), w.leases[0].Held())
+	require.Equal(t, segment.Of(7), w.leases[0].Done())
 	require.Empty(t, w.queued)
+}
+
+// TestG1AFailedTaskThatWaitsInALeaseIsSettled: its start was taken for failed and the task was granted again, but its worker ran.
+func TestG1AFailedTaskThatWaitsInALeaseIsSettled(t *testing.T) {
+	for attempt, want := range map[int]outcome.Settled{1: {Retried: 1, Freed: []string{"f"}}, 3: {Dead: 1, Freed: []string{"f"}}} {
+		l := lease(attempt, 3)
+		l.Tasks, l.Waiting = segment.Of(3, 4), segment.Of(4)
+		w := &world{labourer: f(), leases: []queue.Lease{l}}
+
+		settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, attempt, "Boom")})
+
+		require.NoError(t, err)
+		require.Equal(t, want, settled)
+		require.Equal(t, segment.Of(3), w.leases[0].Held())
+	}
+}
+
+// TestALabourerIsHungryIfTasksWaitForAFreeSlotOfTheLease: also if an earlier settler, which may have died, freed the slot. A slot that was
+// revoked is not free.
+func TestALabourerIsHungryIfTasksWaitForAFreeSlotOfTheLease(t *testing.T) {
+	for name, c := range map[string]struct {
+		attempt, task, slots int
+		waiting              segment.Numbers
+		hungry               []string
+	}{
+		"a retry":                    {1, 3, 2, segment.Of(8), []string{"f"}},
+		"a death":                    {3, 3, 2, segment.Of(8), []string{"f"}},
+		"a retry that was settled":   {1, 5, 3, segment.Of(8), []string{"f"}},
+		"a death that was settled":   {3, 5, 3, segment.Of(8), []string{"f"}},
+		"a retry from a revoked one": {1, 3, 1, segment.Of(8), nil},
+		"a death from a revoked one": {3, 3, 1, segment.Of(8), nil},
+		"a retry, and none waits":    {1, 3, 2, segment.Of(), nil},
+		"a death, and none waits":    {3, 3, 2, segment.Of(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lease(c.attempt, 3, 4)
+			l.Tasks, l.Waiting, l.Slots = l.Tasks.Union(c.waiting), c.waiting, c.slots
+			w := &world{labourer: f(), leases: []queue.Lease{l}}
+
+			settled, err := w.settler().Settle(context.Background(), []task.Task{failed(c.task, c.attempt, "Boom")})
+
+			require.NoError(t, err)
+			require.Equal(t, []string{"f"}, settled.Freed)
+			require.Equal(t, c.hungry, settled.Hungry)
+		})
+	}
 }
 
 // TestG8DeathsAfterARaceHoldNoPayloadsThatAreStoredApart: they may have 1 MB each, and the tasks' images in the stream leave them out.
@@ -322,10 +386,11 @@ func TestTasksThatDidNotFailArePassedOver(t *testing.T) {
 	require.Zero(t, w.asked)
 }
 
-// TestABatchOfFailuresTakesFewWrites: one entry for the tasks of a segment that wait for the same time, one wait for those of all segments.
+// TestABatchOfFailuresTakesFewWrites: one entry for the tasks of a lease that wait for the same time, one wait for all that are due at about the
+// same time.
 func TestABatchOfFailuresTakesFewWrites(t *testing.T) {
 	const other = segment.ID("ponmlkjihgfedcba")
-	w := &world{labourer: f(), leases: []queue.Lease{lease(1, 0, 1, 2, 3, 4), lease(2, 10, 11), {Labourer: "f", Segment: other, Attempt: 1, Tasks: segment.Of(0, 1)}}}
+	w := &world{labourer: f(), leases: []queue.Lease{lease(1, 0, 1, 2, 3, 4), lease(2, 10, 11), elsewhereOf(lease(1, 0, 1), "f", other)}}
 	elsewhere := failed(1, 1, "Boom")
 	elsewhere.ID.Segment, elsewhere.JobID = other, "weekly"
 	asked := failed(4, 1, "Boom")
@@ -346,7 +411,7 @@ func TestABatchOfFailuresTakesFewWrites(t *testing.T) {
 		counts = append(counts, len(wait.Tasks))
 	}
 	slices.Sort(counts)
-	require.Equal(t, []int{1, 1, 4}, counts)
+	require.Equal(t, []int{1, 5}, counts, "also those of other attempts")
 	require.Equal(t, []string{"nightly abcdefghijklmnop.0", "nightly abcdefghijklmnop.1", "nightly abcdefghijklmnop.2",
 		"weekly ponmlkjihgfedcba.1", "nightly abcdefghijklmnop.10", "nightly abcdefghijklmnop.4"}, w.swept)
 	require.Equal(t, 1, w.asked)
@@ -368,6 +433,9 @@ func TestG10NoRetryIsSoonerThanThePolicySays(t *testing.T) {
 		wait := w.queued[0].Due.Sub(w.settler().Now())
 		require.GreaterOrEqual(t, wait, l.Retry.Min)
 		require.LessOrEqual(t, wait, l.Retry.Max+time.Millisecond)
+		require.Len(t, w.waits, 1)
+		require.False(t, w.waits[0].Until.Before(w.queued[0].Due), "they are due when the wait ends")
+		require.Less(t, w.waits[0].Until.Sub(w.queued[0].Due), max(time.Second, wait/20))
 		if one.RetryAfter == 0 {
 			require.LessOrEqual(t, wait, l.Retry.Initial<<(attempt-1)+time.Millisecond)
 		}
@@ -398,7 +466,7 @@ func TestG8AnUnreadableLabourerKeepsItsTasksAndBlocksNoOther(t *testing.T) {
 		"too deep": strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)} {
 		t.Run(name, func(t *testing.T) {
 			const other = segment.ID("ponmlkjihgfedcba")
-			w := &world{leases: []queue.Lease{lease(1, 4), lease(3, 5), {Labourer: "odd", Segment: other, Attempt: 1, Tasks: segment.Of(4)}, {Labourer: "odd", Segment: other, Attempt: 3, Tasks: segment.Of(5)}}}
+			w := &world{leases: []queue.Lease{lease(1, 4), lease(3, 5), elsewhereOf(lease(1, 4), "odd", other), elsewhereOf(lease(3, 5), "odd", other)}}
 			of := func(t task.Task) task.Task {
 				t.Labourer, t.ID.Segment = "odd", other
 				return t
@@ -435,6 +503,15 @@ func TestAWriteToAChangedLeaseIsRepeated(t *testing.T) {
 	w = &world{labourer: f(), leases: []queue.Lease{lease(1, 4)}, races: -1}
 	_, err = w.settler().Settle(context.Background(), []task.Task{failed(4, 1, "Boom")})
 	require.ErrorContains(t, err, "returning tasks 4 of segment abcdefghijklmnop to the queue: the leases changed 10 times in between")
+
+	w = &world{labourer: f(), leases: []queue.Lease{lease(3, 4)}, races: 3}
+	settled, err = w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom")})
+	require.NoError(t, err)
+	require.Equal(t, 1, settled.Dead)
+
+	w = &world{labourer: f(), leases: []queue.Lease{lease(3, 4)}, races: -1}
+	_, err = w.settler().Settle(context.Background(), []task.Task{failed(4, 3, "Boom")})
+	require.ErrorContains(t, err, "ending tasks 4 of segment abcdefghijklmnop: they or their leases changed 10 times in between")
 }
 
 func TestAFailedCallIsAnErrorAndTheNextSettlerFinishes(t *testing.T) {
@@ -460,6 +537,21 @@ func TestAFailedCallIsAnErrorAndTheNextSettlerFinishes(t *testing.T) {
 		settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 1, "Boom")})
 		require.ErrorIs(t, err, errOff)
 		require.Equal(t, outcome.Settled{}, settled)
+	})
+	t.Run("taking an ended task out of its lease", func(t *testing.T) {
+		w := &world{labourer: f(), leases: []queue.Lease{lease(3, 4, 5)}, ended: map[int]task.Status{4: task.Cancelled}, fails: "Save"}
+		batch := []task.Task{failed(4, 3, "Boom"), failed(5, 3, "Boom")}
+		_, err := w.settler().Settle(context.Background(), batch)
+		require.ErrorIs(t, err, errOff)
+		w.fails = ""
+		_, err = w.settler().Settle(context.Background(), batch)
+		require.NoError(t, err)
+		require.True(t, w.leases[0].Empty())
+	})
+	t.Run("reading the tasks again", func(t *testing.T) {
+		w := &world{labourer: f(), leases: []queue.Lease{lease(3, 5)}, races: 1, fails: "Chunks"}
+		_, err := w.settler().Settle(context.Background(), []task.Task{failed(5, 3, "Boom")})
+		require.ErrorIs(t, err, errOff)
 	})
 	t.Run("killing a task", func(t *testing.T) {
 		w := &world{labourer: f(), leases: []queue.Lease{lease(3, 5)}, fails: "Kill"}

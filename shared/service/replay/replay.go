@@ -362,8 +362,12 @@ func (r *run) entry(job ledger.Job, part []task.Task) queue.Entry {
 	for _, t := range part {
 		set = set.Union(segment.Of(t.ID.N))
 	}
-	return queue.Entry{Labourer: job.Labourer, Due: r.service.Now().UTC().Truncate(time.Millisecond), Segment: part[0].ID.Segment, First: set.Min(),
+	e := queue.Entry{Labourer: job.Labourer, Due: r.service.Now().UTC().Truncate(time.Millisecond), Segment: part[0].ID.Segment, First: set.Min(),
 		Tasks: set, Attempt: part[0].Attempt + 1, MaxDuration: part[0].MaxDuration}
+	if !job.Shares() {
+		e.Job = job.ID
+	}
+	return e
 }
 
 func lives(tasks []task.Task) []int {

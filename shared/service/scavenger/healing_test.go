@@ -99,7 +99,7 @@ func played(t require.TestingT) (*outage.Stage, []task.Task) {
 			h := s.Handed(t, labourer)
 			for i, one := range h[seen[labourer]:] {
 				switch {
-				case labourer == "g" && len(h) > 8 && i > 3: // some tasks of the open job never end
+				case labourer == "g" && strings.HasSuffix(one.TaskID, ".4"): // a task of the open job never ends
 				case i%5 == 1:
 					report(t, s, failed(one, "Boom"))
 				case i%7 == 3:
@@ -233,7 +233,7 @@ func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
 		got, happened := play(at)
 		require.Equal(t, want, got, "the second scavenger came at request %d", at)
 		if !happened {
-			require.Greater(t, at, 10)
+			require.Greater(t, at, 8)
 			return
 		}
 	}

@@ -1,8 +1,8 @@
 // Package scavenger processes the ends of attempts and tasks, which the stream of the tasks table delivers.
 //
-// A failed attempt leads to another attempt or to the task's death (package outcome). A task that has ended is archived, recorded in its
-// job's progress, and published. All of this may be repeated at any time: the stream redelivers a failed batch as a whole, and a record may
-// come twice or a day late.
+// A failed attempt leads to another attempt or to the task's death (package outcome). The end of a task is recorded in its job's progress, and
+// a death is published. Completions of which a lease knows do not come here: they are recorded when the lease ends (package leasing). All of
+// this may be repeated at any time: the stream redelivers a failed batch as a whole, and a record may come twice or a day late.
 package scavenger
 
 import (
@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/drover-run/drover/shared/core/archive"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
@@ -23,11 +22,10 @@ import (
 	"github.com/drover-run/drover/shared/service/outcome"
 )
 
-// Jobs stores the records and the progress of jobs.
-type Jobs interface {
-	Get(ctx context.Context, id string) (ledger.Job, bool, error)
-	Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error)
-	Roll(ctx context.Context, p ledger.Progress, at time.Time) error
+// Progress records the ends of tasks.
+type Progress interface {
+	// Record reports whether all tasks of one of these segments have ended: then the job may have ended.
+	Record(ctx context.Context, jobID string, segments map[segment.ID]ledger.Ends) (bool, error)
 }
 
 // Finisher ends jobs.
@@ -40,22 +38,10 @@ type Settler interface {
 	Settle(ctx context.Context, ended []task.Task) (outcome.Settled, error)
 }
 
-// Payloads stores payloads that are too large for the stream's images.
-type Payloads interface {
-	// Payload returns task.ErrNoPayload if the payload is gone.
-	Payload(ctx context.Context, of task.Task) ([]byte, error)
-	// Ended lets the payload of an ended task expire.
-	Ended(ctx context.Context, of task.Task) error
-}
-
-// Store keeps archived files.
-type Store interface {
-	Put(ctx context.Context, o archive.Object) error
-}
-
-// Queue reads the entries of a labourer that are due.
+// Queue reads what waits for free slots of a labourer.
 type Queue interface {
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 }
 
 // Bus publishes facts.
@@ -71,10 +57,8 @@ type Pager interface {
 // Service implements the scavenger.
 type Service struct {
 	Settler  Settler
-	Jobs     Jobs
+	Progress Progress
 	Finisher Finisher
-	Payloads Payloads
-	Archive  Store
 	Queue    Queue
 	Bus      Bus
 	Pager    Pager
@@ -83,7 +67,7 @@ type Service struct {
 
 // Summary counts what a batch led to, for the log.
 type Summary struct {
-	Retried, Died, Archived, Finished int
+	Retried, Died, Recorded, Finished int
 	Unsettled                         map[string]string // labourers whose configuration cannot be read, each with the reason; their failed attempts wait
 	Alarm                             string            // why the pager could not notify people of the dead tasks
 }
@@ -92,7 +76,7 @@ type Summary struct {
 func (s *Summary) Add(other Summary) {
 	s.Retried += other.Retried
 	s.Died += other.Died
-	s.Archived += other.Archived
+	s.Recorded += other.Recorded
 	s.Finished += other.Finished
 	if s.Unsettled == nil {
 		s.Unsettled = other.Unsettled
@@ -111,6 +95,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 	var failed, ended []task.Task
 	for _, t := range tasks {
 		switch {
+		case t.Status == task.Completed && !t.Shared: // its lease records it
 		case t.Status.Terminal():
 			ended = append(ended, t)
 		case t.Status == task.Failed || t.Status == task.Expired:
@@ -120,21 +105,18 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 	settled, err := s.Settler.Settle(ctx, failed)
 	out.Retried, out.Died, out.Unsettled = settled.Retried, settled.Dead, settled.Unreadable
 	// Wake the orchestrator for freed slots even after an error: the next delivery would not find that it freed them.
-	if err := errors.Join(err, s.wake(ctx, invocation, settled.Freed)); err != nil {
+	if err := errors.Join(err, s.wake(ctx, invocation, settled)); err != nil {
 		return out, err
 	}
 	if len(ended) == 0 {
 		return out, nil
 	}
-	if err := s.archive(ctx, ended); err != nil {
-		return out, err
-	}
-	out.Archived = len(ended)
 	// Deaths are published after their jobs' progress records them: a replay that reacts to a TaskDead looks for the task there.
 	full, err := s.record(ctx, ended)
 	if err != nil {
 		return out, err
 	}
+	out.Recorded = len(ended)
 	if out.Alarm, err = s.publishDeaths(ctx, ended); err != nil {
 		return out, err
 	}
@@ -142,72 +124,40 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 	return out, err
 }
 
-// wake wakes the orchestrator for labourers with freed slots and due entries.
-func (s *Service) wake(ctx context.Context, invocation string, labourers []string) error {
-	var due []string
-	for _, l := range labourers {
-		entries, err := s.Queue.Due(ctx, l, s.Now(), 1)
+// wake wakes the orchestrator for labourers whose free slots can be filled: tasks wait in the leases that have the slots, or are due, or wait in
+// other leases, which get more slots.
+func (s *Service) wake(ctx context.Context, invocation string, settled outcome.Settled) error {
+	var fillable []string
+	for _, l := range settled.Freed {
+		waits, err := slices.Contains(settled.Hungry, l), error(nil)
+		if !waits {
+			waits, err = s.waits(ctx, l)
+		}
 		if err != nil {
 			return err
 		}
-		if len(entries) > 0 {
-			due = append(due, l)
+		if waits {
+			fillable = append(fillable, l)
 		}
 	}
-	if len(due) == 0 {
+	if len(fillable) == 0 {
 		return nil
 	}
-	return s.Bus.Publish(ctx, event.TasksDue(invocation, due...))
+	return s.Bus.Publish(ctx, event.TasksDue(invocation, fillable...))
 }
 
-// parallel limits how many files or jobs are written at once.
+// waits reports whether tasks of a labourer are due, or wait in any lease.
+func (s *Service) waits(ctx context.Context, labourer string) (bool, error) {
+	due, err := s.Queue.Due(ctx, labourer, s.Now(), 1)
+	if err != nil || len(due) > 0 {
+		return len(due) > 0, err
+	}
+	leases, err := s.Queue.Leases(ctx, labourer)
+	return queue.Waiting(leases) > 0, err
+}
+
+// parallel limits how many jobs are written at once.
 const parallel = 8
-
-// largeTogether limits how many large payloads, of up to 1 MB each, are in memory at once.
-const largeTogether = 16
-
-// archive writes the records of ended tasks. The same batch writes the same files.
-func (s *Service) archive(ctx context.Context, ended []task.Task) error {
-	var part, large []task.Task
-	for i, t := range ended {
-		if t.Parts > 0 {
-			payload, err := s.Payloads.Payload(ctx, t)
-			if err != nil && !errors.Is(err, task.ErrNoPayload) { // the record is complete but for the payload
-				return err
-			}
-			if t.Payload = payload; err == nil {
-				large = append(large, t)
-			}
-		}
-		part = append(part, t)
-		if i+1 < len(ended) && (t.Parts == 0 || len(large)%largeTogether != 0) {
-			continue
-		}
-		if err := s.put(ctx, part); err != nil {
-			return err
-		}
-		part = nil
-	}
-	for _, t := range large {
-		if err := s.Payloads.Ended(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Service) put(ctx context.Context, ended []task.Task) error {
-	objects, err := archive.Objects(ended)
-	if err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallel)
-	for _, o := range objects {
-		g.Go(func() error { return s.Archive.Put(ctx, o) })
-	}
-	return g.Wait()
-}
 
 // publishDeaths publishes each death and notifies people, once per labourer. A failed notification is logged and is no error: redelivering the batch
 // is not worth it, and the event is published.
@@ -249,10 +199,10 @@ func (s *Service) record(ctx context.Context, ended []task.Task) ([]string, erro
 			ends = ledger.Ends{}
 			jobs[t.JobID][t.ID.Segment] = ends
 		}
-		ends[t.Status] = append(ends[t.Status], ledger.Life(t.ID.N, t.Life))
+		ends.Add(t.ID.N, t.Life, t.Status)
 	}
 	return among(ctx, slices.Sorted(maps.Keys(jobs)), func(ctx context.Context, id string) (bool, error) {
-		return s.recordJob(ctx, id, jobs[id])
+		return s.Progress.Record(ctx, id, jobs[id])
 	})
 }
 
@@ -281,34 +231,4 @@ func among(ctx context.Context, jobs []string, is func(context.Context, string) 
 		}
 	}
 	return out, err
-}
-
-// recordJob records the ends of a job and reports whether all tasks of one of its segments have ended.
-func (s *Service) recordJob(ctx context.Context, id string, segments map[segment.ID]ledger.Ends) (bool, error) {
-	job, found, err := s.Jobs.Get(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	if !found { // the record has expired: its progress is no longer readable
-		return false, nil
-	}
-	full := false
-	for _, at := range slices.Sorted(maps.Keys(segments)) {
-		p, err := s.Jobs.Record(ctx, id, at, segments[at])
-		if err != nil {
-			return false, err
-		}
-		// Ends of an earlier job with this id do not count. The check runs only for full segments, because it needs the ids of all tasks.
-		if p.Counts().Sum() < job.SizeOf(at) || len(job.Own([]ledger.Progress{p})) == 0 {
-			continue
-		}
-		full = true
-		if p.Counts() == p.Rolled {
-			continue
-		}
-		if err := s.Jobs.Roll(ctx, p, s.Now()); err != nil && !errors.Is(err, ledger.ErrChanged) {
-			return false, err
-		}
-	}
-	return full, nil
 }

@@ -38,7 +38,7 @@ func job(id, labourer string, n int) string {
 func report(t require.TestingT, s *outage.Stage, ends ...string) {
 	batch := make([]assistant.Message, len(ends))
 	for i, end := range ends {
-		batch[i] = assistant.Message{ID: fmt.Sprintf("message-%d", i), Body: end}
+		batch[i] = assistant.Message{ID: "message of " + end, Body: end}
 	}
 	missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", batch)
 	require.Empty(t, missing, "%v", summary.Errors)

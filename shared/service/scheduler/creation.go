@@ -93,8 +93,12 @@ func (r *run) begin(ctx context.Context, group []*creation) error {
 func (r *run) claim(ctx context.Context, group []*creation) (owned, taken []*creation, err error) {
 	next := 0
 	for _, c := range group {
-		if len(owned) > 0 {
-			c.record.Segment, _ = owned[0].record.SegmentAt(0)
+		if len(group) > 1 {
+			host := c
+			if len(owned) > 0 {
+				host = owned[0]
+			}
+			c.record.Segment, _ = host.record.SegmentAt(0)
 			c.record.First = next
 		}
 		if c.record.Total == 0 {
@@ -341,7 +345,11 @@ func (r *run) entry(c *creation, at segment.ID, numbers segment.Numbers) queue.E
 		}
 		r.last[c.record.Labourer] = due
 	}
-	return queue.Entry{Labourer: c.record.Labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1, MaxDuration: c.asked.MaxDuration}
+	e := queue.Entry{Labourer: c.record.Labourer, Due: due, Segment: at, First: numbers.Min(), Tasks: numbers, Attempt: 1, MaxDuration: c.asked.MaxDuration}
+	if !c.record.Shares() {
+		e.Job = c.record.ID
+	}
+	return e
 }
 
 // room approximates the most bytes of payloads held at once for a segment. A segment of tasks with the largest payloads has 64 MB, and
@@ -378,7 +386,7 @@ func (c *creation) task(k int) (task.Task, error) {
 	if err != nil {
 		return task.Task{}, fmt.Errorf("task %d of job %s, %w", k, c.record.ID, err)
 	}
-	return task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload, CreatedAt: c.record.SubmittedAt,
+	return task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload, CreatedAt: c.record.SubmittedAt, Shared: c.record.Shares(),
 		MaxAttempts: c.asked.MaxAttempts, MaxDuration: c.asked.MaxDuration, Qualifier: c.asked.Qualifier}, nil
 }
 

@@ -341,6 +341,35 @@ func TestSmallJobsOfALabourerShareASegmentAndATransaction(t *testing.T) {
 	require.Equal(t, 3, d.DynamoDB.Usage()[fakeaws.Use{Operation: "TransactWriteItems", Table: fakeaws.ControlTable}].Calls)
 }
 
+// TestAnEntryNamesItsJobUnlessJobsShareTheSegment: leases enter the completions of one job together.
+func TestAnEntryNamesItsJobUnlessJobsShareTheSegment(t *testing.T) {
+	for name, c := range map[string]struct {
+		batch []string
+		want  []string
+	}{
+		"a small job":           {[]string{submitted(stores("a", "f", 3))}, []string{"a"}},
+		"a segment":             {[]string{submitted(stores("a", "f", 256))}, []string{"a"}},
+		"several segments":      {[]string{submitted(stores("a", "f", 300))}, []string{"a", "a"}},
+		"small jobs together":   {[]string{submitted(stores("a", "f", 3)), submitted(stores("b", "f", 2))}, []string{""}},
+		"jobs that do not fit":  {[]string{submitted(stores("a", "f", 200)), submitted(stores("b", "f", 100))}, []string{"a", "b"}},
+		"jobs of two labourers": {[]string{submitted(stores("a", "f", 3)), submitted(stores("b", "g", 2))}, []string{"a", "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+
+			_, err := handle(d, "only", messages(1, c.batch...))
+
+			require.NoError(t, err)
+			var got []string
+			for _, e := range append(entries(t, d, "f"), entries(t, d, "g")...) {
+				got = append(got, e.Job)
+			}
+			require.Equal(t, c.want, got)
+			created(t, d)
+		})
+	}
+}
+
 func TestJobsWithOtherDueTimesOrDurationsShareNoSegment(t *testing.T) {
 	d := stage(t)
 

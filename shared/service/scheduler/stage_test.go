@@ -80,9 +80,10 @@ func handle(d *drovertest.Drover, invocation string, batch []scheduler.Message) 
 	return summary, nil
 }
 
-// created returns the payloads of each job's tasks, in order, wherever they lie. It requires that each task is in exactly one queue entry.
+// created returns the payloads of each job's tasks, in order, wherever they lie. It requires that each task is in exactly one queue entry, and
+// that its completion is entered either by its lease or from the stream: the entry names its job, or the task is marked.
 func created(t require.TestingT, d *drovertest.Drover) map[string][]string {
-	queued := map[segment.ID]segment.Numbers{}
+	queued, jobs := map[segment.ID]segment.Numbers{}, map[task.ID]string{}
 	control := dynamo.Control{API: d.DynamoDB, Table: fakeaws.ControlTable}
 	for _, labourer := range []string{"f", "g", "m", "f:prod"} {
 		entries, err := control.Queue(context.Background(), labourer)
@@ -90,6 +91,9 @@ func created(t require.TestingT, d *drovertest.Drover) map[string][]string {
 		for _, e := range entries {
 			require.True(t, queued[e.Segment].Intersect(e.Tasks).Empty(), "tasks of %s are queued twice", e.Segment)
 			queued[e.Segment] = queued[e.Segment].Union(e.Tasks)
+			for n := range e.Tasks.All() {
+				jobs[task.ID{Segment: e.Segment, N: n}] = e.Job
+			}
 		}
 	}
 	tasks := dynamo.Tasks{API: d.DynamoDB, Table: fakeaws.TasksTable}
@@ -100,6 +104,11 @@ func created(t require.TestingT, d *drovertest.Drover) map[string][]string {
 		require.Len(t, found, numbers.Len(), "tasks of %s are queued and do not exist", at)
 		for _, one := range found {
 			require.Equal(t, task.Open, one.Status)
+			if one.Shared {
+				require.Empty(t, jobs[one.ID], "the completion of task %s would be entered twice", one.ID)
+			} else {
+				require.Equal(t, one.JobID, jobs[one.ID], "no component would enter the completion of task %s", one.ID)
+			}
 			out[one.JobID] = append(out[one.JobID], string(one.Payload))
 		}
 	}

@@ -107,19 +107,36 @@ func (c *costs) state() queue.State {
 	return s
 }
 
-func (c *costs) takings(free int) []queue.Taking {
-	due, err := c.Control.Due(c.t.Context(), "some_function", noon, 30)
+func (c *costs) leases() []queue.Lease {
+	leases, err := c.Control.Leases(c.t.Context(), "some_function")
 	require.NoError(c.t, err)
-	return queue.Take(c.state(), due, free, noon, func(time.Duration) time.Duration { return 20 * time.Minute })
+	return leases
 }
 
-// claimed returns a dispatched lease on the first n tasks.
-func (c *costs) claimed(n int) queue.Lease {
-	takings := c.takings(n)
-	require.NoError(c.t, c.Control.Claim(c.t.Context(), "some_function", c.state(), takings, queue.Hold{}))
-	require.Len(c.t, takings, 1)
-	require.NoError(c.t, c.Control.Dispatched(c.t.Context(), takings[0].Lease, noon, noon.Add(time.Hour)))
-	return takings[0].Lease
+// plan decides on a grant by what is stored. free limits the slots, and all is how many the labourer has in all.
+func (c *costs) plan(free, all int, now time.Time) queue.Grant {
+	due, err := c.Control.Due(c.t.Context(), "some_function", noon, 30)
+	require.NoError(c.t, err)
+	return queue.Plan(c.state(), c.leases(), due, queue.Room{Free: free, Slots: all, Starts: 1000}, now)
+}
+
+// granted grants slots and returns the leases that changed.
+func (c *costs) granted(free, all int, now time.Time) []queue.Lease {
+	g := c.plan(free, all, now)
+	if !g.Fenced() {
+		return nil
+	}
+	require.NoError(c.t, c.Control.Grant(c.t.Context(), "some_function", g, queue.Hold{}))
+	var out []queue.Lease
+	for _, change := range g.Changed {
+		out = append(out, change.Written())
+	}
+	return out
+}
+
+func (c *costs) save(before, after queue.Lease) queue.Lease {
+	require.NoError(c.t, c.Control.Save(c.t.Context(), before, after))
+	return queue.Change{Before: before, After: after}.Written()
 }
 
 func (c *costs) closed(of task.Task, status task.Status) task.Task {
@@ -149,13 +166,6 @@ func TestCostOfEachStep(t *testing.T) {
 	e := queue.Entry{Labourer: j.Labourer, Due: noon, Segment: at, Tasks: numbers, Attempt: 1}
 	want(c.step("publish a segment", func() error { return c.Jobs.Publish(ctx, []ledger.Job{j}, e) }), 4, 0, "1 TransactWriteItems")
 
-	want(c.step("approach", func() error {
-		return c.Control.Approach(ctx, j.Labourer, noon, queue.Hold{By: "execution", Until: noon.Add(time.Second)})
-	}), 1, 0, "1 UpdateItem")
-	want(c.step("approach while another claims", func() error {
-		require.ErrorIs(t, c.Control.Approach(ctx, j.Labourer, noon, queue.Hold{By: "another", Until: noon.Add(time.Second)}), queue.ErrChanged)
-		return nil
-	}), 1, 0, "1 UpdateItem")
 	want(c.step("read what a claim stands on", func() error {
 		if _, err := c.Control.State(ctx, j.Labourer); err != nil {
 			return err
@@ -166,25 +176,34 @@ func TestCostOfEachStep(t *testing.T) {
 		_, err := c.Control.Due(ctx, j.Labourer, noon, 30)
 		return err
 	}), 0, 3, "1 GetItem, 2 Query")
-	var leases []queue.Lease
-	for _, n := range []int{1, 10, 100} {
-		takings, state := c.takings(n), c.state()
-		want(c.step(fmt.Sprintf("claim %d tasks of an entry", n), func() error { return c.Control.Claim(ctx, j.Labourer, state, takings, queue.Hold{}) }), 6, 0, "1 TransactWriteItems")
-		leases = append(leases, takings[0].Lease)
+	hold := queue.Hold{By: "execution", Until: noon.Add(time.Second)}
+	granting := func(g queue.Grant) func() error {
+		return func() error { return c.Control.Grant(ctx, j.Labourer, g, hold) }
 	}
-	takings, state := c.takings(200), c.state()
-	want(c.step("claim the rest of an entry", func() error { return c.Control.Claim(ctx, j.Labourer, state, takings, queue.Hold{}) }), 6, 0, "1 TransactWriteItems")
-	want(c.step("claim on an old version", func() error {
-		require.ErrorIs(t, c.Control.Claim(ctx, j.Labourer, state, takings, queue.Hold{}), queue.ErrChanged)
+	// A labourer of unknown pace gets four tasks a slot.
+	want(c.step("grant a slot, and 4 tasks of an entry", granting(c.plan(1, 100, noon))), 6, 0, "1 TransactWriteItems")
+	want(c.step("give a lease three more slots", granting(c.plan(3, 100, noon))), 4, 0, "1 TransactWriteItems")
+	want(c.step("extend a lease by ten slots, and 40 tasks of an entry", granting(c.plan(10, 100, noon))), 6, 0, "1 TransactWriteItems")
+	state, hundred := c.state(), c.plan(86, 100, noon)
+	require.Len(t, hundred.Changed, 3)
+	want(c.step("grant the rest of a hundred slots, and of an entry, to three leases", granting(hundred)), 10, 0, "1 TransactWriteItems")
+	old := queue.Grant{State: state, Changed: hundred.Changed, Takings: hundred.Takings}
+	want(c.step("grant on an old version", func() error {
+		require.ErrorIs(t, granting(old)(), queue.ErrChanged)
 		return nil
-	}), 6, 0, "1 TransactWriteItems")
-	want(c.step("read 10 tasks to dispatch", func() error { _, err := c.Tasks.Range(ctx, at, leases[1].Tasks); return err }), 0, 1, "1 Query")
-	want(c.step("read 100 tasks to dispatch", func() error { _, err := c.Tasks.Range(ctx, at, leases[2].Tasks); return err }), 0, 5, "1 Query")
-	want(c.step("note a dispatch", func() error { return c.Control.Dispatched(ctx, leases[1], noon, noon.Add(time.Hour)) }), 1, 0, "1 UpdateItem")
+	}), 10, 0, "1 TransactWriteItems")
+	want(c.step("end the lock", func() error { return c.Control.Depart(ctx, j.Labourer, hold.By) }), 1, 0, "1 UpdateItem")
+	leases := c.leases()
+	slices.SortFunc(leases, func(a, b queue.Lease) int { return cmp.Compare(a.Tasks.Len(), b.Tasks.Len()) })
+	small, l := leases[0], leases[len(leases)-1]
+	require.Equal(t, queue.MostSlots, l.Running())
+	require.Greater(t, l.Waiting.Len(), 40)
+	want(c.step("read 40 tasks to dispatch", func() error { _, err := c.Tasks.Range(ctx, at, l.InHand()); return err }), 0, 2, "1 Query")
+	want(c.step("note the dispatch of 40", func() error { l = c.save(l, l.Marked(l.InHand(), queue.Dispatched, noon)); return nil }), 1, 0, "1 UpdateItem")
 
 	var ten []task.Task
 	var ids []task.ID
-	for n := range leases[1].Tasks.All() {
+	for n := range l.InHand().First(10).All() {
 		ten, ids = append(ten, tasks[n]), append(ids, tasks[n].ID)
 	}
 	want(c.step("look up 10 completed tasks", func() error {
@@ -206,21 +225,54 @@ func TestCostOfEachStep(t *testing.T) {
 		require.ErrorIs(t, c.Tasks.Save(ctx, ten[0], c.closed(ten[0], task.Completed)), task.ErrStale)
 		return nil
 	}), 1, 0, "1 UpdateItem")
-	want(c.step("release the 10 of a lease", func() error { return c.Control.Release(ctx, leases[1], leases[1].Tasks) }), 1, 0, "1 DeleteItem")
-	want(c.step("release 10 of a lease of 100", func() error { return c.Control.Release(ctx, leases[2], leases[2].Tasks.First(10)) }), 1, 0, "1 UpdateItem")
-	hundred, _, err := c.Control.Lease(ctx, j.Labourer, leases[2].Item())
-	require.NoError(t, err)
-	failed := hundred.Held().First(10)
+	before := l
+	feed := func(ended segment.Numbers) func() error {
+		return func() error {
+			after, fed := l.Ended(ended).Feed(queue.Mark("message"), noon.Add(time.Hour))
+			require.Equal(t, ended.Len(), fed.Len())
+			l = c.save(l, after)
+			return nil
+		}
+	}
+	want(c.step("feed one slot", feed(l.InHand().First(1))), 1, 0, "1 UpdateItem")
+	want(c.step("feed 40 slots", feed(l.InHand())), 1, 0, "1 UpdateItem")
+	want(c.step("feed on an old revision", func() error {
+		require.ErrorIs(t, c.Control.Save(ctx, before, before.Ended(before.InHand().First(1))), queue.ErrChanged)
+		return nil
+	}), 1, 0, "1 UpdateItem")
+	want(c.step("a heartbeat", func() error { return c.Control.Hear(ctx, l, l.InHand().Min(), noon) }), 1, 0, "1 UpdateItem")
 	want(c.step("queue 10 failed tasks again", func() error {
-		return c.Control.Requeue(ctx, hundred, queue.Entry{Labourer: j.Labourer, Due: noon.Add(time.Minute), Segment: at, First: failed.Min(), Tasks: failed, Attempt: 2})
+		failed := l.InHand().First(10)
+		err := c.Control.Requeue(ctx, l, l.Without(failed), l.Next(failed, noon.Add(time.Minute)))
+		l = queue.Change{Before: l, After: l.Without(failed)}.Written()
+		return err
 	}), 4, 0, "1 TransactWriteItems")
-	want(c.step("a first heartbeat", func() error { return c.Control.Hear(ctx, leases[0], leases[0].First, noon) }), 1, 0, "1 UpdateItem")
+	want(c.step("withdraw what waits in a lease", func() error {
+		_, err := c.Control.SetWaitingAside(ctx, l, l.Without(l.Waiting), l.Returned(l.Waiting), noon)
+		l = queue.Change{Before: l, After: l.Without(l.Waiting)}.Written()
+		return err
+	}), 4, 0, "1 TransactWriteItems")
+	var failed, dead []task.Task
+	for n := range l.InHand().First(10).All() {
+		failed = append(failed, c.closed(tasks[n], task.Failed))
+		killed, err := failed[len(failed)-1].Kill(noon)
+		require.NoError(t, err)
+		dead = append(dead, killed)
+		require.NoError(t, c.Tasks.Save(ctx, tasks[n], failed[len(failed)-1]))
+	}
+	want(c.step("end 10 failed tasks as dead", func() error {
+		return c.Deaths.Kill(ctx, l, l.Without(l.InHand().First(10)), failed, dead)
+	}), 22, 0, "1 TransactWriteItems")
+	want(c.step("revoke the slots of a lease", func() error { return c.Control.Revoke(ctx, j.Labourer, queue.Revoke([]queue.Lease{small}, 0)[0]) }), 4, 0, "1 TransactWriteItems")
+	small.Revision, small.Slots = small.Revision+1, 0
+	want(c.step("end a lease", func() error { c.save(small, small.Ended(small.Held())); return nil }), 1, 0, "1 DeleteItem")
 
 	var lives []int
 	for n := range numbers.All() {
 		lives = append(lives, ledger.Life(n, 0))
 	}
 	var p ledger.Progress
+	var err error
 	want(c.step("record 100 ends", func() error {
 		p, err = c.Jobs.Record(ctx, j.ID, at, ledger.Ends{task.Completed: lives[:100]})
 		return err
@@ -243,15 +295,15 @@ func TestCostOfALook(t *testing.T) {
 		10:  {"look", "1 Query", 0, 0.5},
 		49:  {"look", "1 Query", 0, 1},
 		200: {"look", "2 Query", 0, 3.5},
-		500: {"look", "2 Query", 0, 8},
+		500: {"look", "2 Query", 0, 7.5},
 	} {
 		t.Run(fmt.Sprintf("%d leases", leases), func(t *testing.T) {
 			c := newCosts(t)
 			for i := range leases {
-				_, _, e := c.queued(fmt.Sprintf("job-%d", i), 1)
-				takings := queue.Take(c.state(), []queue.Entry{e}, 1, noon, func(time.Duration) time.Duration { return time.Hour })
-				require.NoError(t, c.Control.Claim(t.Context(), "some_function", c.state(), takings, queue.Hold{}))
-				require.NoError(t, c.Control.Dispatched(t.Context(), takings[0].Lease, noon, noon.Add(time.Hour)))
+				c.queued(fmt.Sprintf("job-%d", i), 1)
+				for _, l := range c.granted(1, leases, noon) {
+					c.save(l, l.Marked(l.InHand(), queue.Dispatched, noon))
+				}
 			}
 
 			got := c.step("look", func() error {
@@ -265,43 +317,109 @@ func TestCostOfALook(t *testing.T) {
 	}
 }
 
-// TestCostOfATask measures the stores' part of a task: a whole segment, from the event to the end of the job, at a cap of 100 with completions
-// in batches of ten.
+// TestCostOfATask measures the stores' part of a task over a job of ten segments, from the event to the job's end: tasks that take equally long, and
+// completions that come in batches. The assistant feeds each batch, and the orchestrator grants when an eighth of the slots is free.
 func TestCostOfATask(t *testing.T) {
-	ctx := t.Context()
-	c := newCosts(t)
-	all := c.step("256 tasks, each completed at its first attempt", func() error {
-		j, tasks, _ := c.queued("nightly", segment.Size)
-		at, _ := j.SegmentAt(0)
-		for done := 0; done < j.Total; {
-			require.NoError(t, c.Control.Approach(ctx, j.Labourer, noon, queue.Hold{By: "execution", Until: noon.Add(time.Second)}))
-			l := c.claimed(100)
-			_, err := c.Tasks.Range(ctx, at, l.Tasks)
-			require.NoError(t, err)
-			numbers := slices.Collect(l.Tasks.All())
-			for batch := range slices.Chunk(numbers, 10) {
-				for _, n := range batch {
-					require.NoError(t, c.Tasks.Save(ctx, tasks[n], c.closed(tasks[n], task.Completed)))
+	for name, load := range map[string]struct {
+		slots, batch int
+		takes        time.Duration
+		most         float64 // write units a task
+	}{
+		"cap 1, 1 s":                {1, 1, time.Second, 3.2},
+		"cap 12, 5 s":               {12, 1, 5 * time.Second, 3.45},
+		"cap 100, 30 s":             {100, 1, 30 * time.Second, 3.5},
+		"cap 100, 1 s, batches":     {100, 10, time.Second, 2.3},
+		"cap 100, 1 s, in lockstep": {100, 100, time.Second, 2.15},
+		"cap 1000, 1 s, batches":    {1000, 100, time.Second, 2.2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, c, now := t.Context(), newCosts(t), noon
+			const total = 10 * segment.Size
+			all := c.step(name, func() error {
+				j, tasks := c.job("nightly", total)
+				require.NoError(t, c.Jobs.Create(ctx, j))
+				require.NoError(t, c.Tasks.Create(ctx, tasks))
+				byID := map[task.ID]task.Task{}
+				for _, one := range tasks {
+					byID[one.ID] = one
 				}
-				now, _, err := c.Control.Lease(ctx, j.Labourer, l.Item())
+				for ordinal := range j.Segments() {
+					at, numbers := j.SegmentAt(ordinal)
+					require.NoError(t, c.Jobs.Publish(ctx, []ledger.Job{j}, queue.Entry{Labourer: j.Labourer, Due: noon, Segment: at, Tasks: numbers, Job: j.ID, Attempt: 1}))
+					j.Cursor++
+				}
+				for done := 0; done < total; {
+					if free := load.slots - queue.Granted(c.leases()); free >= (load.slots+7)/8 {
+						for _, l := range c.granted(free, load.slots, now) {
+							c.save(l, l.Marked(l.By(queue.Undispatched), queue.Dispatched, now))
+						}
+					}
+					now = now.Add(load.takes * time.Duration(load.batch) / time.Duration(load.slots))
+					batch := c.oldest(load.batch)
+					done += len(batch)
+					for l, ended := range batch.byLease() {
+						for n := range ended.All() {
+							one := byID[task.ID{Segment: l.Segment, N: n}]
+							require.NoError(t, c.Tasks.Save(ctx, one, c.closed(one, task.Completed)))
+						}
+						after, _ := l.Ended(ended).Feed(queue.Mark(now.String()), now)
+						if after.Empty() {
+							c.enter(after, j)
+						}
+						c.save(*l, after)
+					}
+				}
+				j, _, err := c.Jobs.Get(ctx, j.ID)
 				require.NoError(t, err)
-				require.NoError(t, c.Control.Release(ctx, now, segment.Of(batch...)))
-			}
-			p, err := c.Jobs.Record(ctx, j.ID, at, ledger.Ends{task.Completed: numbers})
-			require.NoError(t, err)
-			if done += len(numbers); done == j.Total {
-				require.NoError(t, c.Jobs.Roll(ctx, p, noon))
-			}
+				require.Zero(t, j.Open())
+				return c.Jobs.Finish(ctx, j, ledger.Completed, noon)
+			})
+
+			t.Logf("%.3f write units a task", all.writes/total)
+			require.LessOrEqual(t, all.writes/total, load.most)
+		})
+	}
+}
+
+// running names a task in hand.
+type running struct {
+	lease *queue.Lease
+	n     int
+}
+
+type batch []running
+
+// oldest returns the tasks that have been in hand for the longest time.
+func (c *costs) oldest(most int) batch {
+	var all batch
+	for _, l := range c.leases() {
+		for n := range l.InHand().All() {
+			all = append(all, running{&l, n})
 		}
-		j, _, err := c.Jobs.Get(ctx, j.ID)
-		require.NoError(t, err)
-		return c.Jobs.Finish(ctx, j, ledger.Completed, noon)
-	})
-	c.print()
-	perTask := all.writes / segment.Size
-	t.Logf("%.3f write units a task", perTask)
-	require.LessOrEqual(t, perTask, 2.4)
-	require.Equal(t, 576.0, all.writes)
+	}
+	slices.SortStableFunc(all, func(a, b running) int { return a.lease.Hands[a.n].Since.Compare(b.lease.Hands[b.n].Since) })
+	return all[:min(most, len(all))]
+}
+
+func (b batch) byLease() map[*queue.Lease]segment.Numbers {
+	out := map[*queue.Lease]segment.Numbers{}
+	for _, one := range b {
+		out[one.lease] = out[one.lease].Union(segment.Of(one.n))
+	}
+	return out
+}
+
+// enter enters what was completed under a lease in its job's progress.
+func (c *costs) enter(l queue.Lease, j ledger.Job) {
+	ends := ledger.Ends{}
+	for n := range l.Done().All() {
+		ends.Add(n, 0, task.Completed)
+	}
+	p, err := c.Jobs.Record(c.t.Context(), l.Job, l.Segment, ends)
+	require.NoError(c.t, err)
+	if p.Counts().Sum() == j.SizeOf(l.Segment) {
+		require.NoError(c.t, c.Jobs.Roll(c.t.Context(), p, noon))
+	}
 }
 
 // TestCostOfSmallJobs measures jobs of few tasks that are scheduled together: they share a segment and its entry.

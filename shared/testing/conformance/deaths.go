@@ -19,6 +19,8 @@ func RunDeaths(t *testing.T, open func(*testing.T) Stores) {
 		"nothing dies when the lease has changed":    killsNothingElsewhere,
 		"nothing dies when a task has changed":       killsNothingChanged,
 		"of a death and another attempt one happens": killsOrRequeues,
+		"a slot that a dead task leaves is filled":   killsAndFills,
+		"ninety-nine tasks die together":             killsNinetyNine,
 	})
 }
 
@@ -46,10 +48,20 @@ func newDying(t *testing.T, s Stores, n int) dying {
 	return d
 }
 
+// kill ends failed tasks and takes them out of the lease.
+func (d dying) kill(t *testing.T, s Stores, numbers segment.Numbers) error {
+	t.Helper()
+	var failed, dead []task.Task
+	for n := range numbers.All() {
+		failed, dead = append(failed, d.failed[n]), append(dead, d.dead[n])
+	}
+	return s.Deaths.Kill(t.Context(), d.lease, d.lease.Without(numbers), failed, dead)
+}
+
 func kills(t *testing.T, s Stores) {
 	d := newDying(t, s, 3)
 
-	require.NoError(t, s.Deaths.Kill(t.Context(), d.lease, d.failed[:2], d.dead[:2]))
+	require.NoError(t, d.kill(t, s, segment.Of(0, 1)))
 
 	require.Equal(t, d.dead[0], load(t, s, d.dead[0].ID))
 	require.Equal(t, d.failed[2], load(t, s, d.failed[2].ID))
@@ -61,16 +73,16 @@ func kills(t *testing.T, s Stores) {
 func killsTheLast(t *testing.T, s Stores) {
 	d := newDying(t, s, 2)
 
-	require.NoError(t, s.Deaths.Kill(t.Context(), d.lease, d.failed, d.dead))
+	require.NoError(t, d.kill(t, s, d.lease.Tasks))
 
 	require.Empty(t, d.leases(t))
 }
 
 func killsNothingElsewhere(t *testing.T, s Stores) {
 	d := newDying(t, s, 2)
-	require.NoError(t, s.Control.Release(t.Context(), d.lease, segment.Of(0)))
+	d.save(t, d.lease, d.lease.Ended(segment.Of(0)))
 
-	require.ErrorIs(t, s.Deaths.Kill(t.Context(), d.lease, d.failed, d.dead), errQueue)
+	require.ErrorIs(t, d.kill(t, s, d.lease.Tasks), errQueue)
 
 	require.Equal(t, d.failed[1], load(t, s, d.failed[1].ID))
 }
@@ -81,7 +93,7 @@ func killsNothingChanged(t *testing.T, s Stores) {
 	require.NoError(t, err)
 	require.NoError(t, s.Tasks.Save(t.Context(), d.failed[0], cancelled))
 
-	require.ErrorIs(t, s.Deaths.Kill(t.Context(), d.lease, d.failed, d.dead), errQueue)
+	require.ErrorIs(t, d.kill(t, s, d.lease.Tasks), errQueue)
 
 	require.Equal(t, d.failed[1], load(t, s, d.failed[1].ID))
 	require.Equal(t, []queue.Lease{d.lease}, d.leases(t))
@@ -89,17 +101,41 @@ func killsNothingChanged(t *testing.T, s Stores) {
 
 func killsOrRequeues(t *testing.T, s Stores) {
 	d := newDying(t, s, 1)
-	e := d.entry(d.lease.Segment, noon, segment.Of(0))
-	e.Attempt = 2
-	require.NoError(t, s.Control.Requeue(t.Context(), d.lease, e))
+	require.NoError(t, d.requeue(t, d.lease, segment.Of(0)))
 
-	require.ErrorIs(t, s.Deaths.Kill(t.Context(), d.lease, d.failed, d.dead), errQueue)
+	require.ErrorIs(t, d.kill(t, s, d.lease.Tasks), errQueue)
 	require.Equal(t, d.failed[0], load(t, s, d.failed[0].ID))
 
 	other := newDying(t, s, 1)
-	require.NoError(t, s.Deaths.Kill(t.Context(), other.lease, other.failed, other.dead))
-	e = other.entry(other.lease.Segment, noon, segment.Of(0))
-	e.Attempt = 2
-	require.ErrorIs(t, s.Control.Requeue(t.Context(), other.lease, e), errQueue)
+	require.NoError(t, other.kill(t, s, other.lease.Tasks))
+	require.ErrorIs(t, other.requeue(t, other.lease, segment.Of(0)), errQueue)
 	require.Empty(t, other.queue(t))
+}
+
+func killsAndFills(t *testing.T, s Stores) {
+	d := newDying(t, s, 5)
+	d.lease = d.save(t, d.lease, slotsOf(d.lease, 2))
+	after, fed := d.lease.Without(segment.Of(0)).Feed(queue.Undispatched, noon.Add(time.Second))
+	require.Equal(t, segment.Of(2), fed)
+
+	require.NoError(t, s.Deaths.Kill(t.Context(), d.lease, after, d.failed[:1], d.dead[:1]))
+
+	require.Equal(t, queue.Change{Before: d.lease, After: after}.Written(), d.control.lease(t, d.lease.Item()))
+	require.Equal(t, d.dead[0], load(t, s, d.dead[0].ID))
+}
+
+// slotsOf returns a lease with its first tasks in hand, and the others waiting.
+func slotsOf(l queue.Lease, slots int) queue.Lease {
+	l.Hands, l.Waiting, l.Slots = nil, l.Tasks, slots
+	l, _ = l.Feed(queue.Dispatched, noon)
+	return l
+}
+
+func killsNinetyNine(t *testing.T, s Stores) {
+	d := newDying(t, s, 99)
+
+	require.NoError(t, d.kill(t, s, d.lease.Tasks))
+
+	require.Empty(t, d.leases(t))
+	require.Equal(t, d.dead[98], load(t, s, d.dead[98].ID))
 }

@@ -195,7 +195,8 @@ func conditionRefused(t *testing.T, d database) {
 }
 
 func conditionOperators(t *testing.T, d database) {
-	d.put(t, "item", attributes{"n": number(10), "s": text("abc"), "set": numbers(1, 2), "yes": &types.AttributeValueMemberBOOL{Value: true}})
+	d.put(t, "item", attributes{"n": number(10), "s": text("abc"), "set": numbers(1, 2), "yes": &types.AttributeValueMemberBOOL{Value: true},
+		"hands": &types.AttributeValueMemberM{Value: attributes{"x": text("abc")}}})
 	given := attributes{":two": number(2), ":nine": number(9), ":ten": digits("10.0"), ":eleven": number(11), ":a": text("a"), ":abc": text("abc"), ":b": text("b"),
 		":set": numbers(2, 1), ":yes": &types.AttributeValueMemberBOOL{Value: true}}
 	for condition, holds := range map[string]bool{
@@ -204,6 +205,8 @@ func conditionOperators(t *testing.T, d database) {
 		"n BETWEEN :nine AND :ten": true, "n BETWEEN :two AND :nine": false, "n IN (:two, :ten)": true, "n IN (:two, :nine)": false,
 		"begins_with(s, :a)": true, "begins_with(s, :b)": false, "size(s) <= :two": false, "size(#set) = :two": true, "#set = :set": true, "yes = :yes": true,
 		"attribute_exists(#set)": true, "attribute_not_exists(#set)": false,
+		"n > :nine": true, "n > :ten": false, "s > :a": true, "n > :abc": false,
+		"hands.x = :abc": true, "hands.x = :a": false, "hands.y = :abc": false, "s.x = :abc": false, "attribute_exists(hands.x)": true,
 		"n = :nine OR n = :ten AND s = :abc": true, "(n = :ten OR n = :nine) AND s = :a": false, "n = :ten and s between :a and :b": true,
 	} {
 		in := d.update("item", "REMOVE gone", condition, attributes{})
@@ -230,7 +233,7 @@ func conditionOperators(t *testing.T, d database) {
 func conditionMissing(t *testing.T, d database) {
 	d.put(t, "item", nil)
 	for condition, holds := range map[string]bool{
-		"attribute_not_exists(a)": true, "attribute_exists(a)": false, "a = :v": false, "a <= :v": false,
+		"attribute_not_exists(a)": true, "attribute_exists(a)": false, "a = :v": false, "a <= :v": false, "a > :v": false, "a.b = :v": false,
 		"size(a) = :v": false, "a IN (:v)": false, "attribute_not_exists(a) OR a <= :v": true,
 	} {
 		for _, name := range []string{"item", "nowhere"} {
@@ -301,8 +304,8 @@ func reservedWords(t *testing.T, d database) {
 // ---- updates
 
 func updates(t *testing.T, d database) {
-	d.put(t, "item", attributes{"a": number(1), "b": number(2), "set": numbers(1, 2, 3), "map": &types.AttributeValueMemberM{Value: attributes{"x": number(1)}}})
-	in := d.update("item", "SET a = :nine, #map.y = :nine, c = :nine REMOVE b, gone ADD n :nine, fresh :some DELETE #set :some", "",
+	d.put(t, "item", attributes{"a": number(1), "b": number(2), "set": numbers(1, 2, 3), "map": &types.AttributeValueMemberM{Value: attributes{"x": number(1), "z": number(1)}}})
+	in := d.update("item", "SET a = :nine, #map.y = :nine, c = :nine REMOVE b, gone, #map.z, #map.gone ADD n :nine, fresh :some DELETE #set :some", "",
 		attributes{":nine": number(9), ":some": numbers(2, 3)})
 	in.ExpressionAttributeNames = map[string]string{"#map": "map", "#set": "set"}
 

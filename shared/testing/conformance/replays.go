@@ -72,8 +72,8 @@ func died(t *testing.T, s Stores, total int, rolled, finished bool) mortal {
 	e := entryOf(job, 0)
 	require.NoError(t, s.Jobs.Publish(t.Context(), []ledger.Job{job}, e))
 	c := control{Control: s.Control, jobs: s.Jobs, labourer: job.Labourer}
-	l := c.claim(t, e, numbers)
-	require.NoError(t, s.Control.Release(t.Context(), l, numbers))
+	l := c.grant(t, e, numbers, 1)
+	c.save(t, l, l.Ended(numbers))
 	for _, one := range all[1:] {
 		before := failed(t, one)
 		require.NoError(t, s.Tasks.Save(t.Context(), one, before))

@@ -17,10 +17,11 @@ import (
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/cancellation"
 	"github.com/drover-run/drover/shared/service/health"
+	"github.com/drover-run/drover/shared/service/leasing"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/progress"
 	"github.com/drover-run/drover/shared/service/replay"
-	"github.com/drover-run/drover/shared/service/scavenger"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
@@ -33,7 +34,7 @@ type Stores struct {
 	Registry Registry
 	Health   Health
 	Replays  Replays
-	Deaths   outcome.Deaths
+	Deaths   leasing.Deaths
 }
 
 // Tasks has all that the services and the command line ask of the store of tasks.
@@ -50,17 +51,18 @@ type Tasks interface {
 // Control has all that the services and the command line ask of states, leases and queues.
 type Control interface {
 	orchestrator.Control
+	leasing.Control
 	outcome.Control
 	assistant.Control
 	cancellation.Control
-	scavenger.Queue
 	SetPaused(ctx context.Context, labourer string, paused bool) error
+	Unreadable(ctx context.Context, labourer string, limit int) ([]queue.Unreadable, error)
 }
 
 // Jobs has all that the services and the command line ask of jobs' records.
 type Jobs interface {
 	scheduler.Jobs
-	scavenger.Jobs
+	progress.Jobs
 	outcome.Jobs
 	cancellation.Jobs
 	replay.Jobs

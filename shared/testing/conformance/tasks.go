@@ -430,7 +430,7 @@ func sharedSegment(t *testing.T, s Stores) {
 
 func keepsSettings(t *testing.T, s Stores) {
 	one := newTask(newSegment(), 0)
-	one.MaxAttempts, one.MaxDuration, one.Qualifier = 2, time.Minute, "7"
+	one.MaxAttempts, one.MaxDuration, one.Qualifier, one.Shared = 2, time.Minute, "7", true
 	create(t, s, one)
 
 	require.NoError(t, s.Tasks.Save(t.Context(), one, failed(t, one)))
@@ -439,6 +439,7 @@ func keepsSettings(t *testing.T, s Stores) {
 	require.Equal(t, 2, read.MaxAttempts)
 	require.Equal(t, time.Minute, read.MaxDuration)
 	require.Equal(t, "7", read.Qualifier)
+	require.True(t, read.Shared)
 	require.JSONEq(t, string(one.Payload), string(read.Payload))
 }
 

@@ -81,6 +81,9 @@ type thread struct {
 // enter goes into a state with its input.
 func (t *thread) enter(name string, input any) {
 	t.tried = map[*aslRetrier]int{}
+	if state := t.states[name]; state != nil && !t.ended {
+		t.record(state.Type+"StateEntered", input)
+	}
 	t.perform(name, input)
 }
 
@@ -97,16 +100,19 @@ func (t *thread) perform(name string, input any) {
 	w := t.service.world
 	switch state.Type {
 	case "Succeed":
+		t.record("SucceedStateExited", input)
 		t.done(input, nil)
 	case "Pass":
 		t.leave(state, input, input)
 	case "Choice":
 		for _, choice := range state.Choices {
 			if choice.holds(input) {
+				t.record("ChoiceStateExited", input)
 				t.enter(choice.Next, input)
 				return
 			}
 		}
+		t.record("ChoiceStateExited", input)
 		t.enter(state.Default, input)
 	case "Wait":
 		text, _ := path(input, state.TimestampPath).(string)
@@ -122,13 +128,17 @@ func (t *thread) perform(name string, input any) {
 			t.fail(name, input, Failure{Type: "States.Runtime", Message: err.Error()})
 			return
 		}
+		t.record("TaskScheduled", parameters)
+		t.record("TaskStarted", nil)
 		t.service.Call(state.Resource, parameters, func(output any, failure *Failure) {
 			w.At(w.Now(), Transition, t.name+" after "+name, func() {
 				switch {
 				case t.ended:
 				case failure != nil:
+					t.record("TaskFailed", failure)
 					t.fail(name, input, *failure)
 				default:
+					t.record("TaskSucceeded", output)
 					t.leave(state, input, output)
 				}
 			})
@@ -147,8 +157,10 @@ func (t *thread) leave(state *aslState, input, result any) {
 	case err != nil:
 		t.done(nil, &Failure{Type: "States.ResultPathMatchFailure", Message: err.Error()})
 	case state.End || state.Next == "":
+		t.record(state.Type+"StateExited", output)
 		t.done(output, nil)
 	default:
+		t.record(state.Type+"StateExited", output)
 		t.enter(state.Next, output)
 	}
 }
@@ -216,6 +228,7 @@ func (t *thread) each(name string, state *aslState, input any) {
 		t.fail(name, input, Failure{Type: "States.Runtime", Message: state.ItemsPath + " is not a list"})
 		return
 	}
+	t.record("MapStateStarted", nil)
 	outputs := make([]any, len(items))
 	next, running, failed := 0, 0, false
 	if len(items) == 0 {
@@ -229,7 +242,9 @@ func (t *thread) each(name string, state *aslState, input any) {
 			next++
 			running++
 			one := &thread{execution: t.execution, states: state.ItemProcessor.States, item: items[i]}
+			t.record("MapIterationStarted", nil)
 			one.done = func(output any, failure *Failure) {
+				t.record("MapIterationSucceeded", nil)
 				outputs[i] = output
 				running--
 				switch {

@@ -24,6 +24,7 @@ type Functions struct {
 	Orchestrator wiring.Orchestrator
 	Assistant    wiring.Assistant
 	Scavenger    wiring.Scavenger
+	Archiver     wiring.Archiver
 }
 
 // The names of a [Stack]'s parts.
@@ -40,6 +41,7 @@ const (
 	CompletionsQueue     = queuePrefix + "completions"
 	CompletionsDead      = queuePrefix + "completions-dead-letters"
 	StreamFailures       = queuePrefix + "stream-failures"
+	mostReceives         = 5 // deliveries of a message before its queue gives it up
 	defaultMaxTasks      = 1_000_000
 	orchestratorResource = "arn:aws:lambda:us-west-2:000000000000:function:orchestrator"
 	putEventsResource    = "arn:aws:states:::events:putEvents"
@@ -52,7 +54,8 @@ const Retention = 30 * 24 * time.Hour
 var environment = wiring.Environment{
 	Stack: "drover", Tasks: TasksTable, Control: ControlTable, Jobs: JobsTable, Bus: BusName,
 	JobsQueue: JobsQueue, JobsDead: JobsDeadLetters, Completions: CompletionsQueue, CompletionsDead: CompletionsDead, StreamFailures: StreamFailures,
-	Archive: ArchiveBucket, Backoff: BackoffMachine, AlarmTopic: AlarmTopic, MaxTasks: defaultMaxTasks, Retention: Retention,
+	Archive: ArchiveBucket, Backoff: BackoffMachine, AlarmTopic: AlarmTopic, CompletionsReceives: mostReceives,
+	MaxTasks: defaultMaxTasks, Retention: Retention,
 }
 
 // Wire returns the functions over clients. Without a log in the clients they log nothing.
@@ -60,12 +63,13 @@ func Wire(c Clients) *Functions {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Functions{wiring.NewScheduler(environment, c), wiring.NewOrchestrator(environment, c), wiring.NewAssistant(environment, c), wiring.NewScavenger(environment, c)}
+	return &Functions{wiring.NewScheduler(environment, c), wiring.NewOrchestrator(environment, c), wiring.NewAssistant(environment, c), wiring.NewScavenger(environment, c),
+		wiring.NewArchiver(environment, c)}
 }
 
 // Invocation is one call of one of Drover's functions.
 type Invocation struct {
-	Function string // scheduler, orchestrator, worker-assistant, scavenger
+	Function string // scheduler, orchestrator, worker-assistant, scavenger, archiver
 	ID       string // unique among invocations
 	About    string // what it is called for, in words for people
 	Timeout  time.Duration
@@ -96,6 +100,7 @@ const (
 	orchestratorTimeout = 30 * time.Second
 	assistantTimeout    = 10 * time.Second
 	scavengerTimeout    = 30 * time.Second
+	archiverTimeout     = 60 * time.Second
 )
 
 // invoked returns the context of an invocation: it carries the id that Lambda gives it.
@@ -121,7 +126,7 @@ func again(r events.SQSEventResponse) []string {
 	return ids
 }
 
-// schedule, assist and scavenge call the functions with a batch, mark with a sosw Worker's own call, step for a state of the orchestrate machine.
+// schedule, assist, scavenge and archiving call the functions with a batch, mark with a sosw Worker's own call, step for a state of the orchestrate machine.
 func schedule(id string, batch []Received) func(context.Context, *Functions) (any, error) {
 	return func(ctx context.Context, f *Functions) (any, error) {
 		out, err := f.Scheduler.Handle(invoked(ctx, id), events.SQSEvent{Records: records(batch)})
@@ -144,6 +149,12 @@ func mark(id string, text []byte) func(context.Context, *Functions) (any, error)
 func scavenge(id string, records []events.DynamoDBEventRecord) func(context.Context, *Functions) (any, error) {
 	return func(ctx context.Context, f *Functions) (any, error) {
 		return nil, f.Scavenger.Handle(invoked(ctx, id), events.DynamoDBEvent{Records: records})
+	}
+}
+
+func archiving(id string, records []events.DynamoDBEventRecord) func(context.Context, *Functions) (any, error) {
+	return func(ctx context.Context, f *Functions) (any, error) {
+		return nil, f.Archiver.Handle(invoked(ctx, id), events.DynamoDBEvent{Records: records})
 	}
 }
 

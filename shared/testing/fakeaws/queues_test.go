@@ -88,18 +88,18 @@ func TestMessagesAreGatheredToBatches(t *testing.T) {
 	s := NewSQS(w)
 	s.Create("jobs", Queue{})
 	var batches []int
-	s.Map("jobs", Consumer{Batch: 4, Most: 5, Take: func(batch []Received, done func([]string, error)) {
+	s.Map("jobs", Consumer{Batch: 10, Most: 5, Take: func(batch []Received, done func([]string, error)) {
 		batches = append(batches, len(batch))
 		done(nil, nil)
 	}})
-	s.Gather("jobs", time.Second)
+	s.Gather("jobs", time.Second, 4)
 	for range 6 {
 		_, err := s.SendMessage(context.Background(), &sqs.SendMessageInput{QueueUrl: aws.String("jobs"), MessageBody: aws.String("hello")})
 		require.NoError(t, err)
 	}
 
 	until(w, 900*time.Millisecond)
-	require.Empty(t, batches)
+	require.Equal(t, []int{4}, batches, "a full batch does not wait")
 	until(w, 2*time.Second)
 	require.Equal(t, []int{4, 2}, batches)
 	require.Empty(t, s.Letters("jobs"))

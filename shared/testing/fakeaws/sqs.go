@@ -53,7 +53,7 @@ type Queue struct {
 type Consumer struct {
 	Batch int // messages in a batch
 	Most  int // batches at the same time
-	// Window says how long messages are gathered to a batch, from the first one on; 0: no gathering.
+	// Window says how long messages are gathered to a batch, from the first one on; 0: no gathering. A full batch does not wait.
 	Window time.Duration
 	// Take handles a batch and then calls done once, with the ids of the messages to redeliver. An error redelivers all of them.
 	Take func(batch []Received, done func(failed []string, err error))
@@ -130,11 +130,12 @@ func (s *SQS) Map(url string, c Consumer) {
 // Wake passes the messages that a queue holds already to the function that was mapped to it since.
 func (s *SQS) Wake(url string) { s.gather(s.queues[url]) }
 
-// Gather sets how long the messages of a mapped queue are gathered to batches; see [Consumer].
-func (s *SQS) Gather(url string, window time.Duration) {
+// Gather sets how long the messages of a mapped queue are gathered to batches, and how many make a full one; see [Consumer].
+func (s *SQS) Gather(url string, window time.Duration, batch int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queues[url].consumer.Window = window
+	c := s.queues[url].consumer
+	c.Window, c.Batch = window, batch
 }
 
 // Letters returns the messages of a queue, hidden ones included, in the order of their arrival.
@@ -418,19 +419,35 @@ func (s *SQS) remove(q *sqsQueue, m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(o *message) bool { return o == m })
 }
 
-// gather polls when the consumer's window ends.
+// gather polls when the consumer's window ends, or a batch is full.
 func (s *SQS) gather(q *sqsQueue) {
-	switch {
-	case q.consumer == nil || q.gathers:
-	case q.consumer.Window == 0:
+	if q.consumer == nil {
+		return
+	}
+	switch n := s.visible(q); {
+	case n == 0:
+	case q.consumer.Window == 0 || n >= q.consumer.Batch:
 		s.poll(q)
-	default:
+	case !q.gathers:
 		q.gathers = true
 		s.world.At(s.world.Now().Add(q.consumer.Window), Message, queueLabel(q.url)+" gathered", func() {
 			q.gathers = false
 			s.poll(q)
 		})
 	}
+}
+
+// visible returns how many messages could be received now.
+func (s *SQS) visible(q *sqsQueue) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, m := range q.messages {
+		if !m.visibleAt.After(s.world.Now()) {
+			n++
+		}
+	}
+	return n
 }
 
 // poll passes a batch to the queue's consumer, if there are messages and a consumer that may take another batch.
@@ -461,7 +478,7 @@ func (s *SQS) poll(q *sqsQueue) {
 		s.mu.Unlock()
 		s.tell(q, batch, failed, err)
 		// There may be messages that arrived in the meantime.
-		s.world.At(s.world.Now(), Message, queueLabel(q.url)+" more", func() { s.poll(q) })
+		s.world.At(s.world.Now(), Message, queueLabel(q.url)+" more", func() { s.gather(q) })
 	})
 }
 

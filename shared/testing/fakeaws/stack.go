@@ -17,7 +17,7 @@ import (
 	"github.com/drover-run/drover/statemachines"
 )
 
-// Stack holds in memory what the stack's template makes: tables, queues, bus and rules, both state machines, and the four functions with
+// Stack holds in memory what the stack's template makes: tables, queues, bus and rules, both state machines, and the five functions with
 // their mappings. It does nothing by itself: see [World].
 type Stack struct {
 	World         *World
@@ -30,13 +30,16 @@ type Stack struct {
 	StepFunctions *StepFunctions
 	Lambda        *Lambda
 	Stream        *Mapping // of the tasks table to the scavenger
+	Archiving     *Mapping // of the tasks table to the archiver
 
-	// Invoke runs Drover's functions. By default it runs each at once, to its end.
+	// Invoke runs Drover's functions. By default it runs each at once, to its end, in the process that ran it before: what a function remembers
+	// from one invocation to the next is there.
 	Invoke func(Invocation)
 	// Random returns the functions' randomness, uniform in [0,1).
 	Random func() float64
 
 	invoked int
+	warm    *Functions
 	tick    *Coming
 	pulling bool // the stream has records that the mapping has not read
 	pulled  int
@@ -76,7 +79,10 @@ func (s *Stack) Idle() bool {
 
 // invoke runs a function at once.
 func (s *Stack) invoke(i Invocation) {
-	out, err := i.Run(context.Background(), Wire(s.Clients()))
+	if s.warm == nil {
+		s.warm = Wire(s.Clients())
+	}
+	out, err := i.Run(context.Background(), s.warm)
 	i.Done(out, err)
 }
 
@@ -92,14 +98,25 @@ func (s *Stack) queues() {
 	s.SQS.Create(JobsDeadLetters, Queue{})
 	s.SQS.Create(CompletionsDead, Queue{})
 	s.SQS.Create(StreamFailures, Queue{})
-	s.SQS.Create(JobsQueue, Queue{Visibility: 6 * schedulerTimeout, MaxReceives: 5, DeadLetters: JobsDeadLetters})
-	s.SQS.Create(CompletionsQueue, Queue{Visibility: 6 * assistantTimeout, MaxReceives: 5, DeadLetters: CompletionsDead})
+	s.SQS.Create(JobsQueue, Queue{Visibility: 6 * schedulerTimeout, MaxReceives: mostReceives, DeadLetters: JobsDeadLetters})
+	s.SQS.Create(CompletionsQueue, Queue{Visibility: 6 * assistantTimeout, MaxReceives: mostReceives, DeadLetters: CompletionsDead})
 	s.SQS.Map(JobsQueue, Consumer{Batch: 10, Most: 10, Take: func(batch []Received, done func([]string, error)) {
 		s.call("scheduler", about(batch), schedulerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return schedule(id, batch) }, answer(done))
 	}})
-	s.SQS.Map(CompletionsQueue, Consumer{Batch: 10, Most: 20, Take: func(batch []Received, done func([]string, error)) {
+	s.SQS.Map(CompletionsQueue, Consumer{Most: 20, Take: func(batch []Received, done func([]string, error)) {
 		s.call("worker-assistant", about(batch), assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return assist(id, batch) }, answer(done))
 	}})
+	s.GatherCompletions(time.Second)
+}
+
+// GatherCompletions sets how long completions are gathered to a batch: the parameter CompletionsWindowSeconds of the stack's template. It is a
+// second by default. Without gathering a batch has at most ten.
+func (s *Stack) GatherCompletions(window time.Duration) {
+	batch := 100
+	if window == 0 {
+		batch = 10
+	}
+	s.SQS.Gather(CompletionsQueue, window, batch)
 }
 
 func about(batch []Received) string {
@@ -231,13 +248,19 @@ func (s *Stack) Mark(text []byte, done func(error)) {
 }
 
 func (s *Stack) stream() {
-	s.Stream = &Mapping{world: s.World,
+	lose := func(batch []events.DynamoDBEventRecord) {
+		s.Deliver(StreamFailures, fmt.Sprintf(`{"records":%d,"from":%q}`, len(batch), batch[0].Change.SequenceNumber))
+	}
+	s.Stream = &Mapping{world: s.World, name: "scavenger", window: scavengerPoll, batch: scavengerBatch, takes: scavenged, lose: lose,
 		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
 			s.call("scavenger", about, scavengerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return scavenge(id, batch) },
 				func(_ any, err error) { done(err) })
 		},
-		lose: func(batch []events.DynamoDBEventRecord) {
-			s.Deliver(StreamFailures, fmt.Sprintf(`{"records":%d,"from":%q}`, len(batch), batch[0].Change.SequenceNumber))
+	}
+	s.Archiving = &Mapping{world: s.World, name: "archiver", window: archiverWindow, batch: archiverBatch, takes: archived, lose: lose,
+		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
+			s.call("archiver", about, archiverTimeout, func(id string) func(context.Context, *Functions) (any, error) { return archiving(id, batch) },
+				func(_ any, err error) { done(err) })
 		},
 	}
 	s.DynamoDB.Watch = s.Watched
@@ -254,5 +277,6 @@ func (s *Stack) Watched(table string, _, _ Item) {
 		records := s.DynamoDB.Stream(TasksTable, s.pulled)
 		s.pulled += len(records)
 		s.Stream.append(records...)
+		s.Archiving.append(records...)
 	})
 }

@@ -26,6 +26,9 @@ type StepFunctions struct {
 	Call func(resource string, input any, done func(output any, failure *Failure))
 	// Random is uniform in [0,1), for the jitter of retries.
 	Random func() float64
+	// Record is called for each event in the history of an execution that is interpreted, with the data that the event shows: the input of a
+	// state, the parameters or the output of its task. nil data: the event shows none. It may be nil.
+	Record func(machine, execution, event string, data any)
 	// Changed is called at the end of each execution of a foreign machine, as EventBridge is.
 	Changed func(detail []byte)
 
@@ -189,8 +192,22 @@ func (x *execution) start() {
 	if d.TimeoutSeconds > 0 {
 		x.limit = x.service.world.At(x.startedAt.Add(seconds(d.TimeoutSeconds)), Timer, x.name+" runs out of time", x.end)
 	}
-	t := &thread{execution: x, states: d.States, done: func(any, *Failure) { x.end() }}
+	x.record("ExecutionStarted", data)
+	t := &thread{execution: x, states: d.States, done: func(output any, failure *Failure) {
+		if failure == nil {
+			x.record("ExecutionSucceeded", output)
+		} else {
+			x.record("ExecutionFailed", failure)
+		}
+		x.end()
+	}}
 	t.enter(d.StartAt, data)
+}
+
+func (x *execution) record(event string, data any) {
+	if x.service.Record != nil {
+		x.service.Record(x.machine.arn, x.name, event, data)
+	}
 }
 
 func (x *execution) end() {

@@ -9,11 +9,15 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Mapping passes the records of a table's stream to a function, as the stack's template maps the tasks table to the scavenger: in lanes, in
-// order within a lane, each batch again until the function takes it or the retries are used up.
+// Mapping passes the records of a table's stream to a function, as the stack's template maps the tasks table to the scavenger and the
+// archiver: in lanes, in order within a lane, each batch again until the function takes it or the retries are used up.
 type Mapping struct {
-	world *World
-	lanes [streamLanes]lane
+	world  *World
+	name   string
+	window time.Duration // how long records are gathered to a batch
+	batch  int
+	takes  func(image map[string]events.DynamoDBAttributeValue, status string) bool // the mapping's filter
+	lanes  [streamLanes]lane
 	// take handles a batch and then calls done once. about describes the batch.
 	take func(about string, batch []events.DynamoDBEventRecord, done func(error))
 	// lose receives a batch whose retries are used up.
@@ -28,20 +32,32 @@ type lane struct {
 
 // As in the stack's template.
 const (
-	streamLanes   = 4
-	streamBatch   = 100
-	streamWindow  = time.Second
-	streamRetries = 50
-	streamLongest = 30 * time.Second // between two attempts
+	streamLanes    = 4
+	scavengerBatch = 100
+	scavengerPoll  = 200 * time.Millisecond
+	archiverBatch  = 1000
+	archiverWindow = 30 * time.Second
+	streamRetries  = 50
+	streamLongest  = 30 * time.Second // between two attempts
 )
 
-var closings = []string{"completed", "failed", "expired", "dead", "cancelled"}
+// scavenged are the records that the scavenger takes: ends that no lease knows of.
+func scavenged(image map[string]events.DynamoDBAttributeValue, status string) bool {
+	shared := image["shared"]
+	return slices.Contains([]string{"failed", "expired", "dead", "cancelled"}, status) ||
+		status == "completed" && shared.DataType() == events.DataTypeBoolean && shared.Boolean()
+}
+
+// archived are the records that the archiver takes.
+func archived(_ map[string]events.DynamoDBAttributeValue, status string) bool {
+	return slices.Contains([]string{"completed", "dead", "cancelled"}, status)
+}
 
 // append adds new records of the stream that match the mapping's filter.
 func (m *Mapping) append(records ...events.DynamoDBEventRecord) {
 	for _, r := range records {
 		status, isText := r.Change.NewImage["status"]
-		if r.EventName == string(events.DynamoDBOperationTypeRemove) || !isText || status.DataType() != events.DataTypeString || !slices.Contains(closings, status.String()) {
+		if r.EventName == string(events.DynamoDBOperationTypeRemove) || !isText || status.DataType() != events.DataTypeString || !m.takes(r.Change.NewImage, status.String()) {
 			continue
 		}
 		m.log = append(m.log, r)
@@ -72,8 +88,8 @@ func (m *Mapping) Waiting() int {
 
 // Replay passes records on once more, as Lambda does when a function's answer is lost.
 func (m *Mapping) Replay(records []events.DynamoDBEventRecord) {
-	for batch := range slices.Chunk(records, streamBatch) {
-		m.world.At(m.world.Now(), Stream, fmt.Sprintf("again, %d records from %s", len(batch), batch[0].Change.SequenceNumber), func() {
+	for batch := range slices.Chunk(records, m.batch) {
+		m.world.At(m.world.Now(), Stream, fmt.Sprintf("again to %s, %d records from %s", m.name, len(batch), batch[0].Change.SequenceNumber), func() {
 			m.take(fmt.Sprintf("%d records again", len(batch)), batch, func(error) {})
 		})
 	}
@@ -86,13 +102,13 @@ func (m *Mapping) wake(i int) {
 	}
 	l.busy = true
 	begun := false
-	m.world.send(streamWindow, Stream, fmt.Sprintf("lane %d", i), func() {
+	m.world.send(m.window, Stream, fmt.Sprintf("lane %d of %s", i, m.name), func() {
 		if begun { // a copy of this delivery came first: the function gets the lane's batch twice
-			m.Replay(l.waiting[:min(len(l.waiting), streamBatch)])
+			m.Replay(l.waiting[:min(len(l.waiting), m.batch)])
 			return
 		}
 		begun = true
-		n := min(len(l.waiting), streamBatch)
+		n := min(len(l.waiting), m.batch)
 		m.work(i, n, 0)
 	})
 }
@@ -107,7 +123,7 @@ func (m *Mapping) work(i, n, tries int) {
 			m.lose(batch)
 		case err != nil:
 			wait := min(streamLongest, time.Second<<min(tries, 5))
-			m.world.At(m.world.Now().Add(wait), Stream, fmt.Sprintf("lane %d again", i), func() { m.work(i, (n+1)/2, tries+1) })
+			m.world.At(m.world.Now().Add(wait), Stream, fmt.Sprintf("lane %d of %s again", i, m.name), func() { m.work(i, (n+1)/2, tries+1) })
 			return
 		}
 		l.waiting = l.waiting[n:]

@@ -36,10 +36,14 @@ func Picture(s *fakeaws.Stack) string {
 				text(it, "labourer"), text(it, "total"), text(it, "cursor"), count(it, "completed"), count(it, "dead"), count(it, "cancelled"), text(it, "generation"),
 				it["cancelling"] != nil, text(it, "error_field"))
 		case strings.HasPrefix(item, "segment#"):
-			add("progress of %s in %s completed=%s dead=%s cancelled=%s replayed=%s rolled=%s", text(it, "job_id"), item, text(it, "completed"), text(it, "dead"),
-				text(it, "cancelled"), text(it, "replayed"), text(it, "rolled"))
+			const nothing = "dead= cancelled= replayed= rolled="
+			others := fmt.Sprintf("dead=%s cancelled=%s replayed=%s rolled=%s", text(it, "dead"), text(it, "cancelled"), text(it, "replayed"), text(it, "rolled"))
+			if others != nothing {
+				add("progress of %s in %s %s", text(it, "job_id"), item, others)
+			}
 		}
 	}
+	lines = append(lines, completed(s)...)
 	for _, e := range s.EventBridge.Told() {
 		var detail struct{ ID string }
 		if err := json.Unmarshal(e.Detail, &detail); err == nil && e.DetailType != "TasksDue" && e.Source == "drover" {
@@ -76,13 +80,7 @@ func places(it fakeaws.Item) []string {
 		where = fmt.Sprintf("%s.%%d is withdrawn", parts[2])
 	case "lease":
 		where = fmt.Sprintf("%s.%%d is held for attempt %s", parts[1], parts[2])
-		if released, ok := it["released"].(*types.AttributeValueMemberNS); ok {
-			for _, n := range released.Value {
-				one, _ := segment.ParseNumbers(n)
-				numbers = numbers.Minus(one)
-			}
-		}
-		if numbers.Empty() {
+		if numbers = heldIn(it); numbers.Empty() {
 			return []string{"lease " + text(it, "item") + " holds nothing"}
 		}
 	default:
@@ -92,6 +90,46 @@ func places(it fakeaws.Item) []string {
 		out = append(out, text(it, "labourer")+": "+fmt.Sprintf(where, n))
 	}
 	return out
+}
+
+// heldIn returns the tasks that a lease has in hand, and those that wait in it.
+func heldIn(lease fakeaws.Item) segment.Numbers {
+	held, _ := segment.ParseNumbers(text(lease, "waiting"))
+	if hands, is := lease["hands"].(*types.AttributeValueMemberM); is {
+		for name := range hands.Value {
+			one, _ := segment.ParseNumbers(name)
+			held = held.Union(one)
+		}
+	}
+	return held
+}
+
+// completed returns the tasks that were completed, by job and segment: those that the jobs' progress names, and those that leases know of.
+func completed(s *fakeaws.Stack) (lines []string) {
+	all := map[string]segment.Numbers{}
+	for _, it := range s.DynamoDB.Items(fakeaws.JobsTable) {
+		entered, is := it["completed"].(*types.AttributeValueMemberNS)
+		if at, found := strings.CutPrefix(text(it, "item"), "segment#"); found && is {
+			for _, n := range entered.Value {
+				one, _ := segment.ParseNumbers(n)
+				key := text(it, "job_id") + " in " + at
+				all[key] = all[key].Union(one)
+			}
+		}
+	}
+	for _, it := range s.DynamoDB.Items(fakeaws.ControlTable) {
+		if parts := strings.Split(text(it, "item"), "#"); parts[0] == "lease" && text(it, "job") != "" {
+			tasks, _ := segment.ParseNumbers(text(it, "tasks"))
+			key := text(it, "job") + " in " + parts[1]
+			all[key] = all[key].Union(tasks.Minus(heldIn(it)))
+		}
+	}
+	for key, numbers := range all {
+		if !numbers.Empty() {
+			lines = append(lines, fmt.Sprintf("completed of %s: %s", key, numbers))
+		}
+	}
+	return lines
 }
 
 func archived(s *fakeaws.Stack) []string {

@@ -126,10 +126,12 @@ func (s *Stage) Ended(t require.TestingT) []task.Task {
 	return out
 }
 
-// Scavenge passes all ended tasks to the scavenger, and then those that end because of that.
+// Scavenge passes all tasks that have ended, and those that end because of it, to the scavenger and the archiver.
 func (s *Stage) Scavenge(t require.TestingT) {
 	for ended := s.Ended(t); len(ended) > 0; ended = s.Ended(t) {
 		_, err := s.Services().Scavenger.Service.Handle(context.Background(), "scavenge", ended)
+		require.NoError(t, err)
+		_, err = s.Services().Archiver.Service.Handle(context.Background(), ended)
 		require.NoError(t, err)
 	}
 }

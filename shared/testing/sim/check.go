@@ -58,6 +58,7 @@ type labourerSeen struct {
 	most       int // the highest max_attempts that was ever in force
 	paused     bool
 	wasPaused  bool
+	pausedAt   time.Time
 	probing    bool // its target was unreachable at the last attempt
 	probed     int  // the last step that was written while probing
 	removed    bool
@@ -106,11 +107,15 @@ type holder struct {
 	tasks    segment.Numbers
 	step     int         // of its creation
 	by       *invocation // its creator
-	ends     time.Time   // of a lease
-	heard    bool
-	waited   time.Time     // when the time of a lease last began again, as its queue still had messages
-	own      time.Duration // the max_duration of a lease's job; 0: none
+	// Of a lease: the tasks in hand, its slots, and when the first and the last of these tasks counts as lost; heard if one sent a heartbeat.
+	inHand segment.Numbers
+	slots  int
+	ends   time.Time
+	heard  bool
 }
+
+// granted returns how many slots a lease takes of the cap.
+func (h *holder) granted() int { return max(h.inHand.Len(), min(h.slots, h.tasks.Len())) }
 
 func newChecker(r *run) *checker {
 	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
@@ -328,6 +333,9 @@ func (k *checker) watchControl(before, after fakeaws.Item) {
 	switch kind {
 	case "state":
 		paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
+		if isBool && paused.Value && !seen.paused {
+			seen.pausedAt = k.world.Now()
+		}
 		seen.paused = isBool && paused.Value
 		seen.wasPaused = seen.wasPaused || seen.paused
 		var trouble queue.Trouble
@@ -365,10 +373,14 @@ func (k *checker) watchControl(before, after fakeaws.Item) {
 	case kind == "queue":
 		seen.entries[key] = is
 		k.taken = append(k.taken, was)
-	case kind == "lease" && before == nil:
-		k.leased = append(k.leased, is)
-	case kind == "lease" && is.tasks != was.tasks:
-		k.freed = append(k.freed, was)
+	case kind == "lease":
+		if !is.tasks.Minus(was.tasks).Empty() || is.granted() > was.granted() {
+			k.leased = append(k.leased, is)
+		}
+		if !was.tasks.Minus(is.tasks).Empty() {
+			k.freed = append(k.freed, was)
+		}
+		k.fed(seen, was, is)
 	}
 	if after == nil {
 		delete(k.holders, full)
@@ -403,24 +415,69 @@ func (k *checker) read(kind, l, key string, it fakeaws.Item) *holder {
 		h.due = time.UnixMilli(ms).UTC()
 	}
 	h.segment = segment.ID(parts[at])
-	if ends := num(it, "ends_at"); ends > 0 {
-		h.ends = time.UnixMilli(int64(ends)).UTC()
-	}
-	h.heard = it["heard"] != nil
-	h.own = time.Duration(num(it, "max_duration")) * time.Millisecond
-	if waited := num(it, "waited_at"); waited > 0 {
-		h.waited = time.UnixMilli(int64(waited)).UTC()
-	}
 	h.tasks, _ = segment.ParseNumbers(str(it, "tasks"))
-	if released, ok := it["released"].(*types.AttributeValueMemberNS); ok {
-		for _, text := range released.Value {
-			if n, err := strconv.Atoi(text); err == nil {
-				h.tasks = h.tasks.Minus(segment.Of(n))
-			}
-		}
+	if kind == "lease" {
+		k.readHands(h, it)
 	}
 	return h
 }
+
+// readHands reads what a lease has in hand. Its other tasks are those that wait.
+func (k *checker) readHands(h *holder, it fakeaws.Item) {
+	h.tasks, _ = segment.ParseNumbers(str(it, "waiting"))
+	h.slots = num(it, "slots")
+	limit := time.Duration(num(it, "max_duration")) * time.Millisecond
+	if l := k.labourers[h.labourer]; l != nil {
+		longest := time.Duration(0)
+		for _, f := range l.forms {
+			longest = max(longest, f.MaxDuration)
+		}
+		if limit == 0 {
+			limit = longest
+		}
+		limit += l.Cooldown
+	}
+	hands, is := it["hands"].(*types.AttributeValueMemberM)
+	if !is {
+		return
+	}
+	for name, v := range hands.Value {
+		n, err := segment.ParseNumbers(name)
+		text, is := v.(*types.AttributeValueMemberS)
+		if err != nil || !is {
+			continue
+		}
+		h.inHand = h.inHand.Union(n)
+		parts := strings.Split(text.Value, ".")
+		since, _ := strconv.ParseInt(parts[0], 36, 64)
+		h.heard = h.heard || len(parts) > 2 && parts[2] != ""
+		if ends := time.UnixMilli(int64(num(it, "claimed_at")) + since).UTC().Add(limit); ends.After(h.ends) {
+			h.ends = ends
+		}
+	}
+	h.tasks = h.tasks.Union(h.inHand)
+}
+
+// fed checks that a lease takes no more in hand than it has slots (G3), and that nothing is fed to a labourer that has been paused for long (G7).
+func (k *checker) fed(l *labourerSeen, was, is *holder) {
+	more := is.inHand.Minus(was.inHand)
+	if more.Empty() {
+		return
+	}
+	if was.by != nil || !was.tasks.Empty() {
+		k.reach("fed")
+	}
+	k.judge("G3")
+	if is.inHand.Len() > is.slots {
+		k.violate("G3", "%s of %s has %d slots, and tasks %s were taken in hand beside %s", is.key, is.labourer, is.slots, more, was.inHand)
+	}
+	if l.paused && k.world.Now().Sub(l.pausedAt) > feedTerm {
+		k.violate("G7", "tasks %s of labourer %s were taken in hand, which has been paused since %s", more, is.labourer, l.pausedAt.Sub(k.run.start))
+	}
+}
+
+// feedTerm bounds the time during which the assistant feeds on after a pause: a tick must come that is not lost, and succeed.
+const feedTerm = 20 * time.Minute
 
 // move updates the holders of the tasks that a holder gains or loses.
 func (k *checker) move(was, is *holder) {
@@ -559,7 +616,7 @@ func (k *checker) verifyClaim(c *call) {
 	running := 0
 	for _, h := range k.holders {
 		if h.kind == "lease" && h.labourer == id {
-			running += h.tasks.Len()
+			running += h.granted()
 		}
 	}
 	allowed := 0
@@ -582,7 +639,7 @@ func (k *checker) verifyClaim(c *call) {
 	}
 	k.judge("G3")
 	if running > allowed {
-		k.violate("G3", "%s claimed for labourer %s: %d tasks run now, and the cap was at most %d", c.ID, id, running, allowed)
+		k.violate("G3", "%s claimed for labourer %s: %d slots are granted now, and the cap was at most %d", c.ID, id, running, allowed)
 	}
 	if running == allowed {
 		k.reach("cap used up")

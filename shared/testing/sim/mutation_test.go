@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,10 +27,10 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/archiver"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/outcome"
-	"github.com/drover-run/drover/shared/service/scavenger"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
@@ -45,19 +46,45 @@ type mutation struct {
 // code contains them.
 var mutations = []mutation{
 	{"the claim ignores the version", []string{"G3", "G7"}, 199, tampered(func(in *dynamodb.TransactWriteItemsInput) {
-		if u := in.TransactItems[0].Update; u != nil && strings.HasPrefix(*u.UpdateExpression, "SET version = :next") {
-			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :version")
+		if u := in.TransactItems[0].Update; isGrant(u) {
+			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :read")
 		}
 	})},
-	{"leases are read before the labourer is locked", []string{"G3", "G7"}, 35, Options{Rewire: func(s *fakeaws.Functions) {
-		s.Orchestrator.Service.Control = &leasesFirst{Control: s.Orchestrator.Service.Control}
+	{"a claimer counts what is in hand instead of the granted slots", []string{"G3"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = handsOnly{s.Orchestrator.Service.Control}
+	}}},
+	{"a lease is fed above its slots", []string{"G3"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Assistant.Service.Control = generous{s.Assistant.Service.Control}
+	}}},
+	{"leases are written whatever their revision is", []string{"G1", "G3", "G4"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = blindFeeds{c.DynamoDB}
+		return c
+	}}},
+	{"a revocation takes tasks out of hand", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = grabbing{s.Orchestrator.Service.Control, s.Orchestrator.Service.Leases}
+	}}},
+	{"a lease is fed before its task is closed", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		late := &lateCloses{Tasks: s.Assistant.Service.Tasks}
+		s.Assistant.Service.Tasks, s.Assistant.Service.Leases = late, closesLate{s.Assistant.Service.Leases, late}
+	}}},
+	{"a task leaves its lease before its next entry is durable", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = apart{c.DynamoDB, func(w types.TransactWriteItem) bool {
+			return w.Put != nil && strings.HasPrefix(str(w.Put.Item, "item"), "queue#")
+		}}
+		return c
+	}}},
+	{"a task leaves its lease before it is dead", []string{"G1"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = apart{c.DynamoDB, func(w types.TransactWriteItem) bool {
+			return w.Update != nil && *w.Update.TableName == fakeaws.TasksTable
+		}}
+		return c
 	}}},
 	{"leases are read with eventual consistency", []string{"G3"}, 2, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = weakReads{c.DynamoDB}
 		return c
 	}}},
-	{"a release counts tasks instead of naming them", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
-		s.Assistant.Service.Control = counting{s.Assistant.Service.Control}
+	{"an end frees the slot of another task", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Assistant.Service.Leases = counting{s.Assistant.Service.Leases}
 	}}},
 	{"a close ignores the attempt", []string{"G2", "G4", "G5", "G1"}, 9, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = blindCloses{c.DynamoDB}
@@ -74,17 +101,13 @@ var mutations = []mutation{
 	{"a retry is queued whether or not its lease holds the task", []string{"G1"}, 736, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		for _, w := range in.TransactItems {
 			if w.Delete != nil && isLease(w.Delete.Key) && len(in.TransactItems) == 2 {
-				w.Delete.ConditionExpression, w.Delete.ExpressionAttributeValues = nil, nil
+				w.Delete.ConditionExpression = aws.String("attribute_not_exists(nothing) OR revision = :read")
 			}
-			if w.Update != nil && isLease(w.Update.Key) && len(in.TransactItems) == 2 {
-				w.Update.ConditionExpression = nil
-				w.Update.ExpressionAttributeValues = fakeaws.Item{":numbers": w.Update.ExpressionAttributeValues[":numbers"]}
+			if w.Update != nil && isLease(w.Update.Key) && len(in.TransactItems) == 2 && strings.HasPrefix(aws.ToString(w.Update.ConditionExpression), "revision = :read") {
+				w.Update.ConditionExpression = aws.String("attribute_exists(labourer) OR revision = :read")
 			}
 		}
 	})},
-	{"a claim releases the lock before its transaction has returned", []string{"G3"}, 185, Options{Rewire: func(s *fakeaws.Functions) {
-		s.Orchestrator.Service.Control = hasty{s.Orchestrator.Service.Control}
-	}}},
 	{"a claimer without a claim does not read the state again", []string{"G1"}, 7361, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = &looksOnce{Control: s.Orchestrator.Service.Control}
 	}}},
@@ -100,7 +123,7 @@ var mutations = []mutation{
 	}}},
 	{"a retry does not wait", []string{"G10"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		settler := s.Scavenger.Service.Settler.(outcome.Settler)
-		settler.Control = impatient{settler.Control}
+		settler.Leases = impatient{settler.Leases}
 		s.Scavenger.Service.Settler = settler
 	}}},
 	{"the claim takes the latest entries first", []string{"G6"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
@@ -119,11 +142,11 @@ var mutations = []mutation{
 		s.Orchestrator.Service.Tasks = mixed{s.Orchestrator.Service.Tasks}
 	}}},
 	{"the archive keeps no payloads", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
-		s.Scavenger.Service.Archive = hollow{s.Scavenger.Service.Archive}
+		s.Archiver.Service.Store = hollow{s.Archiver.Service.Store}
 	}}},
 	{"a dead task is requeued", []string{"G5", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		settler := s.Scavenger.Service.Settler.(outcome.Settler)
-		settler.Deaths = revenants{settler.Deaths.(dynamo.Deaths).Tasks, settler.Control}
+		settler.Leases = revenants{settler.Leases, s.Assistant.Service.Tasks}
 		s.Scavenger.Service.Settler = settler
 	}}},
 	{"an end is accepted and not stored", []string{"G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
@@ -136,9 +159,6 @@ var mutations = []mutation{
 	}}},
 	{"a dispatcher starts ended tasks", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Tasks = blind{s.Orchestrator.Service.Tasks}
-	}}},
-	{"the reaper reads only the first lease", []string{"G1"}, 2025, Options{Rewire: func(s *fakeaws.Functions) {
-		s.Orchestrator.Service.Control = shortSighted{s.Orchestrator.Service.Control}
 	}}},
 	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = resentful{s.Orchestrator.Service.Control}
@@ -197,6 +217,11 @@ func TestMutationsAreCaught(t *testing.T) {
 type dynamoTamper struct {
 	dynamo.API
 	change func(*dynamodb.TransactWriteItemsInput)
+}
+
+// isGrant reports whether a write fences a grant.
+func isGrant(u *types.Update) bool {
+	return u != nil && aws.ToString(u.ConditionExpression) == "version = :read"
 }
 
 func tampered(change func(*dynamodb.TransactWriteItemsInput)) Options {
@@ -279,13 +304,13 @@ type leasesFirst struct {
 	read   bool
 }
 
-func (c *leasesFirst) Approach(ctx context.Context, id string, now time.Time, hold queue.Hold) error {
+func (c *leasesFirst) State(ctx context.Context, id string) (queue.State, error) {
 	var err error
 	if c.leases, err = c.Control.Leases(ctx, id); err != nil {
-		return err
+		return queue.State{}, err
 	}
 	c.read = true
-	return c.Control.Approach(ctx, id, now, hold)
+	return c.Control.State(ctx, id)
 }
 
 func (c *leasesFirst) Leases(ctx context.Context, id string) ([]queue.Lease, error) {
@@ -296,19 +321,120 @@ func (c *leasesFirst) Leases(ctx context.Context, id string) ([]queue.Lease, err
 	return c.Control.Leases(ctx, id)
 }
 
-type counting struct{ assistant.Control }
+type handsOnly struct{ orchestrator.Control }
 
-func (c counting) Release(ctx context.Context, l queue.Lease, numbers segment.Numbers) error {
-	leases, err := c.LeasesOn(ctx, l.Labourer, l.Segment)
-	if err != nil {
-		return err
+func (c handsOnly) Leases(ctx context.Context, id string) ([]queue.Lease, error) {
+	leases, err := c.Control.Leases(ctx, id)
+	for i := range leases {
+		leases[i].Slots = len(leases[i].Hands)
 	}
-	for _, now := range leases {
-		if now.Item() == l.Item() {
-			return c.Control.Release(ctx, now, now.Held().First(numbers.Len()))
+	return leases, err
+}
+
+type generous struct{ assistant.Control }
+
+func (c generous) LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error) {
+	leases, err := c.Control.LeasesOn(ctx, labourer, s)
+	for i := range leases {
+		leases[i].Slots++
+	}
+	return leases, err
+}
+
+type blindFeeds struct{ dynamo.API }
+
+func (d blindFeeds) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	if isLease(in.Key) && aws.ToString(in.ConditionExpression) == "revision = :read" {
+		in.ConditionExpression = aws.String("attribute_exists(labourer) OR revision = :read")
+	}
+	return d.API.UpdateItem(ctx, in, o...)
+}
+
+// grabbing takes tasks out of hand as it revokes their slots.
+type grabbing struct {
+	orchestrator.Control
+	leases orchestrator.Leases
+}
+
+func (c grabbing) Revoke(ctx context.Context, _ string, change queue.Change) error {
+	_, err := c.leases.Save(ctx, change.Before, change.After.Without(change.Before.InHand()))
+	return err
+}
+
+// lateCloses keeps completions back until closesLate has written their lease.
+type lateCloses struct {
+	assistant.Tasks
+	mu   sync.Mutex
+	kept [][2]task.Task
+}
+
+func (l *lateCloses) Save(ctx context.Context, before, after task.Task) error {
+	if after.Status != task.Completed {
+		return l.Tasks.Save(ctx, before, after)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = append(l.kept, [2]task.Task{before, after})
+	return nil
+}
+
+type closesLate struct {
+	assistant.Leases
+	late *lateCloses
+}
+
+func (c closesLate) Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error) {
+	stored, err := c.Leases.Save(ctx, before, after)
+	if err != nil {
+		return stored, err
+	}
+	c.late.mu.Lock()
+	kept := c.late.kept
+	c.late.kept = nil
+	c.late.mu.Unlock()
+	for _, k := range kept {
+		if err := c.late.Tasks.Save(ctx, k[0], k[1]); err != nil {
+			return stored, err
 		}
 	}
-	return nil
+	return stored, nil
+}
+
+// apart writes the lease of a transaction first, by itself, and then what its tasks go to.
+type apart struct {
+	dynamo.API
+	second func(types.TransactWriteItem) bool
+}
+
+func (d apart) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	var leases, others []types.TransactWriteItem
+	for _, w := range in.TransactItems {
+		switch {
+		case w.Update != nil && isLease(w.Update.Key), w.Delete != nil && isLease(w.Delete.Key):
+			leases = append(leases, w)
+		case d.second(w):
+			others = append(others, w)
+		}
+	}
+	if len(leases) != 1 || len(others) == 0 || len(leases)+len(others) != len(in.TransactItems) {
+		return d.API.TransactWriteItems(ctx, in, o...)
+	}
+	if _, err := d.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: leases}, o...); err != nil {
+		return nil, err
+	}
+	return d.API.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: others}, o...)
+}
+
+// counting takes as many tasks out of hand as have ended, but the first ones.
+type counting struct{ assistant.Leases }
+
+func (c counting) Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error) {
+	gone := before.InHand().Minus(after.InHand())
+	wrong := before.InHand().First(gone.Len())
+	for n := range gone.All() {
+		after.Hands[n] = before.Hands[n]
+	}
+	return c.Leases.Save(ctx, before, after.Ended(wrong))
 }
 
 type entryFirst struct {
@@ -370,15 +496,15 @@ func (c *looksOnce) State(ctx context.Context, id string) (queue.State, error) {
 
 type hasty struct{ orchestrator.Control }
 
-func (c hasty) Claim(ctx context.Context, id string, state queue.State, takings []queue.Taking, _ queue.Hold) error {
-	return c.Control.Claim(ctx, id, state, takings, queue.Hold{})
+func (c hasty) Grant(ctx context.Context, id string, g queue.Grant, _ queue.Hold) error {
+	return c.Control.Grant(ctx, id, g, queue.Hold{})
 }
 
-type impatient struct{ outcome.Control }
+type impatient struct{ outcome.Leases }
 
-func (c impatient) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) error {
+func (c impatient) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) (queue.Lease, error) {
 	e.Due = l.ClaimedAt.Truncate(time.Millisecond)
-	return c.Control.Requeue(ctx, l, e)
+	return c.Leases.Requeue(ctx, l, e)
 }
 
 // mixed swaps the payloads of a segment's tasks.
@@ -405,7 +531,7 @@ func eachChunk(chunks iter.Seq2[[]task.Task, error], change func([]task.Task)) i
 }
 
 // hollow archives records without their payloads.
-type hollow struct{ scavenger.Store }
+type hollow struct{ archiver.Store }
 
 func (h hollow) Put(ctx context.Context, o archive.Object) error {
 	records, err := archive.Read(o.Body)
@@ -435,19 +561,19 @@ func (h hollow) Put(ctx context.Context, o archive.Object) error {
 
 // revenants requeues each task that dies.
 type revenants struct {
-	tasks   dynamo.Tasks
-	control outcome.Control
+	outcome.Leases
+	tasks assistant.Tasks
 }
 
-func (r revenants) Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) error {
+func (r revenants) Kill(ctx context.Context, l queue.Lease, failed, dead []task.Task) (queue.Lease, error) {
 	var numbers segment.Numbers
 	for i, t := range dead {
 		if err := r.tasks.Save(ctx, failed[i], t); err != nil {
-			return queue.ErrChanged
+			return l, queue.ErrChanged
 		}
 		numbers = numbers.Union(segment.Of(t.ID.N))
 	}
-	return r.control.Requeue(ctx, l, queue.Entry{Labourer: l.Labourer, Due: l.Due.Add(time.Minute), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Attempt: l.Attempt + 1})
+	return r.Requeue(ctx, l, l.Next(numbers, l.Due.Add(time.Minute)))
 }
 
 // deaf does not find the first task of a segment when its end arrives.

@@ -107,6 +107,8 @@ func TestWorldsOfPastFaultsHoldTheGuarantees(t *testing.T) {
 		"two functions that cannot be started blocked all tasks behind them":          4000344,
 		"the end of a returned attempt was dropped, as a claim moved its task":        5002229,
 		"a labourer whose target refuses each task seemed to stand still":             5002217,
+		"probes were spent on tasks that had failed beside started ones":              7041,
+		"a throttled start was dropped as its dispatcher noted it":                    20001967,
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Nil(t, inBubble(t, newPlan(seed), Options{}).Violation)

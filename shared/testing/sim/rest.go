@@ -30,6 +30,7 @@ func (k *checker) late(r *run) bool {
 		r.faults[DayOldStream]++
 		r.trace("LATE stream")
 		r.stack.Stream.Replay(r.stack.Stream.Log())
+		r.stack.Archiving.Replay(r.stack.Archiving.Log())
 	}
 	return true
 }

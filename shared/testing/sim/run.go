@@ -151,7 +151,7 @@ func simulate(p plan, o Options) Report {
 	r.watchEnds()
 	stack.DynamoDB.Unprocessed = func(string, fakeaws.Item) bool { return r.partial() }
 	for _, url := range []string{fakeaws.JobsQueue, fakeaws.CompletionsQueue} {
-		stack.SQS.Gather(url, p.window)
+		stack.SQS.Gather(url, p.window, 10)
 	}
 	r.employ()
 	r.prepare()
@@ -576,12 +576,13 @@ func (r *run) poisonRecord(kind int) {
 
 // streamAgain delivers part of the stream again.
 func (r *run) streamAgain() {
-	log, dice := r.stack.Stream.Log(), r.random("stream")
-	if len(log) == 0 {
-		return
+	dice := r.random("stream")
+	for _, mapping := range []*fakeaws.Mapping{r.stack.Stream, r.stack.Archiving} {
+		if log := mapping.Log(); len(log) > 0 {
+			from := dice.IntN(len(log))
+			mapping.Replay(log[from:min(len(log), from+1+dice.IntN(150))])
+		}
 	}
-	from := dice.IntN(len(log))
-	r.stack.Stream.Replay(log[from:min(len(log), from+1+dice.IntN(150))])
 }
 
 // becalm stops all faults; the world then has to come to rest.
@@ -618,6 +619,7 @@ func (r *run) redrive() {
 		r.faults[Redriven]++
 		_ = letter
 		r.stack.Stream.Replay(r.stack.Stream.Log())
+		r.stack.Archiving.Replay(r.stack.Archiving.Log())
 	}
 }
 

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -241,7 +240,7 @@ func (k *checker) verifyLine(c *call) {
 			if l.segment != e.segment {
 				continue
 			}
-			for n := range l.tasks.Intersect(e.tasks).All() {
+			for n := range l.inHand.Intersect(e.tasks).All() {
 				t := k.tasks[task.ID{Segment: e.segment, N: n}]
 				if t == nil {
 					continue
@@ -304,13 +303,12 @@ func (k *checker) bounds() {
 		l := k.labourers[h.labourer]
 		switch h.kind {
 		case "lease":
-			running[h.labourer] += h.tasks.Len()
-			ends := h.ends
-			if !h.waited.IsZero() {
-				ends = later(ends, h.waited.Add(cmp.Or(h.own, l.MaxDuration)+l.Cooldown))
+			running[h.labourer] += h.inHand.Len()
+			if !h.tasks.Minus(h.inHand).Empty() && k.startable(h) && due[h.labourer].IsZero() {
+				due[h.labourer] = steady
 			}
-			if !h.heard && !l.removed && now.After(later(ends, steady).Add(reapTerm)) {
-				k.violate("G1", "%s of %s ended at %s and still holds %s", h.key, h.labourer, ends.Sub(k.run.start), h.tasks)
+			if !h.heard && !h.inHand.Empty() && !l.removed && now.After(later(h.ends, steady).Add(reapTerm)) {
+				k.violate("G1", "%s of %s ended at %s and still has %s in hand", h.key, h.labourer, h.ends.Sub(k.run.start), h.inHand)
 			}
 		case "queue":
 			if at := later(h.due, steady); at.Before(now) && k.startable(h) && (due[h.labourer].IsZero() || at.Before(due[h.labourer])) {

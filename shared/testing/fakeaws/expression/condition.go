@@ -106,7 +106,7 @@ func (p *parser) function() (node, error) {
 	}
 	p.next() // the parenthesis
 	var err error
-	if t.attribute, err = p.attribute(); err != nil {
+	if t.at, err = p.path(); err != nil {
 		return nil, err
 	}
 	if t.operator == "begins_with" {
@@ -130,7 +130,7 @@ func (p *parser) comparison() (node, error) {
 		p.next()
 		p.next()
 	}
-	if t.attribute, err = p.attribute(); err != nil {
+	if t.at, err = p.path(); err != nil {
 		return nil, err
 	}
 	if t.size {
@@ -140,10 +140,10 @@ func (p *parser) comparison() (node, error) {
 	}
 	operator := p.next()
 	switch t.operator = strings.ToUpper(string(operator)); t.operator {
-	case "=", "<=":
+	case "=", "<=", ">":
 		err := p.placeholders(&t, "")
 		return t, err
-	case "<>", "<", ">", ">=":
+	case "<>", "<", ">=":
 		return nil, unsupported("the operator " + t.operator)
 	case "BETWEEN":
 		err := p.placeholders(&t, "AND")
@@ -196,10 +196,10 @@ func (l logic) holds(it Item) bool {
 	return l.left.holds(it) && l.right.holds(it)
 }
 
-// test compares an attribute, or its size, with values.
+// test compares an attribute, or what is in one, or its size, with values.
 type test struct {
-	operator     string // =, <=, BETWEEN, IN, begins_with, attribute_exists or attribute_not_exists
-	attribute    string
+	operator     string // =, <=, >, BETWEEN, IN, begins_with, attribute_exists or attribute_not_exists
+	at           path
 	size         bool
 	placeholders []string
 	values       []types.AttributeValue // of the placeholders, once bound
@@ -207,7 +207,7 @@ type test struct {
 
 func (t test) bind(s *Scope) (node, error) {
 	var err error
-	if t.attribute, err = s.name(t.attribute); err != nil {
+	if t.at, err = s.resolve(t.at); err != nil {
 		return nil, err
 	}
 	t.values = make([]types.AttributeValue, len(t.placeholders))
@@ -222,7 +222,7 @@ func (t test) bind(s *Scope) (node, error) {
 // check refuses values whose types no item can match.
 func (t test) check() error {
 	switch t.operator {
-	case "<=", "BETWEEN":
+	case "<=", ">", "BETWEEN":
 		for _, v := range t.values {
 			if _, ok := Compare(v, v); !ok {
 				return t.wrongType(v)
@@ -255,7 +255,7 @@ func (t test) wrongType(v types.AttributeValue) error {
 }
 
 func (t test) holds(it Item) bool {
-	v := it[t.attribute]
+	v := t.at.of(it)
 	switch t.operator {
 	case "attribute_exists":
 		return v != nil
@@ -273,6 +273,9 @@ func (t test) holds(it Item) bool {
 		return Equal(v, t.values[0])
 	case "<=":
 		return atMost(v, t.values[0])
+	case ">":
+		order, ok := Compare(v, t.values[0])
+		return ok && order > 0
 	case "BETWEEN":
 		return atMost(t.values[0], v) && atMost(v, t.values[1])
 	case "IN":

@@ -2,7 +2,7 @@
 //
 // It refuses what DynamoDB refuses: reserved words, names and values that are undefined or unused, overlapping paths, operands of the
 // wrong type. An [Error] holds the text of a ValidationException. It also refuses what DynamoDB understands and Drover does not use, and
-// says so: NOT, <>, <, >, >=, contains, attribute_type, filters, arithmetic, if_not_exists, list_append, elements of lists.
+// says so: NOT, <>, <, >=, contains, attribute_type, filters, arithmetic, if_not_exists, list_append, elements of lists.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 package expression
 

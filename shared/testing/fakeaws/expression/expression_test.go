@@ -64,6 +64,7 @@ func TestWrongUpdatesAreRefusedInDynamoDBsWords(t *testing.T) {
 		"SET status = :one":         "Attribute name is a reserved keyword; reserved keyword: status",
 		"SET a.b = :one":            "The document path provided in the update expression is invalid for update",
 		"SET s.b = :one":            "The document path provided in the update expression is invalid for update",
+		"REMOVE a.b":                "The document path provided in the update expression is invalid for update",
 		"ADD s :one":                "An operand in the update expression has an incorrect data type",
 		"DELETE a :one":             "Incorrect operand type for operator or function; operator: DELETE, operand type: N",
 		"DELETE s :set":             "An operand in the update expression has an incorrect data type",
@@ -80,14 +81,14 @@ func TestWrongUpdatesAreRefusedInDynamoDBsWords(t *testing.T) {
 
 func TestWhatDroverDoesNotUseIsRefusedByItsName(t *testing.T) {
 	for what, update := range map[string]string{
-		"DELETE of a value of type SS":                 "DELETE a :texts",
-		"arithmetic in SET":                            "SET a = :one + :two",
-		"an attribute as a value":                      "SET a = b",
-		"the function if_not_exists as a value":        "SET a = if_not_exists(a, :one)",
-		"the function list_append as a value":          "SET a = list_append(a, :list)",
-		"an element of a list":                         "SET a[0] = :one",
-		"a path into an attribute, other than in SET,": "REMOVE m.b",
-		"ADD of a value of type SS":                    "ADD a :texts",
+		"DELETE of a value of type SS":                                        "DELETE a :texts",
+		"arithmetic in SET":                                                   "SET a = :one + :two",
+		"an attribute as a value":                                             "SET a = b",
+		"the function if_not_exists as a value":                               "SET a = if_not_exists(a, :one)",
+		"the function list_append as a value":                                 "SET a = list_append(a, :list)",
+		"an element of a list":                                                "SET a[0] = :one",
+		"ADD of a value of type SS":                                           "ADD a :texts",
+		"a path into an attribute, other than in SET, REMOVE or a condition,": "ADD m.b :one",
 	} {
 		require.Equal(t, what+" is not supported by this DynamoDB, as Drover does not use it", refusalOf(t, update, nil), update)
 	}
@@ -95,14 +96,12 @@ func TestWhatDroverDoesNotUseIsRefusedByItsName(t *testing.T) {
 		"NOT":                                "NOT a = :one",
 		"the operator <>":                    "a <> :one",
 		"the operator <":                     "a < :one",
-		"the operator >":                     "a > :one",
 		"the operator >=":                    "a >= :one",
 		"contains":                           "contains(a, :x)",
 		"attribute_type":                     "attribute_type(a, :x)",
 		"an attribute as a value":            "a = b",
 		"a value on the left of an operator": ":one = a",
-		"a path into an attribute, other than in SET,": "a.b = :one",
-		"begins_with on binary values":                 "begins_with(a, :bytes)",
+		"begins_with on binary values":       "begins_with(a, :bytes)",
 	} {
 		c, err := expression.ParseCondition(condition)
 		if err == nil {
@@ -146,10 +145,10 @@ func TestEachWordOfAnExpressionHasToBeDefinedAndUsed(t *testing.T) {
 }
 
 func TestAnUpdateLeavesTheItemBeforeItUnchanged(t *testing.T) {
-	before := expression.Item{"a": number("1"), "b": number("2"), "m": &types.AttributeValueMemberM{Value: expression.Item{"x": text("x")}}}
+	before := expression.Item{"a": number("1"), "b": number("2"), "m": &types.AttributeValueMemberM{Value: expression.Item{"x": text("x"), "z": text("z")}}}
 	kept := expression.CloneItem(before)
 
-	after := apply(t, "SET m.y = :x ADD b :two REMOVE a", before)
+	after := apply(t, "SET m.y = :x ADD b :two REMOVE a, m.z, m.absent", before)
 
 	require.True(t, expression.EqualItems(expression.Item{"b": number("4"), "m": &types.AttributeValueMemberM{Value: expression.Item{"x": text("x"), "y": text("x")}}}, after), "%v", after)
 	require.Equal(t, kept, before)
@@ -317,6 +316,21 @@ func TestEveryTypeHasItsSizeAndItsKind(t *testing.T) {
 	require.Error(t, expression.Check(nil))
 	require.Error(t, expression.Check(&types.AttributeValueMemberNULL{}))
 	require.Error(t, expression.Check(&types.AttributeValueMemberM{Value: expression.Item{"a": nil}}))
+}
+
+func TestAConditionLooksIntoMaps(t *testing.T) {
+	it := expression.Item{"m": &types.AttributeValueMemberM{Value: expression.Item{"a": number("2")}}, "n": number("2")}
+	one, two := expression.Item{":v": number("1")}, expression.Item{":v": number("2")}
+	require.True(t, holds(t, "m.a = :v", two, it))
+	require.False(t, holds(t, "m.a = :v", one, it))
+	require.False(t, holds(t, "m.b = :v", two, it))
+	require.False(t, holds(t, "n.a = :v", two, it), "it is no map")
+	require.False(t, holds(t, "absent.a = :v", two, it))
+	require.True(t, holds(t, "attribute_exists(m.a) AND attribute_not_exists(m.b)", nil, it))
+	require.True(t, holds(t, "n > :v", one, it))
+	require.False(t, holds(t, "n > :v", two, it))
+	require.False(t, holds(t, "absent > :v", one, it))
+	require.False(t, holds(t, "n > :v", expression.Item{":v": text("1")}, it), "another type")
 }
 
 func TestASetOfNumbersGrowsAndShrinks(t *testing.T) {

@@ -17,10 +17,10 @@ func (b *Bound) Key(hash, rangeKey string) (KeyCondition, error) {
 	}
 	for _, one := range conditions {
 		t, ok := one.(test)
-		if !ok || t.size || len(t.values) == 0 || t.operator == "IN" {
+		if !ok || t.size || len(t.at) > 1 || len(t.values) == 0 || t.operator == "IN" {
 			return out, refuse("Invalid operator used in KeyConditionExpression")
 		}
-		switch t.attribute {
+		switch t.at[0] {
 		case hash:
 			if t.operator != "=" || out.Hash != nil {
 				return out, refuse("Query key condition not supported")

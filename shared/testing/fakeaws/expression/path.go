@@ -38,7 +38,7 @@ func (p *parser) attribute() (string, error) {
 		return "", err
 	}
 	if len(out) > 1 {
-		return "", unsupported("a path into an attribute, other than in SET,")
+		return "", unsupported("a path into an attribute, other than in SET, REMOVE or a condition,")
 	}
 	return out[0], nil
 }
@@ -94,16 +94,35 @@ func (p path) String() string { return strings.Join(p, ".") }
 
 var errPath = refuse("The document path provided in the update expression is invalid for update")
 
-// set stores a value at the path's end. Everything before the end must exist.
-func (p path) set(it Item, v types.AttributeValue) error {
+// parent returns the item or the map that the path's last name is in; ok is false if it does not exist.
+func (p path) parent(it Item) (in Item, ok bool) {
 	for _, name := range p[:len(p)-1] {
 		m, ok := it[name].(*types.AttributeValueMemberM)
 		if !ok {
-			return errPath
+			return nil, false
 		}
 		it = m.Value
 	}
-	it[p[len(p)-1]] = v
+	return it, true
+}
+
+// of returns the value at the path's end; nil if there is none.
+func (p path) of(it Item) types.AttributeValue {
+	in, _ := p.parent(it)
+	return in[p[len(p)-1]]
+}
+
+// set stores a value at the path's end, or removes what is there if v is nil. Everything before the end must exist.
+func (p path) set(it Item, v types.AttributeValue) error {
+	in, ok := p.parent(it)
+	switch name := p[len(p)-1]; {
+	case !ok:
+		return errPath
+	case v == nil:
+		delete(in, name)
+	default:
+		in[name] = v
+	}
 	return nil
 }
 

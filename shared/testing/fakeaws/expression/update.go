@@ -51,11 +51,14 @@ func ParseUpdate(text string) (*Update, error) {
 func (p *parser) action(clause string) (action, error) {
 	a := action{clause: clause}
 	var err error
-	if clause == "SET" {
+	switch clause {
+	case "SET":
 		if a.path, err = p.path(); err == nil {
 			err = p.expect("=")
 		}
-	} else {
+	case "REMOVE":
+		a.path, err = p.path()
+	default:
 		var name string
 		name, err = p.attribute()
 		a.path = path{name}
@@ -142,33 +145,26 @@ func (u *BoundUpdate) Apply(before Item) (Item, error) {
 		after = Item{}
 	}
 	for _, a := range u.actions {
-		if a.clause == "SET" {
-			if err := a.path.set(after, Clone(a.value)); err != nil {
-				return nil, err
-			}
-			continue
+		v, err := a.result(before)
+		if err == nil {
+			err = a.path.set(after, v)
 		}
-		name := a.path[0]
-		v, err := a.result(before[name])
 		if err != nil {
 			return nil, err
-		}
-		if v == nil {
-			delete(after, name)
-		} else {
-			after[name] = v
 		}
 	}
 	return after, nil
 }
 
-// result returns what an action makes of an attribute; nil for no attribute.
-func (a action) result(v types.AttributeValue) (types.AttributeValue, error) {
+// result returns the value that an action leaves at its path; nil for none.
+func (a action) result(before Item) (types.AttributeValue, error) {
 	switch a.clause {
+	case "SET":
+		return Clone(a.value), nil
 	case "ADD":
-		return added(v, a.value)
+		return added(a.path.of(before), a.value)
 	case "DELETE":
-		return without(v, a.value)
+		return without(a.path.of(before), a.value)
 	}
 	return nil, nil
 }

@@ -1,11 +1,9 @@
-package orchestrator
+// Package target starts workers: the orchestrator hands out granted tasks, and the worker assistant feeds tasks to slots that become free.
+package target
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/task"
@@ -66,27 +64,3 @@ type Throttled struct{ Err error }
 
 func (t *Throttled) Error() string { return "throttled: " + t.Err.Error() }
 func (t *Throttled) Unwrap() error { return t.Err }
-
-// event returns the worker's input: the payload's attributes at the top level, and beside them the task's identity.
-func (s *Service) event(t task.Task, attempt int, deadline time.Time) []byte {
-	own, err := json.Marshal(struct {
-		TaskID string `json:"task_id"`
-		Drover any    `json:"drover"`
-	}{t.ID.String(), struct {
-		Version        int       `json:"version"`
-		TaskID         string    `json:"task_id"`
-		JobID          string    `json:"job_id"`
-		Labourer       string    `json:"labourer_id"`
-		Attempt        int       `json:"attempt"`
-		Deadline       time.Time `json:"deadline"`
-		CompletionsURL string    `json:"completions_url"`
-	}{1, t.ID.String(), t.JobID, t.Labourer, attempt, deadline.UTC(), s.CompletionsURL}})
-	if err != nil {
-		panic(err) // strings, numbers and a time
-	}
-	attributes := bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(t.Payload), []byte("{")))
-	if len(attributes) <= 1 { // "}" alone
-		return own
-	}
-	return append(append(own[:len(own)-1:len(own)-1], ','), attributes...)
-}

@@ -1,0 +1,282 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
+)
+
+// Leases reads all leases of a labourer, strongly consistent. Every method that reads several leases, entries or asides returns those that
+// cannot be decoded among the others, as [queue.Unreadable].
+func (c Control) Leases(ctx context.Context, labourer string) ([]queue.Lease, error) {
+	return c.leases(ctx, labourer, leasePrefix)
+}
+
+// LeasesOn reads a labourer's leases on one segment, strongly consistent.
+func (c Control) LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error) {
+	return c.leases(ctx, labourer, queue.LeasePrefix(s))
+}
+
+func (c Control) leases(ctx context.Context, labourer, prefix string) ([]queue.Lease, error) {
+	items, err := query(ctx, c.API, dynamodb.QueryInput{
+		TableName: &c.Table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("labourer = :labourer AND begins_with(#item, :prefix)"),
+		ExpressionAttributeNames:  map[string]string{"#item": "item"},
+		ExpressionAttributeValues: item{":labourer": str(labourer), ":prefix": str(prefix)},
+	}, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the leases of labourer %s, %w", labourer, err)
+	}
+	return all(items, leaseOf), nil
+}
+
+// Lease reads one lease by its sort key, strongly consistent. found is false when it is gone, or cannot be decoded, which the reaper reports.
+func (c Control) Lease(ctx context.Context, labourer, name string) (lease queue.Lease, found bool, err error) {
+	out, err := c.API.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.Table, Key: controlKey(labourer, name), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return queue.Lease{}, false, fmt.Errorf("reading %s of labourer %s, %w", name, labourer, err)
+	}
+	if out.Item == nil {
+		return queue.Lease{}, false, nil
+	}
+	lease = leaseOf(out.Item)
+	return lease, lease.Unreadable == nil, nil
+}
+
+// Save replaces a lease, and removes it if it is empty afterwards. queue.ErrChanged: the lease has changed since it was read, or is gone.
+func (c Control) Save(ctx context.Context, before, after queue.Lease) error {
+	var err error
+	if w := c.replacing(before, after); w.Delete != nil {
+		_, err = deleteItem(ctx, c.API, &dynamodb.DeleteItemInput{TableName: w.Delete.TableName, Key: w.Delete.Key,
+			ConditionExpression: w.Delete.ConditionExpression, ExpressionAttributeValues: w.Delete.ExpressionAttributeValues})
+	} else {
+		_, err = updateItem(ctx, c.API, &dynamodb.UpdateItemInput{TableName: w.Update.TableName, Key: w.Update.Key,
+			UpdateExpression: w.Update.UpdateExpression, ConditionExpression: w.Update.ConditionExpression,
+			ExpressionAttributeNames: w.Update.ExpressionAttributeNames, ExpressionAttributeValues: w.Update.ExpressionAttributeValues})
+	}
+	return changed(err, "changing "+before.Item()+" of labourer "+before.Labourer)
+}
+
+// Requeue replaces a lease and queues tasks that have left it, in one transaction. So one entry follows an attempt, however often its end is
+// reported. queue.ErrChanged: the lease has changed since it was read; nothing was written.
+func (c Control) Requeue(ctx context.Context, before, after queue.Lease, e queue.Entry) error {
+	_, err := transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{
+		TransactItems: []types.TransactWriteItem{c.replacing(before, after), putEntry(c.Table, e)}})
+	return changed(err, fmt.Sprintf("queueing tasks %s of segment %s again", e.Tasks, e.Segment))
+}
+
+// Hear records the heartbeat of a task that a lease has in hand. It leaves the lease's revision alone, so that heartbeats and other writes do
+// not get in each other's way. queue.ErrChanged: the hand has changed since it was read, or is gone.
+func (c Control) Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error {
+	hand, in := l.Hands[n]
+	if !in {
+		return queue.ErrChanged
+	}
+	was := handText(hand, l.ClaimedAt)
+	hand.Heard = time.UnixMilli(at.UnixMilli()).UTC()
+	if hand.By == queue.Undispatched { // its worker runs, whatever its dispatcher knows
+		hand.By = queue.Dispatched
+	}
+	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
+		TableName: &c.Table, Key: controlKey(l.Labourer, l.Item()), UpdateExpression: aws.String("SET #hands.#n = :is"),
+		// A hand tells times from its lease's claim, so the same text means the same only in the same lease.
+		ConditionExpression:       aws.String("#hands.#n = :was AND claimed_at = :claimed"),
+		ExpressionAttributeNames:  map[string]string{"#hands": "hands", "#n": strconv.Itoa(n)},
+		ExpressionAttributeValues: item{":is": str(handText(hand, l.ClaimedAt)), ":was": str(was), ":claimed": millis(l.ClaimedAt)},
+	})
+	return changed(err, "hearing of "+l.Item()+" of labourer "+l.Labourer)
+}
+
+// replacing returns the write that replaces a lease on condition of its revision. It writes the difference alone, hand by hand, and so keeps
+// the heartbeats of other tasks that came since the lease was read.
+func (c Control) replacing(before, after queue.Lease) types.TransactWriteItem {
+	key, condition := controlKey(before.Labourer, before.Item()), aws.String("revision = :read")
+	values := item{":read": num(before.Revision)}
+	if after.Empty() {
+		return types.TransactWriteItem{Delete: &types.Delete{TableName: &c.Table, Key: key, ConditionExpression: condition, ExpressionAttributeValues: values}}
+	}
+	was, is := leaseItem(before), leaseItem(queue.Change{Before: before, After: after}.Written())
+	handsWere, handsAre := was.hands(), is.hands()
+	delete(was, "hands")
+	delete(is, "hands")
+	d := difference{names: map[string]string{}, values: values}
+	d.add("", was, is)
+	d.add("hands", handsWere, handsAre)
+	expression := d.expression()
+	return types.TransactWriteItem{Update: &types.Update{TableName: &c.Table, Key: key, UpdateExpression: &expression, ConditionExpression: condition,
+		ExpressionAttributeNames: d.names, ExpressionAttributeValues: values}}
+}
+
+// difference collects the parts of an update expression.
+type difference struct {
+	set, remove []string
+	names       map[string]string
+	values      item
+}
+
+// add adds what differs between two items, or between two maps that are an attribute of them.
+func (d *difference) add(attribute string, was, is item) {
+	place := func(name string) string {
+		d.names["#"+name] = name
+		if attribute == "" {
+			return "#" + name
+		}
+		d.names["#"+attribute] = attribute
+		return "#" + attribute + ".#" + name
+	}
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if !reflect.DeepEqual(was[name], is[name]) {
+			d.set = append(d.set, place(name)+" = :"+name)
+			d.values[":"+name] = is[name]
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if !is.has(name) {
+			d.remove = append(d.remove, place(name))
+		}
+	}
+}
+
+func (d *difference) expression() string {
+	out := ""
+	if len(d.set) > 0 {
+		out = "SET " + strings.Join(d.set, ", ")
+	}
+	if len(d.remove) > 0 {
+		out += " REMOVE " + strings.Join(d.remove, ", ")
+	}
+	return out
+}
+
+func leaseItem(l queue.Lease) item {
+	it := controlKey(l.Labourer, l.Item())
+	maps.Copy(it, item{"revision": num(l.Revision), "tasks": str(l.Tasks.String()), "slots": num(l.Slots), "due": millis(l.Due),
+		"claimed_at": millis(l.ClaimedAt)})
+	hands := item{}
+	for n, h := range l.Hands {
+		hands[strconv.Itoa(n)] = str(handText(h, l.ClaimedAt))
+	}
+	it["hands"] = &types.AttributeValueMemberM{Value: hands}
+	if !l.Waiting.Empty() {
+		it["waiting"] = str(l.Waiting.String())
+	}
+	if !l.FeedUntil.IsZero() {
+		it["feed_until"] = millis(l.FeedUntil)
+	}
+	if l.Ordered {
+		it["ordered"] = yes()
+	}
+	putNeeds(it, l.Job, l.MaxDuration, l.Tried, l.Misfires)
+	return it
+}
+
+func readLease(it item) (queue.Lease, error) {
+	l := queue.Lease{Labourer: it.str("labourer"), Revision: it.num("revision"), Job: it.str("job"), Slots: int(it.num("slots")),
+		Due: it.time("due"), ClaimedAt: it.time("claimed_at"), FeedUntil: it.time("feed_until"), MaxDuration: it.duration("max_duration"),
+		Ordered: it.bool("ordered"), Tried: it.bool("tried"), Misfires: int(it.num("misfires"))}
+	if err := it.ofKinds(leaseKinds); err != nil {
+		return l, err
+	}
+	parts := strings.Split(it.str("item"), "#")
+	if len(parts) != 4 {
+		return l, fmt.Errorf("its key has %d parts; 4 would be right", len(parts))
+	}
+	attempt, err1 := strconv.Atoi(parts[2])
+	first, err2 := strconv.Atoi(parts[3])
+	if err := errors.Join(err1, err2); err != nil {
+		return l, fmt.Errorf("its key, %w", err)
+	}
+	l.Segment, l.Attempt, l.First = segment.ID(parts[1]), attempt, first
+	var err error
+	if l.Tasks, err = it.ranges("tasks"); err != nil {
+		return l, wrapAttribute("tasks", err)
+	}
+	if l.Waiting, err = it.ranges("waiting"); err != nil {
+		return l, wrapAttribute("waiting", err)
+	}
+	if l.Hands, err = it.readHands(l.ClaimedAt); err != nil {
+		return l, wrapAttribute("hands", err)
+	}
+	if l.Slots < 0 {
+		return l, fmt.Errorf("attribute slots is %d; 0 or more would be right", l.Slots)
+	}
+	return l, nil
+}
+
+// handText returns the stored form of a hand: since.by, then the last heartbeat if there was one, then what the target's queue was asked. Times
+// are in ms after the claim of the lease, in base 36.
+func handText(h queue.Hand, claimed time.Time) string {
+	moment := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli()-claimed.UnixMilli(), 36) }
+	out := moment(h.Since) + "." + h.By
+	if !h.Heard.IsZero() {
+		out += "." + moment(h.Heard)
+	} else if h.Asked != "" {
+		out += "."
+	}
+	if h.Asked != "" {
+		out += "." + h.Asked
+	}
+	return out
+}
+
+// readHand reads the output of [handText]. It refuses every other spelling, on which the conditions of writes would never hold.
+func readHand(text string, claimed time.Time) (h queue.Hand, err error) {
+	moment := func(text string) (time.Time, error) {
+		n, err := strconv.ParseInt(text, 36, 64)
+		return time.UnixMilli(claimed.UnixMilli() + n).UTC(), err
+	}
+	fields := append(strings.Split(text, "."), "", "", "")
+	h.By, h.Asked = fields[1], fields[3]
+	h.Since, err = moment(fields[0])
+	if fields[2] != "" && err == nil {
+		h.Heard, err = moment(fields[2])
+	}
+	if err != nil || h.By == "" || handText(h, claimed) != text {
+		return queue.Hand{}, fmt.Errorf("%q is not a time, what started the task, and its last heartbeat", text)
+	}
+	return h, nil
+}
+
+// hands returns the stored hands by the numbers of their tasks.
+func (it item) hands() item {
+	if v, ok := it["hands"].(*types.AttributeValueMemberM); ok {
+		return v.Value
+	}
+	return nil
+}
+
+func (it item) readHands(claimed time.Time) (map[int]queue.Hand, error) {
+	hands := it.hands()
+	out := make(map[int]queue.Hand, len(hands))
+	for name := range hands {
+		n, known := handOf(name)
+		if !known {
+			return nil, fmt.Errorf("%q is not the number of a task, 0 to %d", name, segment.Size-1)
+		}
+		h, err := readHand(hands.str(name), claimed)
+		if err != nil {
+			return nil, fmt.Errorf("task %d: %w", n, err)
+		}
+		out[n] = h
+	}
+	return out, nil
+}
+
+// handOf returns the task whose hand has this name.
+func handOf(name string) (n int, known bool) {
+	n, err := strconv.Atoi(name)
+	return n, err == nil && n >= 0 && n < segment.Size && strconv.Itoa(n) == name
+}

@@ -1,0 +1,414 @@
+package queue
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// MostSlots limits the slots of one lease. With so many tasks in hand its item has less than 1 KB, which is one write unit.
+const MostSlots = 40
+
+// Lease is on tasks of one segment, for one attempt. Some are in hand: started, or about to be. Some wait for a slot of the lease. The others
+// were completed under it. A task that goes elsewhere (back to the queue, to its death or cancellation) leaves the lease.
+//
+// A lease is stored until no task of it is in hand or waits. Every write of it is conditioned on the revision that was read, and raises the
+// revision, except heartbeats and revocations: see dynamo.Control.
+type Lease struct {
+	Labourer string
+	Segment  segment.ID
+	Attempt  int
+	First    int // as in Entry: part of the key
+	// Revision counts the writes. It starts at a value that no earlier lease under the key has reached.
+	Revision int64
+	Job      string // as in Entry
+	Tasks    segment.Numbers
+	Waiting  segment.Numbers
+	Hands    map[int]Hand // the tasks in hand
+	Slots    int          // how many tasks may be in hand, 0 to MostSlots
+	// Ordered says that the target keeps the order of its starts. See [Lease.Feed].
+	Ordered bool
+
+	Due         time.Time // of the entry: the place of the tasks in the queue if they return to it
+	ClaimedAt   time.Time // when the lease was made, to the millisecond
+	FeedUntil   time.Time // the assistant feeds the lease until then; zero: for ever
+	MaxDuration time.Duration
+	Tried       bool // as in Entry
+	Misfires    int  // as in Entry
+
+	// Unreadable is not nil for a lease that cannot be decoded. Such a lease has no segment and no attempt, so it matches no task. Its tasks
+	// count as taken slots: as many as can be read, or one if no number can.
+	Unreadable *Unreadable
+}
+
+// Hand is a task in hand.
+type Hand struct {
+	Since time.Time // when its time began: its grant, feed or dispatch, or the check that found its message in the target's queue
+	By    string    // Undispatched, Dispatched, or the Mark of the message that fed the task
+	Heard time.Time // its last heartbeat; zero: none
+	Asked string    // what the last check of the target's queue found: StillWaiting or TakenLate; empty: there was none
+}
+
+// What a hand says about the start of its worker, and about its message in a queue.
+const (
+	Undispatched = "u" // the worker is to be started by the orchestrator
+	Dispatched   = "d" // the orchestrator has started the worker
+	StillWaiting = "w" // no worker had received the message
+	TakenLate    = "t" // a worker had received the message, perhaps just then
+)
+
+// Mark identifies the message that fed a task, in 8 characters.
+func Mark(message string) string {
+	sum := sha256.Sum256([]byte(message))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// Item returns the lease's sort key.
+func (l Lease) Item() string {
+	if l.Unreadable != nil {
+		return l.Unreadable.Item
+	}
+	return LeasePrefix(l.Segment) + fmt.Sprintf("%d#%03d", l.Attempt, l.First)
+}
+
+// LeasedSegment returns the segment of the lease with this sort key; ok is false if it is not the key of a lease.
+func LeasedSegment(item string) (at segment.ID, ok bool) {
+	parts := strings.Split(item, "#")
+	if len(parts) != 4 || parts[0] != "lease" {
+		return "", false
+	}
+	return segment.ID(parts[1]), true
+}
+
+// LeasePrefix returns the prefix of the sort keys of all leases on a segment.
+func LeasePrefix(s segment.ID) string { return "lease#" + string(s) + "#" }
+
+// InHand returns the tasks that are started, or about to be.
+func (l Lease) InHand() segment.Numbers {
+	var s segment.Numbers
+	for n := range l.Hands {
+		s = s.Union(segment.Of(n))
+	}
+	return s
+}
+
+// Held returns the tasks that are in hand or wait.
+func (l Lease) Held() segment.Numbers { return l.Waiting.Union(l.InHand()) }
+
+// Done returns the tasks that were completed under the lease.
+func (l Lease) Done() segment.Numbers { return l.Tasks.Minus(l.Held()) }
+
+// Empty reports whether no task is in hand and none waits. An empty lease is not stored: the write that empties a lease removes it.
+func (l Lease) Empty() bool { return l.Held().Empty() }
+
+// Usable returns how many tasks may be in hand by the lease's slots: fewer than its slots if fewer tasks are left.
+func (l Lease) Usable() int { return min(l.Slots, len(l.Hands)+l.Waiting.Len()) }
+
+// Granted returns the slots that the lease takes of its labourer's cap: those that may be in hand, or more if more still are.
+func (l Lease) Granted() int {
+	if l.Unreadable != nil {
+		return l.Tasks.Len()
+	}
+	return max(len(l.Hands), l.Usable())
+}
+
+// Running returns how many tasks are in hand. A lease that cannot be decoded counts with all its tasks.
+func (l Lease) Running() int {
+	if l.Unreadable != nil {
+		return l.Tasks.Len()
+	}
+	return len(l.Hands)
+}
+
+// Granted returns the slots that leases take of their labourer's cap.
+func Granted(leases []Lease) int {
+	n := 0
+	for _, l := range leases {
+		n += l.Granted()
+	}
+	return n
+}
+
+// Running returns how many tasks are in hand in leases.
+func Running(leases []Lease) int {
+	n := 0
+	for _, l := range leases {
+		n += l.Running()
+	}
+	return n
+}
+
+// Waiting returns how many tasks wait in leases.
+func Waiting(leases []Lease) int {
+	n := 0
+	for _, l := range leases {
+		n += l.Waiting.Len()
+	}
+	return n
+}
+
+// Holding returns the lease that has this attempt at a task in hand, if there is one.
+func Holding(leases []Lease, id task.ID, attempt int) (Lease, bool) {
+	for _, l := range leases {
+		if _, in := l.Hands[id.N]; in && l.Segment == id.Segment && l.Attempt == attempt {
+			return l, true
+		}
+	}
+	return Lease{}, false
+}
+
+// Keeping returns the lease in which this attempt at a task waits, if there is one.
+func Keeping(leases []Lease, id task.ID, attempt int) (Lease, bool) {
+	for _, l := range leases {
+		if l.Segment == id.Segment && l.Attempt == attempt && l.Waiting.Contains(id.N) {
+			return l, true
+		}
+	}
+	return Lease{}, false
+}
+
+// Ended returns the lease after tasks of it were completed.
+func (l Lease) Ended(numbers segment.Numbers) Lease {
+	l.Waiting = l.Waiting.Minus(numbers)
+	l.Hands = maps.Clone(l.Hands)
+	for n := range numbers.All() {
+		delete(l.Hands, n)
+	}
+	return l
+}
+
+// Without returns the lease after tasks have left it.
+func (l Lease) Without(numbers segment.Numbers) Lease {
+	gone := numbers.Intersect(l.Held())
+	l = l.Ended(gone)
+	l.Tasks = l.Tasks.Minus(gone)
+	return l
+}
+
+// Feed returns the lease after the first tasks that wait have taken its free slots, and these tasks.
+//
+// A lease of a target that keeps an order is not fed before every task in hand is known to be started: a task that is fed would overtake one
+// that is still to be started. So the assistant notes the starts afterwards, with [Lease.Noted], and feeds the slots that became free meanwhile
+// in the same write.
+func (l Lease) Feed(by string, now time.Time) (Lease, segment.Numbers) {
+	if l.Ordered && l.Starting() {
+		return l, segment.Numbers{}
+	}
+	return l.feed(by, now)
+}
+
+// Starting reports whether a task in hand is not known to be started.
+func (l Lease) Starting() bool {
+	for _, h := range l.Hands {
+		if h.By != Dispatched {
+			return true
+		}
+	}
+	return false
+}
+
+// feed feeds the lease whatever its order.
+func (l Lease) feed(by string, now time.Time) (Lease, segment.Numbers) {
+	fed := l.Waiting.First(max(l.Slots-len(l.Hands), 0))
+	if fed.Empty() {
+		return l, fed
+	}
+	l.Waiting = l.Waiting.Minus(fed)
+	l.Hands = maps.Clone(l.Hands)
+	if l.Hands == nil {
+		l.Hands = map[int]Hand{}
+	}
+	for n := range fed.All() {
+		l.Hands[n] = Hand{Since: truncated(now), By: by}
+	}
+	return l, fed
+}
+
+// Hungry reports whether a task waits for a slot that is free, and may take it.
+func (l Lease) Hungry() bool {
+	return l.Unreadable == nil && !l.Waiting.Empty() && len(l.Hands) < l.Slots && !(l.Ordered && l.Starting())
+}
+
+// MayFeed reports whether the assistant may feed the lease now.
+func (l Lease) MayFeed(now time.Time) bool { return l.FeedUntil.IsZero() || !now.After(l.FeedUntil) }
+
+// Marked returns the lease after tasks that it has in hand were marked. Their time begins at since.
+func (l Lease) Marked(numbers segment.Numbers, by string, since time.Time) Lease {
+	l.Hands = maps.Clone(l.Hands)
+	for n := range numbers.All() {
+		if h, in := l.Hands[n]; in {
+			h.By, h.Since = by, truncated(since)
+			l.Hands[n] = h
+		}
+	}
+	return l
+}
+
+// Noted returns the lease after it was noted that tasks that it has in hand are started. Their time goes on.
+func (l Lease) Noted(numbers segment.Numbers) Lease {
+	l.Hands = maps.Clone(l.Hands)
+	for n := range numbers.All() {
+		if h, in := l.Hands[n]; in {
+			h.By = Dispatched
+			l.Hands[n] = h
+		}
+	}
+	return l
+}
+
+// By returns the tasks in hand with a mark.
+func (l Lease) By(mark string) segment.Numbers {
+	var s segment.Numbers
+	for n, h := range l.Hands {
+		if h.By == mark {
+			s = s.Union(segment.Of(n))
+		}
+	}
+	return s
+}
+
+// Asked returns the lease after a check of the target's queue has found messages of tasks in hand. The time of these tasks starts again.
+func (l Lease) Asked(waiting, taken segment.Numbers, now time.Time) Lease {
+	l.Hands = maps.Clone(l.Hands)
+	for n, h := range l.Hands {
+		switch {
+		case waiting.Contains(n):
+			h.Since, h.Asked = truncated(now), StillWaiting
+		case taken.Contains(n):
+			h.Since, h.Asked = truncated(now), TakenLate
+		default:
+			continue
+		}
+		l.Hands[n] = h
+	}
+	return l
+}
+
+// Returned returns the entry of tasks that go back to the queue for the same attempt, just before their old place. A worker may run a task
+// that was in hand nevertheless.
+func (l Lease) Returned(numbers segment.Numbers) Entry {
+	return Entry{Labourer: l.Labourer, Due: l.Due.Add(-time.Millisecond), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job,
+		Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: l.Tried || !numbers.Intersect(l.InHand()).Empty(), Misfires: l.Misfires}
+}
+
+// Next returns the entry of failed tasks for their next attempt.
+func (l Lease) Next(numbers segment.Numbers, due time.Time) Entry {
+	return Entry{Labourer: l.Labourer, Due: due, Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job, Attempt: l.Attempt + 1,
+		MaxDuration: l.MaxDuration}
+}
+
+// MisfiresMost limits how many starts of one task may fail while its target can be reached.
+const MisfiresMost = 5
+
+// Suspected returns the entry of tasks that could not be started: every other task failed just before, or others started at the same time. They
+// keep their place in the queue, and the next probes take other tasks if they can.
+func (l Lease) Suspected(numbers segment.Numbers) Entry {
+	e := l.Returned(numbers)
+	e.Misfires = max(e.Misfires, 1)
+	return e
+}
+
+// Misfired returns the entry of a task that could not be started although its target can be reached. If apart is set, the task waits, and not
+// its labourer: for 30 s at first, twice as long each time, for 5 minutes at most. Otherwise it keeps its place in the queue.
+func (l Lease) Misfired(n int, apart bool, now time.Time) Entry {
+	e := l.Returned(segment.Of(n))
+	e.Misfires++
+	if apart {
+		e.Due = truncated(now.Add(doubled(e.Misfires)))
+	}
+	return e
+}
+
+// DispatchTerm limits how long a granted task is left to its dispatcher. It is longer than a dispatcher lives.
+const DispatchTerm = 45 * time.Second
+
+// Forsaken returns the tasks that were to be dispatched more than [DispatchTerm] ago. The assistant also leaves tasks so that it could not start.
+func (l Lease) Forsaken(now time.Time) segment.Numbers {
+	var s segment.Numbers
+	for n, h := range l.Hands {
+		if h.By == Undispatched && now.Sub(h.Since) > DispatchTerm {
+			s = s.Union(segment.Of(n))
+		}
+	}
+	return s
+}
+
+// Limits are the times after which a running task counts as lost.
+type Limits struct {
+	MaxDuration time.Duration
+	Cooldown    time.Duration
+	Heartbeat   time.Duration // longest time between heartbeats; 0: no heartbeats are expected
+}
+
+// Of returns how long a task of the lease may run.
+func (by Limits) Of(l Lease) time.Duration {
+	if l.MaxDuration > 0 {
+		return l.MaxDuration
+	}
+	return by.MaxDuration
+}
+
+// EndOf returns when a task in hand counts as lost: its time is over, or an expected heartbeat is overdue. A heartbeat starts a task's whole
+// time again. The zero time: never, as the task's worker is not started yet.
+func (l Lease) EndOf(n int, by Limits) time.Time {
+	h := l.Hands[n]
+	if h.By == Undispatched {
+		return time.Time{}
+	}
+	heard := later(h.Since, h.Heard)
+	end := heard.Add(by.Of(l) + by.Cooldown)
+	if by.Heartbeat > 0 && heard.Add(by.Heartbeat).Before(end) {
+		end = heard.Add(by.Heartbeat)
+	}
+	return end
+}
+
+// Lost returns the tasks in hand that count as lost now.
+func (l Lease) Lost(by Limits, now time.Time) segment.Numbers {
+	var lost segment.Numbers
+	for n := range l.Hands {
+		if end := l.EndOf(n, by); !end.IsZero() && now.After(end) {
+			lost = lost.Union(segment.Of(n))
+		}
+	}
+	return lost
+}
+
+// SetAsideFrom returns the time at which an unreadable lease stops holding slots and is set aside: the time at which it was first seen plus
+// longest, which limits the duration of a task in hand. It is zero if the lease was not seen before.
+func (l Lease) SetAsideFrom(longest time.Duration) time.Time {
+	if l.Unreadable.Since.IsZero() {
+		return time.Time{}
+	}
+	return l.Unreadable.Since.Add(longest)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func truncated(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// InOrder returns leases by their places in the queue: the lease with the tasks that were due first comes first. It leaves out those that
+// cannot be read.
+func InOrder(leases []Lease) []Lease {
+	out := slices.DeleteFunc(slices.Clone(leases), func(l Lease) bool { return l.Unreadable != nil })
+	slices.SortStableFunc(out, func(a, b Lease) int { return byPlace(a, b, a.Held(), b.Held()) })
+	return out
+}
+
+// byPlace compares the places of tasks of two leases. The keys of leases say nothing about their order.
+func byPlace(a, b Lease, ofA, ofB segment.Numbers) int {
+	return cmp.Or(a.Due.Compare(b.Due), strings.Compare(string(a.Segment), string(b.Segment)), a.Attempt-b.Attempt, ofA.Min()-ofB.Min())
+}

@@ -1,0 +1,48 @@
+package queue
+
+import (
+	"math"
+	"time"
+)
+
+// Pace remembers how fast a labourer's tasks leave their leases. The zero Pace knows nothing.
+type Pace struct {
+	Left int       `json:"left"`           // tasks that were in hand or waited after the last grant
+	At   time.Time `json:"at"`             // when the observation began
+	Rate float64   `json:"rate,omitempty"` // tasks a minute; 0: unknown
+}
+
+// unknownDepth says how many tasks a grant takes for each slot before any pace is known.
+const unknownDepth = 4
+
+// Seen returns the pace at another grant. left is the number of tasks that are in hand or wait before it. The newest observation weighs as
+// much as all before it. If nothing is left, the labourer may have rested for some time: its pace was at least what is seen.
+func (p Pace) Seen(left int, now time.Time) Pace {
+	out := Pace{Left: left, At: truncated(now), Rate: p.Rate}
+	ended, spent := p.Left-left, now.Sub(p.At)
+	if ended == 0 && left > 0 {
+		out.At = p.At // nothing has ended: the observation goes on
+	}
+	if ended <= 0 || spent <= 0 {
+		return out
+	}
+	rate := float64(ended) / spent.Minutes()
+	switch {
+	case p.Rate == 0:
+	case left == 0:
+		rate = max(rate, p.Rate)
+	default:
+		rate = (rate + p.Rate) / 2
+	}
+	out.Rate = math.Ceil(rate*100) / 100
+	return out
+}
+
+// Depth returns how many tasks a grant of slots takes, if the labourer has this many slots in all: about a minute of work, and at least a task
+// for each slot.
+func (p Pace) Depth(slots, all int) int {
+	if p.Rate == 0 {
+		return slots * unknownDepth
+	}
+	return max(slots, int(math.Ceil(p.Rate*float64(slots)/float64(max(all, slots)))))
+}

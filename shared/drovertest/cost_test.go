@@ -1,0 +1,388 @@
+package drovertest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/drovertest"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/costs.golden; review it before you commit")
+
+// load is a way in which the tasks of a labourer come to their ends. Its target is a function, and nothing fails.
+type load struct {
+	name   string
+	limit  int // the cap
+	tasks  int
+	takes  time.Duration // how long a task runs: half of it to half more, evenly drawn
+	evenly bool          // all tasks run equally long, so those that started together end together
+	// most a task, and most dollars for a million of them
+	writes, reads, dollars float64
+}
+
+var loads = []load{
+	{name: "cap 1, 1 s", limit: 1, tasks: 1200, takes: time.Second, writes: 3.4, reads: 4, dollars: 6.5},
+	{name: "cap 12, 5 s", limit: 12, tasks: 3000, takes: 5 * time.Second, writes: 3.3, reads: 4, dollars: 5},
+	{name: "cap 100, 30 s", limit: 100, tasks: 5000, takes: 30 * time.Second, writes: 3.3, reads: 4, dollars: 5},
+	{name: "cap 100, 1 s", limit: 100, tasks: 10000, takes: time.Second, writes: 2.6, reads: 3, dollars: 3.5},
+	{name: "lockstep: cap 256, 1 s", limit: 256, tasks: 10240, takes: time.Second, evenly: true, writes: 2.4, reads: 3, dollars: 3},
+}
+
+// TestTheCostOfATask counts what five loads consume, from the event to the archive, and prices it. The workers' own runs are not counted, but
+// the messages that they send are.
+func TestTheCostOfATask(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
+	var out strings.Builder
+	for _, l := range loads {
+		m := measured(t, l)
+		lines, sum := m.bill(float64(l.tasks))
+		fmt.Fprintf(&out, "%s, %d tasks\n", l.name, l.tasks)
+		for _, line := range lines {
+			fmt.Fprintf(&out, "  %-38s %8.3f a task  $%.2f\n", line.what, line.amount/float64(l.tasks), line.dollars)
+		}
+		fmt.Fprintf(&out, "  %-38s %15s  $%.2f\n", "a million tasks", "", sum)
+		for _, name := range slices.Sorted(maps.Keys(m.calls)) {
+			if n := float64(m.calls[name]) / float64(l.tasks); n >= 0.0005 {
+				fmt.Fprintf(&out, "    %-40s %6.3f\n", name, n)
+			}
+		}
+		require.LessOrEqual(t, m.writes/float64(l.tasks), l.writes, "write units a task at %s", l.name)
+		require.LessOrEqual(t, m.reads/float64(l.tasks), l.reads, "read units a task at %s", l.name)
+		require.LessOrEqual(t, sum, l.dollars, "dollars a million tasks at %s", l.name)
+	}
+	golden := filepath.Join("testdata", "costs.golden")
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(out.String()), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), out.String(), "what a task costs has changed; run this test with -update, and say why")
+}
+
+// List prices of us-east-1 of November 2026, in dollars: https://aws.amazon.com/pricing
+const (
+	writeUnitPrice  = 0.625e-6
+	readUnitPrice   = 0.125e-6
+	lambdaPrice     = 0.20e-6      // a request
+	computePrice    = 0.0000166667 // a GB-second, x86
+	expressPrice    = 1e-6         // a request
+	expressGBPrice  = 0.00001667   // a GB-second; an execution takes 64 MB, in steps of 100 ms
+	transitionPrice = 25e-6        // of a Standard execution
+	sqsPrice        = 0.40e-6
+	eventPrice      = 1e-6
+	putPrice        = 5e-6
+	logPrice        = 0.5e-9 // a byte
+)
+
+// Virtual time does not pass in a function, so the durations are stated: what BenchmarkProcessor measures at the default memory, and 5 to 8 ms
+// for each request that waits for another.
+func duration(i fakeaws.Invocation, messages int) (took time.Duration, gigabytes float64) {
+	switch i.Function {
+	case "scheduler":
+		return 200 * time.Millisecond, 0.5
+	case "orchestrator":
+		return 50 * time.Millisecond, 0.25
+	case "worker-assistant":
+		return 50*time.Millisecond + time.Duration(messages)*3*time.Millisecond, 0.25
+	}
+	return 100 * time.Millisecond, 0.25
+}
+
+// creation adds to the scheduler's time for each task.
+const creation = 400 * time.Microsecond
+
+const (
+	betweenStates  = 20 * time.Millisecond // of an Express execution
+	historyEvent   = 330                   // bytes of an execution's log for each event, beside the data that it shows
+	logEvent       = 26                    // bytes that CloudWatch adds to each
+	pollersMessage = 10                    // messages that Lambda's pollers receive and delete with one request
+)
+
+// meter counts what a load consumes.
+type meter struct {
+	mu            sync.Mutex
+	writes, reads float64
+	calls         map[string]int // by function, service and operation
+	invocations   int
+	compute       float64 // GB-seconds
+	executions    int     // of the orchestrate machine
+	billed        float64 // GB-seconds of these
+	transitions   int     // of Standard executions
+	logged        int     // bytes
+	puts          int
+	events        int
+	requests      int // of SQS
+	function      string
+	running       map[string]time.Duration
+}
+
+type line struct {
+	what            string
+	amount, dollars float64
+}
+
+// bill returns what was consumed in all, and what that costs for a million tasks.
+func (m *meter) bill(tasks float64) (lines []line, sum float64) {
+	for _, l := range []struct {
+		what          string
+		amount, price float64
+	}{
+		{"DynamoDB write units", m.writes, writeUnitPrice},
+		{"DynamoDB read units", m.reads, readUnitPrice},
+		{"Lambda requests", float64(m.invocations), lambdaPrice},
+		{"Lambda GB-s", m.compute, computePrice},
+		{"Express executions", float64(m.executions), expressPrice},
+		{"Express GB-s", m.billed, expressGBPrice},
+		{"Standard transitions", float64(m.transitions), transitionPrice},
+		{"SQS requests", float64(m.requests), sqsPrice},
+		{"EventBridge events", float64(m.events), eventPrice},
+		{"S3 PUTs", float64(m.puts), putPrice},
+		{"log bytes", float64(m.logged), logPrice},
+	} {
+		dollars := l.amount * l.price / tasks * 1e6
+		lines, sum = append(lines, line{l.what, l.amount, dollars}), sum+dollars
+	}
+	return lines, sum
+}
+
+// measured runs a load and returns what it consumed.
+func measured(t *testing.T, l load) *meter {
+	t.Helper()
+	d := drovertest.New()
+	m := &meter{calls: map[string]int{}, running: map[string]time.Duration{}}
+	require.NoError(t, d.Apply(fmt.Sprintf("labourers:\n  w:\n    target: {lambda: work}\n    max_simultaneous_invocations: %d\n"+
+		"job_schemas: {default: {chunkable_attrs: [[part, {}]]}}\n", l.limit)))
+	require.NoError(t, d.Run())
+	m.attach(d)
+	l.employ(t, d, func() { m.requests++ })
+	told := len(d.EventBridge.Told())
+	d.DynamoDB.ResetUsage()
+
+	d.Submit(map[string]any{"job_id": "j", "labourer": "w", "parts": make([]int, l.tasks), "isolate_parts": true})
+	require.NoError(t, d.Run())
+
+	job, _, err := d.Job("j")
+	require.NoError(t, err)
+	require.Equal(t, l.tasks, job.Counts.Completed)
+	archived, err := d.Archived()
+	require.NoError(t, err)
+	require.Len(t, archived, l.tasks)
+	for _, cost := range d.DynamoDB.Usage() {
+		m.writes, m.reads = m.writes+cost.WriteUnits, m.reads+cost.ReadUnits
+	}
+	m.events = len(slices.DeleteFunc(d.EventBridge.Told()[told:], func(e event.Envelope) bool { return strings.HasPrefix(e.Source, "aws.") }))
+	m.compute += creation.Seconds() * 0.5 * float64(l.tasks)
+	require.Empty(t, m.running, "an execution has not ended")
+	return m
+}
+
+// employ runs the labourer's tasks. Each sends one message at its end, and calls ended.
+func (l load) employ(t *testing.T, d *drovertest.Drover, ended func()) {
+	dice := rand.New(rand.NewPCG(3, 4))
+	d.Lambda.Handle("work", func(text []byte, done func(*fakeaws.Failure)) {
+		var one struct {
+			TaskID string `json:"task_id"`
+			Drover struct{ Attempt int }
+		}
+		require.NoError(t, json.Unmarshal(text, &one))
+		takes := l.takes
+		if !l.evenly {
+			takes = time.Duration(float64(takes) * (0.5 + dice.Float64()))
+		}
+		d.World.At(d.World.Now().Add(takes), fakeaws.Run, "end of "+one.TaskID, func() {
+			ended()
+			d.Deliver(fakeaws.CompletionsQueue, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, one.TaskID, one.Drover.Attempt))
+			done(nil)
+		})
+	})
+}
+
+// attach counts what the stack does from now on.
+func (m *meter) attach(d *drovertest.Drover) {
+	clients := d.Clients()
+	clients.Log = slog.New(slog.NewJSONHandler(logWriter{m}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey { // the true time's text is not always equally long
+			return slog.String(a.Key, "2026-01-01T00:00:00.123456789Z")
+		}
+		return a
+	}}))
+	functions := fakeaws.Wire(clients)
+	d.Invoke = func(i fakeaws.Invocation) {
+		m.function = i.Function
+		messages := 0
+		if strings.HasPrefix(i.About, "messages ") {
+			messages = 1 + strings.Count(i.About, ",")
+			m.requests += 2 * (messages + pollersMessage - 1) / pollersMessage // to receive them, and to delete them
+		}
+		took, gigabytes := duration(i, messages)
+		m.invocations, m.compute = m.invocations+1, m.compute+took.Seconds()*gigabytes
+		out, err := i.Run(context.Background(), functions)
+		m.function = ""
+		i.Done(out, err)
+	}
+	before := func(_ context.Context, r fakeaws.Request) error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.function == "" {
+			return nil // the test itself looks
+		}
+		m.calls[m.function+" "+r.Service+" "+r.Operation]++
+		switch r.Service {
+		case "S3":
+			m.puts++
+		case "SQS":
+			m.requests++
+		}
+		return nil
+	}
+	for _, h := range []*fakeaws.Hooks{&d.DynamoDB.Hooks, &d.S3.Hooks, &d.SQS.Hooks, &d.EventBridge.Hooks, &d.StepFunctions.Hooks, &d.Lambda.Hooks} {
+		h.Before = before
+	}
+	d.StepFunctions.Record = m.record
+}
+
+// record counts an event of an execution's history: one of an Express execution is logged, one that enters a state of a Standard execution is a
+// transition.
+func (m *meter) record(machine, execution, what string, data any) {
+	entered := strings.HasSuffix(what, "StateEntered")
+	if machine == fakeaws.BackoffMachine {
+		if entered {
+			m.transitions++
+		}
+		return
+	}
+	m.logged += historyEvent + logEvent
+	if data != nil {
+		text, err := json.Marshal(data)
+		if err != nil {
+			panic(err) // it was decoded from JSON
+		}
+		m.logged += len(strconv.Quote(string(text)))
+	}
+	switch {
+	case what == "ExecutionStarted":
+		m.executions++
+		m.running[execution] = 0
+	case entered:
+		m.running[execution] += betweenStates
+	case what == "TaskScheduled":
+		took, _ := duration(fakeaws.Invocation{Function: "orchestrator"}, 0)
+		m.running[execution] += took
+	case strings.HasPrefix(what, "Execution"):
+		m.billed += math.Ceil(m.running[execution].Seconds()*10) / 10 * 64 / 1024
+		delete(m.running, execution)
+	}
+}
+
+type logWriter struct{ *meter }
+
+func (w logWriter) Write(text []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.logged += len(bytes.TrimSpace(text)) + logEvent
+	return len(text), nil
+}
+
+// keyLimit limits the write units a second of all items under one partition key.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+const keyLimit = 1000
+
+// TestAThousandTasksASecondStayBelowTheLimitOfAKey: all items of a labourer in the control table share one partition key.
+func TestAThousandTasksASecondStayBelowTheLimitOfAKey(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
+	l := load{limit: 1000, tasks: 15000, takes: time.Second}
+	d := drovertest.New()
+	require.NoError(t, d.Apply("labourers: {w: {target: {lambda: work}, max_simultaneous_invocations: 1000}}\n"+
+		"job_schemas: {default: {chunkable_attrs: [[part, {}]]}}\n"))
+	var mu sync.Mutex
+	written, ends := map[string]map[time.Time]float64{}, map[time.Time]int{}
+	l.employ(t, d, func() { ends[d.World.Now().Truncate(time.Second)]++ })
+	d.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, w := range writesOf(r) {
+			if written[w.key] == nil {
+				written[w.key] = map[time.Time]float64{}
+			}
+			written[w.key][d.World.Now().Truncate(time.Second)] += w.units
+		}
+		return nil
+	}
+	d.Submit(map[string]any{"job_id": "j", "labourer": "w", "parts": make([]int, l.tasks), "isolate_parts": true})
+	require.NoError(t, d.Run())
+
+	job, _, err := d.Job("j")
+	require.NoError(t, err)
+	require.Equal(t, l.tasks, job.Counts.Completed)
+	fastest := slices.Max(slices.Collect(maps.Values(ends)))
+	require.Greater(t, fastest, 900, "tasks in a second")
+	require.Contains(t, written, "w")
+	for key, seconds := range written {
+		most := slices.Max(slices.Collect(maps.Values(seconds)))
+		t.Logf("%s: at most %g write units in a second; at most %d tasks ended in one", key, most, fastest)
+		require.Less(t, most, float64(keyLimit), key)
+	}
+}
+
+type keyed struct {
+	key   string // of the control table's partition
+	units float64
+}
+
+// writesOf returns what a request writes to the control table. Its items have up to 1 KB, so each write is a unit, or two in a transaction.
+func writesOf(r fakeaws.Request) (out []keyed) {
+	add := func(table *string, key fakeaws.Item, units float64) {
+		if aws.ToString(table) == fakeaws.ControlTable {
+			labourer, _ := key["labourer"].(*types.AttributeValueMemberS)
+			out = append(out, keyed{labourer.Value, units})
+		}
+	}
+	switch in := r.Input.(type) {
+	case *dynamodb.UpdateItemInput:
+		add(in.TableName, in.Key, 1)
+	case *dynamodb.DeleteItemInput:
+		add(in.TableName, in.Key, 1)
+	case *dynamodb.PutItemInput:
+		add(in.TableName, in.Item, 1)
+	case *dynamodb.TransactWriteItemsInput:
+		for _, i := range in.TransactItems {
+			switch {
+			case i.Put != nil:
+				add(i.Put.TableName, i.Put.Item, 2)
+			case i.Update != nil:
+				add(i.Update.TableName, i.Update.Key, 2)
+			case i.Delete != nil:
+				add(i.Delete.TableName, i.Delete.Key, 2)
+			case i.ConditionCheck != nil:
+				add(i.ConditionCheck.TableName, i.ConditionCheck.Key, 2)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,128 @@
+package assistant
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drover-run/drover/shared/core/event"
+	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/task"
+)
+
+// drier reports whether a write leaves a lease with slots that no task of it takes, and these have become an eighth of its slots more, or the
+// lease is empty. Tasks that end one after the other in a lease that runs out would otherwise wake the orchestrator one by one.
+func drier(before, after queue.Lease) bool {
+	return after.Empty() || after.Waiting.Empty() && emptier(before, after)
+}
+
+// starved reports whether a write leaves a lease with slots that no task of it may take any more although some wait, and these have become an
+// eighth of its slots more, or a target that keeps an order was the reason before.
+func starved(before, after queue.Lease, now time.Time) bool {
+	return after.Hungry() && !after.MayFeed(now) && (emptier(before, after) || before.Starting() && !after.Starting())
+}
+
+func emptier(before, after queue.Lease) bool {
+	some := max((after.Slots+7)/8, 1)
+	return idle(after)/some > idle(before)/some
+}
+
+// idle returns how many more tasks may be in hand by a lease's slots.
+func idle(l queue.Lease) int { return max(l.Slots-len(l.Hands), 0) }
+
+// neglected reports whether a lease has idle slots and tasks that wait and may not be fed any more, or tasks in hand that the orchestrator is
+// to start at once: it knows what to do.
+func neglected(l queue.Lease, now time.Time) bool {
+	return l.Unreadable == nil && (l.Hungry() && !l.MayFeed(now) || !l.Forsaken(now).Empty())
+}
+
+// wish is why the orchestrator is to be woken for a labourer.
+type wish struct {
+	surely   bool     // it has something to do; otherwise only if something is due
+	messages []string // to redeliver if it cannot be woken
+}
+
+// wake wakes the orchestrator for the labourers of the batch, with one event. Completions whose slots were fed wake nothing. A message that
+// changed nothing wakes the orchestrator if it may have been delivered before: the assistant that processed it may have died before it did.
+func (b *batch) wake(ctx context.Context, closed []closing, fed []*feeding) {
+	wishes := map[string]*wish{}
+	add := func(labourer string, surely bool, messages ...string) {
+		if wishes[labourer] == nil {
+			wishes[labourer] = &wish{}
+		}
+		w := wishes[labourer]
+		w.surely, w.messages = w.surely || surely, append(w.messages, messages...)
+	}
+	for _, f := range fed {
+		if surely := f.out > 0 || f.waits; surely || f.dry {
+			add(f.lease.Labourer, surely, f.messages...)
+		}
+	}
+	for _, c := range closed {
+		if c.by.again && (c.did == repeat || c.did == ignore && c.task.Status.Terminal()) {
+			leases := b.places[placeOf(c.task)].leases
+			add(c.task.Labourer, slices.ContainsFunc(leases, func(l queue.Lease) bool { return neglected(l, b.Now()) }), c.by.message)
+		}
+	}
+	var labourers, messages []string
+	for _, labourer := range slices.Sorted(maps.Keys(wishes)) {
+		w := wishes[labourer]
+		due, err := w.surely, error(nil)
+		if !due {
+			due, err = b.due(ctx, labourer)
+		}
+		if err != nil {
+			b.fail(err, w.messages...)
+		} else if due {
+			labourers, messages = append(labourers, labourer), append(messages, w.messages...)
+		}
+	}
+	if len(labourers) == 0 {
+		return
+	}
+	if err := b.Bus.Publish(ctx, event.TasksDue(b.invocation, labourers...)); err != nil {
+		b.fail(err, messages...)
+	}
+}
+
+// due reports whether a task is due for the idle slots, or waits in another lease. The reads are strongly consistent: an entry that is put
+// later has a wake of its own, which finds the slots free.
+func (b *batch) due(ctx context.Context, labourer string) (bool, error) {
+	entries, err := b.Control.Due(ctx, labourer, b.Now(), 1)
+	if err != nil || len(entries) > 0 {
+		return len(entries) > 0, err
+	}
+	leases, err := b.Control.Leases(ctx, labourer)
+	return queue.Waiting(leases) > 0, err
+}
+
+// restart delays a task whose function could not be started.
+const restart = 5 * time.Second
+
+// returned sees to the tasks that never started and are in the queue again, from this delivery of their messages or from an earlier one: the
+// assistant that put them back may have died before it did this.
+func (b *batch) returned(ctx context.Context, closed []closing) {
+	var tasks []task.Task
+	var messages []string
+	labourers := map[string]bool{}
+	for _, c := range closed {
+		if (c.did == putBack || c.did == setTimer) && !slices.Contains(b.failed, c.by.message) {
+			tasks, messages = append(tasks, c.task), append(messages, c.by.message)
+			labourers[c.task.Labourer] = true
+		}
+	}
+	if len(tasks) == 0 {
+		return
+	}
+	// The canceller of a job that was being cancelled meanwhile has not seen these tasks in the queue.
+	slices.SortFunc(tasks, func(x, y task.Task) int { return strings.Compare(x.ID.String(), y.ID.String()) })
+	if err := b.Sweeper.Sweep(ctx, tasks); err != nil {
+		b.fail(err, messages...)
+	}
+	// One timer for all labourers of the batch.
+	if err := b.Timer.WakeAt(ctx, b.restartAt, slices.Sorted(maps.Keys(labourers))...); err != nil {
+		b.fail(err, messages...)
+	}
+}
