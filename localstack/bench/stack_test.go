@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
@@ -36,6 +37,7 @@ type stack struct {
 	db       *dynamodb.Client
 	bus      *eventbridge.Client
 	lambda   *lambda.Client
+	sqs      *sqs.Client
 	registry dynamo.Registry
 	jobs     dynamo.Jobs
 	control  dynamo.Control
@@ -63,7 +65,8 @@ func start(b *testing.B) *stack {
 	cfg := emulator.Config()
 	described, err := stacks.Describe(b.Context(), cloudformation.NewFromConfig(cfg), name)
 	require.NoError(b, err)
-	s := &stack{Stack: described, meter: meter, db: dynamodb.NewFromConfig(cfg), bus: eventbridge.NewFromConfig(cfg), lambda: lambda.NewFromConfig(cfg)}
+	s := &stack{Stack: described, meter: meter, db: dynamodb.NewFromConfig(cfg), bus: eventbridge.NewFromConfig(cfg), lambda: lambda.NewFromConfig(cfg),
+		sqs: sqs.NewFromConfig(cfg)}
 	s.registry = dynamo.Registry{API: s.db, Table: s.Outputs["ControlTableName"]}
 	s.jobs = dynamo.Jobs{API: s.db, Table: s.Outputs["JobsTableName"]}
 	s.control = dynamo.Control{API: s.db, Table: s.Outputs["ControlTableName"]}

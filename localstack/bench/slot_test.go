@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+)
+
+// slots counts the slots that are freed in each way.
+const slots = 15
+
+// BenchmarkSlot measures how long a freed slot stands empty: from the call of the worker assistant with a completion to the next worker's message.
+// In a lease in which tasks wait the assistant starts the next one itself. With one task a job it cannot: the completion empties the lease, and
+// the next task is started through an event, an execution of the orchestrate machine, a claim and a dispatch, as every task was before leases
+// were fed. Both are measured in one run, as only their ratio holds on other machines.
+func BenchmarkSlot(b *testing.B) {
+	s := start(b)
+	queues := map[string]string{}
+	configuration := "labourers:\n"
+	for _, id := range []string{"fed", "woken"} {
+		out, err := s.sqs.CreateQueue(b.Context(), &sqs.CreateQueueInput{QueueName: aws.String("bench-" + id)})
+		require.NoError(b, err)
+		queues[id] = *out.QueueUrl
+		configuration += fmt.Sprintf("  %s: {target: {sqs: %q}, max_simultaneous_invocations: 1}\n", id, *out.QueueUrl)
+	}
+	require.NoError(b, apply(b.Context(), s.registry, configuration+"job_schemas: {default: {chunkable_attrs: [[section, {}]]}}\n"))
+	for b.Loop() {
+		sections, err := json.Marshal(make([]int, 40*slots))
+		require.NoError(b, err)
+		require.NoError(b, s.submit(b.Context(), fmt.Sprintf(`{"labourer": "fed", "sections": %s, "isolate_sections": true}`, sections)))
+		for range slots + 1 {
+			require.NoError(b, s.submit(b.Context(), `{"labourer": "woken"}`))
+		}
+		// The first grant of a labourer takes a few tasks, and empties its lease after these: what is woken then does not count as fed.
+		fed, woken := median(s.turns(b, queues["fed"])), median(s.turns(b, queues["woken"]))
+		b.ReportMetric(float64(fed.Milliseconds()), "fed-ms")
+		b.ReportMetric(float64(woken.Milliseconds()), "woken-ms")
+		b.ReportMetric(fed.Seconds()/woken.Seconds(), "ratio")
+		require.LessOrEqual(b, fed, woken/5, "a slot of a lease in which tasks wait is filled by one invocation")
+	}
+}
+
+// turns completes the task of the only slot again and again, and returns how long the slot then stood empty each time.
+func (s *stack) turns(b *testing.B, queue string) []time.Duration {
+	b.Helper()
+	task := s.received(b, queue)
+	var out []time.Duration
+	for range slots {
+		freed := time.Now()
+		s.complete(b, task)
+		task = s.received(b, queue)
+		out = append(out, time.Since(freed))
+	}
+	return out
+}
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// received takes the next worker's message from its queue, and returns its task.
+func (s *stack) received(b *testing.B, queue string) (task string) {
+	b.Helper()
+	await(b, "the next worker's message", 2*time.Millisecond, time.Minute, func() (bool, error) {
+		out, err := s.sqs.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue, VisibilityTimeout: 600})
+		if err != nil || len(out.Messages) == 0 {
+			return false, err
+		}
+		var one struct {
+			TaskID string `json:"task_id"`
+		}
+		err = json.Unmarshal([]byte(*out.Messages[0].Body), &one)
+		task = one.TaskID
+		return true, err
+	})
+	return task
+}
+
+// complete calls the worker assistant with a completion, as the mapping of the completions queue does.
+func (s *stack) complete(b *testing.B, task string) {
+	b.Helper()
+	batch, err := json.Marshal(events.SQSEvent{Records: []events.SQSMessage{{MessageId: "end of " + task, Attributes: map[string]string{"ApproximateReceiveCount": "1"},
+		Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed"}`, task)}}})
+	require.NoError(b, err)
+	out, err := s.lambda.Invoke(b.Context(), &lambda.InvokeInput{FunctionName: aws.String(s.Outputs["WorkerAssistantFunctionName"]), Payload: batch})
+	require.NoError(b, err)
+	require.Nil(b, out.FunctionError, string(out.Payload))
+	require.JSONEq(b, `{"batchItemFailures": []}`, string(out.Payload))
+}
