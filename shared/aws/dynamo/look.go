@@ -16,20 +16,44 @@ import (
 // It makes one request for a labourer that has fewer items than page. For more it reads on, with pages ten times as large, until it reaches a
 // due entry or the end, so that it reads every lease. page 0: as many items as fit a request.
 func (c Control) Look(ctx context.Context, labourer string, now time.Time, page int) (queue.Look, error) {
-	var out queue.Look
 	in := c.span(labourer, withdrawnPrefix, dueUntil(now), false)
-	for ; ; page *= 10 {
+	out, err := c.look(ctx, in, page, func(int) int { page *= 10; return page }, 1)
+	if err != nil {
+		return out, fmt.Errorf("looking at labourer %s, %w", labourer, err)
+	}
+	return out, nil
+}
+
+// spare says for how many leases a first page of Work has room beside the entries.
+const spare = 10
+
+// Work reads a labourer's leases and then its first due entries, as many as limit, strongly consistent. It makes one request where few leases
+// are stored. Next pages are as large as what was read before: entries beyond the limit cost at most as much as the leases.
+func (c Control) Work(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error) {
+	in := c.span(labourer, leasePrefix, dueUntil(now), true)
+	out, err := c.look(ctx, in, limit+spare, func(read int) int { return max(read, limit) }, limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the leases and the queue of labourer %s, %w", labourer, err)
+	}
+	return out.Leases, out.Due[:min(len(out.Due), limit)], nil
+}
+
+// look reads a span of a labourer's items until it has some due entries or reaches the end. The first page has at most page items, or as many as
+// fit if that is 0; next returns the size of each next page, given how many items were read.
+func (c Control) look(ctx context.Context, in dynamodb.QueryInput, page int, next func(read int) int, due int) (out queue.Look, err error) {
+	for read := 0; ; page = next(read) {
 		if in.Limit = nil; page > 0 {
 			in.Limit = aws.Int32(int32(page))
 		}
 		answer, err := c.API.Query(ctx, &in)
 		if err != nil {
-			return out, fmt.Errorf("looking at labourer %s, %w", labourer, err)
+			return out, err
 		}
 		for _, it := range answer.Items {
 			lookAt(&out, it)
 		}
-		if in.ExclusiveStartKey = answer.LastEvaluatedKey; len(in.ExclusiveStartKey) == 0 || len(out.Due) > 0 {
+		read += len(answer.Items)
+		if in.ExclusiveStartKey = answer.LastEvaluatedKey; len(in.ExclusiveStartKey) == 0 || len(out.Due) >= due {
 			return out, nil
 		}
 	}

@@ -84,7 +84,7 @@ func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
 	if out.labourer, err = s.labourer(ctx, h.labourer); err != nil {
 		return out, err
 	}
-	if out.leases, err = s.Control.Leases(ctx, h.labourer); err != nil {
+	if out.leases, out.entries, err = s.Control.Work(ctx, h.labourer, s.Now(), dueLimit); err != nil {
 		return out, err
 	}
 	for _, lease := range out.leases {
@@ -92,7 +92,7 @@ func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
 			out.show(*lease.Unreadable)
 		}
 	}
-	if err = s.readDue(ctx, &out); err != nil {
+	if err = s.clearQueue(ctx, &out); err != nil {
 		return out, err
 	}
 	out.more = len(out.entries) == dueLimit
@@ -103,13 +103,10 @@ func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
 	return out, err
 }
 
-// readDue reads the first due entries. It sets aside at once those that cannot be decoded, as they hold no slot: they must not keep others
-// from being among the first.
-func (s *Service) readDue(ctx context.Context, k *snapshot) (err error) {
+// clearQueue sets aside at once the due entries that cannot be decoded, as they hold no slot, and reads what is due again: they must not keep
+// others from being among the first.
+func (s *Service) clearQueue(ctx context.Context, k *snapshot) (err error) {
 	for range tries {
-		if k.entries, err = s.Control.Due(ctx, k.labourer.ID, s.Now(), dueLimit); err != nil {
-			return err
-		}
 		readable := true
 		for _, e := range k.entries {
 			if e.Unreadable == nil {
@@ -122,7 +119,10 @@ func (s *Service) readDue(ctx context.Context, k *snapshot) (err error) {
 			}
 		}
 		if readable {
-			break
+			return nil
+		}
+		if k.entries, err = s.Control.Due(ctx, k.labourer.ID, s.Now(), dueLimit); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -230,7 +230,7 @@ func TestTheCostOfAClaim(t *testing.T) {
 		}
 		t.Logf("a claim of %d: %g write units, %d calls", tasks, writes, calls)
 		require.InDelta(t, want, writes, 0, "one for the lock; two each for the state, the entry, and each lease of forty slots")
-		require.Equal(t, 6, calls, "the labourer, the state, the leases, what is due, the lock, the claim")
+		require.Equal(t, 5, calls, "the state, the labourer, the leases with what is due, the lock, the claim")
 	}
 }
 

@@ -37,6 +37,8 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error)
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+	// Work reads the leases and then the first due entries, strongly consistent.
+	Work(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error)
 	Look(ctx context.Context, labourer string, now time.Time, page int) (queue.Look, error)
 
 	Approach(ctx context.Context, labourer string, now time.Time, lock queue.Hold) error

@@ -45,6 +45,7 @@ func RunControl(t *testing.T, open func(*testing.T) Stores) {
 		"as many due entries are read as are asked for":                on(dueLimit),
 		"the queue has what is due later as well":                      on(queueHasAll),
 		"a look sees leases and what is due":                           on(looks),
+		"all leases and the first due entries are read at once":        on(readsWork),
 		"a look sees all leases and an entry behind them":              on(looksBehindManyLeases),
 		"labourers have nothing to do with each other":                 on(labourersApart),
 		"an entry keeps what its tasks need":                           on(entryAsGiven),

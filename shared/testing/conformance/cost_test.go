@@ -170,12 +170,9 @@ func TestCostOfEachStep(t *testing.T) {
 		if _, err := c.Control.State(ctx, j.Labourer); err != nil {
 			return err
 		}
-		if _, err := c.Control.Leases(ctx, j.Labourer); err != nil {
-			return err
-		}
-		_, err := c.Control.Due(ctx, j.Labourer, noon, 30)
+		_, _, err := c.Control.Work(ctx, j.Labourer, noon, 30)
 		return err
-	}), 0, 3, "1 GetItem, 2 Query")
+	}), 0, 2, "1 GetItem, 1 Query")
 	hold := queue.Hold{By: "execution", Until: noon.Add(time.Second)}
 	granting := func(g queue.Grant) func() error {
 		return func() error { return c.Control.Grant(ctx, j.Labourer, g, hold) }

@@ -78,6 +78,23 @@ func looksBehindManyLeases(t *testing.T, c control) {
 	}
 }
 
+func readsWork(t *testing.T, c control) {
+	require.NoError(t, c.Grant(t.Context(), c.labourer, c.many(t, 30, 1), queue.Hold{}))
+	var due []queue.Entry
+	for i := range 7 {
+		due = append(due, c.entry(newSegment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Of(0)))
+	}
+	c.put(t, due...)
+	c.put(t, c.entry(newSegment(), noon.Add(time.Hour), segment.Of(0)))
+
+	for limit := 1; limit < 9; limit++ {
+		leases, entries, err := c.Work(t.Context(), c.labourer, noon.Add(time.Minute), limit)
+		require.NoError(t, err)
+		require.Equal(t, c.leases(t), leases)
+		require.Equal(t, due[:min(limit, 7)], entries, "of %d at most", limit)
+	}
+}
+
 func labourersApart(t *testing.T, c control) {
 	other := control{c.Control, c.jobs, c.registry, c.labourer + "2"} // its name begins with the other's
 	mine, others := c.leased(t, segment.Of(0)), other.leased(t, segment.Of(0))

@@ -313,22 +313,23 @@ func (c *leasesFirst) State(ctx context.Context, id string) (queue.State, error)
 	return c.Control.State(ctx, id)
 }
 
-func (c *leasesFirst) Leases(ctx context.Context, id string) ([]queue.Lease, error) {
+func (c *leasesFirst) Work(ctx context.Context, id string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error) {
+	leases, entries, err := c.Control.Work(ctx, id, now, limit)
 	if c.read {
 		c.read = false
-		return c.leases, nil
+		return c.leases, entries, err
 	}
-	return c.Control.Leases(ctx, id)
+	return leases, entries, err
 }
 
 type handsOnly struct{ orchestrator.Control }
 
-func (c handsOnly) Leases(ctx context.Context, id string) ([]queue.Lease, error) {
-	leases, err := c.Control.Leases(ctx, id)
+func (c handsOnly) Work(ctx context.Context, id string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error) {
+	leases, entries, err := c.Control.Work(ctx, id, now, limit)
 	for i := range leases {
 		leases[i].Slots = len(leases[i].Hands)
 	}
-	return leases, err
+	return leases, entries, err
 }
 
 type generous struct{ assistant.Control }
