@@ -19,6 +19,9 @@ import (
 // slots counts the slots that are freed in each way.
 const slots = 15
 
+// work says how long a task runs: long enough that no execution for the end before is still under way, which would see the next free slot.
+const work = 2 * time.Second
+
 // BenchmarkSlot measures how long a freed slot stands empty: from the call of the worker assistant with a completion to the next worker's message.
 // In a lease in which tasks wait the assistant starts the next one itself. With one task a job it cannot: the completion empties the lease, and
 // the next task is started through an event, an execution of the orchestrate machine, a claim and a dispatch, as every task was before leases
@@ -57,6 +60,7 @@ func (s *stack) turns(b *testing.B, queue string) []time.Duration {
 	task := s.received(b, queue)
 	var out []time.Duration
 	for range slots {
+		time.Sleep(work)
 		freed := time.Now()
 		var g errgroup.Group
 		g.Go(func() error { return s.complete(b.Context(), task) })
