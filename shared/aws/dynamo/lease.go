@@ -179,13 +179,16 @@ func leaseItem(l queue.Lease) item {
 	if l.Ordered {
 		it["ordered"] = yes()
 	}
+	if l.Lasts > 0 {
+		it["lasts"] = num(l.Lasts.Milliseconds())
+	}
 	putNeeds(it, l.Job, l.MaxDuration, l.Tried, l.Misfires)
 	return it
 }
 
 func readLease(it item) (queue.Lease, error) {
 	l := queue.Lease{Labourer: it.str("labourer"), Revision: it.num("revision"), Job: it.str("job"), Slots: int(it.num("slots")),
-		Due: it.time("due"), ClaimedAt: it.time("claimed_at"), FeedUntil: it.time("feed_until"), MaxDuration: it.duration("max_duration"),
+		Due: it.time("due"), ClaimedAt: it.time("claimed_at"), FeedUntil: it.time("feed_until"), MaxDuration: it.duration("max_duration"), Lasts: it.duration("lasts"),
 		Ordered: it.bool("ordered"), Tried: it.bool("tried"), Misfires: int(it.num("misfires"))}
 	if err := it.ofKinds(leaseKinds); err != nil {
 		return l, err

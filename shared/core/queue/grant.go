@@ -68,6 +68,7 @@ type Room struct {
 	Starts    int       // tasks that a dispatcher can start in its time
 	FeedUntil time.Time // of the leases that change; zero: for ever
 	Ordered   bool      // the target keeps the order of its starts
+	Limits    Limits    // of the labourer now: leases that are made keep them
 }
 
 // changesMost limits the leases of one grant, and takingsMost its entries: a transaction takes 100 items.
@@ -253,7 +254,7 @@ func (p *planner) take(e Entry) (whole bool) {
 func (p *planner) leaseFor(e Entry) *planned {
 	full := p.changed() >= changesMost
 	for _, c := range p.changes {
-		if l := c.After; (c.fenced || !full) && l.Ordered == p.room.Ordered && l.joins(e) {
+		if l := c.After; (c.fenced || !full) && l.Ordered == p.room.Ordered && l.Lasts == p.lasts(e) && l.joins(e) {
 			return c
 		}
 	}
@@ -261,10 +262,15 @@ func (p *planner) leaseFor(e Entry) *planned {
 		return nil
 	}
 	c := &planned{Change: Change{After: Lease{Labourer: e.Labourer, Segment: e.Segment, Attempt: e.Attempt, First: -1, Revision: firstRevision(p.State),
-		Job: e.Job, Due: e.Due, ClaimedAt: truncated(p.now), MaxDuration: e.MaxDuration, Tried: e.Tried, Misfires: e.Misfires, Ordered: p.room.Ordered}},
+		Job: e.Job, Due: e.Due, ClaimedAt: truncated(p.now), MaxDuration: e.MaxDuration, Lasts: p.lasts(e), Tried: e.Tried, Misfires: e.Misfires, Ordered: p.room.Ordered}},
 		fenced: true}
 	p.changes = append(p.changes, c)
 	return c
+}
+
+// lasts returns how long a task of an entry may take, by the labourer's settings now.
+func (p *planner) lasts(e Entry) time.Duration {
+	return p.room.Limits.Of(Lease{MaxDuration: e.MaxDuration}) + p.room.Limits.Cooldown
 }
 
 // joins reports whether tasks of an entry may be added to the lease.

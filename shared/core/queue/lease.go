@@ -37,12 +37,13 @@ type Lease struct {
 	// Ordered says that the target keeps the order of its starts. See [Lease.Feed].
 	Ordered bool
 
-	Due         time.Time // of the entry: the place of the tasks in the queue if they return to it
-	ClaimedAt   time.Time // when the lease was made, to the millisecond
-	FeedUntil   time.Time // the assistant feeds the lease until then; zero: for ever
-	MaxDuration time.Duration
-	Tried       bool // as in Entry
-	Misfires    int  // as in Entry
+	Due         time.Time     // of the entry: the place of the tasks in the queue if they return to it
+	ClaimedAt   time.Time     // when the lease was made, to the millisecond
+	FeedUntil   time.Time     // the assistant feeds the lease until then; zero: for ever
+	MaxDuration time.Duration // as in Entry
+	Lasts       time.Duration // how long a task in hand may take, by its labourer when the lease was made; 0: by its labourer now
+	Tried       bool          // as in Entry
+	Misfires    int           // as in Entry
 
 	// Unreadable is not nil for a lease that cannot be decoded. Such a lease has no segment and no attempt, so it matches no task. Its tasks
 	// count as taken slots: as many as can be read, or one if no number can.
@@ -364,7 +365,11 @@ func (l Lease) EndOf(n int, by Limits) time.Time {
 		return time.Time{}
 	}
 	heard := later(h.Since, h.Heard)
-	end := heard.Add(by.Of(l) + by.Cooldown)
+	lasts := l.Lasts
+	if lasts == 0 {
+		lasts = by.Of(l) + by.Cooldown
+	}
+	end := heard.Add(lasts)
 	if by.Heartbeat > 0 && heard.Add(by.Heartbeat).Before(end) {
 		end = heard.Add(by.Heartbeat)
 	}

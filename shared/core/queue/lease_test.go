@@ -354,3 +354,18 @@ func TestRevocationTakesSlotsFromTheLastInLine(t *testing.T) {
 	require.Equal(t, back.InHand(), got[0].After.InHand(), "what runs may end")
 	require.Empty(t, queue.Revoke([]queue.Lease{got[0].After, got[1].After}, 0), "once")
 }
+
+// TestALeaseKeepsTheTimeOfItsTasks, also if the labourer's is changed while they run: their workers were told a deadline.
+func TestALeaseKeepsTheTimeOfItsTasks(t *testing.T) {
+	short := queue.Limits{MaxDuration: time.Minute, Cooldown: time.Minute}
+	room := queue.Room{Free: 2, Slots: 2, Starts: 500, Limits: short}
+	g := queue.Plan(queue.State{Version: 1}, nil, []queue.Entry{entry(noon, segment.Of(0))}, room, noon)
+	l := g.Changed[0].After.Marked(segment.Of(0), queue.Dispatched, noon)
+
+	long := queue.Limits{MaxDuration: time.Hour, Cooldown: time.Minute}
+	require.Equal(t, noon.Add(2*time.Minute), l.EndOf(0, long))
+
+	room.Limits = long
+	g = queue.Plan(queue.State{Version: 2}, []queue.Lease{l}, []queue.Entry{entry(noon, segment.Of(1))}, room, noon)
+	require.True(t, g.Changed[0].New(), "tasks with another time do not join it")
+}

@@ -81,7 +81,7 @@ func (c *Claimed) add(lease queue.Change) {
 func (s *Service) grant(ctx context.Context, k *snapshot) (granted []queue.Change, overtaken bool, err error) {
 	now := s.Now()
 	room := queue.Room{Free: k.assessment.Free, Slots: k.assessment.Desired, Starts: claimLimit, FeedUntil: feedUntil(k.labourer, now),
-		Ordered: k.labourer.Target.FIFO()}
+		Ordered: k.labourer.Target.FIFO(), Limits: limits(k.labourer)}
 	plan := queue.Plan
 	if k.state.Probing() {
 		plan = queue.Probe

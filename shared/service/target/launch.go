@@ -58,8 +58,10 @@ func (u Unstarted) Unsent() bool {
 // start of a task before them in a FIFO queue failed.
 func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.Lease, tasks []task.Task, at time.Time, blocked error) Launched {
 	out := Launched{Blocked: blocked}
-	limits := queue.Limits{MaxDuration: l.MaxDuration}
-	deadline := at.Add(limits.Of(lease))
+	deadline := at.Add(queue.Limits{MaxDuration: l.MaxDuration}.Of(lease))
+	if lease.Lasts > 0 {
+		deadline = at.Add(max(lease.Lasts-l.Cooldown, 0))
+	}
 	var starts []Start
 	for _, t := range tasks {
 		if t.Status.Terminal() || t.Attempt >= lease.Attempt {
