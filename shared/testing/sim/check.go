@@ -29,6 +29,8 @@ type checker struct {
 	planned   map[string]jobPlan // submitted jobs
 	holders   map[string]*holder // by labourer and sort key
 	starts    map[string]int     // by task and attempt
+	tried     map[string]bool    // the same: its start was asked for
+	revisions map[string]int     // of leases, the last of each key
 	cancelled map[string]bool
 	vague     map[string]bool   // tasks with a report that names no attempt, and so means the current attempt, whichever it is on arrival
 	loads     map[string]int    // of the labourers with a health metric
@@ -43,7 +45,9 @@ type checker struct {
 	// The changes of the present request.
 	touched   []*taskSeen
 	taken     []*holder // entries that it claimed from, before the claim
-	leased    []*holder // leases that it created
+	leased    []*holder // leases that it created, extended or raised
+	gained    int       // the tasks that these gained
+	raised    []*holder // leases with more slots than before
 	freed     []*holder // leases that it removed tasks from
 	queued    []*holder // entries that it created
 	ended     []string  // jobs that it ended
@@ -63,7 +67,10 @@ type labourerSeen struct {
 	probed     int  // the last step that was written while probing
 	removed    bool
 	wasRemoved bool
-	began      time.Time // when one of its workers was last started, or refused by its target
+	began      time.Time            // when one of its workers was last started, or refused by its target
+	full       time.Time            // when all its slots were last seen taken
+	tried      time.Time            // when an unstartable task was last tried that was not tried since began
+	sought     map[string]time.Time // the tasks that were tried, and began at that time
 	forms      []form
 	entries    map[string]*holder
 }
@@ -107,8 +114,10 @@ type holder struct {
 	tasks    segment.Numbers
 	step     int         // of its creation
 	by       *invocation // its creator
-	// Of a lease: the tasks in hand, its slots, and when the first and the last of these tasks counts as lost; heard if one sent a heartbeat.
+	// Of a lease: the tasks in hand, those of them that are noted as started, its slots, and when the last of them counts as lost; heard if one
+	// sent a heartbeat.
 	inHand segment.Numbers
+	noted  segment.Numbers
 	slots  int
 	ends   time.Time
 	heard  bool
@@ -119,7 +128,7 @@ func (h *holder) granted() int { return max(h.inHand.Len(), min(h.slots, h.tasks
 
 func newChecker(r *run) *checker {
 	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
-		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, cancelled: map[string]bool{},
+		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, tried: map[string]bool{}, revisions: map[string]int{}, cancelled: map[string]bool{},
 		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{},
 		vague: map[string]bool{}, poison: map[string]int{}}
 }
@@ -128,7 +137,7 @@ func newChecker(r *run) *checker {
 func (k *checker) applied(l labourer.Labourer) int {
 	seen := k.labourers[l.ID]
 	if seen == nil {
-		seen = &labourerSeen{entries: map[string]*holder{}}
+		seen = &labourerSeen{entries: map[string]*holder{}, sought: map[string]time.Time{}}
 		k.labourers[l.ID] = seen
 	}
 	seen.Labourer, seen.most = l, max(seen.most, l.MaxAttempts)
@@ -376,11 +385,17 @@ func (k *checker) watchControl(before, after fakeaws.Item) {
 	case kind == "lease":
 		if !is.tasks.Minus(was.tasks).Empty() || is.granted() > was.granted() {
 			k.leased = append(k.leased, is)
+			k.gained += is.tasks.Minus(was.tasks).Len()
 		}
 		if !was.tasks.Minus(is.tasks).Empty() {
 			k.freed = append(k.freed, was)
 		}
+		k.revised(full, before, after)
+		if is.slots > was.slots {
+			k.raised = append(k.raised, is)
+		}
 		k.fed(seen, was, is)
+		k.noting(was, is)
 	}
 	if after == nil {
 		delete(k.holders, full)
@@ -449,6 +464,9 @@ func (k *checker) readHands(h *holder, it fakeaws.Item) {
 		}
 		h.inHand = h.inHand.Union(n)
 		parts := strings.Split(text.Value, ".")
+		if len(parts) > 1 && parts[1] == queue.Dispatched {
+			h.noted = h.noted.Union(n)
+		}
 		since, _ := strconv.ParseInt(parts[0], 36, 64)
 		h.heard = h.heard || len(parts) > 2 && parts[2] != ""
 		if ends := time.UnixMilli(int64(num(it, "claimed_at")) + since).UTC().Add(limit); ends.After(h.ends) {
@@ -473,6 +491,30 @@ func (k *checker) fed(l *labourerSeen, was, is *holder) {
 	}
 	if l.paused && k.world.Now().Sub(l.pausedAt) > feedTerm {
 		k.violate("G7", "tasks %s of labourer %s were taken in hand, which has been paused since %s", more, is.labourer, l.pausedAt.Sub(k.run.start))
+	}
+}
+
+// revised checks that the revisions of leases never begin again under a key: a component that has read an earlier lease must not write the later
+// one (G1).
+func (k *checker) revised(key string, before, after fakeaws.Item) {
+	if after == nil {
+		return
+	}
+	revision := num(after, "revision")
+	if last, used := k.revisions[key]; used && before == nil && revision <= last {
+		k.violate("G1", "%s begins at revision %d, and was used until %d", key, revision, last)
+	}
+	k.revisions[key] = max(k.revisions[key], revision)
+}
+
+// noting checks that a start is noted only after it was asked for, so that a task whose dispatcher dies is started by another (G4).
+func (k *checker) noting(was, is *holder) {
+	for n := range is.noted.Minus(was.noted).All() {
+		id := task.ID{Segment: is.segment, N: n}
+		t := k.tasks[id]
+		if t != nil && !t.gone && !t.damaged && !terminal(t.status) && t.attempt < is.attempt && !k.tried[fmt.Sprintf("%s/%d", id, is.attempt)] {
+			k.violate("G4", "attempt %d of task %s is noted as started, and its start was not asked for", is.attempt, id)
+		}
 	}
 }
 
@@ -565,7 +607,7 @@ func (k *checker) verify(c *call) {
 		k.verifyClaim(c)
 		k.verifyRetry(c)
 	}
-	k.touched, k.taken, k.leased, k.freed, k.queued, k.ended, k.unsettled = k.touched[:0], nil, nil, nil, nil, nil, false
+	k.touched, k.taken, k.leased, k.gained, k.raised, k.freed, k.queued, k.ended, k.unsettled = k.touched[:0], nil, nil, 0, nil, nil, nil, nil, false
 }
 
 // verifyHolding checks that a published task is in exactly one place, or has reached its end (G1).
@@ -601,6 +643,9 @@ func (k *checker) verifyHolding(t *taskSeen) {
 
 // verifyClaim checks the cap (G3), the order (G6), and the pause and health (G7) of a claim.
 func (k *checker) verifyClaim(c *call) {
+	if len(k.raised) > 0 && !strings.HasPrefix(c.About, "claim ") {
+		k.violate("G3", "%s (%s) raised the slots of %s, which only a claim may", c.ID, c.About, k.raised[0].key)
+	}
 	if len(k.leased) == 0 {
 		return
 	}
@@ -651,7 +696,7 @@ func (k *checker) verifyClaim(c *call) {
 			k.violate("G6", "%s claimed %s before it was due", c.ID, e.key)
 		}
 	}
-	if probe := l.probing || l.probed >= c.began; probe && len(k.leased) == 1 && k.leased[0].tasks.Len() == 1 {
+	if probe := l.probing || l.probed >= c.began; probe && k.gained == 1 {
 		k.reach("probe")
 		return // a probe may skip the first task, which may be the cause of the trouble
 	}

@@ -13,10 +13,12 @@
 // After every write, the checker compares the guarantees with its own model, which it builds from the changes of the tables:
 //
 //	G1   a published task is in exactly one queue entry or lease, for the right attempt, or has reached its end; what another version
-//	     has added to an item stays there
+//	     has added to an item stays there; a lease under a used key begins above all revisions of the earlier ones
 //	G2   no task is created twice; its job has as many tasks as the job asked for
-//	G3   a claim leaves no more tasks running than the highest cap × health that was in force since the claimer began
-//	G4   no attempt beyond max_attempts is started; only attempts that were started are closed, by their own reports
+//	G3   a claim leaves no more slots granted than the highest cap × health that was in force since the claimer began; nothing else raises
+//	     slots, and no lease has more in hand than it has slots when it is fed
+//	G4   no attempt beyond max_attempts is started; only attempts that were started are closed, by their own reports; a start is noted only
+//	     after it was asked for
 //	G5   an end is final; a job ends when all its tasks have ended, with exact counts, and each end is published under one id
 //	G6   no entry is claimed before another one that was due earlier and existed when the claimer read the queue
 //	G7   nothing is claimed for a labourer that is paused, or that has been unhealthy for minutes
@@ -31,7 +33,8 @@
 //
 // When the world has come to rest, every job has ended, nothing is queued or leased, no execution runs, and each end is archived and
 // published. Some worlds have no tick and few of the faults that a tick repairs: there every wake has to arrive by itself. In some worlds,
-// reads during a transaction see part of it until the transaction has returned.
+// many executions claim and revoke the slots of one labourer at once. In some worlds, reads during a transaction see part of it until the
+// transaction has returned.
 //
 // # How it is deterministic
 //

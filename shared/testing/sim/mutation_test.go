@@ -29,6 +29,7 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/archiver"
 	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/leasing"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/outcome"
 	"github.com/drover-run/drover/shared/service/scheduler"
@@ -45,20 +46,53 @@ type mutation struct {
 // mutations are faults to plant into the services, each of which breaks a guarantee. The simulator is useful only if it catches them. No other
 // code contains them.
 var mutations = []mutation{
-	{"the claim ignores the version", []string{"G3", "G7"}, 199, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+	{"the claim ignores the version", []string{"G3", "G7"}, 215, tampered(func(in *dynamodb.TransactWriteItemsInput) {
 		if u := in.TransactItems[0].Update; isGrant(u) {
 			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :read")
 		}
 	})},
-	{"a claimer counts what is in hand instead of the granted slots", []string{"G3"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"slots are raised without the version", []string{"G3", "G7"}, 790, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+		makes := slices.ContainsFunc(in.TransactItems, func(w types.TransactWriteItem) bool { return w.Put != nil })
+		if u := in.TransactItems[0].Update; isGrant(u) && !makes {
+			u.ConditionExpression = aws.String("attribute_not_exists(nothing) OR version = :read")
+		}
+	})},
+	{"a claimer counts what is in hand instead of the granted slots", []string{"G3"}, 210, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = handsOnly{s.Orchestrator.Service.Control}
 	}}},
 	{"a lease is fed above its slots", []string{"G3"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Assistant.Service.Control = generous{s.Assistant.Service.Control}
 	}}},
-	{"leases are written whatever their revision is", []string{"G1", "G3", "G4"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"leases are written whatever their revision is", []string{"G1", "G3", "G4"}, 18, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = blindFeeds{c.DynamoDB}
 		return c
+	}}},
+	{"a revocation sets slots whatever they are", []string{"G3"}, 2540, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+		for _, w := range in.TransactItems {
+			if w.Update != nil && strings.HasPrefix(*w.Update.UpdateExpression, "SET slots = :slots ADD revision") {
+				w.Update.ConditionExpression = aws.String("attribute_exists(labourer) OR slots > :slots")
+			}
+		}
+	})},
+	{"a fill ignores the revision", []string{"G1", "G3"}, 1380, Options{Rewire: func(s *fakeaws.Functions) {
+		blind := s.Orchestrator.Service.Leases.(leasing.Writer)
+		control := blind.Control.(dynamo.Control)
+		control.API = blindFeeds{control.API}
+		blind.Control = control
+		s.Orchestrator.Service.Leases = blindFills{s.Orchestrator.Service.Leases, blind}
+	}}},
+	{"tasks that wait in a lease return without its revision", []string{"G1", "G5"}, 1130, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+		if u := in.TransactItems[0].Update; u != nil && isLease(u.Key) && len(in.TransactItems) == 2 && in.TransactItems[1].Put != nil && u.ExpressionAttributeNames["#hands"] == "" {
+			u.ConditionExpression = aws.String("attribute_exists(labourer) OR revision = :read")
+		}
+	})},
+	{"a start is noted before it", []string{"G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = notesFirst{s.Orchestrator.Service.Control, s.Orchestrator.Service.Leases}
+	}}},
+	// A message that feeds a further task each time it is delivered breaks no guarantee as long as it respects the slots: the task that it fed at
+	// first expires without a start. The harmful form is "a lease is fed above its slots".
+	{"a message starts again what another has fed", []string{"G4"}, 225, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Assistant.Service.Leases = restarting{s.Assistant.Service.Leases, s.Assistant.Service}
 	}}},
 	{"a revocation takes tasks out of hand", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = grabbing{s.Orchestrator.Service.Control, s.Orchestrator.Service.Leases}
@@ -79,14 +113,24 @@ var mutations = []mutation{
 		}}
 		return c
 	}}},
-	{"leases are read with eventual consistency", []string{"G3"}, 2, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"a revision begins again under a used key", []string{"G1"}, 1, tampered(func(in *dynamodb.TransactWriteItemsInput) {
+		for _, w := range in.TransactItems {
+			if w.Put != nil && strings.HasPrefix(str(w.Put.Item, "item"), "lease#") {
+				w.Put.Item["revision"] = &types.AttributeValueMemberN{Value: "1"}
+			}
+		}
+	})},
+	{"leases are read before the state", []string{"G3", "G7"}, 730, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = &leasesFirst{Control: s.Orchestrator.Service.Control}
+	}}},
+	{"leases are read with eventual consistency", []string{"G3", "G4"}, 2, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = weakReads{c.DynamoDB}
 		return c
 	}}},
 	{"an end frees the slot of another task", []string{"G1", "G3", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Assistant.Service.Leases = counting{s.Assistant.Service.Leases}
 	}}},
-	{"a close ignores the attempt", []string{"G2", "G4", "G5", "G1"}, 9, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+	{"a close ignores the attempt", []string{"G2", "G4", "G5", "G1"}, 20, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = blindCloses{c.DynamoDB}
 		return c
 	}}},
@@ -108,7 +152,10 @@ var mutations = []mutation{
 			}
 		}
 	})},
-	{"a claimer without a claim does not read the state again", []string{"G1"}, 7361, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a claim releases the lock before its transaction has returned", []string{"G3"}, 450, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = hasty{s.Orchestrator.Service.Control}
+	}}},
+	{"a claimer without a claim does not read the state again", []string{"G1"}, 2330, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = &looksOnce{Control: s.Orchestrator.Service.Control}
 	}}},
 	{"a segment's totals are added without a record of the addition", []string{"G5", "G1"}, 349, tampered(func(in *dynamodb.TransactWriteItemsInput) {
@@ -157,8 +204,11 @@ var mutations = []mutation{
 		settler.Sweeper = resting{settler.Sweeper}
 		s.Scavenger.Service.Settler, s.Orchestrator.Service.Settler, s.Orchestrator.Service.Sweeper = settler, settler, idle{s.Orchestrator.Service.Sweeper}
 	}}},
-	{"a dispatcher starts ended tasks", []string{"G5", "G1", "G4"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a dispatcher starts ended tasks", []string{"G5", "G1", "G4"}, 30, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Tasks = blind{s.Orchestrator.Service.Tasks}
+	}}},
+	{"the reaper reads only the first lease", []string{"G1"}, 45, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = shortSighted{s.Orchestrator.Service.Control}
 	}}},
 	{"the trouble of a target does not end", []string{"G8", "G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = resentful{s.Orchestrator.Service.Control}
@@ -166,7 +216,7 @@ var mutations = []mutation{
 	{"a readable message goes to the dead letters", []string{"G8"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Assistant.Service.Tasks = undertaker{s.Assistant.Service.Tasks, s.Assistant.Service.Graveyard}
 	}}},
-	{"a replay is dropped", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a replay is dropped", []string{"G1"}, 18, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Scheduler.Service.Replayer = dropper{s.Scheduler.Service.Replayer}
 	}}},
 	{"a pause is ignored", []string{"G7"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
@@ -349,6 +399,62 @@ func (d blindFeeds) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput
 		in.ConditionExpression = aws.String("attribute_exists(labourer) OR revision = :read")
 	}
 	return d.API.UpdateItem(ctx, in, o...)
+}
+
+// blindFills ignores revisions when it fills slots.
+type blindFills struct {
+	orchestrator.Leases
+	blind leasing.Writer
+}
+
+func (f blindFills) Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error) {
+	if after.InHand().Minus(before.InHand()).Empty() {
+		return f.Leases.Save(ctx, before, after)
+	}
+	return f.blind.Save(ctx, before, after)
+}
+
+// notesFirst notes that tasks are started as soon as their dispatcher reads them.
+type notesFirst struct {
+	orchestrator.Control
+	leases orchestrator.Leases
+}
+
+func (c notesFirst) Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error) {
+	l, found, err := c.Control.Lease(ctx, labourer, item)
+	if tasks := l.By(queue.Undispatched); err == nil && found && !tasks.Empty() {
+		if stored, err := c.leases.Save(ctx, l, l.Noted(tasks)); err == nil {
+			l.Revision = stored.Revision
+		}
+	}
+	return l, found, err
+}
+
+// restarting starts the tasks again that other messages have fed.
+type restarting struct {
+	assistant.Leases
+	service *assistant.Service
+}
+
+func (r restarting) Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error) {
+	stored, err := r.Leases.Save(ctx, before, after)
+	if err != nil {
+		return stored, err
+	}
+	var again segment.Numbers
+	for n, h := range stored.Hands {
+		if h.By != queue.Undispatched && h.By != queue.Dispatched && before.Hands[n] == h {
+			again = again.Union(segment.Of(n))
+		}
+	}
+	if l, err := r.service.Labourers.Recent(ctx, stored.Labourer); err == nil {
+		for tasks, err := range r.service.Tasks.Chunks(ctx, stored.Segment, again) {
+			if err == nil {
+				r.service.Launcher.Launch(ctx, l, stored, tasks, r.service.Now(), nil)
+			}
+		}
+	}
+	return stored, nil
 }
 
 // grabbing takes tasks out of hand as it revokes their slots.

@@ -47,6 +47,7 @@ func (p *plan) planTrouble() {
 		delete(p.rates, Slow)
 	})
 	some("reconfigurations", 0.3, p.planReconfigurations)
+	some("rushes", 0.08, p.planRushes)
 	some("mourning", 0.1, func(r *rand.Rand) { p.rates[ReplayedAtDeath] = 0.2 + 0.8*r.Float64() })
 	if p.wakesOnly {
 		return // only a tick repairs the faults below
@@ -140,6 +141,83 @@ func (p *plan) planRaces(r *rand.Rand) {
 			p.reconfigure(r, 0, 2)
 		}
 	}
+}
+
+// planRushes gives one labourer all jobs, and lets many executions claim, raise and revoke its slots at once, while the assistant feeds.
+func (p *plan) planRushes(r *rand.Rand) {
+	if p.wakesOnly {
+		p.planCrowd(r)
+		return
+	}
+	p.shorten(between(r, time.Minute, 3*time.Minute))
+	l := &p.labourers[0]
+	l.MaxSimultaneousInvocations, l.HealthMetrics = float64(pick(r, 2, 3, 5, 5, 20)), nil
+	add := func(at time.Duration, kind string, value int, fault Fault) {
+		p.operations = append(p.operations, operation{at: at, kind: kind, on: l.ID, value: value, fault: fault})
+	}
+	for i := range p.jobs {
+		p.jobs[i].labourer, p.jobs[i].giant, p.jobs[i].tasks = l.ID, false, 4+r.IntN(20)
+		p.jobs[i].qualifier, p.jobs[i].ballast = "", 0
+	}
+	soon := func() time.Duration { // after a job is submitted
+		at := p.submission(p.jobs[r.IntN(len(p.jobs))].id)
+		return at + between(r, 0, time.Second) + between(r, 0, pick(r, 0, 10*time.Second, 40*time.Second))
+	}
+	wake := func(at time.Duration) { add(at, "wake", 1+r.IntN(4), TwoOrchestrations) }
+	for range r.IntN(30) {
+		wake(soon())
+	}
+	if chance(r, 0.4) { // several executions revoke slots, each by another cap
+		for range 1 + r.IntN(8) {
+			at := soon()
+			for _, most := range []int{5, 3, 20} {
+				add(at, "cap", 1+r.IntN(most), CapLowered)
+				wake(at + between(r, 0, 300*time.Millisecond))
+				at += between(r, 0, 2*time.Second)
+			}
+		}
+	}
+	if chance(r, 0.4) {
+		for range 1 + r.IntN(6) {
+			at := soon()
+			add(at, "pause", 0, Paused)
+			wake(at + between(r, 0, 300*time.Millisecond))
+			add(at+between(r, 0, 8*time.Second), "resume", 0, "")
+		}
+	}
+	switch r.IntN(4) {
+	case 0:
+		p.rates[TornRead] = 0.9
+		delete(p.rates, Skew)
+		delete(p.rates, Slow)
+	case 1, 2:
+		p.rates[Slow] = 0.1 + 0.4*r.Float64()
+		delete(p.rates, TornRead)
+	}
+	if chance(r, 0.5) { // slots become free that no assistant feeds
+		p.behaviours[WorkerFails], p.behaviours[WorkerThrottled] = 0.1+0.5*r.Float64(), 0.2*r.Float64()
+	}
+	if chance(r, 0.3) { // what is lost beside long tasks, in another lease
+		l.MaxDuration = 5 * time.Second
+		p.jobs[0].maxDuration, p.behaviours[WorkerHangs] = 30*time.Minute, 0.1+0.3*r.Float64()
+	}
+}
+
+// planCrowd submits few jobs of one labourer shortly after each other, and nothing else wakes it: each job comes while another execution claims
+// for the one before, whose tasks may have ended by then.
+func (p *plan) planCrowd(r *rand.Rand) {
+	l := &p.labourers[0]
+	l.MaxSimultaneousInvocations, l.MaxDuration, l.HealthMetrics = 20, 5*time.Second, nil
+	p.jobs, p.operations, p.window = nil, nil, 0
+	at := between(r, 0, p.faulty/2)
+	for i := range 2 + r.IntN(2) {
+		j := jobPlan{id: fmt.Sprintf("job-%d", i), labourer: l.ID, tasks: 1}
+		p.jobs = append(p.jobs, j)
+		p.operations = append(p.operations, operation{at: at, kind: "submit", on: j.id})
+		at += between(r, 200*time.Millisecond, 4*time.Second)
+	}
+	p.rates[Slow] = 0.2 + 0.5*r.Float64()
+	delete(p.rates, TornRead)
 }
 
 // planCancellations cancels jobs soon after they are submitted, mostly by force.

@@ -253,12 +253,13 @@ func (k *checker) verifyLine(c *call) {
 	}
 }
 
-// starting checks that no dispatcher starts a task that had ended before the dispatcher began (G5).
+// starting records that a start was asked for, and checks that no dispatcher starts a task that had ended before the dispatcher began (G5).
 func (k *checker) starting(v *invocation, event []byte) {
 	s, _, err := readStart(event)
 	if err != nil {
 		return
 	}
+	k.tried[fmt.Sprintf("%s/%d", s.TaskID, s.Attempt)] = true
 	id, err := task.ParseID(s.TaskID)
 	if t := k.tasks[id]; err == nil && t != nil && terminal(t.status) && t.since < v.began {
 		k.violate("G5", "%s starts a worker for task %s, which was %s before the dispatcher began", v.ID, s.TaskID, t.status)
@@ -318,10 +319,13 @@ func (k *checker) bounds() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(due)) {
 		l := k.labourers[id]
-		if l.paused || l.removed || running[id] >= int(l.MaxSimultaneousInvocations) || l.HealthMetrics != nil {
+		if running[id] >= int(l.MaxSimultaneousInvocations) {
+			l.full = now
+		}
+		if l.paused || l.removed || l.full.Equal(now) || l.HealthMetrics != nil {
 			continue
 		}
-		if since := later(due[id], l.began); now.After(since.Add(standTerm)) {
+		if since := later(later(due[id], l.began), later(l.full, l.tried)); now.After(since.Add(standTerm)) {
 			k.violate("G8", "labourer %s has started nothing since %s, although tasks are due and %d of %g slots are taken",
 				id, since.Sub(k.run.start), running[id], l.MaxSimultaneousInvocations)
 		}
@@ -364,7 +368,22 @@ func (r *run) unstartableIn(event []byte) bool {
 		return false
 	}
 	r.count(Unstartable)
+	r.check.sought(s.TaskID)
 	return true
+}
+
+// sought records the failed start of an unstartable task. While its labourer starts nothing, each further task that is tried counts as a step
+// towards one that can be started: there may be many of the others.
+func (k *checker) sought(id string) {
+	parsed, err := task.ParseID(id)
+	t := k.tasks[parsed]
+	if err != nil || t == nil {
+		return
+	}
+	l := k.labourers[t.labourer]
+	if before, is := l.sought[id]; !is || !before.Equal(l.began) {
+		l.sought[id], l.tried = l.began, k.world.Now()
+	}
 }
 
 // expected reports whether an error also occurs without faults.
