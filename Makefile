@@ -16,7 +16,7 @@ export ARCH PYTHON
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 # Python runs the local AWS, the AWS CLI and cfn-lint. This takes a fraction of a second if they are installed.
 VENV := .local/venv
@@ -67,6 +67,11 @@ deploy: python build ## build, and deploy to the target of the AWS settings, as 
 demo: python build ## run a job over real data on its own local AWS, from the event to the answer
 	@go build -trimpath -buildvcs=false -o .local/demo ./examples/demo
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/demo
+
+.PHONY: demo-workflow
+demo-workflow: python build ## run a workflow on real data on a local AWS of its own, mend what failed, and run it again
+	@go build -trimpath -buildvcs=false -o .local/demo-workflow ./examples/workflow/demo
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/demo-workflow
 
 # Results are not cached, because Go's cache does not notice the files that programs started by tests read. Tests cannot reach the user's AWS account
 # unless DROVER_TEST_AWS=1.

@@ -379,6 +379,7 @@ var requests = map[string]request{
 	"s3.PutObjectInput":                       {"s3:PutObject", "Bucket"},
 	"sfn.DescribeExecutionInput":              {"states:DescribeExecution", ""},
 	"sfn.StartExecutionInput":                 {"states:StartExecution", "StateMachineArn"},
+	"sfn.SendTaskSuccessInput":                {"states:SendTaskSuccess", ""},
 	"sns.PublishInput":                        {"sns:Publish", "TopicArn"},
 	"sqs.GetQueueAttributesInput":             {"sqs:GetQueueAttributes", "QueueUrl"},
 	"sqs.SendMessageBatchInput":               {"sqs:SendMessage", "QueueUrl"},

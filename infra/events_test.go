@@ -9,7 +9,8 @@ import (
 func TestRulesSendEachEventToItsTarget(t *testing.T) {
 	s := read(t)
 	rule := func(id string) object { return at[object](s.resources[id], "Properties") }
-	require.Equal(t, []string{"CommandsRule", "TasksDueRule", "TickRule", "WorkerStateMachinesRule"}, keys(s.of("AWS::Events::Rule")))
+	require.Equal(t, []string{"CommandsRule", "TasksDueRule", "TickRule", "WorkerStateMachinesRule", "WorkflowCommandsRule", "WorkflowExecutionsRule", "WorkflowTickRule"},
+		keys(s.of("AWS::Events::Rule")))
 
 	commands := rule("CommandsRule")
 	require.Equal(t, ref("EventBus"), commands["EventBusName"])
@@ -37,6 +38,25 @@ func TestRulesSendEachEventToItsTarget(t *testing.T) {
 		},
 	}, workers["EventPattern"])
 	requireTarget(t, workers, getAtt("CompletionsQueue", "Arn"), object{})
+
+	workflows := rule("WorkflowCommandsRule")
+	require.Equal(t, ref("EventBus"), workflows["EventBusName"])
+	require.Equal(t, object{"detail-type": []any{"StartWorkflow", "CancelWorkflow"}}, workflows["EventPattern"], "from any source")
+	requireTarget(t, workflows, getAtt("RunsQueue", "Arn"), object{})
+
+	runs := rule("WorkflowTickRule")
+	require.Equal(t, "rate(1 minute)", runs["ScheduleExpression"])
+	require.Equal(t, ref("TickState"), runs["State"])
+	requireTarget(t, runs, getAtt("RunsQueue", "Arn"), object{})
+
+	stopped := rule("WorkflowExecutionsRule")
+	require.NotContains(t, stopped, "EventBusName", "Step Functions uses the default bus")
+	require.Equal(t, object{
+		"source":      []any{"aws.states"},
+		"detail-type": []any{"Step Functions Execution Status Change"},
+		"detail":      object{"stateMachineArn": []any{ref("WorkflowStateMachine")}, "status": []any{"FAILED", "TIMED_OUT", "ABORTED"}},
+	}, stopped["EventPattern"])
+	requireTarget(t, stopped, getAtt("RunsQueue", "Arn"), object{})
 }
 
 // requireTarget requires that a rule has one target, which gets the event in this shape, and a queue for undelivered events.
@@ -58,6 +78,7 @@ func TestQueuesTakeEventsFromTheirOwnRulesOnly(t *testing.T) {
 	want := map[string][]string{
 		"JobsQueue":          {"CommandsRule"},
 		"CompletionsQueue":   {"WorkerStateMachinesRule"},
+		"RunsQueue":          {"WorkflowCommandsRule", "WorkflowExecutionsRule", "WorkflowTickRule"},
 		"EventFailuresQueue": keys(s.of("AWS::Events::Rule")),
 	}
 	got := map[string][]string{}

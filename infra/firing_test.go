@@ -1,14 +1,17 @@
 package infra_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/drover-run/drover/localstack"
 	"github.com/drover-run/drover/shared/core/metric"
+	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
@@ -138,6 +142,7 @@ func TestEveryFunctionAndTableHasThrottleAlarms(t *testing.T) {
 var events = map[string]string{
 	"scheduler": `{"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": "{\"detail-type\": \"SubmitJob\", \"id\": \"e1\", \"detail\": {\"labourer\": \"f\"}}",
 		"attributes": {"ApproximateReceiveCount": "1"}}]}`,
+	"workflow":     `{"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": "{\"step\": \"look\", \"run_id\": \"run-a\"}"}]}`,
 	"orchestrator": `{"step": "plan", "execution": "e"}`,
 	"worker-assistant": `{"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": "{\"version\": 1, \"task_id\": \"abcdefghijklmnop.7\", \"status\": \"completed\"}"},
 		{"messageId": "m2", "eventSource": "aws:sqs", "body": "{\"version\": 1, \"task_id\": \"abcdefghijklmnop.8\", \"status\": \"completed\"}"}]}`,
@@ -185,7 +190,7 @@ func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
 				}
 			}
 			require.NoError(t, f.Stop())
-			told := counted(t, f.Lines())
+			told := counted(t, "1", time.Now(), f.Lines())
 			name := strings.TrimSuffix(id, "Function") + "Failures"
 			require.Equal(t, []string{name}, keys(told), "%s", f.Lines())
 			require.Len(t, told[name], 5, "a line for each invocation")
@@ -241,6 +246,41 @@ func TestATargetThatStaysOutOfReachRaisesItsAlarm(t *testing.T) {
 	require.False(t, fires(t, alarm, values[:1]), "the target is back")
 }
 
+// A run takes longer than its workflow's sla. The workflow function counts that in its log, from which CloudWatch makes the alarm's metric.
+func TestAnOverdueRunRaisesItsAlarm(t *testing.T) {
+	alarm := read(t).resources["OverdueRunsAlarm"]["Properties"].(object)
+	require.Equal(t, []any{metric.Namespace, metric.OverdueRuns, "Sum", 60}, []any{alarm["Namespace"], alarm["MetricName"], alarm["Statistic"], alarm["Period"]})
+	d := drovertest.New()
+	require.NoError(t, d.Apply(`
+labourers: {crew: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:crew"}}}
+workflows: {order intake: {activities: [ship], sla: 15m}}
+plugins: {label: {activity: ship, stage: pre, labourer: crew}}`))
+	require.NoError(t, d.Pause("crew"))
+	d.StartWorkflow(`{"workflow": "order intake", "uid": "order-7"}`)
+	var log bytes.Buffer
+	d.Log = slog.New(slog.NewJSONHandler(&log, nil))
+
+	var values series // of the alarm's metric, minute by minute
+	for range 30 {
+		log.Reset()
+		d.RunFor(time.Minute)
+		told := counted(t, "drover", d.World.Now(), strings.Split(strings.TrimSpace(log.String()), "\n"))[metric.OverdueRuns]
+		if len(told) == 0 {
+			told = minutes(nil)
+		}
+		require.Len(t, told, 1)
+		values = append(values, told[0])
+	}
+
+	var fired []int
+	for i := range values {
+		if fires(t, alarm, values[:i+1]) {
+			fired = append(fired, i+1)
+		}
+	}
+	require.Equal(t, []int{15}, fired, "once for the run, in this minute")
+}
+
 // started starts a function's program, built as for deployment, in the environment that the template gives it.
 func started(t *testing.T, folder, endpoint string) *localstack.Function {
 	t.Helper()
@@ -262,8 +302,8 @@ func started(t *testing.T, folder, endpoint string) *localstack.Function {
 	return f
 }
 
-// counted returns the metrics that CloudWatch extracts from log lines: the values of each metric of the namespace, line by line.
-func counted(t *testing.T, lines []string) map[string]series {
+// counted returns the metrics by stack alone that CloudWatch extracts from log lines: the values of each metric of the namespace, line by line.
+func counted(t *testing.T, stack string, now time.Time, lines []string) map[string]series {
 	t.Helper()
 	found := map[string]series{}
 	for _, line := range lines {
@@ -282,9 +322,12 @@ func counted(t *testing.T, lines []string) map[string]series {
 		require.NoError(t, json.Unmarshal([]byte(line), &members), line)
 		for _, set := range whole.AWS.CloudWatchMetrics {
 			require.Equal(t, "Drover", set.Namespace)
+			if slices.Contains(set.Dimensions[0], "Workflow") {
+				continue // alarms watch the stack
+			}
 			require.Equal(t, [][]string{{"Stack"}}, set.Dimensions)
-			require.Equal(t, "1", members["Stack"], "the stack's name, from the environment")
-			require.WithinDuration(t, time.Now(), time.UnixMilli(whole.AWS.Timestamp), time.Hour)
+			require.Equal(t, stack, members["Stack"], "the stack's name, from the environment")
+			require.WithinDuration(t, now, time.UnixMilli(whole.AWS.Timestamp), time.Hour)
 			for _, metric := range set.Metrics {
 				value, is := members[metric.Name].(float64)
 				require.True(t, is, "%s has no value in %s", metric.Name, line)

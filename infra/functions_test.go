@@ -3,6 +3,7 @@ package infra_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ var folders = map[string]string{
 	"OrchestratorFunction":    "orchestrator",
 	"WorkerAssistantFunction": "worker-assistant",
 	"ScavengerFunction":       "scavenger",
+	"WorkflowFunction":        "workflow",
 	"ArchiverFunction":        "archiver",
 }
 
@@ -40,18 +42,23 @@ func TestFunctionsGetTheNamesOfTheirResources(t *testing.T) {
 	s := read(t)
 	require.Equal(t, object{
 		"STACK":                             ref("AWS::StackName"),
+		"MOE_STATUS_TABLE":                  object{"Fn::If": []any{"MoePlugins", ref("StatusTable"), ""}},
 		"TASKS_TABLE":                       ref("TasksTable"),
 		"CONTROL_TABLE":                     ref("ControlTable"),
 		"JOBS_TABLE":                        ref("JobsTable"),
+		"RUNS_TABLE":                        ref("RunsTable"),
 		"EVENT_BUS":                         ref("EventBus"),
 		"JOBS_QUEUE_URL":                    ref("JobsQueue"),
 		"JOBS_DEAD_LETTER_QUEUE_URL":        ref("JobsDeadLetterQueue"),
 		"COMPLETIONS_QUEUE_URL":             ref("CompletionsQueue"),
 		"COMPLETIONS_DEAD_LETTER_QUEUE_URL": ref("CompletionsDeadLetterQueue"),
+		"RUNS_QUEUE_URL":                    ref("RunsQueue"),
+		"RUNS_DEAD_LETTER_QUEUE_URL":        ref("RunsDeadLetterQueue"),
 		"STREAM_FAILURES_QUEUE_URL":         ref("StreamFailuresQueue"),
 		"ALARM_TOPIC":                       ref("AlarmTopic"),
 		"ARCHIVE_BUCKET":                    ref("ArchiveBucket"),
 		"BACKOFF_STATE_MACHINE":             ref("BackoffStateMachine"),
+		"WORKFLOW_STATE_MACHINE":            ref("WorkflowStateMachine"),
 		"COMPLETIONS_MAX_RECEIVES":          fmt.Sprint(at[int](s.whole, "Resources", "CompletionsQueue", "Properties", "RedrivePolicy", "maxReceiveCount")), // a local AWS passes only text
 		"MAX_TASKS_PER_JOB":                 ref("MaxTasksPerJob"),
 		"RETENTION_DAYS":                    ref("RetentionDays"),
@@ -64,7 +71,7 @@ func TestMemoryAndConcurrencyAreParameters(t *testing.T) {
 	s := read(t)
 	require.NotContains(t, at[object](s.whole, "Globals", "Function"), "MemorySize")
 	// As measured by BenchmarkProcessor, see README.md.
-	measured := map[string]int{"Scheduler": 512, "Orchestrator": 256, "WorkerAssistant": 256, "Scavenger": 256, "Archiver": 256}
+	measured := map[string]int{"Scheduler": 512, "Orchestrator": 256, "WorkerAssistant": 256, "Scavenger": 256, "Archiver": 256, "Workflow": 512}
 	for id, properties := range s.of("AWS::Serverless::Function") {
 		name := strings.TrimSuffix(id, "Function")
 		require.Equal(t, ref(name+"Memory"), properties["MemorySize"], id)
@@ -129,7 +136,7 @@ func TestQueueMappingsReportWhatFailedAndAreBounded(t *testing.T) {
 			require.IsType(t, 0, at[any](properties, "ScalingConfig", "MaximumConcurrency"), id)
 		}
 	}
-	require.Equal(t, 2, mappings)
+	require.Equal(t, 3, mappings)
 }
 
 // A window is what lets Lambda gather more than ten messages. The owner decides how long freed slots stay empty for it.
@@ -173,6 +180,22 @@ func TestTheStreamMappingsLoseNothing(t *testing.T) {
 		require.Less(t, mapping["MaximumRecordAgeInSeconds"], 24*3600, "the stream drops records after a day; a failure has to be reported before")
 		require.NotContains(t, mapping, "FunctionResponseTypes", "a local AWS takes items that are reported like this for done")
 	}
+}
+
+// The status table's stream is mapped as that of the tasks table, for the function that closes tasks. A new row holds no state.
+func TestTheStatusMappingLosesNothing(t *testing.T) {
+	s := read(t)
+	mapping := at[object](s.resources["StatusMapping"], "Properties")
+	require.Equal(t, ref("WorkerAssistantFunction"), mapping["FunctionName"])
+	require.Equal(t, getAtt("StatusTable", "StreamArn"), mapping["EventSourceArn"])
+	for _, property := range []string{"StartingPosition", "BisectBatchOnFunctionError", "MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BatchSize", "ParallelizationFactor"} {
+		require.Equal(t, s.mapping("ScavengerFunction")[property], mapping[property], property)
+	}
+	require.Equal(t, getAtt("StreamFailuresQueue", "Arn"), at[any](mapping, "DestinationConfig", "OnFailure", "Destination"))
+	require.NotContains(t, mapping, "FunctionResponseTypes")
+	require.NotContains(t, mapping, "MaximumBatchingWindowInSeconds", "a run waits for it")
+	require.Equal(t, "MoePluginsPolicy", s.resources["StatusMapping"]["DependsOn"], "Lambda refuses a mapping whose role may not read yet")
+	require.Equal(t, []any{object{"Pattern": `{"eventName": ["MODIFY"]}`}}, at[[]any](mapping, "FilterCriteria", "Filters"))
 }
 
 // A retry and the end of a job are not delayed. An object of the archive costs as much as eight writes, so it is filled.
@@ -227,32 +250,30 @@ func matches(t *testing.T, pattern, record object) bool {
 	return true
 }
 
-// The scavenger gets the ends that no lease records: failed attempts, deaths, cancellations, and completions in segments that several jobs
-// share. The archiver gets the ends of tasks. Neither gets a write that opens a task again, nor REMOVE: items expire by their time to live.
+// The scavenger gets the ends that no lease records: failed attempts, deaths, cancellations, and completions of turns and in segments that
+// several jobs share. The archiver gets the ends of tasks. Neither gets a write that opens a task again, nor REMOVE: items expire by their time to live.
 func TestTheStreamMappingsPassTheEndsThatTheirFunctionsHandle(t *testing.T) {
 	s := read(t)
 	for _, status := range []task.Status{task.Open, task.Completed, task.Failed, task.Expired, task.Dead, task.Cancelled, "running"} {
-		for _, shared := range []bool{false, true} {
+		for _, of := range []object{{}, {"shared": object{"BOOL": true}}, {"turn": object{"S": "000#1"}}} {
 			for _, name := range []string{"INSERT", "MODIFY", "REMOVE"} {
-				record := written(name, status, shared)
+				record := written(name, status, of)
 				failed := status == task.Failed || status == task.Expired
-				unrecorded := failed || status == task.Dead || status == task.Cancelled || status == task.Completed && shared
-				require.Equal(t, unrecorded && name != "REMOVE", s.passes(t, "ScavengerFunction", record), "%s %s shared=%t to the scavenger", name, status, shared)
-				require.Equal(t, status.Terminal() && name != "REMOVE", s.passes(t, "ArchiverFunction", record), "%s %s shared=%t to the archiver", name, status, shared)
+				unrecorded := failed || status == task.Dead || status == task.Cancelled || status == task.Completed && len(of) > 0
+				require.Equal(t, unrecorded && name != "REMOVE", s.passes(t, "ScavengerFunction", record), "%s %s %v to the scavenger", name, status, of)
+				require.Equal(t, status.Terminal() && name != "REMOVE", s.passes(t, "ArchiverFunction", record), "%s %s %v to the archiver", name, status, of)
 			}
 		}
 	}
 }
 
-// written returns a record of the stream.
-func written(name string, status task.Status, shared bool) object {
+// written returns a record of the stream. The task has the attributes of.
+func written(name string, status task.Status, of object) object {
 	image := object{"segment": object{"S": "s"}, "n": object{"N": "0"}, "labourer": object{"S": "l"}, "job": object{"S": "j"}}
 	if status != task.Open {
 		image["status"] = object{"S": string(status)}
 	}
-	if shared {
-		image["shared"] = object{"BOOL": true}
-	}
+	maps.Copy(image, of)
 	change := object{"Keys": object{"segment": object{"S": "s"}, "n": object{"N": "0"}}, "SequenceNumber": "1", "StreamViewType": "NEW_IMAGE"}
 	if name != "REMOVE" {
 		change["NewImage"] = image

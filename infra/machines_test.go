@@ -11,7 +11,7 @@ import (
 // The template sets all placeholders of a definition, and nothing else.
 func TestTheTemplateSetsThePlaceholdersOfDefinitions(t *testing.T) {
 	machines := read(t).of("AWS::Serverless::StateMachine")
-	require.Equal(t, []string{"BackoffStateMachine", "OrchestrateStateMachine"}, keys(machines))
+	require.Equal(t, []string{"BackoffStateMachine", "OrchestrateStateMachine", "WorkflowStateMachine"}, keys(machines))
 	for id, properties := range machines {
 		definition, err := os.ReadFile(properties["DefinitionUri"].(string))
 		require.NoError(t, err, id)

@@ -10,25 +10,26 @@ import (
 
 // nameOf holds the property that sets the physical name, for each type of resource in this stack.
 var nameOf = map[string]string{
-	"AWS::CloudWatch::Alarm":        "AlarmName",
-	"AWS::CloudWatch::Dashboard":    "DashboardName",
-	"AWS::DynamoDB::Table":          "TableName",
-	"AWS::Events::EventBus":         "Name",
-	"AWS::Events::EventBusPolicy":   "",
-	"AWS::Events::Rule":             "Name",
-	"AWS::IAM::Policy":              "", // its name is one within its roles
-	"AWS::IAM::Role":                "RoleName",
-	"AWS::KMS::Key":                 "",
-	"AWS::Logs::LogGroup":           "LogGroupName",
-	"AWS::S3::Bucket":               "BucketName",
-	"AWS::S3::BucketPolicy":         "",
-	"AWS::SNS::Subscription":        "",
-	"AWS::SNS::Topic":               "TopicName",
-	"AWS::SNS::TopicPolicy":         "",
-	"AWS::SQS::Queue":               "QueueName",
-	"AWS::SQS::QueuePolicy":         "",
-	"AWS::Serverless::Function":     "FunctionName",
-	"AWS::Serverless::StateMachine": "Name",
+	"AWS::CloudWatch::Alarm":          "AlarmName",
+	"AWS::CloudWatch::Dashboard":      "DashboardName",
+	"AWS::DynamoDB::Table":            "TableName",
+	"AWS::Events::EventBus":           "Name",
+	"AWS::Events::EventBusPolicy":     "",
+	"AWS::Events::Rule":               "Name",
+	"AWS::IAM::Policy":                "", // its name is one within its roles
+	"AWS::IAM::Role":                  "RoleName",
+	"AWS::KMS::Key":                   "",
+	"AWS::Logs::LogGroup":             "LogGroupName",
+	"AWS::S3::Bucket":                 "BucketName",
+	"AWS::S3::BucketPolicy":           "",
+	"AWS::Lambda::EventSourceMapping": "",
+	"AWS::SNS::Subscription":          "",
+	"AWS::SNS::Topic":                 "TopicName",
+	"AWS::SNS::TopicPolicy":           "",
+	"AWS::SQS::Queue":                 "QueueName",
+	"AWS::SQS::QueuePolicy":           "",
+	"AWS::Serverless::Function":       "FunctionName",
+	"AWS::Serverless::StateMachine":   "Name",
 }
 
 // Stacks can live side by side and resources can be replaced in place, because the template names no resource. There are two exceptions: a bus
@@ -83,7 +84,7 @@ func TestLogsOfStateMachinesFillNoPolicyOfTheAccount(t *testing.T) {
 		require.Equal(t, []any{"/aws/vendedlogs/states", ref("AWS::StackName"), id}, path[:3], group)
 		names[path[3].(string)] = true
 	}
-	require.Equal(t, []string{"backoff", "orchestrate"}, keys(names), "each machine has its own group")
+	require.Equal(t, []string{"backoff", "orchestrate", "workflow"}, keys(names), "each machine has its own group")
 }
 
 func TestNoAccountRegionOrPartitionIsWrittenOut(t *testing.T) {

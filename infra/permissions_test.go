@@ -96,10 +96,13 @@ func TestRolesHaveOnlyTheirOwnStatements(t *testing.T) {
 		require.Len(t, list(properties["Policies"]), 1, id)
 	}
 	require.Empty(t, s.of("AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"))
+	starters := []any{ref("OrchestratorRole"), ref("WorkerAssistantRole")} // these two start workers, by the same statements
+	roles := map[string]any{}
 	for id, properties := range s.of("AWS::IAM::Policy") {
-		require.Equal(t, "StartWorkersPolicy", id)
-		require.Equal(t, []any{ref("OrchestratorRole"), ref("WorkerAssistantRole")}, properties["Roles"], "these two start workers, by the same statements")
+		roles[id] = properties["Roles"]
+		require.Equal(t, id != "StartWorkersPolicy", at[string](s.resources[id], "Condition") == "MoePlugins", id)
 	}
+	require.Equal(t, map[string]any{"StartWorkersPolicy": starters, "MoeRowsPolicy": starters, "MoePluginsPolicy": []any{ref("WorkerAssistantRole")}}, roles)
 	for id, properties := range s.of("AWS::Serverless::Function", "AWS::Serverless::StateMachine") {
 		require.NotContains(t, properties, "Policies", id)
 	}
@@ -226,7 +229,8 @@ func TestOtherAccountsMayOnlySendCommandsAndCompletions(t *testing.T) {
 		"EventBusName": ref("EventBus"), "StatementId": "CommandsOfOtherAccounts",
 		"Statement": object{
 			"Effect": "Allow", "Principal": named, "Action": "events:PutEvents", "Resource": getAtt("EventBus", "Arn"),
-			"Condition": object{"StringEquals": object{"events:detail-type": at[any](s.resources["CommandsRule"], "Properties", "EventPattern", "detail-type")}},
+			"Condition": object{"StringEquals": object{"events:detail-type": append(at[[]any](s.resources["CommandsRule"], "Properties", "EventPattern", "detail-type"),
+				at[[]any](s.resources["WorkflowCommandsRule"], "Properties", "EventPattern", "detail-type")...)}},
 		},
 	}, at[object](s.resources["EventBusPolicy"], "Properties"))
 

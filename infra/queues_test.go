@@ -10,6 +10,7 @@ import (
 var deadEnds = map[string]string{
 	"JobsDeadLetterQueue":        "commands",
 	"CompletionsDeadLetterQueue": "completions",
+	"RunsDeadLetterQueue":        "messages about runs",
 	"StreamFailuresQueue":        "ends of tasks",
 	"EventFailuresQueue":         "events",
 }
@@ -54,5 +55,5 @@ func TestMessagesAreHiddenForSixTimesTheirFunctionsTimeout(t *testing.T) {
 			require.Equal(t, 6*function["Timeout"].(int), s.resources[queue]["Properties"].(object)["VisibilityTimeout"], "%s of %s", queue, id)
 		}
 	}
-	require.Equal(t, []string{"CompletionsQueue", "JobsQueue"}, keys(served))
+	require.Equal(t, []string{"CompletionsQueue", "JobsQueue", "RunsQueue"}, keys(served))
 }

@@ -77,10 +77,10 @@ func TestRefereeEventRulerPassesTheEndsOfAttempts(t *testing.T) {
 			var pattern object
 			require.NoError(t, json.Unmarshal([]byte(at[string](filter, "Pattern")), &pattern))
 			for _, status := range []task.Status{task.Open, task.Completed, task.Failed, task.Expired, task.Dead, task.Cancelled, "Completed", "running"} {
-				for _, shared := range []bool{false, true} {
+				for _, of := range []object{{}, {"shared": object{"BOOL": true}}, {"turn": object{"S": "000#1"}}} {
 					for _, name := range []string{"INSERT", "MODIFY", "REMOVE"} {
-						record := written(name, status, shared)
-						asked = append(asked, ruled{name: fmt.Sprintf("%s: %s %s shared=%t", function, name, status, shared), pattern: pattern, event: record,
+						record := written(name, status, of)
+						asked = append(asked, ruled{name: fmt.Sprintf("%s: %s %s %v", function, name, status, of), pattern: pattern, event: record,
 							takes: matches(t, pattern, record)})
 					}
 				}

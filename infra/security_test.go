@@ -35,6 +35,13 @@ func (s stack) onBehalf(function string) []string {
 			needed = append(needed, each([]string{"sqs:SendMessage"}, named(at[any](of, "DestinationConfig", "OnFailure", "Destination"))...)...)
 		}
 	}
+	for _, mapping := range s.of("AWS::Lambda::EventSourceMapping") {
+		if slices.Contains(mentioned(mapping["FunctionName"]), function) {
+			needed = append(needed, each(takingRecords, named(mapping["EventSourceArn"])...)...)
+			needed = append(needed, "dynamodb:ListStreams on *")
+			needed = append(needed, each([]string{"sqs:SendMessage"}, named(at[any](mapping, "DestinationConfig", "OnFailure", "Destination"))...)...)
+		}
+	}
 	return append(needed, each(logging, named(at[any](properties, "LoggingConfig", "LogGroup"))...)...)
 }
 
@@ -69,10 +76,16 @@ func named(resource any) []string {
 		case whole["Fn::Split"] != nil:
 			names = append(names, mentioned(whole)...)
 		case whole["Fn::If"] != nil:
-			names = append(names, mentioned(at[[]any](whole, "Fn::If")[2])...)
+			choice := at[[]any](whole, "Fn::If")
+			names = append(append(names, mentioned(choice[2])...), optional(choice[1])...)
 		}
 	}
 	return names
+}
+
+// optional returns what a choice names if its condition holds, of the resources that exist only then.
+func optional(choice any) []string {
+	return slices.DeleteFunc(mentioned(choice), func(name string) bool { return name != "StatusTable" })
 }
 
 func each(actions []string, resources ...string) []string {
@@ -94,6 +107,9 @@ var targets = map[string]string{"Target.Lambda": "WorkerFunctionArns", "Target.S
 // ownExecutions names the executions of workers' state machines, as named returns them: Drover chooses their names.
 const ownExecutions = "arn:${AWS::Partition:states:${AWS::Region}:${AWS::AccountId}:execution:*:drover-*"
 
+// runsExecutions names the executions of the workflow machine, whatever their names: users start them too.
+const runsExecutions = "arn:${AWS::Partition:states:${AWS::Region}:${AWS::AccountId}:execution:${WorkflowStateMachine.Name}:*"
+
 // A function's role allows exactly the calls that its code makes, on the tables, queues and machines that they concern.
 func TestEachFunctionMayDoWhatItsCodeDoes(t *testing.T) {
 	s := read(t)
@@ -108,8 +124,12 @@ func TestEachFunctionMayDoWhatItsCodeDoes(t *testing.T) {
 				origin, below, _ := strings.Cut(origin, "/")
 				resource := origin
 				switch {
+				case action == "states:DescribeExecution" && folder == "workflow":
+					resource = runsExecutions
 				case action == "states:DescribeExecution":
 					resource = ownExecutions
+				case action == "states:SendTaskSuccess":
+					resource = "WorkflowStateMachine" // a token belongs to an execution of its machine
 				case targets[origin] != "":
 					resource = targets[origin]
 				case origin != "*":

@@ -17,17 +17,24 @@
 //	queue entry    "tasks a..b of segment S are due from time T on"
 //	lease          "these tasks of segment S are in hand, these wait, and so many may be in hand"; what remains was completed under it
 //	slot           room for one task in hand; the slots that leases take are bounded by cap and health
+//	workflow       an ordered list of activities; each has the stages pre, parallel and post
+//	plugin         a labourer that takes part in a stage, with a filter on a run's metadata
+//	composition    a workflow with its activities and plugins, as an immutable version; a run keeps the one that it began with
+//	run            one pass through a composition, named by workflow, uid and run number
+//	turn           a plugin's part in a run: one task of its labourer, whose segment belongs to a stage of the run
 //
 // # Floors
 //
 // An import only goes down: core ← service ← aws ← wiring ← functions/, cmd/ and testing.
 //
 // core decides, without AWS, clock or randomness: job and calendar (the job language), labourer (configuration), ecology (pace), retry
-// (waits), segment, task, queue and ledger (what is stored, and how it may change), completion (what workers report), event (what passes on
-// the bus), pattern (filters, as EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside.
+// (waits), workflow (definitions, the steps and the states of runs), document (YAML and JSON with places for errors), segment, task, queue and
+// ledger (what is stored, and how it may change), completion (what workers report), event (what passes on the bus), pattern (filters, as
+// EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, archiver, outcome,
-// cancellation, replay; and what several of them use: target (starts workers), leasing (writes leases), progress (counts the ends of tasks).
+// cancellation, replay, workflow (carries out runs, records the ends of turns, briefs their workers); and what several of them use: target
+// (starts workers), leasing (writes leases), progress (counts the ends of tasks).
 //
 // aws holds the adapters between those ports and the AWS SDK: dynamo, sqs, sns, s3, eventbridge, stepfunctions, lambda, cloudwatch,
 // cloudformation. Each names the calls that it makes in one interface. settings sets up the clients, and recognizes errors that may pass.
@@ -52,9 +59,17 @@
 //	         #labourers, id                 a labourer as applied
 //	         #job_schemas, name             a job schema as applied
 //	         #metrics, key                  a reading from CloudWatch, and its time
+//	         #workflows, #activities, #plugins, name   a definition as applied
 //	jobs     job_id, job                    the record: state, cursor, totals; its text, if long, in job_id, text#hash#part
 //	         job_id, segment#segment        the ends of the job's tasks there, as sets
 //	         #replay/id, replay             when a replay began
+//	runs     definition#workflow, newest    the number of the newest composition; v#…: a composition
+//	         uid#workflow#uid, uid          the uid's last run, and the active one; waiting#…: a run that waits for its turn
+//	         run_id, run                    the record: where the run is, its state, the token by which its execution waits
+//	         run_id, subject                the metadata, and what is kept of the last run; written once
+//	         run_id, stage#place            the turns that were published and that have ended, as sets
+//	         run_id, turn#place#n           attempts, times, message and result of a turn that ended
+//	         #gauged, workflows             which workflows had active runs at the last tick
 //
 // A task is in exactly one entry, or in exactly one lease, or has reached its end. Each of these moves is one write or one transaction:
 //
@@ -69,6 +84,14 @@
 //	remove    tasks of a cancelled job that were written and never published     scheduler
 //	revive    {tasks open, entry, progress, job}                                 scheduler
 //	enter     progress' sets, then {progress rolled, job's totals}               scavenger; for what was completed, whichever ends the lease
+//
+// A run has moves of its own:
+//
+//	begin     {record, subject, the uid's claim}                                 workflow
+//	publish   tasks of turns, then {entries, the stage's sets}                   workflow
+//	count     details of turns, then the stage's sets; then a look at the run    scavenger
+//	give up   the stage's sets on their revision, then tasks cancelled           workflow
+//	move      the record on its revision: the next stage, or the run's end       workflow
 //
 // Segments are named for the job's id and the time of its record, so the remains of an earlier job with the same id are never taken for this
 // one's. A scheduler that cannot create, withdraw or revive everything within its time sends the rest to the next scheduler.
@@ -87,6 +110,13 @@
 // of them claims: its transaction sets a lock that carries its name, and the others see the lock and end. An execution never yields to its own
 // lock. The claimer ends the lock when it has dispatched, or finds nothing to claim, and then reads the state again. So it sees every change
 // that was written before a wake that yielded to it. The minute tick makes up for a lost wake.
+//
+// # Runs
+//
+// The tables hold the truth about a run; its execution only waits and shows. A state of the workflow machine waits by a token, which the
+// workflow function stores in the record before it reads the stage. Whatever wakes the function then, a token, a turn's end, a command or the
+// minute tick, it reads the record, decides by a pure function what the run needs, writes that on a condition, and repeats until the run waits.
+// So a token that is lost or answered twice, and an end that is told twice, change nothing.
 //
 // # Room for more
 //

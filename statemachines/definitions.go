@@ -8,4 +8,6 @@ var (
 	Orchestrate []byte
 	//go:embed backoff.asl.json
 	Backoff []byte
+	//go:embed workflow.asl.json
+	Workflow []byte
 )

@@ -43,9 +43,28 @@
 // starts, so a lost execution delays them by a minute at most. Jobs with a not_before and workers that could not be started wait in this machine as
 // well, with the input {labourers, due_at}.
 //
+// # Workflow
+//
+// One execution for each run of a workflow, for people to look at. It decides nothing: each state sends its token to the runs queue and waits.
+// The workflow function reads the store, carries out what the run needs, and answers with what the run is at:
+// {run_id, workflow, uid, run, definition_version, activity, stage, state, next, message, activities: [{activity, state}]}.
+//
+//	Begin                   records the run; waits while another run of the uid is active
+//	Next  ◄──────────────┐  next: pre | parallel | post | complete | rejected, else the run has failed
+//	  Pre ───────────────┤  one token for a stage, whatever the number of its plugins
+//	  Parallel ──────────┤
+//	  Post ──────────────┘
+//	Complete                Complete, Optional Task Error
+//	Failed                  Error, Timed Out, Cancelled: the state is the error, its reason the cause
+//	Rejected                WorkflowRejected
+//
+// Stages in which nothing runs have no state. A run takes two transitions at its beginning, two for each stage, and one at its end. A token
+// that is lost is answered by the tick; one that is answered twice, or late, changes nothing. Stopping an execution cancels its run. The
+// timeouts here are the longest that Step Functions has: Drover keeps those of plugin, activity and run itself.
+//
 // # The dialect
 //
-// Both definitions use only features that AWS and a local AWS treat alike: JSONPath, plain reference paths, literal timeouts, and numbers that are
+// The definitions use only features that AWS and a local AWS treat alike: JSONPath, plain reference paths, literal timeouts, and numbers that are
 // compared with literals once they are known to be present. A test refuses everything else, because a local AWS accepts any text as a definition and
 // ignores unknown fields.
 package statemachines

@@ -13,7 +13,6 @@ import (
 
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/queue"
-	"github.com/drover-run/drover/shared/inspect"
 )
 
 // applied holds the JSON document that apply prints.
@@ -27,7 +26,7 @@ type applied struct {
 func newApply(s *shell) *cobra.Command {
 	var a application
 	c := &cobra.Command{
-		Use:   "apply -f FILE... [--yes] [--wire] | apply --remove LABOURER... [--drain]",
+		Use:   "apply -f FILE... [--yes] [--wire] | apply --remove NAME... [--drain]",
 		Short: "store labourers and job schemas, after showing what changes",
 		Long: `Stores the labourers and job schemas of files in the stack. It first checks everything and shows what changes. At a terminal it asks before it
 stores. Labourers and schemas that the files do not name stay unchanged. A labourer is stored as a whole, and only over the version that was
@@ -38,7 +37,8 @@ completions queue and turns off Lambda's own retries. Then Drover notices a cras
 to the alias or version that the target names. --wire also gives each target the tag drover:worker: a stack starts only tagged targets, unless its
 parameters name the targets that it may start. The command shows all of this first.
 
---remove removes labourers. A labourer with work left is not removed; with --drain the command waits until its work is done.`,
+--remove removes labourers. A labourer with work left is not removed; with --drain the command waits until its work is done. It also removes
+plugins.NAME, activities.NAME and workflows.NAME. Runs under way keep the definitions that they began with.`,
 		Example: `  drover apply -f labourers.yaml
   drover apply -f labourers.yaml --wire --yes
   drover apply --remove old_shop --drain`,
@@ -46,12 +46,12 @@ parameters name the targets that it may start. The command shows all of this fir
 	files(c, &a.files, true)
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVar(&a.wire, "wire", false, "wire each Lambda target to the completions queue, and tag each target as a worker")
-	c.Flags().StringArrayVar(&a.remove, "remove", nil, "remove a `labourer`; may be repeated")
+	c.Flags().StringArrayVar(&a.remove, "remove", nil, "remove a labourer by its `name`, or plugins.NAME, activities.NAME or workflows.NAME; may be repeated")
 	c.Flags().BoolVar(&a.drain, "drain", false, "with --remove: wait until no work is left")
 	c.Args = func(_ *cobra.Command, arguments []string) error {
 		switch {
 		case len(a.files) == 0 && len(a.remove) == 0:
-			return errors.New("-f FILE or --remove LABOURER is missing")
+			return errors.New("-f FILE or --remove NAME is missing")
 		case len(a.files) == 0 && len(arguments) > 0:
 			return fmt.Errorf("unexpected argument %q", arguments[0])
 		case a.drain && len(a.remove) == 0:
@@ -76,8 +76,8 @@ func (a application) run(ctx context.Context, s *shell) error {
 		return err
 	}
 	for _, id := range a.remove {
-		if _, both := given.Labourers[id]; both {
-			return badInput("--remove: labourer %s is also in the files; name it in one place only", id)
+		if given.Defines(id) {
+			return badInput("--remove: %s is also in the files; name it in one place only", id)
 		}
 	}
 	st, err := s.stack(ctx)
@@ -104,6 +104,9 @@ func (a application) run(ctx context.Context, s *shell) error {
 	if err := st.store(ctx, change); err != nil {
 		return err
 	}
+	if err := st.compile(ctx, given.Definitions); err != nil {
+		return err
+	}
 	if err := st.carryOut(ctx, wiring); err != nil {
 		s.warn(warnings...)
 		if !change.empty() {
@@ -112,7 +115,12 @@ func (a application) run(ctx context.Context, s *shell) error {
 		return err
 	}
 	for _, l := range leaving {
-		if err := s.removeLabourer(ctx, st, l, a.drain); err != nil {
+		if l.section == "" {
+			err = s.removeLabourer(ctx, st, l, a.drain)
+		} else {
+			err = st.removeDefinition(ctx, l)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -142,22 +150,36 @@ func (a applied) String() string {
 	return strings.Join(sentences, " ")
 }
 
-// counted returns how many labourers and job schemas there are among ids.
+// counted returns how many there are of each kind among ids.
 func counted(ids []string) string {
-	schemas := 0
-	for _, id := range ids {
-		if strings.HasPrefix(id, schemaID("")) {
-			schemas++
+	kinds := []struct{ prefix, one, many string }{{"", "labourer", "labourers"}, {"job_schemas.", "job schema", "job schemas"},
+		{"workflows.", "workflow", "workflows"}, {"activities.", "activity", "activities"}, {"plugins.", "plugin", "plugins"}}
+	var parts []string
+	for _, kind := range kinds {
+		n := 0
+		for _, id := range ids {
+			if kindOfID(id) == kind.prefix {
+				n++
+			}
+		}
+		if n > 0 {
+			parts = append(parts, numbered(n, kind.one, kind.many))
 		}
 	}
-	var parts []string
-	if n := len(ids) - schemas; n > 0 {
-		parts = append(parts, inspect.Count(n, "labourer"))
+	if len(parts) == 1 {
+		return parts[0]
 	}
-	if schemas > 0 {
-		parts = append(parts, inspect.Count(schemas, "job schema"))
+	return enumerated(parts)
+}
+
+// kindOfID returns the prefix of what an id names, "" for a labourer.
+func kindOfID(id string) string {
+	for _, prefix := range []string{"job_schemas.", "workflows.", "activities.", "plugins."} {
+		if strings.HasPrefix(id, prefix) {
+			return prefix
+		}
 	}
-	return strings.Join(parts, " and ")
+	return ""
 }
 
 // confirm asks for confirmation if the command runs at a terminal.
@@ -189,7 +211,10 @@ func (s *shell) show(c changeSet, w wiring, removed []string) {
 	}
 	w.show(to)
 	for _, id := range removed {
-		fmt.Fprintf(to, "- labourers.%s\n", id)
+		if kindOfID(id) == "" {
+			id = "labourers." + id
+		}
+		fmt.Fprintf(to, "- %s\n", id)
 	}
 }
 
@@ -198,11 +223,15 @@ func (s *shell) show(c changeSet, w wiring, removed []string) {
 func (s *stack) store(ctx context.Context, c changeSet) error {
 	var done, labourers []string
 	for _, one := range c.changes {
-		put := s.registry.ApplyLabourer
-		if one.schema {
-			put = s.registry.ApplySchema
+		var err error
+		switch one.section {
+		case "":
+			err = s.registry.ApplyLabourer(ctx, one.name, one.text, one.over)
+		case "job_schemas":
+			err = s.registry.ApplySchema(ctx, one.name, one.text, one.over)
+		default:
+			err = s.registry.ApplyDefinition(ctx, one.section, one.name, one.text, one.over)
 		}
-		err := put(ctx, one.name, one.text, one.over)
 		if errors.Is(err, queue.ErrChanged) {
 			err = fmt.Errorf("%s was applied again in the meantime, so it was not overwritten; run drover diff, then apply again", one.id())
 		}
@@ -213,7 +242,7 @@ func (s *stack) store(ctx context.Context, c changeSet) error {
 			return errors.Join(err, s.wake(ctx, labourers))
 		}
 		done = append(done, one.id())
-		if !one.schema {
+		if one.section == "" {
 			labourers = append(labourers, one.name)
 		}
 	}

@@ -88,7 +88,7 @@ func TestAnErrorNamesWhatWasAppliedBeforeIt(t *testing.T) {
 	g := newGround(t)
 	st, err := g.open(t.Context(), "drover")
 	require.NoError(t, err)
-	err = st.store(t.Context(), changeSet{changes: []change{{name: "a", text: "{}"}, {name: "b", schema: true, text: "{}", over: 7}}})
+	err = st.store(t.Context(), changeSet{changes: []change{{name: "a", text: "{}"}, {name: "b", section: "job_schemas", text: "{}", over: 7}}})
 	require.ErrorContains(t, err, "job_schemas.b was applied again in the meantime")
 	require.ErrorContains(t, err, "(already applied: a)")
 }

@@ -15,6 +15,7 @@ import (
 // adapters.
 type (
 	functions interface {
+		Invoke(context.Context, *awslambda.InvokeInput, ...func(*awslambda.Options)) (*awslambda.InvokeOutput, error)
 		GetFunctionConfiguration(context.Context, *awslambda.GetFunctionConfigurationInput, ...func(*awslambda.Options)) (*awslambda.GetFunctionConfigurationOutput, error)
 		GetFunctionEventInvokeConfig(context.Context, *awslambda.GetFunctionEventInvokeConfigInput, ...func(*awslambda.Options)) (*awslambda.GetFunctionEventInvokeConfigOutput, error)
 		PutFunctionEventInvokeConfig(context.Context, *awslambda.PutFunctionEventInvokeConfigInput, ...func(*awslambda.Options)) (*awslambda.PutFunctionEventInvokeConfigOutput, error)

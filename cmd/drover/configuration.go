@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
@@ -30,7 +31,7 @@ func files(c *cobra.Command, into *[]string, extra bool) {
 func (s *shell) configuration(paths []string, options ...labourer.Option) (labourer.Configuration, []string, error) {
 	var parts []labourer.Configuration
 	var warnings []string
-	var wrong labourer.Errors
+	var wrong document.Errors
 	for _, path := range paths {
 		name, text, err := s.read(path)
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/document"
 )
 
 func newDiff(s *shell) *cobra.Command {
@@ -33,13 +33,13 @@ func newDiff(s *shell) *cobra.Command {
 		}
 		warnings = append(warnings, changes.warnings...)
 		if s.json {
-			fields := []labourer.Change{}
+			fields := []document.Change{}
 			for _, one := range changes.changes {
 				fields = append(fields, one.diff...)
 			}
 			return s.document(struct {
 				applied
-				Changes []labourer.Change `json:"changes"`
+				Changes []document.Change `json:"changes"`
 			}{applied{Applied: list(changes.ids()), Unchanged: list(changes.unchanged), Warnings: list(warnings)}, fields})
 		}
 		s.warn(warnings...)

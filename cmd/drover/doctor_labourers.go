@@ -22,6 +22,10 @@ func (d *doctor) labourers(ctx context.Context) []check {
 	if err != nil {
 		return []check{unread("labourers", err, "dynamodb:Query", "", "they cannot be read: ")}
 	}
+	definitions, err := d.registry.Definitions(ctx)
+	if err != nil {
+		return []check{unread("plugins", err, "dynamodb:Query", "", "they cannot be read: ")}
+	}
 	ids := slices.Sorted(maps.Keys(applied.Labourers))
 	found, read := make([][]check, len(ids)), make([]labourer.Labourer, len(ids))
 	var g errgroup.Group
@@ -35,7 +39,7 @@ func (d *doctor) labourers(ctx context.Context) []check {
 				return nil
 			}
 			read[i] = l
-			found[i] = slices.Concat(d.target(ctx, name, l), d.healthMetrics(ctx, name, l), []check{d.work(ctx, name, l)})
+			found[i] = slices.Concat(d.target(ctx, name, l), d.moe(ctx, name, l, definitions), d.healthMetrics(ctx, name, l), []check{d.work(ctx, name, l)})
 			return nil
 		})
 	}

@@ -27,7 +27,9 @@ type fakeFunction struct {
 	timeout int32
 	wire    *awslambda.PutFunctionEventInvokeConfigInput // nil: never set
 	mapping *lambdatypes.EventSourceMappingConfiguration
-	arn     string // "": its name
+	arn     string            // "": its name
+	answer  string            // to a synchronous invocation
+	set     map[string]string // its environment
 }
 
 // fakeFunctions is a Lambda with functions by name, or by name:qualifier.
@@ -63,7 +65,8 @@ func (f *fakeFunctions) GetFunctionConfiguration(_ context.Context, in *awslambd
 	if err != nil {
 		return nil, err
 	}
-	return &awslambda.GetFunctionConfigurationOutput{FunctionName: in.FunctionName, FunctionArn: f.arnOf(one, in), Timeout: &one.timeout, State: lambdatypes.StateActive}, nil
+	return &awslambda.GetFunctionConfigurationOutput{FunctionName: in.FunctionName, FunctionArn: f.arnOf(one, in), Timeout: &one.timeout, State: lambdatypes.StateActive,
+		Environment: &lambdatypes.EnvironmentResponse{Variables: one.set}}, nil
 }
 
 func (f *fakeFunctions) arnOf(one *fakeFunction, in *awslambda.GetFunctionConfigurationInput) *string {
@@ -75,6 +78,14 @@ func (f *fakeFunctions) arnOf(one *fakeFunction, in *awslambda.GetFunctionConfig
 		}
 	}
 	return &arn
+}
+
+func (f *fakeFunctions) Invoke(_ context.Context, in *awslambda.InvokeInput, _ ...func(*awslambda.Options)) (*awslambda.InvokeOutput, error) {
+	one, err := f.get(in.FunctionName, in.Qualifier)
+	if err != nil {
+		return nil, err
+	}
+	return &awslambda.InvokeOutput{Payload: []byte(one.answer)}, nil
 }
 
 func (f *fakeFunctions) ListTags(_ context.Context, in *awslambda.ListTagsInput, _ ...func(*awslambda.Options)) (*awslambda.ListTagsOutput, error) {
@@ -123,11 +134,19 @@ func (f *fakeFunctions) PutFunctionEventInvokeConfig(_ context.Context, in *awsl
 }
 
 func (f *fakeFunctions) ListEventSourceMappings(_ context.Context, in *awslambda.ListEventSourceMappingsInput, _ ...func(*awslambda.Options)) (*awslambda.ListEventSourceMappingsOutput, error) {
+	out := &awslambda.ListEventSourceMappingsOutput{}
+	if in.FunctionName == nil {
+		for name, one := range f.all {
+			if one.mapping != nil && aws.ToString(one.mapping.EventSourceArn) == aws.ToString(in.EventSourceArn) {
+				out.EventSourceMappings = append(out.EventSourceMappings, lambdatypes.EventSourceMappingConfiguration{FunctionArn: aws.String(name)})
+			}
+		}
+		return out, nil
+	}
 	one, err := f.get(in.FunctionName, nil)
 	if err != nil {
 		return nil, err
 	}
-	out := &awslambda.ListEventSourceMappingsOutput{}
 	if one.mapping != nil {
 		out.EventSourceMappings = append(out.EventSourceMappings, *one.mapping)
 	}

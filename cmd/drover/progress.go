@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// progress shows on standard error how far a job is: at a terminal as a bar that it redraws, else as a line now and then.
+// progress shows on standard error how far a job or a run is: at a terminal as a bar that it redraws, else as a line now and then.
 type progress struct {
 	to    io.Writer
 	bar   bool
@@ -25,12 +25,11 @@ func newProgress(to io.Writer, now func() time.Time) *progress {
 	return &progress{to: to, bar: terminal(to), now: now}
 }
 
-func (p *progress) show(j inspect.Job) {
-	text := describe(j)
+func (p *progress) show(bar, text string) {
 	switch {
 	case text == p.last:
 	case p.bar:
-		fmt.Fprintf(p.to, "\r\033[K%s %s", bar(j), text)
+		fmt.Fprintf(p.to, "\r\033[K%s %s", bar, text)
 		p.last = text
 	case p.shown.IsZero() || p.now().Sub(p.shown) >= linePause:
 		fmt.Fprintln(p.to, text)
@@ -63,17 +62,19 @@ func describe(j inspect.Job) string {
 	return text
 }
 
-// bar returns a bar of twenty parts: # for completed and cancelled tasks, x for dead ones.
-func bar(j inspect.Job) string {
+// bar returns the bar of a job: # for completed and cancelled tasks, x for dead ones.
+func bar(j inspect.Job) string { return barOf(j.Completed+j.Cancelled, j.Dead, j.Total) }
+
+// barOf returns a bar of twenty parts: # for what ended well, x for what did not.
+func barOf(good, bad, total int) string {
 	const parts = 20
-	if j.Total == 0 {
+	if total == 0 {
 		return "[" + strings.Repeat(" ", parts) + "]"
 	}
-	good := (j.Completed + j.Cancelled) * parts / j.Total
-	bad := j.Dead * parts / j.Total
-	if j.Dead > 0 && bad == 0 {
-		bad = 1
+	goods, bads := good*parts/total, bad*parts/total
+	if bad > 0 && bads == 0 {
+		bads = 1
 	}
-	good = min(good, parts-bad)
-	return "[" + strings.Repeat("#", good) + strings.Repeat("x", bad) + strings.Repeat(" ", parts-good-bad) + "]"
+	goods = min(goods, parts-bads)
+	return "[" + strings.Repeat("#", goods) + strings.Repeat("x", bads) + strings.Repeat(" ", parts-goods-bads) + "]"
 }

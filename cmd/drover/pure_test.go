@@ -206,7 +206,7 @@ func TestAssessNamesAnUnknownLabourerOrMetric(t *testing.T) {
 
 func TestValidateListsAllErrorsOfAllFiles(t *testing.T) {
 	good := file(t, "good.yaml", shop)
-	require.Equal(t, `{"valid":true,"labourers":["shop"],"job_schemas":["default"],"warnings":[]}`+"\n", pure(t, "--json", "validate", "-f", good).ok())
+	require.Equal(t, `{"valid":true,"labourers":["shop"],"job_schemas":["default"],"workflows":[],"activities":[],"plugins":[],"warnings":[]}`+"\n", pure(t, "--json", "validate", "-f", good).ok())
 	require.Equal(t, "Valid: 1 labourer and 1 job schema.\n", pure(t, "validate", "-f", good).ok())
 
 	bad := file(t, "bad.yaml", "labourers:\n  a: {target: {sqs: \"https://q/1/a\"}, max_attempts: 0}\n  b: {retires: 1}\n")

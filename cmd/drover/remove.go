@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/drover-run/drover/shared/aws/dynamo"
@@ -11,13 +12,14 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// leaver is a labourer to remove, with its applied configuration.
+// leaver is a labourer or a definition to remove, as it is applied.
 type leaver struct {
-	id     string
-	stored dynamo.Stored
+	id            string
+	section, name string // of a definition
+	stored        dynamo.Stored
 }
 
-// leaving reads the labourers to remove.
+// leaving reads what is to be removed.
 func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -28,13 +30,36 @@ func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 	}
 	var out []leaver
 	for _, id := range ids {
-		stored, found := applied.Labourers[id]
-		if !found {
-			return nil, inspect.NoLabourer(id)
+		section, name, is := strings.Cut(id, ".")
+		of := map[string]map[string]dynamo.Stored{"plugins": applied.Plugins, "activities": applied.Activities, "workflows": applied.Workflows}[section]
+		if !is || of == nil {
+			section, name, of = "", id, applied.Labourers
 		}
-		out = append(out, leaver{id, stored})
+		stored, found := of[name]
+		switch {
+		case !found && section == "":
+			return nil, inspect.NoLabourer(id)
+		case !found: // a removal may have been interrupted before the workflows were compiled
+			return nil, errors.Join(&inspect.NotFoundError{Kind: singular[section], ID: name}, s.compileAll(ctx))
+		}
+		out = append(out, leaver{id, section, name, stored})
 	}
 	return out, nil
+}
+
+// singular has what one of a section is called.
+var singular = map[string]string{"plugins": "plugin", "activities": "activity", "workflows": "workflow"}
+
+// removeDefinition removes a definition, and makes new versions of the workflows that had it.
+func (s *stack) removeDefinition(ctx context.Context, l leaver) error {
+	err := s.registry.RemoveDefinition(ctx, l.section, l.name, l.stored.Revision)
+	if errors.Is(err, queue.ErrChanged) {
+		return fmt.Errorf("%s was applied again in the meantime, so it was not removed; to remove it, run the command again", l.id)
+	}
+	if err != nil {
+		return err
+	}
+	return s.compileAll(ctx)
 }
 
 // drainPause separates two reads of a labourer that is being drained.

@@ -17,6 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/eventbridge"
 	"github.com/drover-run/drover/shared/aws/s3"
+	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
@@ -47,6 +48,7 @@ func newGround(t *testing.T) *ground {
 	g.stack = cloudformation.Stack{Name: "drover", Status: "CREATE_COMPLETE", CreatedAt: drovertest.Start.AddDate(0, -5, 0),
 		Parameters: map[string]string{"RetentionDays": "30"}, Outputs: map[string]string{
 			"EventBusName": fakeaws.BusName, "TasksTableName": fakeaws.TasksTable, "ControlTableName": fakeaws.ControlTable, "JobsTableName": fakeaws.JobsTable,
+			"RunsTableName": fakeaws.RunsTable, "RunsQueueUrl": fakeaws.RunsQueue,
 			"ArchiveBucketName": fakeaws.ArchiveBucket, "CompletionsQueueArn": completionsARN}}
 	g.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
 		if g.turning || !g.World.Now().Before(g.awayUntil) {
@@ -78,11 +80,14 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 		tasks:    dynamo.Tasks{API: db, Table: fakeaws.TasksTable},
 		control:  dynamo.Control{API: db, Table: fakeaws.ControlTable},
 		jobs:     dynamo.Jobs{API: db, Table: fakeaws.JobsTable, Control: fakeaws.ControlTable},
+		runs:     dynamo.Runs{API: db, Table: fakeaws.RunsTable, Control: fakeaws.ControlTable},
 		registry: dynamo.Registry{API: db, Table: fakeaws.ControlTable},
 		health:   dynamo.Health{API: db, Table: fakeaws.ControlTable},
 		bus:      eventbridge.Bus{API: g.EventBridge, Name: fakeaws.BusName},
 		metrics:  cloudwatch.Source{API: g.CloudWatch},
 		archive:  s3.Bucket{API: g.S3, Name: fakeaws.ArchiveBucket},
+
+		compositions: dynamo.NewCompositions(db, fakeaws.RunsTable), waker: sqs.Runs{API: g.SQS, URL: fakeaws.RunsQueue},
 
 		functions: g.functions, queues: g.account, rules: g.account, machines: g.account, formations: g.account, listing: g.account, bins: g.account,
 	}, nil

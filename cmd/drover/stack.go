@@ -22,6 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/eventbridge"
 	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/settings"
+	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -33,11 +34,15 @@ type stack struct {
 	tasks    dynamo.Tasks
 	control  dynamo.Control
 	jobs     dynamo.Jobs
+	runs     dynamo.Runs
 	registry dynamo.Registry
 	health   dynamo.Health
 	bus      eventbridge.Bus
 	metrics  cloudwatch.Source
 	archive  s3.Bucket
+
+	compositions *dynamo.Compositions
+	waker        sqs.Runs
 
 	functions  functions
 	queues     queues
@@ -84,11 +89,15 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 		tasks:    dynamo.Tasks{API: db, Table: out["TasksTableName"]},
 		control:  dynamo.Control{API: db, Table: out["ControlTableName"]},
 		jobs:     dynamo.Jobs{API: db, Table: out["JobsTableName"], Control: out["ControlTableName"]},
+		runs:     dynamo.Runs{API: db, Table: out["RunsTableName"], Control: out["ControlTableName"]},
 		registry: dynamo.Registry{API: db, Table: out["ControlTableName"]},
 		health:   dynamo.Health{API: db, Table: out["ControlTableName"]},
 		bus:      eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: out["EventBusName"]},
 		metrics:  cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)},
 		archive:  s3.Bucket{API: s3.NewClient(cfg), Name: out["ArchiveBucketName"]},
+
+		compositions: dynamo.NewCompositions(db, out["RunsTableName"]),
+		waker:        sqs.Runs{API: awssqs.NewFromConfig(cfg), URL: out["RunsQueueUrl"]},
 
 		functions:  awslambda.NewFromConfig(cfg),
 		queues:     awssqs.NewFromConfig(cfg),

@@ -277,7 +277,7 @@ func (f *follower) look(ctx context.Context) (line inspect.Job, over bool, err e
 	if line, err = f.reader.JobLine(ctx, record); err != nil || line.Finished() {
 		return line, err == nil, err
 	}
-	f.bar.show(line)
+	f.bar.show(bar(line), describe(line))
 	return line, false, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"text/tabwriter"
 
+	"github.com/drover-run/drover/examples/local"
 	"github.com/drover-run/drover/localstack"
 )
 
@@ -17,7 +18,7 @@ func costs(p performance, byOperation bool) string {
 	sum, invocations := p.spent.all()
 	text := table([][]string{
 		{"", "completed", "retried", "dead", "time", "write units", "AWS calls"},
-		{fmt.Sprintf("%d tasks", p.job.Total), strconv.Itoa(is.completed), strconv.Itoa(is.retried), strconv.Itoa(is.dead), seconds(p.job.FinishedAt.Sub(p.job.SubmittedAt)),
+		{fmt.Sprintf("%d tasks", p.job.Total), strconv.Itoa(is.completed), strconv.Itoa(is.retried), strconv.Itoa(is.dead), local.Seconds(p.job.FinishedAt.Sub(p.job.SubmittedAt)),
 			strconv.FormatFloat(sum.WriteUnits, 'f', -1, 64), strconv.Itoa(sum.Total())},
 	})
 	rows := [][]string{{"for one task", "write units", "read units", "AWS calls", "invocations"}}

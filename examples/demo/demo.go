@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
 
+	"github.com/drover-run/drover/examples/local"
 	"github.com/drover-run/drover/localstack"
 )
 
@@ -28,7 +28,7 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context) error {
-	for _, built := range []string{commandLine, goWorker} {
+	for _, built := range []string{local.CommandLine, goWorker} {
 		if _, err := os.Stat(built); err != nil {
 			return fmt.Errorf("%w; run make demo in the project's folder, which builds it", err)
 		}
@@ -42,16 +42,16 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 
-	d.screen.say("Drover on a local AWS: what was the weather of Seattle, 2012 to 2015?\n")
+	d.screen.Say("Drover on a local AWS: what was the weather of Seattle, 2012 to 2015?\n")
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
 	}{
 		{"Starting a local AWS", d.start},
-		{"Deploying infra/template.yaml as stack " + stackName, d.deploy},
+		{"Deploying infra/template.yaml as stack " + local.StackName, d.deploy},
 		{"Uploading the data, creating two workers (Go, Python)", d.createWorkers},
 	} {
-		if err := d.screen.step(step.what, func() error { return step.do(ctx) }); err != nil {
+		if err := d.screen.Step(step.what, func() error { return step.do(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -69,12 +69,12 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 
-	d.screen.say("")
+	d.screen.Say("")
 	answer, wrong := checkWeather(weather, first.records)
-	d.screen.say("%s", answer)
+	d.screen.Say("%s", answer)
 	counted, wrongKinds := checkKinds(second.records)
-	d.screen.say("%s", counted)
-	d.screen.say("%s", strings.TrimSuffix(costs(first, d.calls), "\n"))
+	d.screen.Say("%s", counted)
+	d.screen.Say("%s", strings.TrimSuffix(costs(first, d.calls), "\n"))
 	if err := errors.Join(wrong, wrongKinds, weather.check(first), kinds.check(second)); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (d *demo) end() error {
 	if d.meter != nil {
 		errs = append(errs, d.meter.Stop())
 	}
-	d.screen.settle()
+	d.screen.Settle()
 	return errors.Join(errs...)
 }
 
@@ -117,10 +117,8 @@ func (d *demo) createWorkers(ctx context.Context) error {
 
 // drover shows a command, runs it, and returns its output.
 func (d *demo) drover(ctx context.Context, arguments ...string) (string, error) {
-	d.screen.say("\n$ drover %s", strings.Join(arguments, " "))
-	command := exec.CommandContext(ctx, commandLine, arguments...)
-	command.Env = append(d.emulator.Environ(), "DROVER_STACK="+stackName)
-	return output(command)
+	d.screen.Say("\n$ drover %s", strings.Join(arguments, " "))
+	return local.Drover(ctx, d.emulator, arguments...)
 }
 
 // apply applies the labourers to the stack, and makes Lambda report workers that crash.
@@ -134,7 +132,7 @@ func (d *demo) apply(ctx context.Context, files ...string) error {
 		return err
 	}
 	// On a new stack everything changes, so only the last line of the output is shown, which sums it up.
-	d.screen.say("%s", said[strings.LastIndexByte(said, '\n')+1:])
+	d.screen.Say("%s", said[strings.LastIndexByte(said, '\n')+1:])
 	return nil
 }
 
@@ -155,7 +153,7 @@ func (d *demo) perform(ctx context.Context, file string, of plan) (performance, 
 	if err != nil {
 		return performance{}, err
 	}
-	d.screen.say("%s", id)
+	d.screen.Say("%s", id)
 	job, err := d.follow(ctx, id, of)
 	if err != nil {
 		return performance{}, err
@@ -276,14 +274,14 @@ func (d *demo) next(ctx context.Context, p performance) error {
 	if err != nil {
 		return err
 	}
-	d.screen.say("%s", dead)
-	d.screen.say(`
+	d.screen.Say("%s", dead)
+	d.screen.Say(`
 The job itself poisoned that task. What to do about dead tasks, once their cause is fixed:
   drover task TASK       its payload, and the errors of its attempts
   drover replay TASK     gives it new attempts; for all of a job: drover replay --job JOB
 For a stack that stays: eval "$(make -s up)", make deploy, then the same commands. To end it: make down.
 
-Every result is right, after %s. The demo now ends the local AWS and deletes its files.`, seconds(time.Since(d.started)))
+Every result is right, after %s. The demo now ends the local AWS and deletes its files.`, local.Seconds(time.Since(d.started)))
 	return nil
 }
 

@@ -183,7 +183,7 @@ func TestAFileGetsALineAtIntervalsAndAlwaysTheLastOne(t *testing.T) {
 	}
 	s.progress(counts{total: 5, completed: 4}, at.Add(9*time.Second), false)
 	s.progress(counts{total: 5, completed: 5}, at.Add(9*time.Second), true)
-	s.say("that was %s", "it")
+	s.Say("that was %s", "it")
 
 	require.NoError(t, file.Close())
 	text, err := os.ReadFile(file.Name())
@@ -199,11 +199,12 @@ that was it
 func TestATerminalHasOneLineThatIsRedrawn(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	require.NoError(t, err)
-	s := &screen{out: file, terminal: true}
+	s := newScreen(file)
+	s.Terminal = true
 
 	s.progress(counts{total: 2}, time.Time{}, false)
 	s.progress(counts{total: 2, completed: 2}, time.Time{}, true)
-	s.say("done")
+	s.Say("done")
 
 	require.NoError(t, file.Close())
 	text, err := os.ReadFile(file.Name())

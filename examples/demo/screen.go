@@ -5,52 +5,29 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/drover-run/drover/examples/local"
 )
 
-// screen shows what the demo does: on a terminal, where it redraws a line during a step, or in a file, which gets a line at intervals.
+// screen also shows progress: on a terminal in a line that it redraws, in a file in lines at intervals.
 type screen struct {
-	out      *os.File
-	terminal bool
-	drawn    bool // the cursor is in a line that will be redrawn
-	last     string
-	lastAt   time.Time
+	*local.Screen
+
+	last   string
+	lastAt time.Time
 }
 
-func newScreen(out *os.File) *screen {
-	info, err := out.Stat()
-	return &screen{out: out, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"}
-}
-
-// say prints lines.
-func (s *screen) say(format string, arguments ...any) {
-	s.settle()
-	fmt.Fprintf(s.out, format+"\n", arguments...)
-}
-
-// step prints what begins, runs it, and prints how long it took.
-func (s *screen) step(what string, do func() error) error {
-	s.settle()
-	fmt.Fprintf(s.out, "%-66s", what+" ...")
-	started := time.Now()
-	err := do()
-	if err != nil {
-		fmt.Fprintln(s.out)
-		return err
-	}
-	fmt.Fprintf(s.out, " %7s\n", seconds(time.Since(started)))
-	return nil
-}
+func newScreen(out *os.File) *screen { return &screen{Screen: local.NewScreen(out)} }
 
 // between separates two progress lines in a file.
 const between = 2 * time.Second
 
 // progress shows how far a job is. In a file it prints only changes. It always shows the last counts.
 func (s *screen) progress(c counts, now time.Time, last bool) {
-	if s.terminal {
-		fmt.Fprintf(s.out, "\r\x1b[K%s", c.bar())
-		s.drawn = true
+	if s.Terminal {
+		s.Redraw(c.bar())
 		if last {
-			s.settle()
+			s.Settle()
 		}
 		return
 	}
@@ -58,19 +35,9 @@ func (s *screen) progress(c counts, now time.Time, last bool) {
 	if line == s.last || now.Sub(s.lastAt) < between && !last {
 		return
 	}
-	fmt.Fprintln(s.out, line)
+	s.Say("%s", line)
 	s.last, s.lastAt = line, now
 }
-
-// settle ends the redrawn line, so that the next output goes below it.
-func (s *screen) settle() {
-	if s.drawn {
-		fmt.Fprintln(s.out)
-		s.drawn = false
-	}
-}
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
 // counts holds the number of a job's tasks in each state.
 type counts struct {

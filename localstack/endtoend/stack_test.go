@@ -115,7 +115,7 @@ func deploy(ctx context.Context, on localstack.Target, name, template string, pa
 
 // newStack deploys Drover without its tick.
 func newStack(ctx context.Context, on localstack.Target, name string) (*stack, error) {
-	parameters := []string{"TickState=DISABLED"}
+	parameters := []string{"TickState=DISABLED", "MoeStatusTable=true"}
 	if os.Getenv(stackVariable) != "" { // tests create queues while they run, and tags take effect with a delay
 		parameters = append(parameters, "WorkerFunctionArns=*", "WorkerQueueArns=*", "WorkerStateMachineArns=*")
 	}

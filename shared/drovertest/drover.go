@@ -23,6 +23,9 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	flow "github.com/drover-run/drover/shared/core/workflow"
+	"github.com/drover-run/drover/shared/inspect"
+	"github.com/drover-run/drover/shared/service/workflow"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
@@ -86,8 +89,47 @@ func (d *Drover) Apply(configuration string) error {
 			return fmt.Errorf("applying job schema %s, %w", name, err)
 		}
 	}
+	for section, texts := range definitions(c.Definitions) {
+		revisions := map[string]map[string]dynamo.Stored{"workflows": applied.Workflows, "activities": applied.Activities, "plugins": applied.Plugins}[section]
+		for name, text := range texts {
+			if err := d.registry.ApplyDefinition(ctx, section, name, text, revisions[name].Revision); err != nil {
+				return fmt.Errorf("applying %s.%s, %w", section, name, err)
+			}
+		}
+	}
+	if err := d.compile(ctx, c.Definitions); err != nil {
+		return err
+	}
 	d.wake(c.Labourers)
 	return nil
+}
+
+// definitions returns the stored forms of workflows, activities and plugins, by section and name.
+func definitions(d flow.Definitions) map[string]map[string]string {
+	out := map[string]map[string]string{"workflows": {}, "activities": {}, "plugins": {}}
+	for name, w := range d.Workflows {
+		out["workflows"][name] = string(w.Stored())
+	}
+	for name, a := range d.Activities {
+		out["activities"][name] = string(a.Stored())
+	}
+	for name, p := range d.Plugins {
+		out["plugins"][name] = string(p.Stored())
+	}
+	return out
+}
+
+// compile makes a version of each workflow that these definitions touch.
+func (d *Drover) compile(ctx context.Context, changed flow.Definitions) error {
+	if len(changed.Workflows)+len(changed.Activities)+len(changed.Plugins) == 0 {
+		return nil
+	}
+	all, err := d.registry.Definitions(ctx)
+	if err != nil {
+		return err
+	}
+	registrar := workflow.Registrar{Parts: d.registry, Versions: dynamo.NewCompositions(d.DynamoDB, fakeaws.RunsTable)}
+	return registrar.Compile(ctx, flow.Touched(all, changed))
 }
 
 // wake publishes TasksDue for labourers whose configuration changed, as more of their tasks may start now, or fewer.
@@ -186,6 +228,36 @@ func (d *Drover) Submit(job any) string {
 		return named.ID
 	}
 	return id
+}
+
+// StartWorkflow puts a StartWorkflow on the bus and returns the id of the run that it starts, unless it is refused. The start is JSON text, or a
+// value that encodes to it.
+func (d *Drover) StartWorkflow(start any) (runID string) {
+	id := d.put("memory", event.StartWorkflow, start)
+	var named struct {
+		ID string `json:"start_id"`
+	}
+	if text, err := encoded(start); err == nil && json.Unmarshal(text, &named) == nil && named.ID != "" {
+		id = named.ID
+	}
+	return flow.RunID(id)
+}
+
+// Workflow returns a run of a workflow with the states of all its parts.
+func (d *Drover) Workflow(runID string) (inspect.RunTree, error) {
+	tree, _, _, err := d.runs().Tree(context.Background(), runID)
+	return tree, err
+}
+
+// Graph returns a drawing of a run as a Mermaid flowchart.
+func (d *Drover) Graph(runID string) (string, error) {
+	run, _, tree, err := d.runs().Tree(context.Background(), runID)
+	return flow.Mermaid(run.Workflow, tree, true), err
+}
+
+func (d *Drover) runs() inspect.Runs {
+	return inspect.Runs{Store: dynamo.Runs{API: d.DynamoDB, Table: fakeaws.RunsTable, Control: fakeaws.ControlTable},
+		Compositions: dynamo.NewCompositions(d.DynamoDB, fakeaws.RunsTable), Tasks: d.tasks, Leases: d.control}
 }
 
 // Put puts an event on the bus, as an application does, and returns the event's id.

@@ -84,3 +84,44 @@ func ExampleDrover_Pause() {
 	// scheduled 0 completed
 	// completed 1 completed
 }
+
+// A workflow runs like a job: its plugins are workers, and a run ends in milliseconds.
+func ExampleDrover_StartWorkflow() {
+	drover := drovertest.New()
+	err := errors.Join(
+		drover.Apply(`
+labourers: {shop: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:shop"}, max_attempts: 1}}
+workflows: {order intake: {activities: [validate, ship]}}
+plugins:
+  check_stock: {activity: validate, stage: parallel, labourer: shop}
+  check_vat: {activity: validate, stage: parallel, labourer: shop, filter: {country: [AT, DE]}}
+  label: {activity: ship, stage: pre, labourer: shop}`),
+		drover.Worker("shop", time.Second, worker.Plugins(map[string]worker.Func{
+			"check_stock": func(context.Context, worker.Task) (any, error) { return map[string]int{"left": 3}, nil },
+			"label": func(_ context.Context, task worker.Task) (any, error) {
+				var stock struct{ Left int }
+				_, err := task.Results.Decode("validate", "check_stock", &stock)
+				return fmt.Sprintf("%s, %d left", task.UID, stock.Left), err
+			},
+		})))
+	if err != nil {
+		fmt.Println(err)
+	}
+
+	id := drover.StartWorkflow(`{"workflow": "order intake", "uid": "order-7", "metadata": {"country": "CH"}}`)
+	if err := drover.Run(); err != nil {
+		fmt.Println(err)
+	}
+
+	run, _ := drover.Workflow(id)
+	fmt.Println(run.State)
+	validate, ship := run.Activities[0], run.Activities[1]
+	fmt.Println("check_stock:", validate.Parallel.Mandatory["check_stock"].State)
+	fmt.Println("check_vat:", validate.Parallel.Mandatory["check_vat"].State)
+	fmt.Println("label:", ship.Pre.Mandatory["label"].State, string(ship.Pre.Mandatory["label"].Result))
+	// Output:
+	// Complete
+	// check_stock: Complete
+	// check_vat: Skipped
+	// label: Complete "order-7, 3 left"
+}

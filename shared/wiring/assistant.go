@@ -8,15 +8,18 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 	"github.com/drover-run/drover/shared/core/completion"
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/service/assistant"
 )
 
-// Assistant is a worker assistant function: it handles reports on running attempts, from the completions queue or from a sosw Worker's call.
+// Assistant is a worker assistant function: it handles reports on running attempts, from the completions queue, from the status table that plugins of
+// moe's orchestrator write to, or from a sosw Worker's call.
 type Assistant struct {
 	Service *assistant.Service
 	env     Environment
@@ -33,8 +36,13 @@ func NewAssistant(e Environment, c Clients) Assistant {
 	}}
 }
 
-// Handle accepts a batch of the completions queue or a sosw Worker's call, and tells them apart by the form of the event.
+// Handle accepts a batch of the completions queue or of the status table's stream, or a sosw Worker's call, and tells them apart by the form of the
+// event.
 func (f Assistant) Handle(ctx context.Context, text json.RawMessage) (any, error) {
+	var stream events.DynamoDBEvent
+	if json.Unmarshal(text, &stream) == nil && len(stream.Records) > 0 && stream.Records[0].EventSource == dynamo.StreamSource {
+		return nil, f.HandleStatuses(ctx, stream)
+	}
 	var batch struct{ Records []events.SQSMessage }
 	if exact.Decode(text, &batch) == nil && len(batch.Records) > 0 {
 		return f.HandleBatch(ctx, batch.Records), nil
@@ -51,6 +59,24 @@ func (f Assistant) HandleBatch(ctx context.Context, records []events.SQSMessage)
 	failed, summary := f.Service.Handle(ctx, invocation(ctx, f.clients.Now()), messages)
 	f.clients.Log.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed), f.failures(len(failed)))
 	return sqs.Failures(failed)
+}
+
+// HandleStatuses processes a batch of the status table's stream. After an error the stream redelivers the whole batch.
+func (f Assistant) HandleStatuses(ctx context.Context, e events.DynamoDBEvent) error {
+	var writes []assistant.Write
+	for _, r := range e.Records {
+		if r.EventName == string(events.DynamoDBOperationTypeRemove) {
+			continue
+		}
+		keys := document.Encode(map[string]any{"keys": r.Change.Keys, "sequence_number": r.Change.SequenceNumber})
+		writes = append(writes, assistant.Write{ID: r.EventID, Named: string(keys), Before: dynamo.StatusImage(r.Change.OldImage), After: dynamo.StatusImage(r.Change.NewImage)})
+	}
+	failed, summary := f.Service.Read(ctx, invocation(ctx, f.clients.Now()), writes)
+	f.clients.Log.InfoContext(ctx, "read", "records", len(e.Records), "summary", summary, "failed", len(failed), f.failures(len(failed)))
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d writes of the status table could not be processed: %v", len(failed), len(writes), summary.Errors)
+	}
+	return nil
 }
 
 // HandleCall executes a sosw Worker's call. An unreadable call is the caller's fault and does not count as a failure of the function.

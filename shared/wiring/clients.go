@@ -24,6 +24,7 @@ type Clients struct {
 	SQS           sqs.API
 	EventBridge   eventbridge.API
 	StepFunctions stepfunctions.API
+	Tokens        stepfunctions.Tokens
 	Lambda        lambda.API
 	S3            s3.API
 	SNS           sns.API

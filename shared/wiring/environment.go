@@ -11,14 +11,17 @@ import (
 // Environment holds the names of the stack's parts, as its template sets them.
 type Environment struct {
 	Stack                        string // its name
-	Tasks, Control, Jobs         string // tables
+	Tasks, Control, Jobs, Runs   string // tables
 	Bus                          string
 	JobsQueue, JobsDead          string // URLs
 	Completions, CompletionsDead string // URLs
 	StreamFailures               string // URL
 	Archive                      string // bucket
 	Backoff                      string // ARN of the backoff machine
+	RunsQueue, RunsDead          string // URLs
+	Workflow                     string // ARN of the workflow machine
 	AlarmTopic                   string // ARN
+	Statuses                     string // table of the states of moe's plugins; "": the stack has none
 	CompletionsReceives          int    // how often the completions queue delivers a message before it gives it up
 	MaxTasks                     int
 	Retention                    time.Duration
@@ -29,13 +32,14 @@ func Load() (Environment, error) {
 	var e Environment
 	var errs []error
 	for name, into := range map[string]*string{
-		"STACK": &e.Stack, "TASKS_TABLE": &e.Tasks, "CONTROL_TABLE": &e.Control, "JOBS_TABLE": &e.Jobs, "EVENT_BUS": &e.Bus,
+		"STACK": &e.Stack, "TASKS_TABLE": &e.Tasks, "CONTROL_TABLE": &e.Control, "JOBS_TABLE": &e.Jobs, "RUNS_TABLE": &e.Runs, "EVENT_BUS": &e.Bus,
 		"JOBS_QUEUE_URL": &e.JobsQueue, "JOBS_DEAD_LETTER_QUEUE_URL": &e.JobsDead,
 		"COMPLETIONS_QUEUE_URL": &e.Completions, "COMPLETIONS_DEAD_LETTER_QUEUE_URL": &e.CompletionsDead,
 		"STREAM_FAILURES_QUEUE_URL": &e.StreamFailures, "ARCHIVE_BUCKET": &e.Archive, "BACKOFF_STATE_MACHINE": &e.Backoff,
-		"ALARM_TOPIC": &e.AlarmTopic,
+		"ALARM_TOPIC": &e.AlarmTopic, "RUNS_QUEUE_URL": &e.RunsQueue, "RUNS_DEAD_LETTER_QUEUE_URL": &e.RunsDead,
+		"WORKFLOW_STATE_MACHINE": &e.Workflow, "MOE_STATUS_TABLE": &e.Statuses,
 	} {
-		if *into = os.Getenv(name); *into == "" {
+		if *into = os.Getenv(name); *into == "" && into != &e.Statuses {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/scavenger"
+	"github.com/drover-run/drover/shared/service/workflow"
 )
 
 // Scavenger is a scavenger function: it processes the ends that the stream of the tasks table delivers.
@@ -26,6 +27,7 @@ type Scavenger struct {
 func NewScavenger(e Environment, c Clients) Scavenger {
 	return Scavenger{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.StreamFailures}, Service: &scavenger.Service{
 		Settler: settler(e, c), Progress: entering(e, c), Finisher: finisher(e, c), Queue: control(e, c), Bus: bus(e, c),
+		Turns: workflow.Recorder{Counter: runs(e, c), Waker: sqs.Runs{API: c.SQS, URL: e.RunsQueue}},
 		Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Now: c.Now,
 	}}
 }

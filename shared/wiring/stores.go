@@ -11,6 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/service/outcome"
 	"github.com/drover-run/drover/shared/service/progress"
 	"github.com/drover-run/drover/shared/service/target"
+	"github.com/drover-run/drover/shared/service/workflow"
 )
 
 // The adapters and services that several functions share, wired alike in all of them.
@@ -25,6 +26,10 @@ func control(e Environment, c Clients) dynamo.Control {
 
 func jobs(e Environment, c Clients) dynamo.Jobs {
 	return dynamo.Jobs{API: c.DynamoDB, Table: e.Jobs, Control: e.Control, Retention: e.Retention}
+}
+
+func runs(e Environment, c Clients) dynamo.Runs {
+	return dynamo.Runs{API: c.DynamoDB, Table: e.Runs, Control: e.Control, Retention: e.Retention}
 }
 
 func registry(e Environment, c Clients) dynamo.Registry {
@@ -62,6 +67,8 @@ func leases(e Environment, c Clients) leasing.Writer {
 }
 
 func launcher(e Environment, c Clients) target.Launcher {
-	return target.Launcher{Tasks: tasks(e, c), Now: c.Now, CompletionsURL: e.Completions, Starter: target.Targets{
+	briefing := &workflow.Briefing{Compositions: dynamo.NewCompositions(c.DynamoDB, e.Runs), Reader: runs(e, c),
+		Statuses: dynamo.Statuses{API: c.DynamoDB, Table: e.Statuses, Retention: e.Retention}}
+	return target.Launcher{Tasks: tasks(e, c), Briefer: briefing, Now: c.Now, CompletionsURL: e.Completions, Starter: target.Targets{
 		Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS}, States: stepfunctions.Starter{API: c.StepFunctions}}}
 }

@@ -8,6 +8,13 @@
 //   - [Start] in the main function of a Lambda, which is a labourer's target or serves the SQS queue that is the target;
 //   - [Poll] in a process that runs anywhere and receives its tasks from the SQS queue that is the labourer's target.
 //
+// # Plugins of workflows
+//
+// A plugin's turn in a run of a workflow is a task as well. Its [Turn] says what it is for: [Task] has the fields Workflow, UID, Run, Activity,
+// Stage, Plugin, Metadata and Results. [Plugins] combines the functions of several plugins into one, so that one program can serve all of them. The
+// function's result goes to the plugins that come later in the run. An error ends a turn as it ends a task: it is retried by the labourer's policy,
+// and if the task dies, the plugin is in Error.
+//
 // # What happens to an error
 //
 // An error ends the attempt as failed. Drover retries the task by the labourer's retry policy, unless the error is

@@ -51,6 +51,7 @@ func ParseTask(event []byte) (Task, error) {
 		return Task{}, &BadEvent{"task_id", fmt.Sprintf("is %q, but drover.task_id is %q; want the same id", attributes.taskID, task.ID)}
 	}
 	task.Payload = attributes.payload
+	task.Turn = turnOf(task.Payload, task.JobID)
 	return task, nil
 }
 

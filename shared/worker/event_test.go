@@ -109,6 +109,7 @@ func FuzzParseTask(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(text)
 	f.Add([]byte(event("t.1", 1, time.Unix(0, 0), `"a":[{"b":null}],"a":2,`)))
+	f.Add(turnText(f))
 	f.Add([]byte(`{"drover":{"version":2}}`))
 	f.Add([]byte(`{"":0}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

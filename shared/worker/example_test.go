@@ -118,3 +118,40 @@ type discard struct{}
 func (discard) SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
 	return &sqs.SendMessageOutput{}, nil
 }
+
+// One program serves several plugins of a workflow. A plugin gets the run's metadata and what the plugins before it returned.
+func ExamplePlugins() {
+	checkStock := func(_ context.Context, task worker.Task) (any, error) {
+		var order struct{ Pieces int }
+		if err := task.DecodeMetadata(&order); err != nil {
+			return nil, err
+		}
+		return map[string]int{"left": 10 - order.Pieces}, nil
+	}
+	notify := func(_ context.Context, task worker.Task) (any, error) {
+		var stock struct{ Left int }
+		if found, err := task.Results.Decode("validate", "check_stock", &stock); err != nil || !found {
+			return nil, err
+		}
+		return fmt.Sprintf("%s, run %d of %s: %d left", task.Workflow, task.Run, task.UID, stock.Left), nil
+	}
+	program := worker.Plugins(map[string]worker.Func{"check_stock": checkStock, "notify": notify})
+	main := func() { worker.Start(program) }
+	_ = main
+
+	handler := worker.Handler(program, worker.WithSender(printer{}), worker.Logger(slog.New(slog.DiscardHandler)))
+	for _, plugin := range []string{
+		`"activity": "validate", "plugin": "check_stock", "results": {}`,
+		`"activity": "ship", "plugin": "notify", "results": {"validate": {"check_stock": {"left": 3}}}`,
+	} {
+		event := fmt.Sprintf(`{"uid": "order-7", "workflow": "order intake", "run": 1, "run_id": "run-a", "stage": "parallel", "metadata": {"pieces": 7}, %s,
+			"drover": {"version": 1, "task_id": "abc.0", "job_id": "run-a", "labourer_id": "shop", "attempt": 1, "deadline": "2999-01-01T00:00:00Z",
+			"completions_url": "https://sqs.eu-west-1.amazonaws.com/000000000000/completions"}}`, plugin)
+		if _, err := handler.Invoke(context.Background(), []byte(event)); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// {"version":1,"task_id":"abc.0","attempt":1,"status":"completed","result":{"left":3}}
+	// {"version":1,"task_id":"abc.0","attempt":1,"status":"completed","result":"order intake, run 1 of order-7: 3 left"}
+}

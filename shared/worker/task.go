@@ -12,7 +12,7 @@ import (
 type Task struct {
 	// ID stays the same for all attempts of the task: use it as the key of effects that must happen only once.
 	ID string
-	// JobID names the task's job.
+	// JobID names the task's job. For a plugin's turn it is the id of the run.
 	JobID string
 	// LabourerID names the labourer for which this worker runs.
 	LabourerID string
@@ -20,8 +20,10 @@ type Task struct {
 	Attempt int
 	// Deadline ends the time that the task got when it was dispatched. Heartbeats extend the context, but do not change this field.
 	Deadline time.Time
-	// Payload holds the JSON object of the task's own attributes, in their order.
+	// Payload holds the JSON object of the task's own attributes, in their order. For a plugin's turn, Turn has them decoded.
 	Payload json.RawMessage
+	// Turn says for which part of a workflow's run the task is: task.Plugin, task.Metadata and so on. It is empty for a task of a job.
+	Turn
 
 	completionsURL string
 	sentAt         time.Time // when its message entered the queue, or zero without a queue

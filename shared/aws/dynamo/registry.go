@@ -22,6 +22,10 @@ type Registry struct {
 const (
 	labourersPartition = "#labourers"
 	schemasPartition   = "#job_schemas"
+
+	workflowsPartition  = "#workflows"
+	activitiesPartition = "#activities"
+	pluginsPartition    = "#plugins"
 )
 
 // Labourer reads one labourer, strongly consistent, so that a new cap applies from the next claim on.
@@ -92,16 +96,20 @@ type Stored struct {
 }
 
 // Applied holds everything that was applied.
-type Applied struct{ Labourers, Schemas map[string]Stored }
+type Applied struct{ Labourers, Schemas, Workflows, Activities, Plugins map[string]Stored }
 
 // All reads everything that was applied.
 func (r Registry) All(ctx context.Context, strong bool) (Applied, error) {
-	labourers, err := r.stored(ctx, labourersPartition, strong)
-	if err != nil {
-		return Applied{}, err
+	var out Applied
+	for partition, into := range map[string]*map[string]Stored{labourersPartition: &out.Labourers, schemasPartition: &out.Schemas,
+		workflowsPartition: &out.Workflows, activitiesPartition: &out.Activities, pluginsPartition: &out.Plugins} {
+		stored, err := r.stored(ctx, partition, strong)
+		if err != nil {
+			return Applied{}, err
+		}
+		*into = stored
 	}
-	schemas, err := r.stored(ctx, schemasPartition, strong)
-	return Applied{Labourers: labourers, Schemas: schemas}, err
+	return out, nil
 }
 
 func (r Registry) stored(ctx context.Context, partition string, strong bool) (map[string]Stored, error) {

@@ -39,7 +39,7 @@ func (t Tasks) Remove(ctx context.Context, s segment.ID, numbers segment.Numbers
 		}
 	}
 	for first := 0; first < len(requests); first += batchSize {
-		if err := t.writeBatch(ctx, requests[first:min(first+batchSize, len(requests))]); err != nil {
+		if err := writeBatch(ctx, t.API, t.Table, requests[first:min(first+batchSize, len(requests))]); err != nil {
 			return fmt.Errorf("removing tasks %s of segment %s, %w", numbers, s, err)
 		}
 	}

@@ -49,23 +49,44 @@ func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)
 	for batch := range slices.Chunk(requests, batchSize) {
-		g.Go(func() error { return t.writeBatch(ctx, batch) })
+		g.Go(func() error { return writeBatch(ctx, t.API, t.Table, batch) })
+	}
+	return g.Wait()
+}
+
+// Add writes new tasks with small payloads. It leaves a task that exists as it is: that was written before, and may have been handed out since.
+func (t Tasks) Add(ctx context.Context, tasks []task.Task) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for _, one := range tasks {
+		it, err := taskItem(one, 0)
+		if err != nil {
+			return fmt.Errorf("encoding task %s, %w", one.ID, err)
+		}
+		g.Go(func() error {
+			_, err := putItem(ctx, t.API, &dynamodb.PutItemInput{TableName: &t.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(#n)"),
+				ExpressionAttributeNames: map[string]string{"#n": "n"}})
+			if err != nil && !refused(err) {
+				return fmt.Errorf("adding task %s, %w", one.ID, err)
+			}
+			return nil
+		})
 	}
 	return g.Wait()
 }
 
 // writeBatch carries out writes without conditions, and retries what the table leaves unprocessed until ctx ends.
-func (t Tasks) writeBatch(ctx context.Context, requests []types.WriteRequest) error {
+func writeBatch(ctx context.Context, api API, table string, requests []types.WriteRequest) error {
 	for tries := 0; ; tries++ {
-		out, err := t.API.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{t.Table: requests}})
+		out, err := api.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: requests}})
 		if err != nil {
-			return fmt.Errorf("writing %d tasks, %w", len(requests), err)
+			return fmt.Errorf("writing %d items, %w", len(requests), err)
 		}
-		if requests = out.UnprocessedItems[t.Table]; len(requests) == 0 {
+		if requests = out.UnprocessedItems[table]; len(requests) == 0 {
 			return nil
 		}
-		if err := pause(ctx, t.API, tries); err != nil {
-			return fmt.Errorf("writing %d tasks that the table left unprocessed, %w", len(requests), err)
+		if err := pause(ctx, api, tries); err != nil {
+			return fmt.Errorf("writing %d items that the table left unprocessed, %w", len(requests), err)
 		}
 	}
 }
@@ -266,7 +287,7 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 			it[name] = num(n)
 		}
 	}
-	for name, s := range map[string]string{"qualifier": t.Qualifier, "status": string(t.Status)} {
+	for name, s := range map[string]string{"qualifier": t.Qualifier, "status": string(t.Status), "turn": t.Turn} {
 		if s != "" {
 			it[name] = str(s)
 		}
@@ -302,7 +323,7 @@ func readTask(it item) (task.Task, error) {
 	t := task.Task{
 		ID:       task.ID{Segment: segment.ID(it.str("segment")), N: int(it.num("n"))},
 		Labourer: it.str("labourer"), JobID: it.str("job"), CreatedAt: it.time("created_at"), Shared: it.bool("shared"),
-		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"),
+		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"), Turn: it.str("turn"),
 		Status: task.Status(it.str("status")), Attempt: int(it.num("attempt")), ClosedAt: it.time("closed_at"),
 		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
 		Life: int(it.num("life")), Parts: int(it.num("parts")), LifeAttempt: int(it.num("life_attempt")),

@@ -95,7 +95,7 @@ func TestErrorsSayWhatWasBeingDone(t *testing.T) {
 	at, numbers := j.SegmentAt(0)
 	after := closed(t, one, task.Completed)
 	calls := map[string]func() error{
-		"writing 1 tasks": func() error { return s.tasks.Create(ctx, []task.Task{one}) },
+		"writing 1 items": func() error { return s.tasks.Create(ctx, []task.Task{one}) },
 		"reading 1 tasks": func() error { _, err := s.tasks.Load(ctx, []task.ID{one.ID}); return err },
 		"reading tasks 0": func() error { _, err := s.tasks.Range(ctx, at, numbers); return err },
 		"closing task":    func() error { return s.tasks.Save(ctx, one, after) },

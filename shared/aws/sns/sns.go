@@ -1,14 +1,16 @@
-// Package sns alerts people to tasks that died.
+// Package sns alerts people to tasks that died, and to runs that take too long.
 package sns
 
 import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
@@ -49,6 +51,20 @@ func (t Topic) Died(ctx context.Context, labourer string, tasks []task.Task) err
 	}
 	if _, err := t.API.Publish(ctx, &sns.PublishInput{TopicArn: &t.ARN, Subject: &subject, Message: aws.String(text.String())}); err != nil {
 		return fmt.Errorf("alerting people to %s of labourer %s, %w", count(len(tasks)), labourer, err)
+	}
+	return nil
+}
+
+// Overdue publishes that a run of a workflow takes longer than its sla.
+func (t Topic) Overdue(ctx context.Context, r event.Run) error {
+	subject := "Drover: a run of " + r.Workflow + " is overdue"
+	if len(subject) > 99 { // SNS accepts fewer than 100 characters
+		subject = strings.ToValidUTF8(subject[:99], "")
+	}
+	text := fmt.Sprintf("A run takes longer than the sla of its workflow.\n\nworkflow: %s\nuid: %s\nrun: %d\nrun_id: %s\nstarted: %s\n\nLook at it: drover workflow run %s\n",
+		r.Workflow, r.UID, r.Run, r.RunID, r.StartedAt.UTC().Format(time.RFC3339), r.RunID)
+	if _, err := t.API.Publish(ctx, &sns.PublishInput{TopicArn: &t.ARN, Subject: &subject, Message: &text}); err != nil {
+		return fmt.Errorf("alerting people to the overdue run %s, %w", r.RunID, err)
 	}
 	return nil
 }

@@ -175,19 +175,22 @@ var (
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 var groupName = regexp.MustCompile("^[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\\[\\\\\\]^_`{|}~-]{1,128}$")
 
-// group returns the value of the payload attribute that the labourer names, or the labourer's id. It hashes a value that SQS does not
+// group returns the task's own group, else the value of the payload attribute that the labourer names, or the labourer's id. It hashes a value that SQS does not
 // accept as a group id.
 func group(l labourer.Labourer, start target.Start) string {
-	if l.GroupKey == "" {
-		return l.ID
-	}
-	var attributes map[string]json.RawMessage
-	if exact.Decode(start.Task.Payload, &attributes) != nil || len(attributes[l.GroupKey]) == 0 {
-		return l.ID
-	}
-	value := string(attributes[l.GroupKey])
-	if text, ok := exact.Text(attributes[l.GroupKey]); ok {
-		value = text
+	value := start.Task.Group
+	if value == "" {
+		if l.GroupKey == "" {
+			return l.ID
+		}
+		var attributes map[string]json.RawMessage
+		if exact.Decode(start.Task.Payload, &attributes) != nil || len(attributes[l.GroupKey]) == 0 {
+			return l.ID
+		}
+		value = string(attributes[l.GroupKey])
+		if text, ok := exact.Text(attributes[l.GroupKey]); ok {
+			value = text
+		}
 	}
 	if groupName.MatchString(value) {
 		return value

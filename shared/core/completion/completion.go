@@ -227,7 +227,7 @@ func readInvocation(m message) (Report, error) {
 
 // origin reads the task from the worker's input.
 func origin(event json.RawMessage) (Report, error) {
-	whole, err := messageOf(event)
+	whole, err := messageOf(unwrapped(event))
 	if err != nil {
 		return Report{}, Ignored
 	}
@@ -237,6 +237,17 @@ func origin(event json.RawMessage) (Report, error) {
 	}
 	attempt, _ := own.whole("attempt")
 	return Report{TaskID: own.text("task_id"), Attempt: attempt}, nil
+}
+
+// unwrapped returns the message in an event that has the form of SNS, as plugins of moe's orchestrator get theirs. Other events stay as they are.
+func unwrapped(event json.RawMessage) json.RawMessage {
+	var notification struct {
+		Records []struct{ Sns struct{ Message string } }
+	}
+	if exact.Decode(event, &notification) != nil || len(notification.Records) != 1 || notification.Records[0].Sns.Message == "" {
+		return event
+	}
+	return json.RawMessage(notification.Records[0].Sns.Message)
 }
 
 // ExecutionName returns the name of an attempt's execution, for targets that are state machines. Because of the name, a repeated start has no effect,

@@ -35,6 +35,7 @@ var forms = map[string]completion.Report{
 	"lambda-success":                 report(completion.Completed, with(2, `{"rows": 10}`, ``)),
 	"lambda-success-without-answer":  report(completion.Completed, with(2, ``, ``)),
 	"lambda-failure":                 report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store")),
+	"lambda-failure-of-a-moe-plugin": report(completion.Failed, with(2, ``, ``), failed("BadInput", "no such store")),
 	"lambda-failure-without-retries": report(completion.Failed, with(2, ``, ``), failed("RetriesExhausted", "no such store")),
 	"lambda-timeout": report(completion.Failed, with(2, ``, ``),
 		failed("Sandbox.Timedout", "RequestId: e4b46cbf-b738-xmpl-8880-a18cdf61200e Error: Task timed out after 3.00 seconds")),
@@ -64,7 +65,7 @@ var forms = map[string]completion.Report{
 
 // others names readable messages that do not concern a task.
 var others = []string{
-	"lambda-of-somebody-else", "states-of-somebody-else", "states-running", "states-from-a-stranger", "states-named-for-no-attempt",
+	"lambda-of-somebody-else", "lambda-of-another-topic", "states-of-somebody-else", "states-running", "states-from-a-stranger", "states-named-for-no-attempt",
 	"states-named-for-an-attempt-before-the-first",
 }
 

@@ -27,10 +27,27 @@ func totals() event.Totals {
 		FinishedAt: noon.Add(time.Minute + 123*time.Millisecond), Generation: 2}
 }
 
+func aRun(state, message string) event.Run {
+	r := event.Run{RunID: "run-abc", Workflow: "Order intake", UID: "order-1", Run: 2, DefinitionVersion: 7, State: state, StartedAt: noon, Message: message}
+	if state != "In Progress" {
+		end := noon.Add(time.Minute + 123*time.Millisecond)
+		r.FinishedAt = &end
+	}
+	return r
+}
+
 // facts returns each fact by the file in testdata/facts that has its detail.
 func facts() map[string]event.Fact {
 	cpu := 97.5
 	return map[string]event.Fact{
+		"WorkflowStarted":   event.WorkflowStarted(aRun("In Progress", "")),
+		"ActivityCompleted": event.ActivityCompleted(aRun("In Progress", ""), "validate", "Error"),
+		"WorkflowCompleted": event.WorkflowEnded(aRun("Optional Task Error", "")),
+		"WorkflowFailed":    event.WorkflowEnded(aRun("Timed Out", "the run took longer than its timeout of 1h")),
+		"WorkflowCancelled": event.WorkflowEnded(aRun("Cancelled", "")),
+		"WorkflowOverdue":   event.WorkflowOverdue(aRun("In Progress", "")),
+		"WorkflowRejected":  event.WorkflowRejected("event-1", "w", "u", event.FieldError{Field: "metadata.country", Reason: "is missing"}),
+
 		"JobRejected":              event.JobRejected("nightly", "0a1b2c3d", event.FieldError{Field: "sections[1]", Reason: "has no name"}, []byte(`{"job_id":"nightly","labourer":"f","sections":["a",""]}`)),
 		"JobRejected-without-id":   event.JobRejected("", "0a1b2c3d", event.FieldError{Field: "job", Reason: "is a list; want an object"}, []byte(`[1]`)),
 		"JobRejected-no-json":      event.JobRejected("", "0a1b2c3d", event.FieldError{Field: "job", Reason: "is cut off"}, []byte(`{"labourer": "f`)),
@@ -96,6 +113,9 @@ func TestG5ARepeatedFactHasTheSameID(t *testing.T) {
 		event.JobRejected("nightly", "a", event.FieldError{}, nil), event.JobRejected("nightly", "b", event.FieldError{}, nil), event.JobRejected("", "a", event.FieldError{}, nil),
 		event.LabourerHealthChanged("f", 4, 0, nil, noon), event.LabourerHealthChanged("f", 4, 0, nil, noon.Add(time.Millisecond)), event.LabourerHealthChanged("g", 4, 0, nil, noon),
 		event.TasksDue("a"), event.TasksDue("b"),
+		event.WorkflowStarted(aRun("In Progress", "")), event.WorkflowOverdue(aRun("In Progress", "")), event.WorkflowEnded(aRun("Complete", "")),
+		event.ActivityCompleted(aRun("In Progress", ""), "a", "Complete"), event.ActivityCompleted(aRun("In Progress", ""), "b", "Complete"),
+		event.WorkflowRejected("a", "w", "u", event.FieldError{}), event.WorkflowRejected("b", "w", "u", event.FieldError{}),
 	} {
 		require.False(t, ids[id(t, f)], "%s shares its id with another fact", id(t, f))
 		ids[id(t, f)] = true

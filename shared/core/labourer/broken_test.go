@@ -177,7 +177,7 @@ func TestErrorsNameThePathAndTheReason(t *testing.T) {
 		{s{"labourers", "#metrics"}, m{}, `labourers.#metrics: the name "#metrics" must be 1 to 128 of the characters`},
 		{s{"labourers", "w"}, 5, `labourers.w: must be a mapping, not 5`},
 		{s{"laborers"}, m{}, `laborers: is unknown; did you mean labourers?`},
-		{s{"workflow"}, m{}, `workflow: is unknown; want one of job_schemas, labourers`},
+		{s{"workflow"}, m{}, `workflow: is unknown; did you mean workflows?`},
 	}
 	for _, test := range tests {
 		t.Run(test.want[:min(len(test.want), 60)], func(t *testing.T) {

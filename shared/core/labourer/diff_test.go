@@ -7,10 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
-func lines(changes []labourer.Change) []string {
+func lines(changes []document.Change) []string {
 	var l []string
 	for _, c := range changes {
 		l = append(l, c.String())

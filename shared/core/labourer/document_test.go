@@ -39,14 +39,14 @@ func TestAnInvalidDocumentIsRefusedWithItsLine(t *testing.T) {
 		"not UTF-8":                  {"f.yaml", "labourers:\n  w: \xff", "f.yaml:2: the text is not UTF-8"},
 		"JSON cut off":               {"f.json", "{\"labourers\":\n{", "f.json:2: the text is not JSON: unexpected end of JSON input"},
 		"JSON with a comma":          {"f.JSON", "{\"labourers\": {},\n}", "f.JSON:2: the text is not JSON: invalid character '}' looking for beginning of object key string"},
-		"empty JSON":                 {"f.json", "", "f.json:1: the text is not JSON: unexpected end of JSON input"},
+		"empty JSON":                 {"f.json", "", "f.json:1: the file is empty; want labourers or job_schemas"},
 		"a JSON list":                {"", "[[1, true, null]]", "line 1: is a list; want a mapping with labourers or job_schemas"},
 		"a number that is too large": {"", `{"labourers": {"w": {"target": {"lambda": "f"}, "max_simultaneous_invocations": 1e999}}}`, "line 1: labourers.w.max_simultaneous_invocations: must be a finite number, not 1e999"},
 		"YAML's infinity":            {"", `{labourers: {w: {target: {lambda: f}, max_simultaneous_invocations: .inf}}}`, "line 1: labourers.w.max_simultaneous_invocations: must be a finite number, not .inf"},
 		"YAML's no number":           {"", `{labourers: {w: {target: {lambda: f}, max_simultaneous_invocations: .nan}}}`, "line 1: labourers.w.max_simultaneous_invocations: must be a finite number, not .nan"},
 		"a number by its tag alone":  {"", `{labourers: {w: {target: {lambda: f}, max_attempts: !!int x}}}`, "line 1: labourers.w.max_attempts: must be a finite number, not x"},
 		"a name twice in JSON":       {"f.json", "{\"labourers\": {},\n\"labourers\": {}}", "f.json:2: labourers: appears a second time, first in line 1"},
-		"a very long name":           {"", "{" + strings.Repeat("ü", 99) + ": 1}", `line 1: ["` + strings.Repeat("ü", 40) + `…"]: is unknown; want one of job_schemas, labourers`},
+		"a very long name":           {"", "{" + strings.Repeat("ü", 99) + ": 1}", `line 1: ["` + strings.Repeat("ü", 40) + `…"]: is unknown; want one of activities, job_schemas, labourers, plugins, workflows`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

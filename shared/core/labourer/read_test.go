@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/labourer"
@@ -299,11 +300,11 @@ func TestTheSameFileHasTheSameErrorsInTheSameOrder(t *testing.T) {
 }
 
 func TestNoErrorsAreNil(t *testing.T) {
-	require.NoError(t, labourer.Errors(nil).Err())
-	require.EqualError(t, labourer.Error{Reason: "r"}, "r")
-	require.EqualError(t, labourer.Error{Line: 3, Reason: "r"}, "line 3: r")
-	require.EqualError(t, labourer.Error{File: "f", Path: "p", Reason: "r"}, "f: p: r")
-	require.EqualError(t, labourer.Errors{{File: "f", Line: 1, Path: "p", Reason: "r"}, {Reason: "s"}}.Err(), "f:1: p: r\ns")
+	require.NoError(t, document.Errors(nil).Err())
+	require.EqualError(t, document.Error{Reason: "r"}, "r")
+	require.EqualError(t, document.Error{Line: 3, Reason: "r"}, "line 3: r")
+	require.EqualError(t, document.Error{File: "f", Path: "p", Reason: "r"}, "f: p: r")
+	require.EqualError(t, document.Errors{{File: "f", Line: 1, Path: "p", Reason: "r"}, {Reason: "s"}}.Err(), "f:1: p: r\ns")
 }
 
 func TestFilesAreMerged(t *testing.T) {

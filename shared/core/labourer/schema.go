@@ -4,34 +4,35 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/job"
 )
 
 // maxChunkableAttrs limits the nesting of a job.
 const maxChunkableAttrs = 32
 
-func (r *reader) schema(v value) job.Schema {
+func (r *reader) schema(v document.Value) job.Schema {
 	attrs, ok := r.schemaFields(v)["chunkable_attrs"]
 	switch {
 	case !ok:
-		if v.kind == mapping && !v.has("chunkable_attrs") && r.sosw == nil {
-			r.refuse(v, "chunkable_attrs is missing; want a list, or [] to cut jobs only by their period")
+		if v.Kind == document.Mapping && !v.Has("chunkable_attrs") && r.sosw == nil {
+			r.Refuse(v, "chunkable_attrs is missing; want a list, or [] to cut jobs only by their period")
 		}
 		return job.Schema{}
-	case attrs.kind != list:
-		r.refuse(attrs, "must be a list like [[section, {}], [store, {}]], not %s", attrs.describe())
+	case attrs.Kind != document.List:
+		r.Refuse(attrs, "must be a list like [[section, {}], [store, {}]], not %s", attrs.Describe())
 		return job.Schema{}
-	case len(attrs.items) > maxChunkableAttrs:
-		r.refuse(attrs, "has %d attributes; want at most %d", len(attrs.items), maxChunkableAttrs)
+	case len(attrs.Items) > maxChunkableAttrs:
+		r.Refuse(attrs, "has %d attributes; want at most %d", len(attrs.Items), maxChunkableAttrs)
 		return job.Schema{}
 	}
 
 	var s job.Schema
-	for i := range attrs.items {
-		at := attrs.item(i)
+	for i := range attrs.Items {
+		at := attrs.Item(i)
 		name, ok := r.chunkableAttr(at)
 		if ok && slices.Contains(s.ChunkableAttrs, name) {
-			r.refuse(at, "%s appears twice", shown(name))
+			r.Refuse(at, "%s appears twice", document.Shown(name))
 			continue
 		}
 		if ok {
@@ -42,26 +43,26 @@ func (r *reader) schema(v value) job.Schema {
 }
 
 // chunkableAttr reads [name, {}], [name] or name. The mapping is for options, but neither Drover nor sosw has any.
-func (r *reader) chunkableAttr(v value) (string, bool) {
+func (r *reader) chunkableAttr(v document.Value) (string, bool) {
 	at := v
-	if v.kind == list {
-		if len(v.items) == 0 || len(v.items) > 2 {
-			r.refuse(v, "must be a name and its options, like [section, {}], not a list of %d", len(v.items))
+	if v.Kind == document.List {
+		if len(v.Items) == 0 || len(v.Items) > 2 {
+			r.Refuse(v, "must be a name and its options, like [section, {}], not a list of %d", len(v.Items))
 			return "", false
 		}
-		at = v.item(0)
-		if len(v.items) == 2 {
-			r.noOptions(v.item(1))
+		at = v.Item(0)
+		if len(v.Items) == 2 {
+			r.noOptions(v.Item(1))
 		}
 	}
 
-	name, ok := r.words(at, 128)
+	name, ok := r.Words(at, 128)
 	switch {
 	case !ok:
 	case !job.Chunkable(name):
-		r.refuse(at, "jobs cannot be cut by %s: it, or its plural, already has a meaning in a job", shown(name))
+		r.Refuse(at, "jobs cannot be cut by %s: it, or its plural, already has a meaning in a job", document.Shown(name))
 	case strings.HasSuffix(name, "s"):
-		r.refuse(at, "%s must be the singular, without the final s: isolate_… and max_…s_per_batch are named after it", shown(name))
+		r.Refuse(at, "%s must be the singular, without the final s: isolate_… and max_…s_per_batch are named after it", document.Shown(name))
 	default:
 		return name, true
 	}
@@ -69,12 +70,12 @@ func (r *reader) chunkableAttr(v value) (string, bool) {
 }
 
 // schemaFields returns chunkable_attrs. It warns of other fields in sosw's schemas, which sosw never read, and refuses them in Drover's own.
-func (r *reader) schemaFields(v value) map[string]value {
+func (r *reader) schemaFields(v document.Value) map[string]document.Value {
 	if r.sosw == nil {
-		return r.fields(v, "chunkable_attrs")
+		return r.Fields(v, "chunkable_attrs")
 	}
-	fields := map[string]value{}
-	for name, at := range r.members(v) {
+	fields := map[string]document.Value{}
+	for name, at := range r.Members(v) {
 		if name != "chunkable_attrs" {
 			r.notCarriedOver(at, "a schema has only chunkable_attrs")
 			continue
@@ -84,14 +85,14 @@ func (r *reader) schemaFields(v value) map[string]value {
 	return fields
 }
 
-func (r *reader) noOptions(v value) {
+func (r *reader) noOptions(v document.Value) {
 	if r.sosw != nil {
 		r.notCarriedOver(v, "a chunkable attribute has no options")
 		return
 	}
-	for _, at := range r.members(v) {
-		if !r.unknownIgnored {
-			r.refuse(at, "is unknown: a chunkable attribute has no options")
+	for _, at := range r.Members(v) {
+		if !r.UnknownIgnored {
+			r.Refuse(at, "is unknown: a chunkable attribute has no options")
 		}
 	}
 }

@@ -5,19 +5,21 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/drover-run/drover/shared/core/document"
 )
 
 // soswDefaults holds the settings of a sosw configuration that apply to all its labourers and metrics.
 type soswDefaults struct {
-	labourers   []value // the mappings with that name; sosw has one in the configuration of each of its functions
-	maxAttempts map[string]value
-	limit       value
-	coefficient value
-	details     map[string]value // for metrics without their own
+	labourers   []document.Value // the mappings with that name; sosw has one in the configuration of each of its functions
+	maxAttempts map[string]document.Value
+	limit       document.Value
+	coefficient document.Value
+	details     map[string]document.Value // for metrics without their own
 	window      time.Duration
-	schema      value
-	variants    value
-	schemas     value // Drover's own job_schemas, in the same file
+	schema      document.Value
+	variants    document.Value
+	schemas     document.Value // Drover's own job_schemas, in the same file
 }
 
 // soswWindow is sosw's default for the window of a metric's value (MetricAggregationTimeSlice).
@@ -72,14 +74,14 @@ var soswLeft = map[string]string{
 
 // isSosw reports whether a document is a configuration of sosw: it has a setting that only sosw has, whose name isSosw returns, or a labourer with an `arn`
 // beside settings that Drover does not have.
-func isSosw(root value) (mark string, is bool) {
+func isSosw(root document.Value) (mark string, is bool) {
 	stranger := false
-	for _, m := range root.node.members {
-		name := strings.ToLower(m.key)
+	for _, m := range root.Node.Members {
+		name := strings.ToLower(m.Key)
 		switch {
 		case slices.Contains(soswWrappers, name) || slices.Contains(soswMarks, name) || strings.HasPrefix(name, "sosw_"):
-			return m.key, true
-		case name != "labourers" && name != "job_schemas":
+			return m.Key, true
+		case !slices.Contains(sections, name):
 			stranger = true
 		}
 	}
@@ -87,21 +89,21 @@ func isSosw(root value) (mark string, is bool) {
 }
 
 // someLabourer reports whether any labourer of the document has a field.
-func someLabourer(root value, field string) bool {
-	return slices.ContainsFunc(root.node.members, func(m member) bool {
-		return m.key == "labourers" && slices.ContainsFunc(m.value.members, func(l member) bool { return l.value.has(field) })
+func someLabourer(root document.Value, field string) bool {
+	return slices.ContainsFunc(root.Node.Members, func(m document.Member) bool {
+		return m.Key == "labourers" && slices.ContainsFunc(m.Value.Members, func(l document.Member) bool { return l.Value.Has(field) })
 	})
 }
 
 // warnMixed warns of a setting of sosw in a file that is clearly meant for Drover, because a labourer has a `target`: that setting makes Read treat the
 // whole file as a configuration of sosw.
-func (r *reader) warnMixed(root value, mark string) {
+func (r *reader) warnMixed(root document.Value, mark string) {
 	if mark == "" || !someLabourer(root, "target") {
 		return
 	}
-	for name, at := range r.members(root) {
+	for name, at := range r.Members(root) {
 		if name == mark {
-			r.warn(at, "is a sosw setting, so this file is read as sosw's configuration, with sosw's defaults; Drover's own settings are labourers and job_schemas")
+			r.Warn(at, "is a sosw setting, so this file is read as sosw's configuration, with sosw's defaults; Drover's own settings are labourers and job_schemas")
 		}
 	}
 }
@@ -113,19 +115,19 @@ var soswMarks = []string{
 }
 
 // readSosw reads a configuration of any of sosw's functions or of its task client (`task_config`, TASK_CLIENT_CONFIG), or several of them in one document.
-func (r *reader) readSosw(root value, c *Configuration) {
-	s := &soswDefaults{maxAttempts: map[string]value{}, details: map[string]value{}, window: soswWindow}
-	r.sosw = s
+func (r *reader) readSosw(root document.Value, c *Configuration) {
+	s := &soswDefaults{maxAttempts: map[string]document.Value{}, details: map[string]document.Value{}, window: soswWindow}
+	r.sosw, r.NullIsAbsent = s, true
 	r.gather(root)
 
 	base := New("")
-	if s.limit.node != nil {
-		if n, ok := r.decimal(s.limit, 0, MaxCap); ok {
+	if s.limit.Node != nil {
+		if n, ok := r.Decimal(s.limit, 0, MaxCap); ok {
 			base.MaxSimultaneousInvocations = n
 		}
 	}
 	base.MaxAttempts = r.soswAttempts("", base.MaxAttempts)
-	if s.coefficient.node != nil {
+	if s.coefficient.Node != nil {
 		base.Coefficients = r.coefficients(s.coefficient, base.Coefficients)
 	}
 	for _, labourers := range s.labourers {
@@ -138,7 +140,7 @@ func (r *reader) readSosw(root value, c *Configuration) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.maxAttempts)) {
 		if _, ok := c.Labourers[id]; !ok && id != "" {
-			r.notCarriedOver(s.maxAttempts[id], "there is no labourer "+shownBare(id))
+			r.notCarriedOver(s.maxAttempts[id], "there is no labourer "+document.ShownBare(id))
 		}
 	}
 	r.soswSchemas(c)
@@ -149,20 +151,20 @@ func (r *reader) soswAttempts(id string, standing int) int {
 	if !ok {
 		return standing
 	}
-	if n, ok := r.whole(v, 1, MaxMaxAttempts); ok {
+	if n, ok := r.Whole(v, 1, MaxMaxAttempts); ok {
 		return n
 	}
 	return standing
 }
 
 // gather keeps the settings of a configuration, and of those nested in it, that have a counterpart. It warns of the others.
-func (r *reader) gather(v value) {
+func (r *reader) gather(v document.Value) {
 	s := r.sosw
-	for key, at := range r.members(v) {
+	for key, at := range r.Members(v) {
 		name := strings.ToLower(key)
 		reason, left := soswLeft[name]
 		switch {
-		case at.kind == nothing:
+		case at.Kind == document.Nothing:
 		case slices.Contains(soswWrappers, name):
 			r.gather(at)
 		case name == "labourers":
@@ -186,8 +188,8 @@ func (r *reader) gather(v value) {
 			s.maxAttempts[id] = kept
 		case left:
 			r.notCarriedOver(at, reason)
-		case nearest(key, slices.Concat(soswCarried, soswWrappers[:2])) != "":
-			r.refuse(at, "is unknown to sosw; did you mean %s?", nearest(key, slices.Concat(soswCarried, soswWrappers[:2])))
+		case document.Nearest(key, slices.Concat(soswCarried, soswWrappers[:2])) != "":
+			r.Refuse(at, "is unknown to sosw; did you mean %s?", document.Nearest(key, slices.Concat(soswCarried, soswWrappers[:2])))
 		default:
 			r.notCarriedOver(at, "it has no counterpart")
 		}
@@ -195,48 +197,48 @@ func (r *reader) gather(v value) {
 }
 
 // keep keeps the value of a setting. The same setting elsewhere in the document must have the same value.
-func (r *reader) keep(kept *value, at value) {
-	if kept.node != nil && !same(kept.node, at.node) {
-		r.refuse(at, "is set differently as %s in line %d", kept.path, kept.line)
+func (r *reader) keep(kept *document.Value, at document.Value) {
+	if kept.Node != nil && !same(kept.Node, at.Node) {
+		r.Refuse(at, "is set differently as %s in line %d", kept.Path, kept.Line)
 		return
 	}
 	*kept = at
 }
 
 // same reports whether two values have the same meaning. The order in mappings does not matter.
-func same(a, b *node) bool {
-	if a.kind != b.kind || a.text != b.text || len(a.members) != len(b.members) {
+func same(a, b *document.Node) bool {
+	if a.Kind != b.Kind || a.Text != b.Text || len(a.Members) != len(b.Members) {
 		return false
 	}
-	for _, m := range a.members {
-		if !slices.ContainsFunc(b.members, func(other member) bool { return other.key == m.key && same(other.value, m.value) }) {
+	for _, m := range a.Members {
+		if !slices.ContainsFunc(b.Members, func(other document.Member) bool { return other.Key == m.Key && same(other.Value, m.Value) }) {
 			return false
 		}
 	}
-	return slices.EqualFunc(a.items, b.items, same)
+	return slices.EqualFunc(a.Items, b.Items, same)
 }
 
-func (r *reader) gatherEcology(v value) {
-	for name, at := range r.members(v) {
+func (r *reader) gatherEcology(v document.Value) {
+	for name, at := range r.Members(v) {
 		if name != "default_metric_values" {
 			r.notCarriedOver(at, "only default_metric_values of ecology_config has a counterpart")
 			continue
 		}
-		for detail, at := range r.fields(at, plainDetails...) {
+		for detail, at := range r.Fields(at, plainDetails...) {
 			kept := r.sosw.details[detail]
 			r.keep(&kept, at)
 			r.sosw.details[detail] = kept
 		}
 	}
 	if v, ok := r.sosw.details["MetricAggregationTimeSlice"]; ok {
-		if window, ok := r.duration(v, time.Second); ok {
+		if window, ok := r.Duration(v, time.Second, MaxSpan); ok {
 			r.sosw.window = window
 		}
 	}
 }
 
 // inheritDetails adds sosw's default_metric_values to a metric's details, except the window, which depends on the period.
-func (r *reader) inheritDetails(fields map[string]value) {
+func (r *reader) inheritDetails(fields map[string]document.Value) {
 	if r.sosw == nil {
 		return
 	}
@@ -254,15 +256,15 @@ func (r *reader) inheritDetails(fields map[string]value) {
 // attributes, so then the user clearly meant job_schema.
 func (r *reader) soswSchemas(c *Configuration) {
 	s := r.sosw
-	for _, v := range []value{s.variants, s.schemas} {
-		if v.node == nil {
+	for _, v := range []document.Value{s.variants, s.schemas} {
+		if v.Node == nil {
 			continue
 		}
 		for name, at := range r.named(v) {
 			r.addSchema(c, at, name, r.schema(at))
 		}
 	}
-	if s.schema.node == nil || (s.schema.kind == mapping && len(s.schema.node.members) == 0) {
+	if s.schema.Node == nil || (s.schema.Kind == document.Mapping && len(s.schema.Node.Members) == 0) {
 		return
 	}
 
@@ -274,38 +276,38 @@ func (r *reader) soswSchemas(c *Configuration) {
 	switch {
 	case len(standing.ChunkableAttrs) == 0:
 		c.JobSchemas["default"] = schema
-		c.origins[join("job_schemas", "default")] = Error{File: r.file, Line: s.schema.line, Path: s.schema.path}
+		c.origins[document.Join("job_schemas", "default")] = document.Error{File: r.File, Line: s.schema.Line, Path: s.schema.Path}
 	case !slices.Equal(standing.ChunkableAttrs, schema.ChunkableAttrs):
 		r.notCarriedOver(s.schema, "the default of job_schema_variants replaces it, as in sosw")
 	}
 }
 
 // schemasByName refuses a job_schema that contains schemas by name, and reports whether it does. As a single schema it would have no chunkable attributes.
-func (r *reader) schemasByName(v value) bool {
-	if v.kind != mapping || v.has("chunkable_attrs") || !slices.ContainsFunc(v.node.members, func(m member) bool { return m.value.has("chunkable_attrs") }) {
+func (r *reader) schemasByName(v document.Value) bool {
+	if v.Kind != document.Mapping || v.Has("chunkable_attrs") || !slices.ContainsFunc(v.Node.Members, func(m document.Member) bool { return m.Value.Has("chunkable_attrs") }) {
 		return false
 	}
-	r.refuse(v, "contains schemas by name; want one schema, {chunkable_attrs: [...]}, or the name job_schemas (sosw: job_schema_variants)")
+	r.Refuse(v, "contains schemas by name; want one schema, {chunkable_attrs: [...]}, or the name job_schemas (sosw: job_schema_variants)")
 	return true
 }
 
 // notCarriedOver warns that a setting is not carried over, unless the setting is empty.
-func (r *reader) notCarriedOver(v value, why string) {
-	if v.kind == nothing || (v.kind == mapping && len(v.node.members) == 0) || (v.kind == list && len(v.items) == 0) {
+func (r *reader) notCarriedOver(v document.Value, why string) {
+	if v.Kind == document.Nothing || (v.Kind == document.Mapping && len(v.Node.Members) == 0) || (v.Kind == document.List && len(v.Items) == 0) {
 		return
 	}
-	r.warn(v, "is not carried over: %s", why)
+	r.Warn(v, "is not carried over: %s", why)
 }
 
 // soswAttributes lists attributes that sosw stores with a labourer at run time, and that its configuration may set.
 var soswAttributes = []string{"id", "start", "invoked", "expired", "health", "average_duration"}
 
 // labourerFields returns the fields of a definition. It translates sosw's names in a configuration of sosw, and in a definition with an `arn`.
-func (r *reader) labourerFields(v value) map[string]value {
-	if r.sosw == nil && !v.has("arn") {
-		return r.fields(v, droverFields...)
+func (r *reader) labourerFields(v document.Value) map[string]document.Value {
+	if r.sosw == nil && !v.Has("arn") {
+		return r.Fields(v, droverFields...)
 	}
-	fields := r.fields(v, slices.Concat(droverFields, soswAttributes, []string{"arn", "duration"})...)
+	fields := r.Fields(v, slices.Concat(droverFields, soswAttributes, []string{"arn", "duration"})...)
 	for _, name := range soswAttributes {
 		if at, ok := fields[name]; ok {
 			r.notCarriedOver(at, "sosw determines it at run time")
@@ -313,7 +315,7 @@ func (r *reader) labourerFields(v value) map[string]value {
 	}
 	if at, ok := fields["duration"]; ok {
 		if _, twice := fields["max_duration"]; twice {
-			r.refuse(at, "is sosw's name for max_duration, but max_duration is set too; want one of them")
+			r.Refuse(at, "is sosw's name for max_duration, but max_duration is set too; want one of them")
 		}
 		fields["max_duration"] = at
 	}

@@ -1,12 +1,11 @@
 package labourer
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/job"
 )
@@ -56,7 +55,9 @@ type storedQuery struct {
 // span is a duration whose JSON is a text.
 type span time.Duration
 
-func (s span) MarshalJSON() ([]byte, error) { return encode(brief(time.Duration(s))), nil }
+func (s span) MarshalJSON() ([]byte, error) {
+	return document.Encode(document.Brief(time.Duration(s))), nil
+}
 
 // MarshalJSON returns the same as Stored.
 func (l Labourer) MarshalJSON() ([]byte, error) { return l.Stored(), nil }
@@ -93,18 +94,7 @@ func (l Labourer) Stored() []byte {
 	for status, coefficient := range l.Coefficients {
 		s.Coefficients[strconv.Itoa(status)] = coefficient
 	}
-	return encode(s)
-}
-
-// encode returns JSON that people can read, without escapes for < and >. Its arguments are texts, finite numbers and maps of them, which always marshal.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		panic("labourer: a configuration does not marshal: " + err.Error())
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return document.Encode(s)
 }
 
 func storedDetails(q ecology.Query) storedQuery {
@@ -140,32 +130,32 @@ func byNumber(feelings ecology.Feelings) map[string]float64 {
 // Decode reads the output of Stored. It ignores unknown fields, so that a version that is being replaced can read the labourers of its successor. Any other
 // fault is an error that names the labourer.
 func Decode(id string, stored []byte) (Labourer, error) {
-	r := &reader{targetOptional: true, unknownIgnored: true}
+	r := &reader{Reader: document.Reader{UnknownIgnored: true}, targetOptional: true}
 	var l Labourer
-	err := r.decode(stored, func(root value) { l = r.labourer(root, New(id)) })
+	err := r.decode(stored, func(root document.Value) { l = r.labourer(root, New(id)) })
 	if err != nil {
-		return Labourer{}, fmt.Errorf("reading the stored labourer %s: %w", shown(id), err)
+		return Labourer{}, fmt.Errorf("reading the stored labourer %s: %w", document.Shown(id), err)
 	}
 	return l, nil
 }
 
-func (r *reader) decode(stored []byte, read func(value)) error {
-	root, err := parseJSON(stored)
+func (r *reader) decode(stored []byte, read func(document.Value)) error {
+	root, err := document.ParseJSON(stored)
 	if err != nil {
 		return err
 	}
-	r.checkNames(value{root, ""})
-	read(value{root, ""})
-	return r.errors.inOrder().Err()
+	r.CheckNames(document.Value{Node: root})
+	read(document.Value{Node: root})
+	return r.Errors.InOrder().Err()
 }
 
 // DecodeSchema reads the output of [job.Schema.Stored]. Like [Decode], it ignores unknown fields.
 func DecodeSchema(name string, stored []byte) (job.Schema, error) {
-	r := &reader{unknownIgnored: true}
+	r := &reader{Reader: document.Reader{UnknownIgnored: true}}
 	var s job.Schema
-	err := r.decode(stored, func(root value) { s = r.schema(root) })
+	err := r.decode(stored, func(root document.Value) { s = r.schema(root) })
 	if err != nil {
-		return job.Schema{}, fmt.Errorf("reading the stored job schema %s: %w", shown(name), err)
+		return job.Schema{}, fmt.Errorf("reading the stored job schema %s: %w", document.Shown(name), err)
 	}
 	return s, nil
 }

@@ -90,6 +90,14 @@ type Task struct {
 	MaxDuration time.Duration // the job's own; 0 for the labourer's
 	Qualifier   string        // alias or version of the Lambda function that the job asks for
 
+	// Turn names the stage of a workflow's run that the task belongs to; "" for a job's task. JobID then has the run's id, the number of the task
+	// is the plugin's in that stage, and the payload is made when the task is handed out.
+	Turn string
+	// Group names the message group of a FIFO target, for a task whose payload was made; "": the labourer's rule. It is not stored.
+	Group string
+	// Moe says that the payload was made for a plugin of moe's orchestrator. It is not stored.
+	Moe bool
+
 	Status   Status
 	Attempt  int // number of attempts that have ended
 	ClosedAt time.Time

@@ -72,7 +72,11 @@ func (f *feeding) launch(ctx context.Context, l labourer.Labourer, numbers segme
 		if err != nil {
 			f.show(err) // they stay in hand until their time is over, and block no other task
 		}
-		launched := f.Launcher.Launch(ctx, l, f.lease, tasks, since, f.blocked)
+		launched, err := f.Launcher.Launch(ctx, l, f.lease, tasks, since, f.blocked)
+		if err != nil {
+			f.leave(missing, err)
+			return
+		}
 		f.blocked = launched.Blocked
 		f.show(launched.Errs...)
 		if numbers.Intersect(f.fed).Empty() {

@@ -140,11 +140,7 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, h Handout, 
 			err = errors.Join(other, s.repairIn(ctx, &out, ended))
 		}
 		if err == nil {
-			launched := s.Launcher.Launch(ctx, l, lease, tasks, out.at, blocked)
-			blocked = launched.Blocked
-			out.started, out.failed = out.started+launched.Started, out.failed+launched.Failed
-			out.back, out.errs = append(out.back, launched.Back...), append(out.errs, launched.Errs...)
-			err = s.repairIn(ctx, &out, launched.Ended) // cancelled while they waited, or closed by a worker whose start was reported as failed
+			blocked, err = s.launch(ctx, l, tasks, blocked, &out)
 		}
 		if err != nil && out.started+out.failed == 0 {
 			return out, err
@@ -159,6 +155,18 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, h Handout, 
 		}
 	}
 	return out, nil
+}
+
+// launch starts workers. It returns why no later task of a FIFO queue may start.
+func (s *Service) launch(ctx context.Context, l labourer.Labourer, tasks []task.Task, blocked error, out *dispatchReport) (error, error) {
+	launched, err := s.Launcher.Launch(ctx, l, out.lease, tasks, out.at, blocked)
+	if err != nil {
+		return blocked, err
+	}
+	out.started, out.failed = out.started+launched.Started, out.failed+launched.Failed
+	out.back, out.errs = append(out.back, launched.Back...), append(out.errs, launched.Errs...)
+	// Cancelled while they waited, or closed by a worker whose start was reported as failed.
+	return launched.Blocked, s.repairIn(ctx, out, launched.Ended)
 }
 
 // handedOut reads the lease of a handout, and the handout's numbers. If the lease is gone, found is false and only its segment is known.

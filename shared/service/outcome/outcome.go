@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/retry"
@@ -258,8 +259,8 @@ func (o *Settled) leave(labourer string, why error) {
 
 // unreadable reports whether the stored labourer is at fault, and not the request for it.
 func unreadable(err error) bool {
-	_, one := errors.AsType[labourer.Error](err)
-	_, several := errors.AsType[labourer.Errors](err)
+	_, one := errors.AsType[document.Error](err)
+	_, several := errors.AsType[document.Errors](err)
 	return one || several
 }
 

@@ -44,6 +44,11 @@ type Queue interface {
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 }
 
+// Recorder counts the ends of turns of workflows' runs.
+type Recorder interface {
+	Record(ctx context.Context, ended []task.Task) error
+}
+
 // Bus publishes facts.
 type Bus interface {
 	Publish(ctx context.Context, facts ...event.Fact) error
@@ -59,6 +64,7 @@ type Service struct {
 	Settler  Settler
 	Progress Progress
 	Finisher Finisher
+	Turns    Recorder
 	Queue    Queue
 	Bus      Bus
 	Pager    Pager
@@ -95,7 +101,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 	var failed, ended []task.Task
 	for _, t := range tasks {
 		switch {
-		case t.Status == task.Completed && !t.Shared: // its lease records it
+		case t.Status == task.Completed && !t.Shared && t.Turn == "": // its lease records it
 		case t.Status.Terminal():
 			ended = append(ended, t)
 		case t.Status == task.Failed || t.Status == task.Expired:
@@ -112,9 +118,14 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 		return out, nil
 	}
 	// Deaths are published after their jobs' progress records them: a replay that reacts to a TaskDead looks for the task there.
-	full, err := s.record(ctx, ended)
+	full, err := s.record(ctx, ofJobs(ended))
 	if err != nil {
 		return out, err
+	}
+	if turns := ofRuns(ended); len(turns) > 0 {
+		if err := s.Turns.Record(ctx, turns); err != nil {
+			return out, err
+		}
 	}
 	out.Recorded = len(ended)
 	if out.Alarm, err = s.publishDeaths(ctx, ended); err != nil {
@@ -231,4 +242,14 @@ func among(ctx context.Context, jobs []string, is func(context.Context, string) 
 		}
 	}
 	return out, err
+}
+
+// ofJobs returns the tasks that jobs asked for.
+func ofJobs(ended []task.Task) []task.Task {
+	return slices.DeleteFunc(slices.Clone(ended), func(t task.Task) bool { return t.Turn != "" })
+}
+
+// ofRuns returns the tasks that are turns of workflows' runs.
+func ofRuns(ended []task.Task) []task.Task {
+	return slices.DeleteFunc(slices.Clone(ended), func(t task.Task) bool { return t.Turn == "" })
 }

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/moe"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 )
@@ -18,9 +21,17 @@ type Tasks interface {
 	Save(ctx context.Context, before, after task.Task) error
 }
 
+// Briefer makes the payloads of turns, which are tasks of workflows' runs.
+type Briefer interface {
+	// Fill returns the tasks with the payloads of those that are turns, for an attempt that is about to start. unbriefed names the tasks whose worker
+	// can never get a payload, and why.
+	Fill(ctx context.Context, tasks []task.Task, attempt int) (filled []task.Task, unbriefed map[task.ID]string, err error)
+}
+
 // Launcher starts the workers of tasks that a lease has in hand.
 type Launcher struct {
 	Starter        Starter
+	Briefer        Briefer
 	Tasks          Tasks
 	Now            func() time.Time
 	CompletionsURL string // where workers report completions
@@ -55,31 +66,34 @@ func (u Unstarted) Unsent() bool {
 }
 
 // Launch starts the workers of some tasks of a lease, for its attempt. at is when their time begins. blocked says why none may start: the
-// start of a task before them in a FIFO queue failed.
-func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.Lease, tasks []task.Task, at time.Time, blocked error) Launched {
+// start of a task before them in a FIFO queue failed. If Launch returns an error, it started nothing.
+func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.Lease, tasks []task.Task, at time.Time, blocked error) (Launched, error) {
 	out := Launched{Blocked: blocked}
 	deadline := at.Add(queue.Limits{MaxDuration: l.MaxDuration}.Of(lease))
 	if lease.Lasts > 0 {
 		deadline = at.Add(max(lease.Lasts-l.Cooldown, 0))
 	}
-	var starts []Start
+	var open []task.Task
 	for _, t := range tasks {
 		if t.Status.Terminal() || t.Attempt >= lease.Attempt {
 			out.Ended = append(out.Ended, t)
 			continue
 		}
-		starts = append(starts, Start{Task: t, Attempt: lease.Attempt, Event: s.event(t, lease.Attempt, deadline)})
+		open = append(open, t)
 	}
-	errs := make([]error, len(starts))
+	errs := make([]error, len(open))
 	if blocked == nil {
-		errs = s.Starter.Start(ctx, l, starts)
+		var err error
+		if errs, err = s.start(ctx, l, lease.Attempt, open, deadline); err != nil {
+			return Launched{}, err
+		}
 	} else {
 		for i := range errs {
 			errs[i] = &Unsent{blocked}
 		}
 	}
 	for i, err := range errs {
-		t := starts[i].Task
+		t := open[i]
 		if err == nil {
 			out.Started++
 			continue
@@ -99,7 +113,32 @@ func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.L
 		out.Back = append(out.Back, Unstarted{task.Task{ID: t.ID, JobID: t.JobID, Labourer: t.Labourer}, err})
 		out.Errs = append(out.Errs, fmt.Errorf("task %s: %w", t.ID, err))
 	}
-	return out
+	return out, nil
+}
+
+// start starts workers, and returns the errors in the order of the tasks. A task whose worker can never get a payload is refused.
+func (s Launcher) start(ctx context.Context, l labourer.Labourer, attempt int, tasks []task.Task, deadline time.Time) ([]error, error) {
+	var unbriefed map[task.ID]string
+	if slices.ContainsFunc(tasks, func(t task.Task) bool { return t.Turn != "" }) {
+		var err error
+		if tasks, unbriefed, err = s.Briefer.Fill(ctx, tasks, attempt); err != nil {
+			return nil, err
+		}
+	}
+	errs := make([]error, len(tasks))
+	var starts []Start
+	var places []int
+	for i, t := range tasks {
+		if why, is := unbriefed[t.ID]; is {
+			errs[i] = &Refusal{Type: "NoBriefing", Reason: why}
+			continue
+		}
+		starts, places = append(starts, Start{Task: t, Attempt: attempt, Event: s.event(l, t, attempt, deadline)}), append(places, i)
+	}
+	for i, err := range s.Starter.Start(ctx, l, starts) {
+		errs[places[i]] = err
+	}
+	return errs, nil
 }
 
 // Fail closes the attempt at a task that its target refuses. The scavenger settles it.
@@ -115,20 +154,32 @@ func (s Launcher) Fail(ctx context.Context, t task.Task, l queue.Lease, at time.
 	return nil
 }
 
-// event returns the worker's input: the payload's attributes at the top level, and beside them the task's identity.
-func (s Launcher) event(t task.Task, attempt int, deadline time.Time) []byte {
+// identity names an attempt in the worker's input.
+type identity struct {
+	Version        int       `json:"version"`
+	TaskID         string    `json:"task_id"`
+	JobID          string    `json:"job_id"`
+	Labourer       string    `json:"labourer_id"`
+	Attempt        int       `json:"attempt"`
+	Deadline       time.Time `json:"deadline"`
+	CompletionsURL string    `json:"completions_url"`
+}
+
+// event returns the worker's input: the payload's attributes at the top level, and beside them the task's identity. A plugin of moe's orchestrator
+// finds them in the text of an SNS message, which is the whole body of a queue's message.
+func (s Launcher) event(l labourer.Labourer, t task.Task, attempt int, deadline time.Time) []byte {
+	is := identity{1, t.ID.String(), t.JobID, t.Labourer, attempt, deadline.UTC(), s.CompletionsURL}
+	if t.Moe {
+		text := moe.Text(t.Payload, s.Now(), document.Encode(is))
+		if l.Target.SQS != "" {
+			return text
+		}
+		return moe.Envelope(text)
+	}
 	own, err := json.Marshal(struct {
-		TaskID string `json:"task_id"`
-		Drover any    `json:"drover"`
-	}{t.ID.String(), struct {
-		Version        int       `json:"version"`
-		TaskID         string    `json:"task_id"`
-		JobID          string    `json:"job_id"`
-		Labourer       string    `json:"labourer_id"`
-		Attempt        int       `json:"attempt"`
-		Deadline       time.Time `json:"deadline"`
-		CompletionsURL string    `json:"completions_url"`
-	}{1, t.ID.String(), t.JobID, t.Labourer, attempt, deadline.UTC(), s.CompletionsURL}})
+		TaskID string   `json:"task_id"`
+		Drover identity `json:"drover"`
+	}{is.TaskID, is})
 	if err != nil {
 		panic(err) // strings, numbers and a time
 	}

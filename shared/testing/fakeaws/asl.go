@@ -23,6 +23,8 @@ type aslState struct {
 	End        bool
 	ResultPath *string
 
+	Error, ErrorPath, CausePath string // Fail
+
 	Resource       string // Task
 	Parameters     any
 	TimeoutSeconds float64
@@ -73,7 +75,8 @@ type aslChoice struct {
 type thread struct {
 	*execution
 	states map[string]*aslState
-	item   any // of the Map that the thread belongs to
+	item   any    // of the Map that the thread belongs to
+	token  string // of the Task that waits for an answer
 	done   func(output any, failure *Failure)
 	tried  map[*aslRetrier]int // attempts at the present state
 }
@@ -97,6 +100,7 @@ func (t *thread) perform(name string, input any) {
 		t.done(nil, &Failure{Type: "States.Runtime", Message: "there is no state " + name})
 		return
 	}
+	t.service.count(t.machine)
 	w := t.service.world
 	switch state.Type {
 	case "Succeed":
@@ -122,7 +126,18 @@ func (t *thread) perform(name string, input any) {
 			return
 		}
 		w.At(until, Timer, t.name+" waits", func() { t.leave(state, input, input) })
+	case "Fail":
+		f := &Failure{Type: state.Error}
+		if state.ErrorPath != "" {
+			f.Type, _ = path(input, state.ErrorPath).(string)
+		}
+		f.Message, _ = path(input, state.CausePath).(string)
+		t.done(nil, f)
 	case "Task":
+		resource, waits := strings.CutSuffix(state.Resource, ".waitForTaskToken")
+		if waits {
+			t.token = t.service.token()
+		}
 		parameters, err := t.fill(state.Parameters, input)
 		if err != nil {
 			t.fail(name, input, Failure{Type: "States.Runtime", Message: err.Error()})
@@ -130,7 +145,7 @@ func (t *thread) perform(name string, input any) {
 		}
 		t.record("TaskScheduled", parameters)
 		t.record("TaskStarted", nil)
-		t.service.Call(state.Resource, parameters, func(output any, failure *Failure) {
+		after := func(output any, failure *Failure) {
 			w.At(w.Now(), Transition, t.name+" after "+name, func() {
 				switch {
 				case t.ended:
@@ -142,6 +157,16 @@ func (t *thread) perform(name string, input any) {
 					t.leave(state, input, output)
 				}
 			})
+		}
+		if !waits {
+			t.service.Call(resource, parameters, after)
+			return
+		}
+		t.service.await(t.token, func(output any) { after(output, nil) })
+		t.service.Call(resource, parameters, func(_ any, failure *Failure) {
+			if failure != nil {
+				after(nil, failure)
+			}
 		})
 	case "Map":
 		t.each(name, state, input)
@@ -378,7 +403,8 @@ func (t *thread) lookUp(text string, input any) (any, error) {
 	data := input
 	if inner, isContext := strings.CutPrefix(text, "$$"); isContext {
 		text, data = "$"+inner, map[string]any{
-			"Execution": map[string]any{"Id": t.id, "Name": t.name, "StartTime": t.startedAt.UTC().Format(time.RFC3339Nano)},
+			"Execution": map[string]any{"Id": t.id, "Name": t.name, "StartTime": t.startedAt.UTC().Format(time.RFC3339Nano), "Input": t.given()},
+			"Task":      map[string]any{"Token": t.token},
 			"Map":       map[string]any{"Item": map[string]any{"Value": t.item}},
 		}
 	}
@@ -437,4 +463,13 @@ func plain(v any) (any, error) {
 	var out any
 	err = json.Unmarshal(text, &out)
 	return out, err
+}
+
+// given returns the input of the execution.
+func (x *execution) given() any {
+	var input any
+	if json.Unmarshal([]byte(x.input), &input) != nil {
+		return nil // StartExecution takes only JSON
+	}
+	return input
 }

@@ -24,6 +24,7 @@ type Functions struct {
 	Orchestrator wiring.Orchestrator
 	Assistant    wiring.Assistant
 	Scavenger    wiring.Scavenger
+	Workflow     wiring.Workflow
 	Archiver     wiring.Archiver
 }
 
@@ -35,16 +36,21 @@ const (
 	OrchestrateMachine = "arn:aws:states:us-west-2:000000000000:stateMachine:orchestrate"
 	BackoffMachine     = "arn:aws:states:us-west-2:000000000000:stateMachine:backoff"
 
+	WorkflowMachine = "arn:aws:states:us-west-2:000000000000:stateMachine:workflow"
+
 	queuePrefix          = "https://sqs.us-west-2.amazonaws.com/000000000000/"
 	JobsQueue            = queuePrefix + "jobs"
 	JobsDeadLetters      = queuePrefix + "jobs-dead-letters"
 	CompletionsQueue     = queuePrefix + "completions"
 	CompletionsDead      = queuePrefix + "completions-dead-letters"
 	StreamFailures       = queuePrefix + "stream-failures"
+	RunsQueue            = queuePrefix + "runs"
+	RunsDead             = queuePrefix + "runs-dead-letters"
 	mostReceives         = 5 // deliveries of a message before its queue gives it up
 	defaultMaxTasks      = 1_000_000
 	orchestratorResource = "arn:aws:lambda:us-west-2:000000000000:function:orchestrator"
 	putEventsResource    = "arn:aws:states:::events:putEvents"
+	sendMessageResource  = "arn:aws:states:::sqs:sendMessage"
 )
 
 // Retention says how long the stack keeps tasks and jobs after their end.
@@ -52,7 +58,8 @@ const Retention = 30 * 24 * time.Hour
 
 // environment holds what the stack's template hands to functions.
 var environment = wiring.Environment{
-	Stack: "drover", Tasks: TasksTable, Control: ControlTable, Jobs: JobsTable, Bus: BusName,
+	Stack: "drover", Tasks: TasksTable, Control: ControlTable, Jobs: JobsTable, Runs: RunsTable, Statuses: StatusTable, Bus: BusName,
+	RunsQueue: RunsQueue, RunsDead: RunsDead, Workflow: WorkflowMachine,
 	JobsQueue: JobsQueue, JobsDead: JobsDeadLetters, Completions: CompletionsQueue, CompletionsDead: CompletionsDead, StreamFailures: StreamFailures,
 	Archive: ArchiveBucket, Backoff: BackoffMachine, AlarmTopic: AlarmTopic, CompletionsReceives: mostReceives,
 	MaxTasks: defaultMaxTasks, Retention: Retention,
@@ -63,13 +70,15 @@ func Wire(c Clients) *Functions {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Functions{wiring.NewScheduler(environment, c), wiring.NewOrchestrator(environment, c), wiring.NewAssistant(environment, c), wiring.NewScavenger(environment, c),
-		wiring.NewArchiver(environment, c)}
+	return &Functions{
+		wiring.NewScheduler(environment, c), wiring.NewOrchestrator(environment, c), wiring.NewAssistant(environment, c), wiring.NewScavenger(environment, c),
+		wiring.NewWorkflow(environment, c), wiring.NewArchiver(environment, c),
+	}
 }
 
 // Invocation is one call of one of Drover's functions.
 type Invocation struct {
-	Function string // scheduler, orchestrator, worker-assistant, scavenger, archiver
+	Function string // scheduler, orchestrator, worker-assistant, scavenger, workflow, archiver
 	ID       string // unique among invocations
 	About    string // what it is called for, in words for people
 	Timeout  time.Duration
@@ -100,6 +109,7 @@ const (
 	orchestratorTimeout = 30 * time.Second
 	assistantTimeout    = 10 * time.Second
 	scavengerTimeout    = 30 * time.Second
+	workflowTimeout     = 60 * time.Second
 	archiverTimeout     = 60 * time.Second
 )
 
@@ -126,10 +136,18 @@ func again(r events.SQSEventResponse) []string {
 	return ids
 }
 
-// schedule, assist, scavenge and archiving call the functions with a batch, mark with a sosw Worker's own call, step for a state of the orchestrate machine.
+// schedule, carryOut, assist, scavenge, archiving and reading call the functions with a batch, mark with a sosw Worker's own call, step for a state of the orchestrate
+// machine.
 func schedule(id string, batch []Received) func(context.Context, *Functions) (any, error) {
 	return func(ctx context.Context, f *Functions) (any, error) {
 		out, err := f.Scheduler.Handle(invoked(ctx, id), events.SQSEvent{Records: records(batch)})
+		return again(out), err
+	}
+}
+
+func carryOut(id string, batch []Received) func(context.Context, *Functions) (any, error) {
+	return func(ctx context.Context, f *Functions) (any, error) {
+		out, err := f.Workflow.Handle(invoked(ctx, id), events.SQSEvent{Records: records(batch)})
 		return again(out), err
 	}
 }
@@ -155,6 +173,12 @@ func scavenge(id string, records []events.DynamoDBEventRecord) func(context.Cont
 func archiving(id string, records []events.DynamoDBEventRecord) func(context.Context, *Functions) (any, error) {
 	return func(ctx context.Context, f *Functions) (any, error) {
 		return nil, f.Archiver.Handle(invoked(ctx, id), events.DynamoDBEvent{Records: records})
+	}
+}
+
+func reading(id string, records []events.DynamoDBEventRecord) func(context.Context, *Functions) (any, error) {
+	return func(ctx context.Context, f *Functions) (any, error) {
+		return nil, f.Assistant.HandleStatuses(invoked(ctx, id), events.DynamoDBEvent{Records: records})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -31,10 +32,13 @@ type Stack struct {
 	Lambda        *Lambda
 	Stream        *Mapping // of the tasks table to the scavenger
 	Archiving     *Mapping // of the tasks table to the archiver
+	Statuses      *Mapping // of the status table to the worker assistant
 
 	// Invoke runs Drover's functions. By default it runs each at once, to its end, in the process that ran it before: what a function remembers
 	// from one invocation to the next is there.
 	Invoke func(Invocation)
+	// Log receives what the functions log; nil: nothing does.
+	Log *slog.Logger
 	// Random returns the functions' randomness, uniform in [0,1).
 	Random func() float64
 
@@ -43,6 +47,8 @@ type Stack struct {
 	tick    *Coming
 	pulling bool // the stream has records that the mapping has not read
 	pulled  int
+	read    int  // records of the status table's stream
+	flows   bool // workflows were applied
 }
 
 // tickEvery says how often the schedule starts the orchestrate machine.
@@ -67,7 +73,7 @@ func NewStack(start time.Time, random func() float64) (*Stack, error) {
 
 // Clients returns the stack's services as a function uses them.
 func (s *Stack) Clients() Clients {
-	return Clients{DynamoDB: s.DynamoDB, SQS: s.SQS, EventBridge: s.EventBridge, StepFunctions: s.StepFunctions, Lambda: s.Lambda, S3: s.S3,
+	return Clients{Log: s.Log, DynamoDB: s.DynamoDB, SQS: s.SQS, EventBridge: s.EventBridge, StepFunctions: s.StepFunctions, Tokens: s.StepFunctions, Lambda: s.Lambda, S3: s.S3,
 		SNS: s.SNS, CloudWatch: s.CloudWatch, Now: s.World.Now, Random: s.Random, Wait: func(context.Context) error { return nil }}
 }
 
@@ -100,6 +106,11 @@ func (s *Stack) queues() {
 	s.SQS.Create(StreamFailures, Queue{})
 	s.SQS.Create(JobsQueue, Queue{Visibility: 6 * schedulerTimeout, MaxReceives: mostReceives, DeadLetters: JobsDeadLetters})
 	s.SQS.Create(CompletionsQueue, Queue{Visibility: 6 * assistantTimeout, MaxReceives: mostReceives, DeadLetters: CompletionsDead})
+	s.SQS.Create(RunsDead, Queue{})
+	s.SQS.Create(RunsQueue, Queue{Visibility: 6 * workflowTimeout, MaxReceives: mostReceives, DeadLetters: RunsDead})
+	s.SQS.Map(RunsQueue, Consumer{Batch: 10, Most: 10, Take: func(batch []Received, done func([]string, error)) {
+		s.call("workflow", about(batch), workflowTimeout, func(id string) func(context.Context, *Functions) (any, error) { return carryOut(id, batch) }, answer(done))
+	}})
 	s.SQS.Map(JobsQueue, Consumer{Batch: 10, Most: 10, Take: func(batch []Received, done func([]string, error)) {
 		s.call("scheduler", about(batch), schedulerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return schedule(id, batch) }, answer(done))
 	}})
@@ -151,12 +162,21 @@ func (s *Stack) rules() {
 		return func(e event.Envelope) bool { return slices.Contains(types, e.DetailType) }
 	}
 	s.EventBridge.AddRule(Rule{Name: "commands", Bus: BusName, Takes: ofType(event.SubmitJob, event.CancelJob, event.ReplayTasks), Target: queue(JobsQueue)})
+	s.EventBridge.AddRule(Rule{Name: "workflow commands", Bus: BusName, Takes: ofType(event.StartWorkflow, event.CancelWorkflow), Target: queue(RunsQueue)})
 	s.EventBridge.AddRule(Rule{Name: "tasks due", Bus: BusName, Takes: ofType("TasksDue"), Target: func(e event.Envelope) { s.Orchestrate(e.Detail) }})
 	const changed = "Step Functions Execution Status Change"
 	s.EventBridge.AddRule(Rule{Name: "worker machines", Target: queue(CompletionsQueue), Takes: func(e event.Envelope) bool {
 		var detail struct{ Name, Status string }
 		return e.Source == "aws.states" && e.DetailType == changed && json.Unmarshal(e.Detail, &detail) == nil && strings.HasPrefix(detail.Name, "drover-") &&
 			slices.Contains([]string{"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}, detail.Status)
+	}})
+	s.EventBridge.AddRule(Rule{Name: "workflow executions", Target: queue(RunsQueue), Takes: func(e event.Envelope) bool {
+		var detail struct {
+			Machine string `json:"stateMachineArn"`
+			Status  string `json:"status"`
+		}
+		return e.Source == "aws.states" && e.DetailType == changed && json.Unmarshal(e.Detail, &detail) == nil && detail.Machine == WorkflowMachine &&
+			slices.Contains([]string{"FAILED", "TIMED_OUT", "ABORTED"}, detail.Status)
 	}})
 	s.StepFunctions.Changed = func(detail []byte) { s.EventBridge.Put("", "aws.states", changed, detail) }
 }
@@ -167,10 +187,16 @@ func (s *Stack) Orchestrate(input []byte) {
 	_, _ = s.StepFunctions.StartExecution(context.Background(), &sfn.StartExecutionInput{StateMachineArn: &machine, Input: &text})
 }
 
-// schedule starts the orchestrate machine each minute.
+// schedule starts the orchestrate machine each minute, and sends the tick to the runs queue once the stack has workflows: before, it does nothing.
 func (s *Stack) schedule() {
-	s.tick = s.World.At(s.World.Now().Truncate(tickEvery).Add(tickEvery), Timer, "tick", func() {
+	at := s.World.Now().Truncate(tickEvery).Add(tickEvery)
+	s.tick = s.World.At(at, Timer, "tick", func() {
 		s.World.send(0, Tick, "tick", func() { s.Orchestrate([]byte("{}")) })
+		if s.flows {
+			s.World.send(0, Tick, "tick of runs", func() {
+				s.Deliver(RunsQueue, fmt.Sprintf(`{"id":"tick-%d","source":"aws.events","detail-type":"Scheduled Event","detail":{}}`, at.Unix()))
+			})
+		}
 		s.schedule()
 	})
 }
@@ -183,13 +209,16 @@ func (s *Stack) machines() error {
 			s.step(input, done)
 		case putEventsResource:
 			done(s.putEvents(input))
+		case sendMessageResource:
+			done(s.sendMessage(input))
 		default:
 			done(nil, &Failure{Type: "States.Runtime", Message: "the resource " + resource + " is not known"})
 		}
 	}
-	names := map[string]string{"Partition": "aws", "EventBusName": BusName, "OrchestratorFunctionArn": orchestratorResource}
+	names := map[string]string{"Partition": "aws", "EventBusName": BusName, "OrchestratorFunctionArn": orchestratorResource, "RunsQueueUrl": RunsQueue}
 	return errors.Join(s.StepFunctions.Define(OrchestrateMachine, false, statemachines.Orchestrate, names),
-		s.StepFunctions.Define(BackoffMachine, true, statemachines.Backoff, names))
+		s.StepFunctions.Define(BackoffMachine, true, statemachines.Backoff, names),
+		s.StepFunctions.Define(WorkflowMachine, true, statemachines.Workflow, names))
 }
 
 // step invokes the orchestrator for a state.
@@ -238,6 +267,23 @@ func (s *Stack) putEvents(input any) (any, *Failure) {
 	return map[string]any{"FailedEntryCount": 0.0}, nil
 }
 
+// sendMessage acts as the integration of Step Functions with SQS: it encodes a MessageBody that is an object as text.
+func (s *Stack) sendMessage(input any) (any, *Failure) {
+	text, err := json.Marshal(input)
+	var in struct {
+		QueueUrl    string //nolint:revive // SQS's own name
+		MessageBody json.RawMessage
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &in)
+	}
+	if err != nil {
+		return nil, FailureOf(err)
+	}
+	s.Deliver(in.QueueUrl, string(in.MessageBody))
+	return map[string]any{}, nil
+}
+
 // Mark calls the worker assistant as a sosw Worker does. done receives the result of the call; it may be nil.
 func (s *Stack) Mark(text []byte, done func(error)) {
 	s.call("worker-assistant", "call of a worker", assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return mark(id, text) }, func(_ any, err error) {
@@ -251,15 +297,21 @@ func (s *Stack) stream() {
 	lose := func(batch []events.DynamoDBEventRecord) {
 		s.Deliver(StreamFailures, fmt.Sprintf(`{"records":%d,"from":%q}`, len(batch), batch[0].Change.SequenceNumber))
 	}
-	s.Stream = &Mapping{world: s.World, name: "scavenger", window: scavengerPoll, batch: scavengerBatch, takes: scavenged, lose: lose,
+	s.Stream = &Mapping{world: s.World, name: "scavenger", key: "segment", window: scavengerPoll, batch: scavengerBatch, takes: scavenged, lose: lose,
 		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
 			s.call("scavenger", about, scavengerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return scavenge(id, batch) },
 				func(_ any, err error) { done(err) })
 		},
 	}
-	s.Archiving = &Mapping{world: s.World, name: "archiver", window: archiverWindow, batch: archiverBatch, takes: archived, lose: lose,
+	s.Archiving = &Mapping{world: s.World, name: "archiver", key: "segment", window: archiverWindow, batch: archiverBatch, takes: archived, lose: lose,
 		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
 			s.call("archiver", about, archiverTimeout, func(id string) func(context.Context, *Functions) (any, error) { return archiving(id, batch) },
+				func(_ any, err error) { done(err) })
+		},
+	}
+	s.Statuses = &Mapping{world: s.World, name: "statuses", key: "uid", window: scavengerPoll, batch: scavengerBatch, takes: written, lose: lose,
+		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
+			s.call("worker-assistant", about, assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return reading(id, batch) },
 				func(_ any, err error) { done(err) })
 		},
 	}
@@ -268,7 +320,8 @@ func (s *Stack) stream() {
 
 // Watched watches the stack's tables. A function that replaces it in DynamoDB.Watch must call it.
 func (s *Stack) Watched(table string, _, _ Item) {
-	if table != TasksTable || s.pulling {
+	s.flows = s.flows || table == RunsTable
+	if table != TasksTable && table != StatusTable || s.pulling {
 		return
 	}
 	s.pulling = true
@@ -278,5 +331,8 @@ func (s *Stack) Watched(table string, _, _ Item) {
 		s.pulled += len(records)
 		s.Stream.append(records...)
 		s.Archiving.append(records...)
+		statuses := s.DynamoDB.Stream(StatusTable, s.read)
+		s.read += len(statuses)
+		s.Statuses.append(statuses...)
 	})
 }

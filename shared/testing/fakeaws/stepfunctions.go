@@ -35,6 +35,8 @@ type StepFunctions struct {
 	mu       sync.Mutex
 	started  int
 	machines map[string]*machine
+	tokens   map[string]func(output any)
+	tokened  int
 }
 
 type machine struct {
@@ -44,6 +46,7 @@ type machine struct {
 	foreign    Foreign
 	executions map[string]*execution // of a standard machine, by name
 	running    int
+	performed  int
 }
 
 // Foreign carries out executions of a machine that is not interpreted. It calls done once. The output is nil after a failure.
@@ -51,7 +54,7 @@ type Foreign func(name string, input []byte, done func(output []byte, failure *F
 
 // NewStepFunctions returns a StepFunctions without machines.
 func NewStepFunctions(w *World) *StepFunctions {
-	return &StepFunctions{world: w, machines: map[string]*machine{}}
+	return &StepFunctions{world: w, machines: map[string]*machine{}, tokens: map[string]func(any){}}
 }
 
 // Define adds a machine by its definition, with the names in ${…} replaced. In a standard machine the names of executions are unique.
@@ -84,6 +87,22 @@ func (s *StepFunctions) Running(arn string) int {
 		return m.running
 	}
 	return 0
+}
+
+// Transitions returns how often executions of a machine have entered a state, or tried it again.
+func (s *StepFunctions) Transitions(arn string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.machines[arn]; m != nil {
+		return m.performed
+	}
+	return 0
+}
+
+func (s *StepFunctions) count(m *machine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.performed++
 }
 
 // executionInputLimit holds the largest input of an execution, in bytes.
@@ -158,6 +177,41 @@ func (s *StepFunctions) DescribeExecution(ctx context.Context, in *sfn.DescribeE
 	})
 }
 
+// token returns a new token.
+func (s *StepFunctions) token() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokened++
+	return fmt.Sprintf("token-%06d", s.tokened)
+}
+
+// await has resume called when the token is answered.
+func (s *StepFunctions) await(token string, resume func(output any)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens[token] = resume
+}
+
+// SendTaskSuccess ends the wait of a state for its token.
+func (s *StepFunctions) SendTaskSuccess(ctx context.Context, in *sfn.SendTaskSuccessInput, _ ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error) {
+	return serve(ctx, &s.Hooks, Request{"SFN", "SendTaskSuccess", in}, func() (*sfn.SendTaskSuccessOutput, error) {
+		var output any
+		if err := json.Unmarshal([]byte(aws.ToString(in.Output)), &output); err != nil {
+			return nil, &types.InvalidOutput{Message: aws.String("Invalid Output")}
+		}
+		token := aws.ToString(in.TaskToken)
+		s.mu.Lock()
+		resume := s.tokens[token]
+		delete(s.tokens, token)
+		s.mu.Unlock()
+		if resume == nil {
+			return nil, &types.TaskDoesNotExist{Message: aws.String("Task Timed Out: 'Provided task does not exist anymore'")}
+		}
+		resume(output)
+		return &sfn.SendTaskSuccessOutput{}, nil
+	})
+}
+
 // statusOutputLimit says how many bytes of input and output together a status event holds; it leaves out larger ones.
 // https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 const statusOutputLimit = 248 << 10
@@ -194,12 +248,17 @@ func (x *execution) start() {
 	}
 	x.record("ExecutionStarted", data)
 	t := &thread{execution: x, states: d.States, done: func(output any, failure *Failure) {
+		x.failure = failure
 		if failure == nil {
 			x.record("ExecutionSucceeded", output)
 		} else {
 			x.record("ExecutionFailed", failure)
 		}
 		x.end()
+		if x.machine.standard {
+			text, _ := json.Marshal(output) //nolint:errchkjson // it was JSON
+			x.tell(text, failure)
+		}
 	}}
 	t.enter(d.StartAt, data)
 }
@@ -227,7 +286,7 @@ func (x *execution) tell(output []byte, failure *Failure) {
 	if x.service.Changed == nil {
 		return
 	}
-	detail := map[string]any{"executionArn": x.id, "stateMachineArn": x.machine.arn, "name": x.name, "status": "SUCCEEDED", "output": string(output),
+	detail := map[string]any{"executionArn": x.id, "stateMachineArn": x.machine.arn, "name": x.name, "input": x.input, "status": "SUCCEEDED", "output": string(output),
 		"outputDetails": map[string]any{"included": true}}
 	if len(output) > statusOutputLimit {
 		detail["output"], detail["outputDetails"] = nil, map[string]any{"included": false}

@@ -10,12 +10,14 @@ import (
 )
 
 // Mapping passes the records of a table's stream to a function, as the stack's template maps the tasks table to the scavenger and the
-// archiver: in lanes, in order within a lane, each batch again until the function takes it or the retries are used up.
+// archiver, and the status table of moe's plugins to the worker assistant: in lanes, in order within a lane, each batch again until the
+// function takes it or the retries are used up.
 type Mapping struct {
 	world  *World
 	name   string
 	window time.Duration // how long records are gathered to a batch
 	batch  int
+	key    string                                                                   // the table's partition key
 	takes  func(image map[string]events.DynamoDBAttributeValue, status string) bool // the mapping's filter
 	lanes  [streamLanes]lane
 	// take handles a batch and then calls done once. about describes the batch.
@@ -43,9 +45,9 @@ const (
 
 // scavenged are the records that the scavenger takes: ends that no lease knows of.
 func scavenged(image map[string]events.DynamoDBAttributeValue, status string) bool {
-	shared := image["shared"]
+	shared, turn := image["shared"], image["turn"]
 	return slices.Contains([]string{"failed", "expired", "dead", "cancelled"}, status) ||
-		status == "completed" && shared.DataType() == events.DataTypeBoolean && shared.Boolean()
+		status == "completed" && (shared.DataType() == events.DataTypeBoolean && shared.Boolean() || turn.DataType() == events.DataTypeString)
 }
 
 // archived are the records that the archiver takes.
@@ -53,11 +55,17 @@ func archived(_ map[string]events.DynamoDBAttributeValue, status string) bool {
 	return slices.Contains([]string{"completed", "dead", "cancelled"}, status)
 }
 
+// written are the records of the status table that the worker assistant takes: all but removals.
+func written(map[string]events.DynamoDBAttributeValue, string) bool { return true }
+
 // append adds new records of the stream that match the mapping's filter.
 func (m *Mapping) append(records ...events.DynamoDBEventRecord) {
 	for _, r := range records {
-		status, isText := r.Change.NewImage["status"]
-		if r.EventName == string(events.DynamoDBOperationTypeRemove) || !isText || status.DataType() != events.DataTypeString || !m.takes(r.Change.NewImage, status.String()) {
+		status := ""
+		if v, is := r.Change.NewImage["status"]; is && v.DataType() == events.DataTypeString {
+			status = v.String()
+		}
+		if r.EventName == string(events.DynamoDBOperationTypeRemove) || !m.takes(r.Change.NewImage, status) {
 			continue
 		}
 		m.log = append(m.log, r)
@@ -68,7 +76,7 @@ func (m *Mapping) append(records ...events.DynamoDBEventRecord) {
 // put adds a record at the end of its lane.
 func (m *Mapping) put(r events.DynamoDBEventRecord) {
 	key := fnv.New32a()
-	_, _ = key.Write([]byte(r.Change.Keys["segment"].String()))
+	_, _ = key.Write([]byte(r.Change.Keys[m.key].String()))
 	i := int(key.Sum32() % streamLanes)
 	m.lanes[i].waiting = append(m.lanes[i].waiting, r)
 	m.wake(i)

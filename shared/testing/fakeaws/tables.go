@@ -11,9 +11,11 @@ const (
 	TasksTable   = "tasks"
 	ControlTable = "control"
 	JobsTable    = "jobs"
+	RunsTable    = "runs"
+	StatusTable  = "statuses"
 )
 
-// StackTables returns the definitions of the three tables in the stack's template, with a prefix before their names, for NewDynamoDB and for
+// StackTables returns the definitions of the tables in the stack's template, with a prefix before their names, for NewDynamoDB and for
 // CreateTable of any DynamoDB.
 func StackTables(before string) []*dynamodb.CreateTableInput {
 	tasks := definition(before+TasksTable, "segment", "n")
@@ -28,7 +30,19 @@ func StackTables(before string) []*dynamodb.CreateTableInput {
 		IndexName: aws.String("by_month"), KeySchema: keys("month", "submitted_at"),
 		Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"labourer"}},
 	}}
-	return []*dynamodb.CreateTableInput{tasks, definition(before+ControlTable, "labourer", "item"), jobs}
+	runs := definition(before+RunsTable, "run", "item")
+	runs.AttributeDefinitions = append(runs.AttributeDefinitions,
+		types.AttributeDefinition{AttributeName: aws.String("active"), AttributeType: types.ScalarAttributeTypeS},
+		types.AttributeDefinition{AttributeName: aws.String("workflow"), AttributeType: types.ScalarAttributeTypeS},
+		types.AttributeDefinition{AttributeName: aws.String("started_at"), AttributeType: types.ScalarAttributeTypeN})
+	runs.GlobalSecondaryIndexes = []types.GlobalSecondaryIndex{
+		{IndexName: aws.String("active"), KeySchema: keys("active", "run"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}},
+		{IndexName: aws.String("by_workflow"), KeySchema: keys("workflow", "started_at"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude,
+			NonKeyAttributes: []string{"uid", "number", "version", "state", "paused", "finished_at"}}},
+	}
+	statuses := definition(before+StatusTable, "uid", "workflow")
+	statuses.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages}
+	return []*dynamodb.CreateTableInput{tasks, definition(before+ControlTable, "labourer", "item"), jobs, runs, statuses}
 }
 
 func definition(name, hash, rangeKey string) *dynamodb.CreateTableInput {

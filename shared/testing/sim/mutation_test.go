@@ -450,7 +450,7 @@ func (r restarting) Save(ctx context.Context, before, after queue.Lease) (queue.
 	if l, err := r.service.Labourers.Recent(ctx, stored.Labourer); err == nil {
 		for tasks, err := range r.service.Tasks.Chunks(ctx, stored.Segment, again) {
 			if err == nil {
-				r.service.Launcher.Launch(ctx, l, stored, tasks, r.service.Now(), nil)
+				_, _ = r.service.Launcher.Launch(ctx, l, stored, tasks, r.service.Now(), nil)
 			}
 		}
 	}

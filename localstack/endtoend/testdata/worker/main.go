@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,8 +31,8 @@ type order struct {
 func main() { worker.Start(work) }
 
 func work(ctx context.Context, task worker.Task) (any, error) {
-	var o order
-	if err := task.Decode(&o); err != nil {
+	o, err := ordered(task)
+	if err != nil {
 		return nil, err
 	}
 	task.Stats("rows", 1)
@@ -40,6 +41,9 @@ func work(ctx context.Context, task worker.Task) (any, error) {
 	}
 	switch o.Do {
 	case "", "complete":
+		if task.Plugin != "" {
+			return map[string]any{"attempt": task.Attempt, "before": before(task)}, nil
+		}
 		return map[string]int{"attempt": task.Attempt}, nil
 	case "meet":
 		return meet(ctx, task.LabourerID, o.Meet)
@@ -58,6 +62,29 @@ func work(ctx context.Context, task worker.Task) (any, error) {
 		time.Sleep(time.Hour) // whatever the context says
 	}
 	return nil, worker.Permanent(fmt.Errorf("do is %q, which this worker does not know", o.Do))
+}
+
+// ordered returns the order of a task: its payload or, for a turn, the part of the metadata that is called like its plugin.
+func ordered(task worker.Task) (order, error) {
+	var o order
+	if task.Plugin == "" {
+		return o, task.Decode(&o)
+	}
+	var orders map[string]order
+	err := task.DecodeMetadata(&orders)
+	return orders[task.Plugin], err
+}
+
+// before returns the plugins whose results a turn got.
+func before(task worker.Task) []string {
+	names := []string{}
+	for activity, results := range task.Results {
+		for plugin := range results {
+			names = append(names, activity+"/"+plugin)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // labour sets the duration of a meeting worker, so that later workers visibly overlap with it.

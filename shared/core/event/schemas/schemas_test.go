@@ -20,7 +20,21 @@ func facts() []event.Fact {
 	at := time.Date(2026, 11, 22, 9, 30, 0, 123_000_000, time.UTC)
 	totals := event.Totals{JobID: "nightly", Labourer: "some_function", Total: 6, Completed: 3, Dead: 2, Cancelled: 1, StartedAt: at, FinishedAt: at.Add(time.Minute), Generation: 1}
 	value := 17.5
+	run := event.Run{RunID: "run-abc", Workflow: "Order intake EU", UID: "order-1", Run: 2, DefinitionVersion: 7, State: "In Progress", StartedAt: at}
+	ended := func(state, message string) event.Run {
+		r, end := run, at.Add(time.Minute)
+		r.State, r.FinishedAt, r.Message = state, &end, message
+		return r
+	}
 	return []event.Fact{
+		event.WorkflowStarted(run),
+		event.ActivityCompleted(run, "validate", "Optional Task Error"),
+		event.WorkflowEnded(ended("Complete", "")),
+		event.WorkflowEnded(ended("Error", "plugin a of validate (pre) failed")),
+		event.WorkflowEnded(ended("Cancelled", "")),
+		event.WorkflowOverdue(run),
+		event.WorkflowRejected("event-1", "w", "u", event.FieldError{Field: "metadata.lines[1].sku", Reason: "is missing"}),
+		event.WorkflowRejected("event-2", "", "", event.FieldError{Field: "workflow", Reason: "is missing"}),
 		event.TasksDue("an-invocation", "some_function", "another"),
 		event.JobRejected("nightly", "0a1b", event.FieldError{Field: "labourer", Reason: "no such labourer"}, []byte(`{"labourer": "nobody"}`)),
 		event.JobRejected("", "0a1b", event.FieldError{Field: "job", Reason: "not an object"}, []byte(`[1`)),
@@ -48,7 +62,7 @@ func TestDroversFactsMatchTheirSchemas(t *testing.T) {
 }
 
 func TestAFactWithoutOneOfItsFieldsDoesNotMatchItsSchema(t *testing.T) {
-	optional := map[string]bool{"JobRejected.job_id": true}
+	optional := map[string]bool{"JobRejected.job_id": true, "WorkflowRejected.uid": true}
 	for _, fact := range facts() {
 		text, err := json.Marshal(fact.Detail)
 		require.NoError(t, err)
@@ -76,6 +90,9 @@ func TestApplicationsCommandsMatchTheirSchemas(t *testing.T) {
 		"sosw's words":                 {"SubmitJob", `{"lambda_name": "arn:aws:lambda:us-west-2:000000000000:function:f", "max_sections_per_batch": 2}`},
 		"sosw's wrapper":               {"SubmitJob", `{"job": {"lambda_name": "f"}}`},
 		"sosw's wrapper as text":       {"SubmitJob", `{"job": "{\"lambda_name\": \"f\"}"}`},
+		"starting a workflow":          {"StartWorkflow", `{"workflow": "Order intake EU", "uid": "order-1", "metadata": {"country": "AT"}, "from": "ship", "metadata_override": true, "start_id": "s-1"}`},
+		"cancelling a run":             {"CancelWorkflow", `{"run_id": "run-abc"}`},
+		"cancelling a uid's run":       {"CancelWorkflow", `{"workflow": "w", "uid": "u"}`},
 		"cancelling":                   {"CancelJob", `{"job_id": "nightly"}`},
 		"cancelling running tasks too": {"CancelJob", `{"job_id": "nightly", "force": true}`},
 		"replaying tasks":              {"ReplayTasks", `{"tasks": ["` + aTask + `"], "replay_id": "again"}`},
@@ -95,6 +112,9 @@ func TestSchemasRefuseWhatDroverWouldRefuse(t *testing.T) {
 		"a job with a bad id":             {"SubmitJob", `{"labourer": "f", "job_id": "with space"}`},
 		"a job with a worker's attribute": {"SubmitJob", `{"labourer": "f", "drover": {}}`},
 		"a range without an end":          {"SubmitJob", `{"labourer": "f", "period": {"from": "2026-01-01"}}`},
+		"starting nothing":                {"StartWorkflow", `{"uid": "u"}`},
+		"metadata with Drover's own name": {"StartWorkflow", `{"workflow": "w", "metadata": {"drover": 1}}`},
+		"cancelling half a run":           {"CancelWorkflow", `{"uid": "u"}`},
 		"cancelling nothing":              {"CancelJob", `{}`},
 		"replaying nothing":               {"ReplayTasks", `{"replay_id": "again"}`},
 		"replaying no task":               {"ReplayTasks", `{"tasks": []}`},

@@ -1,4 +1,4 @@
-package labourer
+package document
 
 import (
 	"bytes"
@@ -23,40 +23,43 @@ const (
 	maxDepth     = 64
 )
 
-// node holds a value of a YAML or JSON document, with aliases and merge keys resolved.
-type node struct {
-	kind    kind
-	line    int // from 1
-	text    string
-	number  float64
-	members []member // of a mapping, as written
-	items   []*node  // of a list
+// Node holds a value of a YAML or JSON document, with aliases and merge keys resolved.
+type Node struct {
+	Kind    Kind
+	Line    int    // from 1
+	Text    string // of a text; of a number or boolean as written
+	Number  float64
+	Members []Member // of a mapping, as written
+	Items   []*Node  // of a list
 }
 
-type member struct {
-	key   string
-	line  int
-	value *node
+// Member is a name in a mapping, and its value.
+type Member struct {
+	Key   string
+	Line  int
+	Value *Node
 }
 
-type kind int
+// Kind says what a value is.
+type Kind int
 
+// The kinds of values. Nothing is null, and the value of an empty document.
 const (
-	nothing kind = iota
-	text
-	number
-	boolean
-	list
-	mapping
+	Nothing Kind = iota
+	Text
+	Number
+	Boolean
+	List
+	Mapping
 )
 
 // String returns the kind with an article, for messages.
-func (k kind) String() string {
-	return [...]string{nothing: "nothing", text: "a text", number: "a number", boolean: "a boolean", list: "a list", mapping: "a mapping"}[k]
+func (k Kind) String() string {
+	return [...]string{Nothing: "nothing", Text: "a text", Number: "a number", Boolean: "a boolean", List: "a list", Mapping: "a mapping"}[k]
 }
 
-// parse reads one document: JSON if the text is JSON or the file's extension is .json, and otherwise YAML.
-func parse(file string, data []byte) (*node, error) {
+// Parse reads one document: JSON if the text is JSON or the file's extension is .json, and otherwise YAML.
+func Parse(file string, data []byte) (*Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if len(data) > maxFileBytes {
 		return nil, Error{Reason: fmt.Sprintf("the file has %d bytes; want at most %d", len(data), maxFileBytes)}
@@ -64,8 +67,10 @@ func parse(file string, data []byte) (*node, error) {
 	if at := firstInvalidUTF8(data); at >= 0 {
 		return nil, Error{Line: lineOf(data, int64(at)), Reason: "the text is not UTF-8"}
 	}
-	if strings.HasSuffix(strings.ToLower(file), ".json") || json.Valid(data) {
-		return parseJSON(data)
+	// A file that is called .json and begins like JSON is meant to be it, so that its faults are told in the words of JSON.
+	meant := strings.HasSuffix(strings.ToLower(file), ".json") && bytes.ContainsAny(bytes.TrimSpace(data)[:min(1, len(bytes.TrimSpace(data)))], `{["`)
+	if meant || json.Valid(data) {
+		return ParseJSON(data)
 	}
 	return parseYAML(data)
 }
@@ -101,9 +106,9 @@ func (b *budget) spend(line, depth int) error {
 
 // --- JSON
 
-// parseJSON exists in addition to the YAML parser because YAML is not quite a superset of JSON: it refuses tabs and surrogate pairs ("\ud83d\ude00"), with
-// which Python writes text outside ASCII.
-func parseJSON(data []byte) (*node, error) {
+// ParseJSON reads one JSON document. It exists in addition to the YAML parser because YAML is not quite a superset of JSON: it refuses tabs
+// and surrogate pairs ("\ud83d\ude00"), with which Python writes text outside ASCII.
+func ParseJSON(data []byte) (*Node, error) {
 	if err := checkJSON(data); err != nil {
 		return nil, err
 	}
@@ -176,20 +181,20 @@ func (p *jsonParser) token() json.Token {
 	return token
 }
 
-func (p *jsonParser) value(depth int) (*node, error) {
+func (p *jsonParser) value(depth int) (*Node, error) {
 	token := p.token()
 	if err := p.spend(p.line, depth); err != nil {
 		return nil, err
 	}
-	n := &node{line: p.line}
+	n := &Node{Line: p.line}
 	switch token := token.(type) {
 	case string:
-		n.kind, n.text = text, token
+		n.Kind, n.Text = Text, token
 	case json.Number:
-		n.kind, n.text = number, token.String()
-		n.number, _ = strconv.ParseFloat(n.text, 64) // out of range becomes infinite, which decimal refuses
+		n.Kind, n.Text = Number, token.String()
+		n.Number, _ = strconv.ParseFloat(n.Text, 64) // out of range becomes infinite, which decimal refuses
 	case bool:
-		n.kind, n.text = boolean, strconv.FormatBool(token)
+		n.Kind, n.Text = Boolean, strconv.FormatBool(token)
 	case json.Delim:
 		if token == '[' {
 			return n, p.list(n, depth)
@@ -199,21 +204,21 @@ func (p *jsonParser) value(depth int) (*node, error) {
 	return n, nil
 }
 
-func (p *jsonParser) list(n *node, depth int) error {
-	n.kind = list
+func (p *jsonParser) list(n *Node, depth int) error {
+	n.Kind = List
 	for p.decoder.More() {
 		item, err := p.value(depth + 1)
 		if err != nil {
 			return err
 		}
-		n.items = append(n.items, item)
+		n.Items = append(n.Items, item)
 	}
 	p.token()
 	return nil
 }
 
-func (p *jsonParser) mapping(n *node, depth int) error {
-	n.kind = mapping
+func (p *jsonParser) mapping(n *Node, depth int) error {
+	n.Kind = Mapping
 	for p.decoder.More() {
 		key, _ := p.token().(string)
 		line := p.line
@@ -221,7 +226,7 @@ func (p *jsonParser) mapping(n *node, depth int) error {
 		if err != nil {
 			return err
 		}
-		n.members = append(n.members, member{key, line, value})
+		n.Members = append(n.Members, Member{key, line, value})
 	}
 	p.token()
 	return nil
@@ -229,12 +234,12 @@ func (p *jsonParser) mapping(n *node, depth int) error {
 
 // --- YAML
 
-func parseYAML(data []byte) (*node, error) {
+func parseYAML(data []byte) (*Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return &node{kind: nothing, line: 1}, nil
+		return &Node{Kind: Nothing, Line: 1}, nil
 	case err != nil:
 		return nil, yamlError(err, data)
 	}
@@ -300,7 +305,7 @@ func tab(data []byte, line int) (at int, indents bool) {
 
 type yamlParser struct{ budget }
 
-func (p *yamlParser) value(y *yaml.Node, depth int) (*node, error) {
+func (p *yamlParser) value(y *yaml.Node, depth int) (*Node, error) {
 	if err := p.spend(y.Line, depth); err != nil {
 		return nil, err
 	}
@@ -319,26 +324,26 @@ func (p *yamlParser) value(y *yaml.Node, depth int) (*node, error) {
 
 // scalar reads a text, number or boolean. It refuses scalars that YAML 1.1 and 1.2 read differently: this parser follows one version for some of them and
 // the other version for the rest, and most users know neither.
-func scalar(y *yaml.Node) (*node, error) {
+func scalar(y *yaml.Node) (*Node, error) {
 	if other := ambiguity(y); other != "" {
 		return nil, Error{Line: y.Line, Column: y.Column, Reason: fmt.Sprintf(
-			"%s is %s for some YAML parsers but not for others; quote it, or write its value", shownBare(y.Value), other)}
+			"%s is %s for some YAML parsers but not for others; quote it, or write its value", ShownBare(y.Value), other)}
 	}
-	n := &node{line: y.Line, text: y.Value}
+	n := &Node{Line: y.Line, Text: y.Value}
 	switch tag := y.ShortTag(); tag {
 	case "!!null":
-		n.kind = nothing
+		n.Kind = Nothing
 	case "!!bool":
-		n.kind = boolean
+		n.Kind = Boolean
 	case "!!int", "!!float":
-		n.kind = number
-		if err := y.Decode(&n.number); err != nil {
-			n.number = math.NaN()
+		n.Kind = Number
+		if err := y.Decode(&n.Number); err != nil {
+			n.Number = math.NaN()
 		}
 	case "!!str", "!!timestamp", "!!merge":
-		n.kind = text
+		n.Kind = Text
 	default:
-		return nil, Error{Line: y.Line, Reason: fmt.Sprintf("the tag %s is unknown", shown(tag))}
+		return nil, Error{Line: y.Line, Reason: fmt.Sprintf("the tag %s is unknown", Shown(tag))}
 	}
 	return n, nil
 }
@@ -375,22 +380,22 @@ var ambiguous = []struct {
 	{regexp.MustCompile(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?$`), "a date"},
 }
 
-func (p *yamlParser) list(y *yaml.Node, depth int) (*node, error) {
-	n := &node{kind: list, line: y.Line}
+func (p *yamlParser) list(y *yaml.Node, depth int) (*Node, error) {
+	n := &Node{Kind: List, Line: y.Line}
 	for _, content := range y.Content {
 		item, err := p.value(content, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		n.items = append(n.items, item)
+		n.Items = append(n.Items, item)
 	}
 	return n, nil
 }
 
 // mapping reads the members. Members of a merge key ("<<") come last, unless the mapping has a member with the same name.
-func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
-	n := &node{kind: mapping, line: y.Line}
-	var merged []*node
+func (p *yamlParser) mapping(y *yaml.Node, depth int) (*Node, error) {
+	n := &Node{Kind: Mapping, Line: y.Line}
+	var merged []*Node
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key, content := y.Content[i], y.Content[i+1]
 		value, err := p.value(content, depth+1)
@@ -405,18 +410,18 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if name.kind != text && (name.kind != number || !plainNumber.MatchString(name.text)) {
-			return nil, Error{Line: key.Line, Reason: fmt.Sprintf("%s cannot be a name", name.describe())}
+		if name.Kind != Text && (name.Kind != Number || !plainNumber.MatchString(name.Text)) {
+			return nil, Error{Line: key.Line, Reason: fmt.Sprintf("%s cannot be a name", name.Describe())}
 		}
-		n.members = append(n.members, member{name.text, key.Line, value})
+		n.Members = append(n.Members, Member{name.Text, key.Line, value})
 	}
 
 	if len(merged) == 0 {
 		return n, nil
 	}
-	has := make(map[string]bool, len(n.members))
-	for _, m := range n.members {
-		has[m.key] = true
+	has := make(map[string]bool, len(n.Members))
+	for _, m := range n.Members {
+		has[m.Key] = true
 	}
 	for _, from := range merged {
 		if err := n.merge(from, has); err != nil {
@@ -431,26 +436,26 @@ var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
 // merge adds the members of a mapping, or of each mapping in a list, that n does not have. It keeps names that n itself has twice: a later check refuses
 // them.
-func (n *node) merge(from *node, has map[string]bool) error {
-	switch from.kind {
-	case list:
-		for _, item := range from.items {
-			if item.kind != mapping {
-				return Error{Line: item.line, Reason: fmt.Sprintf("<< takes a mapping or a list of them, not a list with %s", item.kind)}
+func (n *Node) merge(from *Node, has map[string]bool) error {
+	switch from.Kind {
+	case List:
+		for _, item := range from.Items {
+			if item.Kind != Mapping {
+				return Error{Line: item.Line, Reason: fmt.Sprintf("<< takes a mapping or a list of them, not a list with %s", item.Kind)}
 			}
 			if err := n.merge(item, has); err != nil {
 				return err
 			}
 		}
-	case mapping:
-		for _, m := range from.members {
-			if !has[m.key] {
-				has[m.key] = true
-				n.members = append(n.members, m)
+	case Mapping:
+		for _, m := range from.Members {
+			if !has[m.Key] {
+				has[m.Key] = true
+				n.Members = append(n.Members, m)
 			}
 		}
 	default:
-		return Error{Line: from.line, Reason: fmt.Sprintf("<< takes a mapping or a list of them, not %s", from.kind)}
+		return Error{Line: from.Line, Reason: fmt.Sprintf("<< takes a mapping or a list of them, not %s", from.Kind)}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package labourer
+package document
 
 import (
 	"slices"
@@ -7,9 +7,9 @@ import (
 	"github.com/drover-run/drover/shared/core/spelling"
 )
 
-// nearest returns the known word that the user probably meant: one that differs by a few typing mistakes, otherwise one that contains the word or that the
+// Nearest returns the known word that the user probably meant: one that differs by a few typing mistakes, otherwise one that contains the word or that the
 // word contains. It returns "" if no word is near.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	if near, ok := spelling.Nearest(word, known); ok {
 		return near
 	}
@@ -21,9 +21,9 @@ func nearest(word string, known []string) string {
 	return ""
 }
 
-// didYouMean returns the end of a message about an unknown word: a suggestion, or all known words.
-func didYouMean(word string, known []string) string {
-	if near := nearest(word, known); near != "" {
+// DidYouMean returns the end of a message about an unknown word: a suggestion, or all known words.
+func DidYouMean(word string, known []string) string {
+	if near := Nearest(word, known); near != "" {
 		return "did you mean " + near + "?"
 	}
 	sorted := slices.Sorted(slices.Values(known))

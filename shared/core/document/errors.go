@@ -1,4 +1,4 @@
-package labourer
+package document
 
 import (
 	"cmp"
@@ -42,9 +42,10 @@ func (e Error) Error() string {
 type Errors []Error
 
 // Error returns one line for each error.
-func (e Errors) Error() string { return strings.Join(e.lines(), "\n") }
+func (e Errors) Error() string { return strings.Join(e.Lines(), "\n") }
 
-func (e Errors) lines() []string {
+// Lines returns one line for each error.
+func (e Errors) Lines() []string {
 	lines := make([]string, len(e))
 	for i, one := range e {
 		lines[i] = one.Error()
@@ -60,8 +61,8 @@ func (e Errors) Err() error {
 	return e
 }
 
-// inOrder sorts by line and drops repetitions: an error in a default occurs for every labourer that inherits it.
-func (e Errors) inOrder() Errors {
+// InOrder sorts by line and drops repetitions: an error in a default occurs for every labourer that inherits it.
+func (e Errors) InOrder() Errors {
 	slices.SortStableFunc(e, func(a, b Error) int { return cmp.Compare(a.Line, b.Line) })
 	return slices.Compact(e)
 }

@@ -1,0 +1,162 @@
+package endtoend
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/stretchr/testify/require"
+)
+
+// flow is a workflow of a test: two activities, and plugins that share one labourer.
+type flow struct {
+	*stack
+	name string // of the workflow; of the labourer, activities and plugins it is a part
+}
+
+// newFlow applies a workflow: first, then stock, vip and risky (optional) together, then last in the second activity.
+func newFlow(t *testing.T) flow {
+	t.Helper()
+	f := flow{shared(t), named(t)}
+	check, ship := "check-"+f.name, "ship-"+f.name
+	plugin := func(activity, stage string, more object) object {
+		return with(object{"activity": activity, "stage": stage, "labourer": f.name}, more)
+	}
+	said := f.apply(t, object{
+		"labourers": object{f.name: onLambda("Worker", 4, object{"max_attempts": 2})},
+		"workflows": object{f.workflow(): object{"activities": []string{check, ship}}},
+		"plugins": object{
+			f.plugin("first"): plugin(check, "pre", nil),
+			f.plugin("stock"): plugin(check, "parallel", nil),
+			f.plugin("vip"):   plugin(check, "parallel", object{"filter": object{"customer": []string{"vip"}}}),
+			f.plugin("risky"): plugin(check, "parallel", object{"mandatory": false}),
+			f.plugin("last"):  plugin(ship, "post", object{"always_run": true}),
+		},
+	})
+	require.Len(t, said["applied"], 7, "a labourer, a workflow and five plugins")
+	return f
+}
+
+// workflow returns the name of the workflow, which has a space.
+func (f flow) workflow() string { return "flow " + f.name }
+
+func (f flow) plugin(name string) string { return name + "-" + f.name }
+
+func (f flow) apply(t *testing.T, definitions object) object {
+	t.Helper()
+	printed, said, code := f.drover(t, definitions, "apply", "-f", "-")
+	require.Zero(t, code, said)
+	return document(t, printed)
+}
+
+// orders returns metadata that tells plugins how to end.
+func (f flow) orders(do map[string]string) object {
+	out := object{}
+	for name, what := range do {
+		out[f.plugin(name)] = object{"do": what}
+	}
+	return out
+}
+
+// plugins returns the plugins of a run's tree, by their short names.
+func (f flow) plugins(tree object) map[string]object {
+	out := map[string]object{}
+	for _, activity := range tree["activities"].([]any) {
+		for _, stage := range []string{"pre", "parallel", "post"} {
+			for _, need := range []string{"mandatory", "optional"} {
+				for name, p := range activity.(object)[stage].(object)[need].(object) {
+					out[strings.TrimSuffix(name, "-"+f.name)] = p.(object)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func states(plugins map[string]object) map[string]any {
+	out := map[string]any{}
+	for name, p := range plugins {
+		out[name] = p["state"]
+	}
+	return out
+}
+
+// requireExecution waits until the execution of a run has ended with this status. Not on a local AWS that enforces roles: it judges the right to
+// SendTaskSuccess without the state machine, which it does not find from a token, and so refuses each answer.
+func (f flow) requireExecution(t *testing.T, status sfntypes.ExecutionStatus, run string) {
+	t.Helper()
+	if !f.target.OnAWS() {
+		return
+	}
+	require.Equal(t, status, await(t, "the execution of "+run+" to end", func() (sfntypes.ExecutionStatus, bool) {
+		pages := sfn.NewListExecutionsPaginator(f.machines, &sfn.ListExecutionsInput{StateMachineArn: aws.String(f.out["WorkflowStateMachineArn"])})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			require.NoError(t, err)
+			for _, e := range page.Executions {
+				if strings.HasPrefix(aws.ToString(e.Name), run) {
+					return e.Status, e.Status != sfntypes.ExecutionStatusRunning
+				}
+			}
+		}
+		return "none", false
+	}))
+}
+
+func TestARunOfAWorkflowIsMendedByAReRun(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+
+	printed, said, code := f.drover(t, f.orders(map[string]string{"risky": "permanent", "first": "complete"}), "workflow", "start", f.workflow(), "--uid", "u", "--metadata", "-", "--wait")
+	require.Zero(t, code, said)
+	first := document(t, printed)
+	require.Equal(t, "Optional Task Error", first["state"])
+	plugins := f.plugins(first)
+	require.Equal(t, map[string]any{"first": "Complete", "stock": "Complete", "vip": "Skipped", "risky": "Error", "last": "Complete"}, states(plugins))
+	require.Contains(t, plugins["risky"]["message"], "Hopeless")
+	seen := func(names ...string) []any {
+		out := []any{}
+		for _, name := range names {
+			out = append(out, "check-"+f.name+"/"+f.plugin(name))
+		}
+		return out
+	}
+	require.Equal(t, object{"attempt": 1., "before": seen("first", "stock")}, plugins["last"]["result"])
+	id := first["run_id"].(string)
+	for _, kind := range []string{"WorkflowStarted", "WorkflowCompleted"} {
+		fact := f.fact(t, kind, object{"run_id": id})
+		require.Equal(t, []any{f.workflow(), "u", 1.}, []any{fact["workflow"], fact["uid"], fact["run"]})
+	}
+	for activity, state := range map[string]string{"check-": "Optional Task Error", "ship-": "Complete"} {
+		require.Equal(t, state, f.fact(t, "ActivityCompleted", object{"run_id": id, "activity": activity + f.name})["state"])
+	}
+	f.requireExecution(t, sfntypes.ExecutionStatusSucceeded, id)
+
+	printed, said, code = f.drover(t, f.orders(map[string]string{"first": "permanent"}), "workflow", "start", f.workflow(), "--uid", "u", "--metadata", "-", "--override", "--wait")
+	require.Zero(t, code, said)
+	second := document(t, printed)
+	require.Equal(t, []any{"Complete", 2.}, []any{second["state"], second["run"]})
+	again := f.plugins(second)
+	require.Equal(t, plugins["first"]["task_id"], again["first"]["task_id"], "what was Complete did not run again, though it would fail now")
+	require.Equal(t, object{"attempt": 1., "before": seen("first", "risky", "stock")}, again["last"]["result"])
+	require.Len(t, lines(t, f.cli(t, "workflow", "runs", "--workflow", f.workflow(), "--uid", "u")), 2)
+}
+
+func TestAMandatoryErrorEndsARunThatAnEventStarted(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+
+	f.put(t, "StartWorkflow", object{"workflow": f.workflow(), "uid": "u", "metadata": f.orders(map[string]string{"stock": "fail"})})
+
+	fact := f.fact(t, "WorkflowFailed", object{"workflow": f.workflow(), "uid": "u"})
+	require.Equal(t, "Error", fact["state"])
+	require.Contains(t, fact["message"], "Boom: attempt 2 was told to fail")
+	id := fact["run_id"].(string)
+	plugins := f.plugins(document(t, f.cli(t, "workflow", "run", id)))
+	require.Equal(t, []any{"Error", 2.}, []any{plugins["stock"]["state"], plugins["stock"]["attempts"]})
+	require.Equal(t, "Not Started", plugins["last"]["state"])
+	f.requireExecution(t, sfntypes.ExecutionStatusFailed, id)
+	require.Equal(t, id, document(t, f.cli(t, "task", plugins["stock"]["task_id"].(string)))["job_id"])
+}
