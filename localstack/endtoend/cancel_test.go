@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
@@ -32,7 +33,9 @@ func TestCancellingRemovesQueuedTasksAndLetsRunningOnesEnd(t *testing.T) {
 	await(t, "queued tasks to be removed", func() (string, bool) {
 		entries, err := s.control.Queue(t.Context(), named(t))
 		require.NoError(t, err)
-		return s.situation(t), len(entries) == 0
+		leases, err := s.control.Leases(t.Context(), named(t))
+		require.NoError(t, err)
+		return s.situation(t), len(entries) == 0 && queue.Waiting(leases) == 0
 	})
 	s.complete(t, work[:2]...)
 	s.report(t, work[2].failed(nil)) // it is not retried

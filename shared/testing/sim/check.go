@@ -585,7 +585,7 @@ func (k *checker) watchJob(after fakeaws.Item) {
 
 // checkCall checks the effects of a request on the guarantees. The invocation that made the request calls it.
 func (k *checker) checkCall(c *call) {
-	if c.operation == "Query" && strings.Contains(c.label, ":from=queue#") {
+	if c.operation == "Query" && (strings.Contains(c.label, ":from=queue#") || strings.Contains(c.label, ":from=lease#")) {
 		c.dueRead = k.step
 	}
 	k.verify(c)

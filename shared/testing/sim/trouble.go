@@ -17,6 +17,9 @@ const oddSchema = "odd,name"
 // smallQueue limits the messages of a queue that takes small ones only, in bytes. Oversized jobs are near or above it.
 const smallQueue = 4 << 10
 
+// rushes is the first of the seeds whose worlds are all rushes; see planRushes.
+const rushes = 1 << 40
+
 // planTrouble adds what happens in some worlds only. Each kind has its own random generator, so that it leaves the rest of the world as it
 // was.
 func (p *plan) planTrouble() {
@@ -47,7 +50,11 @@ func (p *plan) planTrouble() {
 		delete(p.rates, Slow)
 	})
 	some("reconfigurations", 0.3, p.planReconfigurations)
-	some("rushes", 0.08, p.planRushes)
+	rush := 0.08
+	if p.seed >= rushes {
+		rush = 1
+	}
+	some("rushes", rush, p.planRushes)
 	some("mourning", 0.1, func(r *rand.Rand) { p.rates[ReplayedAtDeath] = 0.2 + 0.8*r.Float64() })
 	if p.wakesOnly {
 		return // only a tick repairs the faults below
