@@ -17,7 +17,7 @@ const oddSchema = "odd,name"
 // smallQueue limits the messages of a queue that takes small ones only, in bytes. Oversized jobs are near or above it.
 const smallQueue = 4 << 10
 
-// rushes is the first of the seeds whose worlds are all rushes; see planRushes.
+// rushes begins the seeds whose worlds are all rushes; see planRushes.
 const rushes = 1 << 40
 
 // planTrouble adds what happens in some worlds only. Each kind has its own random generator, so that it leaves the rest of the world as it
