@@ -101,13 +101,16 @@ type Applied struct{ Labourers, Schemas, Workflows, Activities, Plugins map[stri
 // All reads everything that was applied.
 func (r Registry) All(ctx context.Context, strong bool) (Applied, error) {
 	var out Applied
-	for partition, into := range map[string]*map[string]Stored{labourersPartition: &out.Labourers, schemasPartition: &out.Schemas,
-		workflowsPartition: &out.Workflows, activitiesPartition: &out.Activities, pluginsPartition: &out.Plugins} {
-		stored, err := r.stored(ctx, partition, strong)
+	for _, part := range []struct {
+		partition string
+		into      *map[string]Stored
+	}{{labourersPartition, &out.Labourers}, {schemasPartition, &out.Schemas}, {workflowsPartition, &out.Workflows},
+		{activitiesPartition, &out.Activities}, {pluginsPartition, &out.Plugins}} {
+		stored, err := r.stored(ctx, part.partition, strong)
 		if err != nil {
 			return Applied{}, err
 		}
-		*into = stored
+		*part.into = stored
 	}
 	return out, nil
 }
