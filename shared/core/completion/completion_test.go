@@ -65,7 +65,7 @@ var forms = map[string]completion.Report{
 
 // others names readable messages that do not concern a task.
 var others = []string{
-	"lambda-of-somebody-else", "lambda-of-another-topic", "states-of-somebody-else", "states-running", "states-from-a-stranger", "states-named-for-no-attempt",
+	"lambda-of-another-application", "lambda-of-another-topic", "states-of-another-application", "states-running", "states-from-another-bus-source", "states-named-for-no-attempt",
 	"states-named-for-an-attempt-before-the-first",
 }
 

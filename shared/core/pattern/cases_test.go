@@ -52,7 +52,7 @@ func TestPatternsMatchWhatEventBridgeMatches(t *testing.T) {
 	}
 }
 
-// disagreements are the questions to which event-ruler answers otherwise. docs/referees.md says for each who is right, and why.
+// disagreements holds the questions that event-ruler answers differently. docs/referees.md says for each which side is right, and why.
 var disagreements = []struct{ pattern, metadata, theirs, ours string }{
 	{`{"a":[{"prefix":"ab\""}]}`, `{"a":"ab"}`, "true", "false"},
 	{`{"a":[{"suffix":"\"ab"}]}`, `{"a":"ab"}`, "true", "false"},

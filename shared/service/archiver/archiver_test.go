@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ var (
 
 // world holds the archive and the payloads that are stored apart. fails names the call that fails.
 type world struct {
+	mu       sync.Mutex // the archiver writes several files at once
 	files    map[string][]byte
 	payloads map[int][]byte // by the task's number; nil: it is gone
 	ended    segment.Numbers
@@ -43,6 +45,8 @@ func (w *world) Put(_ context.Context, o archive.Object) error {
 	if err := w.fail("Put"); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.files == nil {
 		w.files = map[string][]byte{}
 	}

@@ -34,7 +34,7 @@ func deliver(t require.TestingT, s *outage.Stage, batch []assistant.Message) ass
 // out returns a stage on which n tasks run, and what their workers were started with.
 func out(t require.TestingT, n int) (*outage.Stage, []outage.Handed) {
 	s := stage(t, n)
-	s.Schedule(t, job("nightly", n))
+	s.Schedule(t, outage.Job("nightly", "f", n))
 	require.Equal(t, n, s.HandOut(t, "f"))
 	return s, s.Handed(t, "f")
 }
@@ -58,7 +58,7 @@ func TestACompletionClosesItsTaskAndFreesItsSlot(t *testing.T) {
 	s, h := out(t, 2)
 	s.Pass(time.Minute)
 
-	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, h[0].Completed()))
 
 	one := stored(t, s, h[0].TaskID)
 	require.Equal(t, task.Completed, one.Status)
@@ -86,27 +86,27 @@ func TestAFailureClosesItsAttemptAndLeavesItInItsLease(t *testing.T) {
 // TestG4AReportOfAnotherAttemptChangesNothing, and is counted by its kind.
 func TestG4AReportOfAnotherAttemptChangesNothing(t *testing.T) {
 	s, h := out(t, 3)
-	handle(t, s, completed(h[0]), failed(h[1]))
+	handle(t, s, h[0].Completed(), h[1].Failed("Boom"))
 	at := func(h outage.Handed, attempt int) outage.Handed { h.Attempt = attempt; return h }
 	for name, c := range map[string]struct {
 		report string
 		counts assistant.Summary
 	}{
-		"completed again":                     {completed(h[0]), assistant.Summary{Repeated: 1}},
-		"completed and reported as failed":    {failed(h[0]), assistant.Summary{Repeated: 1}},
-		"completed, the next attempt":         {completed(at(h[0], 2)), assistant.Summary{Stale: 1}},
-		"completed, without an attempt":       {strings.Replace(completed(h[0]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
+		"completed again":                     {h[0].Completed(), assistant.Summary{Repeated: 1}},
+		"completed and reported as failed":    {h[0].Failed("Boom"), assistant.Summary{Repeated: 1}},
+		"completed, the next attempt":         {at(h[0], 2).Completed(), assistant.Summary{Stale: 1}},
+		"completed, without an attempt":       {strings.Replace(h[0].Completed(), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
 		"completed, a heartbeat":              {running(h[0]), assistant.Summary{Repeated: 1}},
 		"completed, never started":            {neverStarted(h[0]), assistant.Summary{Repeated: 1}},
-		"failed again":                        {failed(h[1]), assistant.Summary{Repeated: 1}},
-		"failed and reported as completed":    {completed(h[1]), assistant.Summary{Repeated: 1}},
-		"failed, an attempt not dispatched":   {completed(at(h[1], 2)), assistant.Summary{Stale: 1}},
-		"failed, without an attempt":          {strings.Replace(completed(h[1]), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
-		"running, an attempt to come":         {completed(at(h[2], 2)), assistant.Summary{Stale: 1}},
-		"running, an attempt far from here":   {completed(at(h[2], 1000000)), assistant.Summary{Stale: 1}},
-		"a task of a segment that is missing": {completed(outage.Handed{TaskID: "abcdefghijklmnop.7", Attempt: 1}), assistant.Summary{Unknown: 1}},
-		"a task beyond the segment's last":    {completed(outage.Handed{TaskID: strings.Split(h[0].TaskID, ".")[0] + ".200", Attempt: 1}), assistant.Summary{Unknown: 1}},
-		"a malformed task id":                 {completed(outage.Handed{TaskID: "6f7c73de", Attempt: 1}), assistant.Summary{Unknown: 1}},
+		"failed again":                        {h[1].Failed("Boom"), assistant.Summary{Repeated: 1}},
+		"failed and reported as completed":    {h[1].Completed(), assistant.Summary{Repeated: 1}},
+		"failed, an attempt not dispatched":   {at(h[1], 2).Completed(), assistant.Summary{Stale: 1}},
+		"failed, without an attempt":          {strings.Replace(h[1].Completed(), `"attempt": 1,`, ``, 1), assistant.Summary{Repeated: 1}},
+		"running, an attempt to come":         {at(h[2], 2).Completed(), assistant.Summary{Stale: 1}},
+		"running, an attempt far from here":   {at(h[2], 1000000).Completed(), assistant.Summary{Stale: 1}},
+		"a task of a segment that is missing": {outage.Handed{TaskID: "abcdefghijklmnop.7", Attempt: 1}.Completed(), assistant.Summary{Unknown: 1}},
+		"a task beyond the segment's last":    {outage.Handed{TaskID: strings.Split(h[0].TaskID, ".")[0] + ".200", Attempt: 1}.Completed(), assistant.Summary{Unknown: 1}},
+		"a malformed task id":                 {outage.Handed{TaskID: "6f7c73de", Attempt: 1}.Completed(), assistant.Summary{Unknown: 1}},
 		"an execution of no task":             {`{"detail-type": "Step Functions Execution Status Change", "source": "aws.states", "detail": {"name": "nightly-report"}}`, assistant.Summary{Ignored: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,15 +130,15 @@ func TestG4ACompletionAfterTheEndOfItsAttemptIsDropped(t *testing.T) {
 	again := s.Handed(t, "f")[1]
 	require.Equal(t, 2, again.Attempt)
 
-	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, completed(h[0])), "the attempt has ended")
+	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, h[0].Completed()), "the attempt has ended")
 	require.Equal(t, task.Expired, stored(t, s, h[0].TaskID).Status)
-	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(again)))
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, again.Completed()))
 	require.Equal(t, task.Completed, stored(t, s, h[0].TaskID).Status)
 }
 
 func TestACompletionWithoutAnAttemptEndsTheRunningOne(t *testing.T) {
 	s, h := out(t, 1)
-	handle(t, s, failed(h[0]))
+	handle(t, s, h[0].Failed("Boom"))
 	s.Scavenge(t)
 	s.Pass(time.Hour)
 	require.Equal(t, 1, s.HandOut(t, "f"))
@@ -189,7 +189,7 @@ func TestG4AnAttemptEndsAlthoughItsSecondStartWasThrottled(t *testing.T) {
 	s, h := out(t, 1)
 	require.Equal(t, assistant.Summary{NeverStarted: 1}, handle(t, s, neverStarted(h[0])))
 
-	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, h[0].Completed()))
 
 	require.Equal(t, task.Completed, stored(t, s, h[0].TaskID).Status)
 	s.Scavenge(t)
@@ -207,7 +207,7 @@ func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 	} {
 		s, h := out(t, 2)
 
-		summary := handle(t, s, completed(h[0]), body, completed(h[1]))
+		summary := handle(t, s, h[0].Completed(), body, h[1].Completed())
 
 		require.Equal(t, assistant.Summary{Completed: 2, Buried: 1}, summary)
 		letters := s.SQS.Letters(fakeaws.CompletionsDead)
@@ -245,7 +245,7 @@ func TestG3G5AThousandCompletions(t *testing.T) {
 	const tasks, limit = 1000, 40
 	random := rand.New(rand.NewPCG(7, 11))
 	s := stage(t, limit)
-	s.Schedule(t, job("nightly", tasks))
+	s.Schedule(t, outage.Job("nightly", "f", tasks))
 
 	var waiting []string // reports in flight
 	var total assistant.Summary
@@ -258,16 +258,16 @@ func TestG3G5AThousandCompletions(t *testing.T) {
 		require.LessOrEqual(t, held(t, s), limit)
 		h := s.Handed(t, "f")
 		for _, one := range h[seen:] {
-			waiting = append(waiting, completed(one))
+			waiting = append(waiting, one.Completed())
 			wanted.Completed++
 			if random.Float64() < 0.3 {
-				waiting = append(waiting, completed(one))
+				waiting = append(waiting, one.Completed())
 				wanted.Repeated++
 			}
 			if random.Float64() < 0.1 {
 				stale := one
 				stale.Attempt += 1 + random.IntN(2)
-				waiting = append(waiting, completed(stale))
+				waiting = append(waiting, stale.Completed())
 				wanted.Stale++
 			}
 		}

@@ -22,7 +22,7 @@ func TestG1ATaskOfACancelledJobIsNotStartedAgain(t *testing.T) {
 		require.Empty(t, failed, "%v", summary.Errors)
 		cut.On(s.Stack)
 
-		redeliver(t, s, cut, time.Second, messages(neverStarted(h[0]), completed(h[1])))
+		redeliver(t, s, cut, time.Second, messages(neverStarted(h[0]), h[1].Completed()))
 
 		cut.Off()
 		s.Scavenge(t)

@@ -27,7 +27,7 @@ import (
 // granted returns a stage on which as many tasks run as a labourer may start. Others wait in the lease, and perhaps some in the queue.
 func granted(t require.TestingT, limit, tasks int) (*outage.Stage, []outage.Handed) {
 	s := stage(t, limit)
-	s.Schedule(t, job("nightly", tasks))
+	s.Schedule(t, outage.Job("nightly", "f", tasks))
 	require.Equal(t, limit, s.HandOut(t, "f"))
 	return s, s.Handed(t, "f")
 }
@@ -70,7 +70,7 @@ func TestACompletionStartsTheNextTaskOfItsLease(t *testing.T) {
 	}}
 	s.DynamoDB.Hooks, s.SQS.Hooks, s.EventBridge.Hooks = record, record, record
 
-	summary := handle(t, s, completed(h[0]))
+	summary := handle(t, s, h[0].Completed())
 
 	uncut(s.Stack)
 	require.Equal(t, assistant.Summary{Completed: 1, Fed: 1}, summary)
@@ -93,7 +93,7 @@ func TestACompletionStartsTheNextTaskOfItsLease(t *testing.T) {
 // TestG3AMessageThatComesAgainStartsItsOwnTaskAgain, and feeds no other: the assistant that received it first may have died before the start.
 func TestG3AMessageThatComesAgainStartsItsOwnTaskAgain(t *testing.T) {
 	s, h := granted(t, 2, 8)
-	batch := messages(completed(h[0]), completed(h[1]))
+	batch := messages(h[0].Completed(), h[1].Completed())
 	require.Equal(t, assistant.Summary{Completed: 2, Fed: 2}, deliver(t, s, batch))
 	s.Pass(time.Minute)
 
@@ -105,7 +105,7 @@ func TestG3AMessageThatComesAgainStartsItsOwnTaskAgain(t *testing.T) {
 	require.Equal(t, all[2], all[4], "the same task, with the same deadline")
 	require.Equal(t, 2, held(t, s))
 
-	handle(t, s, completed(all[2]))
+	handle(t, s, all[2].Completed())
 	require.Equal(t, assistant.Summary{Repeated: 1}, deliver(t, s, again(batch[:1], 3)), "what it fed has ended")
 	require.Equal(t, 2, held(t, s))
 }
@@ -113,10 +113,10 @@ func TestG3AMessageThatComesAgainStartsItsOwnTaskAgain(t *testing.T) {
 // TestG3AnotherMessageOnTheSameAttemptStartsNothing: it did not feed the slot, and its slot is taken.
 func TestG3AnotherMessageOnTheSameAttemptStartsNothing(t *testing.T) {
 	s, h := granted(t, 2, 8)
-	handle(t, s, completed(h[0]), completed(h[0]))
+	handle(t, s, h[0].Completed(), h[0].Completed())
 	require.Len(t, s.Handed(t, "f"), 3)
 
-	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, completed(h[0])))
+	require.Equal(t, assistant.Summary{Repeated: 1}, handle(t, s, h[0].Completed()))
 
 	require.Len(t, s.Handed(t, "f"), 3)
 	require.Equal(t, 2, held(t, s))
@@ -141,7 +141,7 @@ func TestATaskThatHasEndedAndIsStillInHandIsTakenOut(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, s.Tasks.Save(t.Context(), one, after))
 
-			require.Equal(t, c.want, handle(t, s, completed(h[0])))
+			require.Equal(t, c.want, handle(t, s, h[0].Completed()))
 
 			require.Equal(t, 2, held(t, s))
 			require.Equal(t, c.done, lease(t, s).Done().Len(), "tasks whose completion the lease enters")
@@ -172,7 +172,7 @@ func TestAMessageThatIsNotDeliveredAgainLeavesItsTaskToTheOrchestrator(t *testin
 		s, h := granted(t, 2, 8)
 		told := wakes(s)
 
-		summary := deliver(t, s, again(messages(completed(h[0])), last))
+		summary := deliver(t, s, again(messages(h[0].Completed()), last))
 
 		require.Equal(t, assistant.Summary{Completed: 1, Fed: 1, Unstarted: 1}, summary)
 		require.Len(t, s.Handed(t, "f"), 2)
@@ -182,7 +182,7 @@ func TestAMessageThatIsNotDeliveredAgainLeavesItsTaskToTheOrchestrator(t *testin
 	})
 	t.Run("as an earlier delivery has fed it", func(t *testing.T) {
 		s, h := granted(t, 2, 8)
-		batch := messages(completed(h[0]))
+		batch := messages(h[0].Completed())
 		diesBefore(s, "SendMessageBatch")
 		missing, _ := s.Services().Assistant.Service.Handle(t.Context(), "invocation", batch)
 		require.Len(t, missing, 1)
@@ -228,7 +228,7 @@ func TestWhatCannotBeStartedIsLeftToTheOrchestrator(t *testing.T) {
 			told := wakes(s)
 			refuse(s, errors.New("it is down"))
 
-			summary := handle(t, s, completed(h[0]), completed(h[2]))
+			summary := handle(t, s, h[0].Completed(), h[2].Completed())
 
 			uncut(s.Stack)
 			require.Equal(t, []int{2, 2, 2}, []int{summary.Completed, summary.Fed, summary.Unstarted})
@@ -259,7 +259,7 @@ func TestG1AMessageIsRedeliveredIfItsTaskIsNeitherStartedNorLeftToTheOrchestrato
 		}
 		return nil
 	}
-	batch := messages(completed(h[0]), running(outage.Handed{TaskID: h[0].TaskID, Attempt: 1}))
+	batch := messages(h[0].Completed(), running(outage.Handed{TaskID: h[0].TaskID, Attempt: 1}))
 
 	missing, summary := s.Services().Assistant.Service.Handle(t.Context(), "invocation", batch)
 
@@ -281,7 +281,7 @@ func TestG1ATaskThatEndedWhileItWaitedGivesItsSlotToTheNext(t *testing.T) {
 		require.NoError(t, s.Tasks.Save(t.Context(), one, gone))
 	}
 
-	summary := handle(t, s, completed(h[0]), completed(h[1]))
+	summary := handle(t, s, h[0].Completed(), h[1].Completed())
 
 	require.Equal(t, assistant.Summary{Completed: 2, Fed: 5}, summary)
 	l := lease(t, s)
@@ -295,7 +295,10 @@ func TestG4ATaskThatWasStartedBeforeItWaitsEndsThere(t *testing.T) {
 	for name, c := range map[string]struct {
 		report func(outage.Handed) string
 		want   assistant.Summary
-	}{"completed": {completed, assistant.Summary{Completed: 1}}, "failed": {failed, assistant.Summary{Failed: 1}}} {
+	}{
+		"completed": {outage.Handed.Completed, assistant.Summary{Completed: 1}},
+		"failed":    {func(h outage.Handed) string { return h.Failed("Boom") }, assistant.Summary{Failed: 1}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := granted(t, 2, 8)
 			change(t, s, func(l queue.Lease) queue.Lease { l.Tried = true; return l })
@@ -316,10 +319,10 @@ func TestATaskThatFailedWhileItWaitedIsLeftToTheOrchestrator(t *testing.T) {
 	s, h := granted(t, 2, 8)
 	change(t, s, func(l queue.Lease) queue.Lease { l.Tried = true; return l })
 	next := task.ID{Segment: lease(t, s).Segment, N: lease(t, s).Waiting.Min()}
-	handle(t, s, failed(outage.Handed{TaskID: next.String(), Attempt: 1}))
+	handle(t, s, outage.Handed{TaskID: next.String(), Attempt: 1}.Failed("Boom"))
 	told := wakes(s)
 
-	summary := handle(t, s, completed(h[0]))
+	summary := handle(t, s, h[0].Completed())
 
 	require.Equal(t, assistant.Summary{Completed: 1, Fed: 1, Unstarted: 1}, summary)
 	require.Equal(t, segment.Of(next.N), lease(t, s).By(queue.Undispatched))
@@ -341,7 +344,7 @@ func TestATaskThatIsNotStoredAnyMoreGivesItsSlotToTheNext(t *testing.T) {
 	require.NoError(t, s.Tasks.Save(t.Context(), one, gone))
 	damage(t, s, ended)
 
-	summary := handle(t, s, completed(h[0]))
+	summary := handle(t, s, h[0].Completed())
 
 	require.Equal(t, []int{1, 3, 0}, []int{summary.Completed, summary.Fed, summary.Unstarted})
 	require.Equal(t, segment.Of(waiting.Max()), lease(t, s).InHand())
@@ -353,7 +356,7 @@ func TestAnEndBeforeTheDispatchHasTheTimeOfTheGrant(t *testing.T) {
 	s, h := granted(t, 1, 1)
 	forsaken(t, s)
 
-	handle(t, s, completed(h[0]))
+	handle(t, s, h[0].Completed())
 
 	require.Equal(t, outage.Start, *stored(t, s, h[0].TaskID).Attempts[0].DispatchedAt)
 }
@@ -361,7 +364,7 @@ func TestAnEndBeforeTheDispatchHasTheTimeOfTheGrant(t *testing.T) {
 // TestATaskThatItsTargetRefusesFailsInItsSlot, which the scavenger frees.
 func TestATaskThatItsTargetRefusesFailsInItsSlot(t *testing.T) {
 	s := stage(t, 1)
-	s.Schedule(t, job("nightly", 2))
+	s.Schedule(t, outage.Job("nightly", "f", 2))
 	require.Equal(t, 1, s.HandOut(t, "f"))
 	require.NoError(t, s.Apply(`labourers: {f: {target: {lambda: missing}, max_duration: 10m, cooldown: 5m}}`))
 	s.Lambda.Before = func(context.Context, fakeaws.Request) error {
@@ -369,7 +372,7 @@ func TestATaskThatItsTargetRefusesFailsInItsSlot(t *testing.T) {
 	}
 	told := wakes(s)
 
-	summary := handle(t, s, completed(s.Handed(t, "f")[0]))
+	summary := handle(t, s, s.Handed(t, "f")[0].Completed())
 
 	require.Equal(t, []int{1, 1, 0}, []int{summary.Completed, summary.Fed, summary.Unstarted})
 	l := lease(t, s)
@@ -382,7 +385,7 @@ func TestATaskThatItsTargetRefusesFailsInItsSlot(t *testing.T) {
 // ordered returns a stage with a FIFO queue as target on which as many tasks run as may start, and others wait.
 func ordered(t *testing.T, limit, tasks int) (*outage.Stage, []outage.Handed) {
 	s := stageOf(t, "f.fifo", limit)
-	s.Schedule(t, job("nightly", tasks))
+	s.Schedule(t, outage.Job("nightly", "f", tasks))
 	require.Equal(t, limit, s.HandOut(t, "f"))
 	require.True(t, lease(t, s).Ordered)
 	return s, s.Handed(t, "f.fifo")
@@ -397,12 +400,12 @@ func TestG6TasksOfAFIFOQueueDoNotOvertakeEachOther(t *testing.T) {
 	s.SQS.Before = func(context.Context, fakeaws.Request) error {
 		if first {
 			first = false
-			require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[1])))
+			require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, h[1].Completed()))
 		}
 		return nil
 	}
 
-	require.Equal(t, assistant.Summary{Completed: 1, Fed: 2}, handle(t, s, completed(h[0])))
+	require.Equal(t, assistant.Summary{Completed: 1, Fed: 2}, handle(t, s, h[0].Completed()))
 
 	uncut(s.Stack)
 	requireInOrder(t, s)
@@ -417,7 +420,7 @@ func TestG6NothingIsFedBehindATaskThatTheOrchestratorIsToStart(t *testing.T) {
 	change(t, s, func(l queue.Lease) queue.Lease { return l.Marked(segment.Of(1), queue.Undispatched, s.World.Now()) })
 	told := wakes(s)
 
-	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, h[0].Completed()))
 
 	require.Len(t, s.Handed(t, "f.fifo"), 2)
 	require.Equal(t, told, wakes(s))
@@ -429,12 +432,12 @@ func TestG6AFIFOQueueThatIsDownGetsNothingBehindTheTaskThatItMissed(t *testing.T
 	told := wakes(s)
 	s.SQS.Before = func(context.Context, fakeaws.Request) error { return errors.New("it is down") }
 
-	summary := handle(t, s, completed(h[0]), completed(h[1]))
+	summary := handle(t, s, h[0].Completed(), h[1].Completed())
 
 	uncut(s.Stack)
 	require.Equal(t, []int{2, 2, 2}, []int{summary.Completed, summary.Fed, summary.Unstarted})
 	require.Equal(t, told+1, wakes(s))
-	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[2])))
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, h[2].Completed()))
 	orchestrate(t, s)
 	requireInOrder(t, s)
 	require.Equal(t, 3, held(t, s))
@@ -452,7 +455,7 @@ func TestG6AStartThatCannotBeNotedIsRepeated(t *testing.T) {
 		}
 		return nil
 	}
-	batch := messages(completed(h[0]))
+	batch := messages(h[0].Completed())
 	missing, _ := s.Services().Assistant.Service.Handle(t.Context(), "invocation", batch)
 	require.Len(t, missing, 1)
 	uncut(s.Stack)
@@ -471,14 +474,14 @@ func TestASlotThatMayNotBeFedWhenAStartIsNotedWakesTheOrchestrator(t *testing.T)
 	s.SQS.Before = func(context.Context, fakeaws.Request) error {
 		if first {
 			first = false
-			handle(t, s, completed(h[1]))
+			handle(t, s, h[1].Completed())
 			require.Equal(t, told, wakes(s))
 			s.Pass(time.Minute)
 		}
 		return nil
 	}
 
-	require.Equal(t, assistant.Summary{Completed: 1, Fed: 1}, handle(t, s, completed(h[0])))
+	require.Equal(t, assistant.Summary{Completed: 1, Fed: 1}, handle(t, s, h[0].Completed()))
 
 	require.Equal(t, told+1, wakes(s))
 }
@@ -512,10 +515,10 @@ func TestCompletionsThatWereFedWakeNothing(t *testing.T) {
 		wakes int
 	}{
 		"slots that were fed": {tasks: 64, batch: func(h []outage.Handed) []assistant.Message {
-			return messages(completed(h[0]), completed(h[1]), completed(h[2]))
+			return messages(h[0].Completed(), h[1].Completed(), h[2].Completed())
 		}},
 		"a failure and a heartbeat": {tasks: 64, batch: func(h []outage.Handed) []assistant.Message {
-			return messages(failed(h[0]), running(h[1]))
+			return messages(h[0].Failed("Boom"), running(h[1]))
 		}},
 		"idle slots, and tasks are due":         {tasks: 200, given: drained, batch: firstTwo, wakes: 1},
 		"an idle slot less than an eighth":      {tasks: 200, given: drained, batch: func(h []outage.Handed) []assistant.Message { return firstTwo(h)[:1] }},
@@ -530,7 +533,7 @@ func TestCompletionsThatWereFedWakeNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, h := granted(t, limit, c.tasks)
-			handle(t, s, completed(h[15])) // what is repeated
+			handle(t, s, h[15].Completed()) // what is repeated
 			if c.given != nil {
 				c.given(t, s)
 			}
@@ -544,11 +547,11 @@ func TestCompletionsThatWereFedWakeNothing(t *testing.T) {
 }
 
 func firstTwo(h []outage.Handed) []assistant.Message {
-	return messages(completed(h[0]), completed(h[1]))
+	return messages(h[0].Completed(), h[1].Completed())
 }
 
 func secondTime(h []outage.Handed) []assistant.Message {
-	return again(messages(completed(h[15])), 2)
+	return again(messages(h[15].Completed()), 2)
 }
 
 // drained takes what waits out of the lease, as a cancellation does.
@@ -585,7 +588,7 @@ func TestAMessageIsRedeliveredUntilTheOrchestratorIsWoken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, h := granted(t, 1, 1)
-			s.Schedule(t, job("next", 1))
+			s.Schedule(t, outage.Job("next", "f", 1))
 			told, requests := wakes(s), 0
 			hooks := fakeaws.Hooks{Before: func(_ context.Context, r fakeaws.Request) error {
 				if r.Operation == refused.operation {
@@ -597,7 +600,7 @@ func TestAMessageIsRedeliveredUntilTheOrchestratorIsWoken(t *testing.T) {
 				return nil
 			}}
 			s.DynamoDB.Hooks, s.EventBridge.Hooks = hooks, hooks
-			batch := messages(completed(h[0]))
+			batch := messages(h[0].Completed())
 
 			missing, summary := s.Services().Assistant.Service.Handle(t.Context(), "invocation", batch)
 
@@ -621,7 +624,7 @@ func TestOneEventWakesForAllLabourersOfABatch(t *testing.T) {
 	s.Schedule(t, `{"job_id": "next", "labourer": "f"}`, `{"job_id": "later", "labourer": "g"}`)
 	told := wakes(s)
 
-	handle(t, s, completed(s.Handed(t, "f")[0]), completed(s.Handed(t, "g")[0]))
+	handle(t, s, s.Handed(t, "f")[0].Completed(), s.Handed(t, "g")[0].Completed())
 
 	require.Equal(t, told+1, wakes(s))
 	all := s.EventBridge.Told()
@@ -636,7 +639,7 @@ func TestFortyCompletionsAtOnceOnOneLeaseAreCheap(t *testing.T) {
 			s.DynamoDB.ResetUsage()
 			var all []assistant.Message
 			for _, one := range h {
-				all = append(all, messages(completed(one))...)
+				all = append(all, messages(one.Completed())...)
 			}
 			size := len(all) / batches
 			var together, done sync.WaitGroup

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,15 +29,6 @@ labourers:
 job_schemas:
   default: {chunkable_attrs: [[store, {}]]}
 `, outage.Worker(workers), limit), workers)
-}
-
-// job returns a job that makes n tasks.
-func job(id string, n int) string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf(`"s%03d"`, i)
-	}
-	return fmt.Sprintf(`{"job_id": %q, "labourer": "f", "stores": [%s], "isolate_stores": true}`, id, strings.Join(names, ","))
 }
 
 var sent atomic.Int64
@@ -73,14 +63,6 @@ func redeliver(t *testing.T, s *outage.Stage, cut *outage.Cut, pause time.Durati
 	})
 }
 
-func completed(h outage.Handed) string {
-	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed", "result": {"rows": 1}}`, h.TaskID, h.Attempt)
-}
-
-func failed(h outage.Handed) string {
-	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "failed", "error": {"type": "Boom", "message": "as told"}}`, h.TaskID, h.Attempt)
-}
-
 func running(h outage.Handed) string {
 	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "running"}`, h.TaskID, h.Attempt)
 }
@@ -94,10 +76,10 @@ func neverStarted(h outage.Handed) string {
 func TestG1G4G5EachEndCountsOnceWhereverTheAssistantIsInterrupted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 8)
-		s.Schedule(t, job("nightly", 20))
+		s.Schedule(t, outage.Job("nightly", "f", 20))
 		require.Equal(t, 8, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
-		batch := messages(completed(h[0]), completed(h[1]), failed(h[2]), completed(h[1]), running(h[3]), neverStarted(h[4]), completed(h[5]), failed(h[6]), `nonsense`,
+		batch := messages(h[0].Completed(), h[1].Completed(), h[2].Failed("Boom"), h[1].Completed(), running(h[3]), neverStarted(h[4]), h[5].Completed(), h[6].Failed("Boom"), `nonsense`,
 			neverStarted(h[7]))
 		told := len(s.EventBridge.Told())
 		cut.On(s.Stack)
@@ -161,7 +143,7 @@ func TestG1AFreedSlotIsFedWhereverTheAssistantIsInterrupted(t *testing.T) {
 		t.Run(workers, func(t *testing.T) {
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := stageOf(t, workers, 2)
-				s.Schedule(t, job("nightly", 5))
+				s.Schedule(t, outage.Job("nightly", "f", 5))
 				require.Equal(t, 2, s.HandOut(t, "f"))
 
 				ended := map[string]bool{}
@@ -176,7 +158,7 @@ func TestG1AFreedSlotIsFedWhereverTheAssistantIsInterrupted(t *testing.T) {
 					require.NotEmpty(t, next.TaskID, "no task is started any more")
 					ended[next.TaskID] = true
 					cut.On(s.Stack)
-					redeliver(t, s, cut, time.Minute, messages(completed(next)))
+					redeliver(t, s, cut, time.Minute, messages(next.Completed()))
 					uncut(s.Stack)
 					require.Equal(t, min(2, 5-len(ended)), requireStarted(t, s, workers, told))
 					if cut.Happened() {
@@ -236,12 +218,12 @@ func TestG1ATaskThatCouldNotBeStartedNeedsNoTick(t *testing.T) {
 func TestG1TheLastTaskOfALeaseIsReleasedWithIt(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 3)
-		s.Schedule(t, job("nightly", 3))
+		s.Schedule(t, outage.Job("nightly", "f", 3))
 		require.Equal(t, 3, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
 		cut.On(s.Stack)
 
-		redeliver(t, s, cut, time.Minute, messages(completed(h[0]), completed(h[1]), completed(h[2])))
+		redeliver(t, s, cut, time.Minute, messages(h[0].Completed(), h[1].Completed(), h[2].Completed()))
 
 		cut.Off()
 		leases, err := s.Control.Leases(context.Background(), "f")
@@ -253,11 +235,14 @@ func TestG1TheLastTaskOfALeaseIsReleasedWithIt(t *testing.T) {
 
 // TestG4TwoAssistantsOnOneReport: the second does all of its work before some request of the first.
 func TestG4TwoAssistantsOnOneReport(t *testing.T) {
-	for name, second := range map[string]func(outage.Handed) string{"the same": completed, "another end": failed} {
+	for name, second := range map[string]func(outage.Handed) string{
+		"the same":    outage.Handed.Completed,
+		"another end": func(h outage.Handed) string { return h.Failed("Boom") },
+	} {
 		t.Run(name, func(t *testing.T) {
 			for at := 1; ; at++ {
 				s := stage(t, 2)
-				s.Schedule(t, job("nightly", 4))
+				s.Schedule(t, outage.Job("nightly", "f", 4))
 				require.Equal(t, 2, s.HandOut(t, "f"))
 				h := s.Handed(t, "f")
 				requests, counted := 0, map[string]int{}
@@ -272,7 +257,7 @@ func TestG4TwoAssistantsOnOneReport(t *testing.T) {
 					return nil
 				}
 
-				missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "first", messages(completed(h[0])))
+				missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "first", messages(h[0].Completed()))
 
 				require.Empty(t, missing, "%v", summary.Errors)
 				if requests < at {

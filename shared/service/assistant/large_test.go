@@ -80,7 +80,7 @@ func TestG1G4AnEndWithTooLargeAResultEndsItsTask(t *testing.T) {
 func TestAFailureWithTooLargeStatsStaysThatFailure(t *testing.T) {
 	s, h := out(t, 1)
 
-	require.Equal(t, assistant.Summary{Failed: 1}, handle(t, s, strings.TrimSuffix(failed(h[0]), "}")+`, "stats": `+noise(completion.MaxStats+1)+`}`))
+	require.Equal(t, assistant.Summary{Failed: 1}, handle(t, s, strings.TrimSuffix(h[0].Failed("Boom"), "}")+`, "stats": `+noise(completion.MaxStats+1)+`}`))
 
 	one := stored(t, s, h[0].TaskID)
 	require.False(t, one.Permanent)

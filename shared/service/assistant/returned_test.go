@@ -48,7 +48,7 @@ func TestG4TheEndOfAReturnedAttemptCountsWhereverItsTaskMoves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for at := 1; ; at++ {
 				s := stage(t, 1)
-				s.Schedule(t, job("nightly", 1))
+				s.Schedule(t, outage.Job("nightly", "f", 1))
 				mend := unheard(s)
 				require.Zero(t, s.HandOut(t, "f"))
 				mend()
@@ -62,12 +62,12 @@ func TestG4TheEndOfAReturnedAttemptCountsWhereverItsTaskMoves(t *testing.T) {
 					return nil
 				}
 
-				missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "first", messages(completed(h)))
+				missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "first", messages(h.Completed()))
 
 				require.Zero(t, summary.Stale, "the end was dropped at request %d", at)
 				s.DynamoDB.Before = nil
 				if len(missing) > 0 {
-					require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h)), "redelivered")
+					require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, h.Completed()), "redelivered")
 				}
 				require.Equal(t, task.Completed, stored(t, s, h.TaskID).Status)
 				s.Pass(2 * time.Minute)
@@ -98,12 +98,12 @@ func TestG4TheEndOfAnAttemptOnItsWayIsRedelivered(t *testing.T) {
 	service := *s.Services().Assistant.Service
 	service.Control = hiding{service.Control}
 
-	missing, summary := service.Handle(context.Background(), "invocation", messages(completed(h[0])))
+	missing, summary := service.Handle(context.Background(), "invocation", messages(h[0].Completed()))
 
 	require.Len(t, missing, 1)
 	require.Len(t, summary.Errors, 1)
 	require.Contains(t, summary.Errors[0], "neither the queue nor a lease holds attempt 1 of task "+h[0].TaskID)
-	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, completed(h[0])))
+	require.Equal(t, assistant.Summary{Completed: 1}, handle(t, s, h[0].Completed()))
 }
 
 // TestG1G3AReportOfNoStartPutsItsOwnStartBackAlone: Lambda gives up a start just before its dispatcher notes it. Another delivery of the report
@@ -112,7 +112,7 @@ func TestG1G3AReportOfNoStartPutsItsOwnStartBackAlone(t *testing.T) {
 	for name, restarted := range map[string]bool{"its dispatcher notes the start": false, "it is put back and started again": true} {
 		t.Run(name, func(t *testing.T) {
 			s := stage(t, 2)
-			s.Schedule(t, job("nightly", 2))
+			s.Schedule(t, outage.Job("nightly", "f", 2))
 			o := s.Services().Orchestrator.Service
 			claimed, err := o.Claim(context.Background(), "execution", "f", 1)
 			require.NoError(t, err)

@@ -16,7 +16,6 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
-	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
@@ -31,24 +30,6 @@ labourers:
 job_schemas:
   default: {chunkable_attrs: [[store, {}]]}
 `, outage.Worker("f")), "f")
-}
-
-// job returns a job that makes n tasks.
-func job(id string, n int) string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf(`"s%03d"`, i)
-	}
-	return fmt.Sprintf(`{"job_id": %q, "labourer": "f", "stores": [%s], "isolate_stores": true}`, id, strings.Join(names, ","))
-}
-
-func report(t require.TestingT, s *outage.Stage, ends ...string) {
-	var batch []assistant.Message
-	for _, end := range ends {
-		batch = append(batch, assistant.Message{ID: "message of " + end, Body: end})
-	}
-	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", batch)
-	require.Empty(t, missing, "%v", summary.Errors)
 }
 
 func ended(h outage.Handed, status string) string {
@@ -68,7 +49,7 @@ func cancel(s *outage.Stage, invocation, detail string) error {
 func rest(t require.TestingT, s *outage.Stage) {
 	s.Scavenge(t)
 	for _, h := range s.Handed(t, "f") {
-		report(t, s, ended(h, "failed"))
+		s.Report(t, ended(h, "failed"))
 	}
 	s.Scavenge(t)
 }
@@ -80,9 +61,9 @@ func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.
 		t.Run(name, func(t *testing.T) {
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := stage(t)
-				s.Schedule(t, job("nightly", 14), job("other", 2))
+				s.Schedule(t, outage.Job("nightly", "f", 14), outage.Job("other", "f", 2))
 				require.Equal(t, 3, s.HandOut(t, "f"))
-				report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+				s.Report(t, ended(s.Handed(t, "f")[0], "failed"))
 				s.Scavenge(t)
 				require.Equal(t, 1, s.HandOut(t, "f"))
 				require.Equal(t, 8, waiting(t, s))
@@ -93,7 +74,7 @@ func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.
 				cut.Off()
 				s.Scavenge(t)
 				h := s.Handed(t, "f")
-				report(t, s, ended(h[1], "completed"))
+				s.Report(t, ended(h[1], "completed"))
 				rest(t, s)
 				s.Pass(time.Hour)
 				require.Equal(t, 2, s.HandOut(t, "f"), "the other job continues, and no task of the cancelled job is retried")
@@ -112,7 +93,7 @@ func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.
 func TestTheSlotsThatAForcedCancellationFreesNeedNoTick(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
-		s.Schedule(t, job("nightly", 3), job("other", 2))
+		s.Schedule(t, outage.Job("nightly", "f", 3), outage.Job("other", "f", 2))
 		require.Equal(t, 3, s.HandOut(t, "f"))
 		told := len(s.EventBridge.Told())
 		cut.On(s.Stack)
@@ -137,15 +118,15 @@ func TestTheSlotsThatAForcedCancellationFreesNeedNoTick(t *testing.T) {
 func TestG5ACancellationThatRacesWithOtherComponents(t *testing.T) {
 	for name, race := range map[string]func(t *testing.T, s *outage.Stage){
 		"a task completes": func(t *testing.T, s *outage.Stage) {
-			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
+			s.Report(t, ended(s.Handed(t, "f")[0], "completed"))
 			s.Scavenge(t)
 		},
 		"a task fails": func(t *testing.T, s *outage.Stage) {
-			report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+			s.Report(t, ended(s.Handed(t, "f")[0], "failed"))
 			s.Scavenge(t)
 		},
 		"others are dispatched": func(t *testing.T, s *outage.Stage) {
-			report(t, s, ended(s.Handed(t, "f")[0], "completed"))
+			s.Report(t, ended(s.Handed(t, "f")[0], "completed"))
 			s.HandOut(t, "f")
 		},
 		"another canceller cancels it": func(t *testing.T, s *outage.Stage) {
@@ -155,7 +136,7 @@ func TestG5ACancellationThatRacesWithOtherComponents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for at := 1; ; at++ {
 				s := stage(t)
-				s.Schedule(t, job("nightly", 14))
+				s.Schedule(t, outage.Job("nightly", "f", 14))
 				require.Equal(t, 3, s.HandOut(t, "f"))
 				requests := 0
 				s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
@@ -199,7 +180,7 @@ func TestG5ACancellationMissesNoTaskThatAClaimMoves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for at := 1; ; at++ {
 				s := stage(t)
-				s.Schedule(t, job("nightly", 14))
+				s.Schedule(t, outage.Job("nightly", "f", 14))
 				s.Pass(time.Second)
 				requests, running := 0, 0
 				s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
@@ -245,14 +226,14 @@ func TestG5ACancellationMissesNoTaskThatAClaimMoves(t *testing.T) {
 func TestG5ACompletionThatNoLeaseKnowsOfIsCounted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
-		s.Schedule(t, job("nightly", 2))
+		s.Schedule(t, outage.Job("nightly", "f", 2))
 		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
 		require.NoError(t, err)
 		_, err = s.Services().Orchestrator.Service.GiveBack(ctx, "execution", "f", claimed.Leases)
 		require.NoError(t, err)
 		tasks, err := s.Drover.Tasks("nightly")
 		require.NoError(t, err)
-		report(t, s, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed"}`, tasks[0].ID))
+		s.Report(t, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "completed"}`, tasks[0].ID))
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error {
@@ -272,7 +253,7 @@ func TestG5ACompletionThatNoLeaseKnowsOfIsCounted(t *testing.T) {
 func TestG5AForcedCancellationCountsWhatHadCompleted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
-		s.Schedule(t, job("nightly", 5))
+		s.Schedule(t, outage.Job("nightly", "f", 5))
 		require.Equal(t, 3, s.HandOut(t, "f"))
 		tasks, err := s.Drover.Tasks("nightly")
 		require.NoError(t, err)
@@ -303,12 +284,12 @@ func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 			t.Run(status+" "+detail, func(t *testing.T) {
 				for at := 1; ; at++ {
 					s := stage(t)
-					s.Schedule(t, job("nightly", 14))
+					s.Schedule(t, outage.Job("nightly", "f", 14))
 					require.Equal(t, 3, s.HandOut(t, "f"))
 					requests := 0
 					s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
 						if requests++; requests == at {
-							report(t, s, ended(s.Handed(t, "f")[0], status))
+							s.Report(t, ended(s.Handed(t, "f")[0], status))
 						}
 						return nil
 					}
@@ -335,7 +316,7 @@ func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
-		s.Schedule(t, job("nightly", 1))
+		s.Schedule(t, outage.Job("nightly", "f", 1))
 		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
 		require.NoError(t, err)
 		require.Equal(t, 1, claimed.Claimed)
@@ -371,10 +352,10 @@ func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
 func TestG1ARetryOfACancelledJobIsCancelledEvenAfterMaxAttemptsIsLowered(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
-		s.Schedule(t, job("nightly", 1))
+		s.Schedule(t, outage.Job("nightly", "f", 1))
 		require.Equal(t, 1, s.HandOut(t, "f"))
 		require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))
-		report(t, s, ended(s.Handed(t, "f")[0], "failed"))
+		s.Report(t, ended(s.Handed(t, "f")[0], "failed"))
 		records := s.Ended(t)
 		cut.On(s.Stack)
 
@@ -412,14 +393,14 @@ func TestG2G5TheCreationOfACancelledJobStops(t *testing.T) {
 			return nil
 		}
 
-		failed, _ := s.Services().Scheduler.Service.Handle(ctx, "first", []scheduler.Message{outage.Command("job", "SubmitJob", job("nightly", 600))})
+		failed, _ := s.Services().Scheduler.Service.Handle(ctx, "first", []scheduler.Message{outage.Command("job", "SubmitJob", outage.Job("nightly", "f", 600))})
 
 		reached := s.DynamoDB.Before == nil
 		s.DynamoDB.Before = nil
 		require.NoError(t, refused)
 		if len(failed) > 0 { // it is redelivered
 			s.Pass(10 * time.Minute)
-			m := outage.Command("job", "SubmitJob", job("nightly", 600))
+			m := outage.Command("job", "SubmitJob", outage.Job("nightly", "f", 600))
 			m.Receives = 2
 			failed, summary := s.Services().Scheduler.Service.Handle(ctx, "again", []scheduler.Message{m})
 			require.Empty(t, failed, "at request %d: %v", at, summary.Errors)
@@ -460,10 +441,10 @@ func TestG1UnpublishedTasksOfACancelledJobAreRemoved(t *testing.T) {
 		before    string
 		at        int // the job is cancelled before this request of the kind
 	}{
-		"ahead of the first publication":           {[]string{job("nightly", 520)}, "nightly", 0, "TransactWriteItems", 1},
-		"amid the writing ahead":                   {[]string{job("nightly", 520)}, "nightly", 0, "BatchWriteItem", 20},
-		"the first of several jobs in one segment": {[]string{job("a", 30), job("b", 20), job("c", 10)}, "a", 30, "TransactWriteItems", 1},
-		"another of several jobs in one segment":   {[]string{job("a", 30), job("b", 20), job("c", 10)}, "b", 40, "BatchWriteItem", 2},
+		"ahead of the first publication":           {[]string{outage.Job("nightly", "f", 520)}, "nightly", 0, "TransactWriteItems", 1},
+		"amid the writing ahead":                   {[]string{outage.Job("nightly", "f", 520)}, "nightly", 0, "BatchWriteItem", 20},
+		"the first of several jobs in one segment": {[]string{outage.Job("a", "f", 30), outage.Job("b", "f", 20), outage.Job("c", "f", 10)}, "a", 30, "TransactWriteItems", 1},
+		"another of several jobs in one segment":   {[]string{outage.Job("a", "f", 30), outage.Job("b", "f", 20), outage.Job("c", "f", 10)}, "b", 40, "BatchWriteItem", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -541,10 +522,10 @@ func TestG1G5ACancellationIsHandedOnNearTheDeadline(t *testing.T) {
 			most := 0
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := stage(t)
-				s.Schedule(t, job("nightly", 7))
+				s.Schedule(t, outage.Job("nightly", "f", 7))
 				for n := range 5 {
 					s.HandOut(t, "f")
-					report(t, s, ended(s.Handed(t, "f")[n], "failed"))
+					s.Report(t, ended(s.Handed(t, "f")[n], "failed"))
 					s.Scavenge(t)
 					s.Pass(50 * time.Millisecond)
 				}
@@ -596,7 +577,7 @@ func TestG1G5ACancellationIsHandedOnNearTheDeadline(t *testing.T) {
 
 func TestAJobThatHasEndedIsNotCancelled(t *testing.T) {
 	s := stage(t)
-	s.Schedule(t, job("empty", 0))
+	s.Schedule(t, outage.Job("empty", "f", 0))
 
 	require.NoError(t, cancel(s, "only", `{"job_id": "empty"}`))
 

@@ -108,7 +108,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 		"hungry": func(s *outage.Stage) {
 			cpu(s, 20)
 			s.HandOut(t, "f")
-			report(t, s, failed(s.Handed(t, "f")[0]))
+			s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
 			s.Scavenge(t)
 		},
 		"more-due-than-is-looked-at": func(s *outage.Stage) {
@@ -125,7 +125,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := outage.NewStage(t, healthy(10), "f", "g")
-			s.Schedule(t, job("nightly", "f", 30))
+			s.Schedule(t, outage.Job("nightly", "f", 30))
 			s.Pass(90 * time.Second)
 			set(s)
 
@@ -155,7 +155,7 @@ func golden(t *testing.T, file, got string) {
 // TestG7ALabourerInBadHealthGetsNothing: others are not affected, and it continues when its health is better.
 func TestG7ALabourerInBadHealthGetsNothing(t *testing.T) {
 	s := outage.NewStage(t, healthy(10), "f", "g")
-	s.Schedule(t, job("nightly", "f", 30), job("other", "g", 2))
+	s.Schedule(t, outage.Job("nightly", "f", 30), outage.Job("other", "g", 2))
 	cpu(s, 97)
 	s.Pass(time.Second)
 
@@ -174,7 +174,7 @@ func TestG7ALabourerInBadHealthGetsNothing(t *testing.T) {
 	require.Equal(t, 7, held(t, s), "what runs may end")
 	require.Equal(t, 21, waiting(t, s), "what waits keeps its place")
 	for _, h := range s.Handed(t, "f")[:5] {
-		report(t, s, completed(h))
+		s.Report(t, h.Completed())
 	}
 	require.NoError(t, execute(s, "draining"))
 	require.Equal(t, 2, held(t, s), "it drains, and the assistant feeds nothing")
@@ -200,7 +200,7 @@ func TestG7ALabourerInBadHealthGetsNothing(t *testing.T) {
 
 func TestG7APausedLabourerGetsNothing(t *testing.T) {
 	s := stage(t, 3, 5)
-	s.Schedule(t, job("other", "g", 1))
+	s.Schedule(t, outage.Job("other", "g", 1))
 	require.NoError(t, s.Control.SetPaused(ctx, "f", true))
 
 	require.NoError(t, execute(s, "paused"))
@@ -216,7 +216,7 @@ func TestG7APausedLabourerGetsNothing(t *testing.T) {
 func TestG7AChangeOfHealthIsPublishedUnderOneID(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, healthy(10), "f", "g")
-		s.Schedule(t, job("nightly", "f", 3))
+		s.Schedule(t, outage.Job("nightly", "f", 3))
 		cpu(s, 97)
 		require.NoError(t, execute(s, "bad"))
 		s.Pass(2 * time.Minute)
@@ -308,7 +308,7 @@ func TestG8AnExecutionMayBeStartedWithAnything(t *testing.T) {
 // TestG8AnUnreadableLabourerAffectsNoOther: neither one with unreadable items nor one with a damaged configuration.
 func TestG8AnUnreadableLabourerAffectsNoOther(t *testing.T) {
 	s := stage(t, 3, 5)
-	s.Schedule(t, job("other", "g", 1))
+	s.Schedule(t, outage.Job("other", "g", 1))
 	text := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
 	require.NoError(t, s.DynamoDB.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("#labourers"), "item": text("h"), "config": text("{nonsense")}))
 	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {

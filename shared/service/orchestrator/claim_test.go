@@ -83,10 +83,10 @@ func (d *drive) step() {
 		d.handed++
 		switch rapid.IntRange(0, 4).Draw(d.t, "end") {
 		case 0:
-			report(d.t, d.s, failed(one))
+			d.s.Report(d.t, one.Failed("Boom"))
 		case 1: // its worker never reports
 		default:
-			report(d.t, d.s, completed(one), completed(one))
+			d.s.Report(d.t, one.Completed(), one.Completed())
 		}
 	case "reap":
 		reaped, err := o.Reap(ctx, "f")
@@ -112,7 +112,7 @@ func (d *drive) step() {
 		d.s.Scavenge(d.t)
 	case "submit":
 		if d.jobs++; d.jobs < 5 {
-			d.s.Schedule(d.t, job(fmt.Sprintf("more-%d", d.jobs), "f", rapid.IntRange(1, 8).Draw(d.t, "tasks")))
+			d.s.Schedule(d.t, outage.Job(fmt.Sprintf("more-%d", d.jobs), "f", rapid.IntRange(1, 8).Draw(d.t, "tasks")))
 		}
 	case "assess":
 		_, err := o.Assess(ctx, d.execution(), "f", rapid.IntRange(0, 2).Draw(d.t, "round"))
@@ -237,11 +237,11 @@ func TestTheCostOfAClaim(t *testing.T) {
 // TestG6TasksAreHandedOutInTheOrderOfTheirDueTimes: across entries, jobs, claims and what the assistant feeds.
 func TestG6TasksAreHandedOutInTheOrderOfTheirDueTimes(t *testing.T) {
 	s := stage(t, 3)
-	s.Schedule(t, job("early", "f", 2))
+	s.Schedule(t, outage.Job("early", "f", 2))
 	s.Pass(time.Minute)
-	s.Schedule(t, job("later", "f", 2))
+	s.Schedule(t, outage.Job("later", "f", 2))
 	s.Pass(time.Minute)
-	s.Schedule(t, job("last", "f", 40))
+	s.Schedule(t, outage.Job("last", "f", 40))
 	var want []string
 	for _, id := range []string{"early", "later", "last"} {
 		j, _, err := s.Jobs.Get(ctx, id)
@@ -253,7 +253,7 @@ func TestG6TasksAreHandedOutInTheOrderOfTheirDueTimes(t *testing.T) {
 
 	for ended := range want {
 		s.HandOut(t, "f")
-		report(t, s, completed(s.Handed(t, "f")[ended]))
+		s.Report(t, s.Handed(t, "f")[ended].Completed())
 		s.Pass(time.Second)
 	}
 
@@ -269,11 +269,11 @@ func TestG6ARetriedTaskNeitherStarvesNorIsStarved(t *testing.T) {
 	s := stage(t, 1, 1)
 	s.HandOut(t, "f")
 	first := s.Handed(t, "f")[0]
-	report(t, s, failed(first))
+	s.Report(t, first.Failed("Boom"))
 	s.Scavenge(t) // due again some seconds from now
-	s.Schedule(t, job("before", "f", 1))
+	s.Schedule(t, outage.Job("before", "f", 1))
 	s.Pass(time.Minute)
-	s.Schedule(t, job("behind", "f", 1))
+	s.Schedule(t, outage.Job("behind", "f", 1))
 	s.Pass(time.Minute)
 	var order []string
 	for range 3 {
@@ -281,7 +281,7 @@ func TestG6ARetriedTaskNeitherStarvesNorIsStarved(t *testing.T) {
 		h := s.Handed(t, "f")
 		last := h[len(h)-1]
 		order = append(order, fmt.Sprintf("%t %d", last.TaskID == first.TaskID, last.Attempt))
-		report(t, s, completed(last))
+		s.Report(t, last.Completed())
 		s.Scavenge(t)
 		s.Pass(time.Second)
 	}
@@ -298,44 +298,44 @@ func TestG1NoWakeIsMissed(t *testing.T) {
 	}{
 		"a job comes": {
 			func(*testing.T, *outage.Stage) {},
-			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("new", "f", 2)) },
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, outage.Job("new", "f", 2)) },
 		},
 		"a job comes while others are handed out": {
-			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("old", "f", 2)) },
-			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("new", "f", 1)) },
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, outage.Job("old", "f", 2)) },
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, outage.Job("new", "f", 1)) },
 		},
 		"a slot becomes free": {
 			func(t *testing.T, s *outage.Stage) {
-				s.Schedule(t, job("old", "f", 3))
+				s.Schedule(t, outage.Job("old", "f", 3))
 				require.Equal(t, 3, s.HandOut(t, "f"))
-				s.Schedule(t, job("new", "f", 3))
+				s.Schedule(t, outage.Job("new", "f", 3))
 			},
-			func(t *testing.T, s *outage.Stage) { report(t, s, completed(s.Handed(t, "f")[0])) },
+			func(t *testing.T, s *outage.Stage) { s.Report(t, s.Handed(t, "f")[0].Completed()) },
 		},
 		"a slot of a lease becomes free that the assistant does not feed": {
 			func(t *testing.T, s *outage.Stage) {
-				s.Schedule(t, job("old", "f", 6))
+				s.Schedule(t, outage.Job("old", "f", 6))
 				require.Equal(t, 3, s.HandOut(t, "f"))
 			},
 			func(t *testing.T, s *outage.Stage) {
-				report(t, s, failed(s.Handed(t, "f")[0]))
+				s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
 				s.Scavenge(t)
 			},
 		},
 		"the labourer is resumed": {
 			func(t *testing.T, s *outage.Stage) {
-				s.Schedule(t, job("old", "f", 3))
+				s.Schedule(t, outage.Job("old", "f", 3))
 				require.NoError(t, s.Control.SetPaused(ctx, "f", true))
 			},
 			func(t *testing.T, s *outage.Stage) { require.NoError(t, s.Control.SetPaused(ctx, "f", false)) },
 		},
 		"a higher cap is applied": {
-			func(t *testing.T, s *outage.Stage) { s.Schedule(t, job("old", "f", 10)) },
+			func(t *testing.T, s *outage.Stage) { s.Schedule(t, outage.Job("old", "f", 10)) },
 			func(t *testing.T, s *outage.Stage) { require.NoError(t, s.Apply(labourers(6))) },
 		},
 		"a task returns to the queue": {
 			func(t *testing.T, s *outage.Stage) {
-				s.Schedule(t, job("old", "f", 1))
+				s.Schedule(t, outage.Job("old", "f", 1))
 				claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 				require.NoError(t, err)
 				require.Equal(t, 1, claimed.Claimed)

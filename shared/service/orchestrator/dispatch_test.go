@@ -173,7 +173,7 @@ func TestAThrottledTargetRestsForAShorterTime(t *testing.T) {
 func TestG6TasksThatAreGivenBackStayBeforeLaterOnes(t *testing.T) {
 	s, o, _, items := claimed(t, 2)
 	s.Pass(time.Second)
-	s.Schedule(t, job("later", "f", 1))
+	s.Schedule(t, outage.Job("later", "f", 1))
 
 	given, err := o.GiveBack(ctx, "execution", "f", items)
 	require.NoError(t, err)

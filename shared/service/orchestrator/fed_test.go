@@ -45,7 +45,7 @@ func version(t *testing.T, s *outage.Stage) int {
 // TestG7ATickRenewsTheFeedingOfLeases: the assistant feeds a lease for 90 seconds after an assessment, and each tick assesses.
 func TestG7ATickRenewsTheFeedingOfLeases(t *testing.T) {
 	s := outage.NewStage(t, healthy(2), "f", "g")
-	s.Schedule(t, job("nightly", "f", 10))
+	s.Schedule(t, outage.Job("nightly", "f", 10))
 	cpu(s, 20)
 	require.NoError(t, execute(s, "first", "f"))
 	require.Equal(t, s.World.Now().Add(90*time.Second), leases(t, s)[0].FeedUntil)
@@ -65,11 +65,11 @@ func TestG7ATickRenewsTheFeedingOfLeases(t *testing.T) {
 		require.Equal(t, map[string]int{"UpdateItem": 1}, writes, "not at each look")
 	}
 	s.Pass(80 * time.Second)
-	report(t, s, completed(s.Handed(t, "f")[0]))
+	s.Report(t, s.Handed(t, "f")[0].Completed())
 	require.Len(t, s.Handed(t, "f"), 3, "it is fed")
 
 	s.Pass(11 * time.Second)
-	report(t, s, completed(s.Handed(t, "f")[1]))
+	s.Report(t, s.Handed(t, "f")[1].Completed())
 	require.Len(t, s.Handed(t, "f"), 3, "the news is too old")
 	cpu(s, 20)
 	require.NoError(t, execute(s, "wake", "f"))
@@ -80,7 +80,7 @@ func TestG7ATickRenewsTheFeedingOfLeases(t *testing.T) {
 func TestAHungryLeaseIsFilledWithoutAFence(t *testing.T) {
 	s := stage(t, 3, 10)
 	require.Equal(t, 3, s.HandOut(t, "f"))
-	report(t, s, failed(s.Handed(t, "f")[1]))
+	s.Report(t, s.Handed(t, "f")[1].Failed("Boom"))
 	s.Scavenge(t) // the failed task leaves the lease
 	require.Equal(t, 2, held(t, s))
 	require.Equal(t, 3, granted(t, s))
@@ -100,9 +100,9 @@ func TestALeaseIsFedByOnlyOneOfTwoThatWantTo(t *testing.T) {
 	s := stage(t, 3, 10)
 	require.Equal(t, 3, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")
-	report(t, s, failed(h[1]))
+	s.Report(t, h[1].Failed("Boom"))
 	s.Scavenge(t)
-	fed := between(s, "UpdateItem", func() { report(t, s, completed(h[0])) })
+	fed := between(s, "UpdateItem", func() { s.Report(t, h[0].Completed()) })
 
 	require.NoError(t, execute(s, "wake", "f"))
 
@@ -126,7 +126,7 @@ func TestALeaseThatRunsDryIsExtended(t *testing.T) {
 		require.Equal(t, item, leases(t, s)[0].Item())
 		require.Equal(t, min(2, 30-n), held(t, s))
 		s.Pass(time.Second)
-		report(t, s, completed(s.Handed(t, "f")[n]))
+		s.Report(t, s.Handed(t, "f")[n].Completed())
 		require.NoError(t, execute(s, "wake", "f"))
 	}
 
@@ -163,10 +163,10 @@ func TestG4ATaskThatTheAssistantCouldNotStartIsTakenOverAtOnce(t *testing.T) {
 	h := s.Handed(t, "f")
 	a := s.Services().Assistant.Service
 	a.Launcher.Starter = &starter{answer: func(int) error { return errors.New("connection reset") }}
-	_, _ = a.Handle(ctx, "invocation", messages(completed(h[0])))
+	_, _ = a.Handle(ctx, "invocation", messages(h[0].Completed()))
 	require.Equal(t, segment.Of(3), leases(t, s)[0].By(queue.Undispatched))
 	require.Len(t, s.Handed(t, "f"), 3)
-	raced := between(s, "UpdateItem", func() { report(t, s, completed(h[1])) })
+	raced := between(s, "UpdateItem", func() { s.Report(t, h[1].Completed()) })
 
 	require.NoError(t, execute(s, "wake", "f"))
 
@@ -208,7 +208,7 @@ func TestG4ADispatchThatLosesTheRaceForItsNoteStartsNothingTwice(t *testing.T) {
 			s.Pass(time.Second)
 			raced := between(s, "UpdateItem", func() {
 				for _, h := range s.Handed(t, "f")[:ended] {
-					report(t, s, completed(h))
+					s.Report(t, h.Completed())
 				}
 			})
 
@@ -267,10 +267,10 @@ func TestG1G3G4LeasesAreFilledRaisedAndMadeWhereverTheOrchestratorIsCutOff(t *te
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 2, 5)
 		require.Equal(t, 2, s.HandOut(t, "f"))
-		report(t, s, failed(s.Handed(t, "f")[0]))
+		s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
 		s.Scavenge(t)
 		require.NoError(t, s.Apply(labourers(6)))
-		s.Schedule(t, job("second", "f", 9))
+		s.Schedule(t, outage.Job("second", "f", 9))
 		s.Pass(10 * time.Second)
 		cut.On(s.Stack)
 

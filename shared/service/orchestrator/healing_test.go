@@ -45,7 +45,7 @@ func starts(t *testing.T, s *outage.Stage) map[string]int {
 func TestG1G3G4TasksAreHandedOutWhereverTheOrchestratorIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 5, 3)
-		s.Schedule(t, job("second", "f", 4), job("other", "g", 1))
+		s.Schedule(t, outage.Job("second", "f", 4), outage.Job("other", "g", 1))
 		s.Pass(time.Second)
 		cut.On(s.Stack)
 
@@ -69,11 +69,11 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 		s := stage(t, 5, 5)
 		require.Equal(t, 5, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
-		report(t, s, failed(h[0])) // and the stream never delivers it
+		s.Report(t, h[0].Failed("Boom")) // and the stream never delivers it
 		s.Ended(t)
 		endUnreleased(t, s, h[1])
 		require.NoError(t, s.Apply(labourers(7)))
-		s.Schedule(t, job("late", "f", 2))
+		s.Schedule(t, outage.Job("late", "f", 2))
 		s.Pass(20 * time.Minute)
 		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 		require.NoError(t, err)
@@ -145,7 +145,7 @@ func TestG1AnExecutionDoesNotYieldToItself(t *testing.T) {
 func TestG1G4UndispatchableTasksReturnToTheQueueWhereverThatIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, labourers(3), "g") // the queue of f is missing
-		s.Schedule(t, job("nightly", "f", 4))
+		s.Schedule(t, outage.Job("nightly", "f", 4))
 		cut.On(s.Stack)
 
 		cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return execute(s, fmt.Sprintf("execution-%d", delivery), "f") })
@@ -180,7 +180,7 @@ func TestG4ATaskHasTheTimeThatItsJobAsksFor(t *testing.T) {
 	require.Equal(t, l.Hands[0].Since.Add(2*time.Hour+5*time.Minute), l.EndOf(0, queue.Limits{MaxDuration: 10 * time.Minute, Cooldown: 5 * time.Minute}))
 	s.Pass(2 * time.Hour)
 	require.NoError(t, execute(s, "tick"))
-	report(t, s, completed(s.Handed(t, "f")[0]))
+	s.Report(t, s.Handed(t, "f")[0].Completed())
 
 	require.Zero(t, held(t, s))
 	s.Scavenge(t)
@@ -204,7 +204,7 @@ func TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := outage.NewStage(t, labourers(3), "g") // the queue of f is missing
-			s.Schedule(t, job("nightly", "f", 5), job("other", "f", 1))
+			s.Schedule(t, outage.Job("nightly", "f", 5), outage.Job("other", "f", 1))
 			s.Pass(time.Second)
 			o := s.Services().Orchestrator.Service
 			claimed, err := o.Claim(ctx, "execution", "f", 1)
@@ -228,7 +228,7 @@ func TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
 func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := outage.NewStage(t, labourers(3), "g") // the target of f is missing
-		s.Schedule(t, job("nightly", "f", 3))
+		s.Schedule(t, outage.Job("nightly", "f", 3))
 		s.Pass(time.Second)
 		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
 		require.NoError(t, err)
@@ -271,7 +271,7 @@ func tick(t *testing.T, s *outage.Stage) {
 // TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick: and not while its sweeper may still run.
 func TestG1AWithdrawnTaskWhoseSweeperDiedIsCancelledByTheTick(t *testing.T) {
 	s := outage.NewStage(t, labourers(3), "f", "g")
-	s.Schedule(t, job("nightly", "f", 300))
+	s.Schedule(t, outage.Job("nightly", "f", 300))
 	died := false
 	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
 		in, is := r.Input.(*dynamodb.QueryInput)

@@ -37,7 +37,7 @@ func TestG1ALateReaperDeletesNoOtherLease(t *testing.T) {
 	s := stage(t, 2, 2)
 	require.Equal(t, 2, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")
-	report(t, s, unstarted(h[0], s.World.Now()))
+	s.Report(t, unstarted(h[0], s.World.Now()))
 	endUnreleased(t, s, h[1])
 	require.Equal(t, 1, held(t, s))
 	key := leases(t, s)[0].Item()
@@ -54,7 +54,7 @@ func TestG1ALateReaperDeletesNoOtherLease(t *testing.T) {
 	require.True(t, *overtaken)
 	require.Equal(t, 1, held(t, s), "the task that was started again is held")
 	require.Equal(t, key, leases(t, s)[0].Item())
-	report(t, s, completed(s.Handed(t, "f")[2]))
+	s.Report(t, s.Handed(t, "f")[2].Completed())
 	s.Scavenge(t)
 	require.Contains(t, outage.Picture(s.Stack), "job job-0 completed of f total=2 cursor=1 completed=2")
 }

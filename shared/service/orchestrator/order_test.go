@@ -97,7 +97,7 @@ func TestG6NothingThatWaitsOvertakesWhatCameBackFromAFIFOQueue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := fifo(t, c.slots)
-			s.Schedule(t, job("nightly", "f", 40))
+			s.Schedule(t, outage.Job("nightly", "f", 40))
 			want, batch := s.inLine(t, "nightly"), 0
 			s.SQS.Before = func(_ context.Context, r fakeaws.Request) error {
 				if r.Operation == "SendMessageBatch" {
@@ -120,7 +120,7 @@ func TestG6NothingThatWaitsOvertakesWhatCameBackFromAFIFOQueue(t *testing.T) {
 			require.Zero(t, waiting(t, s.Stage))
 			require.Equal(t, 40-c.sent, queued(t, s.Stage))
 			for _, h := range s.sent(t)[:c.sent/2] {
-				report(t, s.Stage, completed(h))
+				s.Report(t, h.Completed())
 			}
 			require.Len(t, s.sent(t), c.sent, "nothing is fed")
 			s.Pass(time.Minute)
@@ -144,9 +144,9 @@ func TestG6NothingThatWaitsOvertakesWhatADispatcherOfAFIFOQueueLeftBehind(t *tes
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := fifo(t, 15)
-			s.Schedule(t, job("nightly", "f", 40))
+			s.Schedule(t, outage.Job("nightly", "f", 40))
 			s.Pass(time.Second)
-			s.Schedule(t, job("later", "f", 5))
+			s.Schedule(t, outage.Job("later", "f", 5))
 			want := s.inLine(t, "nightly", "later")
 			batches := 0
 			s.SQS.Before = func(_ context.Context, r fakeaws.Request) error {
@@ -175,7 +175,7 @@ func TestG6NothingThatWaitsOvertakesWhatADispatcherOfAFIFOQueueLeftBehind(t *tes
 			require.Equal(t, segment.Range(0, 14), leases(t, s.Stage)[0].By(queue.Undispatched))
 
 			after(t, s)
-			report(t, s.Stage, completed(s.sent(t)[0]))
+			s.Report(t, s.sent(t)[0].Completed())
 			require.NoError(t, s.Apply(ordered(20)))
 			s.Pass(11 * time.Second) // the claimer's lock is over
 			require.NoError(t, execute(s.Stage, "wake", "f"))
@@ -193,7 +193,7 @@ func TestG6NothingThatWaitsOvertakesWhatADispatcherOfAFIFOQueueLeftBehind(t *tes
 // TestG6TasksOfAFIFOQueueWaitInOneLeaseOnly: where its slots are not enough for the labourer, none wait at all.
 func TestG6TasksOfAFIFOQueueWaitInOneLeaseOnly(t *testing.T) {
 	s := fifo(t, 60)
-	s.Schedule(t, job("nightly", "f", 250))
+	s.Schedule(t, outage.Job("nightly", "f", 250))
 	want := s.inLine(t, "nightly")
 	reported := map[string]bool{}
 	for range 10 {
@@ -202,7 +202,7 @@ func TestG6TasksOfAFIFOQueueWaitInOneLeaseOnly(t *testing.T) {
 		for _, h := range s.sent(t) {
 			if !reported[h.TaskID] {
 				reported[h.TaskID] = true
-				report(t, s.Stage, completed(h))
+				s.Report(t, h.Completed())
 			}
 		}
 		s.Pass(time.Second)
@@ -266,7 +266,7 @@ func (q *queueing) step() {
 		for _, h := range q.sent(q.t) {
 			if key := fmt.Sprint(h.TaskID, h.Attempt); !q.reported[key] && q.chance.IntN(2) == 0 {
 				q.reported[key] = true
-				q.deliver(assistant.Message{ID: key, Body: completed(h), Receives: 1})
+				q.deliver(assistant.Message{ID: key, Body: h.Completed(), Receives: 1})
 				return
 			}
 		}
@@ -316,7 +316,7 @@ func (q *queueing) drain(want []string) {
 		for _, h := range q.sent(q.t) {
 			if key := fmt.Sprint(h.TaskID, h.Attempt); !q.reported[key] {
 				q.reported[key] = true
-				q.deliver(assistant.Message{ID: key, Body: completed(h), Receives: 1})
+				q.deliver(assistant.Message{ID: key, Body: h.Completed(), Receives: 1})
 			}
 		}
 		q.Pass(time.Minute)
@@ -329,9 +329,9 @@ func (q *queueing) drain(want []string) {
 func TestG6AFIFOQueueKeepsTheOrderOfItsTasks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := &queueing{inline: fifo(t, rapid.IntRange(1, 12).Draw(t, "cap")), t: t, chance: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)), reported: map[string]bool{}}
-		q.Schedule(t, job("early", "f", 25))
+		q.Schedule(t, outage.Job("early", "f", 25))
 		q.Pass(time.Second)
-		q.Schedule(t, job("later", "f", 5))
+		q.Schedule(t, outage.Job("later", "f", 5))
 		want := q.inLine(t, "early", "later")
 
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {

@@ -23,11 +23,11 @@ func TestG1LostTasksAreReapedWithinThreeMinutesOfTheirEnd(t *testing.T) {
 	const limit, within = 200, 3 * time.Minute
 	s := stage(t, limit)
 	for i := range limit - 1 {
-		s.Schedule(t, job(fmt.Sprintf("lost-%d", i), "f", 1))
+		s.Schedule(t, outage.Job(fmt.Sprintf("lost-%d", i), "f", 1))
 		require.Equal(t, 1, s.HandOut(t, "f"))
 		s.Pass(time.Second)
 	}
-	s.Schedule(t, job("undispatched", "f", 1))
+	s.Schedule(t, outage.Job("undispatched", "f", 1))
 	s.Pass(time.Second)
 	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
 	require.NoError(t, err)

@@ -23,13 +23,13 @@ func reportAll(t require.TestingT, s *outage.Stage, reported map[string]bool) {
 		for _, h := range s.Handed(t, "f") {
 			if key := fmt.Sprint(h.TaskID, h.Attempt); !reported[key] {
 				reported[key] = true
-				ends = append(ends, completed(h))
+				ends = append(ends, h.Completed())
 			}
 		}
 		if len(ends) == 0 {
 			return
 		}
-		report(t, s, ends...)
+		s.Report(t, ends...)
 	}
 }
 
@@ -56,7 +56,7 @@ func TestG7WhatWaitsInTheLeasesOfAPausedLabourerReturns(t *testing.T) {
 	require.Equal(t, 3, held(t, s))
 	require.Zero(t, waiting(t, s))
 	require.Equal(t, 7, queued(t, s))
-	report(t, s, completed(s.Handed(t, "f")[0]))
+	s.Report(t, s.Handed(t, "f")[0].Completed())
 	require.Len(t, s.Handed(t, "f"), 3, "nothing is fed")
 	assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "again", "f", 0)
 	require.NoError(t, err)
@@ -75,10 +75,10 @@ func TestG7WhatWaitsInTheLeasesOfAPausedLabourerReturns(t *testing.T) {
 // TestG3ALowerCapTakesSlotsFromTheLeasesThatAreLastInLine: tasks that wait keep their place, and are fed again under a higher cap.
 func TestG3ALowerCapTakesSlotsFromTheLeasesThatAreLastInLine(t *testing.T) {
 	s := stage(t, 6)
-	s.Schedule(t, job("front", "f", 20))
+	s.Schedule(t, outage.Job("front", "f", 20))
 	require.Equal(t, 6, s.HandOut(t, "f"))
 	require.NoError(t, s.Apply(labourers(10)))
-	s.Schedule(t, job("back", "f", 20))
+	s.Schedule(t, outage.Job("back", "f", 20))
 	require.NoError(t, execute(s, "higher", "f"))
 	require.Equal(t, 10, held(t, s))
 	require.NoError(t, s.Apply(labourers(7)))
@@ -92,7 +92,7 @@ func TestG3ALowerCapTakesSlotsFromTheLeasesThatAreLastInLine(t *testing.T) {
 	}
 	require.Equal(t, 7, usable)
 	for _, h := range s.Handed(t, "f")[:6] {
-		report(t, s, completed(h))
+		s.Report(t, h.Completed())
 	}
 	require.Equal(t, 7, granted(t, s))
 	require.Equal(t, 7, held(t, s), "the slots that are left are fed")
@@ -140,7 +140,7 @@ func TestG3AClaimThatDecidedBeforeARevocationGrantsNothing(t *testing.T) {
 func TestG7ARevocationLosesNothingWhereverItIsCutOff(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 3, 6)
-		s.Schedule(t, job("second", "f", 8))
+		s.Schedule(t, outage.Job("second", "f", 8))
 		require.Equal(t, 3, s.HandOut(t, "f"))
 		require.NoError(t, s.Apply(labourers(5)))
 		require.Equal(t, 2, s.HandOut(t, "f"))
@@ -193,7 +193,7 @@ func TestG1AJobIsCancelledAlsoIfItsTasksReturnToTheQueueMeanwhile(t *testing.T) 
 				s.DynamoDB.Before = nil
 				require.Empty(t, summary.Errors)
 				for _, h := range s.Handed(t, "f") {
-					report(t, s, completed(h))
+					s.Report(t, h.Completed())
 				}
 				s.Pass(2 * time.Minute)
 				require.NoError(t, execute(s, "tick"))

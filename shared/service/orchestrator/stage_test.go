@@ -36,18 +36,9 @@ job_schemas:
 func stage(t require.TestingT, limit int, tasks ...int) *outage.Stage {
 	s := outage.NewStage(t, labourers(limit), "f", "g")
 	for i, n := range tasks {
-		s.Schedule(t, job(fmt.Sprintf("job-%d", i), "f", n))
+		s.Schedule(t, outage.Job(fmt.Sprintf("job-%d", i), "f", n))
 	}
 	return s
-}
-
-// job returns a job that makes n tasks.
-func job(id, labourer string, n int) string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf(`"s%03d"`, i)
-	}
-	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
 }
 
 // execute runs the steps of an execution of the orchestrate machine for labourers, without retries: the first error ends it.
@@ -108,26 +99,8 @@ func dispatch(o *orchestrator.Service, name, labourer string, leases []orchestra
 	return nil
 }
 
-// report passes reports to the assistant, each as a message of its own.
-func report(t require.TestingT, s *outage.Stage, ends ...string) {
-	all := messages(ends...)
-	for i := range all {
-		all[i].ID = fmt.Sprintf("report-%d", reports.Add(1))
-	}
-	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", all)
-	require.Empty(t, missing, "%v", summary.Errors)
-}
-
 // reports numbers the messages: a lease knows by which of them a task was fed.
 var reports atomic.Int64
-
-func completed(h outage.Handed) string {
-	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, h.TaskID, h.Attempt)
-}
-
-func failed(h outage.Handed) string {
-	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "failed", "error": {"type": "Boom"}}`, h.TaskID, h.Attempt)
-}
 
 func leases(t require.TestingT, s *outage.Stage) []queue.Lease {
 	out, err := s.Control.Leases(ctx, "f")

@@ -83,7 +83,7 @@ func TestG8ATroubledTargetWhoseSlotsAllBelongToLeasesIsProbed(t *testing.T) {
 	s := stage(t, 2, 10)
 	require.Equal(t, 2, s.HandOut(t, "f"))
 	for _, h := range s.Handed(t, "f") {
-		report(t, s, failed(h))
+		s.Report(t, h.Failed("Boom"))
 	}
 	s.Scavenge(t)
 	require.Zero(t, held(t, s))
@@ -129,7 +129,7 @@ func TestG8TasksThatCannotBeStartedBlockNoOthers(t *testing.T) {
 				const rest = 20 // minutes in which nothing starts, at most
 				last, before := 0, 0
 				for minute := range 180 { // with a new job each minute
-					s.Schedule(t, job(fmt.Sprintf("later-%d", minute), "f", 1))
+					s.Schedule(t, outage.Job(fmt.Sprintf("later-%d", minute), "f", 1))
 					for range 6 {
 						rounds(t, s, starts)
 						end(t, s, starts)

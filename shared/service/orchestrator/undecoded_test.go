@@ -70,7 +70,7 @@ func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testin
 			s := stage(t, 3, 2)
 			require.Equal(t, 2, s.HandOut(t, "f"))
 			item := spoil(t, s, stored(s, "f", "lease#")[0], c.attribute, c.value)
-			s.Schedule(t, job("other", "f", 9))
+			s.Schedule(t, outage.Job("other", "f", 9))
 
 			require.Equal(t, 2, held(t, s))
 			s.Pass(time.Minute)
@@ -89,7 +89,7 @@ func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testin
 				s.Pass(time.Minute)
 				require.NoError(t, execute(s, "tick"))
 				require.LessOrEqual(t, held(t, s), 3)
-				report(t, s, completions(t, s, "other")...)
+				s.Report(t, completions(t, s, "other")...)
 			}
 
 			require.Zero(t, held(t, s), "it holds no slot for ever")
@@ -121,7 +121,7 @@ func completions(t *testing.T, s *outage.Stage, job string) (ends []string) {
 	}
 	for _, h := range s.Handed(t, "f") {
 		if open[h.TaskID] {
-			ends = append(ends, completed(h))
+			ends = append(ends, h.Completed())
 			open[h.TaskID] = false
 		}
 	}
@@ -210,7 +210,7 @@ func TestG8ALeaseThatCannotBeDecodedBlocksNoReader(t *testing.T) {
 	first := s.Handed(t, "f")
 	spoil(t, s, copied(stored(s, "f", "lease#")[0], "#9#000"), "revision", nil) // another lease on the segment
 
-	report(t, s, completed(first[0]), failed(first[1]))
+	s.Report(t, first[0].Completed(), first[1].Failed("Boom"))
 	s.Scavenge(t)
 
 	require.Equal(t, 2+1, held(t, s), "what the odd one names, and the task that followed the completed one")

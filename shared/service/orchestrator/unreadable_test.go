@@ -43,14 +43,14 @@ func TestG8AnUnreadableTaskBlocksNoOther(t *testing.T) {
 					require.Equal(t, 2, s.HandOut(t, "f"))
 				}
 				id := damage(t, s, "job-0", attribute, 0)
-				s.Schedule(t, job("other", "f", 3))
+				s.Schedule(t, outage.Job("other", "f", 3))
 				told := ""
 
 				for range 60 {
 					s.Pass(time.Minute)
 					require.NoError(t, execute(s, "tick"))
 					for _, h := range s.Handed(t, "f") {
-						report(t, s, finishing(t, s, h)...)
+						s.Report(t, finishing(t, s, h)...)
 					}
 					reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 					require.NoError(t, err)
@@ -92,7 +92,7 @@ func finishing(t *testing.T, s *outage.Stage, h outage.Handed) []string {
 	if err != nil || tasks[id].Attempt >= h.Attempt {
 		return nil
 	}
-	return []string{completed(h)}
+	return []string{h.Completed()}
 }
 
 // TestG8OneLeaseThatCannotBeReapedBlocksNoOther: its error is reported, and the others are reaped.
@@ -128,7 +128,7 @@ func TestG8ACompletionOfAnUnreadableTaskBlocksNoOther(t *testing.T) {
 	h := s.Handed(t, "f")
 	damage(t, s, "job-0", "payload", 1)
 
-	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", messages(completed(h[0]), completed(h[1]), completed(h[2])))
+	missing, summary := s.Services().Assistant.Service.Handle(ctx, "invocation", messages(h[0].Completed(), h[1].Completed(), h[2].Completed()))
 
 	require.Equal(t, []string{"message-1"}, missing)
 	require.Equal(t, 2, summary.Completed)

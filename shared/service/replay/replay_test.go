@@ -38,14 +38,6 @@ job_schemas:
 `, outage.Worker("f"), outage.Worker("g")), "f", "g")
 }
 
-func job(id, labourer string, n int) string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf(`"s%03d"`, i)
-	}
-	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
-}
-
 // end dispatches all due tasks of a labourer, and reports for each task of this round whether it fails.
 func end(t require.TestingT, s *outage.Stage, labourer string, fails func(n int) bool) int {
 	before := len(s.Handed(t, labourer))
@@ -87,7 +79,7 @@ func record(t require.TestingT, s *outage.Stage, id string) ledger.Job {
 // died returns a stage on which two of the five tasks of one job, and all tasks of another, have died.
 func died(t require.TestingT) *outage.Stage {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 5), job("other", "g", 2))
+	s.Schedule(t, outage.Job("nightly", "f", 5), outage.Job("other", "g", 2))
 	require.Equal(t, 5, end(t, s, "f", func(n int) bool { return n < 2 }))
 	require.Equal(t, 2, end(t, s, "g", all))
 	s.Pass(time.Minute)
@@ -97,7 +89,7 @@ func died(t require.TestingT) *outage.Stage {
 // TestG5TheEndOfAJobThatIsReplayedBeforeItsPublicationIsPublished: the component that ended the job died in between.
 func TestG5TheEndOfAJobThatIsReplayedBeforeItsPublicationIsPublished(t *testing.T) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 1))
+	s.Schedule(t, outage.Job("nightly", "f", 1))
 	s.HandOut(t, "f")
 	h := s.Handed(t, "f")[0]
 	missing, _ := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "end",
@@ -190,7 +182,7 @@ func TestG2G5DeadTasksAreRevivedOnceWhereverTheReplayIsInterrupted(t *testing.T)
 func TestG5AReplayThatRacesWithTheEndOfItsJob(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
-		s.Schedule(t, job("nightly", "f", 300))
+		s.Schedule(t, outage.Job("nightly", "f", 300))
 		s.Pass(time.Second)
 		require.Equal(t, 300, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
@@ -273,9 +265,9 @@ func TestG2G5AJobWithTheIDOfAnEarlierJobIsSeparate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stage(t)
-			batch := []scheduler.Message{outage.Command("a", "SubmitJob", job("nightly", "f", 5))}
+			batch := []scheduler.Message{outage.Command("a", "SubmitJob", outage.Job("nightly", "f", 5))}
 			if strings.Contains(name, "shared") {
-				batch = []scheduler.Message{outage.Command("b", "SubmitJob", job("other", "f", 3)), batch[0]}
+				batch = []scheduler.Message{outage.Command("b", "SubmitJob", outage.Job("other", "f", 3)), batch[0]}
 			}
 			submit := func() {
 				failed, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", batch)
@@ -366,9 +358,9 @@ func TestG1G2AReplayIsHandedOnNearTheDeadline(t *testing.T) {
 	most := 0
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
-		s.Schedule(t, job("healthy", "f", 2))
+		s.Schedule(t, outage.Job("healthy", "f", 2))
 		require.Equal(t, 2, end(t, s, "f", none))
-		s.Schedule(t, job("large", "f", 100), job("nightly", "f", 3), job("weekly", "f", 3), job("other", "g", 2))
+		s.Schedule(t, outage.Job("large", "f", 100), outage.Job("nightly", "f", 3), outage.Job("weekly", "f", 3), outage.Job("other", "g", 2))
 		require.Equal(t, 106, end(t, s, "f", all))
 		require.Equal(t, 2, end(t, s, "g", all))
 		s.Pass(time.Minute)
@@ -391,7 +383,7 @@ func TestG1G2AReplayIsHandedOnNearTheDeadline(t *testing.T) {
 func TestAReplayOfAsManyTasksAsAMessageHoldsIsHandedOn(t *testing.T) {
 	const messageLimit = 1 << 20
 	s := stage(t)
-	s.Schedule(t, job("large", "f", 280), job("nightly", "f", 3))
+	s.Schedule(t, outage.Job("large", "f", 280), outage.Job("nightly", "f", 3))
 	for handed := 0; handed < 283; handed += end(t, s, "f", all) {
 	}
 	s.Pass(time.Minute)
@@ -454,7 +446,7 @@ func TestG8AnUnreadableDeadTaskDelaysNoOther(t *testing.T) {
 // TestAReplayThatIsHandedOnDoesNotBeginAnew: otherwise it might never get beyond tasks that have died again in the meantime.
 func TestAReplayThatIsHandedOnDoesNotBeginAnew(t *testing.T) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 1000))
+	s.Schedule(t, outage.Job("nightly", "f", 1000))
 	for handed := 0; handed < 1000; handed += end(t, s, "f", all) {
 	}
 	s.Pass(time.Minute)
@@ -498,7 +490,7 @@ func TestADeadTaskMayBeRevivedManyTimes(t *testing.T) {
 
 func TestMoreDeadTasksThanATransactionTakesAreRevivedInParts(t *testing.T) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 300))
+	s.Schedule(t, outage.Job("nightly", "f", 300))
 	s.Pass(time.Second)
 	require.Equal(t, 300, end(t, s, "f", all))
 	s.Pass(time.Minute)
@@ -516,7 +508,7 @@ func TestMoreDeadTasksThanATransactionTakesAreRevivedInParts(t *testing.T) {
 func TestTasksThatDiedAfterDifferentAttemptsAreRevivedInOneDelivery(t *testing.T) {
 	const sorts = 15
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", sorts))
+	s.Schedule(t, outage.Job("nightly", "f", sorts))
 	require.Equal(t, sorts, end(t, s, "f", all))
 	for life := 1; life < sorts; life++ { // all but the first few are revived and die once more
 		s.Pass(time.Minute)
@@ -628,7 +620,7 @@ func TestDeadTasksOfAJobThatIsStillBeingCreatedAreRevived(t *testing.T) {
 			}
 			return nil
 		}
-		message := outage.Command("job", "SubmitJob", job("nightly", "f", 300))
+		message := outage.Command("job", "SubmitJob", outage.Job("nightly", "f", 300))
 		_, summary := s.Services().Scheduler.Service.Handle(ctx, "creating", []scheduler.Message{message})
 		require.Equal(t, 1, summary.HandedOn)
 		s.DynamoDB.Before = nil
@@ -665,7 +657,7 @@ func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
 		for at := 1; ; at++ {
 			s := stage(t)
 			require.NoError(t, s.Apply(configuration(attempts[0])))
-			s.Schedule(t, job("nightly", "f", 2))
+			s.Schedule(t, outage.Job("nightly", "f", 2))
 			require.Equal(t, 2, s.HandOut(t, "f"))
 			for _, h := range s.Handed(t, "f") {
 				missing, _ := s.Services().Assistant.Service.Handle(ctx, "invocation", []assistant.Message{{ID: "1", Body: fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed"}`, h.TaskID)}})
@@ -707,7 +699,7 @@ func TestLargeTasksAreRevivedInPartsThatFitATransaction(t *testing.T) {
 	for i := range noise {
 		noise[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rand.IntN(64)]
 	}
-	s.Schedule(t, strings.Replace(job("nightly", "f", 90), "{", fmt.Sprintf(`{"noise": %q, `, noise), 1))
+	s.Schedule(t, strings.Replace(outage.Job("nightly", "f", 90), "{", fmt.Sprintf(`{"noise": %q, `, noise), 1))
 	require.Equal(t, 90, end(t, s, "f", all))
 
 	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
@@ -741,7 +733,7 @@ func TestG9AReplayThatCanNeverSucceedIsBuried(t *testing.T) {
 // TestG5AReplayLeavesAJobThatIsCancelledMeanwhile: one task still runs, so that the job can be cancelled.
 func TestG5AReplayLeavesAJobThatIsCancelledMeanwhile(t *testing.T) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 3))
+	s.Schedule(t, outage.Job("nightly", "f", 3))
 	require.Equal(t, 3, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")
 	for i, status := range []string{"failed", "completed"} {

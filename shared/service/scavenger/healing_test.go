@@ -25,12 +25,12 @@ import (
 func TestG1G4G5EachEndHasItsEffectsOnceWhereverTheScavengerIsInterrupted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
-		s.Schedule(t, job("nightly", "f", 8), job("small", "g", 1))
+		s.Schedule(t, outage.Job("nightly", "f", 8), outage.Job("small", "g", 1))
 		require.Equal(t, 8, s.HandOut(t, "f"))
 		require.Equal(t, 1, s.HandOut(t, "g"))
 		h := s.Handed(t, "f")
-		report(t, s, completed(h[0]), failed(h[1], "Boom"), failed(h[2], "Boom"), failed(h[3], "BadInput"), completed(h[4]), failed(h[5], "Boom"),
-			failed(s.Handed(t, "g")[0], "Boom"))
+		s.Report(t, h[0].Completed(), h[1].Failed("Boom"), h[2].Failed("Boom"), h[3].Failed("BadInput"), h[4].Completed(), h[5].Failed("Boom"),
+			s.Handed(t, "g")[0].Failed("Boom"))
 		s.Pass(20 * time.Minute)
 		_, err := s.Services().Orchestrator.Service.Reap(context.Background(), "f") // h[6] and h[7] are lost
 		require.NoError(t, err)
@@ -54,17 +54,17 @@ func TestG1G4G5EachEndHasItsEffectsOnceWhereverTheScavengerIsInterrupted(t *test
 func TestG5AJobEndsOnceWhereverTheScavengerIsInterrupted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
-		s.Schedule(t, job("nightly", "many", 258))
+		s.Schedule(t, outage.Job("nightly", "many", 258))
 		s.Pass(time.Second)
 		require.Equal(t, 258, s.HandOut(t, "many"))
 		h := s.Handed(t, "many")
 		var ends []string
 		for _, one := range h[:256] {
-			ends = append(ends, completed(one))
+			ends = append(ends, one.Completed())
 		}
-		report(t, s, ends...)
+		s.Report(t, ends...)
 		s.Scavenge(t)
-		report(t, s, completed(h[256]), failed(h[257], "Boom"))
+		s.Report(t, h[256].Completed(), h[257].Failed("Boom"))
 		cut.On(s.Stack)
 
 		for batch, number := s.Ended(t), 0; len(batch) > 0; batch, number = s.Ended(t), number+1 {
@@ -84,7 +84,7 @@ func TestG5AJobEndsOnceWhereverTheScavengerIsInterrupted(t *testing.T) {
 // played returns a stage on which jobs ended in many ways, and all records of its stream.
 func played(t require.TestingT) (*outage.Stage, []task.Task) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 20), job("small", "g", 3), job("open", "g", 9))
+	s.Schedule(t, outage.Job("nightly", "f", 20), outage.Job("small", "g", 3), outage.Job("open", "g", 9))
 	var told []task.Task
 	take := func() {
 		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
@@ -101,12 +101,12 @@ func played(t require.TestingT) (*outage.Stage, []task.Task) {
 				switch {
 				case labourer == "g" && strings.HasSuffix(one.TaskID, ".4"): // a task of the open job never ends
 				case i%5 == 1:
-					report(t, s, failed(one, "Boom"))
+					s.Report(t, one.Failed("Boom"))
 				case i%7 == 3:
-					report(t, s, failed(one, "BadInput"))
+					s.Report(t, one.Failed("BadInput"))
 				case i%11 == 4: // the attempt is lost
 				default:
-					report(t, s, completed(one))
+					s.Report(t, one.Completed())
 				}
 			}
 			seen[labourer] = len(h)
@@ -167,10 +167,10 @@ func records(picture string) string {
 func TestG1G5BatchesInAnyOrderOfTheKeys(t *testing.T) {
 	end := func(t require.TestingT, cut func([]task.Task) [][]task.Task) string {
 		s := stage(t)
-		s.Schedule(t, job("nightly", "f", 8))
+		s.Schedule(t, outage.Job("nightly", "f", 8))
 		require.Equal(t, 8, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
-		report(t, s, completed(h[0]), completed(h[1]), failed(h[2], "BadInput"), failed(h[3], "Boom"), failed(h[4], "Boom"), completed(h[5]), failed(h[6], "BadInput"), completed(h[7]))
+		s.Report(t, h[0].Completed(), h[1].Completed(), h[2].Failed("BadInput"), h[3].Failed("Boom"), h[4].Failed("Boom"), h[5].Completed(), h[6].Failed("BadInput"), h[7].Completed())
 		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
 			for _, part := range cut(batch) {
 				require.NoError(t, scavenge(s, "invocation", part))
@@ -191,14 +191,14 @@ func TestG1G5BatchesInAnyOrderOfTheKeys(t *testing.T) {
 // delivers its tasks once more.
 func TestG5TheEndsOfAnEarlierJobWithTheSameIDDoNotCount(t *testing.T) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 2))
+	s.Schedule(t, outage.Job("nightly", "f", 2))
 	require.Equal(t, 2, s.HandOut(t, "f"))
-	report(t, s, completed(s.Handed(t, "f")[0]), completed(s.Handed(t, "f")[1]))
+	s.Report(t, s.Handed(t, "f")[0].Completed(), s.Handed(t, "f")[1].Completed())
 	told := s.Ended(t)
 	require.NoError(t, scavenge(s, "first", told))
 	require.Equal(t, 2, s.DynamoDB.Expire(fakeaws.JobsTable, "expires_at", s.World.Now().AddDate(1, 0, 0)), "the record and the progress")
 	s.Pass(time.Hour)
-	s.Schedule(t, job("nightly", "f", 2))
+	s.Schedule(t, outage.Job("nightly", "f", 2))
 
 	require.NoError(t, scavenge(s, "again", told))
 
@@ -212,10 +212,10 @@ func TestG5TheEndsOfAnEarlierJobWithTheSameIDDoNotCount(t *testing.T) {
 func TestG1G5TwoScavengersOnOneBatch(t *testing.T) {
 	play := func(at int) (picture string, happened bool) {
 		s := stage(t)
-		s.Schedule(t, job("nightly", "f", 7)) // the last task still runs, so that the lease stays
+		s.Schedule(t, outage.Job("nightly", "f", 7)) // the last task still runs, so that the lease stays
 		require.Equal(t, 7, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
-		report(t, s, completed(h[0]), failed(h[1], "BadInput"), failed(h[2], "Boom"), failed(h[3], "Boom"), completed(h[4]), completed(h[5]))
+		s.Report(t, h[0].Completed(), h[1].Failed("BadInput"), h[2].Failed("Boom"), h[3].Failed("Boom"), h[4].Completed(), h[5].Completed())
 		for batch := s.Ended(t); len(batch) > 0; batch = s.Ended(t) {
 			var second error
 			interrupt(s, &at, &happened, func() {
@@ -259,9 +259,9 @@ func TestG1ALargePayloadReachesItsWorkerAndTheArchive(t *testing.T) {
 		letters := s.SQS.Letters(outage.Worker("f"))
 		for _, h := range s.Handed(t, "f")[2*attempt:] {
 			if attempt == 3 {
-				report(t, s, strings.Replace(completed(h), `{"rows": 1}`, fmt.Sprintf("%q", noise(250<<10)), 1))
+				s.Report(t, strings.Replace(h.Completed(), `{"rows": 1}`, fmt.Sprintf("%q", noise(250<<10)), 1))
 			} else {
-				report(t, s, failed(h, "Boom"))
+				s.Report(t, h.Failed("Boom"))
 			}
 		}
 		require.Contains(t, letters[len(letters)-1].Body, ballast)

@@ -26,7 +26,7 @@ var ctx = context.Background()
 // running returns a stage on which n tasks of f run.
 func running(t require.TestingT, n int) (*outage.Stage, []outage.Handed) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", n))
+	s.Schedule(t, outage.Job("nightly", "f", n))
 	s.HandOut(t, "f")
 	return s, s.Handed(t, "f")
 }
@@ -59,7 +59,7 @@ func TestTheScavengerIgnoresWhatItHasNothingToDoWith(t *testing.T) {
 
 func TestADeathIsPublishedAndPeopleAreNotified(t *testing.T) {
 	s, h := running(t, 3)
-	report(t, s, failed(h[0], "BadInput"), failed(h[2], "BadInput"))
+	s.Report(t, h[0].Failed("BadInput"), h[2].Failed("BadInput"))
 	s.Scavenge(t)
 
 	var told []string
@@ -81,7 +81,7 @@ func TestADeathIsPublishedAndPeopleAreNotified(t *testing.T) {
 func TestAReplayAfterATaskDeadEventFindsTheTask(t *testing.T) {
 	for _, name := range []string{"the task", "the job"} {
 		s, h := running(t, 2)
-		report(t, s, completed(h[0]), failed(h[1], "BadInput"))
+		s.Report(t, h[0].Completed(), h[1].Failed("BadInput"))
 		detail := map[string]string{"the task": fmt.Sprintf(`{"replay_id": "r", "tasks": [%q]}`, h[1].TaskID), "the job": `{"replay_id": "r", "job_id": "nightly"}`}[name]
 		answered := false
 		s.EventBridge.After = func(_ context.Context, _ fakeaws.Request) error {
@@ -104,7 +104,7 @@ func TestAReplayAfterATaskDeadEventFindsTheTask(t *testing.T) {
 func TestG8AFailedNotificationDelaysNothing(t *testing.T) {
 	s, h := running(t, 1)
 	s.SNS.Before = func(context.Context, fakeaws.Request) error { return errors.New("access denied") }
-	report(t, s, failed(h[0], "BadInput"))
+	s.Report(t, h[0].Failed("BadInput"))
 	require.NoError(t, scavenge(s, "first", s.Ended(t)))
 
 	summary, err := s.Services().Scavenger.Service.Handle(ctx, "second", s.Ended(t))
@@ -117,9 +117,9 @@ func TestG8AFailedNotificationDelaysNothing(t *testing.T) {
 // TestG1FreedSlotsWakeTheOrchestratorEvenAfterAnError: the next delivery would not find that the scavenger freed them.
 func TestG1FreedSlotsWakeTheOrchestratorEvenAfterAnError(t *testing.T) {
 	s := stage(t)
-	s.Schedule(t, job("nightly", "f", 20))
+	s.Schedule(t, outage.Job("nightly", "f", 20))
 	s.HandOut(t, "f")
-	report(t, s, failed(s.Handed(t, "f")[0], "Boom"))
+	s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
 	s.StepFunctions.Before = func(context.Context, fakeaws.Request) error { return errors.New("no execution can be started") }
 	before := len(s.EventBridge.Told())
 
@@ -144,10 +144,10 @@ func TestTheOrchestratorIsWokenIfAFreedSlotCanBeFilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, h := running(t, c.tasks)
 			if c.others > 0 {
-				s.Schedule(t, job("other", "f", c.others))
+				s.Schedule(t, outage.Job("other", "f", c.others))
 				s.HandOut(t, "f")
 			}
-			report(t, s, failed(h[0], "Boom"))
+			s.Report(t, h[0].Failed("Boom"))
 			before := len(s.EventBridge.Told())
 
 			s.Scavenge(t)
@@ -160,7 +160,7 @@ func TestTheOrchestratorIsWokenIfAFreedSlotCanBeFilled(t *testing.T) {
 // TestG10ARetryIsDueByItsPolicyEvenWithoutATimer: the queue entry decides.
 func TestG10ARetryIsDueByItsPolicyEvenWithoutATimer(t *testing.T) {
 	s, h := running(t, 1)
-	report(t, s, failed(h[0], "Boom"))
+	s.Report(t, h[0].Failed("Boom"))
 	s.Scavenge(t) // uniform in 10 s to 60 s, and half of it is drawn
 
 	s.Pass(34 * time.Second)
@@ -174,9 +174,9 @@ func TestARetryWaitsInAnExecutionThatNamesIt(t *testing.T) {
 	s, h := running(t, 8)
 	var ends []string
 	for _, one := range h {
-		ends = append(ends, failed(one, "Boom"))
+		ends = append(ends, one.Failed("Boom"))
 	}
-	report(t, s, ends...)
+	s.Report(t, ends...)
 
 	s.Scavenge(t)
 
@@ -188,7 +188,7 @@ func TestRetriesThatFailOneByOneShareTheirWait(t *testing.T) {
 	s, h := running(t, 8)
 	for _, one := range h {
 		s.Pass(50 * time.Millisecond)
-		report(t, s, failed(one, "Boom"))
+		s.Report(t, one.Failed("Boom"))
 		s.Scavenge(t)
 	}
 
@@ -200,13 +200,13 @@ func TestRetriesThatFailOneByOneShareTheirWait(t *testing.T) {
 // TestG1G8FailuresOfAnUnreadableLabourerWaitInTheirLeases, and are settled at the end of the lease, after the labourer is applied again.
 func TestG1G8FailuresOfAnUnreadableLabourerWaitInTheirLeases(t *testing.T) {
 	s, h := running(t, 2)
-	s.Schedule(t, job("other", "g", 1))
+	s.Schedule(t, outage.Job("other", "g", 1))
 	s.HandOut(t, "g")
 	registry := dynamo.Registry{API: s.DynamoDB, Table: fakeaws.ControlTable}
 	before, err := registry.All(ctx, true)
 	require.NoError(t, err)
 	require.NoError(t, registry.ApplyLabourer(ctx, "f", `{"max_attempts": "x"}`, before.Labourers["f"].Revision))
-	report(t, s, failed(h[0], "Boom"), failed(h[1], "BadInput"), failed(s.Handed(t, "g")[0], "Boom"))
+	s.Report(t, h[0].Failed("Boom"), h[1].Failed("BadInput"), s.Handed(t, "g")[0].Failed("Boom"))
 
 	summary, err := s.Services().Scavenger.Service.Handle(ctx, "invocation", s.Ended(t))
 	require.NoError(t, err)
@@ -231,7 +231,7 @@ func TestG1G8FailuresOfAnUnreadableLabourerWaitInTheirLeases(t *testing.T) {
 // TestG8TheEndOfATaskWhoseJobIsGoneDelaysNothing: the stream may deliver it long after.
 func TestG8TheEndOfATaskWhoseJobIsGoneDelaysNothing(t *testing.T) {
 	s, h := running(t, 2)
-	report(t, s, completed(h[0]))
+	s.Report(t, h[0].Completed())
 	ended := s.Ended(t)
 	ended[0].JobID, ended[0].Shared = "gone", true
 
@@ -244,7 +244,7 @@ func TestG8TheEndOfATaskWhoseJobIsGoneDelaysNothing(t *testing.T) {
 
 func TestG5JobsThatShareASegmentEndSeparately(t *testing.T) {
 	s := stage(t)
-	one, two := outage.Command("a", "SubmitJob", job("a", "f", 3)), outage.Command("b", "SubmitJob", job("b", "f", 2))
+	one, two := outage.Command("a", "SubmitJob", outage.Job("a", "f", 3)), outage.Command("b", "SubmitJob", outage.Job("b", "f", 2))
 	failures, _ := s.Services().Scheduler.Service.Handle(ctx, "together", []scheduler.Message{one, two})
 	require.Empty(t, failures)
 	require.Equal(t, 5, s.HandOut(t, "f"))
@@ -255,13 +255,13 @@ func TestG5JobsThatShareASegmentEndSeparately(t *testing.T) {
 	}
 	require.Len(t, segments, 1)
 
-	report(t, s, completed(h[3]), completed(h[4]), completed(h[0]))
+	s.Report(t, h[3].Completed(), h[4].Completed(), h[0].Completed())
 	s.Scavenge(t)
 
 	picture := outage.Picture(s.Stack)
 	require.Contains(t, picture, "fact JobCompleted/b/1")
 	require.NotContains(t, picture, "fact JobCompleted/a/1")
-	report(t, s, completed(h[1]), completed(h[2]))
+	s.Report(t, h[1].Completed(), h[2].Completed())
 	s.Scavenge(t)
 	require.Contains(t, outage.Picture(s.Stack), "fact JobCompleted/a/1")
 }
@@ -278,7 +278,7 @@ func TestWhatATaskCosts(t *testing.T) {
 	}
 	s := stage(t)
 	s.DynamoDB.ResetUsage()
-	s.Schedule(t, job("nightly", "many", tasks))
+	s.Schedule(t, outage.Job("nightly", "many", tasks))
 	attempts := 0
 	round := func(end func(outage.Handed) string) {
 		s.Pass(time.Minute)
@@ -289,7 +289,7 @@ func TestWhatATaskCosts(t *testing.T) {
 			for _, one := range part {
 				ends = append(ends, end(one))
 			}
-			report(t, s, ends...)
+			s.Report(t, ends...)
 		}
 		attempts = len(h)
 		for ended := s.Ended(t); len(ended) > 0; ended = s.Ended(t) {
@@ -299,7 +299,7 @@ func TestWhatATaskCosts(t *testing.T) {
 		}
 	}
 	for attempts < tasks {
-		round(completed)
+		round(outage.Handed.Completed)
 	}
 	j, _, err := s.Jobs.Get(ctx, "nightly")
 	require.NoError(t, err)
@@ -312,14 +312,14 @@ func TestWhatATaskCosts(t *testing.T) {
 	// The same job again, with each task failing once.
 	s = outage.NewStage(t, fmt.Sprintf("labourers: {many: {target: {sqs: %q}, max_simultaneous_invocations: 300}}\njob_schemas: {default: {chunkable_attrs: [[store, {}]]}}", outage.Worker("many")), "many")
 	s.DynamoDB.ResetUsage()
-	s.Schedule(t, job("nightly", "many", tasks))
+	s.Schedule(t, outage.Job("nightly", "many", tasks))
 	attempts = 0
 	for attempts < 2*tasks {
 		round(func(h outage.Handed) string {
 			if h.Attempt == 1 {
-				return failed(h, "Boom")
+				return h.Failed("Boom")
 			}
-			return completed(h)
+			return h.Completed()
 		})
 	}
 	j, _, err = s.Jobs.Get(ctx, "nightly")

@@ -3,12 +3,10 @@ package scavenger_test
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/task"
-	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -23,33 +21,6 @@ labourers:
 job_schemas:
   default: {chunkable_attrs: [[store, {}]]}
 `, outage.Worker("f"), outage.Worker("g"), outage.Worker("many")), "f", "g", "many")
-}
-
-// job returns a job that makes n tasks.
-func job(id, labourer string, n int) string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf(`"s%03d"`, i)
-	}
-	return fmt.Sprintf(`{"job_id": %q, "labourer": %q, "stores": [%s], "isolate_stores": true}`, id, labourer, strings.Join(names, ","))
-}
-
-// report sends reports of the ends of attempts to the assistant.
-func report(t require.TestingT, s *outage.Stage, ends ...string) {
-	batch := make([]assistant.Message, len(ends))
-	for i, end := range ends {
-		batch[i] = assistant.Message{ID: "message of " + end, Body: end}
-	}
-	missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", batch)
-	require.Empty(t, missing, "%v", summary.Errors)
-}
-
-func completed(h outage.Handed) string {
-	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed", "result": {"rows": 1}}`, h.TaskID, h.Attempt)
-}
-
-func failed(h outage.Handed, kind string) string {
-	return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "failed", "error": {"type": %q, "message": "as told"}}`, h.TaskID, h.Attempt, kind)
 }
 
 // scavenge passes a batch to a scavenger.

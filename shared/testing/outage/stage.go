@@ -22,7 +22,8 @@ type Stage struct {
 	Control dynamo.Control
 	Jobs    dynamo.Jobs
 
-	told int // number of scavenged stream records
+	told    int // number of scavenged stream records
+	reports int // how many messages of workers were passed on
 }
 
 // Start sets when the stage's time begins. It is beyond the machine's own time, with which the deadlines of contexts are compared.
