@@ -219,34 +219,59 @@ func TestNothingRefersToAResourceThatMayBeMissing(t *testing.T) {
 	require.NotEmpty(t, optional)
 	for _, section := range []string{"Resources", "Outputs", "Globals"} {
 		for id, part := range at[object](s.whole, section) {
-			condition := at[string](part, "Condition")
-			for _, name := range mentioned(without(part)) {
-				require.True(t, optional[name] == "" || optional[name] == condition, "%s refers to %s, which exists only if %s", id, name, optional[name])
+			for _, name := range unsafe(part, optional, []string{at[string](part, "Condition")}) {
+				require.Fail(t, "the reference may have no target", "%s refers to %s, which exists only if %s", id, name, optional[name])
 			}
 		}
 	}
 }
 
-// without returns a part of the template without what it has only under a condition.
-func without(part any) any {
+// unsafe returns the optional resources that a part of the template mentions where their condition need not hold. given holds the conditions
+// under which the part exists.
+func unsafe(part any, optional map[string]string, given []string) (out []string) {
+	always := cutChoices(part, func(condition string, then, otherwise any) {
+		out = append(out, unsafe(then, optional, append(slices.Clone(given), condition))...)
+		out = append(out, unsafe(otherwise, optional, given)...)
+	})
+	for _, name := range mentioned(always) {
+		if optional[name] != "" && !slices.Contains(given, optional[name]) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// cutChoices returns a part of the template without each Fn::If in it, and visits these.
+func cutChoices(part any, visit func(condition string, then, otherwise any)) any {
 	switch part := part.(type) {
 	case object:
 		if choice, is := part["Fn::If"].([]any); is {
-			return without(choice[2])
+			visit(choice[0].(string), choice[1], choice[2])
+			return nil
 		}
 		out := object{}
 		for name, v := range part {
-			out[name] = without(v)
+			out[name] = cutChoices(v, visit)
 		}
 		return out
 	case []any:
 		out := make([]any, len(part))
 		for i, v := range part {
-			out[i] = without(v)
+			out[i] = cutChoices(v, visit)
 		}
 		return out
 	}
 	return part
+}
+
+func TestAReferenceIsSafeOnlyUnderItsOwnCondition(t *testing.T) {
+	optional := map[string]string{"Table": "HasTable"}
+	choice := func(condition string) object { return object{"Fn::If": []any{condition, object{"Ref": "Table"}, "none"}} }
+	require.Empty(t, unsafe(object{"Name": choice("HasTable")}, optional, nil))
+	require.Empty(t, unsafe(object{"Fn::GetAtt": []any{"Table", "Arn"}}, optional, []string{"HasTable"}))
+	require.Equal(t, []string{"Table"}, unsafe([]any{choice("Other")}, optional, nil))
+	require.Equal(t, []string{"Table"}, unsafe(object{"Fn::If": []any{"HasTable", "none", object{"Ref": "Table"}}}, optional, nil))
+	require.Equal(t, []string{"Table"}, unsafe(object{"Fn::Sub": "${Table.Arn}"}, optional, nil))
 }
 
 func TestADuplicateKeyIsRefused(t *testing.T) {
