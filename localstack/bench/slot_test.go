@@ -41,8 +41,8 @@ func BenchmarkSlot(b *testing.B) {
 		sections, err := json.Marshal(make([]int, 40*slots))
 		require.NoError(b, err)
 		require.NoError(b, s.submit(b.Context(), fmt.Sprintf(`{"labourer": "fed", "sections": %s, "isolate_sections": true}`, sections)))
-		for range slots + 1 {
-			require.NoError(b, s.submit(b.Context(), `{"labourer": "woken"}`))
+		for i := range slots + 1 { // jobs of different durations share no segment, and so no lease
+			require.NoError(b, s.submit(b.Context(), fmt.Sprintf(`{"labourer": "woken", "max_duration": "%ds"}`, 600+i)))
 		}
 		// The first grant of a labourer takes a few tasks, and empties its lease after these: what is woken then does not count as fed.
 		fed, woken := median(s.turns(b, queues["fed"])), median(s.turns(b, queues["woken"]))
@@ -50,7 +50,7 @@ func BenchmarkSlot(b *testing.B) {
 		b.ReportMetric(float64(fed.Milliseconds()), "fed-ms")
 		b.ReportMetric(float64(woken.Milliseconds()), "woken-ms")
 		b.ReportMetric(fed.Seconds()/woken.Seconds(), "ratio")
-		require.Less(b, fed, woken/3, "a slot of a lease in which tasks wait is filled by one invocation")
+		require.Less(b, fed, woken/5, "a slot of a lease in which tasks wait is filled by one invocation")
 	}
 }
 

@@ -21,6 +21,18 @@ func (s *stack) cancelled(t *testing.T) ledger.Counts {
 	return job.Counts
 }
 
+// withdrawn waits until no task of the test's labourer is queued, and none waits in a lease. A completion that comes earlier starts one of these.
+func (s *stack) withdrawn(t *testing.T) {
+	t.Helper()
+	await(t, "queued tasks to be removed", func() (string, bool) {
+		entries, err := s.control.Queue(t.Context(), named(t))
+		require.NoError(t, err)
+		leases, err := s.control.Leases(t.Context(), named(t))
+		require.NoError(t, err)
+		return s.situation(t), len(entries) == 0 && queue.Waiting(leases) == 0
+	})
+}
+
 func TestCancellingRemovesQueuedTasksAndLetsRunningOnesEnd(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -30,13 +42,7 @@ func TestCancellingRemovesQueuedTasksAndLetsRunningOnesEnd(t *testing.T) {
 	work := d.take(t, 3)
 
 	s.put(t, "CancelJob", object{"job_id": named(t)})
-	await(t, "queued tasks to be removed", func() (string, bool) {
-		entries, err := s.control.Queue(t.Context(), named(t))
-		require.NoError(t, err)
-		leases, err := s.control.Leases(t.Context(), named(t))
-		require.NoError(t, err)
-		return s.situation(t), len(entries) == 0 && queue.Waiting(leases) == 0
-	})
+	s.withdrawn(t)
 	s.complete(t, work[:2]...)
 	s.report(t, work[2].failed(nil)) // it is not retried
 

@@ -114,6 +114,7 @@ func TestTheCommandLineShowsEveryJobTaskAndLabourer(t *testing.T) {
 	require.Equal(t, object{"state": "scheduled", "total": 3., "open": 3.}, fieldsOf(document(t, s.cli(t, "job", named(t))), "state", "total", "open"))
 
 	s.cli(t, "cancel", named(t))
+	s.withdrawn(t)
 	s.complete(t, running)
 	s.cancelled(t)
 
