@@ -266,7 +266,9 @@ func cutChoices(part any, visit func(condition string, then, otherwise any)) any
 
 func TestAReferenceIsSafeOnlyUnderItsOwnCondition(t *testing.T) {
 	optional := map[string]string{"Table": "HasTable"}
-	choice := func(condition string) object { return object{"Fn::If": []any{condition, object{"Ref": "Table"}, "none"}} }
+	choice := func(condition string) object {
+		return object{"Fn::If": []any{condition, object{"Ref": "Table"}, "none"}}
+	}
 	require.Empty(t, unsafe(object{"Name": choice("HasTable")}, optional, nil))
 	require.Empty(t, unsafe(object{"Fn::GetAtt": []any{"Table", "Arn"}}, optional, []string{"HasTable"}))
 	require.Equal(t, []string{"Table"}, unsafe([]any{choice("Other")}, optional, nil))

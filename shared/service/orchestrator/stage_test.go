@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
@@ -98,9 +97,6 @@ func dispatch(o *orchestrator.Service, name, labourer string, leases []orchestra
 	}
 	return nil
 }
-
-// reports numbers the messages: a lease knows by which of them a task was fed.
-var reports atomic.Int64
 
 func leases(t require.TestingT, s *outage.Stage) []queue.Lease {
 	out, err := s.Control.Leases(ctx, "f")
