@@ -16,6 +16,7 @@ import (
 
 	"github.com/drover-run/drover/shared/aws/cloudformation"
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/inspect"
@@ -94,7 +95,7 @@ func (d *doctor) tables(ctx context.Context) check {
 		_, _, err = d.jobs.Get(ctx, none)
 	}
 	if err == nil {
-		_, err = d.jobs.Recent(ctx, d.now(), 1)
+		_, err = d.jobs.Recent(ctx, d.now(), ledger.Mark{}, 1)
 	}
 	if err != nil {
 		return unread("tables", err, "dynamodb:GetItem, BatchGetItem and Query", "", "they cannot be read: ")

@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -58,6 +59,11 @@ type census struct {
 	*Reader
 	of     Selection
 	places map[string]snapshot // by labourer
+
+	// A census for a window of a list reads few tasks at a time, and always goes by the progress. It begins behind a task of the job that it visits
+	// first.
+	window int     // how many tasks are read at a time; 0: it is no window
+	after  task.ID // the zero ID: it begins with the first task
 }
 
 // snapshot says where the tasks of a labourer were at a time.
@@ -112,7 +118,7 @@ func (c *census) ofJob(ctx context.Context, j ledger.Job, visit Visit) (bool, er
 	}
 	parts := published(j)
 	// The progress is written after the tasks. While it is not final, the tasks themselves are read, unless they are too many.
-	if c.of.Status != "" && (finished || len(parts) > exactSegments) {
+	if c.of.Status != "" && (finished || len(parts) > exactSegments || c.window > 0) {
 		var leased snapshot
 		if !finished {
 			var err error
@@ -223,8 +229,8 @@ func (c *census) open(ctx context.Context, visit Visit) error {
 
 // read reads tasks, some segments at a time, and visits those that are selected.
 func (c *census) read(ctx context.Context, parts []part, labourer string, visit Visit) (bool, error) {
-	parts = slices.DeleteFunc(parts, func(p part) bool { return p.numbers.Empty() })
-	for some := range slices.Chunk(parts, concurrentReads) {
+	parts = c.behind(slices.DeleteFunc(parts, func(p part) bool { return p.numbers.Empty() }))
+	for some := range c.steps(parts) {
 		// Places are read before tasks: if a task moves on in between, its newer item says so.
 		places := snapshot{at: c.Now()}
 		if labourer != "" && (c.of.Status == "" || !c.of.Status.Ended()) {
@@ -251,6 +257,43 @@ func (c *census) read(ctx context.Context, parts []part, labourer string, visit 
 		}
 	}
 	return true, nil
+}
+
+// behind returns the parts without what is before the place where a window begins. Only the first reading has such a place.
+func (c *census) behind(parts []part) []part {
+	if c.after == (task.ID{}) {
+		return parts
+	}
+	at := slices.IndexFunc(parts, func(p part) bool { return p.segment == c.after.Segment })
+	if at < 0 {
+		return parts
+	}
+	rest := slices.Clone(parts[at:])
+	rest[0].numbers = rest[0].numbers.Minus(segment.Range(0, c.after.N))
+	c.after = task.ID{}
+	return slices.DeleteFunc(rest, func(p part) bool { return p.numbers.Empty() })
+}
+
+// steps yields the parts that are read at the same time: of a window as many tasks as it may read, else those of some segments.
+func (c *census) steps(parts []part) iter.Seq[[]part] {
+	if c.window == 0 {
+		return slices.Chunk(parts, concurrentReads)
+	}
+	return func(yield func([]part) bool) {
+		for len(parts) > 0 {
+			var some []part
+			for room := c.window; room > 0 && len(parts) > 0 && len(some) < concurrentReads; {
+				now := part{parts[0].segment, parts[0].numbers.First(room)}
+				some, room = append(some, now), room-now.numbers.Len()
+				if parts[0].numbers = parts[0].numbers.Minus(now.numbers); parts[0].numbers.Empty() {
+					parts = parts[1:]
+				}
+			}
+			if !yield(some) {
+				return
+			}
+		}
+	}
 }
 
 func (c *census) selects(s Sighting) bool {

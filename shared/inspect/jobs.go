@@ -118,11 +118,7 @@ const jobsRead = 100
 // than the stack. It also reads the month to come, because clocks differ.
 func (r *Reader) EachJob(ctx context.Context, visit func([]ledger.Job) (more bool, err error)) error {
 	now := monthOf(r.Now())
-	oldest := now.AddDate(0, -1, 0)
-	if created := monthOf(r.Created); !r.Created.IsZero() && created.Before(oldest) {
-		oldest = created
-	}
-	for month := now.AddDate(0, 1, 0); !month.Before(oldest); month = month.AddDate(0, -1, 0) {
+	for month := now.AddDate(0, 1, 0); !month.Before(r.oldest()); month = month.AddDate(0, -1, 0) {
 		ids, err := r.Jobs.Month(ctx, month)
 		if err != nil {
 			return err

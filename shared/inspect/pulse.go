@@ -37,12 +37,21 @@ func (p *Pulse) All(ctx context.Context) ([]Beat, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.ask(ctx, slices.Collect(maps.Values(labourers))); err != nil {
+	var all []labourer.Labourer
+	for _, id := range slices.Sorted(maps.Keys(labourers)) {
+		all = append(all, labourers[id])
+	}
+	return p.Some(ctx, all)
+}
+
+// Some reads labourers by their configurations, in this order.
+func (p *Pulse) Some(ctx context.Context, labourers []labourer.Labourer) ([]Beat, error) {
+	if err := p.ask(ctx, labourers); err != nil {
 		return nil, err
 	}
-	ids, beats := slices.Sorted(maps.Keys(labourers)), make([]Beat, len(labourers))
-	err = each(ctx, len(ids), func(ctx context.Context, i int) (err error) {
-		beats[i], err = p.read(ctx, labourers[ids[i]])
+	beats := make([]Beat, len(labourers))
+	err := each(ctx, len(labourers), func(ctx context.Context, i int) (err error) {
+		beats[i], err = p.read(ctx, labourers[i])
 		return err
 	})
 	return beats, err

@@ -26,7 +26,7 @@ type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
 	GetAll(ctx context.Context, ids []string) ([]ledger.Job, error)
 	Month(ctx context.Context, month time.Time) ([]string, error)
-	Recent(ctx context.Context, month time.Time, limit int) ([]string, error)
+	Recent(ctx context.Context, month time.Time, after ledger.Mark, limit int) ([]string, error)
 	Progress(ctx context.Context, job ledger.Job) ([]ledger.Progress, error)
 }
 

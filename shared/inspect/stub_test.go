@@ -103,8 +103,9 @@ func (s jobs) Month(_ context.Context, month time.Time) ([]string, error) {
 	return ids, nil
 }
 
-func (s jobs) Recent(ctx context.Context, month time.Time, limit int) ([]string, error) {
+func (s jobs) Recent(ctx context.Context, month time.Time, after ledger.Mark, limit int) ([]string, error) {
 	ids, err := s.Month(ctx, month)
+	ids = ids[slices.Index(ids, after.JobID)+1:]
 	return ids[:min(len(ids), limit)], err
 }
 

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -51,7 +52,7 @@ func (w *Watcher) remember(records []ledger.Job) {
 
 // Snapshot takes a snapshot. A job that was open in the last snapshot is in this one too, so that its end is seen.
 func (w *Watcher) Snapshot(ctx context.Context) (Snapshot, error) {
-	s := Snapshot{At: w.reader.Now().UTC().Truncate(time.Millisecond), Labourers: []Labourer{}, Jobs: []Job{}}
+	s := Snapshot{At: w.reader.Now().UTC().Truncate(time.Millisecond), Labourers: []Labourer{}}
 	beats, err := w.pulse.All(ctx)
 	if err != nil {
 		return s, err
@@ -61,9 +62,21 @@ func (w *Watcher) Snapshot(ctx context.Context) (Snapshot, error) {
 		s.Labourers = append(s.Labourers, b.Labourer)
 		leased[b.Configuration.ID] = PlacesOf(b.Leases, nil)
 	}
-	ids, err := w.last(ctx, s.At)
+	s.Jobs, err = w.jobs(ctx, s.At, leased, math.MaxInt)
+	return s, err
+}
+
+// Jobs returns the jobs of a snapshot: the open ones and the last ten, the newest first. Only the lines of the newest open ones, up to exact, count
+// single tasks.
+func (w *Watcher) Jobs(ctx context.Context, exact int) ([]Job, error) {
+	return w.jobs(ctx, w.reader.Now(), nil, exact)
+}
+
+// jobs returns the jobs of a snapshot. leased has the leases of labourers that were read just now.
+func (w *Watcher) jobs(ctx context.Context, now time.Time, leased map[string]Places, exact int) ([]Job, error) {
+	ids, err := w.last(ctx, now)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	for _, id := range w.open {
 		if !slices.Contains(ids, id) {
@@ -72,25 +85,37 @@ func (w *Watcher) Snapshot(ctx context.Context) (Snapshot, error) {
 	}
 	records, err := w.reader.Jobs.GetAll(ctx, ids)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	lines, err := w.reader.lines(ctx, records, exactSegments, leased)
+	slices.SortStableFunc(records, func(a, b ledger.Job) int { return b.SubmittedAt.Compare(a.SubmittedAt) })
+	most := len(records)
+	for i, j := range records {
+		if !JobOf(j, nil).Finished() {
+			if exact == 0 {
+				most = i
+				break
+			}
+			exact--
+		}
+	}
+	lines, err := w.reader.lines(ctx, records[:most], exactSegments, leased)
 	if err != nil { // the open jobs stay remembered for the next snapshot
-		return s, err
+		return nil, err
+	}
+	for _, j := range records[most:] {
+		lines = append(lines, JobOf(j, nil))
 	}
 	w.open = nil
 	w.remember(records)
-	slices.SortStableFunc(lines, func(a, b Job) int { return b.SubmittedAt.Compare(a.SubmittedAt) })
-	s.Jobs = append(s.Jobs, lines...)
-	return s, nil
+	return lines, nil
 }
 
 // last returns the last jobs of this month and, where these are few, of the month before.
 func (w *Watcher) last(ctx context.Context, now time.Time) ([]string, error) {
-	ids, err := w.reader.Jobs.Recent(ctx, now, LastJobs)
+	ids, err := w.reader.Jobs.Recent(ctx, now, ledger.Mark{}, LastJobs)
 	if err != nil || len(ids) == LastJobs {
 		return ids, err
 	}
-	before, err := w.reader.Jobs.Recent(ctx, monthOf(now).AddDate(0, -1, 0), LastJobs-len(ids))
+	before, err := w.reader.Jobs.Recent(ctx, monthOf(now).AddDate(0, -1, 0), ledger.Mark{}, LastJobs-len(ids))
 	return append(ids, before...), err
 }

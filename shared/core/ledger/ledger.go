@@ -82,6 +82,15 @@ type Job struct {
 	ErrorField, ErrorReason string // why the job was rejected
 }
 
+// Mark is a job's place among all jobs, which are in the order of their submission. The zero Mark is before the newest.
+type Mark struct {
+	SubmittedAt time.Time // to the millisecond
+	JobID       string
+}
+
+// Mark returns the job's place among all jobs.
+func (j Job) Mark() Mark { return Mark{j.SubmittedAt, j.ID} }
+
 // Revivable reports whether the job's dead tasks may be replayed: the job is neither rejected nor cancelled, nor being cancelled. Later segments may
 // still be being created.
 func (j Job) Revivable() bool {

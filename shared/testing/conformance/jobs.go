@@ -542,11 +542,17 @@ func months(t *testing.T, s Stores) {
 	}, "the month has its jobs, the newest first")
 	for limit, want := range map[int][]string{1: ids[:1], 3: ids[:3], 0: ids, 9: ids} {
 		shortly(t, func() bool {
-			listed, err := s.Jobs.Recent(t.Context(), month, limit)
+			listed, err := s.Jobs.Recent(t.Context(), month, ledger.Mark{}, limit)
 			require.NoError(t, err)
 			return slices.Equal(want, listed)
 		}, fmt.Sprintf("the last %d jobs of the month", limit))
 	}
+	second := ledger.Mark{SubmittedAt: month.Add(3 * time.Hour), JobID: ids[1]}
+	shortly(t, func() bool {
+		listed, err := s.Jobs.Recent(t.Context(), month, second, 2)
+		require.NoError(t, err)
+		return slices.Equal(ids[2:4], listed)
+	}, "two jobs behind the second")
 }
 
 func readsMany(t *testing.T, s Stores) {

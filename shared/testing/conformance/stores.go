@@ -66,7 +66,7 @@ type Jobs interface {
 	outcome.Jobs
 	cancellation.Jobs
 	replay.Jobs
-	Recent(ctx context.Context, month time.Time, limit int) ([]string, error)
+	Recent(ctx context.Context, month time.Time, after ledger.Mark, limit int) ([]string, error)
 }
 
 // Registry has all that is asked of applied configuration.
