@@ -101,6 +101,17 @@ func TestTheArchiveIsEncryptedPrivateVersionedAndKept(t *testing.T) {
 	requireKept(t, s, "ArchiveBucket")
 }
 
+func TestResultsThatWereHandedOnExpireLikeRuns(t *testing.T) {
+	for _, rule := range at[[]any](read(t).resources["ArchiveBucket"], "Properties", "LifecycleConfiguration", "Rules") {
+		if at[string](rule, "Id") == "results" {
+			require.Equal(t, object{"Id": "results", "Status": "Enabled", "Prefix": "runs/", "ExpirationInDays": ref("RetentionDays"),
+				"NoncurrentVersionExpiration": object{"NoncurrentDays": 1}}, rule)
+			return
+		}
+	}
+	t.Fatal("there is no such rule")
+}
+
 // 0 days keep the archive forever. The template then omits the rule, because S3 accepts none with 0 days.
 func TestTheArchiveExpiresOnlyIfAParameterSaysSo(t *testing.T) {
 	s := read(t)
@@ -109,6 +120,9 @@ func TestTheArchiveExpiresOnlyIfAParameterSaysSo(t *testing.T) {
 	rules := at[[]any](s.resources["ArchiveBucket"], "Properties", "LifecycleConfiguration", "Rules")
 	for _, rule := range rules {
 		choice := at[[]any](rule, "Fn::If")
+		if at[string](rule, "Prefix") != "" {
+			continue // it is not about the archive
+		}
 		if choice == nil {
 			require.NotContains(t, rule, "ExpirationInDays")
 			continue

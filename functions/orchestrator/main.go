@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/wiring"
 )
@@ -30,6 +31,7 @@ func main() {
 		DynamoDB:      dynamodb.NewFromConfig(cfg),
 		EventBridge:   eventbridge.NewFromConfig(cfg),
 		Lambda:        awslambda.NewFromConfig(cfg),
+		S3:            s3.NewClient(cfg),
 		StepFunctions: sfn.NewFromConfig(cfg),
 		SQS:           sqs.NewFromConfig(cfg),
 		Now:           time.Now, Random: rand.Float64, Wait: shortly, Log: log,

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/wiring"
 )
@@ -28,6 +29,7 @@ func main() {
 		DynamoDB:      dynamodb.NewFromConfig(cfg),
 		EventBridge:   eventbridge.NewFromConfig(cfg),
 		Lambda:        awslambda.NewFromConfig(cfg),
+		S3:            s3.NewClient(cfg),
 		StepFunctions: sfn.NewFromConfig(cfg),
 		SQS:           sqs.NewFromConfig(cfg),
 		Now:           time.Now, Log: log,

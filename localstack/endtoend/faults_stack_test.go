@@ -90,7 +90,8 @@ func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
 	o.stack, err = newStack(ctx, emulator, "drover")
 	require.NoError(t, err)
 	require.NoError(t, o.schema(ctx, "sections", "section"))
-	o.workers, err = deploy(ctx, emulator, "workers", "localstack/endtoend/testdata/workers.yaml", "CompletionsQueueArn="+o.out["CompletionsQueueArn"])
+	o.workers, err = deploy(ctx, emulator, "workers", "localstack/endtoend/testdata/workers.yaml", "CompletionsQueueArn="+o.out["CompletionsQueueArn"],
+		"ArchiveBucketName="+o.out["ArchiveBucketName"])
 	require.NoError(t, err)
 	if plan != "" {
 		require.NoError(t, buildFaulty())

@@ -122,7 +122,8 @@ func (w *surroundings) begin(ctx context.Context) (err error) {
 	if err := w.stack.schema(ctx, "sections", "section", "store"); err != nil {
 		return err
 	}
-	w.workers, err = deploy(ctx, w.target, w.stackName("workers"), "localstack/endtoend/testdata/workers.yaml", "CompletionsQueueArn="+w.stack.out["CompletionsQueueArn"])
+	w.workers, err = deploy(ctx, w.target, w.stackName("workers"), "localstack/endtoend/testdata/workers.yaml", "CompletionsQueueArn="+w.stack.out["CompletionsQueueArn"],
+		"ArchiveBucketName="+w.stack.out["ArchiveBucketName"])
 	return err
 }
 

@@ -160,3 +160,28 @@ func TestAMandatoryErrorEndsARunThatAnEventStarted(t *testing.T) {
 	f.requireExecution(t, sfntypes.ExecutionStatusFailed, id)
 	require.Equal(t, id, document(t, f.cli(t, "task", plugins["stock"]["task_id"].(string)))["job_id"])
 }
+
+// TestResultsTooLargeForTheirWorkersEventAreHandedOnInS3: five results of a quarter of a megabyte, for a function that takes one.
+func TestResultsTooLargeForTheirWorkersEventAreHandedOnInS3(t *testing.T) {
+	t.Parallel()
+	f := flow{shared(t), named(t)}
+	activity, plugins, orders := "sum-"+f.name, object{}, object{}
+	seen := []any{}
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		plugins[f.plugin(name)] = object{"activity": activity, "stage": "parallel", "labourer": f.name}
+		orders[f.plugin(name)] = object{"bytes": 240 << 10}
+		seen = append(seen, activity+"/"+f.plugin(name))
+	}
+	plugins[f.plugin("last")] = object{"activity": activity, "stage": "post", "labourer": f.name}
+	f.apply(t, object{"labourers": object{f.name: onLambda("Worker", 4, nil)}, "workflows": object{f.workflow(): object{"activities": []string{activity}}},
+		"plugins": plugins})
+
+	printed, said, code := f.drover(t, orders, "workflow", "start", f.workflow(), "--uid", "u", "--metadata", "-", "--wait")
+
+	require.Zero(t, code, said)
+	tree := document(t, printed)
+	require.Equal(t, "Complete", tree["state"])
+	last := f.plugins(tree)["last"]["result"].(object)
+	require.Equal(t, seen, last["before"], "it has read them")
+	require.Equal(t, "s3://"+f.out["ArchiveBucketName"]+"/runs/"+tree["run_id"].(string)+"/"+activity+"/post/"+f.plugin("last")+".json", last["results_url"])
+}

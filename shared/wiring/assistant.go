@@ -26,7 +26,7 @@ type Assistant struct {
 	clients Clients
 }
 
-// NewAssistant wires the worker assistant. It uses DynamoDB, SQS, Lambda, EventBridge, StepFunctions, Now and Log.
+// NewAssistant wires the worker assistant. It uses DynamoDB, SQS, Lambda, EventBridge, StepFunctions, S3, Now and Log.
 func NewAssistant(e Environment, c Clients) Assistant {
 	return Assistant{env: e, clients: c, Service: &assistant.Service{
 		Tasks: tasks(e, c), Control: control(e, c), Leases: leases(e, c), Launcher: launcher(e, c),

@@ -20,7 +20,7 @@ type Orchestrator struct {
 	clients Clients
 }
 
-// NewOrchestrator wires the orchestrator. It uses all clients but S3 and SNS.
+// NewOrchestrator wires the orchestrator. It uses all clients but SNS.
 func NewOrchestrator(e Environment, c Clients) Orchestrator {
 	store := dynamo.Health{API: c.DynamoDB, Table: e.Control}
 	return Orchestrator{env: e, clients: c, Service: &orchestrator.Service{

@@ -4,6 +4,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/eventbridge"
 	"github.com/drover-run/drover/shared/aws/lambda"
+	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 	"github.com/drover-run/drover/shared/service/cancellation"
@@ -68,7 +69,7 @@ func leases(e Environment, c Clients) leasing.Writer {
 
 func launcher(e Environment, c Clients) target.Launcher {
 	briefing := &workflow.Briefing{Compositions: dynamo.NewCompositions(c.DynamoDB, e.Runs), Reader: runs(e, c),
-		Statuses: dynamo.Statuses{API: c.DynamoDB, Table: e.Statuses, Retention: e.Retention}}
+		Statuses: dynamo.Statuses{API: c.DynamoDB, Table: e.Statuses, Retention: e.Retention}, Objects: s3.Results{API: c.S3, Bucket: e.Archive}}
 	return target.Launcher{Tasks: tasks(e, c), Briefer: briefing, Now: c.Now, CompletionsURL: e.Completions, Starter: target.Targets{
 		Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS}, States: stepfunctions.Starter{API: c.StepFunctions}}}
 }

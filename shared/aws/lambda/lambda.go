@@ -27,6 +27,10 @@ type API interface {
 // invokers limits how many Invoke requests run at the same time.
 const invokers = 24
 
+// eventLimit limits the event of an asynchronous invocation, in bytes.
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const eventLimit = 1 << 20
+
 // Starter invokes functions asynchronously.
 type Starter struct{ API API }
 
@@ -46,6 +50,9 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []target
 }
 
 func (s Starter) start(ctx context.Context, l labourer.Labourer, start target.Start) error {
+	if len(start.Event) > eventLimit {
+		return &target.Refusal{Type: target.TooLarge, Reason: fmt.Sprintf("the event would have %d bytes; a function accepts %d", len(start.Event), eventLimit)}
+	}
 	in := &lambda.InvokeInput{FunctionName: aws.String(l.Target.Lambda), InvocationType: types.InvocationTypeEvent, Payload: start.Event}
 	if start.Task.Qualifier != "" {
 		in.Qualifier = aws.String(start.Task.Qualifier)
@@ -58,7 +65,7 @@ func (s Starter) start(ctx context.Context, l labourer.Labourer, start target.St
 	said := &settings.Said{Doing: "invoking function " + l.Target.Lambda, Err: err}
 	switch code := codeOf(err); {
 	case code == "RequestTooLargeException", code == "RequestEntityTooLargeException", statusOf(err) == http.StatusRequestEntityTooLarge:
-		return &target.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf(
+		return &target.Refusal{Type: target.TooLarge, Reason: fmt.Sprintf(
 			"function %s refused an event of %d bytes: %s", l.Target.Lambda, len(start.Event), messageOf(err))}
 	case code == "InvalidRequestContentException":
 		return &target.Refusal{Type: "InvalidPayload", Reason: fmt.Sprintf("function %s refused the event: %s", l.Target.Lambda, messageOf(err))}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -124,6 +125,17 @@ func TestG8ARefusedTaskIsDistinguishedFromATroubledTarget(t *testing.T) {
 	require.EqualError(t, errs[1], "function arn:aws:lambda:us-west-2:000000000000:function:f refused an event of 7 bytes: 1048577 bytes")
 	require.ErrorContains(t, errs[4], "cannot be invoked as 42, which the job asked for: ResourceNotFoundException: Function not found")
 	require.ErrorContains(t, errs[6], "invoking function arn:aws:lambda:us-west-2:000000000000:function:f: AccessDeniedException")
+}
+
+func TestAnEventOverTheLimitIsRefusedWithoutARequest(t *testing.T) {
+	f := &fake{}
+	text := func(bytes int) string { return `"` + strings.Repeat("x", bytes-2) + `"` }
+
+	errs := targets.Starter{API: f}.Start(context.Background(), function(), []target.Start{start(text(1 << 20)), start(text(1<<20 + 1))})
+
+	require.NoError(t, errs[0])
+	require.EqualError(t, errs[1], "the event would have 1048577 bytes; a function accepts 1048576")
+	require.Len(t, f.asked, 1)
 }
 
 func TestManyFunctionsAreInvokedInParallel(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package s3 stores archived files in a bucket.
+// Package s3 stores archived files, and large results of plugins, in a bucket.
 package s3
 
 import (
@@ -39,6 +39,21 @@ func (b Bucket) Put(ctx context.Context, o archive.Object) error {
 		return fmt.Errorf("archiving %s, %w", o.Key, err)
 	}
 	return nil
+}
+
+// Results stores results of plugins in a bucket.
+type Results struct {
+	API    API
+	Bucket string
+}
+
+// Put stores a JSON document, over one of the same key, and returns its address, s3://bucket/key.
+func (r Results) Put(ctx context.Context, key string, document []byte) (string, error) {
+	_, err := r.API.PutObject(ctx, &s3.PutObjectInput{Bucket: &r.Bucket, Key: &key, Body: bytes.NewReader(document), ContentType: aws.String("application/json")})
+	if err != nil {
+		return "", fmt.Errorf("storing %s, %w", key, err)
+	}
+	return "s3://" + r.Bucket + "/" + key, nil
 }
 
 // Get reads a file.

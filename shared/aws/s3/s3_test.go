@@ -76,6 +76,21 @@ func TestAFileIsStoredWithItsTypeAndEncoding(t *testing.T) {
 	require.True(t, seekable, "the SDK can send it again")
 }
 
+func TestResultsAreStoredUnderTheAddressThatIsReturned(t *testing.T) {
+	f := &fake{}
+
+	url, err := buckets.Results{API: f, Bucket: "archive"}.Put(context.Background(), "runs/run-1/a/parallel.json", []byte(`{"a":{}}`))
+
+	require.NoError(t, err)
+	require.Equal(t, "s3://archive/runs/run-1/a/parallel.json", url)
+	require.Equal(t, "archive runs/run-1/a/parallel.json application/json", *f.put.Bucket+" "+*f.put.Key+" "+*f.put.ContentType)
+	require.Nil(t, f.put.ContentEncoding)
+
+	f.err = errors.New("AccessDenied")
+	_, err = buckets.Results{API: f, Bucket: "archive"}.Put(context.Background(), "runs/x", nil)
+	require.EqualError(t, err, "storing runs/x, AccessDenied")
+}
+
 func TestAFileIsReadWhole(t *testing.T) {
 	body, err := buckets.Bucket{API: &fake{body: strings.NewReader("abc")}, Name: "archive"}.Get(context.Background(), "key")
 

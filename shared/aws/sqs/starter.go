@@ -44,7 +44,7 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []target
 		starts[i].Event = escape.JSON(start.Event)
 		length := len(starts[i].Event)
 		if length > messageLimit {
-			out.errs[i] = &target.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the message would have %d bytes; a queue accepts %d", length, messageLimit)}
+			out.errs[i] = &target.Refusal{Type: target.TooLarge, Reason: fmt.Sprintf("the message would have %d bytes; a queue accepts %d", length, messageLimit)}
 			continue
 		}
 		if len(batch) == batchMost || size+length > batchLimit {
@@ -156,10 +156,10 @@ func contents(code, message string) string {
 	case "InvalidMessageContents":
 		return "InvalidPayload"
 	case "BatchRequestTooLong", "RequestEntityTooLarge", "RequestEntityTooLargeException":
-		return "PayloadTooLarge"
+		return target.TooLarge
 	case "InvalidParameterValue", "InvalidParameterValueException":
 		if tooLong.MatchString(message) {
-			return "PayloadTooLarge"
+			return target.TooLarge
 		}
 	}
 	return ""

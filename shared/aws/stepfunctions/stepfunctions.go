@@ -55,7 +55,7 @@ func (s Starter) Start(ctx context.Context, l labourer.Labourer, starts []target
 
 func (s Starter) start(ctx context.Context, l labourer.Labourer, one target.Start) error {
 	if len(one.Event) > inputLimit {
-		return &target.Refusal{Type: "PayloadTooLarge", Reason: fmt.Sprintf("the input would have %d bytes; an execution accepts %d", len(one.Event), inputLimit)}
+		return &target.Refusal{Type: target.TooLarge, Reason: fmt.Sprintf("the input would have %d bytes; an execution accepts %d", len(one.Event), inputLimit)}
 	}
 	err := start(ctx, s.API, l.Target.States, completion.ExecutionName(one.Task.ID, one.Attempt), one.Event)
 	var input *types.InvalidExecutionInput

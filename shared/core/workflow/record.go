@@ -134,31 +134,23 @@ func Bounded(kind, message string) string {
 	return text
 }
 
-// Brief holds what a turn's worker gets.
-type Brief struct {
-	Payload json.RawMessage // the attributes at the top level of its event
-	Group   string          // the message group of a FIFO target
-}
+// Results holds what plugins returned, by activity and plugin. A plugin that returned nothing has null.
+type Results map[string]map[string]json.RawMessage
 
-// Brief returns what the worker of a turn gets. details has the turns that ended. The results in it are those of all turns that come before this
-// one in the run, which have ended when it begins: so each attempt gets the same.
-// plans returns the plans of the run's stages.
-func (s Subject) Brief(run string, plans func(Place) (Plan, error), of Place, number int, progress map[Place]Progress, details map[Place]map[int]Detail) (Brief, error) {
-	plan, err := plans(of)
-	if err != nil {
-		return Brief{}, err
-	}
-	results := map[string]map[string]json.RawMessage{}
+// Results returns what a turn's worker gets of earlier plugins: the results of all turns that come before this one in the run, which have ended when
+// it begins. So each attempt gets the same. plans returns the plans of the run's stages; details has the turns that ended.
+func (s Subject) Results(plans func(Place) (Plan, error), of Place, number int, progress map[Place]Progress, details map[Place]map[int]Detail) (Results, error) {
+	results := Results{}
 	for _, at := range s.Places() {
-		if at.Ordinal() > plan.Ordinal() {
+		if at.Ordinal() > of.Ordinal() {
 			break
 		}
 		earlier, err := plans(at)
 		if err != nil {
-			return Brief{}, err
+			return nil, err
 		}
 		done := progress[at].Succeeded()
-		if at == plan.Place { // what runs beside it is not there yet, or only by chance
+		if at == of { // what runs beside it is not there yet, or only by chance
 			done = segment.Numbers{}
 			if at.Stage.Sequential() && number > 0 {
 				done = progress[at].Succeeded().Intersect(segment.Range(0, number-1))
@@ -179,19 +171,36 @@ func (s Subject) Brief(run string, plans func(Place) (Plan, error), of Place, nu
 			results[earlier.Activity][t.Plugin] = result
 		}
 	}
-	t := plan.Turns[number]
-	payload := document.Encode(struct {
-		UID      string                                `json:"uid"`
-		Workflow string                                `json:"workflow"`
-		Run      int                                   `json:"run"`
-		RunID    string                                `json:"run_id"`
-		Activity string                                `json:"activity"`
-		Stage    string                                `json:"stage"`
-		Plugin   string                                `json:"plugin"`
-		Metadata json.RawMessage                       `json:"metadata"`
-		Results  map[string]map[string]json.RawMessage `json:"results"`
-	}{s.UID, s.Composition.Workflow.Name, s.Run, run, plan.Activity, plan.Stage.String(), t.Plugin, s.Metadata, results})
-	return Brief{payload, s.Group(t.GroupKey)}, nil
+	return results, nil
+}
+
+// Brief returns the attributes at the top level of the event of a turn's worker. If url is not empty, it stands there in place of the results.
+func (s Subject) Brief(run string, plan Plan, number int, results Results, url string) json.RawMessage {
+	brief := struct {
+		UID        string          `json:"uid"`
+		Workflow   string          `json:"workflow"`
+		Run        int             `json:"run"`
+		RunID      string          `json:"run_id"`
+		Activity   string          `json:"activity"`
+		Stage      string          `json:"stage"`
+		Plugin     string          `json:"plugin"`
+		Metadata   json.RawMessage `json:"metadata"`
+		Results    *Results        `json:"results,omitempty"`
+		ResultsURL string          `json:"results_url,omitempty"`
+	}{s.UID, s.Composition.Workflow.Name, s.Run, run, plan.Activity, plan.Stage.String(), plan.Turns[number].Plugin, s.Metadata, &results, url}
+	if url != "" {
+		brief.Results = nil
+	}
+	return document.Encode(brief)
+}
+
+// ResultsKey returns the key of the object with the results that a turn gets. The turns of a parallel stage all get the same, so they share one.
+func (p Plan) ResultsKey(run string, number int) string {
+	key := "runs/" + run + "/" + p.Activity + "/" + p.Stage.String()
+	if p.Stage.Sequential() {
+		key += "/" + p.Turns[number].Plugin
+	}
+	return key + ".json"
 }
 
 // Group returns the message group of a FIFO target: the value at a path into the metadata: text as it is, another value as its JSON, the uid if there is none.

@@ -22,10 +22,11 @@ func brief(t *testing.T, r *run, plugin string) (payload map[string]any, group s
 	p := plan(t, r.subject, r.head.At.Activity, r.head.At.Stage)
 	for _, turn := range p.Turns {
 		if turn.Plugin == plugin {
-			b, err := r.subject.Brief("run-1", r.subject.Plan, p.Place, turn.Number, r.progress, details)
+			results, err := r.subject.Results(r.subject.Plan, p.Place, turn.Number, r.progress, details)
 			require.NoError(t, err)
-			require.NoError(t, json.Unmarshal(b.Payload, &payload))
-			return payload, b.Group
+			require.NoError(t, json.Unmarshal(r.subject.Brief("run-1", p, turn.Number, results, ""), &payload))
+			require.NotContains(t, payload, "results_url")
+			return payload, r.subject.Group(turn.GroupKey)
 		}
 	}
 	t.Fatalf("there is no plugin %s", plugin)
@@ -68,6 +69,20 @@ func TestAWorkerGetsTheResultsOfWhatWasCompleteBeforeIt(t *testing.T) {
 	got, group = brief(t, r, "next")
 	require.Equal(t, map[string]any{"a": map[string]any{"first": "first", "third": "third", "one": "one", "two": "two"}}, got["results"])
 	require.Equal(t, "[1,2]", group)
+}
+
+func TestTheAddressOfResultsStandsInTheirPlace(t *testing.T) {
+	s := subject(t, handing, "w", `{}`)
+	pre, parallel := plan(t, s, 0, workflow.Pre), plan(t, s, 0, workflow.Parallel)
+	var payload map[string]any
+
+	require.NoError(t, json.Unmarshal(s.Brief("run-1", pre, 2, nil, "s3://bucket/key"), &payload))
+
+	require.Equal(t, "s3://bucket/key", payload["results_url"])
+	require.NotContains(t, payload, "results")
+	require.Equal(t, "third", payload["plugin"])
+	require.Equal(t, "runs/run-1/a/pre/third.json", pre.ResultsKey("run-1", 2), "each turn of pre and post gets other results")
+	require.Equal(t, "runs/run-1/a/parallel.json", parallel.ResultsKey("run-1", 1), "the turns of a parallel stage get the same")
 }
 
 func TestAnExecutionShowsWhereItsRunIs(t *testing.T) {

@@ -26,6 +26,9 @@ type Briefer interface {
 	// Fill returns the tasks with the payloads of those that are turns, for an attempt that is about to start. unbriefed names the tasks whose worker
 	// can never get a payload, and why.
 	Fill(ctx context.Context, tasks []task.Task, attempt int) (filled []task.Task, unbriefed map[task.ID]string, err error)
+	// Outsource returns the turn with the address of earlier results in place of these, which makes its event smaller. It returns false if it cannot
+	// be smaller.
+	Outsource(ctx context.Context, t task.Task) (task.Task, bool, error)
 }
 
 // Launcher starts the workers of tasks that a lease has in hand.
@@ -116,29 +119,98 @@ func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.L
 	return out, nil
 }
 
-// start starts workers, and returns the errors in the order of the tasks. A task whose worker can never get a payload is refused.
+// turnsTogether limits how many turns are briefed and started together: each may have metadata and results of a megabyte in its event.
+const turnsTogether = 32
+
+// start starts workers, and returns the errors in the order of the tasks. A task whose worker can never get a payload is refused. If start returns
+// an error, it started nothing.
 func (s Launcher) start(ctx context.Context, l labourer.Labourer, attempt int, tasks []task.Task, deadline time.Time) ([]error, error) {
-	var unbriefed map[task.ID]string
-	if slices.ContainsFunc(tasks, func(t task.Task) bool { return t.Turn != "" }) {
-		var err error
-		if tasks, unbriefed, err = s.Briefer.Fill(ctx, tasks, attempt); err != nil {
-			return nil, err
+	if !slices.ContainsFunc(tasks, func(t task.Task) bool { return t.Turn != "" }) {
+		return s.Starter.Start(ctx, l, s.starts(l, attempt, tasks, deadline)), nil
+	}
+	var errs []error
+	var blocked error
+	for part := range slices.Chunk(tasks, turnsTogether) {
+		some := unsent(len(part), blocked)
+		if blocked == nil {
+			var err error
+			if some, err = s.startTurns(ctx, l, attempt, part, deadline); err != nil && len(errs) == 0 {
+				return nil, err
+			} else if err != nil {
+				some = unsent(len(part), err)
+			}
 		}
+		for _, err := range some {
+			if refusal := (*Refusal)(nil); err != nil && !errors.As(err, &refusal) && l.Target.FIFO() && blocked == nil {
+				blocked = err
+			}
+		}
+		errs = append(errs, some...)
+	}
+	return errs, nil
+}
+
+// unsent returns an error for each of n starts that were not tried.
+func unsent(n int, why error) []error {
+	return slices.Repeat([]error{&Unsent{why}}, n)
+}
+
+func (s Launcher) starts(l labourer.Labourer, attempt int, tasks []task.Task, deadline time.Time) []Start {
+	out := make([]Start, len(tasks))
+	for i, t := range tasks {
+		out[i] = Start{Task: t, Attempt: attempt, Event: s.event(l, t, attempt, deadline)}
+	}
+	return out
+}
+
+// startTurns starts the workers of turns, as start does.
+func (s Launcher) startTurns(ctx context.Context, l labourer.Labourer, attempt int, tasks []task.Task, deadline time.Time) ([]error, error) {
+	filled, unbriefed, err := s.Briefer.Fill(ctx, tasks, attempt)
+	if err != nil {
+		return nil, err
 	}
 	errs := make([]error, len(tasks))
-	var starts []Start
+	var briefed []task.Task
 	var places []int
-	for i, t := range tasks {
+	for i, t := range filled {
 		if why, is := unbriefed[t.ID]; is {
 			errs[i] = &Refusal{Type: "NoBriefing", Reason: why}
 			continue
 		}
-		starts, places = append(starts, Start{Task: t, Attempt: attempt, Event: s.event(l, t, attempt, deadline)}), append(places, i)
+		briefed, places = append(briefed, t), append(places, i)
 	}
-	for i, err := range s.Starter.Start(ctx, l, starts) {
+	for i, err := range s.startOrOutsource(ctx, l, attempt, briefed, deadline) {
 		errs[places[i]] = err
 	}
 	return errs, nil
+}
+
+// TooLarge names the type of a refusal of an event that is larger than the target takes.
+const TooLarge = "PayloadTooLarge"
+
+// startOrOutsource starts the workers of turns that have their payloads. It starts those again whose events are too large for the target, with the
+// address of earlier results in place of these. What is too large is the target's to say: a queue may have a limit of its own.
+func (s Launcher) startOrOutsource(ctx context.Context, l labourer.Labourer, attempt int, turns []task.Task, deadline time.Time) []error {
+	errs := s.Starter.Start(ctx, l, s.starts(l, attempt, turns, deadline))
+	var smaller []task.Task
+	var places []int
+	for i, err := range errs {
+		if refusal := (*Refusal)(nil); !errors.As(err, &refusal) || refusal.Type != TooLarge {
+			continue
+		}
+		switch t, is, err := s.Briefer.Outsource(ctx, turns[i]); {
+		case err != nil:
+			errs[i] = &Unsent{err}
+		case is:
+			smaller, places = append(smaller, t), append(places, i)
+		}
+	}
+	if len(smaller) > 0 {
+		for i, err := range s.Starter.Start(ctx, l, s.starts(l, attempt, smaller, deadline)) {
+			errs[places[i]] = err
+		}
+	}
+	return errs
 }
 
 // Fail closes the attempt at a task that its target refuses. The scavenger settles it.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/moe"
 	"github.com/drover-run/drover/shared/core/task"
 	flow "github.com/drover-run/drover/shared/core/workflow"
@@ -33,12 +34,19 @@ func (w Whole) Subject(c flow.Composition) flow.Subject {
 	return flow.Subject{Composition: c, UID: w.Record.UID, Run: w.Record.Run, Metadata: w.Stored.Metadata, From: w.Stored.From, Kept: w.Stored.Kept}
 }
 
+// Objects stores results that are too large for the events of workers.
+type Objects interface {
+	// Put stores a JSON document, over one of the same key, and returns its address.
+	Put(ctx context.Context, key string, document []byte) (url string, err error)
+}
+
 // Briefing makes the events of turns' workers. It keeps the runs that it has read last. An event depends only on the turns before its own, which
 // had ended when its own was published, so a run that was read for a turn does for all turns before it, and for those beside it.
 type Briefing struct {
 	Compositions Compositions
 	Reader       Reader
 	Statuses     Statuses
+	Objects      Objects
 
 	mu    sync.Mutex
 	known []*briefed // the one that was used last is the last
@@ -79,6 +87,39 @@ func (b *Briefing) Fill(ctx context.Context, tasks []task.Task, attempt int) (fi
 		return nil, nil, err
 	}
 	return filled, unbriefed, nil
+}
+
+// Outsource stores the results that a turn gets as an object, and returns the turn with the object's address in their place. Doing it again is the
+// same. It returns false if the turn gets none, or has another envelope.
+func (b *Briefing) Outsource(ctx context.Context, t task.Task) (task.Task, bool, error) {
+	at, err := flow.ParsePlace(t.Turn)
+	if err != nil || t.Moe {
+		return t, false, nil
+	}
+	known := b.of(t.JobID)
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if until := (position{at, t.ID.N}); !known.read || !known.until.covers(until) {
+		if found, err := known.load(ctx, b, until); err != nil || !found {
+			return t, false, err
+		}
+	}
+	plan, turn, err := known.turn(t)
+	if err != nil {
+		return t, false, err
+	}
+	results, err := known.subject.Results(known.plan, plan.Place, turn.Number, known.whole.Progress, known.whole.Details)
+	if err != nil || len(results) == 0 {
+		return t, false, err
+	}
+	key := plan.ResultsKey(known.run, turn.Number)
+	if known.stored[key] == "" { // else another turn of the stage has stored the same
+		if known.stored[key], err = b.Objects.Put(ctx, key, document.Encode(results)); err != nil {
+			return t, false, fmt.Errorf("storing the results for turns of run %s, %w", known.run, err)
+		}
+	}
+	t.Payload = known.subject.Brief(known.run, plan, turn.Number, nil, known.stored[key])
+	return t, true, nil
 }
 
 // begin makes the status rows of attempts ready, and adds those that can never start to unbriefed.
@@ -162,7 +203,8 @@ type briefed struct {
 	whole   Whole
 	subject flow.Subject
 	plans   map[flow.Place]flow.Plan
-	size    int // in bytes, about
+	stored  map[string]string // the addresses of objects with results, by key
+	size    int               // in bytes, about
 }
 
 // fill fills in the payloads of the run's turns. It returns the attempts at those whose plugins are moe's, without their numbers.
@@ -186,20 +228,21 @@ func (k *briefed) fill(ctx context.Context, b *Briefing, until position, filled 
 			continue
 		}
 		plan, turn, err := k.turn(t)
-		var brief flow.Brief
+		var results flow.Results
 		if err == nil && turn.Envelope != flow.Moe {
-			brief, err = k.subject.Brief(k.run, k.plan, plan.Place, turn.Number, k.whole.Progress, k.whole.Details)
+			results, err = k.subject.Results(k.plan, plan.Place, turn.Number, k.whole.Progress, k.whole.Details)
 		}
 		if err != nil {
 			unbriefed[t.ID] = err.Error()
 			continue
 		}
+		filled[i].Group = k.subject.Group(turn.GroupKey)
 		if turn.Envelope == flow.Moe {
-			brief = flow.Brief{Payload: moe.Payload(k.subject, k.whole.Record.Head, plan), Group: k.subject.Group(turn.GroupKey)}
+			filled[i].Payload, filled[i].Moe = moe.Payload(k.subject, k.whole.Record.Head, plan), true
 			moes = append(moes, k.attempt(plan, turn, t.ID))
-			filled[i].Moe = true
+			continue
 		}
-		filled[i].Payload, filled[i].Group = brief.Payload, brief.Group
+		filled[i].Payload = k.subject.Brief(k.run, plan, turn.Number, results, "")
 	}
 	return moes, nil
 }
@@ -222,6 +265,7 @@ func (k *briefed) load(ctx context.Context, b *Briefing, until position) (bool, 
 		return false, err
 	}
 	k.read, k.until, k.whole, k.subject, k.plans = true, until, whole, whole.Subject(c), map[flow.Place]flow.Plan{}
+	k.stored = map[string]string{}
 	k.size = least + len(whole.Stored.Metadata)
 	for _, turns := range whole.Details {
 		for _, d := range turns {

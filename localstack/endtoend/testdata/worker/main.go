@@ -8,12 +8,14 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/drover-run/drover/shared/worker"
 )
@@ -26,6 +28,8 @@ type order struct {
 	Until int `json:"until"`
 	// Meet sets the number of workers that have to run at the same time before a meeting worker goes on.
 	Meet int `json:"meet"`
+	// Bytes makes the result of a turn that completes so much longer.
+	Bytes int `json:"bytes"`
 }
 
 func main() { worker.Start(work) }
@@ -42,7 +46,15 @@ func work(ctx context.Context, task worker.Task) (any, error) {
 	switch o.Do {
 	case "", "complete":
 		if task.Plugin != "" {
-			return map[string]any{"attempt": task.Attempt, "before": before(task)}, nil
+			names, err := before(ctx, task)
+			result := map[string]any{"attempt": task.Attempt, "before": names}
+			if task.ResultsURL != "" {
+				result["results_url"] = task.ResultsURL
+			}
+			if o.Bytes > 0 {
+				result["filling"] = strings.Repeat("x", o.Bytes)
+			}
+			return result, err
 		}
 		return map[string]int{"attempt": task.Attempt}, nil
 	case "meet":
@@ -75,16 +87,21 @@ func ordered(task worker.Task) (order, error) {
 	return orders[task.Plugin], err
 }
 
-// before returns the plugins whose results a turn got.
-func before(task worker.Task) []string {
+// before returns the plugins whose results a turn got, in its event or in S3.
+func before(ctx context.Context, task worker.Task) ([]string, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	got, err := task.LoadResults(ctx, s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" }))
 	names := []string{}
-	for activity, results := range task.Results {
+	for activity, results := range got {
 		for plugin := range results {
 			names = append(names, activity+"/"+plugin)
 		}
 	}
 	slices.Sort(names)
-	return names
+	return names, err
 }
 
 // labour sets the duration of a meeting worker, so that later workers visibly overlap with it.
