@@ -10,10 +10,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/core/trace"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -102,6 +104,14 @@ func (s *shell) redrive(ctx context.Context, st *stack, one inspect.Stalled) (in
 	return n, err
 }
 
+// carried returns a trace context as members of an object, each after a comma.
+func carried(c trace.Context) []byte {
+	if !c.Traced() {
+		return nil
+	}
+	return fmt.Appendf(nil, `,"traceparent":%s,"tracestate":%s`, document.Encode(c.Parent()), document.Encode(c.State))
+}
+
 // submitAgain puts the stored command of a job on the bus again, under the same id.
 func (s *stack) submitAgain(ctx context.Context, record ledger.Job) error {
 	text, err := s.jobs.Text(ctx, record)
@@ -116,8 +126,8 @@ func (s *stack) submitAgain(ctx context.Context, record ledger.Job) error {
 	if err != nil {
 		return err
 	}
-	// The canonical text is an object that holds at least the labourer, and no id.
-	detail := bytes.Join([][]byte{[]byte(`{"job_id":`), id, []byte(`,`), asked.Canonical()[1:]}, nil)
+	// The canonical text is an object that holds at least the labourer, no id and no trace context.
+	detail := bytes.Join([][]byte{[]byte(`{"job_id":`), id, carried(asked.Trace), []byte(`,`), asked.Canonical()[1:]}, nil)
 	_, err = s.bus.Send(ctx, source, event.SubmitJob, detail)
 	return err
 }

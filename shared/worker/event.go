@@ -31,6 +31,8 @@ type envelope struct {
 	Attempt        int             `json:"attempt"`
 	Deadline       string          `json:"deadline"`
 	CompletionsURL string          `json:"completions_url"`
+	TraceParent    json.RawMessage `json:"traceparent"`
+	TraceState     json.RawMessage `json:"tracestate"`
 }
 
 // ParseTask reads the event of one task: a Lambda event, the body of an SQS message or the input of a state machine.
@@ -159,6 +161,6 @@ func (e *envelope) task() (Task, error) {
 	}
 	return Task{
 		ID: e.TaskID, JobID: e.JobID, LabourerID: e.LabourerID, Attempt: e.Attempt,
-		Deadline: deadline, completionsURL: e.CompletionsURL,
+		Deadline: deadline, completionsURL: e.CompletionsURL, Trace: readTrace(e.TraceParent, e.TraceState),
 	}, nil
 }

@@ -112,7 +112,7 @@ func (r *run) call() (text []byte, err error) {
 			err = &panicked{value, fromPanic(stack)}
 		}
 	}()
-	result, err := r.worker.function(r.lease, r.task)
+	result, err := r.worker.function(withTrace(r.lease, r.task.Trace), r.task)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,9 @@ type Task struct {
 	Deadline time.Time
 	// Payload holds the JSON object of the task's own attributes, in their order. For a plugin's turn, Turn has them decoded.
 	Payload json.RawMessage
+	// Trace holds the trace context of this attempt. It is empty unless the job or the run was submitted with one. The context that the function gets
+	// has it too: see [TraceOf].
+	Trace Trace
 	// Turn says for which part of a workflow's run the task is: task.Plugin, task.Metadata and so on. It is empty for a task of a job.
 	Turn
 

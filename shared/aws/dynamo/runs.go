@@ -17,6 +17,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/trace"
 	flow "github.com/drover-run/drover/shared/core/workflow"
 	"github.com/drover-run/drover/shared/service/workflow"
 )
@@ -583,6 +584,7 @@ func (r Runs) headItem(f flow.Record) item {
 		"fingerprint": str(f.Fingerprint), "execution": str(f.Execution), "told": num(f.Told), "recorded_at": millis(f.RecordedAt), "revision": num(f.Revision),
 		"at": str(h.At.String()), "state": str(string(h.State)), "started_at": millis(h.StartedAt)})
 	for name, s := range map[string]string{"token": f.Token, "alert": string(f.Alert), "verdict": string(h.Verdict), "message": h.Message,
+		"traceparent": f.Trace.Parent(), "tracestate": f.Trace.State,
 		"stages": states(h.Stages), "activities": states(h.Activities)} {
 		if s != "" {
 			it[name] = str(s)
@@ -609,6 +611,7 @@ func readHead(it item) (flow.Record, error) {
 		Fingerprint: it.str("fingerprint"), Execution: it.str("execution"), Foreign: it.bool("foreign"), Stopped: it.bool("stopped"), Token: it.str("token"),
 		TokenAt: flow.Place{Activity: -1}, Told: int(it.num("told")), Alert: flow.Alert(it.str("alert")), AlertedAt: it.time("alerted_at"), ExtendedAt: it.time("extended_at"),
 		Retired: it.has("revision") && !it.has("active"), RecordedAt: it.time("recorded_at"), Revision: int(it.num("revision")),
+		Trace: trace.Parse(it.str("traceparent"), it.str("tracestate")),
 		Head: flow.Head{BegunAt: it.time("begun_at"), Stages: readStates(it.str("stages")), Activities: readStates(it.str("activities")), Lapsed: it.bool("lapsed"),
 			Verdict: flow.State(it.str("verdict")), Paused: it.bool("paused"), State: flow.State(it.str("state")), StartedAt: it.time("started_at"),
 			FinishedAt: it.time("finished_at"), Message: it.str("message")}}

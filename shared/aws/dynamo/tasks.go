@@ -17,6 +17,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/core/trace"
 )
 
 // Tasks stands for the tasks table, with the key (segment, n) and one item for each task.
@@ -287,7 +288,7 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 			it[name] = num(n)
 		}
 	}
-	for name, s := range map[string]string{"qualifier": t.Qualifier, "status": string(t.Status), "turn": t.Turn} {
+	for name, s := range map[string]string{"qualifier": t.Qualifier, "status": string(t.Status), "turn": t.Turn, "traceparent": traceOf(t).Parent(), "tracestate": traceOf(t).State} {
 		if s != "" {
 			it[name] = str(s)
 		}
@@ -318,6 +319,14 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 	return it, nil
 }
 
+// traceOf returns the trace context that is stored with a task. That of a turn is stored in its run's record.
+func traceOf(t task.Task) trace.Context {
+	if t.Turn != "" {
+		return trace.Context{}
+	}
+	return t.Trace
+}
+
 // readTask decodes an item. Beside an error it returns the part of the task that it could read.
 func readTask(it item) (task.Task, error) {
 	t := task.Task{
@@ -326,7 +335,8 @@ func readTask(it item) (task.Task, error) {
 		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"), Turn: it.str("turn"),
 		Status: task.Status(it.str("status")), Attempt: int(it.num("attempt")), ClosedAt: it.time("closed_at"),
 		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
-		Life: int(it.num("life")), Parts: int(it.num("parts")), LifeAttempt: int(it.num("life_attempt")),
+		Trace: trace.Parse(it.str("traceparent"), it.str("tracestate")),
+		Life:  int(it.num("life")), Parts: int(it.num("parts")), LifeAttempt: int(it.num("life_attempt")),
 	}
 	var problems []error
 	for name, into := range map[string]*json.RawMessage{"payload": &t.Payload, "result": &t.Result, "stats": &t.Stats} {

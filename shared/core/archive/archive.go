@@ -33,12 +33,15 @@ type Record struct {
 	Stats     json.RawMessage `json:"stats,omitempty"`
 	Life      int             `json:"life,omitempty"`
 	ReplayOf  int             `json:"replay_of,omitempty"` // the last attempt of its previous life
+
+	TraceParent string `json:"traceparent,omitempty"` // of its job
 }
 
 // RecordOf returns the record of a task that has ended.
 func RecordOf(t task.Task) Record {
 	r := Record{TaskID: t.ID.String(), JobID: t.JobID, Labourer: t.Labourer, Status: t.Status, Attempt: t.Attempt, CreatedAt: t.CreatedAt.UTC(),
-		Payload: t.Payload, Attempts: t.Attempts, Result: t.Result, Stats: t.Stats, Life: t.Life, ReplayOf: t.LifeAttempt}
+		Payload: t.Payload, Attempts: t.Attempts, Result: t.Result, Stats: t.Stats, Life: t.Life, ReplayOf: t.LifeAttempt,
+		TraceParent: t.Trace.Parent()}
 	if r.Attempts == nil {
 		r.Attempts = []task.Attempt{}
 	}

@@ -10,7 +10,7 @@ func (j Job) Doubts(schema Schema) []Error {
 	for _, unit := range isolations {
 		words = append(words, "isolate_"+unit.String())
 	}
-	known, noSizes := map[string]bool{}, map[string]string{}
+	known, noSizes := map[string]bool{"traceparent": true, "tracestate": true}, map[string]string{}
 	for _, a := range schema.attributes() {
 		words = append(words, a.plural, "isolate_"+a.plural, a.size)
 		known[a.singular] = true

@@ -9,6 +9,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/calendar"
 	"github.com/drover-run/drover/shared/core/spelling"
+	"github.com/drover-run/drover/shared/core/trace"
 )
 
 const (
@@ -38,6 +39,13 @@ func steers(name string) bool {
 	return slices.Contains(steering, name)
 }
 
+// tracing lists the attributes that carry a trace context. They neither reach a payload nor change what a job does, so they are never refused.
+var tracing = []string{"traceparent", "tracestate"}
+
+func traces(name string) bool {
+	return slices.Contains(tracing, name)
+}
+
 // reserved lists the names that every worker gets in addition to its payload.
 var reserved = []string{"task_id", "drover"}
 
@@ -61,6 +69,7 @@ type Job struct {
 	NotBefore   time.Time     // no task starts earlier; zero if absent
 	MaxAttempts int           // 1 to 1000; 0 if absent
 	MaxDuration time.Duration // one second to 14 days; 0 if absent
+	Trace       trace.Context // of traceparent and tracestate; the zero value if there is none, or it cannot be read
 
 	zone   *time.Location
 	period *calendar.Period // nil without a period
@@ -94,6 +103,7 @@ func Parse(detail []byte) (Job, error) {
 	if err := checkReserved(root, ""); err != nil {
 		return Job{ID: j.ID}, err
 	}
+	j.Trace = trace.Parse(root.textOf("traceparent"), root.textOf("tracestate"))
 	if err := checkSpelling(root, steeringWords, ""); err != nil {
 		return Job{ID: j.ID}, err
 	}
@@ -156,8 +166,16 @@ func unpack(detail []byte) (v *value, twice *Error, err error) {
 
 // beside returns the attributes beside the wrapper. Like sosw, Drover ignores them, except those that would steer it: they are refused, because ignoring
 // them would change what the job does. A job_id is accepted there, because a producer may wrap a job to add one.
+// A trace context is accepted there for the same reason, and the job's own takes precedence.
 func beside(outer, inner *value) (unseen []string, err error) {
+	traced := inner.get("traceparent") != nil
 	for i, name := range outer.names {
+		if traces(name) { // instrumentation adds them to the detail, which may be the wrapper
+			if !traced && inner.get(name) == nil {
+				inner.names, inner.children = append(inner.names, name), append(inner.children, outer.children[i])
+			}
+			continue
+		}
 		if name == "job_id" {
 			if own := inner.get(name); own != nil && (own.kind != outer.children[i].kind || own.text != outer.children[i].text) {
 				return nil, refuse(name, "differs from the one in the job; want it once")
@@ -410,9 +428,9 @@ func (j Job) Zone() *time.Location {
 	return j.zone
 }
 
-// Canonical returns a text that is equal for equal jobs. The text is itself a job with the same tasks: without job_id and white space, with one name for
-// the labourer, and with the outermost attributes in alphabetical order, which has no meaning. Below the top level the order of keys stays, because it is
-// the order of tasks.
+// Canonical returns a text that is equal for equal jobs. The text is itself a job with the same tasks: without job_id, trace context and white space, with
+// one name for the labourer, and with the outermost attributes in alphabetical order, which has no meaning. Below the top level the order of keys stays,
+// because it is the order of tasks.
 func (j Job) Canonical() []byte {
 	type member struct {
 		name string
@@ -424,7 +442,7 @@ func (j Job) Canonical() []byte {
 	}
 	members := []member{{"labourer", appendText([]byte(`"labourer":`), labourer)}}
 	for i, name := range j.root.names {
-		if name != "job_id" && name != "labourer" && name != "lambda_name" {
+		if name != "job_id" && name != "labourer" && name != "lambda_name" && !traces(name) {
 			v := &j.root.children[i]
 			members = append(members, member{name, j.text[v.member:v.to]})
 		}

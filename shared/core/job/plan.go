@@ -53,7 +53,7 @@ var isolations = []calendar.Unit{calendar.Hour, calendar.Day, calendar.Week, cal
 
 // steer separates the attributes that steer Drover from the payload, and returns the unit by which the period is cut.
 func (j Job) steer(schema Schema) (payload *value, isolate calendar.Unit, err error) {
-	drop := slices.Clone(steering)
+	drop := slices.Concat(steering, tracing)
 	if j.period != nil {
 		drop = append(drop, dateList)
 	}

@@ -49,7 +49,7 @@ func (s Schema) Validate() []error {
 
 // Chunkable reports whether jobs can be cut by an attribute with this singular name: neither it nor its plural may steer Drover or be reserved.
 func Chunkable(name string) bool {
-	own := slices.Concat(steering, reserved, []string{dateList, "job_schema_name"})
+	own := slices.Concat(steering, tracing, reserved, []string{dateList, "job_schema_name"})
 	for _, unit := range isolations {
 		own = append(own, "isolate_"+unit.String())
 	}

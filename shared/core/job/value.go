@@ -71,6 +71,14 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
+// textOf returns the text of an object's value, or "" if it is missing or no text.
+func (v *value) textOf(name string) string {
+	if own := v.get(name); own != nil && own.kind == kindText {
+		return own.text
+	}
+	return ""
+}
+
 // given returns the first of the names for which the object has a value other than null.
 func (v *value) given(names ...string) (string, *value) {
 	for _, name := range names {

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/trace"
 )
 
 // ID names a task by its place in the table: "<segment>.<number>".
@@ -89,6 +90,7 @@ type Task struct {
 	MaxAttempts int           // the job's own limit; 0 for the labourer's
 	MaxDuration time.Duration // the job's own; 0 for the labourer's
 	Qualifier   string        // alias or version of the Lambda function that the job asks for
+	Trace       trace.Context // the job's; of a turn, the run's, and not stored
 
 	// Turn names the stage of a workflow's run that the task belongs to; "" for a job's task. JobID then has the run's id, the number of the task
 	// is the plugin's in that stage, and the payload is made when the task is handed out.
@@ -194,7 +196,7 @@ func (t Task) Revive() (Task, error) {
 // Size returns an upper limit of the bytes that the task takes in storage, which may compress its texts.
 func (t Task) Size() int {
 	const each = 200 // bytes for the rest of the item, and for each attempt
-	size := each + len(t.Payload) + len(t.Result) + len(t.Stats)
+	size := each + len(t.Trace.Parent()) + len(t.Trace.State) + len(t.Payload) + len(t.Result) + len(t.Stats)
 	for _, a := range t.Attempts {
 		size += each
 		if a.Error != nil {

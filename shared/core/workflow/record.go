@@ -10,6 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/trace"
 )
 
 // Record is a run's record. Its subject (metadata, what is kept) is stored beside it, as it is written once.
@@ -30,7 +31,8 @@ type Record struct {
 	Alert       Alert
 	AlertedAt   time.Time
 	RecordedAt  time.Time
-	ExtendedAt  time.Time // when the time to live of what is stored beside the record was extended; zero: never
+	Trace       trace.Context // of the start
+	ExtendedAt  time.Time     // when the time to live of what is stored beside the record was extended; zero: never
 	Head        Head
 	Revision    int
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/segment"
+	"github.com/drover-run/drover/shared/core/trace"
 )
 
 // Start asks for a run: the detail of a StartWorkflow, or the input of an execution.
@@ -24,6 +25,8 @@ type Start struct {
 	From     string          `json:"from,omitempty"`
 	Override bool            `json:"metadata_override,omitempty"`
 	StartID  string          `json:"start_id,omitempty"` // the idempotency key; "": the event's or execution's id
+
+	Trace trace.Context `json:"-"` // of traceparent and tracestate, which make no difference between starts
 }
 
 const (
@@ -40,6 +43,7 @@ func ReadStart(detail []byte, id, uid string) (Start, error) {
 		}
 		return s, refuse("workflow", "the start %s", err)
 	}
+	s.Trace = trace.Of(detail)
 	if s.UID == "" {
 		s.UID = uid
 	}

@@ -271,7 +271,7 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 		err = plan.Within(r.service.MaxTasks)
 	}
 	if err == nil {
-		err = plan.Fits(l.Target.EventLimit() - added)
+		err = plan.Fits(l.Target.EventLimit() - added - len(asked.Trace.State))
 	}
 	if err != nil {
 		return nil, err

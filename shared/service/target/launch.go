@@ -14,6 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/moe"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/core/trace"
 )
 
 // Tasks stores the tasks.
@@ -235,12 +236,16 @@ type identity struct {
 	Attempt        int       `json:"attempt"`
 	Deadline       time.Time `json:"deadline"`
 	CompletionsURL string    `json:"completions_url"`
+	TraceParent    string    `json:"traceparent,omitempty"` // the span of this attempt, in the trace of the job or run
+	TraceState     string    `json:"tracestate,omitempty"`
 }
 
 // event returns the worker's input: the payload's attributes at the top level, and beside them the task's identity. A plugin of moe's orchestrator
 // finds them in the text of an SNS message, which is the whole body of a queue's message.
 func (s Launcher) event(l labourer.Labourer, t task.Task, attempt int, deadline time.Time) []byte {
-	is := identity{1, t.ID.String(), t.JobID, t.Labourer, attempt, deadline.UTC(), s.CompletionsURL}
+	id := t.ID.String()
+	own := t.Trace.Under(trace.AttemptSpan(id, attempt))
+	is := identity{1, id, t.JobID, t.Labourer, attempt, deadline.UTC(), s.CompletionsURL, own.Parent(), own.State}
 	if t.Moe {
 		text := moe.Text(t.Payload, s.Now(), document.Encode(is))
 		if l.Target.SQS != "" {
@@ -248,7 +253,7 @@ func (s Launcher) event(l labourer.Labourer, t task.Task, attempt int, deadline 
 		}
 		return moe.Envelope(text)
 	}
-	own, err := json.Marshal(struct {
+	event, err := json.Marshal(struct {
 		TaskID string   `json:"task_id"`
 		Drover identity `json:"drover"`
 	}{is.TaskID, is})
@@ -257,7 +262,7 @@ func (s Launcher) event(l labourer.Labourer, t task.Task, attempt int, deadline 
 	}
 	attributes := bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(t.Payload), []byte("{")))
 	if len(attributes) <= 1 { // "}" alone
-		return own
+		return event
 	}
-	return append(append(own[:len(own)-1:len(own)-1], ','), attributes...)
+	return append(append(event[:len(event)-1:len(event)-1], ','), attributes...)
 }

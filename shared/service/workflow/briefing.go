@@ -52,7 +52,7 @@ type Briefing struct {
 	known []*briefed // the one that was used last is the last
 }
 
-// Fill returns the tasks with the payloads and groups of those that are turns, as their workers get them. Tasks of jobs stay as they are. unbriefed
+// Fill returns the tasks with the payloads, groups and trace contexts of those that are turns, as their workers get them. Tasks of jobs stay as they are. unbriefed
 // has the tasks whose worker can never get its event, and why. Fill reads each run at most once. For plugins
 // of moe's orchestrator it makes the run's status row ready for the attempt.
 func (b *Briefing) Fill(ctx context.Context, tasks []task.Task, attempt int) (filled []task.Task, unbriefed map[task.ID]string, err error) {
@@ -236,7 +236,7 @@ func (k *briefed) fill(ctx context.Context, b *Briefing, until position, filled 
 			unbriefed[t.ID] = err.Error()
 			continue
 		}
-		filled[i].Group = k.subject.Group(turn.GroupKey)
+		filled[i].Group, filled[i].Trace = k.subject.Group(turn.GroupKey), k.whole.Record.Trace
 		if turn.Envelope == flow.Moe {
 			filled[i].Payload, filled[i].Moe = moe.Payload(k.subject, k.whole.Record.Head, plan), true
 			moes = append(moes, k.attempt(plan, turn, t.ID))

@@ -115,7 +115,8 @@ func (s *Service) record(ctx context.Context, start flow.Start, execution string
 		return known, nil
 	}
 	now := s.Now().UTC().Truncate(time.Millisecond)
-	r := flow.Record{ID: id, Workflow: start.Workflow, UID: start.UID, Fingerprint: start.Fingerprint(), Execution: execution, Foreign: execution != "", RecordedAt: now}
+	r := flow.Record{ID: id, Workflow: start.Workflow, UID: start.UID, Fingerprint: start.Fingerprint(), Execution: execution, Foreign: execution != "",
+		Trace: start.Trace, RecordedAt: now}
 	if execution == "" {
 		r.Execution = s.Executions.ARN(id + "-" + strconv.FormatInt(now.UnixMilli(), 36))
 	}
