@@ -105,7 +105,8 @@ func (d *drive) step() {
 		d.drained = false
 		_, err := o.Revoke(ctx, "f")
 		require.NoError(d.t, err)
-		d.drained = paused && d.paused && waiting(d.t, d.s) == 0
+		none := waiting(d.t, d.s) == 0 // other steps may interrupt this read too
+		d.drained = paused && d.paused && none
 	case "pass":
 		d.s.Pass(time.Duration(rapid.IntRange(1, 1200).Draw(d.t, "seconds")) * time.Second)
 	case "scavenge":

@@ -190,22 +190,17 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 	switch {
 	case t.Reap || unreadable:
 		return t, nil
-	case !woken && !waits:
+	case woken:
+		// A wake says that something became due or free just now, which this eventually consistent read may not show yet.
+		return t, nil
+	case !waits:
 		return nil, nil
-	case !woken && len(l.HealthMetrics) > 0:
+	case len(l.HealthMetrics) > 0:
 		return t, nil // each tick assesses its health: slots may be revoked, or leases fed longer
 	}
 	state, err := s.Control.State(ctx, l.ID)
 	if err != nil {
 		return nil, err
-	}
-	// A wake says that something became due or free just now, which an eventually consistent read may not show yet. So a woken labourer gets a
-	// turn, unless another execution holds it: that one reads the state again before it ends.
-	if woken {
-		if state.Hold.KeepsOff(execution, now) {
-			return nil, nil
-		}
-		return t, nil
 	}
 	if d := s.surmise(execution, l, state, look).decide(now); !d.start && !d.revoke {
 		return nil, nil

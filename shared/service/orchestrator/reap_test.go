@@ -90,11 +90,11 @@ func TestAWakeReadsOnlyTheLabourersThatItNames(t *testing.T) {
 	}
 
 	calls, units := plan("l007")
-	require.Equal(t, 3, calls, "its configuration, a look at it, its state")
-	require.LessOrEqual(t, units, 2.5)
+	require.Equal(t, 2, calls, "its configuration, a look at it")
+	require.LessOrEqual(t, units, 1.5)
 	calls, units = plan("l007", "l008", "unknown")
-	require.Equal(t, 7, calls)
-	require.LessOrEqual(t, units, 6.0)
+	require.Equal(t, 5, calls)
+	require.LessOrEqual(t, units, 4.0)
 	calls, units = plan()
 	require.Equal(t, 503, calls, "a tick reads the list, and looks at each, f and g included")
 	require.Less(t, units, 275.0)
