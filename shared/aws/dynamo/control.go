@@ -64,11 +64,12 @@ func (c Control) Depart(ctx context.Context, labourer, execution string) error {
 	return nil
 }
 
-// SetPaused pauses or resumes a labourer. It raises the version, so that a claim that was decided before fails.
+// SetPaused pauses or resumes a labourer. It raises the version, so that a claim that was decided before fails. The pace is forgotten: the tasks
+// that wait in leases return to the queue, which would look as if they had ended.
 func (c Control) SetPaused(ctx context.Context, labourer string, paused bool) error {
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
 		TableName: &c.Table, Key: controlKey(labourer, stateItem),
-		UpdateExpression:          aws.String("SET paused = :paused ADD version :one"),
+		UpdateExpression:          aws.String("SET paused = :paused REMOVE pace ADD version :one"),
 		ExpressionAttributeValues: item{":paused": &types.AttributeValueMemberBOOL{Value: paused}, ":one": num(1)},
 	})
 	if err != nil {

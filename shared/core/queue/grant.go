@@ -90,6 +90,9 @@ func Plan(state State, leases []Lease, entries []Entry, room Room, now time.Time
 		left += l.Held().Len()
 	}
 	p.Pace = state.Pace.Seen(left, now)
+	if state.Trouble != nil { // what could not be started has returned to the queue
+		p.Pace = state.Pace.Resumed(left, now)
+	}
 	p.fillAll()
 	behind := p.changes // the leases that come after the entries so far
 	for _, e := range entries {

@@ -202,6 +202,27 @@ func TestThePaceIsWhatIsSeenToEnd(t *testing.T) {
 	require.Equal(t, queue.Pace{Left: 50, At: noon.Add(time.Hour), Rate: 60}, p.Seen(50, noon.Add(time.Hour)))
 }
 
+// TestTasksThatCouldNotBeStartedCountAsNoPace: they have left their leases, for the queue.
+func TestTasksThatCouldNotBeStartedCountAsNoPace(t *testing.T) {
+	for name, trouble := range map[string]queue.Trouble{
+		"throttled":   {Error: "too many requests", Until: noon},
+		"unreachable": {Error: "it is down", Until: noon, Times: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := queue.State{Version: 4, Trouble: &trouble, Pace: queue.Pace{Left: 40, At: noon.Add(-time.Second)}}
+			plan := queue.Plan
+			if state.Probing() {
+				plan = queue.Probe
+			}
+
+			g := plan(state, nil, []queue.Entry{entry(noon, segment.Range(0, 39))}, queue.Room{Free: 1, Slots: 1, Starts: 500}, noon)
+
+			require.Zero(t, g.Pace.Rate)
+			require.Equal(t, 1, g.Starting())
+		})
+	}
+}
+
 // TestG1PlansLoseAndDuplicateNoTask, and take no slot that is not free.
 func TestG1PlansLoseAndDuplicateNoTask(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

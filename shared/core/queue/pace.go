@@ -16,7 +16,8 @@ type Pace struct {
 const unknownDepth = 4
 
 // Seen returns the pace at another grant. left is the number of tasks that are in hand or wait before it. The newest observation weighs as
-// much as all before it. If nothing is left, the labourer may have rested for some time: its pace was at least what is seen.
+// much as all before it. If nothing is left, the labourer may have rested for some time: its pace was at least what is seen. The tasks of a
+// cancelled job count as if they had ended; each later observation halves that error.
 func (p Pace) Seen(left int, now time.Time) Pace {
 	out := Pace{Left: left, At: truncated(now), Rate: p.Rate}
 	ended, spent := p.Left-left, now.Sub(p.At)
@@ -36,6 +37,11 @@ func (p Pace) Seen(left int, now time.Time) Pace {
 	}
 	out.Rate = math.Ceil(rate*100) / 100
 	return out
+}
+
+// Resumed returns the pace when another observation begins, because tasks may have left their leases without having run.
+func (p Pace) Resumed(left int, now time.Time) Pace {
+	return Pace{Left: left, At: truncated(now), Rate: p.Rate}
 }
 
 // Depth returns how many tasks a grant of slots takes, if the labourer has this many slots in all: about a minute of work, and at least a task
