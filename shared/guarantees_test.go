@@ -113,7 +113,25 @@ func TestEveryGuaranteeHasTestsThatRun(t *testing.T) {
 	require.Len(t, proven, guarantees, "tests name the guarantees %v; there are %d", slices.Sorted(maps.Keys(proven)), guarantees)
 }
 
+// scenarios counts the scenarios that a successor of moe's orchestrator is judged by. A test that plays one has its number in its name, with two digits.
+const scenarios = 25
+
+func TestEveryScenarioOfMoeHasATestThatRuns(t *testing.T) {
+	played := map[string]bool{}
+	for name := range tests(t) {
+		if number := scenario.FindStringSubmatch(name); number != nil {
+			played[number[1]] = true
+		}
+	}
+	for n := 1; n <= scenarios; n++ {
+		require.True(t, played[fmt.Sprintf("%02d", n)], "no test is named TestScenario%02d…", n)
+	}
+	require.Len(t, played, scenarios)
+}
+
 var (
+	scenario = regexp.MustCompile(`^TestScenario([0-9]+)[A-Z]`)
+
 	row = regexp.MustCompile("(?m)^\\|[ *`]*(G[0-9]+)[ *`]*\\|.*$")
 	// A name may be truncated: `TestG1…` and `TestG1*` mean all names with that beginning.
 	mentioned = regexp.MustCompile(`\b(Test\w+)(…|\*|\.\.\.)?`)

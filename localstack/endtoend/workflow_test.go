@@ -7,6 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -105,7 +107,7 @@ func (f flow) requireExecution(t *testing.T, status sfntypes.ExecutionStatus, ru
 	}))
 }
 
-func TestARunOfAWorkflowIsMendedByAReRun(t *testing.T) {
+func TestScenario14ARunOfAWorkflowIsMendedByAReRun(t *testing.T) {
 	t.Parallel()
 	f := newFlow(t)
 
@@ -144,7 +146,7 @@ func TestARunOfAWorkflowIsMendedByAReRun(t *testing.T) {
 	require.Len(t, lines(t, f.cli(t, "workflow", "runs", "--workflow", f.workflow(), "--uid", "u")), 2)
 }
 
-func TestAMandatoryErrorEndsARunThatAnEventStarted(t *testing.T) {
+func TestScenario04AMandatoryErrorEndsARunThatAnEventStarted(t *testing.T) {
 	t.Parallel()
 	f := newFlow(t)
 
@@ -184,4 +186,66 @@ func TestResultsTooLargeForTheirWorkersEventAreHandedOnInS3(t *testing.T) {
 	last := f.plugins(tree)["last"]["result"].(object)
 	require.Equal(t, seen, last["before"], "it has read them")
 	require.Equal(t, "s3://"+f.out["ArchiveBucketName"]+"/runs/"+tree["run_id"].(string)+"/"+activity+"/post/"+f.plugin("last")+".json", last["results_url"])
+}
+
+// atDesk applies a workflow of one activity, whose two parallel plugins are run by whoever reads a queue, and starts it.
+func atDesk(t *testing.T, s *stack, url string, metadata object) flow {
+	t.Helper()
+	f := flow{s, named(t)}
+	activity := "a-" + f.name
+	plugin := func(stage string) object {
+		return object{"activity": activity, "stage": stage, "labourer": f.name, "group_key": "customer"}
+	}
+	f.apply(t, object{
+		"labourers": object{f.name: object{"target": object{"sqs": url}, "max_simultaneous_invocations": 4}},
+		"workflows": object{f.workflow(): object{"activities": []string{activity}}},
+		"plugins":   object{f.plugin("one"): plugin("parallel"), f.plugin("two"): plugin("parallel"), f.plugin("last"): plugin("post")},
+	})
+	f.put(t, "StartWorkflow", object{"workflow": f.workflow(), "uid": "u", "metadata": metadata})
+	return f
+}
+
+func TestScenario23ARunIsCancelledInItsParallelStage(t *testing.T) {
+	t.Parallel()
+	d := shared(t).desk(t)
+	f := atDesk(t, d.stack, d.url, object{})
+	turns := d.take(t, 2)
+	run := turns[0].object["run_id"].(string)
+
+	require.Equal(t, run, document(t, f.cli(t, "workflow", "cancel", run))["run_id"])
+	require.Equal(t, "Cancelled", f.fact(t, "WorkflowCancelled", object{"run_id": run})["state"])
+	d.complete(t, turns...)
+	d.settled(t, "CompletionsQueueUrl")
+
+	tree := document(t, f.cli(t, "workflow", "run", run))
+	require.Equal(t, "Cancelled", tree["state"])
+	require.Equal(t, map[string]any{"one": "Cancelled", "two": "Cancelled", "last": "Not Started"}, states(f.plugins(tree)), "late ends change nothing")
+	f.requireExecution(t, sfntypes.ExecutionStatusFailed, run)
+}
+
+func TestScenario20PluginsBehindAFIFOQueueAreDeliveredAndAwaited(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	q, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(s.called(t) + ".fifo"),
+		Attributes: map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "false"}})
+	require.NoError(t, err)
+	f := atDesk(t, s, *q.QueueUrl, object{"customer": "c-17"})
+
+	var came []any
+	await(t, "three turns in the FIFO queue", func() ([]any, bool) {
+		got, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: q.QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}})
+		require.NoError(t, err)
+		for _, m := range got.Messages {
+			one := read(t, *m.Body)
+			require.Equal(t, []string{"c-17", one.taskID + "-1"}, []string{m.Attributes["MessageGroupId"], m.Attributes["MessageDeduplicationId"]})
+			came = append(came, one.object["plugin"])
+			_, err := s.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: q.QueueUrl, ReceiptHandle: m.ReceiptHandle})
+			require.NoError(t, err)
+			s.complete(t, one)
+		}
+		return came, len(came) == 3
+	})
+	require.Equal(t, []any{f.plugin("one"), f.plugin("two"), f.plugin("last")}, came)
+	require.Equal(t, "Complete", f.fact(t, "WorkflowCompleted", object{"workflow": f.workflow(), "uid": "u"})["state"])
 }

@@ -31,7 +31,7 @@ workflows: {order intake: {activities: [a], sla: 15m, timeout: 1h}, other: {acti
 plugins: {p: {activity: a, stage: parallel}}
 `
 
-func TestRunsAreCountedByTheirWorkflow(t *testing.T) {
+func TestScenario22RunsOfAWorkflowWhoseNameHasASpaceAreCounted(t *testing.T) {
 	m := world(t, intake)
 	good := m.start("e-1", `{"workflow": "order intake", "uid": "good"}`)
 	bad := m.start("e-2", `{"workflow": "order intake", "uid": "bad"}`)

@@ -104,8 +104,8 @@ func ids(t *testing.T, d *drovertest.Drover, kind string) map[string]int {
 	return out
 }
 
-// TestTwoHundredPluginsAtOnceStayWithinTheirCosts: whether their workers end together, or each at a time of its own.
-func TestTwoHundredPluginsAtOnceStayWithinTheirCosts(t *testing.T) {
+// TestScenario24TwoHundredPluginsAtOnceStayWithinTheirCosts: whether their workers end together, or each at a time of its own.
+func TestScenario24TwoHundredPluginsAtOnceStayWithinTheirCosts(t *testing.T) {
 	for name, of := range map[string]struct {
 		labourers    int
 		units, calls float64 // for each plugin
