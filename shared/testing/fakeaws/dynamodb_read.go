@@ -76,8 +76,10 @@ func (d *DynamoDB) getItem(in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, 
 	return &dynamodb.GetItemOutput{Item: it, ConsumedCapacity: charge{table: cost}.consumed(in.ReturnConsumedCapacity, t.name)}, nil
 }
 
-// pageBytes limits what a page of a query reads: "1 MB in size (or less)".
+// pageBytes limits a page of a query: "1 MB in size (or less)". The item that does not fit into the page consumes nothing: "All items returned are
+// treated as a single read operation, where DynamoDB computes the total size of all items".
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 const pageBytes = 1 << 20
 
 // of returns an item as the index holds it; nil when the index does not have it.
@@ -292,10 +294,11 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 	}
 	bytes := 0
 	for i, it := range line {
-		if bytes += Size(it); bytes > pageBytes {
+		if bytes+Size(it) > pageBytes {
 			out.LastEvaluatedKey = q.place(line[i-1]) // an item is smaller than a page
 			break
 		}
+		bytes += Size(it)
 		out.ScannedCount++
 		out.Count++
 		switch {
