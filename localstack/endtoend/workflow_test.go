@@ -188,7 +188,7 @@ func TestResultsTooLargeForTheirWorkersEventAreHandedOnInS3(t *testing.T) {
 	require.Equal(t, "s3://"+f.out["ArchiveBucketName"]+"/runs/"+tree["run_id"].(string)+"/"+activity+"/post/"+f.plugin("last")+".json", last["results_url"])
 }
 
-// atDesk applies a workflow of one activity, whose two parallel plugins are run by whoever reads a queue, and starts it.
+// atDesk applies a workflow of one activity, whose two parallel plugins take their tasks from a queue, and starts it.
 func atDesk(t *testing.T, s *stack, url string, metadata object) flow {
 	t.Helper()
 	f := flow{s, named(t)}

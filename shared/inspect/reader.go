@@ -67,7 +67,6 @@ type WorkerQueues interface {
 // Archive reads the archive's files.
 type Archive interface {
 	List(ctx context.Context, prefix string) ([]string, error)
-	Folders(ctx context.Context, prefix string) ([]string, error)
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 

@@ -20,7 +20,7 @@ type Window[T any] struct {
 }
 
 const (
-	// WindowSize is how many items a window has where nothing else is said.
+	// WindowSize applies where no number of items is given.
 	WindowSize = 50
 	// WindowMost limits how many items a window may have.
 	WindowMost = 500

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -112,49 +111,28 @@ func object(prefix string, tasks []task.Task) (Object, error) {
 
 // Read reads the records of a file.
 func Read(body []byte) ([]Record, error) {
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("reading an archived file, %w", err)
+	}
 	var out []Record
-	for r, err := range Records(body) {
+	for d := json.NewDecoder(z); d.More(); {
+		var line json.RawMessage
+		var r Record
+		err := d.Decode(&line)
+		if err == nil {
+			err = exact.Decode(line, &r)
+		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading record %d of an archived file, %w", len(out)+1, err)
 		}
 		out = append(out, r)
 	}
 	return out, nil
 }
 
-// Records yields the records of a file, of which one is in memory at a time. It ends at the first error.
-func Records(body []byte) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		z, err := gzip.NewReader(bytes.NewReader(body))
-		if err != nil {
-			yield(Record{}, fmt.Errorf("reading an archived file, %w", err))
-			return
-		}
-		n := 0
-		for d := json.NewDecoder(z); d.More(); {
-			n++
-			var line json.RawMessage
-			var r Record
-			err := d.Decode(&line)
-			if err == nil {
-				err = exact.Decode(line, &r)
-			}
-			if err != nil {
-				yield(Record{}, fmt.Errorf("reading record %d of an archived file, %w", n, err))
-				return
-			}
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Root begins the keys of all files.
-const Root = "labourer="
-
 // LabourerOf returns the labourer of a file, by its key.
 func LabourerOf(key string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(key, Root), "/")
+	name, _, _ := strings.Cut(strings.TrimPrefix(key, "labourer="), "/")
 	return name
 }
