@@ -290,7 +290,9 @@ func TestALabourersLineIsCountedFromItsLeasesAndQueue(t *testing.T) {
 	g := busy(t)
 	line := g.drover("--json", "labourer", "shop").one()
 	want := map[string]any{"labourer_id": "shop", "paused": false, "status": 4.0, "metrics": map[string]any{}, "cap": 1.0, "desired": 1.0, "running": 1.0,
-		"slots": 1.0, "granted": 1.0, "free": 0.0, "waiting": 1.0, "due": 1.0, "later": 1.0, "reason": "no slot is free: 1 of 1 taken"}
+		"slots": 1.0, "granted": 1.0, "free": 0.0, "waiting": 1.0, "due": 1.0, "later": 1.0, "binding": "cap", "reason": "no slot is free: 1 of 1 are taken, 1 task is due",
+		"started": 0.0, "at": "2026-01-01T00:00:15Z", "oldest_due": "2026-01-01T00:00:14Z", "evidence": map[string]any{"holders": []any{map[string]any{
+			"task_id": g.drover("--json", "tasks", "--status", "running").one()["task_id"], "job_id": "next", "attempt": 1.0, "since": "2026-01-01T00:00:14Z"}}}}
 	require.Equal(t, want, line)
 	require.Equal(t, []map[string]any{want}, g.drover("--json", "labourers").lines())
 	require.Contains(t, g.drover("labourer", "shop").ok(), "1 due, 1 later")

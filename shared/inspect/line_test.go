@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
@@ -128,17 +129,18 @@ func TestTheLineOfALabourer(t *testing.T) {
 	entries := []queue.Entry{entry(1, earlier, 1, 2), entry(1, now, 3), entry(2, soon, 4)}
 	hungry, dry := queueing(lease(1, 10), 11, 12, 13), lease(1, 20)
 	hungry.Slots, dry.Slots = 3, 4
-	require.Equal(t, `{"labourer_id":"shop","paused":false,"status":2,"metrics":{"cpu":2},"cap":10,"desired":5,"running":2,"slots":7,"granted":4,"free":1,"waiting":3,"due":6,"later":1,`+
-		`"reason":"tasks are being started"}`, written(t, inspect.LabourerOf("shop", a, queue.State{}, []queue.Lease{hungry, dry}, entries, now)))
+	require.Equal(t, `{"at":"2026-11-22T09:00:00Z","labourer_id":"shop","status":2,"metrics":{"cpu":2},"cap":10,"desired":5,"running":2,"free":3,"due":6,`+
+		`"binding":"none","reason":"tasks are being started: 3 of 5 are free, 6 tasks are due","started":0,"oldest_due":"2026-11-22T08:59:00Z",`+
+		`"paused":false,"slots":7,"granted":4,"waiting":3,"later":1}`, written(t, inspect.LabourerOf("shop", a, queue.State{}, []queue.Lease{hungry, dry}, entries, now)))
 	require.Equal(t, `{"labourer_id":"shop","status":2,"metrics":{"cpu":2},"desired":5,"running":5,"free":0}`, written(t, inspect.PaceOf("shop", a)))
 	full := inspect.LabourerOf("shop", a, queue.State{}, []queue.Lease{lease(1, 1, 2, 3, 4, 5)}, entries, now)
-	require.Equal(t, "no slot is free: 5 of 5 taken; health is Moderate: cpu is Moderate: 60 <= 70", full.Reason)
+	require.Equal(t, "no slot is free: 5 of 5 are taken, 3 tasks are due; health is Moderate: cpu is Moderate: 60 <= 70", full.Reason)
 	over := inspect.LabourerOf("shop", a, queue.State{}, []queue.Lease{lease(1, 1, 2, 3, 4, 5, 6)}, entries, now)
 	require.Equal(t, [4]int{5, 6, 6, 0}, [4]int{over.Desired, over.Running, over.Granted, over.Free}, "more than is desired now may be in hand")
 
 	without := ecology.Assess(ecology.Subject{Cap: 2.5, Coefficients: ecology.DefaultCoefficients()}, nil, nil, now, 0)
-	require.Equal(t, `{"labourer_id":"shop","paused":true,"status":4,"metrics":{},"cap":2.5,"desired":2,"running":0,"slots":0,"granted":0,"free":2,"waiting":0,"due":0,"later":0,`+
-		`"reason":"the labourer is paused"}`, written(t, inspect.LabourerOf("shop", without, queue.State{Paused: true}, nil, nil, now)))
+	require.Equal(t, `{"at":"2026-11-22T09:00:00Z","labourer_id":"shop","status":4,"metrics":{},"cap":2.5,"desired":2,"running":0,"free":2,"due":0,`+
+		`"binding":"paused","reason":"the labourer is paused","started":0,"paused":true,"slots":0,"granted":0,"waiting":0,"later":0}`, written(t, inspect.LabourerOf("shop", without, queue.State{Paused: true}, nil, nil, now)))
 }
 
 func TestWhyNoMoreTasksStart(t *testing.T) {
@@ -157,16 +159,16 @@ func TestWhyNoMoreTasksStart(t *testing.T) {
 		reason     string
 		blocked    bool
 	}{
-		"paused":            {assess(4, ecology.High), queue.State{Paused: true, Trouble: trouble}, nil, due, "the labourer is paused", true},
-		"cap 0":             {assess(0, ecology.High), queue.State{}, nil, due, "the cap is 0", true},
-		"unwell":            {assess(4, ecology.Bad), queue.State{}, nil, due, "health is Bad: cpu is high", true},
-		"unreachable":       {assess(4, ecology.High), queue.State{Trouble: trouble}, nil, due, "the target could not be reached and is tried again at 2026-11-22T09:01:00Z: no such queue", false},
-		"untried":           {assess(4, ecology.High), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now}}, nil, due, "the target could not be reached at 2026-11-22T08:59:00Z and is tried again within a minute: no such queue", false},
-		"idle":              {assess(4, ecology.High), queue.State{}, nil, nil, "nothing is due", false},
-		"full":              {assess(4, ecology.High), queue.State{}, []queue.Lease{lease(1, 6, 7, 8, 9)}, due, "no slot is free: 4 of 4 taken", false},
-		"at work":           {assess(4, ecology.High), queue.State{}, []queue.Lease{lease(1, 7, 8, 9)}, due, "tasks are being started", false},
-		"at work in leases": {assess(4, ecology.High), queue.State{}, []queue.Lease{queueing(lease(1, 8, 9), 10)}, nil, "tasks are being started", false},
-		"full, and granted": {assess(4, ecology.High), queue.State{}, []queue.Lease{fed}, nil, "no slot is free: 4 of 4 taken", false},
+		"paused":              {assess(4, ecology.High), queue.State{Paused: true, Trouble: trouble}, nil, due, "the labourer is paused", true},
+		"cap 0":               {assess(0, ecology.High), queue.State{}, nil, due, "the cap is 0", true},
+		"unwell":              {assess(4, ecology.Bad), queue.State{}, nil, due, "health is Bad: cpu is high", true},
+		"unreachable":         {assess(4, ecology.High), queue.State{Trouble: trouble}, nil, due, "the target could not be reached, it is tried again at 2026-11-22T09:01:00Z: no such queue", false},
+		"untried":             {assess(4, ecology.High), queue.State{Trouble: &queue.Trouble{Error: "no such queue", At: earlier, Until: now, Times: 1}}, nil, due, "the target could not be reached at 2026-11-22T08:59:00Z and is tried again within a minute: no such queue", false},
+		"idle":                {assess(4, ecology.High), queue.State{}, nil, nil, "nothing is due", false},
+		"full":                {assess(4, ecology.High), queue.State{}, []queue.Lease{lease(1, 6, 7, 8, 9)}, due, "no slot is free: 4 of 4 are taken, 1 task is due", false},
+		"at work":             {assess(4, ecology.High), queue.State{}, []queue.Lease{lease(1, 7, 8, 9)}, due, "tasks are being started: 1 of 4 are free, 1 task is due", false},
+		"at work in leases":   {assess(4, ecology.High), queue.State{}, []queue.Lease{queueing(lease(1, 8, 9), 10)}, nil, "tasks are being started: 2 of 4 are free, 1 task is due", false},
+		"a granted slot free": {assess(4, ecology.High), queue.State{}, []queue.Lease{fed}, nil, "tasks are being started: 1 of 4 are free, 1 task is due", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := inspect.LabourerOf("shop", c.assessment, c.state, c.leases, c.entries, now)
@@ -187,10 +189,12 @@ func TestWhatATaskWaitsFor(t *testing.T) {
 	revoked := queueing(lease(1, 4), 3)
 	revoked.Slots = 0
 	alone := revoked.Ended(segment.Of(4))
-	free := &inspect.Labourer{Desired: 3, Free: 1, Due: 5, Reason: "tasks are being started"}
-	full := &inspect.Labourer{Desired: 3, Due: 5, Reason: "no slot is free: 3 of 3 taken"}
-	paused := &inspect.Labourer{Paused: true, Desired: 3, Free: 3, Reason: "the labourer is paused"}
-	troubled := &inspect.Labourer{Desired: 3, Free: 3, Reason: "the target could not be reached", Trouble: &queue.Trouble{Until: soon}}
+	bound := func(by decision.Binding, reason string) *inspect.Labourer {
+		return &inspect.Labourer{Record: decision.Record{Desired: 3, Binding: by, Reason: reason}, Paused: by == decision.Paused}
+	}
+	free, full := bound(decision.None, "tasks are being started"), bound(decision.Cap, "no slot is free: 3 of 3 are taken, 5 tasks are due")
+	paused, troubled := bound(decision.Paused, "the labourer is paused"), bound(decision.Target, "the target could not be reached")
+	idle := bound(decision.NothingDue, "nothing is due")
 	for name, c := range map[string]struct {
 		status   inspect.Status
 		place    inspect.Place
@@ -200,8 +204,9 @@ func TestWhatATaskWaitsFor(t *testing.T) {
 		"ended":                     {inspect.Completed, inspect.Place{}, free, ""},
 		"failed just now":           {inspect.Waiting, inspect.Place{Lease: &failed, Hand: &queue.Hand{}}, free, "the last attempt has just failed; its retry is being decided"},
 		"backing off":               {inspect.Waiting, inspect.Place{Entry: &later}, full, "its time, 2026-11-22T09:01:00Z, for attempt 2"},
-		"due, all slots taken":      {inspect.Queued, inspect.Place{Entry: &due}, full, "no slot is free: 3 of 3 taken, and 5 tasks are due"},
-		"due, slots free":           {inspect.Queued, inspect.Place{Entry: &due}, free, "being started: 1 slot is free, 5 tasks are due"},
+		"due, all slots taken":      {inspect.Queued, inspect.Place{Entry: &due}, full, "no slot is free: 3 of 3 are taken, 5 tasks are due"},
+		"due, slots free":           {inspect.Queued, inspect.Place{Entry: &due}, free, "tasks are being started"},
+		"due, taken just now":       {inspect.Queued, inspect.Place{Entry: &due}, idle, "its worker is being started"},
 		"due, labourer paused":      {inspect.Queued, inspect.Place{Entry: &due}, paused, "the labourer is paused"},
 		"due, target gone":          {inspect.Queued, inspect.Place{Entry: &due}, troubled, "the target could not be reached"},
 		"due, labourer removed":     {inspect.Queued, inspect.Place{Entry: &due}, nil, "its labourer, which is not applied"},

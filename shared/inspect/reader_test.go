@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/ledger"
@@ -275,7 +276,7 @@ func TestOverdueWorkIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := night()
 			s.leases = []queue.Lease{c.lease}
-			got, err := s.reader().Overdue(t.Context(), inspect.Beat{Labourer: inspect.Labourer{Desired: 1}, Configuration: shop, Leases: s.leases})
+			got, err := s.reader().Overdue(t.Context(), inspect.Beat{Labourer: inspect.Labourer{Record: decision.Record{Desired: 1}}, Configuration: shop, Leases: s.leases})
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 		})
@@ -306,7 +307,7 @@ func TestTasksThatWaitInALeaseWithFreeSlotsAreOverdue(t *testing.T) {
 	full.Hands[1] = queue.Hand{Since: now.Add(-time.Hour), By: queue.Dispatched}
 	recent := queueing(lease(1, 1), 5)
 	recent.Slots = 2
-	free := inspect.Labourer{Desired: 3, Free: 1}
+	free := inspect.Labourer{Record: decision.Record{Desired: 3, Free: 1}}
 	for name, c := range map[string]struct {
 		line  inspect.Labourer
 		lease queue.Lease
@@ -318,8 +319,8 @@ func TestTasksThatWaitInALeaseWithFreeSlotsAreOverdue(t *testing.T) {
 		"fed a minute ago":           {free, recent, func(*stack) {}, 0},
 		"fed meanwhile":              {free, hungry, func(s *stack) { s.leases[0].Revision++ }, 0},
 		"ended meanwhile":            {free, hungry, func(s *stack) { s.leases = nil }, 0},
-		"the labourer is paused":     {inspect.Labourer{Desired: 3, Paused: true}, hungry, func(*stack) {}, 0},
-		"the target is out of reach": {inspect.Labourer{Desired: 3, Free: 1, Trouble: &queue.Trouble{}}, hungry, func(*stack) {}, 0},
+		"the labourer is paused":     {inspect.Labourer{Record: decision.Record{Desired: 3}, Paused: true}, hungry, func(*stack) {}, 0},
+		"the target is out of reach": {inspect.Labourer{Record: decision.Record{Desired: 3, Free: 1}, Trouble: &queue.Trouble{}}, hungry, func(*stack) {}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := night()
@@ -347,11 +348,11 @@ func TestDueTasksAreOverdueOnlyWhereTheyCouldStart(t *testing.T) {
 		line inspect.Labourer
 		want time.Duration
 	}{
-		"slots free":      {inspect.Labourer{Desired: 2, Free: 1}, 3 * time.Minute},
-		"paused":          {inspect.Labourer{Desired: 2, Free: 1, Paused: true}, 0},
-		"health is Bad":   {inspect.Labourer{Desired: 0}, 0},
-		"no slot free":    {inspect.Labourer{Desired: 2}, 0},
-		"target troubled": {inspect.Labourer{Desired: 2, Free: 2, Trouble: &queue.Trouble{}}, 0},
+		"slots free":      {inspect.Labourer{Record: decision.Record{Desired: 2, Free: 1}}, 3 * time.Minute},
+		"paused":          {inspect.Labourer{Record: decision.Record{Desired: 2, Free: 1}, Paused: true}, 0},
+		"health is Bad":   {inspect.Labourer{Record: decision.Record{Desired: 0}}, 0},
+		"no slot free":    {inspect.Labourer{Record: decision.Record{Desired: 2}}, 0},
+		"target troubled": {inspect.Labourer{Record: decision.Record{Desired: 2, Free: 2}, Trouble: &queue.Trouble{}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := night().reader().Overdue(t.Context(), inspect.Beat{Labourer: c.line, Entries: entries})

@@ -27,7 +27,8 @@ type Reading struct {
 // Assessment holds how many tasks of a labourer may run, with the numbers behind that.
 type Assessment struct {
 	Status      Status                      `json:"status"`
-	Reason      string                      `json:"reason"` // which metric decided, and how
+	Decisive    string                      `json:"-"`      // the metric that decided; empty without metrics
+	Reason      string                      `json:"reason"` // how it decided
 	Metrics     map[string]MetricAssessment `json:"metrics"`
 	Cap         float64                     `json:"cap"`
 	Coefficient float64                     `json:"coefficient"`
@@ -45,7 +46,10 @@ type MetricAssessment struct {
 	Counted bool          // false if the metric does not count for the labourer; then Status is High
 	Value   *float64      // nil without a usable value
 	Age     time.Duration // time since the query for the value, or 0 without one
-	Reason  string
+	// The value has to meet Threshold, by Operator, for the next better status. Threshold is nil without a value, or if there is no better status.
+	Threshold *float64
+	Operator  Operator
+	Reason    string
 }
 
 // MarshalJSON writes the age in whole seconds, and only beside a value.
@@ -56,13 +60,27 @@ func (m MetricAssessment) MarshalJSON() ([]byte, error) {
 		Value      *float64 `json:"value,omitempty"`
 		AgeSeconds *int64   `json:"age_seconds,omitempty"`
 		Reason     string   `json:"reason"`
-	}{m.Status, m.Counted, finite(m.Value), nil, m.Reason}
-	if m.Value != nil {
-		seconds := int64(m.Age / time.Second)
-		shown.AgeSeconds = &seconds
-	}
+	}{m.Status, m.Counted, m.Finite(), m.AgeSeconds(), m.Reason}
 	return json.Marshal(shown)
 }
+
+// Finite returns the value, or nil if JSON cannot represent it.
+func (m MetricAssessment) Finite() *float64 { return finite(m.Value) }
+
+// AgeSeconds returns the age in whole seconds, or nil without a value.
+func (m MetricAssessment) AgeSeconds() *int64 {
+	if m.Value == nil {
+		return nil
+	}
+	seconds := int64(m.Age / time.Second)
+	return &seconds
+}
+
+// Whole returns how many tasks may run by the cap alone.
+func (a Assessment) Whole() int { return share(a.Cap, 1) }
+
+// Lowered reports whether health lowers how many tasks may run.
+func (a Assessment) Lowered() bool { return a.Desired < a.Whole() }
 
 // Statuses returns the status of each metric.
 func (a Assessment) Statuses() map[string]Status {
@@ -90,7 +108,6 @@ func Assess(l Subject, readings map[string]Reading, previous History, now time.T
 		History: make(History, len(l.Metrics)),
 	}
 
-	worst := ""
 	for _, name := range slices.Sorted(maps.Keys(l.Metrics)) {
 		metric, past := l.Metrics[name], previous.of(name)
 		assessed, next := metric.assess(readings[name], past, now)
@@ -98,8 +115,8 @@ func Assess(l Subject, readings map[string]Reading, previous History, now time.T
 		if next != nil {
 			a.History[name] = *next
 		}
-		if worst == "" || assessed.Status < a.Status {
-			worst, a.Status = name, assessed.Status
+		if a.Decisive == "" || assessed.Status < a.Status {
+			a.Status, a.Decisive = assessed.Status, name
 			a.Reason = fmt.Sprintf("%s is %s: %s", name, assessed.Status, assessed.Reason)
 		}
 	}
@@ -129,7 +146,11 @@ func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssess
 
 	felt, reason := m.feel(*value)
 	next := past.settle(felt, m.Settle, now)
-	return MetricAssessment{Status: next.Status, Counted: true, Value: value, Age: age, Reason: m.settling(reason, felt, next, now)}, &next
+	out := MetricAssessment{Status: next.Status, Counted: true, Value: value, Age: age, Reason: m.settling(reason, felt, next, now)}
+	if target, found := m.Feelings.better(felt); found {
+		out.Threshold, out.Operator = &target, m.Operator
+	}
+	return out, &next
 }
 
 // usable returns the value and its age, or the reason why there is none.

@@ -49,6 +49,16 @@ func (f Feelings) descending() []Status {
 	return statuses
 }
 
+// better returns the target of the next better status; found is false if there is none.
+func (f Feelings) better(than Status) (target float64, found bool) {
+	for s := than + 1; s <= High; s++ {
+		if target, found = f[s]; found {
+			return target, true
+		}
+	}
+	return 0, false
+}
+
 // Check returns why the targets contradict the operator, or nil. If lower values are better, a better status must not have a higher target, and vice
 // versa. Equal targets are valid: the better status wins.
 func (f Feelings) Check(operator Operator) error {

@@ -60,15 +60,22 @@ type Look struct {
 type State struct {
 	Version int // 0: no state is stored yet
 	Paused  bool
+	Pause   Pause // of a paused labourer
 	Hold    Hold
 	Trouble *Trouble
 	Pace    Pace
 }
 
+// Pause says who paused a labourer, and when, as far as that is known.
+type Pause struct {
+	By string    `json:"by,omitempty"` // a person, or an identity of AWS
+	At time.Time `json:"at,omitzero"`
+}
+
 // Hold names the execution that is about to claim, or has claimed and is dispatching. The zero Hold belongs to no execution.
 type Hold struct {
-	By    string    // the execution
-	Until time.Time // other executions yield until then
+	By    string    `json:"by"`    // the execution
+	Until time.Time `json:"until"` // other executions yield until then
 }
 
 // KeepsOff reports whether this execution has to yield now. An execution never yields to its own hold: if it does not know whether its write

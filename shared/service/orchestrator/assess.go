@@ -3,12 +3,10 @@ package orchestrator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"slices"
-	"strconv"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/labourer"
@@ -50,7 +48,7 @@ func (s *Service) Assess(ctx context.Context, execution, id string, round int) (
 		return Assessed{}, err
 	}
 	d := k.decide(s.Now())
-	return Assessed{Labourer: id, Round: round + 1, Start: d.start, Revoke: d.revoke, Reason: d.reason, Assessment: k.assessment, Paused: k.state.Paused,
+	return Assessed{Labourer: id, Round: round + 1, Start: d.Start, Revoke: d.Revoke, Reason: d.Record.Reason, Assessment: k.assessment, Paused: k.state.Paused,
 		Granted: queue.Granted(k.leases), Waiting: queue.Waiting(k.leases), Due: k.waiting(), DueMore: k.more, Trouble: k.state.Trouble,
 		Unreadable: k.unreadable}, nil
 }
@@ -186,66 +184,16 @@ func sameHistory(a, b ecology.History) bool {
 	})
 }
 
-// decision says what is to be done for a labourer, and why.
-type decision struct {
-	start  bool // claim: fill, raise or make leases
-	revoke bool // lower slots of leases
-	reason string
-}
-
-// desired returns how many tasks of the labourer may be in hand.
-func (k snapshot) desired() int {
-	if k.state.Paused {
-		return 0
-	}
-	return k.assessment.Desired
-}
-
 // waiting returns how many tasks wait for a slot: in leases, and in the due entries that were read.
 func (k snapshot) waiting() int { return k.due + queue.Waiting(k.leases) }
 
-// idle reports whether a lease has a free slot for a task that waits in it, or is to be fed longer.
-func (k snapshot) idle(now time.Time) bool {
-	until := feedUntil(k.labourer, now)
-	return slices.ContainsFunc(k.leases, func(l queue.Lease) bool { return l.Hungry() || l.Stale(until) })
-}
+// decide decides whether something may start, or slots are to be revoked.
+func (k snapshot) decide(now time.Time) decision.Decision { return k.subject(now).Decide(now) }
 
-// decide decides whether something may start, or slots are to be revoked, and says why.
-func (k snapshot) decide(now time.Time) decision {
-	due := strconv.Itoa(k.waiting())
-	if k.more {
-		due = "more than " + due
-	}
-	a := k.assessment
-	granted := queue.Granted(k.leases)
-	over := len(queue.Revoke(k.leases, k.desired())) > 0
-	no := func(format string, args ...any) decision {
-		return decision{revoke: over, reason: fmt.Sprintf(format, args...)}
-	}
-	switch {
-	case k.state.Paused:
-		d := no("the labourer is paused")
-		d.revoke = over || queue.Waiting(k.leases) > 0
-		return d
-	case k.waiting() == 0:
-		return no("nothing is due")
-	case a.Desired == 0 && a.Cap == 0:
-		return no("the cap is 0")
-	case a.Desired == 0:
-		return no("health is %s: %s", a.Status, a.Reason)
-	case over:
-		return no("%d slots are granted, %d are desired", granted, a.Desired)
-	case a.Free == 0 && !k.idle(now):
-		return no("no slot is free: %d of %d are taken, %s tasks are due", granted, a.Desired, due)
-	case k.state.Trouble != nil && k.state.Trouble.Until.After(now):
-		return no("the target could not be reached, it is tried again at %s: %s", k.state.Trouble.Until.Format(time.RFC3339), k.state.Trouble.Error)
-	case k.hold.yields(k.state, now):
-		return no("another execution holds the labourer: %d of %d are free, %s tasks are due", a.Free, a.Desired, due)
-	}
-	if a.Free == 0 {
-		return decision{start: true, reason: fmt.Sprintf("%d of %d are free in leases, %s tasks are due", granted-queue.Running(k.leases), a.Desired, due)}
-	}
-	return decision{start: true, reason: fmt.Sprintf("%d of %d are free, %s tasks are due", a.Free, a.Desired, due)}
+// subject returns the snapshot as the rule of decisions takes it.
+func (k snapshot) subject(now time.Time) decision.Snapshot {
+	return decision.Snapshot{Labourer: k.labourer.ID, Execution: k.hold.execution, State: k.state, Leases: k.leases, Entries: k.entries, More: k.more,
+		Assessment: k.assessment, FeedUntil: feedUntil(k.labourer, now)}
 }
 
 // feedUntil returns how long the assistant may feed the labourer's leases by an assessment of this moment. The zero time: for ever, as the

@@ -36,13 +36,13 @@ func (s *Service) Claim(ctx context.Context, execution, id string, round int) (C
 			return out, err
 		}
 		d := k.decide(s.Now())
-		if !d.start && k.locked() {
+		if !d.Start && k.locked() {
 			if k, err = s.departAndRead(ctx, k); err != nil {
 				return out, err
 			}
 			d = k.decide(s.Now())
 		}
-		if out.Reason = d.reason; !d.start {
+		if out.Reason = d.Record.Reason; !d.Start {
 			return out, nil
 		}
 		granted, overtaken, failed := s.grant(ctx, &k)
@@ -136,7 +136,7 @@ func (s *Service) Revoke(ctx context.Context, id string) (Revoked, error) {
 	if err != nil {
 		return out, err
 	}
-	for _, c := range queue.Revoke(k.leases, k.desired()) {
+	for _, c := range queue.Revoke(k.leases, k.subject(s.Now()).Desired()) {
 		err := s.Control.Revoke(ctx, id, c)
 		if errors.Is(err, queue.ErrChanged) {
 			continue // it has fewer slots by now, or is gone

@@ -49,8 +49,3 @@ func (h hold) from(now time.Time) queue.Hold {
 func (h hold) depart(ctx context.Context) error {
 	return h.control.Depart(ctx, h.labourer, h.execution)
 }
-
-// yields reports whether another execution has the lock.
-func (h hold) yields(state queue.State, now time.Time) bool {
-	return state.Hold.KeepsOff(h.execution, now)
-}

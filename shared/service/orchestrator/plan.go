@@ -202,7 +202,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 	if err != nil {
 		return nil, err
 	}
-	if d := s.surmise(execution, l, state, look).decide(now); !d.start && !d.revoke {
+	if d := s.surmise(execution, l, state, look).decide(now); !d.Start && !d.Revoke {
 		return nil, nil
 	}
 	return t, nil
