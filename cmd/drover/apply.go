@@ -37,8 +37,9 @@ completions queue and turns off Lambda's own retries. Then Drover notices a cras
 to the alias or version that the target names. --wire also gives each target the tag drover:worker: a stack starts only tagged targets, unless its
 parameters name the targets that it may start. The command shows all of this first.
 
---remove removes labourers. A labourer with work left is not removed; with --drain the command waits until its work is done. It also removes
-plugins.NAME, activities.NAME and workflows.NAME. Runs under way keep the definitions that they began with.`,
+--remove removes labourers. A labourer with work left, or with a run under way that has a plugin of it, is not removed; with --drain the command waits
+until its work is done. The labourer of a plugin that stays is never removed. --remove also removes plugins.NAME, activities.NAME and workflows.NAME.
+Runs under way keep the definitions that they began with.`,
 		Example: `  drover apply -f labourers.yaml
   drover apply -f labourers.yaml --wire --yes
   drover apply --remove old_shop --drain`,
@@ -93,6 +94,11 @@ func (a application) run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
+	meant, err := st.checkLeaving(ctx, given.Definitions, leaving)
+	if err != nil {
+		return err
+	}
+	warnings = append(warnings, meant...)
 	wiring := st.plan(ctx, given.Labourers, a.wire)
 	warnings = append(warnings, wiring.warnings...)
 	s.show(change, wiring, a.remove)

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/queue"
+	flow "github.com/drover-run/drover/shared/core/workflow"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -44,7 +47,46 @@ func (s *stack) leaving(ctx context.Context, ids []string) ([]leaver, error) {
 		}
 		out = append(out, leaver{id, section, name, stored})
 	}
+	// A labourer goes after the plugins that it runs.
+	slices.SortStableFunc(out, func(a, b leaver) int { return cmp.Compare(b.section, a.section) })
 	return out, nil
+}
+
+// checkLeaving refuses a removal that would leave plugins without their labourer, and returns warnings of what else it means. given is applied before.
+func (s *stack) checkLeaving(ctx context.Context, given flow.Definitions, leaving []leaver) ([]string, error) {
+	if len(leaving) == 0 {
+		return nil, nil
+	}
+	known, err := s.registry.Definitions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var warnings []string
+	all, gone := given.Over(known), map[string]bool{}
+	rest := all
+	for _, l := range leaving {
+		gone[l.name] = gone[l.name] || l.section == ""
+		rest = rest.Without(l.section, l.name)
+		if l.section != "workflows" {
+			continue
+		}
+		runs, err := s.runReader().List(ctx, []string{l.name}, func(_ inspect.Run, stored flow.State) bool { return !stored.Final() })
+		if err != nil {
+			return nil, err
+		}
+		if len(runs) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s: not ended: %s; those under way go on as they began, those that wait are refused", l.id, inspect.Count(len(runs), "run")))
+		}
+	}
+	refused, doubts := flow.CheckRemoval(all, rest, func(id string) bool { return gone[id] })
+	for _, one := range doubts {
+		warnings = append(warnings, one.String())
+	}
+	var wrong []error
+	for _, one := range refused {
+		wrong = append(wrong, errors.New(one.String()))
+	}
+	return warnings, errors.Join(wrong...)
 }
 
 // singular has what one of a section is called.
@@ -65,12 +107,29 @@ func (s *stack) removeDefinition(ctx context.Context, l leaver) error {
 // drainPause separates two reads of a labourer that is being drained.
 const drainPause = time.Second
 
+// workLeft returns in words what a labourer has left to do, "" for nothing.
+func (s *shell) workLeft(ctx context.Context, st *stack, id string) (string, error) {
+	running, queued, err := s.reader(st).WorkLeft(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	runs, err := st.runReader().ActiveOf(ctx, id)
+	if err != nil || running+queued+len(runs) == 0 {
+		return "", err
+	}
+	left := fmt.Sprintf("%s running, %d queued", inspect.Count(running, "task"), queued)
+	if len(runs) > 0 {
+		left += fmt.Sprintf(", %s of workflows under way (%s)", inspect.Count(len(runs), "run"), strings.Join(runs[:min(len(runs), 3)], ", "))
+	}
+	return left, nil
+}
+
 // removeLabourer removes a labourer that has no work left; with drain it waits until it has none.
 func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain bool) error {
 	said, reader := "", s.reader(st)
 	patient := s.following(fmt.Sprintf("labourer %s is not removed, and its work continues", l.id))
 	for {
-		running, queued, err := reader.WorkLeft(ctx, l.id)
+		left, err := s.workLeft(ctx, st, l.id)
 		if err != nil && drain {
 			if err := patient.bear(ctx, err); err != nil {
 				return err
@@ -81,12 +140,11 @@ func (s *shell) removeLabourer(ctx context.Context, st *stack, l leaver, drain b
 			return err
 		}
 		patient.answered()
-		if running+queued == 0 {
+		if left == "" {
 			break
 		}
-		left := fmt.Sprintf("%s running, %d queued", inspect.Count(running, "task"), queued)
 		if !drain {
-			return fmt.Errorf("labourer %s has work left: %s; cancel its jobs, or wait for them with --drain", l.id, left)
+			return fmt.Errorf("labourer %s has work left: %s; cancel its jobs and runs, or wait for them with --drain", l.id, left)
 		}
 		if left != said {
 			s.say("waiting for labourer %s: %s", l.id, left)

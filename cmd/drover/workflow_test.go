@@ -125,6 +125,50 @@ func TestDefinitionsAreRemovedByTheirIDs(t *testing.T) {
 	require.Contains(t, g.drover("workflow", "graph", "Order intake").ok(), "risky")
 }
 
+func TestTheLabourerOfAPluginIsNotRemovedBeforeItAndItsRuns(t *testing.T) {
+	g := newGround(t)
+	path := flowFile(t, flows)
+	g.drover("apply", "-f", path).ok()
+	require.NoError(t, g.Worker("crew", time.Minute, well))
+
+	said := g.drover("apply", "--remove", "crew", "--remove", "plugins.risky")
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.err, "labourers.crew: plugins.first is one of its plugins, in the workflow Order intake: remove it too, or give it another labourer")
+	require.Contains(t, said.err, "plugins.stock is one of its plugins")
+	require.NotContains(t, said.err, "plugins.risky is")
+	require.Contains(t, g.drover("workflow", "graph", "Order intake").ok(), "risky", "nothing was removed")
+
+	id := g.drover("--json", "workflow", "start", "Order intake", "--uid", "v", "--metadata", flowFile(t, `{"country": "FR"}`)).one()["run_id"].(string)
+	g.RunFor(time.Second)
+	everything := []string{"apply", "--remove", "crew", "--remove", "plugins.risky", "--remove", "plugins.first", "--remove", "plugins.stock"}
+	said = g.drover(everything...)
+	require.Equal(t, failed, said.code)
+	require.Contains(t, said.err, "crew has work left: ")
+	require.Contains(t, said.err, "1 run of workflows under way ("+id+")")
+	require.Contains(t, g.drover("apply", "--remove", "crew", "--drain").ok(), "Removed 1 labourer", "the plugins were removed before")
+	require.Equal(t, "Complete", g.drover("--json", "workflow", "run", id).one()["state"])
+}
+
+func TestWhatARemovalMeansForWorkflowsIsAWarning(t *testing.T) {
+	g := newGround(t)
+	g.drover("apply", "-f", flowFile(t, flows+"activities: {validate: {post: always}}\n")).ok()
+	g.drover("workflow", "start", "Order intake", "--uid", "u", "--metadata", flowFile(t, `{"country": "FR"}`)).ok()
+	g.RunFor(time.Second)
+
+	warnings := func(ids ...string) []any {
+		arguments := []string{"--json", "apply"}
+		for _, id := range ids {
+			arguments = append(arguments, "--remove", id)
+		}
+		return g.drover(arguments...).one()["warnings"].([]any)
+	}
+	require.Empty(t, warnings("plugins.risky"), "others are left")
+	require.Equal(t, []any{"activities.validate: it has the default options from now on in the workflow Order intake"}, warnings("activities.validate"))
+	require.Equal(t, []any{"plugins.first: the activity validate of the workflow Order intake has no plugins any more: it is empty and Complete",
+		"plugins.stock: the activity validate of the workflow Order intake has no plugins any more: it is empty and Complete"}, warnings("plugins.first", "plugins.stock"))
+	require.Equal(t, []any{"workflows.Order intake: not ended: 1 run; those under way go on as they began, those that wait are refused"}, warnings("workflows.Order intake"))
+}
+
 func TestRunsAreListedByTheirStoredState(t *testing.T) {
 	g := newGround(t)
 	g.drover("apply", "-f", flowFile(t, flows)).ok()

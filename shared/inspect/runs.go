@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 type RunStore interface {
 	workflow.Reader
 	List(ctx context.Context, name string, limit int) ([]flow.Record, error)
+	Get(ctx context.Context, id string) (flow.Record, bool, error)
+	Active(ctx context.Context) ([]string, error)
 }
 
 // TurnTasks reads the tasks of turns that have not ended, and the leases that hold them.
@@ -111,6 +114,32 @@ func (r Runs) List(ctx context.Context, workflows []string, keep func(r Run, sto
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Run) int { return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.RunID, b.RunID)) })
+	return out, nil
+}
+
+// ActiveOf returns the ids of the active runs that the labourer serves: their definition has a plugin of it.
+func (r Runs) ActiveOf(ctx context.Context, labourer string) ([]string, error) {
+	ids, err := r.Store.Active(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, id := range ids {
+		record, found, err := r.Store.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !found || record.Version == 0 || record.Head.Ended() {
+			continue // one that waits begins with the definitions of that time
+		}
+		c, err := r.Compositions.Version(ctx, record.Workflow, record.Version)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(slices.Collect(maps.Values(c.Plugins)), func(p flow.Plugin) bool { return p.Labourer == labourer }) {
+			out = append(out, id)
+		}
+	}
 	return out, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/exact"
@@ -163,6 +164,57 @@ func Check(all, changed Definitions, known func(labourer string) bool) (refused,
 		doubts = append(doubts, filterDoubts(path, p)...)
 	}
 	return append(refused, crowded(all, changed)...), doubts
+}
+
+// CheckRemoval returns what does not fit together after a removal: refused must not happen, doubts are only worth a warning. all holds what there was,
+// rest what is left; gone reports whether a labourer is removed too.
+func CheckRemoval(all, rest Definitions, gone func(labourer string) bool) (refused, doubts []Fault) {
+	users := map[string][]string{} // the workflows of each activity
+	for _, name := range slices.Sorted(maps.Keys(rest.Workflows)) {
+		for _, a := range rest.Workflows[name].Activities {
+			users[a] = append(users[a], name)
+		}
+	}
+	left := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(rest.Plugins)) {
+		p := rest.Plugins[name]
+		var of []string
+		for _, a := range p.Activities {
+			left[a] = true
+			of = append(of, users[a]...)
+		}
+		if gone(p.Labourer) {
+			slices.Sort(of)
+			refused = append(refused, Fault{document.Join("labourers", p.Labourer), fmt.Sprintf("%s is one of its plugins, in %s: remove it too, or give it another labourer",
+				document.Join("plugins", name), naming(slices.Compact(of)))})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all.Activities)) {
+		if _, stays := rest.Activities[name]; !stays && len(users[name]) > 0 {
+			doubts = append(doubts, Fault{document.Join("activities", name), "it has the default options from now on in " + naming(users[name])})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all.Plugins)) {
+		if _, stays := rest.Plugins[name]; stays {
+			continue
+		}
+		for _, a := range all.Plugins[name].Activities {
+			if !left[a] && len(users[a]) > 0 {
+				doubts = append(doubts, Fault{document.Join("plugins", name), fmt.Sprintf("the activity %s of %s has no plugins any more: it is empty and Complete", a, naming(users[a]))})
+			}
+		}
+	}
+	return refused, doubts
+}
+
+func naming(workflows []string) string {
+	switch len(workflows) {
+	case 0:
+		return "no workflow"
+	case 1:
+		return "the workflow " + workflows[0]
+	}
+	return "the workflows " + strings.Join(workflows, ", ")
 }
 
 func meant(name string, known []string) string {

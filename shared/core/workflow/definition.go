@@ -193,6 +193,20 @@ func (d Definitions) Over(others Definitions) Definitions {
 	return out
 }
 
+// Without returns the definitions without one of a section: workflows, activities or plugins.
+func (d Definitions) Without(section, name string) Definitions {
+	out := d.Over(NewDefinitions())
+	switch section {
+	case "workflows":
+		delete(out.Workflows, name)
+	case "activities":
+		delete(out.Activities, name)
+	case "plugins":
+		delete(out.Plugins, name)
+	}
+	return out
+}
+
 var (
 	workflowName = regexp.MustCompile(`^[A-Za-z0-9_.:-]+( [A-Za-z0-9_.:-]+)*$`)
 	partName     = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`) // of activities and plugins, as of labourers

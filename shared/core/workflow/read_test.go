@@ -144,6 +144,42 @@ plugins:
 	require.Contains(t, text, "plugins.q.filter")
 }
 
+func TestARemovalIsRefusedWhereAPluginWouldLoseItsLabourer(t *testing.T) {
+	all := read(t, `
+workflows: {w: {activities: [a, b]}, v: {activities: [b]}}
+activities: {a: {timeout: 1h}, b: {post: always}, unused: {timeout: 1h}}
+plugins:
+  one: {activity: a, stage: pre, labourer: crew}
+  two: {activity: b, stage: pre, labourer: crew}
+  three: {activity: unused, stage: pre, labourer: other}
+`)
+	for name, c := range map[string]struct {
+		rest            workflow.Definitions
+		gone            string
+		refused, doubts []string
+	}{
+		"a labourer of plugins":     {all, "crew", []string{"plugins.one is one of its plugins, in the workflow w: remove it too, or give it another labourer", "plugins.two is one of its plugins, in the workflows v, w: remove it too, or give it another labourer"}, nil},
+		"a labourer of no workflow": {all, "other", []string{"plugins.three is one of its plugins, in no workflow: remove it too, or give it another labourer"}, nil},
+		"a labourer of none":        {all, "third", nil, nil},
+		"with its plugins":          {all.Without("plugins", "one").Without("plugins", "two").Without("workflows", "w"), "crew", nil, []string{"the activity b of the workflow v has no plugins any more: it is empty and Complete"}},
+		"options":                   {all.Without("activities", "b").Without("activities", "unused"), "", nil, []string{"it has the default options from now on in the workflows v, w"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused, doubts := workflow.CheckRemoval(all, c.rest, func(id string) bool { return id == c.gone })
+
+			reasons := func(of []workflow.Fault) []string {
+				var out []string
+				for _, f := range of {
+					out = append(out, f.Reason)
+				}
+				return out
+			}
+			require.Equal(t, c.refused, reasons(refused))
+			require.Equal(t, c.doubts, reasons(doubts))
+		})
+	}
+}
+
 func TestAStageHoldsAtMost256Plugins(t *testing.T) {
 	d := workflow.NewDefinitions()
 	for i := range workflow.MaxTurns {
