@@ -3,7 +3,6 @@ package infra_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +21,7 @@ import (
 	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/orchestrator"
+	"github.com/drover-run/drover/shared/testing/emf"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -305,34 +304,18 @@ func started(t *testing.T, folder, endpoint string) *localstack.Function {
 // counted returns the metrics by stack alone that CloudWatch extracts from log lines: the values of each metric of the namespace, line by line.
 func counted(t *testing.T, stack string, now time.Time, lines []string) map[string]series {
 	t.Helper()
+	points, err := emf.Read(strings.Join(lines, "\n"))
+	require.NoError(t, err)
 	found := map[string]series{}
-	for _, line := range lines {
-		var whole struct {
-			AWS struct {
-				Timestamp         int64
-				CloudWatchMetrics []struct {
-					Namespace  string
-					Dimensions [][]string
-					Metrics    []struct{ Name, Unit string }
-				}
-			} `json:"_aws"`
+	for _, p := range points {
+		require.Equal(t, metric.Namespace, p.Namespace)
+		require.Equal(t, stack, p.Dimensions["Stack"], "the stack's name, from the environment")
+		require.WithinDuration(t, now, p.At, time.Hour)
+		if len(p.Dimensions) > 1 {
+			continue // alarms watch the stack
 		}
-		var members map[string]any
-		require.NoError(t, json.Unmarshal([]byte(line), &whole), line)
-		require.NoError(t, json.Unmarshal([]byte(line), &members), line)
-		for _, set := range whole.AWS.CloudWatchMetrics {
-			require.Equal(t, "Drover", set.Namespace)
-			if slices.Contains(set.Dimensions[0], "Workflow") {
-				continue // alarms watch the stack
-			}
-			require.Equal(t, [][]string{{"Stack"}}, set.Dimensions)
-			require.Equal(t, stack, members["Stack"], "the stack's name, from the environment")
-			require.WithinDuration(t, now, time.UnixMilli(whole.AWS.Timestamp), time.Hour)
-			for _, metric := range set.Metrics {
-				value, is := members[metric.Name].(float64)
-				require.True(t, is, "%s has no value in %s", metric.Name, line)
-				found[metric.Name] = append(found[metric.Name], &value)
-			}
+		for i := range p.Values {
+			found[p.Metric] = append(found[p.Metric], &p.Values[i])
 		}
 	}
 	return found

@@ -62,6 +62,7 @@ func TestFunctionsGetTheNamesOfTheirResources(t *testing.T) {
 		"COMPLETIONS_MAX_RECEIVES":          fmt.Sprint(at[int](s.whole, "Resources", "CompletionsQueue", "Properties", "RedrivePolicy", "maxReceiveCount")), // a local AWS passes only text
 		"MAX_TASKS_PER_JOB":                 ref("MaxTasksPerJob"),
 		"RETENTION_DAYS":                    ref("RetentionDays"),
+		"METRICS":                           ref("Metrics"),
 	}, at[object](s.whole, "Globals", "Function", "Environment", "Variables"))
 }
 

@@ -23,6 +23,7 @@ type Archiver struct {
 
 // NewArchiver wires the archiver. It uses DynamoDB, S3, SQS, Now and Log.
 func NewArchiver(e Environment, c Clients) Archiver {
+	c = c.metered()
 	return Archiver{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.StreamFailures},
 		Service: &archiver.Service{Payloads: tasks(e, c), Store: s3.Bucket{API: c.S3, Name: e.Archive}}}
 }
@@ -31,12 +32,12 @@ func NewArchiver(e Environment, c Clients) Archiver {
 // batch.
 func (f Archiver) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 	archived, err := f.handle(ctx, e)
-	level, failures := slog.LevelInfo, 0
+	level := slog.LevelInfo
 	if err != nil {
-		level, failures = slog.LevelError, len(e.Records)
+		level = slog.LevelError
+		failures(f.clients, metric.ArchiverFailures, len(e.Records))
 	}
-	f.clients.Log.Log(ctx, level, "archived", "records", len(e.Records), "archived", archived, "error", err,
-		metric.Counts(f.env.Stack, f.clients.Now(), map[string]int{metric.ArchiverFailures: failures}))
+	writeLines(ctx, f.env, f.clients, level, "archived", "records", len(e.Records), "archived", archived, cause(err))
 	return err
 }
 

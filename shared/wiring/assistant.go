@@ -28,6 +28,7 @@ type Assistant struct {
 
 // NewAssistant wires the worker assistant. It uses DynamoDB, SQS, Lambda, EventBridge, StepFunctions, S3, Now and Log.
 func NewAssistant(e Environment, c Clients) Assistant {
+	c = c.metered()
 	return Assistant{env: e, clients: c, Service: &assistant.Service{
 		Tasks: tasks(e, c), Control: control(e, c), Leases: leases(e, c), Launcher: launcher(e, c),
 		Labourers: &assistant.Labourers{Registry: registry(e, c), Now: c.Now},
@@ -57,7 +58,8 @@ func (f Assistant) HandleBatch(ctx context.Context, records []events.SQSMessage)
 		messages[i] = assistant.Message{ID: r.MessageId, Body: r.Body, Receives: receives(r)}
 	}
 	failed, summary := f.Service.Handle(ctx, invocation(ctx, f.clients.Now()), messages)
-	f.clients.Log.InfoContext(ctx, "closed", "summary", summary, "failed", len(failed), f.failures(len(failed)))
+	failures(f.clients, metric.WorkerAssistantFailures, len(failed))
+	writeLines(ctx, f.env, f.clients, slog.LevelInfo, "closed", "summary", summary)
 	return sqs.Failures(failed)
 }
 
@@ -72,7 +74,8 @@ func (f Assistant) HandleStatuses(ctx context.Context, e events.DynamoDBEvent) e
 		writes = append(writes, assistant.Write{ID: r.EventID, Named: string(keys), Before: dynamo.StatusImage(r.Change.OldImage), After: dynamo.StatusImage(r.Change.NewImage)})
 	}
 	failed, summary := f.Service.Read(ctx, invocation(ctx, f.clients.Now()), writes)
-	f.clients.Log.InfoContext(ctx, "read", "records", len(e.Records), "summary", summary, "failed", len(failed), f.failures(len(failed)))
+	failures(f.clients, metric.WorkerAssistantFailures, len(failed))
+	writeLines(ctx, f.env, f.clients, slog.LevelInfo, "read", "records", len(e.Records), "summary", summary)
 	if len(failed) > 0 {
 		return fmt.Errorf("%d of %d writes of the status table could not be processed: %v", len(failed), len(writes), summary.Errors)
 	}
@@ -87,14 +90,9 @@ func (f Assistant) HandleCall(ctx context.Context, text []byte) error {
 		return fmt.Errorf("reading a worker's call, %w", err)
 	}
 	summary, err := f.Service.Mark(ctx, invocation(ctx, f.clients.Now()), report)
-	failed := 0
 	if err != nil {
-		failed = 1
+		failures(f.clients, metric.WorkerAssistantFailures, 1)
 	}
-	f.clients.Log.InfoContext(ctx, "called", "summary", summary, f.failures(failed))
+	writeLines(ctx, f.env, f.clients, slog.LevelInfo, "called", "summary", summary)
 	return err
-}
-
-func (f Assistant) failures(n int) slog.Attr {
-	return metric.Counts(f.env.Stack, f.clients.Now(), map[string]int{metric.WorkerAssistantFailures: n})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/sns"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
+	"github.com/drover-run/drover/shared/core/metric"
 )
 
 // Clients are the functions' connections to the outside. Each function uses those that its constructor names; the others may be nil.
@@ -34,6 +35,14 @@ type Clients struct {
 	Random func() float64              // uniform in [0,1)
 	Wait   func(context.Context) error // returns when another function may have an answer from CloudWatch
 	Log    *slog.Logger
+
+	tally *metric.Tally // of the function's figures
+}
+
+// metered returns the clients of a function with a tally of its own.
+func (c Clients) metered() Clients {
+	c.tally = &metric.Tally{}
+	return c
 }
 
 // invocation returns an id that is unique to this invocation.

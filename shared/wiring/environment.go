@@ -24,6 +24,7 @@ type Environment struct {
 	Statuses                     string // table of the states of moe's plugins; "": the stack has none
 	CompletionsReceives          int    // how often the completions queue delivers a message before it gives it up
 	MaxTasks                     int
+	StackMetrics                 bool // only metrics of the whole stack are reported, none of each labourer and workflow
 	Retention                    time.Duration
 }
 
@@ -52,6 +53,7 @@ func Load() (Environment, error) {
 	}
 	e.CompletionsReceives = whole("COMPLETIONS_MAX_RECEIVES")
 	e.MaxTasks = whole("MAX_TASKS_PER_JOB")
+	e.StackMetrics = os.Getenv("METRICS") == "stack"
 	e.Retention = time.Duration(whole("RETENTION_DAYS")) * 24 * time.Hour
 	return e, errors.Join(errs...)
 }

@@ -2,13 +2,13 @@ package wiring
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/drover-run/drover/shared/aws/cloudwatch"
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
-	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/service/health"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 )
@@ -22,6 +22,7 @@ type Orchestrator struct {
 
 // NewOrchestrator wires the orchestrator. It uses all clients but SNS.
 func NewOrchestrator(e Environment, c Clients) Orchestrator {
+	c = c.metered()
 	store := dynamo.Health{API: c.DynamoDB, Table: e.Control}
 	return Orchestrator{env: e, clients: c, Service: &orchestrator.Service{
 		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Memory: store, Settler: settler(e, c), Sweeper: canceller(e, c), Bus: bus(e, c),
@@ -34,7 +35,9 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 // Handle executes a step of the orchestrate machine. A transient error carries the name that the machine retries.
 func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, error) {
 	out, err := f.Service.Take(ctx, in)
-	f.clients.Log.InfoContext(ctx, "step", "step", in.Step, "labourer", in.Labourer, "round", in.Round, "error", err,
-		metric.Counts(f.env.Stack, f.clients.Now(), orchestrator.Counts(out, err)))
+	for name, n := range orchestrator.Counts(out, err) {
+		failures(f.clients, name, n)
+	}
+	writeLines(ctx, f.env, f.clients, slog.LevelInfo, "step", "step", in.Step, "labourer", in.Labourer, cause(err))
 	return out, settings.Named(err)
 }

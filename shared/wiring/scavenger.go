@@ -25,6 +25,7 @@ type Scavenger struct {
 
 // NewScavenger wires the scavenger. It uses all clients but Lambda, S3 and CloudWatch.
 func NewScavenger(e Environment, c Clients) Scavenger {
+	c = c.metered()
 	return Scavenger{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.StreamFailures}, Service: &scavenger.Service{
 		Settler: settler(e, c), Progress: entering(e, c), Finisher: finisher(e, c), Queue: control(e, c), Bus: bus(e, c),
 		Turns: workflow.Recorder{Counter: runs(e, c), Waker: sqs.Runs{API: c.SQS, URL: e.RunsQueue}},
@@ -37,16 +38,16 @@ func NewScavenger(e Environment, c Clients) Scavenger {
 func (f Scavenger) Handle(ctx context.Context, e events.DynamoDBEvent) error {
 	var summary scavenger.Summary
 	err := f.handle(ctx, e, &summary)
-	failures := len(summary.Unsettled)
+	failed := len(summary.Unsettled)
 	if err != nil {
-		failures = len(e.Records)
+		failed = len(e.Records)
 	}
 	level := slog.LevelInfo
-	if failures > 0 {
+	if failed > 0 {
 		level = slog.LevelError
 	}
-	f.clients.Log.Log(ctx, level, "scavenged", "records", len(e.Records), "summary", summary, "error", err,
-		metric.Counts(f.env.Stack, f.clients.Now(), map[string]int{metric.ScavengerFailures: failures}))
+	failures(f.clients, metric.ScavengerFailures, failed)
+	writeLines(ctx, f.env, f.clients, level, "scavenged", "records", len(e.Records), "summary", summary, cause(err))
 	return err
 }
 

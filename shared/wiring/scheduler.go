@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -22,6 +23,7 @@ type Scheduler struct {
 
 // NewScheduler wires the scheduler. It uses DynamoDB, SQS, EventBridge, StepFunctions, Now and Log.
 func NewScheduler(e Environment, c Clients) Scheduler {
+	c = c.metered()
 	return Scheduler{env: e, clients: c, Service: &scheduler.Service{
 		Tasks: tasks(e, c), Jobs: jobs(e, c), Registry: registry(e, c), Bus: bus(e, c), Timer: timer(e, c), Canceller: canceller(e, c),
 		Queue: sqs.Jobs{Graveyard: sqs.Graveyard{API: c.SQS, URL: e.JobsDead}, URL: e.JobsQueue},
@@ -38,8 +40,8 @@ func (f Scheduler) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEve
 		messages[i] = scheduler.Message{ID: r.MessageId, Body: r.Body, Receives: receives(r)}
 	}
 	failed, summary := f.Service.Handle(ctx, invocation(ctx, f.clients.Now()), messages)
-	f.clients.Log.InfoContext(ctx, "scheduled", "summary", summary, "failed", len(failed),
-		metric.Counts(f.env.Stack, f.clients.Now(), map[string]int{metric.SchedulerFailures: len(failed)}))
+	failures(f.clients, metric.SchedulerFailures, len(failed))
+	writeLines(ctx, f.env, f.clients, slog.LevelInfo, "scheduled", "summary", summary)
 	return sqs.Failures(failed), nil
 }
 

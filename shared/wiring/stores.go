@@ -17,12 +17,16 @@ import (
 
 // The adapters and services that several functions share, wired alike in all of them.
 
-func tasks(e Environment, c Clients) dynamo.Tasks {
-	return dynamo.Tasks{API: c.DynamoDB, Table: e.Tasks, Retention: e.Retention}
+func tasks(e Environment, c Clients) meteredTasks {
+	return meteredTasks{dynamo.Tasks{API: c.DynamoDB, Table: e.Tasks, Retention: e.Retention}, c.tally}
 }
 
-func control(e Environment, c Clients) dynamo.Control {
-	return dynamo.Control{API: c.DynamoDB, Table: e.Control}
+func control(e Environment, c Clients) meteredControl {
+	return meteredControl{dynamo.Control{API: c.DynamoDB, Table: e.Control}, c.tally, c.Now}
+}
+
+func deaths(e Environment, c Clients) meteredDeaths {
+	return meteredDeaths{dynamo.Deaths{Tasks: tasks(e, c).Tasks, Control: control(e, c).Control}, c.tally}
 }
 
 func jobs(e Environment, c Clients) dynamo.Jobs {
@@ -64,7 +68,7 @@ func entering(e Environment, c Clients) progress.Service {
 }
 
 func leases(e Environment, c Clients) leasing.Writer {
-	return leasing.Writer{Control: control(e, c), Deaths: dynamo.Deaths{Tasks: tasks(e, c), Control: control(e, c)}, Progress: entering(e, c)}
+	return leasing.Writer{Control: control(e, c), Deaths: deaths(e, c), Progress: entering(e, c)}
 }
 
 func launcher(e Environment, c Clients) target.Launcher {

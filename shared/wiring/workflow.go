@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -23,13 +24,11 @@ type Workflow struct {
 
 // NewWorkflow wires the workflow function. It uses DynamoDB, SQS, EventBridge, StepFunctions, Tokens, SNS, Now and Log.
 func NewWorkflow(e Environment, c Clients) Workflow {
-	meter := func(ctx context.Context, workflow string, of metric.Runs) {
-		c.Log.InfoContext(ctx, "runs", metric.OfRuns(e.Stack, workflow, c.Now(), of))
-	}
+	c = c.metered()
 	return Workflow{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.RunsDead}, Service: &workflow.Service{
 		Compositions: dynamo.NewCompositions(c.DynamoDB, e.Runs), Runs: runs(e, c), Claims: runs(e, c), Stages: runs(e, c), Tasks: tasks(e, c),
 		Executions: stepfunctions.Workflow{API: c.StepFunctions, Tokens: c.Tokens, Machine: e.Workflow}, Bus: bus(e, c),
-		Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Gauges: runs(e, c), Meter: meter, Now: c.Now,
+		Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Gauges: runs(e, c), Tally: c.tally, Now: c.Now,
 	}}
 }
 
@@ -40,7 +39,7 @@ func (f Workflow) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEven
 		messages[i] = workflow.Message{ID: r.MessageId, Body: r.Body}
 	}
 	failed, summary := f.Service.Handle(ctx, f.graveyard, messages)
-	f.clients.Log.InfoContext(ctx, "ran", "summary", summary, "failed", len(failed),
-		metric.Counts(f.env.Stack, f.clients.Now(), map[string]int{metric.WorkflowFailures: len(failed)}))
+	failures(f.clients, metric.WorkflowFailures, len(failed))
+	writeLines(ctx, f.env, f.clients, slog.LevelInfo, "ran", "summary", summary)
 	return sqs.Failures(failed), nil
 }

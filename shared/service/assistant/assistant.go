@@ -105,16 +105,23 @@ type Message struct {
 	Receives int // how often it was received, this time included; 0: unknown
 }
 
-// Summary counts what a batch led to, for the log.
+// Summary counts what a batch led to, for the log, which has no zeros.
 type Summary struct {
-	Completed, Failed, Heard, NeverStarted int
-	Repeated, Stale, Unknown               int // changed nothing
-	Foreign                                int // reports by executions of a state machine that is not the labourer's; changed nothing
-	Ignored, Buried                        int
-	Fed                                    int // tasks that took a free slot of their lease
-	Restarted                              int // tasks started again that an earlier delivery of a message had fed
-	Unstarted                              int // tasks in hand that are left to the orchestrator to start
-	Errors                                 []string
+	Completed    int `json:",omitzero"`
+	Failed       int `json:",omitzero"`
+	Heard        int `json:",omitzero"`
+	NeverStarted int `json:",omitzero"`
+	Repeated     int `json:",omitzero"` // changed nothing
+	Stale        int `json:",omitzero"` // changed nothing
+	Unknown      int `json:",omitzero"` // changed nothing
+	Foreign      int `json:",omitzero"` // reports by executions of a state machine that is not the labourer's; changed nothing
+	Ignored      int `json:",omitzero"`
+	Buried       int `json:",omitzero"`
+	Fed          int `json:",omitzero"` // tasks that took a free slot of their lease
+	Restarted    int `json:",omitzero"` // tasks started again that an earlier delivery of a message had fed
+	Unstarted    int `json:",omitzero"` // tasks in hand that are left to the orchestrator to start
+
+	Errors []string `json:",omitzero"`
 }
 
 // Handle processes a batch and returns the ids of the messages to redeliver.

@@ -71,11 +71,15 @@ type Service struct {
 	Now      func() time.Time
 }
 
-// Summary counts what a batch led to, for the log.
+// Summary counts what a batch led to, for the log, which has no zeros.
 type Summary struct {
-	Retried, Died, Recorded, Finished int
-	Unsettled                         map[string]string // labourers whose configuration cannot be read, each with the reason; their failed attempts wait
-	Alarm                             string            // why the pager could not notify people of the dead tasks
+	Retried  int `json:",omitzero"`
+	Died     int `json:",omitzero"`
+	Recorded int `json:",omitzero"`
+	Finished int `json:",omitzero"`
+
+	Unsettled map[string]string `json:",omitzero"` // labourers whose configuration cannot be read, each with the reason; their failed attempts wait
+	Alarm     string            `json:",omitzero"` // why the pager could not notify people of the dead tasks
 }
 
 // Add adds what another part of the batch led to.

@@ -101,9 +101,15 @@ type Message struct {
 
 // Summary counts what a batch of messages led to, for the log.
 type Summary struct {
-	Scheduled, Continued, HandedOn, Rejected, Repeated, Buried int
-	Created                                                    int
-	Errors                                                     []string
+	Scheduled int `json:",omitzero"`
+	Continued int `json:",omitzero"`
+	HandedOn  int `json:",omitzero"`
+	Rejected  int `json:",omitzero"`
+	Repeated  int `json:",omitzero"`
+	Buried    int `json:",omitzero"`
+	Created   int `json:",omitzero"` // tasks
+
+	Errors []string `json:",omitzero"`
 }
 
 const (

@@ -45,16 +45,11 @@ type memory struct {
 	extended  map[string][]time.Time
 	plans     map[string]flow.Plan // by run and place
 	gauged    []string
-	metered   []metered
+	tally     metric.Tally
+	reported  []metric.Figures
 	requests  int
 	interrupt func(n int, name string) (before, after error)
 	service   *workflow.Service
-}
-
-// metered holds what was published about a workflow's runs.
-type metered struct {
-	workflow string
-	runs     metric.Runs
 }
 
 type gauges struct{ *memory }
@@ -94,9 +89,7 @@ func world(t testing.TB, definitions string, _ ...string) *memory {
 		m.apply(d, name)
 	}
 	m.service = &workflow.Service{Compositions: m, Runs: runs{m}, Claims: claims{m}, Stages: stages{m}, Tasks: tasks{m}, Executions: executions{m}, Bus: m, Pager: m,
-		Gauges: gauges{m}, Meter: func(_ context.Context, workflow string, r metric.Runs) {
-			m.metered = append(m.metered, metered{workflow, r})
-		},
+		Gauges: gauges{m}, Tally: &m.tally,
 		Now: func() time.Time { return m.now }}
 	return m
 }
@@ -544,6 +537,7 @@ func (m *memory) ended(t task.Task, plugin string, completed bool) {
 func (m *memory) tick(later time.Duration) {
 	m.now = m.now.Add(later)
 	m.handled(func() error { return m.service.Tick(m.t.Context()) })
+	m.reported = append(m.reported, m.tally.Take())
 	m.deliver()
 }
 

@@ -49,8 +49,10 @@ func LookMessage(run string) []byte {
 
 // Summary counts what a batch led to, for the log.
 type Summary struct {
-	Handled, Buried int
-	Errors          []string
+	Handled int `json:",omitzero"`
+	Buried  int `json:",omitzero"`
+
+	Errors []string `json:",omitzero"`
 }
 
 // together limits how many messages of a batch are handled at the same time.

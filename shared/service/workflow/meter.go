@@ -13,23 +13,26 @@ import (
 // Each of a run's counts follows the one conditional write that makes it true. So a redelivery counts nothing twice. A count is lost if the service
 // dies between the two.
 
-func (s *Service) meterStart(ctx context.Context, r flow.Record) {
-	s.Meter(ctx, r.Workflow, metric.Runs{Started: 1})
+func (s *Service) meterStart(r flow.Record) {
+	s.Tally.Count(metric.Subject{Workflow: r.Workflow}, metric.StartedRuns, 1)
 }
 
-func (s *Service) meterOverdue(ctx context.Context, r flow.Record) {
-	s.Meter(ctx, r.Workflow, metric.Runs{Overdue: 1})
+func (s *Service) meterOverdue(r flow.Record) {
+	s.Tally.Count(metric.Subject{Workflow: r.Workflow}, metric.OverdueRuns, 1)
 }
 
 // meterEnd counts a run that ended. A cancelled one neither completed nor failed.
-func (s *Service) meterEnd(ctx context.Context, r flow.Record) {
-	took := r.Head.FinishedAt.Sub(r.Head.StartedAt)
+func (s *Service) meterEnd(r flow.Record) {
+	of := metric.Subject{Workflow: r.Workflow}
 	switch {
 	case r.Head.State.Good():
-		s.Meter(ctx, r.Workflow, metric.Runs{Completed: 1, Duration: took})
+		s.Tally.Count(of, metric.CompletedRuns, 1)
 	case r.Head.State == flow.Error || r.Head.State == flow.TimedOut:
-		s.Meter(ctx, r.Workflow, metric.Runs{Failed: 1, Duration: took})
+		s.Tally.Count(of, metric.FailedRuns, 1)
+	default:
+		return
 	}
+	s.Tally.Observe(of, metric.RunDuration, r.Head.FinishedAt.Sub(r.Head.StartedAt), 1)
 }
 
 // gauge publishes how many runs of each workflow are active. A workflow whose last run has ended gets one zero: a metric without further values
@@ -41,8 +44,7 @@ func (s *Service) gauge(ctx context.Context, active map[string]int) error {
 	}
 	now := slices.Sorted(maps.Keys(active))
 	for _, workflow := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(before, now)))) {
-		n := active[workflow]
-		s.Meter(ctx, workflow, metric.Runs{Active: &n})
+		s.Tally.Gauge(metric.Subject{Workflow: workflow}, metric.ActiveRuns, float64(active[workflow]))
 	}
 	if slices.Equal(before, now) {
 		return nil

@@ -1,7 +1,6 @@
 package workflow_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -11,16 +10,19 @@ import (
 	flow "github.com/drover-run/drover/shared/core/workflow"
 )
 
-// counts returns what was published about a workflow's runs, summed up, and its gauges.
-func (m *memory) counts(workflow string) (sum metric.Runs, active []int) {
-	for _, one := range m.metered {
-		if one.workflow != workflow {
-			continue
-		}
-		sum.Started, sum.Completed, sum.Failed, sum.Overdue = sum.Started+one.runs.Started, sum.Completed+one.runs.Completed, sum.Failed+one.runs.Failed, sum.Overdue+one.runs.Overdue
-		sum.Duration += one.runs.Duration
-		if one.runs.Active != nil {
-			active = append(active, *one.runs.Active)
+// counts returns what was reported about a workflow's runs, summed up, and the gauges of the ticks.
+func (m *memory) counts(workflow string) (sum map[string]float64, active []float64) {
+	m.reported = append(m.reported, m.tally.Take())
+	sum = map[string]float64{}
+	for _, figures := range m.reported {
+		for name, values := range figures[metric.Subject{Workflow: workflow}] {
+			if name == metric.ActiveRuns {
+				active = append(active, values...)
+				continue
+			}
+			for _, v := range values {
+				sum[name] += v
+			}
 		}
 	}
 	return sum, active
@@ -54,15 +56,16 @@ func TestScenario22RunsOfAWorkflowWhoseNameHasASpaceAreCounted(t *testing.T) {
 
 	require.Equal(t, flow.TimedOut, m.records[slow].Head.State)
 	counted, active := m.counts("order intake")
-	require.Equal(t, metric.Runs{Started: 4, Completed: 1, Failed: 2, Overdue: 1, Duration: 2*time.Minute + 91*time.Minute}, counted)
-	require.Equal(t, []int{4, 1, 1, 1, 1, 0}, active, "its last run has ended at the last tick but one: one zero follows")
+	require.Equal(t, map[string]float64{metric.StartedRuns: 4, metric.CompletedRuns: 1, metric.FailedRuns: 2, metric.OverdueRuns: 1,
+		metric.RunDuration: (2*time.Minute + 91*time.Minute).Seconds()}, counted)
+	require.Equal(t, []float64{4, 1, 1, 1, 1, 0}, active, "its last run has ended at the last tick but one: one zero follows")
 	counted, active = m.counts("other")
-	require.Equal(t, metric.Runs{Started: 1, Overdue: 1}, counted)
-	require.Equal(t, []int{1, 1, 1, 1, 1, 1}, active)
+	require.Equal(t, map[string]float64{metric.StartedRuns: 1, metric.OverdueRuns: 1}, counted)
+	require.Equal(t, []float64{1, 1, 1, 1, 1, 1}, active)
 	require.False(t, m.records[other].Head.Ended())
 	require.Equal(t, []string{"other"}, m.gauged)
 
-	m.metered = nil
+	m.reported = nil
 	m.tick(time.Minute)
 	_, active = m.counts("order intake")
 	require.Empty(t, active, "a workflow at rest costs nothing")
@@ -77,14 +80,14 @@ plugins: {p: {activity: a, stage: parallel}}
 	second := m.start("e-2", `{"workflow": "w", "uid": "u"}`)
 	m.tick(time.Minute)
 	counted, active := m.counts("w")
-	require.Equal(t, 1, counted.Started)
-	require.Equal(t, []int{1}, active, "a run that waits is not active")
+	require.Equal(t, map[string]float64{metric.StartedRuns: 1}, counted)
+	require.Equal(t, []float64{1}, active, "a run that waits is not active")
 
 	m.end(first, "p", false)
 	m.end(second, "p", true)
 
 	counted, _ = m.counts("w")
-	require.Equal(t, metric.Runs{Started: 2, Completed: 1, Failed: 1, Duration: counted.Duration}, counted)
+	require.Equal(t, map[string]float64{metric.StartedRuns: 2, metric.CompletedRuns: 1, metric.FailedRuns: 1, metric.RunDuration: counted[metric.RunDuration]}, counted)
 }
 
 // TestAnInterruptionCountsNothingTwice: each request is interrupted once, before its effect or after it.
@@ -108,10 +111,13 @@ func TestAnInterruptionCountsNothingTwice(t *testing.T) {
 			m.tick(time.Minute)
 
 			counted, _ := m.counts("order intake")
-			require.LessOrEqual(t, slices.Max([]int{counted.Started, counted.Completed, counted.Overdue}), 1, "request %d: %+v", at, counted)
-			require.Zero(t, counted.Failed)
+			for _, name := range []string{metric.StartedRuns, metric.CompletedRuns, metric.OverdueRuns} {
+				require.LessOrEqual(t, counted[name], 1., "request %d: %+v", at, counted)
+			}
+			require.Zero(t, counted[metric.FailedRuns])
 			if more = m.requests >= at; !more {
-				require.Equal(t, metric.Runs{Started: 1, Completed: 1, Overdue: 1, Duration: counted.Duration}, counted, "without an interruption")
+				require.Equal(t, map[string]float64{metric.StartedRuns: 1, metric.CompletedRuns: 1, metric.OverdueRuns: 1,
+					metric.RunDuration: counted[metric.RunDuration]}, counted, "without an interruption")
 			}
 		}
 	}

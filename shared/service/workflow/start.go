@@ -136,7 +136,7 @@ func (s *Service) record(ctx context.Context, start flow.Start, execution string
 	if err := s.Runs.Create(ctx, r, stored, claim, after); err != nil {
 		return r, err
 	}
-	s.meterStart(ctx, r)
+	s.meterStart(r)
 	return r, nil
 }
 
@@ -251,7 +251,7 @@ func (s *Service) takeTurn(ctx context.Context, r flow.Record) error {
 	if err := s.Runs.Activate(ctx, r, after, subject, claim, claimed); err != nil {
 		return err
 	}
-	s.meterStart(ctx, after)
+	s.meterStart(after)
 	if err := s.started(ctx, after); err != nil {
 		return err
 	}

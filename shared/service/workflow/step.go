@@ -130,7 +130,7 @@ func (s *Service) step(ctx context.Context, r *run) (bool, error) {
 	after := r.record
 	after.Head, after.Told = d.Head, len(r.record.Head.Activities)
 	if r.record, err = s.Runs.Save(ctx, r.record, after); err == nil && r.record.Head.Ended() {
-		s.meterEnd(ctx, r.record)
+		s.meterEnd(r.record)
 	}
 	return true, err
 }
@@ -256,7 +256,7 @@ func (s *Service) alert(ctx context.Context, r *run) error {
 			return err
 		}
 	}
-	s.meterOverdue(ctx, r.record)
+	s.meterOverdue(r.record)
 	return nil
 }
 

@@ -134,7 +134,7 @@ type Service struct {
 	Bus          Bus
 	Pager        Pager
 	Gauges       Gauges
-	Meter        func(ctx context.Context, workflow string, runs metric.Runs) // publishes metrics
+	Tally        *metric.Tally // of the runs' metrics
 	Now          func() time.Time
 }
 
