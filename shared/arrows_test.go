@@ -178,5 +178,5 @@ func TestTheFloorsAreTheFolders(t *testing.T) {
 			folders = append(folders, e.Name())
 		}
 	}
-	require.Equal(t, []string{"aws", "core", "drovertest", "inspect", "service", "testing", "wiring", "worker"}, folders)
+	require.Equal(t, []string{"aws", "console", "core", "drovertest", "inspect", "service", "testing", "wiring", "worker"}, folders)
 }

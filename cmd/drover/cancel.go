@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -39,14 +40,7 @@ cancels them too; later reports of their workers change nothing. The job's state
 		if record.State == ledger.Completed || record.State == ledger.Rejected {
 			return fmt.Errorf("job %s is already %s, so there is nothing to cancel", id, record.State)
 		}
-		detail, err := json.Marshal(struct {
-			JobID string `json:"job_id"`
-			Force bool   `json:"force,omitempty"`
-		}{id, force})
-		if err != nil {
-			return err
-		}
-		if _, err := st.bus.Send(ctx, source, event.CancelJob, detail); err != nil {
+		if err := st.cancel(ctx, id, force); err != nil {
 			return err
 		}
 		if s.json {
@@ -56,4 +50,16 @@ cancels them too; later reports of their workers change nothing. The job's state
 		return nil
 	}
 	return c
+}
+
+// cancel puts CancelJob on the bus.
+func (s *stack) cancel(ctx context.Context, job string, force bool) error {
+	detail, err := json.Marshal(struct {
+		JobID string `json:"job_id"`
+		Force bool   `json:"force,omitempty"`
+	}{job, force})
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, event.CancelJob, detail)
 }

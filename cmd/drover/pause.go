@@ -20,6 +20,13 @@ their end. The stack still accepts the labourer's jobs; they wait.`,
 }
 
 // setPaused pauses or resumes a labourer. It wakes the orchestrator, which revokes the slots of leases, or starts tasks.
+func (s *stack) setPaused(ctx context.Context, id string, paused bool) error {
+	if err := s.control.SetPaused(ctx, id, paused); err != nil {
+		return err
+	}
+	return s.wake(ctx, []string{id})
+}
+
 func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	st, err := s.stack(ctx)
 	if err != nil {
@@ -28,10 +35,7 @@ func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	if err := s.reader(st).Known(ctx, id); err != nil {
 		return err
 	}
-	if err := st.control.SetPaused(ctx, id, paused); err != nil {
-		return err
-	}
-	if err := st.wake(ctx, []string{id}); err != nil {
+	if err := st.setPaused(ctx, id, paused); err != nil {
 		return err
 	}
 	if s.json {

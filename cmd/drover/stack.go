@@ -59,6 +59,8 @@ var needed = []string{"EventBusName", "TasksTableName", "ControlTableName", "Job
 // impatient limits the number of tries.
 func impatient(o *awscloudformation.Options) { o.RetryMaxAttempts = 2 }
 
+var errNoRegion = errors.New("no region: set AWS_REGION, or region in ~/.aws/config")
+
 // openStack finds a stack by its name. With a *cloudformation.MissingError it returns a stack that can only read the account.
 func openStack(ctx context.Context, name string) (*stack, error) {
 	cfg, err := settings.AWS(ctx)
@@ -66,7 +68,7 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 		return nil, err
 	}
 	if cfg.Region == "" {
-		return nil, errors.New("no region: set AWS_REGION, or region in ~/.aws/config")
+		return nil, errNoRegion
 	}
 	if _, err := cfg.Credentials.Retrieve(ctx); signedOut(err) {
 		return nil, err

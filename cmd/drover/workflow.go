@@ -263,39 +263,22 @@ func newWorkflowCancel(s *shell) *cobra.Command {
 		Example: `  drover workflow cancel run-abcdefghijklmnopqrst`,
 		Args:    exactly("RUN"),
 		RunE: func(c *cobra.Command, arguments []string) error {
-			return s.changeRun(c.Context(), arguments[0], func(ctx context.Context, st *stack) error {
-				detail, _ := json.Marshal(map[string]string{"run_id": arguments[0]})
-				return st.send(ctx, event.CancelWorkflow, detail)
-			}, func(state flow.State) bool { return state.Final() })
+			return s.changeRun(c.Context(), arguments[0], "cancel")
 		},
 	}
 }
 
-func newWorkflowPause(s *shell) *cobra.Command  { return pausing(s, "pause", true) }
-func newWorkflowResume(s *shell) *cobra.Command { return pausing(s, "resume", false) }
+func newWorkflowPause(s *shell) *cobra.Command  { return pausing(s, "pause") }
+func newWorkflowResume(s *shell) *cobra.Command { return pausing(s, "resume") }
 
-func pausing(s *shell, verb string, paused bool) *cobra.Command {
+func pausing(s *shell, verb string) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " RUN", Short: verb + " a run",
 		Long:    `While a run is paused nothing further of it begins. What is under way goes on, and timeouts too.`,
 		Example: "  drover workflow " + verb + " run-abcdefghijklmnopqrst",
 		Args:    exactly("RUN"),
 		RunE: func(c *cobra.Command, arguments []string) error {
-			return s.changeRun(c.Context(), arguments[0], func(ctx context.Context, st *stack) error {
-				for {
-					r, found, err := st.runs.Get(ctx, arguments[0])
-					if err != nil || !found || r.Head.Ended() || r.Head.Paused == paused {
-						return err
-					}
-					after := r
-					after.Head.Paused = paused
-					if _, err = st.runs.Save(ctx, r, after); err == nil && !paused {
-						return st.waker.Look(ctx, r.ID)
-					} else if !errors.Is(err, errRunChanged) {
-						return err
-					}
-				}
-			}, func(flow.State) bool { return true })
+			return s.changeRun(c.Context(), arguments[0], verb)
 		},
 	}
 }
@@ -303,31 +286,62 @@ func pausing(s *shell, verb string, paused bool) *cobra.Command {
 // cancelPatience limits how long the command waits until a run that it cancels has ended.
 const cancelPatience = 20 * time.Second
 
-// changeRun changes a run and prints its state, once it is as expected.
-func (s *shell) changeRun(ctx context.Context, id string, change func(context.Context, *stack) error, expected func(flow.State) bool) error {
+// changeRun cancels, pauses or resumes a run, and prints its state.
+func (s *shell) changeRun(ctx context.Context, id, verb string) error {
 	st, err := s.flows(ctx)
 	if err != nil {
 		return err
 	}
-	if _, _, _, err := st.runReader().Tree(ctx, id); err != nil {
+	state, err := s.runChanged(ctx, st, id, verb)
+	if err != nil {
 		return err
 	}
-	if err := change(ctx, st); err != nil {
-		return err
+	if s.json {
+		return s.document(map[string]string{"run_id": id, "state": string(state)})
+	}
+	fmt.Fprintf(s.out, "%s: %s\n", id, state)
+	return nil
+}
+
+// runChanged cancels, pauses or resumes a run, and returns its state. A run that is cancelled has ended then, or is given 20 s to end.
+func (s *shell) runChanged(ctx context.Context, st *stack, id, verb string) (flow.State, error) {
+	if _, _, _, err := st.runReader().Tree(ctx, id); err != nil {
+		return "", err
+	}
+	if err := st.orderRun(ctx, id, verb); err != nil {
+		return "", err
 	}
 	for began := s.now(); ; {
 		tree, _, _, err := st.runReader().Tree(ctx, id)
+		if err != nil || verb != "cancel" || tree.State.Final() || s.now().Sub(began) > cancelPatience {
+			return tree.State, err
+		}
+		if err := s.wait(ctx, followPause); err != nil {
+			return "", err
+		}
+	}
+}
+
+// orderRun orders that a run is cancelled, or pauses or resumes it.
+func (s *stack) orderRun(ctx context.Context, id, verb string) error {
+	if verb == "cancel" {
+		detail, err := json.Marshal(map[string]string{"run_id": id})
 		if err != nil {
 			return err
 		}
-		if expected(tree.State) || s.now().Sub(began) > cancelPatience {
-			if s.json {
-				return s.document(map[string]string{"run_id": id, "state": string(tree.State)})
-			}
-			fmt.Fprintf(s.out, "%s: %s\n", id, tree.State)
-			return nil
+		return s.send(ctx, event.CancelWorkflow, detail)
+	}
+	paused := verb == "pause"
+	for {
+		r, found, err := s.runs.Get(ctx, id)
+		if err != nil || !found || r.Head.Ended() || r.Head.Paused == paused {
+			return err
 		}
-		if err := s.wait(ctx, followPause); err != nil {
+		after := r
+		after.Head.Paused = paused
+		if _, err = s.runs.Save(ctx, r, after); err == nil && !paused {
+			return s.waker.Look(ctx, r.ID)
+		} else if !errors.Is(err, errRunChanged) {
 			return err
 		}
 	}

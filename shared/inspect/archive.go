@@ -55,8 +55,8 @@ func (r *Reader) Archived(ctx context.Context, id task.ID, where Search) (Detail
 			}
 		}
 	}
-	return Detail{}, fmt.Errorf("there is no task %s in this stack, nor in its archive since %s; to search elsewhere, name its labourer and the day it ended (--labourer, --date)",
-		id, days[len(days)-1].Format(time.DateOnly))
+	return Detail{}, fmt.Errorf("%w, nor in its archive since %s; to search elsewhere, name its labourer and the day it ended (--labourer, --date)",
+		&NotFoundError{"task", id.String()}, days[len(days)-1].Format(time.DateOnly))
 }
 
 func (r *Reader) searched(ctx context.Context, where Search) ([]string, error) {

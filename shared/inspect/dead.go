@@ -12,6 +12,11 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
+// NotDeadError says why a task cannot be replayed: it is not dead, or its job keeps it dead.
+type NotDeadError struct{ Reason string }
+
+func (e *NotDeadError) Error() string { return e.Reason }
+
 // DeadNamed returns the named tasks, each once. It returns an error when one of them is not dead, or belongs to a job whose dead stay dead.
 func (r *Reader) DeadNamed(ctx context.Context, ids []task.ID) ([]task.Task, error) {
 	var unique []task.ID
@@ -31,7 +36,7 @@ func (r *Reader) DeadNamed(ctx context.Context, ids []task.ID) ([]task.Task, err
 		case !ok:
 			return nil, &NotFoundError{"task", id.String()}
 		case t.Status != task.Dead:
-			return nil, fmt.Errorf("task %s is not dead (see drover task %s): only dead tasks are replayed", id, id)
+			return nil, &NotDeadError{fmt.Sprintf("task %s is not dead (see drover task %s): only dead tasks are replayed", id, id)}
 		}
 		dead = append(dead, t)
 	}
@@ -84,7 +89,7 @@ func (r *Reader) awaitCounts(ctx context.Context, dead []task.Task) error {
 			return err
 		}
 		if !found || !record.Revivable() {
-			return fmt.Errorf("task %s stays dead: its job %s is %s", tasks[0].ID, id, standing(record, found))
+			return &NotDeadError{fmt.Sprintf("task %s stays dead: its job %s is %s", tasks[0].ID, id, standing(record, found))}
 		}
 		for read := 1; ; read++ {
 			counted, err := r.deathsCounted(ctx, record)

@@ -113,7 +113,7 @@ func (r Runs) List(ctx context.Context, workflows []string, keep func(r Run, sto
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Run) int { return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.RunID, b.RunID)) })
+	slices.SortStableFunc(out, newestFirst)
 	return out, nil
 }
 
@@ -141,6 +141,55 @@ func (r Runs) ActiveOf(ctx context.Context, labourer string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// Newest returns the newest runs of a workflow, up to limit.
+func (r Runs) Newest(ctx context.Context, workflow string, limit int) ([]Run, error) {
+	records, err := r.Store.List(ctx, workflow, limit)
+	lines := make([]Run, len(records))
+	for i, one := range records {
+		lines[i] = runLine(one)
+	}
+	return lines, err
+}
+
+// runsSearched limits how many runs of each workflow are looked at for a window.
+const runsSearched = 500
+
+// Window returns the next runs of these workflows that keep accepts behind the run that after names, the newest first. It looks at the newest 500 of
+// each workflow; the window is truncated where there may be more, also in the last one.
+func (r Runs) Window(ctx context.Context, workflows []string, keep func(r Run, stored flow.State) bool, after string, limit int) (Window[Run], error) {
+	out := Window[Run]{Items: []Run{}}
+	var runs []Run
+	for _, name := range workflows {
+		records, err := r.Store.List(ctx, name, runsSearched)
+		if err != nil {
+			return out, err
+		}
+		out.Truncated = out.Truncated || len(records) == runsSearched
+		for _, one := range records {
+			if line := runLine(one); keep(line, one.Head.State) || line.RunID == after {
+				runs = append(runs, line)
+			}
+		}
+	}
+	slices.SortStableFunc(runs, newestFirst)
+	if after != "" {
+		at := slices.IndexFunc(runs, func(line Run) bool { return line.RunID == after })
+		if at < 0 {
+			return out, &PlaceError{after}
+		}
+		runs = runs[at+1:]
+	}
+	if len(runs) > limit {
+		runs, out.Truncated, out.Next = runs[:limit], true, runs[limit-1].RunID
+	}
+	out.Items = append(out.Items, runs...)
+	return out, nil
+}
+
+func newestFirst(a, b Run) int {
+	return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.RunID, b.RunID))
 }
 
 // Tree returns a run with the states of all its parts. It reads the run by one query, and the tasks of what is under way.

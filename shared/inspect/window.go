@@ -155,7 +155,7 @@ func (r *Reader) TaskWindow(ctx context.Context, of Selection, after string, lim
 	if err != nil {
 		return out, err
 	}
-	visit := func(s Sighting) (bool, error) {
+	visit := func(s Sighting) (bool, error) { //nolint:unparam // it is a Visit
 		if len(out.Items) == limit {
 			out.Truncated, out.Next = true, "task:"+out.Items[limit-1].Task.ID.String()
 			return false, nil
