@@ -19,7 +19,8 @@ CREATE EXTERNAL TABLE drover_archive (
   stats string,
   life int COMMENT 'how often it had been replayed; null means 0',
   replay_of int COMMENT 'the last attempt of its previous life',
-  traceparent string COMMENT 'the trace context of its job'
+  traceparent string COMMENT 'the trace context of its job',
+  sosw_task_id string COMMENT 'of a task that was moved from a sosw'
 )
 PARTITIONED BY (labourer string, `date` string)
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
@@ -35,7 +36,7 @@ TBLPROPERTIES (
 
 -- Each life once. A condition on the columns of PARTITION BY limits how many files a query reads.
 CREATE OR REPLACE VIEW drover_lives AS
-SELECT task_id, job_id, labourer_id, status, attempt, created_at, closed_at, payload, attempts, result, stats, life, replay_of, traceparent, labourer, "date"
+SELECT task_id, job_id, labourer_id, status, attempt, created_at, closed_at, payload, attempts, result, stats, life, replay_of, traceparent, sosw_task_id, labourer, "date"
 FROM (
   SELECT *, row_number() OVER (PARTITION BY labourer, "date", task_id, life) AS copy
   FROM drover_archive

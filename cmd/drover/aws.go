@@ -9,6 +9,8 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/drover-run/drover/shared/aws/sosw"
 )
 
 // These are the AWS calls that commands make themselves, to examine, wire and tag the resources around a stack. All other calls go through
@@ -36,6 +38,11 @@ type (
 	}
 	rules interface {
 		DescribeRule(context.Context, *awseventbridge.DescribeRuleInput, ...func(*awseventbridge.Options)) (*awseventbridge.DescribeRuleOutput, error)
+	}
+	// soswTables are the tables of a sosw that is moved.
+	soswTables interface {
+		sosw.API
+		DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
 	}
 	tables interface {
 		ListTables(context.Context, *dynamodb.ListTablesInput, ...func(*dynamodb.Options)) (*dynamodb.ListTablesOutput, error)

@@ -29,6 +29,7 @@ type ground struct {
 	t         *testing.T
 	functions *fakeFunctions
 	account   *fakeAccount
+	sosw      *fakeSosw
 	stack     cloudformation.Stack
 	// interrupt ends the next command's context when it first waits. before runs at that moment.
 	interrupt bool
@@ -90,6 +91,7 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 		compositions: dynamo.NewCompositions(db, fakeaws.RunsTable), waker: sqs.Runs{API: g.SQS, URL: fakeaws.RunsQueue},
 
 		functions: g.functions, queues: g.account, rules: g.account, machines: g.account, formations: g.account, listing: g.account, bins: g.account,
+		sosw: g.sosw, schedules: g.sosw,
 	}, nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/eventbridge"
 	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/settings"
+	"github.com/drover-run/drover/shared/aws/sosw"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/inspect"
 )
@@ -50,6 +51,8 @@ type stack struct {
 	machines   machines
 	formations cloudformation.API
 	listing    tables
+	sosw       soswTables
+	schedules  sosw.Rules
 	bins       buckets
 }
 
@@ -107,6 +110,8 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 		machines:   sfn.NewFromConfig(cfg),
 		formations: formations,
 		listing:    db,
+		sosw:       db,
+		schedules:  awseventbridge.NewFromConfig(cfg),
 		bins:       s3.NewClient(cfg),
 	}
 	return s, missing

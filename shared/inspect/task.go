@@ -39,7 +39,8 @@ type Detail struct {
 	WaitingFor string          `json:"waiting_for,omitempty"`
 	Life       int             `json:"life,omitempty"`      // how many times it was replayed
 	ReplayOf   int             `json:"replay_of,omitempty"` // the last attempt of its former life
-	Archived   bool            `json:"archived,omitempty"`  // it has left the table, and this is its record in the archive
+	SoswTaskID string          `json:"sosw_task_id,omitempty"`
+	Archived   bool            `json:"archived,omitempty"` // it has left the table, and this is its record in the archive
 }
 
 // TaskOf returns the line of a task at a time.
@@ -60,6 +61,9 @@ func TaskOf(t task.Task, p Place, now time.Time) Task {
 func DetailOf(t task.Task, p Place, waiting string, now time.Time) Detail {
 	d := Detail{Task: TaskOf(t, p, now), Payload: t.Payload, Attempts: attempts(t.Attempts), Result: t.Result, Stats: t.Stats,
 		WaitingFor: waiting, Life: t.Life, ReplayOf: t.LifeAttempt}
+	if t.Origin != nil {
+		d.SoswTaskID = t.Origin.TaskID
+	}
 	if d.Status != Running {
 		return d
 	}
@@ -76,7 +80,7 @@ func DetailOf(t task.Task, p Place, waiting string, now time.Time) Detail {
 func Archived(r archive.Record) Detail {
 	return Detail{Task: Task{TaskID: r.TaskID, JobID: r.JobID, Labourer: r.Labourer, Status: Status(r.Status), Attempt: r.Attempt,
 		CreatedAt: r.CreatedAt, ClosedAt: r.ClosedAt}, Payload: r.Payload, Attempts: attempts(r.Attempts), Result: r.Result, Stats: r.Stats,
-		Life: r.Life, ReplayOf: r.ReplayOf, Archived: true}
+		Life: r.Life, ReplayOf: r.ReplayOf, SoswTaskID: r.SoswTaskID, Archived: true}
 }
 
 func attempts(of []task.Attempt) []Attempt {

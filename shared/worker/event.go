@@ -33,6 +33,7 @@ type envelope struct {
 	CompletionsURL string          `json:"completions_url"`
 	TraceParent    json.RawMessage `json:"traceparent"`
 	TraceState     json.RawMessage `json:"tracestate"`
+	SoswTaskID     string          `json:"sosw_task_id"`
 }
 
 // ParseTask reads the event of one task: a Lambda event, the body of an SQS message or the input of a state machine.
@@ -161,6 +162,6 @@ func (e *envelope) task() (Task, error) {
 	}
 	return Task{
 		ID: e.TaskID, JobID: e.JobID, LabourerID: e.LabourerID, Attempt: e.Attempt,
-		Deadline: deadline, completionsURL: e.CompletionsURL, Trace: readTrace(e.TraceParent, e.TraceState),
+		Deadline: deadline, completionsURL: e.CompletionsURL, SoswTaskID: e.SoswTaskID, Trace: readTrace(e.TraceParent, e.TraceState),
 	}, nil
 }

@@ -20,6 +20,8 @@ type Task struct {
 	Attempt int
 	// Deadline ends the time that the task got when it was dispatched. Heartbeats extend the context, but do not change this field.
 	Deadline time.Time
+	// SoswTaskID names the task in sosw, if it was moved from there.
+	SoswTaskID string
 	// Payload holds the JSON object of the task's own attributes, in their order. For a plugin's turn, Turn has them decoded.
 	Payload json.RawMessage
 	// Trace holds the trace context of this attempt. It is empty unless the job or the run was submitted with one. The context that the function gets

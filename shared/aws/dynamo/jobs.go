@@ -252,11 +252,12 @@ func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	return jobChanged(err, fmt.Sprintf("entering segment %s in the totals of job %s", p.Segment, p.JobID))
 }
 
-// Finish sets a job's terminal state. ledger.ErrChanged: it has one already, another generation is under way, or dead tasks were revived since
-// the job was read.
+// Finish sets a job's terminal state. ledger.ErrChanged: it has one already, another generation is under way, it got more tasks, or dead tasks
+// were revived since the job was read.
 func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at time.Time) error {
-	condition := "#state IN (:scheduling, :scheduled) AND generation = :generation"
-	values := item{":state": str(string(state)), ":at": millis(at), ":expires": num(at.Add(j.Retention).Unix()),
+	// The total of a job grows while tasks are moved into it.
+	condition := "#state IN (:scheduling, :scheduled) AND generation = :generation AND #total = :total"
+	values := item{":total": num(job.Total), ":state": str(string(state)), ":at": millis(at), ":expires": num(at.Add(j.Retention).Unix()),
 		":scheduling": str(string(ledger.Scheduling)), ":scheduled": str(string(ledger.Scheduled)), ":generation": num(job.Generation)}
 	if job.Counts.Dead > 0 { // the only count that can decrease
 		condition += " AND dead = :dead"
@@ -266,7 +267,7 @@ func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at
 		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
 		UpdateExpression:          aws.String("SET #state = :state, finished_at = :at, expires_at = :expires REMOVE cancelling, #owner, owned_until"),
 		ConditionExpression:       &condition,
-		ExpressionAttributeNames:  map[string]string{"#state": "state", "#owner": "owner"},
+		ExpressionAttributeNames:  map[string]string{"#state": "state", "#owner": "owner", "#total": "total"},
 		ExpressionAttributeValues: values,
 	})
 	return jobChanged(err, "finishing job "+job.ID)

@@ -309,6 +309,13 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 			it["expires_at"] = num(t.ClosedAt.Add(retention).Unix())
 		}
 	}
+	if t.Origin != nil {
+		origin, err := packed(t.Origin)
+		if err != nil {
+			return nil, err
+		}
+		it["origin"] = origin
+	}
 	if len(t.Attempts) > 0 {
 		attempts, err := packed(t.Attempts)
 		if err != nil {
@@ -346,6 +353,9 @@ func readTask(it item) (task.Task, error) {
 	}
 	if err := it.json("attempts", &t.Attempts); err != nil {
 		t.Attempts, problems = nil, append(problems, err)
+	}
+	if err := it.json("origin", &t.Origin); err != nil {
+		t.Origin, problems = nil, append(problems, err)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return t, fmt.Errorf("reading task %s, %w", t.ID, err)

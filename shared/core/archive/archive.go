@@ -34,7 +34,8 @@ type Record struct {
 	Life      int             `json:"life,omitempty"`
 	ReplayOf  int             `json:"replay_of,omitempty"` // the last attempt of its previous life
 
-	TraceParent string `json:"traceparent,omitempty"` // of its job
+	TraceParent string `json:"traceparent,omitempty"`  // of its job
+	SoswTaskID  string `json:"sosw_task_id,omitempty"` // of a task that was moved from a sosw
 }
 
 // RecordOf returns the record of a task that has ended.
@@ -44,6 +45,9 @@ func RecordOf(t task.Task) Record {
 		TraceParent: t.Trace.Parent()}
 	if r.Attempts == nil {
 		r.Attempts = []task.Attempt{}
+	}
+	if t.Origin != nil {
+		r.SoswTaskID = t.Origin.TaskID
 	}
 	if !t.ClosedAt.IsZero() {
 		at := t.ClosedAt.UTC()

@@ -100,6 +100,9 @@ type Task struct {
 	// Moe says that the payload was made for a plugin of moe's orchestrator. It is not stored.
 	Moe bool
 
+	// Origin names the row of a sosw's table that the task was moved from; nil for all other tasks.
+	Origin *Origin
+
 	Status   Status
 	Attempt  int // number of attempts that have ended
 	ClosedAt time.Time
@@ -112,6 +115,15 @@ type Task struct {
 
 	Life        int // starts at 0; every replay adds 1
 	LifeAttempt int // attempts that had ended when this life began; max_attempts does not count them
+}
+
+// Origin holds where a task was before it was moved from a sosw.
+type Origin struct {
+	TaskID   string `json:"task_id"`            // sosw's id, which workers get as sosw_task_id
+	Table    string `json:"table"`              // as package sosw names it
+	Place    int64  `json:"place"`              // the row's place in the table's index: a greenfield, or a time in seconds since 1970
+	Attempts int    `json:"attempts,omitempty"` // attempts that ended in sosw
+	Expired  bool   `json:"expired,omitempty"`  // the last of them ended by its time
 }
 
 // ErrStale reports that an end belongs to another attempt than the current one. It must change nothing.

@@ -238,6 +238,7 @@ type identity struct {
 	CompletionsURL string    `json:"completions_url"`
 	TraceParent    string    `json:"traceparent,omitempty"` // the span of this attempt, in the trace of the job or run
 	TraceState     string    `json:"tracestate,omitempty"`
+	SoswTaskID     string    `json:"sosw_task_id,omitempty"`
 }
 
 // event returns the worker's input: the payload's attributes at the top level, and beside them the task's identity. A plugin of moe's orchestrator
@@ -245,7 +246,10 @@ type identity struct {
 func (s Launcher) event(l labourer.Labourer, t task.Task, attempt int, deadline time.Time) []byte {
 	id := t.ID.String()
 	own := t.Trace.Under(trace.AttemptSpan(id, attempt))
-	is := identity{1, id, t.JobID, t.Labourer, attempt, deadline.UTC(), s.CompletionsURL, own.Parent(), own.State}
+	is := identity{1, id, t.JobID, t.Labourer, attempt, deadline.UTC(), s.CompletionsURL, own.Parent(), own.State, ""}
+	if t.Origin != nil {
+		is.SoswTaskID = t.Origin.TaskID
+	}
 	if t.Moe {
 		text := moe.Text(t.Payload, s.Now(), document.Encode(is))
 		if l.Target.SQS != "" {

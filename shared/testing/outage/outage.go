@@ -45,9 +45,12 @@ func (c *Cut) error() error {
 	return &smithy.GenericAPIError{Code: "InternalServerError", Message: fmt.Sprintf("cut off at request %d: %s", c.at, c.way), Fault: smithy.FaultServer}
 }
 
-// On makes all further requests to a stack's services go through the cut.
-func (c *Cut) On(s *fakeaws.Stack) {
+// On makes all further requests to a stack's services, and to other databases, go through the cut.
+func (c *Cut) On(s *fakeaws.Stack, others ...*fakeaws.DynamoDB) {
 	hooks := fakeaws.Hooks{Before: c.before, After: c.after}
+	for _, db := range others {
+		db.Hooks = hooks
+	}
 	s.DynamoDB.Hooks, s.SQS.Hooks, s.EventBridge.Hooks, s.StepFunctions.Hooks = hooks, hooks, hooks, hooks
 	s.Lambda.Hooks, s.S3.Hooks, s.SNS.Hooks, s.CloudWatch.Hooks = hooks, hooks, hooks, hooks
 }
