@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,13 +28,8 @@ narrow the search; with --date it may go further back than without.`,
 	c.Flags().StringVar(&where.Labourer, "labourer", "", "search the archive of this `labourer`")
 	c.Flags().StringVar(&date, "date", "", "search the archive of this `day` (UTC), on which the task ended")
 	c.PreRunE = func(*cobra.Command, []string) (err error) {
-		if date == "" {
-			return nil
-		}
-		if where.Day, err = time.Parse(time.DateOnly, date); err != nil {
-			return fmt.Errorf("--date is %q; want a day such as 2026-03-14", date)
-		}
-		return nil
+		where.Day, err = day("--date", date)
+		return err
 	}
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		id, err := task.ParseID(arguments[0])

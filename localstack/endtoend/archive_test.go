@@ -35,6 +35,22 @@ func TestTheArchiveIsReadByDuckDB(t *testing.T) {
 		completed["rows"], completed["first_error"], completed["in_time"]})
 }
 
+func TestTheArchiveIsQueriedByTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	s.apply(t, onLambda("Worker", 3, object{"max_attempts": 1}))
+	s.submit(t, object{"job_schema_name": "sections", "isolate_sections": true, "sections": object{"good": nil, "bad": object{"do": "fail"}}})
+	s.ended(t, named(t))
+	s.archived(t, named(t))
+
+	dead := lines(t, s.cli(t, "archive", "query", "--job", named(t), "--status", "dead"))
+
+	require.Len(t, dead, 1)
+	require.Equal(t, []any{named(t), named(t), "dead"}, []any{dead[0]["job_id"], dead[0]["labourer_id"], dead[0]["status"]})
+	require.Len(t, lines(t, s.cli(t, "archive", "query", "--labourer", named(t))), 2)
+	require.Empty(t, lines(t, s.cli(t, "archive", "query", "--labourer", named(t), "--date", "2026-01-01")))
+}
+
 // download copies the archived objects of the test's labourer into a folder, under their keys.
 func (s *stack) download(t *testing.T) string {
 	t.Helper()

@@ -67,6 +67,7 @@ type WorkerQueues interface {
 // Archive reads the archive's files.
 type Archive interface {
 	List(ctx context.Context, prefix string) ([]string, error)
+	Folders(ctx context.Context, prefix string) ([]string, error)
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 

@@ -201,4 +201,14 @@ func (s files) List(_ context.Context, prefix string) ([]string, error) {
 	return slices.Sorted(slices.Values(out)), nil
 }
 
+func (s files) Folders(_ context.Context, prefix string) ([]string, error) {
+	var out []string
+	for key := range s.files {
+		if folder, _, _ := strings.Cut(key, "/"); strings.HasPrefix(folder, prefix) && !slices.Contains(out, folder+"/") {
+			out = append(out, folder+"/")
+		}
+	}
+	return slices.Sorted(slices.Values(out)), nil
+}
+
 func (s files) Get(_ context.Context, key string) ([]byte, error) { return s.files[key], nil }

@@ -70,6 +70,21 @@ func (b Bucket) Get(ctx context.Context, key string) ([]byte, error) {
 	return body, nil
 }
 
+// Folders returns the prefixes of keys that begin with a prefix, each up to the next slash.
+func (b Bucket) Folders(ctx context.Context, prefix string) ([]string, error) {
+	var folders []string
+	for pages := s3.NewListObjectsV2Paginator(b.API, &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix, Delimiter: aws.String("/")}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("listing the folders of the archive, %w", err)
+		}
+		for _, p := range page.CommonPrefixes {
+			folders = append(folders, aws.ToString(p.Prefix))
+		}
+	}
+	return folders, nil
+}
+
 // List returns the keys that begin with a prefix.
 func (b Bucket) List(ctx context.Context, prefix string) ([]string, error) {
 	var keys []string

@@ -14,6 +14,7 @@ import (
 
 	buckets "github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
 // fake is a bucket that lists two keys on each page.
@@ -108,6 +109,19 @@ func TestAListHasAllPages(t *testing.T) {
 	require.Len(t, f.listed, 3)
 }
 
+func TestFoldersAreListedWithoutWhatIsInThem(t *testing.T) {
+	memory := fakeaws.NewS3("archive")
+	b := buckets.Bucket{API: memory, Name: "archive"}
+	for _, key := range []string{"labourer=a/date=1/x", "labourer=a/date=2/x", "labourer=b/date=1/x", "runs/x"} {
+		require.NoError(t, b.Put(context.Background(), archive.Object{Key: key}))
+	}
+
+	folders, err := b.Folders(context.Background(), "labourer=")
+
+	require.NoError(t, err)
+	require.Equal(t, []string{"labourer=a/", "labourer=b/"}, folders)
+}
+
 func TestErrorsNameTheOperation(t *testing.T) {
 	b := buckets.Bucket{API: &fake{err: errors.New("access denied")}, Name: "archive"}
 	require.EqualError(t, b.Put(context.Background(), archive.Object{Key: "key"}), "archiving key, access denied")
@@ -115,6 +129,8 @@ func TestErrorsNameTheOperation(t *testing.T) {
 	require.EqualError(t, err, "reading key from the archive, access denied")
 	_, err = b.List(context.Background(), "a/")
 	require.EqualError(t, err, "listing a/ of the archive, access denied")
+	_, err = b.Folders(context.Background(), "a")
+	require.EqualError(t, err, "listing the folders of the archive, access denied")
 	_, err = buckets.Bucket{API: &fake{body: broken{}}, Name: "archive"}.Get(context.Background(), "key")
 	require.EqualError(t, err, "reading key from the archive, connection reset")
 }

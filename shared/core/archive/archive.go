@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -115,28 +116,49 @@ func object(prefix string, tasks []task.Task) (Object, error) {
 
 // Read reads the records of a file.
 func Read(body []byte) ([]Record, error) {
-	z, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("reading an archived file, %w", err)
-	}
 	var out []Record
-	for d := json.NewDecoder(z); d.More(); {
-		var line json.RawMessage
-		var r Record
-		err := d.Decode(&line)
-		if err == nil {
-			err = exact.Decode(line, &r)
-		}
+	for r, err := range Records(body) {
 		if err != nil {
-			return nil, fmt.Errorf("reading record %d of an archived file, %w", len(out)+1, err)
+			return nil, err
 		}
 		out = append(out, r)
 	}
 	return out, nil
 }
 
+// Records yields the records of a file, of which one is in memory at a time. It ends at the first error.
+func Records(body []byte) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			yield(Record{}, fmt.Errorf("reading an archived file, %w", err))
+			return
+		}
+		n := 0
+		for d := json.NewDecoder(z); d.More(); {
+			n++
+			var line json.RawMessage
+			var r Record
+			err := d.Decode(&line)
+			if err == nil {
+				err = exact.Decode(line, &r)
+			}
+			if err != nil {
+				yield(Record{}, fmt.Errorf("reading record %d of an archived file, %w", n, err))
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Root begins the keys of all files.
+const Root = "labourer="
+
 // LabourerOf returns the labourer of a file, by its key.
 func LabourerOf(key string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(key, "labourer="), "/")
+	name, _, _ := strings.Cut(strings.TrimPrefix(key, Root), "/")
 	return name
 }
