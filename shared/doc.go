@@ -29,7 +29,7 @@
 //
 // core decides, without AWS, clock or randomness: job and calendar (the job language), labourer (configuration), ecology (pace), retry
 // (waits), workflow (definitions, the steps and the states of runs), document (YAML and JSON with places for errors), segment, task, queue and
-// ledger (what is stored, and how it may change), completion (what workers report), event (what passes on the bus), pattern (filters, as
+// ledger (what is stored, and how it may change), trace (contexts and spans), completion (what workers report), event (what passes on the bus), pattern (filters, as
 // EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, archiver, outcome,

@@ -24,6 +24,7 @@ type Tasks interface {
 // Jobs reads the jobs table.
 type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
+	Text(ctx context.Context, job ledger.Job) ([]byte, error)
 	GetAll(ctx context.Context, ids []string) ([]ledger.Job, error)
 	Month(ctx context.Context, month time.Time) ([]string, error)
 	Recent(ctx context.Context, month time.Time, after ledger.Mark, limit int) ([]string, error)

@@ -93,6 +93,8 @@ func (s jobs) GetAll(ctx context.Context, ids []string) ([]ledger.Job, error) {
 	return out, nil
 }
 
+func (s jobs) Text(_ context.Context, job ledger.Job) ([]byte, error) { return job.Text, nil }
+
 func (s jobs) Month(_ context.Context, month time.Time) ([]string, error) {
 	var ids []string
 	for _, j := range slices.Backward(s.records) {
