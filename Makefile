@@ -91,6 +91,16 @@ test: build ## run all tests, with the end-to-end tests on their own local AWS (
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
+# The packages of the SDKs of other languages, in .local/packages: the wheel and the source distribution of drover-worker.
+PACKAGES := .local/packages
+.PHONY: packages
+packages: ## build the wheel and the source distribution of the Python SDK, in .local/packages
+	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
+	@rm -rf $(PACKAGES) && mkdir -p $(PACKAGES)
+	@cd shared/worker/python && for what in wheel sdist; do \
+		"$(CURDIR)/$(VENV)/bin/python3" -c "import flit_core.buildapi as b; print('$(PACKAGES)/' + b.build_$$what('$(CURDIR)/$(PACKAGES)'))"; \
+	done
+
 # AT_HAND=1 installs nothing: .ci/run uses the installed referees. docs/referees.md says what each checks.
 .PHONY: referees
 referees: ## compare the in-memory DynamoDB, the event patterns and the state machines with other implementations, installed once

@@ -1,0 +1,2 @@
+// Package python has the SDK of Python workers, drover-worker. Its tests run with those of the project.
+package python
