@@ -22,6 +22,7 @@ type (
 		GetFunctionEventInvokeConfig(context.Context, *awslambda.GetFunctionEventInvokeConfigInput, ...func(*awslambda.Options)) (*awslambda.GetFunctionEventInvokeConfigOutput, error)
 		PutFunctionEventInvokeConfig(context.Context, *awslambda.PutFunctionEventInvokeConfigInput, ...func(*awslambda.Options)) (*awslambda.PutFunctionEventInvokeConfigOutput, error)
 		ListEventSourceMappings(context.Context, *awslambda.ListEventSourceMappingsInput, ...func(*awslambda.Options)) (*awslambda.ListEventSourceMappingsOutput, error)
+		GetFunctionConcurrency(context.Context, *awslambda.GetFunctionConcurrencyInput, ...func(*awslambda.Options)) (*awslambda.GetFunctionConcurrencyOutput, error)
 		ListTags(context.Context, *awslambda.ListTagsInput, ...func(*awslambda.Options)) (*awslambda.ListTagsOutput, error)
 		TagResource(context.Context, *awslambda.TagResourceInput, ...func(*awslambda.Options)) (*awslambda.TagResourceOutput, error)
 		GetAccountSettings(context.Context, *awslambda.GetAccountSettingsInput, ...func(*awslambda.Options)) (*awslambda.GetAccountSettingsOutput, error)

@@ -23,7 +23,7 @@ import (
 var concurrencies = []struct {
 	parameter string
 	asks      int
-}{{"SchedulerConcurrency", 10}, {"OrchestratorConcurrency", 10}, {"WorkerAssistantConcurrency", 20}, {"ScavengerConcurrency", 4}, {"ArchiverConcurrency", 4}}
+}{{"SchedulerConcurrency", 10}, {"WorkflowConcurrency", 10}, {"OrchestratorConcurrency", 10}, {"WorkerAssistantConcurrency", 20}, {"ScavengerConcurrency", 4}, {"ArchiverConcurrency", 4}}
 
 // room checks that workers cannot take all concurrent invocations of the account. If they left none to the stack's own functions, no assistant
 // would close tasks, and the workers' slots would never become free. An unknown quota passes the check.
@@ -70,13 +70,13 @@ func plural(n float64, noun string) string {
 }
 
 // kept holds the logical ids of the tables that outlive their stack.
-var kept = []string{"TasksTable", "ControlTable", "JobsTable"}
+var kept = []string{"TasksTable", "ControlTable", "JobsTable"} // RunsTable too, since there are workflows
 
 // CloudFormation names a resource by its stack, its logical id and a random part. It cuts the first two if the name would be too long. A bucket's
 // name is in lower case.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html
 var (
-	keptTable  = regexp.MustCompile(`^(.+)-(TasksTable|ControlTable|JobsTable)-[A-Za-z0-9]+$`)
+	keptTable  = regexp.MustCompile(`^(.+)-(TasksTable|ControlTable|JobsTable|RunsTable)-[A-Za-z0-9]+$`)
 	keptBucket = regexp.MustCompile(`^(.+)-archivebucket-[a-z0-9]+$`)
 )
 

@@ -21,6 +21,8 @@ var deadLetters = []struct{ name, output, holds, fix string }{
 		"read the messages (the attribute reason says why), put corrected commands on the bus, then delete the messages"},
 	{"completions' dead letters", "CompletionsDeadLetterQueueUrl", "completions that could not be read or processed",
 		"read the messages (the attribute reason says why) and fix the workers that sent them; the tasks are retried when their leases end"},
+	{"runs' dead letters", "RunsDeadLetterQueueUrl", "messages about runs that could not be read or carried out",
+		"read the messages (the attribute reason says why) and the workflow function's log, put corrected commands on the bus, then delete the messages"},
 	{"stream's failures", "StreamFailuresQueueUrl", "ends of tasks that the scavenger or the archiver could not process",
 		"fix what their logs report, run drover redrive, which reports the ends that were not counted again from the tasks table, " +
 			"then delete the messages; each names a task, or a place in the stream"},
@@ -31,7 +33,7 @@ var deadLetters = []struct{ name, output, holds, fix string }{
 // messages checks the queues.
 func (d *doctor) messages(ctx context.Context) []check {
 	var checks []check
-	for _, q := range []struct{ name, output string }{{"jobs queue", "JobsQueueUrl"}, {"completions queue", "CompletionsQueueUrl"}} {
+	for _, q := range []struct{ name, output string }{{"jobs queue", "JobsQueueUrl"}, {"completions queue", "CompletionsQueueUrl"}, {"runs queue", "RunsQueueUrl"}} {
 		if url := d.Outputs[q.output]; url != "" {
 			checks = append(checks, d.backlog(ctx, q.name, url))
 		}

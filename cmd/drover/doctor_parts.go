@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"github.com/drover-run/drover/infra"
 	"github.com/drover-run/drover/shared/aws/cloudformation"
 	"github.com/drover-run/drover/shared/core/archive"
 	"github.com/drover-run/drover/shared/core/ledger"
@@ -32,7 +33,8 @@ type doctor struct {
 // outputs holds the names of the outputs of a complete stack.
 var outputs = slices.Concat(needed, []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsQueueArn",
 	"CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "OrchestrateStateMachineArn", "BackoffStateMachineArn",
-	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "ArchiverFunctionName", "AlarmTopicArn", "DashboardUrl"})
+	"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "ArchiverFunctionName", "AlarmTopicArn", "DashboardUrl",
+	"RunsTableName", "RunsQueueUrl", "RunsDeadLetterQueueUrl", "WorkflowFunctionName", "WorkflowStateMachineArn", "TemplateVersion"})
 
 // parts checks the resources of the stack.
 func (d *doctor) parts(ctx context.Context) []check {
@@ -45,13 +47,14 @@ func (d *doctor) parts(ctx context.Context) []check {
 	if !d.whole() {
 		return checks
 	}
-	checks = append(checks, d.tables(ctx), d.bucket(ctx))
-	for _, name := range []string{"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "ArchiverFunctionName"} {
+	checks = append(checks, d.template(), d.tables(ctx), d.bucket(ctx))
+	for _, name := range []string{"SchedulerFunctionName", "OrchestratorFunctionName", "WorkerAssistantFunctionName", "ScavengerFunctionName", "ArchiverFunctionName",
+		"WorkflowFunctionName"} {
 		if d.Outputs[name] != "" {
 			checks = append(checks, d.function(ctx, title(name, "FunctionName"), d.Outputs[name], name != "OrchestratorFunctionName"))
 		}
 	}
-	for _, name := range []string{"OrchestrateStateMachineArn", "BackoffStateMachineArn"} {
+	for _, name := range []string{"OrchestrateStateMachineArn", "BackoffStateMachineArn", "WorkflowStateMachineArn"} {
 		if d.Outputs[name] != "" {
 			checks = append(checks, d.machine(ctx, title(name, "StateMachineArn"), d.Outputs[name]))
 		}
@@ -84,6 +87,22 @@ func (d *doctor) status() check {
 	return wrong("stack", "read its events in CloudFormation, then "+d.deploy(), "%s is %s", d.Name, d.Status)
 }
 
+// template checks that the stack was deployed from the template of this program. With another one, the functions and this program may not store the same.
+func (d *doctor) template() check {
+	const name = "template"
+	is, own := d.Outputs["TemplateVersion"], infra.TemplateVersion()
+	switch is {
+	case own:
+		return fine(name, "the stack has version %s, like this program", own)
+	case "": // the check of the outputs tells of it
+		return fine(name, "the version of the stack's template is not known")
+	case infra.NotStamped:
+		return fine(name, "the stack was not deployed by infra/deploy, so the version of its template is not known")
+	}
+	return wrong(name, "use the drover that was built with the stack's template, or bring the stack to this one's: "+d.deploy(),
+		"the stack was deployed from version %s of the template, and this program was built with %s", is, own)
+}
+
 // tables checks that each table can be read, by reading an item that need not exist.
 func (d *doctor) tables(ctx context.Context) check {
 	const none = "#doctor"
@@ -97,10 +116,13 @@ func (d *doctor) tables(ctx context.Context) check {
 	if err == nil {
 		_, err = d.jobs.Recent(ctx, d.now(), ledger.Mark{}, 1)
 	}
+	if err == nil && d.runs.Table != "" {
+		_, _, err = d.runs.Get(ctx, none)
+	}
 	if err != nil {
 		return unread("tables", err, "dynamodb:GetItem, BatchGetItem and Query", "", "they cannot be read: ")
 	}
-	return fine("tables", "the tables tasks, control and jobs can be read")
+	return fine("tables", "the tables tasks, control, jobs and runs can be read")
 }
 
 func (d *doctor) bucket(ctx context.Context) check {
@@ -167,6 +189,9 @@ var ways = []struct {
 	{"commands rule", "CommandsRule", true, "submitted jobs are lost"},
 	{"wakes rule", "TasksDueRule", true, "due work waits for the minute tick"},
 	{"tick", "TickRule", false, "a lost wake delays its tasks until the next wake"},
+	{"workflows' commands rule", "WorkflowCommandsRule", true, "starts and cancellations of runs are lost"},
+	{"workflows' tick", "WorkflowTickRule", false, "timeouts and overdue runs are not found out"},
+	{"workflows' executions rule", "WorkflowExecutionsRule", false, "a run whose execution is stopped is found out late"},
 	{"state machine workers rule", "WorkerStateMachinesRule", false, "the stack does not learn when state machine workers end, so their attempts expire with their leases"},
 }
 
@@ -203,7 +228,7 @@ func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string)
 	}
 	if is.State == eventbridgetypes.RuleStateDisabled {
 		fix := d.command(enable...)
-		if part == "TickRule" {
+		if part == "TickRule" || part == "WorkflowTickRule" {
 			fix = d.deploy("TickState=ENABLED") + "; or, until the next deployment: " + fix
 		}
 		return wrong(name, fix, "rule %s is disabled: %s", id, otherwise)

@@ -40,7 +40,7 @@ func (d *doctor) target(ctx context.Context, name string, l labourer.Labourer) [
 		var timeout time.Duration
 		if arn, timeout, found = d.functionTarget(ctx, place, l); found.OK {
 			found = inTime(found, place, l, timeout)
-			more = append(more, d.wire(ctx, name+": wiring", l))
+			more = append(more, d.wire(ctx, name+": wiring", l), d.reserved(ctx, name+": concurrency", l))
 		}
 	case "sqs":
 		var q targetQueue
@@ -118,6 +118,22 @@ func inTime(found check, name string, l labourer.Labourer, timeout time.Duration
 	}
 	return wrong(name, "raise max_duration or cooldown, or lower the function's timeout",
 		"the function may run for %s, longer than the lease of %s: a task could be retried while it still runs", timeout, l.Lease())
+}
+
+// reserved checks that a function may run as often at once as its labourer's cap allows. It returns the zero check if no invocations are reserved for it.
+func (d *doctor) reserved(ctx context.Context, name string, l labourer.Labourer) check {
+	f := functionOf(l.Target)
+	out, err := d.functions.GetFunctionConcurrency(ctx, &awslambda.GetFunctionConcurrencyInput{FunctionName: &f.name})
+	if err != nil || out.ReservedConcurrentExecutions == nil { // the right to read it is not needed for anything else
+		return check{}
+	}
+	n := int(*out.ReservedConcurrentExecutions)
+	if float64(n) >= l.MaxSimultaneousInvocations {
+		return fine(name, "the function's reserved concurrency of %d suffices for the cap of %s", n, number(l.MaxSimultaneousInvocations))
+	}
+	return wrong(name, "lower max_simultaneous_invocations, or: "+d.command("lambda", "put-function-concurrency", "--function-name", f.name,
+		"--reserved-concurrent-executions", strconv.Itoa(int(math.Ceil(l.MaxSimultaneousInvocations)))),
+		"the function's reserved concurrency is %d and the cap is %s: Lambda throttles what is started beyond it", n, number(l.MaxSimultaneousInvocations))
 }
 
 // targetQueue holds the attributes of a queue that workers read.

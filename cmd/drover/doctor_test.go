@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/infra"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
@@ -28,20 +29,23 @@ func healthy(t *testing.T) *ground {
 	t.Helper()
 	g := newGround(t)
 	mapped := &lambdatypes.EventSourceMappingConfiguration{State: aws.String("Enabled"), UUID: aws.String("u-1"), LastProcessingResult: aws.String("OK")}
-	for _, name := range []string{"Scheduler", "Orchestrator", "WorkerAssistant", "Scavenger", "Archiver"} {
+	for _, name := range []string{"Scheduler", "Orchestrator", "WorkerAssistant", "Scavenger", "Archiver", "Workflow"} {
 		g.stack.Outputs[name+"FunctionName"] = name
 		g.functions.add(name, 30).mapping = mapped
 	}
-	for _, name := range []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl"} {
+	for _, name := range []string{"JobsQueueUrl", "JobsDeadLetterQueueUrl", "CompletionsQueueUrl", "CompletionsDeadLetterQueueUrl", "StreamFailuresQueueUrl", "EventFailuresQueueUrl", "RunsQueueUrl",
+		"RunsDeadLetterQueueUrl"} {
 		g.stack.Outputs[name] = "https://sqs/1/" + name
 		g.account.queue("https://sqs/1/"+name, "0")
 	}
-	for _, name := range []string{"OrchestrateStateMachineArn", "BackoffStateMachineArn"} {
+	for _, name := range []string{"OrchestrateStateMachineArn", "BackoffStateMachineArn", "WorkflowStateMachineArn"} {
 		g.stack.Outputs[name] = name
 		g.account.machines[name] = sfntypes.StateMachineTypeStandard
 	}
 	g.stack.Outputs["AlarmTopicArn"], g.stack.Outputs["DashboardUrl"] = "topic", "https://dashboard"
-	for part, id := range map[string]string{"TickRule": "tick-1", "TasksDueRule": "drover|wakes-1", "CommandsRule": "drover|commands-1", "WorkerStateMachinesRule": "ends-1"} {
+	g.stack.Outputs["TemplateVersion"] = infra.TemplateVersion()
+	for part, id := range map[string]string{"TickRule": "tick-1", "TasksDueRule": "drover|wakes-1", "CommandsRule": "drover|commands-1", "WorkerStateMachinesRule": "ends-1",
+		"WorkflowCommandsRule": "drover|starts-1", "WorkflowTickRule": "look-1", "WorkflowExecutionsRule": "stops-1"} {
 		g.account.parts[part] = id
 		g.account.rules[id[strings.LastIndex(id, "|")+1:]] = eventbridgetypes.RuleStateEnabled
 	}
@@ -73,12 +77,21 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		check string
 		words []string
 	}{
-		"deployment failed":    {func(g *ground) { g.stack.Status = "UPDATE_ROLLBACK_FAILED" }, "stack", []string{"UPDATE_ROLLBACK_FAILED"}},
-		"deployment under way": {func(g *ground) { g.stack.Status = "UPDATE_IN_PROGRESS" }, "stack", []string{"wait"}},
-		"an old version":       {func(g *ground) { delete(g.stack.Outputs, "EventFailuresQueueUrl") }, "outputs", []string{"EventFailuresQueueUrl", "make deploy"}},
-		"function gone":        {func(g *ground) { delete(g.functions.all, "Orchestrator") }, "orchestrator", []string{"Function not found"}},
-		"mapping gone":         {func(g *ground) { g.functions.all["Scavenger"].mapping = nil }, "scavenger", []string{"nothing feeds"}},
-		"mapping disabled":     {func(g *ground) { g.functions.all["Scheduler"].mapping = mappingIn("Disabled", "OK") }, "scheduler", []string{"Disabled", "--enabled --uuid u-9"}},
+		"deployment failed":      {func(g *ground) { g.stack.Status = "UPDATE_ROLLBACK_FAILED" }, "stack", []string{"UPDATE_ROLLBACK_FAILED"}},
+		"deployment under way":   {func(g *ground) { g.stack.Status = "UPDATE_IN_PROGRESS" }, "stack", []string{"wait"}},
+		"an old version":         {func(g *ground) { delete(g.stack.Outputs, "EventFailuresQueueUrl") }, "outputs", []string{"EventFailuresQueueUrl", "make deploy"}},
+		"another template":       {func(g *ground) { g.stack.Outputs["TemplateVersion"] = "0123456789ab" }, "template", []string{"0123456789ab", infra.TemplateVersion(), "make deploy"}},
+		"workflow function gone": {func(g *ground) { delete(g.functions.all, "Workflow") }, "workflow", []string{"Function not found"}},
+		"workflow machine gone":  {func(g *ground) { delete(g.account.machines, "WorkflowStateMachineArn") }, "workflow", []string{"does not exist"}},
+		"workflow starts lost":   {func(g *ground) { g.account.rules["starts-1"] = eventbridgetypes.RuleStateDisabled }, "workflows' commands rule", []string{"starts and cancellations"}},
+		"workflow tick disabled": {func(g *ground) { g.account.rules["look-1"] = eventbridgetypes.RuleStateDisabled }, "workflows' tick", []string{"TickState=ENABLED"}},
+		"dead messages of runs":  {func(g *ground) { g.account.queue("https://sqs/1/RunsDeadLetterQueueUrl", "1") }, "runs' dead letters", []string{"1 message:"}},
+		"a function with fewer invocations than its cap": {func(g *ground) {
+			g.functions.all[resize].reserved = aws.Int32(0)
+		}, "labourer resize: concurrency", []string{"reserved concurrency is 0", "the cap is 1", "put-function-concurrency"}},
+		"function gone":    {func(g *ground) { delete(g.functions.all, "Orchestrator") }, "orchestrator", []string{"Function not found"}},
+		"mapping gone":     {func(g *ground) { g.functions.all["Scavenger"].mapping = nil }, "scavenger", []string{"nothing feeds"}},
+		"mapping disabled": {func(g *ground) { g.functions.all["Scheduler"].mapping = mappingIn("Disabled", "OK") }, "scheduler", []string{"Disabled", "--enabled --uuid u-9"}},
 		"mapping in trouble": {func(g *ground) {
 			g.functions.all["WorkerAssistant"].mapping = mappingIn("Enabled", "PROBLEM: no access")
 		}, "worker assistant", []string{"no access"}},
@@ -143,7 +156,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"a queue that no worker reads any more": {func(g *ground) {
 			g.metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "shop", 9000)
 		}, "labourer shop: queue", []string{"5 messages wait in the queue, the oldest for about 2h30m0s", "no worker reads them", "start its workers"}},
-		"workers that can take all there is": {func(g *ground) { g.functions.quota = 48 }, "concurrency", []string{"at most 1 function at once, the account 48", "OrchestratorConcurrency=10", "request a higher quota"}},
+		"workers that can take all there is": {func(g *ground) { g.functions.quota = 58 }, "concurrency", []string{"at most 1 function at once, the account 58", "OrchestratorConcurrency=10", "request a higher quota"}},
 		"a metric that never had a value": {func(g *ground) { g.measured("ignore") }, "labourer shop: metric m",
 			[]string{"no value in 63 days", "ignored: up to 3 tasks may run", "aws cloudwatch list-metrics --namespace AWS/RDS"}},
 		"a metric that never had a value and counts": {func(g *ground) { g.measured("bad") }, "labourer shop: metric m", []string{"no value in 63 days", "nothing is started"}},
@@ -387,8 +400,8 @@ func TestTheDoctorFindsAQueueThatNoWorkerReads(t *testing.T) {
 
 func TestConcurrencyIsFineWhereItSufficesIsReservedOrIsNotKnown(t *testing.T) {
 	g := healthy(t)
-	g.functions.quota = 49
-	require.Contains(t, g.drover("doctor").ok(), "workers may run at most 1 function at once, the account 49")
+	g.functions.quota = 59
+	require.Contains(t, g.drover("doctor").ok(), "workers may run at most 1 function at once, the account 59")
 	g.functions.quota = 10
 	for _, c := range concurrencies {
 		g.stack.Parameters[c.parameter] = "5"

@@ -30,6 +30,8 @@ type fakeFunction struct {
 	arn     string            // "": its name
 	answer  string            // to a synchronous invocation
 	set     map[string]string // its environment
+
+	reserved *int32 // concurrent invocations; nil: none are reserved
 }
 
 // fakeFunctions is a Lambda with functions by name, or by name:qualifier.
@@ -78,6 +80,16 @@ func (f *fakeFunctions) arnOf(one *fakeFunction, in *awslambda.GetFunctionConfig
 		}
 	}
 	return &arn
+}
+
+func (f *fakeFunctions) GetFunctionConcurrency(_ context.Context, in *awslambda.GetFunctionConcurrencyInput, _ ...func(*awslambda.Options)) (*awslambda.GetFunctionConcurrencyOutput, error) {
+	out := &awslambda.GetFunctionConcurrencyOutput{}
+	for key, one := range f.all { // the reservation is for all versions of a function
+		if name := aws.ToString(in.FunctionName); (key == name || strings.HasPrefix(key, name+":")) && one.reserved != nil {
+			out.ReservedConcurrentExecutions = one.reserved
+		}
+	}
+	return out, nil
 }
 
 func (f *fakeFunctions) Invoke(_ context.Context, in *awslambda.InvokeInput, _ ...func(*awslambda.Options)) (*awslambda.InvokeOutput, error) {
