@@ -48,7 +48,8 @@ func TestTheDocumentsAreThoseOfTheCommandLine(t *testing.T) {
 	require.Equal(t, "Complete", g.get("/api/runs/" + run).one()["state"])
 	require.Equal(t, map[string]any{"dead": 4.0}, g.get("/api/dead/count?labourer=shop").one())
 	require.Equal(t, false, g.get("/api/doctor").one()["ok"])
-	require.Equal(t, "shop", g.get("/api/why/shop").one()["labourer_id"])
+	why := g.get("/api/why/shop").one()
+	require.Equal(t, []any{"shop", "paused", 2.0}, []any{why["labourer_id"], why["binding"], why["due"]})
 }
 
 func TestTheWindowsOfADocumentMakeTheWholeList(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/inspect"
 )
@@ -106,35 +107,21 @@ func (m *member) take(b inspect.Beat, now time.Time) {
 	m.samples = m.samples[max(len(m.samples)-kept, 0):]
 }
 
-// oldestDue returns since when the longest waiting task of a labourer is due; zero: none is.
-func oldestDue(b inspect.Beat, now time.Time) time.Time {
-	var oldest time.Time
-	older := func(due time.Time) {
-		if !due.After(now) && (oldest.IsZero() || due.Before(oldest)) {
-			oldest = due
-		}
-	}
-	for _, e := range b.Entries {
-		if e.Unreadable == nil {
-			older(e.Due)
-		}
-	}
-	for _, l := range b.Leases {
-		if l.Unreadable == nil && !l.Waiting.Empty() {
-			older(l.Due)
-		}
-	}
-	return oldest
-}
-
 // row is a labourer in the overview.
 type row struct {
 	inspect.Labourer
 
-	At      time.Time // when it was read; zero: not yet
-	Oldest  time.Time // since when its longest waiting task is due; zero: none is
+	Read    time.Time // when it was read; zero: not yet
 	Heed    heed
 	Samples []sample
+}
+
+// oldest returns since when the first of a labourer's due tasks is due; zero: none is.
+func oldest(l inspect.Labourer) time.Time {
+	if l.OldestDue == nil {
+		return time.Time{}
+	}
+	return *l.OldestDue
 }
 
 // heed says how much attention a labourer needs.
@@ -154,9 +141,9 @@ func heedOf(m *member, now time.Time) heed {
 	switch {
 	case m.at.IsZero():
 		return unknown
-	case b.Due > 0 && (b.Blocked() || b.Trouble != nil && b.Trouble.Until.After(now)):
+	case b.Due > 0 && (b.Blocked() || b.Binding == decision.Target):
 		return stuck
-	case b.Due > 0 && b.Free == 0 && now.Sub(oldestDue(b, now)) > inspect.Grace:
+	case b.Due > 0 && (b.Binding == decision.Health || now.Sub(oldest(b.Labourer)) > inspect.Grace):
 		return pressed
 	case b.Due > 0 || b.Running > 0:
 		return working
@@ -175,7 +162,7 @@ func (h *herd) rows(match, order string, now time.Time) []row {
 		if !strings.Contains(strings.ToLower(id), strings.ToLower(match)) {
 			continue
 		}
-		r := row{Labourer: m.beat.Labourer, At: m.at, Heed: heedOf(m, now), Samples: slices.Clone(m.samples), Oldest: oldestDue(m.beat, now)}
+		r := row{Labourer: m.beat.Labourer, Read: m.at, Heed: heedOf(m, now), Samples: slices.Clone(m.samples)}
 		r.Labourer.Labourer = id
 		rows = append(rows, r)
 	}
@@ -188,7 +175,7 @@ func (h *herd) rows(match, order string, now time.Time) []row {
 		case "running":
 			return cmp.Compare(b.Running, a.Running)
 		case "oldest":
-			return cmp.Or(cmp.Compare(boolean(a.Oldest.IsZero()), boolean(b.Oldest.IsZero())), a.Oldest.Compare(b.Oldest))
+			return cmp.Or(cmp.Compare(boolean(a.OldestDue == nil), boolean(b.OldestDue == nil)), oldest(a.Labourer).Compare(oldest(b.Labourer)))
 		}
 		return cmp.Or(cmp.Compare(a.Heed, b.Heed), cmp.Compare(b.Due, a.Due))
 	})

@@ -47,8 +47,14 @@ func (c *Console) labourerDocument(r request) (any, error) {
 	return b.Labourer, err
 }
 
-// whyDocument says why no more tasks of a labourer start.
-func (c *Console) whyDocument(r request) (any, error) { return c.labourerDocument(r) }
+// whyDocument is the record of what would be decided about a labourer now, and says why no more of its tasks start.
+func (c *Console) whyDocument(r request) (any, error) {
+	if q := queryOf(r); q.err != nil {
+		return nil, q.err
+	}
+	b, err := r.stack.Reader.Pulse().One(r.Context(), r.PathValue("id"))
+	return b.Record, err
+}
 
 func (c *Console) pause(r request) (any, error)  { return c.setPaused(r, true) }
 func (c *Console) resume(r request) (any, error) { return c.setPaused(r, false) }
@@ -73,7 +79,6 @@ type labourerData struct {
 	inspect.Beat
 
 	Now     time.Time
-	Oldest  time.Time
 	Heed    heed
 	Metrics []metricRow
 	Hands   []handRow
@@ -121,7 +126,7 @@ func (c *Console) labourer(r request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	d := labourerData{Beat: b, Now: r.now, Oldest: oldestDue(b, r.now), Heed: heedOf(&member{beat: b, at: r.now}, r.now), Metrics: metricsOf(b)}
+	d := labourerData{Beat: b, Now: r.now, Heed: heedOf(&member{beat: b, at: r.now}, r.now), Metrics: metricsOf(b)}
 	d.Hands, d.HandsOf = handsOf(b)
 	d.Line, d.LineOf = lineOf(b)
 	d.Log = r.stack.logOf(b.Configuration.Target)

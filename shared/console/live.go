@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -68,6 +69,9 @@ type event struct {
 	name string // "": what was read
 	data []byte
 }
+
+// stamps matches the times at which labourers were read.
+var stamps = regexp.MustCompile(`"at":"[^"]*",`)
 
 func newLive(ctx context.Context, c *Console) *live {
 	return &live{c: c, ctx: ctx, listeners: map[chan event]bool{}, pace: map[string][]passed{}}
@@ -244,7 +248,7 @@ func (l *live) leave(heard chan event) {
 	delete(l.listeners, heard)
 }
 
-// loop takes turns until no tab listens.
+// loop takes turns until no tab listens. A turn in which nothing but the time has changed is told as a tick.
 func (l *live) loop(wake <-chan struct{}) {
 	var told []byte
 	for {
@@ -256,10 +260,11 @@ func (l *live) loop(wake <-chan struct{}) {
 		}
 		l.mu.Unlock()
 		e, pause := l.read()
-		if e.name == "" && bytes.Equal(e.data, told) {
+		now := stamps.ReplaceAll(e.data, nil)
+		if e.name == "" && bytes.Equal(now, told) {
 			e = event{"tick", []byte("{}")}
 		} else if e.name == "" {
-			told = e.data
+			told = now
 		}
 		l.tell(e)
 		timer := time.NewTimer(pause)
@@ -285,7 +290,7 @@ func (l *live) tell(e event) {
 	}
 }
 
-// read returns what the tabs are told of a turn: a document like a line of `drover --json watch`, without its time.
+// read returns what the tabs are told of a turn: a document like a line of `drover --json watch`.
 func (l *live) read() (event, time.Duration) {
 	ctx, cancel := context.WithTimeout(l.ctx, patience)
 	defer cancel()

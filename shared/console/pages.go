@@ -102,7 +102,9 @@ var functions = template.FuncMap{
 	"slug":      slug,
 	"dict":      dictionary,
 	"deref":     func(t *time.Time) time.Time { return *t },
+	"oldest":    oldest,
 	"lower":     func(text any) string { return strings.ToLower(fmt.Sprint(text)) },
+	"words":     func(text any) string { return strings.ReplaceAll(fmt.Sprint(text), "_", " ") },
 	"heed":      func(h heed) string { return [...]string{"stuck", "pressed", "working", "resting", "unknown"}[h] },
 }
 

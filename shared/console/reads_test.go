@@ -91,7 +91,7 @@ func TestTheStreamTellsWhatWasReadAndRestsWithoutListeners(t *testing.T) {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "data: ") {
 	}
-	require.Contains(t, lines.Text(), `"labourers":[{"labourer_id":"mill"`)
+	require.Contains(t, lines.Text(), `"labourer_id":"mill"`)
 	require.Contains(t, lines.Text(), `"jobs":[{"job_id":"morning"`)
 	leave()
 }
