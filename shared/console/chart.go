@@ -178,14 +178,14 @@ func histogram(title string, sorted []time.Duration) chart {
 		i, _ := slices.BinarySearch(buckets, d)
 		counts[i]++
 	}
-	const width, height, top = 320.0, 96.0, 10.0
+	const width, height, top = 560.0, 120.0, 10.0
 	each := width / float64(len(counts))
 	most := slices.Max(counts)
 	var s svg
 	for i, n := range counts {
 		tall := (height - top - 18) * float64(n) / float64(most)
-		s.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="column"/>`, float64(i)*each+1, height-16-tall, each-2, tall)
-		label := "<" + span(buckets[min(i, len(buckets)-1)])
+		s.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="column"/>`, float64(i)*each+4, height-16-tall, each-8, tall)
+		label := "≤ " + span(buckets[min(i, len(buckets)-1)])
 		if i == len(buckets) {
 			label = "more"
 		}
@@ -201,7 +201,7 @@ func histogram(title string, sorted []time.Duration) chart {
 
 // timeline draws a task from its creation to its end: where it waited, and its attempts.
 func timeline(d inspect.Detail, now time.Time) chart {
-	const width, row, left = 640.0, 22.0, 90.0
+	const width, row, left = 1000.0, 22.0, 130.0
 	end := now
 	if d.ClosedAt != nil {
 		end = *d.ClosedAt

@@ -35,6 +35,7 @@ type ground struct {
 	t       *testing.T
 	console http.Handler
 	open    error // why the stack cannot be opened
+	host    string
 	token   string
 	log     strings.Builder
 }
@@ -50,6 +51,7 @@ func newGround(t *testing.T, change ...func(*console.Options)) *ground {
 	for _, one := range change {
 		one(&o)
 	}
+	g.host = o.Host
 	g.console = console.New(t.Context(), o).Handler()
 	return g
 }
@@ -126,7 +128,7 @@ type answer struct {
 // ask makes a request. Headers are pairs of a name and a value.
 func (g *ground) ask(method, path, body string, headers ...string) answer {
 	g.t.Helper()
-	r := httptest.NewRequestWithContext(g.t.Context(), method, "http://"+host+path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(g.t.Context(), method, "http://"+g.host+path, strings.NewReader(body))
 	for i := 0; i+1 < len(headers); i += 2 {
 		if headers[i] == "Host" {
 			r.Host = headers[i+1]
@@ -147,7 +149,7 @@ func (g *ground) post(path, body string) answer {
 	if g.token == "" {
 		g.token = regexp.MustCompile(`name="drover-token" content="([^"]+)"`).FindStringSubmatch(g.get("/jobs").Body.String())[1]
 	}
-	return g.ask(http.MethodPost, path, body, "X-Drover-Token", g.token, "Origin", "http://"+host, "Sec-Fetch-Site", "same-origin")
+	return g.ask(http.MethodPost, path, body, "X-Drover-Token", g.token, "Origin", "http://"+g.host, "Sec-Fetch-Site", "same-origin")
 }
 
 // is requires a status, and returns the body.

@@ -47,7 +47,7 @@ func (c *Console) labourerDocument(r request) (any, error) {
 	return b.Labourer, err
 }
 
-// whyDocument is the record of what would be decided about a labourer now, and says why no more of its tasks start.
+// whyDocument returns the record of what would be decided about a labourer now, which says why no more of its tasks start.
 func (c *Console) whyDocument(r request) (any, error) {
 	if q := queryOf(r); q.err != nil {
 		return nil, q.err

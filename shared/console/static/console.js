@@ -22,14 +22,15 @@ function trouble(text) {
 }
 
 // Times are shown in the zone of the browser, with UTC as their title. The server writes UTC.
-const shownTime = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const shownClock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const two = (n) => String(n).padStart(2, "0");
+const dayOf = (at) => [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
+const clockOf = (at) => [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");
 function localTimes(root = document) {
   for (const time of $$("time[datetime]", root)) {
     const at = new Date(time.dateTime);
     if (isNaN(at)) continue;
     time.title = time.dateTime.replace("T", " ").replace(/\.\d+Z$/, " UTC");
-    time.textContent = (at.toDateString() === new Date().toDateString() ? shownClock : shownTime).format(at);
+    time.textContent = (dayOf(at) === dayOf(new Date()) ? "" : dayOf(at) + " ") + clockOf(at);
   }
 }
 
@@ -91,7 +92,9 @@ async function refresh() {
     }
     trouble("");
     localTimes(fresh);
+    const focused = document.activeElement;
     morph($("#main"), $("#main", fresh));
+    if (focused.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true }); // its row was moved
     afterwards();
   } catch {
     show("bad", "console is gone");
