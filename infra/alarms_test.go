@@ -10,7 +10,7 @@ import (
 func TestEveryDeadLetterQueueHasAnAlarm(t *testing.T) {
 	watched := map[string]bool{}
 	for _, properties := range read(t).of("AWS::CloudWatch::Alarm") {
-		if properties["MetricName"] == "ApproximateNumberOfMessagesVisible" && properties["Threshold"] == 0 {
+		if properties["MetricName"] == "ApproximateNumberOfMessagesVisible" {
 			watched[mentioned(properties["Dimensions"])[0]] = true
 		}
 	}

@@ -51,17 +51,26 @@ func same(n, value int) series {
 	return minutes(all...)
 }
 
+// setting returns a number of the template, or the default of the parameter that sets it.
+func setting(t *testing.T, value any) int {
+	t.Helper()
+	if of, is := value.(object); is {
+		value = read(t).parameters[of["Ref"].(string)]["Default"]
+	}
+	return value.(int)
+}
+
 // fires reports whether an alarm of the template is in ALARM after these values, one for each of its periods: of the last EvaluationPeriods at
 // least DatapointsToAlarm breach. Missing values count as TreatMissingData says.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 func fires(t *testing.T, properties object, values series) bool {
 	t.Helper()
-	of := properties["EvaluationPeriods"].(int)
+	of := setting(t, properties["EvaluationPeriods"])
 	atLeast := of
-	if n, set := properties["DatapointsToAlarm"].(int); set {
-		atLeast = n
+	if n, set := properties["DatapointsToAlarm"]; set {
+		atLeast = setting(t, n)
 	}
-	threshold := float64(properties["Threshold"].(int))
+	threshold := float64(setting(t, properties["Threshold"]))
 	breaches := map[string]func(float64) bool{
 		"GreaterThanThreshold":          func(v float64) bool { return v > threshold },
 		"GreaterThanOrEqualToThreshold": func(v float64) bool { return v >= threshold },

@@ -16,6 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/metering"
 )
 
 // Assistant is a worker assistant function: it handles reports on running attempts, from the completions queue, from the status table that plugins of
@@ -29,10 +30,11 @@ type Assistant struct {
 // NewAssistant wires the worker assistant. It uses DynamoDB, SQS, Lambda, EventBridge, StepFunctions, S3, Now and Log.
 func NewAssistant(e Environment, c Clients) Assistant {
 	c = c.metered()
+	known := &assistant.Labourers{Registry: registry(e, c), Now: c.Now}
 	return Assistant{env: e, clients: c, Service: &assistant.Service{
 		Tasks: tasks(e, c), Control: control(e, c), Leases: leases(e, c), Launcher: launcher(e, c),
-		Labourers: &assistant.Labourers{Registry: registry(e, c), Now: c.Now},
-		Bus:       bus(e, c), Timer: timer(e, c), Sweeper: canceller(e, c), Executions: stepfunctions.Executions{API: c.StepFunctions},
+		Labourers: known, Gauge: metering.Rests{Tally: c.tally, Labourers: known},
+		Bus: bus(e, c), Timer: timer(e, c), Sweeper: canceller(e, c), Executions: stepfunctions.Executions{API: c.StepFunctions},
 		Graveyard: sqs.Graveyard{API: c.SQS, URL: e.CompletionsDead}, Now: c.Now, MostReceives: e.CompletionsReceives,
 	}}
 }

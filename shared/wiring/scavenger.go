@@ -11,6 +11,8 @@ import (
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/metering"
 	"github.com/drover-run/drover/shared/service/scavenger"
 	"github.com/drover-run/drover/shared/service/workflow"
 )
@@ -28,6 +30,7 @@ func NewScavenger(e Environment, c Clients) Scavenger {
 	c = c.metered()
 	return Scavenger{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.StreamFailures}, Service: &scavenger.Service{
 		Settler: settler(e, c), Progress: entering(e, c), Finisher: finisher(e, c), Queue: control(e, c), Bus: bus(e, c),
+		Gauge: metering.Rests{Tally: c.tally, Labourers: &assistant.Labourers{Registry: registry(e, c), Now: c.Now}},
 		Turns: workflow.Recorder{Counter: runs(e, c), Waker: sqs.Runs{API: c.SQS, URL: e.RunsQueue}},
 		Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Now: c.Now,
 	}}

@@ -82,8 +82,14 @@ type Executions interface {
 	Describe(ctx context.Context, arn string) (x completion.Execution, found bool, err error)
 }
 
+// Gauge is told of labourers that come to rest: nothing is due, and nothing in hand.
+type Gauge interface {
+	Rested(ctx context.Context, labourer string)
+}
+
 // Service implements the worker assistant.
 type Service struct {
+	Gauge      Gauge
 	Tasks      Tasks
 	Control    Control
 	Leases     Leases

@@ -95,6 +95,9 @@ func (b *batch) due(ctx context.Context, labourer string) (bool, error) {
 		return len(entries) > 0, err
 	}
 	leases, err := b.Control.Leases(ctx, labourer)
+	if err == nil && len(leases) == 0 {
+		b.Gauge.Rested(ctx, labourer)
+	}
 	return queue.Waiting(leases) > 0, err
 }
 

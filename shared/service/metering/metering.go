@@ -3,8 +3,11 @@
 package metering
 
 import (
+	"context"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/decision"
+	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
@@ -47,4 +50,40 @@ func Requeued(t *metric.Tally, lease queue.Lease, e queue.Entry) {
 // Died counts tasks of a lease that get no further attempt.
 func Died(t *metric.Tally, lease queue.Lease, dead int) {
 	t.Count(metric.Subject{Labourer: lease.Labourer}, metric.Dead, dead)
+}
+
+// Decided sets the gauges of a labourer to the numbers of a decision about it.
+func Decided(t *metric.Tally, r decision.Record) {
+	age := time.Duration(0)
+	if r.OldestDue != nil {
+		age = max(r.At.Sub(*r.OldestDue), 0)
+	}
+	gauge(t, r.Labourer, r.Due, r.Running, r.Cap, age)
+}
+
+func gauge(t *metric.Tally, labourer string, due, running int, limit float64, age time.Duration) {
+	of := metric.Subject{Labourer: labourer}
+	t.Gauge(of, metric.Due, float64(due))
+	t.Gauge(of, metric.Running, float64(running))
+	t.Gauge(of, metric.Cap, limit)
+	t.Gauge(of, metric.OldestDueAge, float64(age.Milliseconds())/1000)
+}
+
+// Labourers reads labourers.
+type Labourers interface {
+	Recent(ctx context.Context, id string) (labourer.Labourer, error)
+}
+
+// Rests reports labourers that come to rest. The orchestrator decides about a labourer at rest no more, so its gauges would stay what they were at
+// the last decision.
+type Rests struct {
+	Tally     *metric.Tally
+	Labourers Labourers
+}
+
+// Rested sets the gauges of a labourer that has nothing due and nothing in hand. Without its configuration, which holds its cap, it reports nothing.
+func (r Rests) Rested(ctx context.Context, id string) {
+	if l, err := r.Labourers.Recent(ctx, id); err == nil {
+		gauge(r.Tally, id, 0, 0, l.MaxSimultaneousInvocations, 0)
+	}
 }

@@ -59,8 +59,14 @@ type Pager interface {
 	Died(ctx context.Context, labourer string, tasks []task.Task) error
 }
 
+// Gauge is told of labourers that come to rest: nothing is due, and nothing in hand.
+type Gauge interface {
+	Rested(ctx context.Context, labourer string)
+}
+
 // Service implements the scavenger.
 type Service struct {
+	Gauge    Gauge
 	Settler  Settler
 	Progress Progress
 	Finisher Finisher
@@ -168,6 +174,9 @@ func (s *Service) waits(ctx context.Context, labourer string) (bool, error) {
 		return len(due) > 0, err
 	}
 	leases, err := s.Queue.Leases(ctx, labourer)
+	if err == nil && len(leases) == 0 {
+		s.Gauge.Rested(ctx, labourer)
+	}
 	return queue.Waiting(leases) > 0, err
 }
 
