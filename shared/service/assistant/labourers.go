@@ -34,16 +34,22 @@ const recent = 30 * time.Second
 // Recent returns a labourer as it was within the last seconds. A labourer that was removed has no target.
 func (l *Labourers) Recent(ctx context.Context, id string) (labourer.Labourer, error) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	known, is := l.read[id]
-	l.mu.Unlock()
 	if age := l.Now().Sub(known.at); is && age >= 0 && age < recent {
 		return known.labourer, nil
 	}
-	return l.Current(ctx, id)
+	return l.current(ctx, id) // others that need it wait for the one read
 }
 
 // Current returns a labourer as it is now. A labourer that was removed has no target.
 func (l *Labourers) Current(ctx context.Context, id string) (labourer.Labourer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current(ctx, id)
+}
+
+func (l *Labourers) current(ctx context.Context, id string) (labourer.Labourer, error) {
 	now := l.Now()
 	found, is, err := l.Registry.Labourer(ctx, id)
 	if err != nil {
@@ -52,8 +58,6 @@ func (l *Labourers) Current(ctx context.Context, id string) (labourer.Labourer, 
 	if !is {
 		return labourer.New(id), nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.read == nil {
 		l.read = map[string]reading{}
 	}
