@@ -27,9 +27,10 @@
 //
 // An import only goes down: core ← service ← aws ← wiring ← functions/, cmd/ and testing.
 //
-// core decides, without AWS, clock or randomness: job and calendar (the job language), labourer (configuration), ecology (pace), retry
-// (waits), workflow (definitions, the steps and the states of runs), document (YAML and JSON with places for errors), segment, task, queue and
-// ledger (what is stored, and how it may change), trace (contexts and spans), completion (what workers report), event (what passes on the bus), pattern (filters, as
+// core decides, without AWS, clock or randomness: job and calendar (the job language), labourer (configuration), ecology (pace), decision (what
+// may start, and why no more: the record that all show), retry (waits), workflow (definitions, the steps and the states of runs), document (YAML
+// and JSON with places for errors), segment, task, queue and ledger (what is stored, and how it may change), trace (contexts and spans),
+// completion (what workers report), event (what passes on the bus), pattern (filters, as
 // EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, archiver, outcome,
@@ -37,7 +38,7 @@
 // (starts workers), leasing (writes leases), progress (counts the ends of tasks).
 //
 // aws holds the adapters between those ports and the AWS SDK: dynamo, sqs, sns, s3, eventbridge, stepfunctions, lambda, cloudwatch,
-// cloudformation. Each names the calls that it makes in one interface. settings sets up the clients, and recognizes errors that may pass.
+// logs, cloudformation. Each names the calls that it makes in one interface. settings sets up the clients, and recognizes errors that may pass.
 //
 // wiring has one constructor and one handler for each function, where services meet adapters. The functions below functions/ and the tests
 // use the same ones.
@@ -50,7 +51,7 @@
 //
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
 //	         segment#n, k                   the k-th part of the task's payload, if that exceeds 256 KB compressed
-//	control  labourer, state                version (the fence of claims), paused, claiming_until, claiming_by, trouble, pace
+//	control  labourer, state                version (the fence of claims), paused, pause (by whom, since when), claiming_until, claiming_by, trouble, pace
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n   a lease, with its revision: it tells the lease from others under its key, and from itself before
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet

@@ -48,6 +48,7 @@ var (
 
 	pathFields     = []string{"InputPath", "OutputPath", "ResultPath", "ItemsPath", "SecondsPath", "TimestampPath", "ErrorPath", "CausePath", "Variable"}
 	referencePath  = regexp.MustCompile(`^\$(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+	wildcardPath   = regexp.MustCompile(`^\$(\[\*\]|\.[A-Za-z_][A-Za-z0-9_]*)*$`) // in a ResultSelector: a flat list on both
 	contextPath    = regexp.MustCompile(`^\$\$\.(Execution\.(Id|Name|Input|StartTime|RoleArn)|Map\.Item\.(Index|Value)|State\.RetryCount|Task\.Token)(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 	intrinsic      = regexp.MustCompile(`States\.([A-Za-z0-9]+)\(`)
 	pathInFunction = regexp.MustCompile(`\$[^\s,()']*`)
@@ -330,6 +331,7 @@ func (d *dialect) expression(where, expression string, ofResult bool) {
 	for _, path := range paths {
 		switch {
 		case referencePath.MatchString(path):
+		case ofResult && wildcardPath.MatchString(path):
 		case ofResult && strings.HasPrefix(path, "$$"):
 			d.refuse(where, "%q: the context object cannot be read in a ResultSelector", path)
 		case contextPath.MatchString(path):

@@ -2,28 +2,30 @@
 //
 // # Orchestrate
 //
-// Open an execution of this machine to see why a task did or did not start. Each state is one decision. The facts that it was based on are added to
-// the labourer's branch under the name of the step, so an execution's output shows the last decision of each kind:
-// {labourers: [{labourer, reap, assessed, claimed, dispatched, …}], idle}.
+// Open an execution of this machine to see why a task did or did not start. Its output has a decision about each labourer that was named or is
+// not at rest: {decisions: [{at, labourer_id, status, metrics, cap, desired, running, free, due, binding, reason, started, …}]}, the records of
+// package decision. Each is also a line of the orchestrator function's log, which drover why --at and --since read.
 //
-//	Plan                    {labourers: [{labourer, round, reap}], idle}
+//	Plan                    {labourers: [{labourer, reap, decided}], idle}; an item without a labourer has the decisions about those that have to wait
 //	EachLabourer            up to ten at once; a failed one does not affect the others
 //	  NeedsReaping
 //	    Reap                reaped: {expired, released, settled, withdrawn, undispatched: [lease], undispatched_count}
 //	    LeftUndispatched
 //	      Redispatch        redispatched: as dispatched      ── fails ──► GiveBackUndispatched ──► DispatchFailed
-//	  Assess  ◄──────────┐  assessed: {round, status, metrics, cap, coefficient, desired, running, free, due, start, reason, …}
+//	  Assess  ◄──────────┐  decided: {round, start, revoke, decisions: [one, unless it goes on to claim]}
 //	  MayStart ── no ────┼──► Rest
-//	  Claim              │  claimed: {claimed, leases: [lease], reason}
+//	  Claim              │  decided: {round, claimed, leases: [lease], decisions: [one]}
 //	  Claimed ── none ───┼──► Rest
 //	  Dispatch           │  dispatched: {dispatched, given_back, errors} ── fails ──► GiveBack ──► DispatchFailed
 //	  RoundsLeft ── yes ─┘
 //	  HandOver ─────────────► Rest      a TasksDue event starts the execution that continues
 //
-// Any other error of a branch ends it in LabourerFailed, which shows Error and Cause (failed).
+// The decision of a claim stays the labourer's until the next claim, or until the labourer is paused or its target fails.
+//
+// Any other error of a branch ends it in LabourerFailed, which shows Error and Cause in its place: {labourer_id, failed}.
 //
 // Every step is one invocation of the orchestrator function with {"step": plan|reap|assess|claim|dispatch|give_back, …}. Its answer becomes the
-// state's result unchanged. All steps carry the execution's id; assess also carries the time when the execution started. Rounds are counted from the
+// state's result unchanged. All steps carry the execution's id. Rounds are counted from the
 // number in the plan: each assessment returns the next number, and at 20 the execution hands over. A step that is short of time may return 20 itself.
 //
 // The steps have to keep within these limits of AWS, because the definition cannot enforce them:

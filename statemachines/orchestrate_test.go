@@ -101,10 +101,10 @@ func TestOrchestrateGivesBackWhatItCouldNotDispatch(t *testing.T) {
 	}
 }
 
-// A labourer's branch shows the outcome of each step under its own name; only a new assessment replaces an earlier outcome.
+// A labourer's branch shows the outcome of each step under its own name, and the last decision.
 func TestOrchestrateKeepsTheFactsOfEachDecision(t *testing.T) {
 	want := map[string]string{
-		"Plan": "", "EachLabourer": "$.labourers", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.assessed", "Claim": "$.claimed", "Revoke": "$.revoked",
+		"Plan": "", "EachLabourer": "", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.decided", "Claim": "$.decided", "Revoke": "$.revoked",
 		"Dispatch": "$.dispatched", "GiveBack": "$.given_back", "GiveBackUndispatched": "$.given_back", "HandOver": "$.handed_over",
 	}
 	got := map[string]string{}
@@ -134,7 +134,7 @@ func TestOrchestrateHasABoundedNumberOfRounds(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, []string{"RoundsLeft when $.assessed.round NumericLessThan 20"}, back)
+	require.Equal(t, []string{"RoundsLeft when $.decided.round NumericLessThan 20"}, back)
 }
 
 func reaches(s scope, from, to string) bool {

@@ -131,7 +131,7 @@ func (s *shell) consoleStack(ctx context.Context) (*console.Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &console.Stack{Name: st.Name, Region: st.region, Endpoint: st.endpoint, Reader: s.reader(st), Runs: st.runReader(), Workflows: st.compositions,
+	return &console.Stack{Name: st.Name, Region: st.region, Endpoint: st.endpoint, Reader: s.reader(st), Command: st.own, Runs: st.runReader(), Workflows: st.compositions,
 		History: st.metrics, Actions: consoleActions{s, st}, Doctor: s.consoleChecks}, nil
 }
 
@@ -142,7 +142,7 @@ type consoleActions struct {
 }
 
 func (a consoleActions) SetPaused(ctx context.Context, labourer string, paused bool) error {
-	return a.stack.setPaused(ctx, labourer, paused)
+	return a.stack.setPaused(ctx, labourer, paused, "", a.shell.now())
 }
 
 func (a consoleActions) Cancel(ctx context.Context, job string) error {

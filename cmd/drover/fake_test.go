@@ -1,14 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cloudformationtypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logstypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
@@ -261,6 +266,39 @@ func (a *fakeAccount) ListStackResources(context.Context, *awscloudformation.Lis
 	out := &awscloudformation.ListStackResourcesOutput{}
 	for logical, physical := range a.parts {
 		out.StackResourceSummaries = append(out.StackResourceSummaries, cloudformationtypes.StackResourceSummary{LogicalResourceId: &logical, PhysicalResourceId: &physical})
+	}
+	return out, nil
+}
+
+// fakeLogs is a log group of a function, whose lines it also takes from a logger. It answers with at most so many events a page.
+type fakeLogs struct {
+	now   func() time.Time
+	lines []logstypes.FilteredLogEvent
+	page  int
+}
+
+func (l *fakeLogs) Write(text []byte) (int, error) {
+	l.lines = append(l.lines, logstypes.FilteredLogEvent{Timestamp: aws.Int64(l.now().UnixMilli()), Message: aws.String(string(text))})
+	return len(text), nil
+}
+
+func (l *fakeLogs) FilterLogEvents(_ context.Context, in *cloudwatchlogs.FilterLogEventsInput, _ ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.FilterLogEventsOutput, error) {
+	if aws.ToString(in.LogGroupName) != "orchestrator-logs" {
+		return nil, &logstypes.ResourceNotFoundException{Message: aws.String("The specified log group does not exist.")}
+	}
+	first, err := strconv.Atoi(cmp.Or(aws.ToString(in.NextToken), "0"))
+	if err != nil {
+		return nil, err
+	}
+	out := &cloudwatchlogs.FilterLogEventsOutput{}
+	for i := first; i < len(l.lines); i++ {
+		if len(out.Events) == l.page {
+			out.NextToken = aws.String(strconv.Itoa(i))
+			break
+		}
+		if at := aws.ToInt64(l.lines[i].Timestamp); at >= aws.ToInt64(in.StartTime) && at <= aws.ToInt64(in.EndTime) {
+			out.Events = append(out.Events, l.lines[i])
+		}
 	}
 	return out, nil
 }

@@ -3,31 +3,53 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/drover-run/drover/shared/core/queue"
 )
 
 func newPause(s *shell) *cobra.Command {
-	return &cobra.Command{
-		Use:   "pause LABOURER",
+	var by string
+	c := &cobra.Command{
+		Use:   "pause LABOURER [--by NAME]",
 		Short: "pause a labourer: start no more of its tasks",
 		Long: `Pauses a labourer: within seconds none of its tasks starts any more. Tasks that wait in leases return to the queue, and running tasks run to
-their end. The stack still accepts the labourer's jobs; they wait.`,
-		Example: `  drover pause shop`,
-		Args:    exactly("LABOURER"),
-		RunE:    func(c *cobra.Command, arguments []string) error { return s.setPaused(c.Context(), arguments[0], true) },
+their end. The stack still accepts the labourer's jobs; they wait. drover why shows who paused it: the identity of the credentials, or --by.`,
+		Example: `  drover pause shop
+  drover pause shop --by "Ada, database upgrade"`,
+		Args: exactly("LABOURER"),
 	}
+	c.Flags().StringVar(&by, "by", "", "note this `name` instead of the identity of the credentials")
+	c.RunE = func(c *cobra.Command, arguments []string) error {
+		return s.setPaused(c.Context(), arguments[0], true, by)
+	}
+	return c
 }
 
-// setPaused pauses or resumes a labourer. It wakes the orchestrator, which revokes the slots of leases, or starts tasks.
-func (s *stack) setPaused(ctx context.Context, id string, paused bool) error {
-	if err := s.control.SetPaused(ctx, id, paused); err != nil {
+// setPaused pauses or resumes a labourer, and notes who paused it: by or, if that is empty, the identity of the credentials. It wakes the
+// orchestrator, which revokes the slots of leases, or starts tasks.
+func (s *stack) setPaused(ctx context.Context, id string, paused bool, by string, now time.Time) error {
+	var err error
+	if paused {
+		if by == "" {
+			by = s.caller(ctx)
+		}
+		err = s.control.Pause(ctx, id, queue.Pause{By: short(plain(by), noteMost), At: now.UTC().Truncate(time.Second)})
+	} else {
+		err = s.control.SetPaused(ctx, id, false)
+	}
+	if err != nil {
 		return err
 	}
 	return s.wake(ctx, []string{id})
 }
 
-func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
+// noteMost limits the letters of a note: each read of the labourer's state reads it too.
+const noteMost = 200
+
+func (s *shell) setPaused(ctx context.Context, id string, paused bool, by string) error {
 	st, err := s.stack(ctx)
 	if err != nil {
 		return err
@@ -35,7 +57,7 @@ func (s *shell) setPaused(ctx context.Context, id string, paused bool) error {
 	if err := s.reader(st).Known(ctx, id); err != nil {
 		return err
 	}
-	if err := st.setPaused(ctx, id, paused); err != nil {
+	if err := st.setPaused(ctx, id, paused, by, s.now()); err != nil {
 		return err
 	}
 	if s.json {

@@ -9,6 +9,8 @@ func newResume(s *shell) *cobra.Command {
 		Long:    `Resumes a paused labourer: its tasks start again at once. A labourer that is not paused does not change.`,
 		Example: `  drover resume shop`,
 		Args:    exactly("LABOURER"),
-		RunE:    func(c *cobra.Command, arguments []string) error { return s.setPaused(c.Context(), arguments[0], false) },
+		RunE: func(c *cobra.Command, arguments []string) error {
+			return s.setPaused(c.Context(), arguments[0], false, "")
+		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/cloudwatch"
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/logs"
 	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/drovertest"
@@ -30,6 +32,7 @@ type ground struct {
 	functions *fakeFunctions
 	account   *fakeAccount
 	sosw      *fakeSosw
+	logs      *fakeLogs // of the functions
 	stack     cloudformation.Stack
 	// interrupt ends the next command's context when it first waits. before runs at that moment.
 	interrupt bool
@@ -46,6 +49,9 @@ type ground struct {
 func newGround(t *testing.T) *ground {
 	t.Helper()
 	g := &ground{Drover: drovertest.New(), t: t, functions: &fakeFunctions{}, account: newFakeAccount()}
+	g.logs = &fakeLogs{now: g.World.Now, page: 50}
+	g.Log = slog.New(slog.NewJSONHandler(g.logs, nil))
+	g.account.parts["OrchestratorLogs"] = "orchestrator-logs"
 	g.stack = cloudformation.Stack{Name: "drover", Status: "CREATE_COMPLETE", CreatedAt: drovertest.Start.AddDate(0, -5, 0),
 		Parameters: map[string]string{"RetentionDays": "30"}, Outputs: map[string]string{
 			"EventBusName": fakeaws.BusName, "TasksTableName": fakeaws.TasksTable, "ControlTableName": fakeaws.ControlTable, "JobsTableName": fakeaws.JobsTable,
@@ -87,6 +93,8 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 		bus:      eventbridge.Bus{API: g.EventBridge, Name: fakeaws.BusName},
 		metrics:  cloudwatch.Source{API: g.CloudWatch},
 		archive:  s3.Bucket{API: g.S3, Name: fakeaws.ArchiveBucket},
+
+		decisions: logs.Decisions{API: g.logs}, caller: func(context.Context) string { return "arn:aws:iam::000000000000:user/ada" },
 
 		compositions: dynamo.NewCompositions(db, fakeaws.RunsTable), waker: sqs.Runs{API: g.SQS, URL: fakeaws.RunsQueue},
 

@@ -9,17 +9,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awscloudformation "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/drover-run/drover/shared/aws/cloudformation"
 	"github.com/drover-run/drover/shared/aws/cloudwatch"
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/logs"
 	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/aws/sosw"
@@ -30,20 +33,23 @@ import (
 // stack is a deployed stack with everything that commands read and write.
 type stack struct {
 	cloudformation.Stack
-	region   string
-	endpoint string // of every service; "": AWS's own
-	tasks    dynamo.Tasks
-	control  dynamo.Control
-	jobs     dynamo.Jobs
-	runs     dynamo.Runs
-	registry dynamo.Registry
-	health   dynamo.Health
-	bus      eventbridge.Bus
-	metrics  cloudwatch.Source
-	archive  s3.Bucket
+	region    string
+	endpoint  string // of every service; "": AWS's own
+	tasks     dynamo.Tasks
+	control   dynamo.Control
+	jobs      dynamo.Jobs
+	runs      dynamo.Runs
+	registry  dynamo.Registry
+	health    dynamo.Health
+	bus       eventbridge.Bus
+	metrics   cloudwatch.Source
+	archive   s3.Bucket
+	decisions logs.Decisions
 
 	compositions *dynamo.Compositions
 	waker        sqs.Runs
+
+	caller func(context.Context) string // the identity of the credentials; "" if it is not known
 
 	functions  functions
 	queues     queues
@@ -58,6 +64,17 @@ type stack struct {
 
 // needed names the outputs that every command needs.
 var needed = []string{"EventBusName", "TasksTableName", "ControlTableName", "JobsTableName", "ArchiveBucketName"}
+
+// callerOf returns the identity of the credentials.
+func callerOf(cfg aws.Config) func(context.Context) string {
+	return func(ctx context.Context) string {
+		out, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+		if err != nil {
+			return ""
+		}
+		return aws.ToString(out.Arn)
+	}
+}
 
 // impatient limits the number of tries.
 func impatient(o *awscloudformation.Options) { o.RetryMaxAttempts = 2 }
@@ -88,18 +105,20 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 	found.Name = name
 	db, out := dynamodb.NewFromConfig(cfg), found.Outputs
 	s := &stack{
-		Stack:    found,
-		region:   cfg.Region,
-		endpoint: aws.ToString(cfg.BaseEndpoint),
-		tasks:    dynamo.Tasks{API: db, Table: out["TasksTableName"]},
-		control:  dynamo.Control{API: db, Table: out["ControlTableName"]},
-		jobs:     dynamo.Jobs{API: db, Table: out["JobsTableName"], Control: out["ControlTableName"]},
-		runs:     dynamo.Runs{API: db, Table: out["RunsTableName"], Control: out["ControlTableName"]},
-		registry: dynamo.Registry{API: db, Table: out["ControlTableName"]},
-		health:   dynamo.Health{API: db, Table: out["ControlTableName"]},
-		bus:      eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: out["EventBusName"]},
-		metrics:  cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)},
-		archive:  s3.Bucket{API: s3.NewClient(cfg), Name: out["ArchiveBucketName"]},
+		Stack:     found,
+		region:    cfg.Region,
+		endpoint:  aws.ToString(cfg.BaseEndpoint),
+		tasks:     dynamo.Tasks{API: db, Table: out["TasksTableName"]},
+		control:   dynamo.Control{API: db, Table: out["ControlTableName"]},
+		jobs:      dynamo.Jobs{API: db, Table: out["JobsTableName"], Control: out["ControlTableName"]},
+		runs:      dynamo.Runs{API: db, Table: out["RunsTableName"], Control: out["ControlTableName"]},
+		registry:  dynamo.Registry{API: db, Table: out["ControlTableName"]},
+		health:    dynamo.Health{API: db, Table: out["ControlTableName"]},
+		bus:       eventbridge.Bus{API: awseventbridge.NewFromConfig(cfg), Name: out["EventBusName"]},
+		metrics:   cloudwatch.Source{API: awscloudwatch.NewFromConfig(cfg)},
+		archive:   s3.Bucket{API: s3.NewClient(cfg), Name: out["ArchiveBucketName"]},
+		decisions: logs.Decisions{API: cloudwatchlogs.NewFromConfig(cfg)},
+		caller:    callerOf(cfg),
 
 		compositions: dynamo.NewCompositions(db, out["RunsTableName"]),
 		waker:        sqs.Runs{API: awssqs.NewFromConfig(cfg), URL: out["RunsQueueUrl"]},

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
@@ -226,11 +225,18 @@ func TestATaskShowsWhereItIsAndWhyItWaits(t *testing.T) {
 	require.Contains(t, detail("next", "running")["waiting_for"], "its worker, until ")
 	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:14Z", detail("next", "queued")["waiting_for"])
 	g.drover("pause", "shop").ok()
-	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:14Z; the labourer is paused",
+	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:14Z; the labourer is paused by arn:aws:iam::000000000000:user/ada since 2026-01-01T00:00:15Z",
 		detail("next", "queued")["waiting_for"])
 	g.RunFor(2 * time.Second) // the pause has woken the orchestrator
-	require.Equal(t, "the labourer is paused", detail("next", "queued")["waiting_for"])
+	require.Equal(t, "the labourer is paused by arn:aws:iam::000000000000:user/ada since 2026-01-01T00:00:15Z", detail("next", "queued")["waiting_for"])
 	require.Equal(t, []any{}, detail("gone", "cancelled")["attempts"])
+}
+
+// forgetTask deletes a task's item.
+func (g *ground) forgetTask(id string) {
+	g.t.Helper()
+	segment, n, _ := strings.Cut(id, ".")
+	g.forget(fakeaws.TasksTable, map[string]types.AttributeValue{"segment": &types.AttributeValueMemberS{Value: segment}, "n": &types.AttributeValueMemberN{Value: n}})
 }
 
 func TestATaskThatLeftTheTableIsFoundInTheArchive(t *testing.T) {
@@ -241,10 +247,7 @@ func TestATaskThatLeftTheTableIsFoundInTheArchive(t *testing.T) {
 	before := g.drover("--json", "tasks", "--job", "old").lines()[0]
 	id := before["task_id"].(string)
 	inTable := g.drover("--json", "task", id).one()
-	segment, n, _ := strings.Cut(id, ".")
-	_, err := g.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: new(fakeaws.TasksTable),
-		Key: map[string]types.AttributeValue{"segment": &types.AttributeValueMemberS{Value: segment}, "n": &types.AttributeValueMemberN{Value: n}}})
-	require.NoError(t, err)
+	g.forgetTask(id)
 
 	inTable["archived"] = true
 	require.Equal(t, inTable, g.drover("--json", "task", id).one())

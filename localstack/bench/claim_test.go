@@ -110,7 +110,7 @@ func (f *field) putBack(b *testing.B, leases []string) {
 
 func (f *field) claim(b *testing.B) []string {
 	b.Helper()
-	out, err := f.service.Claim(b.Context(), "execution", "harvest", 1)
+	out, err := f.service.Claim(b.Context(), "execution", "harvest", orchestrator.Decided{Round: 1})
 	require.NoError(b, err)
 	require.Equal(b, claimed, out.Claimed)
 	var leases []string
@@ -125,7 +125,7 @@ func (f *field) pass(b *testing.B) []string {
 	planned, err := f.service.Plan(b.Context(), "execution", orchestrator.PlanInput{Labourers: []string{"harvest"}})
 	require.NoError(b, err)
 	require.Len(b, planned.Labourers, 1)
-	assessed, err := f.service.Assess(b.Context(), "execution", "harvest", 0)
+	assessed, err := f.service.Assess(b.Context(), "execution", "harvest", orchestrator.Decided{Round: 0})
 	require.NoError(b, err)
 	require.True(b, assessed.Start, assessed.Reason)
 	return f.claim(b)

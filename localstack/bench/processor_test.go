@@ -227,10 +227,10 @@ func (p *pipeline) start(b *testing.B, execution string) {
 			Claimed int
 			Leases  []string
 		}
-		if step("assess", &assessed, map[string]any{"round": round}); !assessed.Start {
+		if step("assess", &assessed, map[string]any{"decided": map[string]any{"round": round}}); !assessed.Start {
 			break
 		}
-		step("claim", &claimed, map[string]any{"round": round})
+		step("claim", &claimed, map[string]any{"decided": map[string]any{"round": round}})
 		step("dispatch", nil, map[string]any{"leases": claimed.Leases})
 		started += claimed.Claimed
 	}

@@ -158,11 +158,11 @@ func (m metered) claim(t *testing.T, n int) {
 	require.NoError(t, m.control.SetPaused(t.Context(), named(t), true))
 	m.submit(t, tasks(600, nil))
 	m.fact(t, "JobScheduled", object{"job_id": named(t)})
-	require.Equal(t, "the labourer is paused", m.look(t).Assessed.Reason)
+	require.Equal(t, "the labourer is paused", m.look(t).Reason)
 	require.NoError(t, m.control.SetPaused(t.Context(), named(t), false))
 	before := m.usage(t)
 
-	require.Equal(t, n, m.look(t).Assessed.Running)
+	require.Equal(t, n, m.look(t).Started)
 
 	spent := m.usage(t).Since(before)
 	t.Logf("a claim of %d and its dispatch: %.0f write units, %v", n, spent.WriteUnits, spent.Calls)

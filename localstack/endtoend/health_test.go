@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/decision"
+	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
@@ -47,23 +49,24 @@ func TestG7HealthSetsALabourersPace(t *testing.T) {
 	d := s.desk(t)
 	s.apply(t, d.labourer(4, depends(t)))
 	s.measure(t, 10, 4*time.Minute)
-	require.Equal(t, 4, s.look(t).Assessed.Status)
+	require.Equal(t, ecology.High, s.look(t).Status)
 
 	s.measure(t, 80, 3*time.Minute)
 	s.submit(t, tasks(9, nil))
 	s.fact(t, "LabourerHealthChanged", object{"labourer_id": named(t), "from": 4., "to": 0.})
-	bad := s.look(t).Assessed
+	bad := s.look(t)
 	require.Contains(t, bad.Reason, "health is Bad")
 	require.Contains(t, bad.Reason, "load", "the metric that decided")
-	require.EqualValues(t, 80, bad.Metrics["load"]["value"])
+	require.EqualValues(t, 80, *bad.Evidence.Metric.Value)
+	require.Equal(t, decision.Health, bad.Binding)
 	require.Zero(t, d.waiting(t))
 	require.Equal(t, 0, bad.Desired)
 
 	s.measure(t, 40, 2*time.Minute)
 	s.look(t)
 	work := d.take(t, 3)
-	good := s.look(t).Assessed
-	require.Equal(t, []int{3, 3, 3, 0}, []int{good.Status, good.Desired, good.Running, good.Free}, "Good allows three quarters of the cap")
+	good := s.look(t)
+	require.Equal(t, []int{3, 3, 3, 0}, []int{int(good.Status), good.Desired, good.Running, good.Free}, "Good allows three quarters of the cap")
 	require.Zero(t, d.waiting(t))
 	s.fact(t, "LabourerHealthChanged", object{"labourer_id": named(t), "from": 0., "to": 3.})
 
@@ -86,7 +89,7 @@ func TestFiftyWakesAskCloudWatchOnce(t *testing.T) {
 
 	began := time.Now()
 	for _, seen := range s.orchestrateAtOnce(t, 50, wake(t)) {
-		require.Equal(t, 4, seen.Assessed.Status) // nothing is due, so no execution holds the lock and makes others skip the labourer
+		require.Equal(t, ecology.High, seen.Status) // nothing is due, so no execution holds the lock and makes others skip the labourer
 	}
 
 	minutes := int(time.Since(began) / time.Minute) // on a very slow machine

@@ -92,7 +92,7 @@ func TestG2AJobSubmittedManyTimesRunsOnce(t *testing.T) {
 	s.submit(t, tasks(12, nil)) // after its end
 
 	s.settled(t, "JobsQueueUrl")
-	require.Equal(t, "nothing is due", s.look(t).Assessed.Reason)
+	require.Equal(t, "nothing is due", s.look(t).Reason)
 	require.Zero(t, d.waiting(t), "tasks were dispatched again")
 	seen := map[string]bool{}
 	for _, one := range work {

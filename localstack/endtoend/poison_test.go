@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
@@ -105,9 +106,9 @@ func TestG8AnUnreachableLabourerStopsNoOther(t *testing.T) {
 
 			seen := await(t, "the trouble to be shown", func() (*orchestrated, bool) {
 				seen := s.look(t)
-				return seen, seen.Assessed.Trouble != nil
+				return seen, seen.Binding == decision.Target
 			})
-			require.Contains(t, seen.Assessed.Reason, "could not be reached")
+			require.Contains(t, seen.Reason, "could not be reached")
 			require.Zero(t, s.running(t), "tasks that could not be started were given back")
 
 			// The owner fixes the target, and the task completes: no attempt was used up.

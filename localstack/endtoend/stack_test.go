@@ -37,6 +37,7 @@ import (
 	"github.com/drover-run/drover/localstack"
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/ledger"
@@ -387,20 +388,10 @@ func (s *stack) look(t *testing.T) *orchestrated {
 // wake returns the input that makes the machine read only the test's labourer.
 func wake(t *testing.T) object { return object{"labourers": []string{named(t)}} }
 
-// orchestrated holds what an execution of the orchestrate machine shows for a labourer.
+// orchestrated holds what an execution of the orchestrate machine decided about a labourer.
 type orchestrated struct {
-	Labourer string
-	Assessed struct {
-		Start                       bool
-		Reason                      string
-		Status                      int
-		Desired, Running, Free, Due int
-		Metrics                     map[string]object
-		Trouble                     object
-	}
-	Reaped  struct{ Expired int }
-	Claimed struct{ Claimed int }
-	Failed  object // the error that ended the labourer's branch
+	decision.Record
+	Failed object // the error that ended the labourer's branch
 }
 
 // execute runs one execution to its end. AWS cannot describe a running Express execution, so the call waits for the end.
@@ -417,11 +408,11 @@ func (s *stack) execute(ctx context.Context, t *testing.T, input object) (*orche
 	if out.Status != sfntypes.SyncExecutionStatusSucceeded {
 		return nil, fmt.Errorf("the orchestration %s: %s: %s", out.Status, aws.ToString(out.Error), aws.ToString(out.Cause))
 	}
-	var all struct{ Labourers []orchestrated }
+	var all struct{ Decisions []orchestrated }
 	if err := json.Unmarshal([]byte(aws.ToString(out.Output)), &all); err != nil {
 		return nil, fmt.Errorf("reading %s, %w", aws.ToString(out.Output), err)
 	}
-	for _, one := range all.Labourers {
+	for _, one := range all.Decisions {
 		if one.Labourer == named(t) {
 			return &one, nil
 		}

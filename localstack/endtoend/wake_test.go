@@ -50,7 +50,7 @@ func TestG7ResumingWakes(t *testing.T) {
 	s.submit(t, tasks(2, nil))
 	s.fact(t, "JobScheduled", object{"job_id": named(t)})
 
-	require.Equal(t, "the labourer is paused", s.look(t).Assessed.Reason)
+	require.Equal(t, "the labourer is paused", s.look(t).Reason)
 	require.Zero(t, d.waiting(t))
 	s.cli(t, "resume", named(t))
 
@@ -74,13 +74,13 @@ func TestG3ARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
 	s.applyByHand(t, d.labourer(2, nil))
 	s.complete(t, work[:2]...) // two keep running, as many as the cap now allows
 	s.settled(t, "CompletionsQueueUrl")
-	require.Equal(t, "no slot is free: 2 of 2 are taken, 4 tasks are due", s.look(t).Assessed.Reason)
+	require.Equal(t, "no slot is free: 2 of 2 are taken, 4 tasks are due", s.look(t).Reason)
 	require.Zero(t, d.waiting(t), "no task starts while more run than the cap allows")
 
 	s.applyByHand(t, d.labourer(0, nil))
 	s.complete(t, work[2:]...)
 	s.settled(t, "CompletionsQueueUrl")
-	require.Equal(t, "the cap is 0", s.look(t).Assessed.Reason)
+	require.Equal(t, "the cap is 0", s.look(t).Reason)
 	require.Zero(t, d.waiting(t))
 
 	s.applyByHand(t, d.labourer(4, nil))

@@ -24,6 +24,7 @@ type Stack struct {
 	Account  string // "" if it is not known
 	Endpoint string // of a local AWS; "": AWS's own, so that pages may link to the AWS console
 
+	Command   func(words ...string) string // a command of drover, to paste into a shell
 	Reader    *inspect.Reader
 	Runs      inspect.Runs
 	Workflows Workflows

@@ -47,13 +47,12 @@ func (c *Console) labourerDocument(r request) (any, error) {
 	return b.Labourer, err
 }
 
-// whyDocument returns the record of what would be decided about a labourer now, which says why no more of its tasks start.
+// whyDocument says why no more tasks of a labourer start, or what a job, task or run waits for.
 func (c *Console) whyDocument(r request) (any, error) {
 	if q := queryOf(r); q.err != nil {
 		return nil, q.err
 	}
-	b, err := r.stack.Reader.Pulse().One(r.Context(), r.PathValue("id"))
-	return b.Record, err
+	return inspect.Whys{Reader: r.stack.Reader, Runs: r.stack.Runs, Command: r.stack.Command}.Of(r.Context(), r.PathValue("id"), inspect.Search{})
 }
 
 func (c *Console) pause(r request) (any, error)  { return c.setPaused(r, true) }

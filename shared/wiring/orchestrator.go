@@ -9,6 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/settings"
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/service/health"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 )
@@ -32,12 +33,21 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 	}}
 }
 
-// Handle executes a step of the orchestrate machine. A transient error carries the name that the machine retries.
+// Handle executes a step of the orchestrate machine, and writes a line for each decision. A transient error carries the name that the machine
+// retries.
 func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, error) {
 	out, err := f.Service.Take(ctx, in)
 	for name, n := range orchestrator.Counts(out, err) {
 		failures(f.clients, name, n)
 	}
-	writeLines(ctx, f.env, f.clients, slog.LevelInfo, "step", "step", in.Step, "labourer", in.Labourer, cause(err))
+	message, line := "step", []any{"step", in.Step, "labourer", in.Labourer, cause(err)}
+	for i, r := range orchestrator.Made(out) {
+		if i > 0 {
+			f.clients.Log.InfoContext(ctx, decision.Logged, r.Attrs()...)
+			continue
+		}
+		message, line = decision.Logged, r.Attrs()
+	}
+	writeLines(ctx, f.env, f.clients, slog.LevelInfo, message, line...)
 	return out, settings.Named(err)
 }

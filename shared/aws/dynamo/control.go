@@ -64,13 +64,25 @@ func (c Control) Depart(ctx context.Context, labourer, execution string) error {
 	return nil
 }
 
-// SetPaused pauses or resumes a labourer. It raises the version, so that a claim that was decided before fails. The pace is forgotten: the tasks
-// that wait in leases return to the queue, which would look as if they had ended.
+// SetPaused pauses a labourer without saying who did, or resumes it. It raises the version, so that a claim that was decided before fails. The
+// pace is forgotten: the tasks that wait in leases return to the queue, which would look as if they had ended.
 func (c Control) SetPaused(ctx context.Context, labourer string, paused bool) error {
+	return c.setPaused(ctx, labourer, paused, aws.String("SET paused = :paused REMOVE pace, pause ADD version :one"), item{})
+}
+
+// Pause pauses a labourer as SetPaused does, and notes by whom and when.
+func (c Control) Pause(ctx context.Context, labourer string, by queue.Pause) error {
+	text, err := json.Marshal(by)
+	if err != nil {
+		return err
+	}
+	return c.setPaused(ctx, labourer, true, aws.String("SET paused = :paused, pause = :pause REMOVE pace ADD version :one"), item{":pause": str(string(text))})
+}
+
+func (c Control) setPaused(ctx context.Context, labourer string, paused bool, update *string, values item) error {
+	values[":paused"], values[":one"] = &types.AttributeValueMemberBOOL{Value: paused}, num(1)
 	_, err := updateItem(ctx, c.API, &dynamodb.UpdateItemInput{
-		TableName: &c.Table, Key: controlKey(labourer, stateItem),
-		UpdateExpression:          aws.String("SET paused = :paused REMOVE pace ADD version :one"),
-		ExpressionAttributeValues: item{":paused": &types.AttributeValueMemberBOOL{Value: paused}, ":one": num(1)},
+		TableName: &c.Table, Key: controlKey(labourer, stateItem), UpdateExpression: update, ExpressionAttributeValues: values,
 	})
 	if err != nil {
 		return fmt.Errorf("setting paused of labourer %s to %t, %w", labourer, paused, err)
@@ -107,7 +119,12 @@ func changed(err error, doing string) error {
 
 func readState(it item) (queue.State, error) {
 	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), Hold: queue.Hold{By: it.str("claiming_by"), Until: it.time("claiming_until")}}
-	// Neither of these must stop the labourer: one is a note, and the other is observed anew.
+	// None of these must stop the labourer: two are notes, and the other is observed anew.
+	if text := it.str("pause"); text != "" && s.Paused {
+		if err := exact.Decode([]byte(text), &s.Pause); err != nil {
+			s.Pause = queue.Pause{}
+		}
+	}
 	if text := it.str("trouble"); text != "" {
 		if err := exact.Decode([]byte(text), &s.Trouble); err != nil {
 			s.Trouble = &queue.Trouble{Error: fmt.Sprintf("what is stored of the trouble cannot be read: %v", err)}

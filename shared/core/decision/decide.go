@@ -114,6 +114,12 @@ func (d Decision) Started(n int) Record {
 		d.bind(None, nil, "%s started", was(n, "due task"))
 	case n >= r.Free:
 		d.full(r.Running+n, left)
+		if n > 0 && r.Evidence != nil { // those who held slots before are not what binds
+			r.Evidence.Holders = nil
+		}
+		if r.Evidence != nil && r.Evidence.Metric == nil && r.Evidence.Holders == nil {
+			r.Evidence = nil
+		}
 	case d.snapshot.State.Probing():
 		d.untried()
 	default:

@@ -5,6 +5,7 @@
 package decision
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/ecology"
@@ -49,6 +50,26 @@ type Record struct {
 	OldestDue *time.Time `json:"oldest_due,omitempty"` // since when the first of the due tasks is due; nil if none is
 	Evidence  *Evidence  `json:"evidence,omitempty"`   // of the binding; nil where the numbers say all
 }
+
+// Attrs returns the record as the attributes of one JSON log line, under the same names.
+func (r Record) Attrs() []any {
+	out := []any{slog.Time("at", r.At), slog.String("labourer_id", r.Labourer), slog.Int("status", int(r.Status)), slog.Any("metrics", r.Metrics),
+		slog.Float64("cap", r.Cap), slog.Int("desired", r.Desired), slog.Int("running", r.Running), slog.Int("free", r.Free), slog.Int("due", r.Due),
+		slog.String("binding", string(r.Binding)), slog.String("reason", r.Reason), slog.Int("started", r.Started)}
+	if r.DueMore {
+		out = append(out, slog.Bool("due_more", true))
+	}
+	if r.OldestDue != nil {
+		out = append(out, slog.Time("oldest_due", *r.OldestDue))
+	}
+	if r.Evidence != nil {
+		out = append(out, slog.Any("evidence", r.Evidence))
+	}
+	return out
+}
+
+// Logged names the log lines that hold records: it is their message.
+const Logged = "decision"
 
 // Evidence holds the facts behind a binding.
 type Evidence struct {

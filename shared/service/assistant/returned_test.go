@@ -13,6 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -36,7 +37,7 @@ func TestG4TheEndOfAReturnedAttemptCountsWhereverItsTaskMoves(t *testing.T) {
 			s.HandOut(t, "f")
 		},
 		"to a lease, and dies": func(t *testing.T, s *outage.Stage) {
-			_, err := s.Services().Orchestrator.Service.Claim(context.Background(), "hand-out", "f", 1)
+			_, err := s.Services().Orchestrator.Service.Claim(context.Background(), "hand-out", "f", orchestrator.Decided{Round: 1})
 			require.NoError(t, err)
 		},
 		"to a lease and back": func(t *testing.T, s *outage.Stage) {
@@ -114,7 +115,7 @@ func TestG1G3AReportOfNoStartPutsItsOwnStartBackAlone(t *testing.T) {
 			s := stage(t, 2)
 			s.Schedule(t, outage.Job("nightly", "f", 2))
 			o := s.Services().Orchestrator.Service
-			claimed, err := o.Claim(context.Background(), "execution", "f", 1)
+			claimed, err := o.Claim(context.Background(), "execution", "f", orchestrator.Decided{Round: 1})
 			require.NoError(t, err)
 			leases, err := s.Control.Leases(context.Background(), "f")
 			require.NoError(t, err)

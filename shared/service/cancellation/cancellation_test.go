@@ -16,6 +16,7 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
@@ -196,7 +197,7 @@ func TestG5ACancellationMissesNoTaskThatAClaimMoves(t *testing.T) {
 						}
 						return 0
 					}
-					claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+					claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 					require.NoError(t, err)
 					running = claimed.Claimed
 					s.DynamoDB.Torn, s.DynamoDB.Hooks = nil, hooks
@@ -227,7 +228,7 @@ func TestG5ACompletionThatNoLeaseKnowsOfIsCounted(t *testing.T) {
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t)
 		s.Schedule(t, outage.Job("nightly", "f", 2))
-		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 		require.NoError(t, err)
 		_, err = s.Services().Orchestrator.Service.GiveBack(ctx, "execution", "f", claimed.Leases)
 		require.NoError(t, err)
@@ -317,7 +318,7 @@ func TestG1ASweptTaskWhoseAttemptEndsMeanwhileIsNotLost(t *testing.T) {
 	for at := 1; ; at++ {
 		s := stage(t)
 		s.Schedule(t, outage.Job("nightly", "f", 1))
-		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 		require.NoError(t, err)
 		require.Equal(t, 1, claimed.Claimed)
 		require.NoError(t, cancel(s, "first", `{"job_id": "nightly"}`))

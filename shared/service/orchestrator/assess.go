@@ -16,29 +16,42 @@ import (
 // dueLimit limits how many entries one claim takes tasks from: 2 × 30 + 1 items in a transaction that takes 100.
 const dueLimit = 30
 
-// Assessed says whether tasks of a labourer may start, with every number behind the decision.
+// Decided holds what a step decided about a labourer. The labourer's branch in the state machine shows the last one.
+type Decided struct {
+	Round     int               `json:"round"`
+	Decisions []decision.Record `json:"decisions"` // what the execution shows of the labourer: one record, or none while it goes on to claim
+}
+
+// shown returns the records that the execution shows after a decision: what an earlier claim of the execution started, and why no more, stays
+// the answer, unless what binds the labourer now is another thing than its slots.
+func (d Decided) shown(now decision.Record) (shown, made []decision.Record) {
+	if len(d.Decisions) > 0 && now.Binding != decision.Paused && now.Binding != decision.Target {
+		return d.Decisions, nil
+	}
+	made = []decision.Record{now}
+	return made, made
+}
+
+// Assessed says whether tasks of a labourer may start.
 type Assessed struct {
-	Labourer string `json:"labourer"`
-	Round    int    `json:"round"`
-	Start    bool   `json:"start"`
-	Revoke   bool   `json:"revoke"` // slots of leases are to be taken back
-	Reason   string `json:"reason"`
-	Paused   bool   `json:"paused"`
-	Granted  int    `json:"granted"`  // slots that leases take of what is desired
-	Waiting  int    `json:"waiting"`  // tasks that wait in leases
-	Due      int    `json:"due"`      // tasks that wait in leases, and in the due entries that were read
-	DueMore  bool   `json:"due_more"` // more entries may be due
-	ecology.Assessment
-	Trouble    *queue.Trouble `json:"trouble,omitempty"`
-	Unreadable []string       `json:"unreadable,omitempty"` // the first leases and due entries that cannot be decoded
+	Decided
+	Start      bool     `json:"start"`
+	Revoke     bool     `json:"revoke"`               // slots of leases are to be taken back
+	Unreadable []string `json:"unreadable,omitempty"` // the first leases and due entries that cannot be decoded
+
+	decision.Record `json:"-"` // of this moment, also if the execution goes on to claim
+
+	made []decision.Record
 }
 
 // Assess reports whether tasks of a labourer may start now, or slots are to be revoked. It writes only the labourer's remembered health, if that
 // has changed. In a later round the tasks of the round before are dispatched. So Assess first ends the lock that the claim took, and then reads
 // everything: other executions may have yielded to the lock.
-func (s *Service) Assess(ctx context.Context, execution, id string, round int) (Assessed, error) {
+//
+// before holds what the execution decided about the labourer until now.
+func (s *Service) Assess(ctx context.Context, execution, id string, before Decided) (Assessed, error) {
 	h := s.hold(execution, id)
-	if round > 0 {
+	if before.Round > 0 {
 		if err := h.depart(ctx); err != nil {
 			return Assessed{}, err
 		}
@@ -48,9 +61,12 @@ func (s *Service) Assess(ctx context.Context, execution, id string, round int) (
 		return Assessed{}, err
 	}
 	d := k.decide(s.Now())
-	return Assessed{Labourer: id, Round: round + 1, Start: d.Start, Revoke: d.Revoke, Reason: d.Record.Reason, Assessment: k.assessment, Paused: k.state.Paused,
-		Granted: queue.Granted(k.leases), Waiting: queue.Waiting(k.leases), Due: k.waiting(), DueMore: k.more, Trouble: k.state.Trouble,
-		Unreadable: k.unreadable}, nil
+	out := Assessed{Decided: Decided{Round: before.Round + 1, Decisions: []decision.Record{}}, Start: d.Start, Revoke: d.Revoke, Record: d.Record,
+		Unreadable: k.unreadable}
+	if !d.Start {
+		out.Decisions, out.made = before.shown(d.Record)
+	}
+	return out, nil
 }
 
 // snapshot holds what a decision about a labourer depends on, read in the order that keeps the cap: the state before its settings and the
@@ -61,7 +77,6 @@ type snapshot struct {
 	state      queue.State
 	leases     []queue.Lease
 	entries    []queue.Entry
-	due        int
 	more       bool
 	unreadable []string
 	assessment ecology.Assessment
@@ -94,9 +109,6 @@ func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
 		return out, err
 	}
 	out.more = len(out.entries) == dueLimit
-	for _, e := range out.entries {
-		out.due += e.Tasks.Len()
-	}
 	out.assessment, err = s.assess(ctx, out.labourer, out.leases)
 	return out, err
 }
@@ -183,9 +195,6 @@ func sameHistory(a, b ecology.History) bool {
 		return x.Status == y.Status && maps.EqualFunc(x.Since, y.Since, time.Time.Equal)
 	})
 }
-
-// waiting returns how many tasks wait for a slot: in leases, and in the due entries that were read.
-func (k snapshot) waiting() int { return k.due + queue.Waiting(k.leases) }
 
 // decide decides whether something may start, or slots are to be revoked.
 func (k snapshot) decide(now time.Time) decision.Decision { return k.subject(now).Decide(now) }

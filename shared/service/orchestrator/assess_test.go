@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
@@ -85,7 +86,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 		},
 		"held": func(s *outage.Stage) {
 			cpu(s, 20)
-			_, err := s.Services().Orchestrator.Service.Claim(ctx, "another", "f", 1)
+			_, err := s.Services().Orchestrator.Service.Claim(ctx, "another", "f", orchestrator.Decided{Round: 1})
 			require.NoError(t, err)
 			require.NoError(t, s.Apply(healthy(20)))
 		},
@@ -129,11 +130,14 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 			s.Pass(90 * time.Second)
 			set(s)
 
-			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "execution", "f", 0)
+			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "execution", "f", orchestrator.Decided{Round: 0})
 
 			require.NoError(t, err)
 			var shown bytes.Buffer
-			text, err := json.Marshal(assessed)
+			text, err := json.Marshal(struct {
+				Step   any             `json:"step"`
+				Record decision.Record `json:"record"`
+			}{assessed, assessed.Record})
 			require.NoError(t, err)
 			require.NoError(t, json.Indent(&shown, text, "", "  "))
 			golden(t, filepath.Join("testdata", "assess", name+".json"), shown.String())
@@ -259,13 +263,15 @@ func TestAPlanNamesTheLabourersThatMayHaveSomethingToDo(t *testing.T) {
 		return out
 	}
 
-	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f"}}, Idle: 1}, plan())
-	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "g"}}}, plan("g"), "a woken labourer has a turn, whatever an eventually consistent read shows")
-	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f"}, {Labourer: "g"}}, Unknown: 1}, plan("g", "f", "unknown", "g"))
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{undecided("f")}, Idle: 1}, plan())
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{undecided("g")}}, plan("g"), "a woken labourer has a turn, whatever an eventually consistent read shows")
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{undecided("f"), undecided("g")}, Unknown: 1}, plan("g", "f", "unknown", "g"))
 
 	s.HandOut(t, "f")
 	s.Pass(time.Hour)
-	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{{Labourer: "f", Reap: true}}, Idle: 1}, plan())
+	overdue := undecided("f")
+	overdue.Reap = true
+	require.Equal(t, orchestrator.Planned{Labourers: []orchestrator.Turn{overdue}, Idle: 1}, plan())
 }
 
 func TestAPlanLeavesTheLabourersBeyondItsLimitToAnotherExecution(t *testing.T) {

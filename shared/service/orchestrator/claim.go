@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
@@ -19,17 +20,31 @@ const (
 
 // Claimed says what Claim granted, and why no more.
 type Claimed struct {
+	Decided
 	Claimed int       `json:"claimed"` // tasks taken in hand: their workers are to be started
 	Waiting int       `json:"waiting"` // tasks that wait in the leases of these: the assistant feeds them
 	Slots   int       `json:"slots"`   // of these leases
 	Leases  []Handout `json:"leases"`
-	Reason  string    `json:"reason"`
+	Reason  string    `json:"-"`
+
+	made []decision.Record
+}
+
+// decide notes the record of the claim. A claim that started nothing leaves what an earlier one started.
+func (c *Claimed) decide(before Decided, r decision.Record) {
+	c.Reason = r.Reason
+	if c.Claimed == 0 {
+		c.Decisions, c.made = before.shown(r)
+		return
+	}
+	c.made = []decision.Record{r}
+	c.Decisions = c.made
 }
 
 // Claim grants slots and due tasks, as many as may start. Other executions yield from its transaction until it has dispatched. This misses no
 // wake, as the claimer reads everything again after ending its lock: here if nothing is left to start, else in Assess.
-func (s *Service) Claim(ctx context.Context, execution, id string, round int) (Claimed, error) {
-	out := Claimed{Leases: []Handout{}}
+func (s *Service) Claim(ctx context.Context, execution, id string, before Decided) (Claimed, error) {
+	out := Claimed{Decided: Decided{Round: before.Round, Decisions: []decision.Record{}}, Leases: []Handout{}}
 	k, err := s.read(ctx, s.hold(execution, id))
 	for range tries {
 		if err != nil {
@@ -42,7 +57,8 @@ func (s *Service) Claim(ctx context.Context, execution, id string, round int) (C
 			}
 			d = k.decide(s.Now())
 		}
-		if out.Reason = d.Record.Reason; !d.Start {
+		if !d.Start {
+			out.decide(before, d.Record)
 			return out, nil
 		}
 		granted, overtaken, failed := s.grant(ctx, &k)
@@ -52,15 +68,18 @@ func (s *Service) Claim(ctx context.Context, execution, id string, round int) (C
 		switch {
 		case failed != nil:
 			return out, failed // the transaction may still be under way, so a lock has to expire by itself
-		case out.Claimed > 0 && round >= lastRound:
-			return out, k.hold.depart(ctx) // another execution goes on from here
 		case out.Claimed > 0:
+			out.decide(before, d.Started(out.Claimed))
+			if before.Round >= lastRound {
+				return out, k.hold.depart(ctx) // another execution goes on from here
+			}
 			return out, nil
 		case overtaken:
-			out.Reason = "the labourer, or one of its leases, changed in the meantime"
+			out.decide(before, d.Yielded("the labourer, or one of its leases, changed in the meantime"))
 		case k.labourer.Target.FIFO() && queue.Starting(k.leases): // perhaps the assistant is starting it right now
-			out.Reason = "a task before them is still to be started"
+			out.decide(before, d.Yielded("a task before them is still to be started"))
 		case !k.locked():
+			out.decide(before, d.Started(0))
 			return out, nil // nothing is left to start
 		}
 		k, err = s.departAndRead(ctx, k)

@@ -64,7 +64,7 @@ func (d *drive) step() {
 	o := d.s.Services().Orchestrator.Service
 	switch step {
 	case "claim":
-		claimed, err := o.Claim(ctx, d.execution(), "f", rapid.IntRange(1, 3).Draw(d.t, "round"))
+		claimed, err := o.Claim(ctx, d.execution(), "f", orchestrator.Decided{Round: rapid.IntRange(1, 3).Draw(d.t, "round")})
 		require.NoError(d.t, err)
 		d.undone = append(d.undone, claimed.Leases...)
 	case "dispatch":
@@ -116,7 +116,7 @@ func (d *drive) step() {
 			d.s.Schedule(d.t, outage.Job(fmt.Sprintf("more-%d", d.jobs), "f", rapid.IntRange(1, 8).Draw(d.t, "tasks")))
 		}
 	case "assess":
-		_, err := o.Assess(ctx, d.execution(), "f", rapid.IntRange(0, 2).Draw(d.t, "round"))
+		_, err := o.Assess(ctx, d.execution(), "f", orchestrator.Decided{Round: rapid.IntRange(0, 2).Draw(d.t, "round")})
 		require.NoError(d.t, err)
 	}
 }
@@ -152,13 +152,13 @@ func TestG3AnOvertakenClaimTakesNothing(t *testing.T) {
 		requests := 0
 		s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
 			if requests++; requests == at {
-				_, err := s.Services().Orchestrator.Service.Claim(ctx, "second", "f", 1)
+				_, err := s.Services().Orchestrator.Service.Claim(ctx, "second", "f", orchestrator.Decided{Round: 1})
 				require.NoError(t, err)
 			}
 			return nil
 		}
 
-		_, err := s.Services().Orchestrator.Service.Claim(ctx, "first", "f", 1)
+		_, err := s.Services().Orchestrator.Service.Claim(ctx, "first", "f", orchestrator.Decided{Round: 1})
 
 		require.NoError(t, err)
 		require.Equal(t, 3, held(t, s), "at request %d", at)
@@ -182,7 +182,7 @@ func TestG3TwentyWakesForOneSlotCostFewClaims(t *testing.T) {
 				name := fmt.Sprintf("execution-%d", i)
 				defer done.Done()
 				o := s.Services().Orchestrator.Service
-				a, err := o.Assess(ctx, name, "f", 0)
+				a, err := o.Assess(ctx, name, "f", orchestrator.Decided{Round: 0})
 				assessed.Done()
 				if err != nil || !a.Start {
 					return
@@ -219,7 +219,7 @@ func TestTheCostOfAClaim(t *testing.T) {
 		s := stage(t, tasks, 256)
 		s.DynamoDB.ResetUsage()
 
-		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", orchestrator.Decided{Round: 1})
 
 		require.NoError(t, err)
 		require.Equal(t, tasks, claimed.Claimed)
@@ -337,7 +337,7 @@ func TestG1NoWakeIsMissed(t *testing.T) {
 		"a task returns to the queue": {
 			func(t *testing.T, s *outage.Stage) {
 				s.Schedule(t, outage.Job("old", "f", 1))
-				claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+				claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", orchestrator.Decided{Round: 1})
 				require.NoError(t, err)
 				require.Equal(t, 1, claimed.Claimed)
 				s.Pass(30 * time.Second) // its claimer has died
@@ -390,7 +390,7 @@ func noWakeIsMissed(t *testing.T, name string, lost bool, set, do func(t *testin
 				require.Greater(t, at, 4)
 				return
 			}
-			left, err := s.Services().Orchestrator.Service.Assess(ctx, "later", "f", 0)
+			left, err := s.Services().Orchestrator.Service.Assess(ctx, "later", "f", orchestrator.Decided{Round: 0})
 			require.NoError(t, err)
 			require.False(t, left.Start, "at request %d: %s, and no execution starts them", at, left.Reason)
 			require.False(t, left.Free > 0 && left.Due > 0, "at request %d: %s", at, left.Reason)

@@ -50,7 +50,7 @@ func claimed(t *testing.T, n int) (*outage.Stage, *orchestrator.Service, *starte
 	s := stage(t, n, n)
 	o, starts := s.Services().Orchestrator.Service, &starter{}
 	o.Launcher.Starter = starts
-	out, err := o.Claim(ctx, "execution", "f", 1)
+	out, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	require.Equal(t, n, out.Claimed)
 	return s, o, starts, out.Leases
@@ -154,13 +154,13 @@ func TestAThrottledTargetRestsForAShorterTime(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "throttled: rate exceeded", state.Trouble.Error)
 	require.Equal(t, outage.Start.Add(3*time.Second), state.Trouble.Until)
-	assessed, err := o.Assess(ctx, "execution", "f", 0)
+	assessed, err := o.Assess(ctx, "execution", "f", orchestrator.Decided{Round: 0})
 	require.NoError(t, err)
 	require.False(t, assessed.Start)
 
 	s.Pass(15 * time.Second)
 	starts.answer = nil
-	again, err := o.Claim(ctx, "execution", "f", 1)
+	again, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	require.Equal(t, 2, again.Claimed)
 	_, err = o.Dispatch(ctx, "f", again.Leases)

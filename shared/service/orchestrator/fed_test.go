@@ -182,7 +182,7 @@ func TestG4ATaskThatTheAssistantCouldNotStartIsTakenOverAtOnce(t *testing.T) {
 // TestG4ForsakenTasksAreTakenOverOnce: two executions find them at the same time.
 func TestG4ForsakenTasksAreTakenOverOnce(t *testing.T) {
 	s := stage(t, 3, 10)
-	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	require.Equal(t, 3, claimed.Claimed)
 	s.Pass(queue.DispatchTerm + time.Second)
@@ -203,7 +203,7 @@ func TestG4ADispatchThatLosesTheRaceForItsNoteStartsNothingTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := stage(t, 3, 5)
 			o := s.Services().Orchestrator.Service
-			claimed, err := o.Claim(ctx, "execution", "f", 1)
+			claimed, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 			require.NoError(t, err)
 			s.Pass(time.Second)
 			raced := between(s, "UpdateItem", func() {

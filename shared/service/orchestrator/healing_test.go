@@ -75,7 +75,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 		require.NoError(t, s.Apply(labourers(7)))
 		s.Schedule(t, outage.Job("late", "f", 2))
 		s.Pass(20 * time.Minute)
-		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", orchestrator.Decided{Round: 1})
 		require.NoError(t, err)
 		require.Equal(t, 2, claimed.Claimed)
 		s.Pass(time.Minute)
@@ -207,7 +207,7 @@ func TestG1AReturnedTaskOfAJobThatIsBeingCancelledIsCancelled(t *testing.T) {
 			s.Schedule(t, outage.Job("nightly", "f", 5), outage.Job("other", "f", 1))
 			s.Pass(time.Second)
 			o := s.Services().Orchestrator.Service
-			claimed, err := o.Claim(ctx, "execution", "f", 1)
+			claimed, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 			require.NoError(t, err)
 			require.Equal(t, 3, claimed.Claimed)
 			_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})
@@ -230,7 +230,7 @@ func TestG1AJobIsCancelledWhereverTheReturnOfItsTasksIsCutOff(t *testing.T) {
 		s := outage.NewStage(t, labourers(3), "g") // the target of f is missing
 		s.Schedule(t, outage.Job("nightly", "f", 3))
 		s.Pass(time.Second)
-		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", 1)
+		claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 		require.NoError(t, err)
 		require.Equal(t, 3, claimed.Claimed)
 		_, summary := s.Services().Scheduler.Service.Handle(ctx, "invocation", []scheduler.Message{outage.Command("cancel", "CancelJob", `{"job_id": "nightly"}`)})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -104,7 +105,7 @@ func TestG4ATaskThatWasNeverStartedReturnsOnce(t *testing.T) {
 func TestG3ALeaseThatAnotherDispatcherHasAdoptedIsNotGivenBack(t *testing.T) {
 	s := stage(t, 1, 1)
 	s.Pass(time.Second)
-	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "slow", "f", 1)
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "slow", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	s.Pass(time.Minute)
 	overtaken := between(s, "TransactWriteItems", func() { require.NoError(t, execute(s, "tick")) })

@@ -26,6 +26,6 @@ func TestG8UnreadableMetricsAffectOnlyTheirLabourers(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, "the metrics cannot be read", planned.Unread)
-	require.Equal(t, []orchestrator.Turn{{Labourer: "hasty"}}, planned.Labourers)
+	require.Equal(t, []orchestrator.Turn{undecided("hasty")}, planned.Labourers)
 	require.Len(t, y.claim(t), 1)
 }

@@ -20,6 +20,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/labourer"
@@ -130,7 +131,7 @@ type Step struct {
 	Execution string    `json:"execution"`
 	Input     PlanInput `json:"input"`
 	Labourer  string    `json:"labourer"`
-	Round     int       `json:"round"`
+	Decided   Decided   `json:"decided"` // what the execution decided about the labourer until now
 	Leases    []Handout `json:"leases"`
 }
 
@@ -148,17 +149,30 @@ func (s *Service) Take(ctx context.Context, in Step) (any, error) {
 	case "reap":
 		return s.Reap(ctx, in.Labourer)
 	case "assess":
-		return s.Assess(ctx, in.Execution, in.Labourer, in.Round)
+		return s.Assess(ctx, in.Execution, in.Labourer, in.Decided)
 	case "revoke":
 		return s.Revoke(ctx, in.Labourer)
 	case "claim":
-		return s.Claim(ctx, in.Execution, in.Labourer, in.Round)
+		return s.Claim(ctx, in.Execution, in.Labourer, in.Decided)
 	case "dispatch":
 		return s.Dispatch(ctx, in.Labourer, in.Leases)
 	case "give_back":
 		return s.GiveBack(ctx, in.Execution, in.Labourer, in.Leases)
 	}
 	return nil, fmt.Errorf("step is %q; plan, reap, assess, revoke, claim, dispatch and give_back are known", in.Step)
+}
+
+// Made returns the decisions that a step's output made: each is logged once.
+func Made(out any) []decision.Record {
+	switch out := out.(type) {
+	case Planned:
+		return out.made
+	case Assessed:
+		return out.made
+	case Claimed:
+		return out.made
+	}
+	return nil
 }
 
 // Counts returns the metrics of the stack that a step's output and error add to.

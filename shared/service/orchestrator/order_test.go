@@ -17,6 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -108,7 +109,7 @@ func TestG6NothingThatWaitsOvertakesWhatCameBackFromAFIFOQueue(t *testing.T) {
 				return nil
 			}
 			o := s.Services().Orchestrator.Service
-			claimed, err := o.Claim(ctx, "execution", "f", 1)
+			claimed, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 			require.NoError(t, err)
 			require.Equal(t, c.slots, claimed.Claimed)
 			require.Equal(t, 40-c.slots, claimed.Waiting)
@@ -162,7 +163,7 @@ func TestG6NothingThatWaitsOvertakesWhatADispatcherOfAFIFOQueueLeftBehind(t *tes
 				return nil
 			}
 			o := s.Services().Orchestrator.Service
-			claimed, err := o.Claim(ctx, "execution", "f", 1)
+			claimed, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 			require.NoError(t, err)
 			s.SQS.After = func(context.Context, fakeaws.Request) error {
 				if batches > 1 {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/exact"
@@ -55,13 +56,22 @@ type Planned struct {
 	Unknown   int    `json:"unknown,omitempty"` // names that are no labourer's
 	Others    int    `json:"others,omitempty"`  // labourers left to another execution
 	Unread    string `json:"unread,omitempty"`  // why the metrics could not be read together
+	Omitted   int    `json:"omitted,omitempty"` // decisions that are logged and do not fit into the output
+
+	made []decision.Record
 }
 
-// Turn is one labourer's part of an execution.
+// Turn is one labourer's part of an execution. The turn without a labourer holds the decisions about those for which there is nothing to do,
+// although they are not at rest.
 type Turn struct {
-	Labourer string `json:"labourer"`
-	Round    int    `json:"round"`
-	Reap     bool   `json:"reap"` // some leases are past their end, or have no dispatcher
+	Labourer string  `json:"labourer,omitempty"`
+	Reap     bool    `json:"reap"` // some leases are past their end, or have no dispatcher
+	Decided  Decided `json:"decided"`
+}
+
+// turnOf returns the turn of a labourer about which nothing is decided yet.
+func turnOf(id string) *Turn {
+	return &Turn{Labourer: id, Decided: Decided{Decisions: []decision.Record{}}}
 }
 
 // Plan finds the labourers that may have something to do, with one cheap read of each. It reads the metrics of all of them together.
@@ -72,12 +82,12 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 	}
 	out := Planned{Labourers: []Turn{}, Unknown: unknown}
 	asked := slices.Sorted(maps.Keys(all))
-	turns, failures := make([]*Turn, len(asked)), make([]error, len(asked))
+	turns, waiting, failures := make([]*Turn, len(asked)), make([]*snapshot, len(asked)), make([]error, len(asked))
 	var g errgroup.Group
 	g.SetLimit(planners)
 	for i, id := range asked {
 		g.Go(func() error {
-			turns[i], failures[i] = s.turn(ctx, execution, all[id], len(in.Labourers) > 0)
+			turns[i], waiting[i], failures[i] = s.turn(ctx, execution, all[id], len(in.Labourers) > 0)
 			return nil
 		})
 	}
@@ -87,29 +97,32 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 	}
 	for i, err := range failures {
 		if err != nil { // the labourer's own branch reports the error and affects no other
-			turns[i] = &Turn{Labourer: asked[i]}
+			turns[i] = turnOf(asked[i])
 		}
 	}
 	metrics := map[string]ecology.Metric{}
 	var others []string
 	for i, t := range turns {
-		if t == nil {
+		switch {
+		case t == nil && waiting[i] == nil:
 			out.Idle++
 			continue
-		}
-		if len(out.Labourers) == planLimit {
+		case t != nil && len(out.Labourers) == planLimit:
 			others = append(others, asked[i])
 			continue
+		case t != nil:
+			out.Labourers = append(out.Labourers, *t)
 		}
-		out.Labourers = append(out.Labourers, *t)
 		for name, m := range all[asked[i]].HealthMetrics {
 			metrics[asked[i]+"/"+name] = m
 		}
 	}
 	// Reading all metrics together only saves calls. Unreadable metrics fail only their labourer's branch.
-	if _, err := s.Health.Readings(ctx, metrics); err != nil {
+	readings, err := s.Health.Readings(ctx, metrics)
+	if err != nil {
 		out.Unread = err.Error()
 	}
+	s.rest(ctx, &out, waiting, readings)
 	if out.Others = len(others); out.Others == 0 {
 		return out, nil
 	}
@@ -118,6 +131,67 @@ func (s *Service) Plan(ctx context.Context, execution string, in PlanInput) (Pla
 		facts = append(facts, event.TasksDue(fmt.Sprintf("%s/%d", execution, len(facts)), some...))
 	}
 	return out, s.Bus.Publish(ctx, facts...)
+}
+
+// restingBytes limits the records of the turn without a labourer: they share the 256 KB of a state's output with the other turns' results.
+const restingBytes = 180_000
+
+// rest adds the decisions about labourers for which there is nothing to do. They are made by the same eventually consistent reads as the plan.
+func (s *Service) rest(ctx context.Context, out *Planned, waiting []*snapshot, readings map[string]ecology.Reading) {
+	records := make([]*decision.Record, len(waiting))
+	var g errgroup.Group
+	g.SetLimit(planners)
+	for i, k := range waiting {
+		if k == nil {
+			continue
+		}
+		g.Go(func() error {
+			if len(k.labourer.HealthMetrics) > 0 {
+				before, err := s.Memory.Recall(ctx, k.labourer.ID)
+				if err != nil || out.Unread != "" {
+					return nil //nolint:nilerr // without its health nothing can be said of it; the next tick reads it again
+				}
+				mine := map[string]ecology.Reading{}
+				for name := range k.labourer.HealthMetrics {
+					mine[name] = readings[k.labourer.ID+"/"+name]
+				}
+				k.assessment = ecology.Assess(k.labourer.Subject(), mine, before.History, s.Now(), queue.Granted(k.leases))
+			}
+			r := k.decide(s.Now()).Record
+			records[i] = &r
+			return nil
+		})
+	}
+	_ = g.Wait()
+	for _, r := range records {
+		if r != nil {
+			out.made = append(out.made, *r)
+		}
+	}
+	if len(out.made) == 0 {
+		return
+	}
+	shown := out.made
+	if size(shown) > restingBytes {
+		shown = slices.Clone(shown)
+		for i := range shown {
+			shown[i].Evidence = nil
+		}
+	}
+	for size(shown) > restingBytes {
+		shown = shown[:len(shown)*9/10]
+	}
+	out.Omitted = len(out.made) - len(shown)
+	out.Labourers = append(out.Labourers, Turn{Decided: Decided{Decisions: shown}})
+}
+
+// size returns how many bytes records take in an output.
+func size(records []decision.Record) int {
+	text, err := json.Marshal(records)
+	if err != nil {
+		panic(err) // they hold numbers and texts
+	}
+	return len(text)
 }
 
 // labourers returns the named labourers, or all of them if there are no names. unknown counts the names that are no labourer's. Named ones
@@ -171,14 +245,14 @@ func (s *Service) labourers(ctx context.Context, named []string) (known map[stri
 	return known, unknown, nil
 }
 
-// turn returns the labourer's turn, or nil if it has nothing to do.
-func (s *Service) turn(ctx context.Context, execution string, l labourer.Labourer, woken bool) (*Turn, error) {
+// turn returns the labourer's turn. If there is nothing to do, turn returns nil and, unless the labourer is at rest, what it saw of it.
+func (s *Service) turn(ctx context.Context, execution string, l labourer.Labourer, woken bool) (*Turn, *snapshot, error) {
 	now := s.Now()
 	look, err := s.Control.Look(ctx, l.ID, now, lookPage)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t := &Turn{Labourer: l.ID}
+	t := turnOf(l.ID)
 	for _, a := range look.Asides {
 		t.Reap = t.Reap || a.Unreadable != nil || a.Since.Before(now.Add(-asideTerm))
 	}
@@ -189,33 +263,26 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 	waits := len(look.Due) > 0 || queue.Waiting(look.Leases) > 0
 	switch {
 	case t.Reap || unreadable:
-		return t, nil
+		return t, nil, nil
 	case woken:
 		// A wake says that something became due or free just now, which this eventually consistent read may not show yet.
-		return t, nil
-	case !waits:
-		return nil, nil
-	case len(l.HealthMetrics) > 0:
-		return t, nil // each tick assesses its health: slots may be revoked, or leases fed longer
+		return t, nil, nil
+	case !waits && queue.Running(look.Leases) == 0:
+		return nil, nil, nil // at rest
+	case waits && len(l.HealthMetrics) > 0:
+		return t, nil, nil // each tick assesses its health: slots may be revoked, or leases fed longer
 	}
 	state, err := s.Control.State(ctx, l.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if d := s.surmise(execution, l, state, look).decide(now); !d.Start && !d.Revoke {
-		return nil, nil
+	k := &snapshot{hold: s.hold(execution, l.ID), labourer: l, state: state, leases: look.Leases, entries: look.Due,
+		more:       len(look.Asides)+len(look.Leases)+len(look.Due) >= lookPage,
+		assessment: ecology.Assess(l.Subject(), nil, nil, now, queue.Granted(look.Leases))}
+	if d := k.decide(now); waits && (d.Start || d.Revoke) {
+		return t, nil, nil
 	}
-	return t, nil
-}
-
-// surmise returns what a look shows of a labourer without metrics.
-func (s *Service) surmise(execution string, l labourer.Labourer, state queue.State, look queue.Look) snapshot {
-	k := snapshot{hold: s.hold(execution, l.ID), labourer: l, state: state, leases: look.Leases, entries: look.Due,
-		assessment: ecology.Assess(l.Subject(), nil, nil, s.Now(), queue.Granted(look.Leases))}
-	for _, e := range look.Due {
-		k.due += e.Tasks.Len()
-	}
-	return k
+	return nil, k, nil
 }
 
 // overdue reports whether a lease needs the reaper: it cannot be read, it has lost tasks, or forsaken ones.

@@ -29,7 +29,7 @@ func TestG1LostTasksAreReapedWithinThreeMinutesOfTheirEnd(t *testing.T) {
 	}
 	s.Schedule(t, outage.Job("undispatched", "f", 1))
 	s.Pass(time.Second)
-	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", 1)
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "dead", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	require.Equal(t, 1, claimed.Claimed)
 	claimedAt := s.World.Now()

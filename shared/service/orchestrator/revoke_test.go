@@ -58,7 +58,7 @@ func TestG7WhatWaitsInTheLeasesOfAPausedLabourerReturns(t *testing.T) {
 	require.Equal(t, 7, queued(t, s))
 	s.Report(t, s.Handed(t, "f")[0].Completed())
 	require.Len(t, s.Handed(t, "f"), 3, "nothing is fed")
-	assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "again", "f", 0)
+	assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "again", "f", orchestrator.Decided{Round: 0})
 	require.NoError(t, err)
 	require.False(t, assessed.Revoke, "once")
 
@@ -122,7 +122,7 @@ func TestG3AClaimThatDecidedBeforeARevocationGrantsNothing(t *testing.T) {
 			return nil
 		}
 
-		_, err := s.Services().Orchestrator.Service.Claim(ctx, "early", "f", 1)
+		_, err := s.Services().Orchestrator.Service.Claim(ctx, "early", "f", orchestrator.Decided{Round: 1})
 
 		require.NoError(t, err)
 		s.DynamoDB.Before = nil
@@ -213,7 +213,7 @@ func TestG1AJobIsCancelledAlsoIfItsTasksReturnToTheQueueMeanwhile(t *testing.T) 
 func TestG5AnEndedTaskThatReturnsToTheQueueIsWithdrawnWithItsJob(t *testing.T) {
 	s := stage(t, 2, 6)
 	o := s.Services().Orchestrator.Service
-	claimed, err := o.Claim(ctx, "execution", "f", 1)
+	claimed, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	require.Equal(t, 4, claimed.Waiting)
 	tasks, err := s.Drover.Tasks("job-0")

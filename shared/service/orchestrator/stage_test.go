@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/orchestrator"
@@ -57,6 +58,11 @@ func executeBy(o *orchestrator.Service, name string, woken ...string) error {
 	return errors.Join(errs...)
 }
 
+// undecided returns the turn of a labourer about which nothing is decided yet.
+func undecided(id string) orchestrator.Turn {
+	return orchestrator.Turn{Labourer: id, Decided: orchestrator.Decided{Decisions: []decision.Record{}}}
+}
+
 func serve(o *orchestrator.Service, name string, turn orchestrator.Turn) error {
 	if turn.Reap {
 		reaped, err := o.Reap(ctx, turn.Labourer)
@@ -67,16 +73,19 @@ func serve(o *orchestrator.Service, name string, turn orchestrator.Turn) error {
 			return err
 		}
 	}
-	for round := turn.Round; ; {
-		assessed, err := o.Assess(ctx, name, turn.Labourer, round)
+	if turn.Labourer == "" {
+		return nil // it holds decisions only
+	}
+	for decided := turn.Decided; ; {
+		assessed, err := o.Assess(ctx, name, turn.Labourer, decided)
 		if err == nil && !assessed.Start && assessed.Revoke {
 			_, err = o.Revoke(ctx, turn.Labourer)
 		}
 		if err != nil || !assessed.Start {
 			return err
 		}
-		round = assessed.Round
-		claimed, err := o.Claim(ctx, name, turn.Labourer, round)
+		claimed, err := o.Claim(ctx, name, turn.Labourer, assessed.Decided)
+		decided = claimed.Decided
 		if err != nil || claimed.Claimed == 0 {
 			return err
 		}

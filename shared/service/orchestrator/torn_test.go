@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -41,7 +42,7 @@ func TestG3AClaimIsCountedAlsoByReadsThatSeeHalfOfIt(t *testing.T) {
 				return nil
 			}
 
-			claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", round)
+			claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", orchestrator.Decided{Round: round})
 
 			require.NoError(t, err)
 			require.Equal(t, 100, min(met, 100))
@@ -66,7 +67,7 @@ func TestG3AClaimWithUnknownOutcomeKeepsTheHold(t *testing.T) {
 		return nil
 	}
 
-	_, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", 20)
+	_, err := s.Services().Orchestrator.Service.Claim(ctx, "one", "f", orchestrator.Decided{Round: 20})
 
 	require.ErrorContains(t, err, "connection reset")
 	state, err := s.Control.State(ctx, "f")

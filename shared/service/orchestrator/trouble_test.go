@@ -297,7 +297,7 @@ func TestG8ADispatchHoldsFewPayloadsAtOnce(t *testing.T) {
 		strings.Join(names, ","), strings.Repeat("row 17; ", 100<<10/8)))
 	o := s.Services().Orchestrator.Service
 	o.Launcher.Starter = h
-	claimed, err := o.Claim(ctx, "execution", "f", 1)
+	claimed, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	require.Equal(t, 200, claimed.Claimed)
 
@@ -412,7 +412,7 @@ func TestTroubleIsRecordedBesideAnUnreadableLease(t *testing.T) {
 	s := stage(t, 10, 2, 2)
 	o, starts := s.Services().Orchestrator.Service, &starter{answer: func(int) error { return errors.New("access denied") }}
 	o.Launcher.Starter = starts
-	claimed, err := o.Claim(ctx, "execution", "f", 1)
+	claimed, err := o.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	require.Len(t, claimed.Leases, 2)
 	o.Control = unread{o.Control, claimed.Leases[0].Lease}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
@@ -81,7 +82,7 @@ func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testin
 			reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
 			require.NoError(t, err)
 			require.Contains(t, fmt.Sprint(reaped.Errors), item+" cannot be read: ")
-			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "test", "f", 0)
+			assessed, err := s.Services().Orchestrator.Service.Assess(ctx, "test", "f", orchestrator.Decided{Round: 0})
 			require.NoError(t, err)
 			require.Contains(t, fmt.Sprint(assessed.Unreadable), item+" cannot be read: ")
 

@@ -78,7 +78,7 @@ func newYard(t *testing.T, jobs ...string) *yard {
 // claim returns what a claim hands out.
 func (y *yard) claim(t *testing.T) []orchestrator.Handout {
 	t.Helper()
-	claimed, err := y.Claim(t.Context(), "execution", "hasty", 1)
+	claimed, err := y.Claim(t.Context(), "execution", "hasty", orchestrator.Decided{Round: 1})
 	require.NoError(t, err)
 	return claimed.Leases
 }

@@ -38,6 +38,7 @@ type aslState struct {
 
 	ItemsPath      string // Map
 	ItemSelector   any
+	ResultSelector any
 	MaxConcurrency int
 	ItemProcessor  asl
 }
@@ -107,7 +108,12 @@ func (t *thread) perform(name string, input any) {
 		t.record("SucceedStateExited", input)
 		t.done(input, nil)
 	case "Pass":
-		t.leave(state, input, input)
+		result, err := t.fill(state.Parameters, input)
+		if err != nil {
+			t.done(nil, &Failure{Type: "States.Runtime", Message: err.Error()})
+			return
+		}
+		t.leave(state, input, result)
 	case "Choice":
 		for _, choice := range state.Choices {
 			if choice.holds(input) {
@@ -256,8 +262,16 @@ func (t *thread) each(name string, state *aslState, input any) {
 	t.record("MapStateStarted", nil)
 	outputs := make([]any, len(items))
 	next, running, failed := 0, 0, false
+	end := func() {
+		result, err := t.fill(state.ResultSelector, any(outputs))
+		if err != nil {
+			t.done(nil, &Failure{Type: "States.Runtime", Message: err.Error()})
+			return
+		}
+		t.leave(state, input, result)
+	}
 	if len(items) == 0 {
-		t.leave(state, input, outputs)
+		end()
 		return
 	}
 	var more func()
@@ -280,10 +294,13 @@ func (t *thread) each(name string, state *aslState, input any) {
 				case next < len(items):
 					more()
 				case running == 0:
-					t.leave(state, input, outputs)
+					end()
 				}
 			}
-			data, err := one.fill(state.ItemSelector, input)
+			data, err := items[i], error(nil)
+			if state.ItemSelector != nil {
+				data, err = one.fill(state.ItemSelector, input)
+			}
 			if err != nil {
 				one.done(nil, &Failure{Type: "States.Runtime", Message: err.Error()})
 				continue
@@ -408,11 +425,39 @@ func (t *thread) lookUp(text string, input any) (any, error) {
 			"Map":       map[string]any{"Item": map[string]any{"Value": t.item}},
 		}
 	}
+	if strings.Contains(text, "[*]") {
+		return all(data, text), nil
+	}
 	value, present := find(data, text)
 	if !present {
 		return nil, fmt.Errorf("the path %s is not in the input", text)
 	}
 	return value, nil
+}
+
+// all returns the values that a path with wildcards leads to.
+func all(data any, path string) []any {
+	values := []any{data}
+	for step := range strings.SplitSeq(strings.ReplaceAll(strings.TrimPrefix(path, "$"), "[*]", ".*"), ".") {
+		if step == "" {
+			continue
+		}
+		next := []any{}
+		for _, v := range values {
+			switch v := v.(type) {
+			case []any:
+				if step == "*" {
+					next = append(next, v...)
+				}
+			case map[string]any:
+				if inner, found := v[step]; found {
+					next = append(next, inner)
+				}
+			}
+		}
+		values = next
+	}
+	return values
 }
 
 // find follows a reference path.

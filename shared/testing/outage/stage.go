@@ -11,6 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/drovertest"
+	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
@@ -77,13 +78,13 @@ func (s *Stage) HandOut(t require.TestingT, labourer string) int {
 	all, round := 0, 0
 	for {
 		o := s.Services().Orchestrator.Service
-		assessed, err := o.Assess(context.Background(), "hand-out", labourer, round)
+		assessed, err := o.Assess(context.Background(), "hand-out", labourer, orchestrator.Decided{Round: round})
 		require.NoError(t, err)
 		if !assessed.Start {
 			return all
 		}
 		round = assessed.Round
-		claimed, err := o.Claim(context.Background(), "hand-out", labourer, round)
+		claimed, err := o.Claim(context.Background(), "hand-out", labourer, orchestrator.Decided{Round: round})
 		require.NoError(t, err)
 		if claimed.Claimed == 0 {
 			return all
