@@ -43,7 +43,7 @@
 // wiring has one constructor and one handler for each function, where services meet adapters. The functions below functions/ and the tests
 // use the same ones.
 //
-// Beside the floors: inspect (read models for the CLI and the console), console (a stack as web pages), worker (the SDK of Go workers; Python's beside it), drovertest
+// Beside the floors: inspect (read models for the CLI and the console), console (a stack as web pages), worker (the SDK of Go workers; Python's and Node's beside it), drovertest
 // (a Drover in one process, for users' tests), and testing: fakeaws (AWS in memory), outage and faults (interruptions), sim (the seeded
 // simulator), conformance (one suite for every backend), patterns (event patterns that are drawn).
 //
