@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,4 +201,35 @@ func TestWhatAMoveCannotDoIsRefused(t *testing.T) {
 	said := g.drover("migrate", "sosw", "--config", config, "--tasks", "missing")
 	require.Equal(t, failed, said.code)
 	require.Contains(t, said.err, "there is no table missing")
+}
+
+// TestTheChecklistOfTheMoveWorks runs the commands of docs/from-sosw.md, one after the other.
+func TestTheChecklistOfTheMoveWorks(t *testing.T) {
+	text, err := os.ReadFile("../../docs/from-sosw.md")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(text), "```sh\n")
+	block, _, _ := strings.Cut(rest, "```")
+	g := newGround(t)
+	g.withSosw()
+	g.sosw.rules["sosw_orchestrator"] = eventbridgetypes.RuleStateEnabled
+	g.functions.add("arn:aws:lambda:us-east-1:000000000000:function:f", 60)
+	t.Chdir(filepath.Dir(soswConfig(t)))
+	ran := 0
+	for line := range strings.Lines(block) {
+		command, _, _ := strings.Cut(line, "#")
+		words := strings.Fields(strings.ReplaceAll(command, "some_function", "f"))
+		switch words[0] {
+		case "aws":
+			require.Equal(t, []string{"aws", "events", "disable-rule"}, words[:3])
+			g.sosw.rules["sosw_orchestrator"] = eventbridgetypes.RuleStateDisabled
+		case "sleep":
+			g.RunFor(time.Minute)
+		default:
+			require.Equal(t, "drover", words[0], line)
+			said := g.drover(words[1:]...)
+			require.Equal(t, done, said.code, "%s: %s", line, said.err)
+			ran++
+		}
+	}
+	require.Equal(t, 5, ran)
 }
