@@ -62,6 +62,54 @@ func (w *watched) spend(span time.Duration) emf.Points {
 	return points
 }
 
+// series returns a metric of the stack by minutes, as an alarm on it sees it.
+func (w *watched) series(metric, statistic string, minutes int) series {
+	var out series
+	for range minutes {
+		values := w.spend(time.Minute).Of(metric, "Stack=drover")
+		if len(values) == 0 {
+			out = append(out, nil)
+			continue
+		}
+		value := slices.Max(values)
+		if statistic == "Sum" {
+			value = 0
+			for _, v := range values {
+				value += v
+			}
+		}
+		out = append(out, &value)
+	}
+	return out
+}
+
+// first returns after how many minutes an alarm fires, 0 for never.
+func first(t *testing.T, alarm object, values series) int {
+	t.Helper()
+	for i := range values {
+		if fires(t, alarm, values[:i+1]) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func TestATaskThatIsDueForTooLongRaisesTheAlarm(t *testing.T) {
+	alarm := read(t).resources["OldestDueAlarm"]["Properties"].(object)
+	require.Equal(t, []any{metric.Namespace, metric.OldestDueAge, "Maximum", 60}, []any{alarm["Namespace"], alarm["MetricName"], alarm["Statistic"], alarm["Period"]})
+	w := watch(t)
+	w.job("healthy", 20)
+	require.Zero(t, first(t, alarm, w.series(metric.OldestDueAge, "Maximum", 10)), "a stack at work")
+
+	require.NoError(t, w.Pause("crew")) // nothing is decided about it but that it waits
+	w.job("late", 3)
+	fired := first(t, alarm, w.series(metric.OldestDueAge, "Maximum", 75))
+
+	require.InDelta(t, 64, fired, 2, "an hour, and three of five minutes")
+	require.NoError(t, w.Resume("crew"))
+	require.Zero(t, first(t, alarm, w.series(metric.OldestDueAge, "Maximum", 10)[5:]), "it ends when the task is handed out")
+}
+
 func TestTasksThatDieRaiseTheAlarm(t *testing.T) {
 	alarm := read(t).resources["DeadTasksAlarm"]["Properties"].(object)
 	require.Equal(t, []any{metric.Namespace, metric.Dead, "Sum", 300}, []any{alarm["Namespace"], alarm["MetricName"], alarm["Statistic"], alarm["Period"]})
@@ -77,6 +125,47 @@ func TestTasksThatDieRaiseTheAlarm(t *testing.T) {
 	w.job("broken", 1)
 	require.True(t, fires(t, alarm, five()))
 	require.False(t, fires(t, alarm, five()), "it ends when no more tasks die")
+}
+
+// A labourer at rest is not decided about, so its gauges have to be right before.
+func TestALabourerThatComesToRestReportsItsGaugesOnceMore(t *testing.T) {
+	gauges := func(points emf.Points) map[string]float64 {
+		last := map[string]float64{}
+		for _, name := range []string{metric.Due, metric.Running, metric.Cap, metric.OldestDueAge} {
+			if values := points.Of(name, "Stack=drover", "Labourer=crew"); len(values) > 0 {
+				last[name] = values[len(values)-1]
+			}
+		}
+		return last
+	}
+	atRest := map[string]float64{metric.Due: 0, metric.Running: 0, metric.Cap: 1, metric.OldestDueAge: 0}
+	for name, fail := range map[string]bool{"its last task completes": false, "its last task dies": true} {
+		t.Run(name, func(t *testing.T) {
+			w := watch(t)
+			w.fail = fail
+			w.job("j", 2)
+			busy := gauges(w.spend(5 * time.Second))
+			require.NotZero(t, busy[metric.Due]+busy[metric.Running], busy)
+			require.Equal(t, atRest, gauges(w.spend(4*time.Minute)))
+			require.Empty(t, w.spend(5*time.Minute).Of(metric.Due, "Stack=drover", "Labourer=crew"), "a labourer at rest costs nothing")
+		})
+	}
+	t.Run("its tasks are cancelled while it is paused", func(t *testing.T) {
+		w := watch(t)
+		require.NoError(t, w.Pause("crew"))
+		w.job("j", 2)
+		require.Equal(t, map[string]float64{metric.Due: 2, metric.Running: 0, metric.Cap: 1, metric.OldestDueAge: 120}, rounded(gauges(w.spend(2*time.Minute+time.Second))))
+		w.Put("CancelJob", map[string]any{"job_id": "j"})
+		require.Equal(t, atRest, gauges(w.spend(time.Minute)))
+	})
+}
+
+// rounded returns values to ten.
+func rounded(values map[string]float64) map[string]float64 {
+	if age, is := values[metric.OldestDueAge]; is {
+		values[metric.OldestDueAge] = float64(int(age+5) / 10 * 10)
+	}
+	return values
 }
 
 var searched = regexp.MustCompile(`SEARCH\('\{Drover,Stack,(\w+)\} Stack="\$\{AWS::StackName\}" MetricName="(\w+)"', '(\w+)', 60\)`)

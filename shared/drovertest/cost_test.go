@@ -140,6 +140,10 @@ type meter struct {
 	running       map[string]time.Duration
 }
 
+func newMeter() *meter {
+	return &meter{calls: map[string]int{}, running: map[string]time.Duration{}}
+}
+
 type line struct {
 	what            string
 	amount, dollars float64
@@ -173,7 +177,7 @@ func (m *meter) bill(tasks float64) (lines []line, sum float64) {
 func measured(t *testing.T, l load) *meter {
 	t.Helper()
 	d := drovertest.New()
-	m := &meter{calls: map[string]int{}, running: map[string]time.Duration{}}
+	m := newMeter()
 	require.NoError(t, d.Apply(fmt.Sprintf("labourers:\n  w:\n    target: {lambda: work}\n    max_simultaneous_invocations: %d\n"+
 		"job_schemas: {default: {chunkable_attrs: [[part, {}]]}}\n", l.limit)))
 	require.NoError(t, d.Run())

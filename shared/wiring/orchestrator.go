@@ -11,6 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/service/health"
+	"github.com/drover-run/drover/shared/service/metering"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 )
 
@@ -33,21 +34,19 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 	}}
 }
 
-// Handle executes a step of the orchestrate machine, and writes a line for each decision. A transient error carries the name that the machine
-// retries.
+// Handle executes a step of the orchestrate machine, and writes a line with its gauges for each decision. Another step has a line only if it failed
+// or has figures: the log of the execution shows what it did. A transient error carries the name that the machine retries.
 func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, error) {
 	out, err := f.Service.Take(ctx, in)
 	for name, n := range orchestrator.Counts(out, err) {
 		failures(f.clients, name, n)
 	}
-	message, line := "step", []any{"step", in.Step, "labourer", in.Labourer, cause(err)}
-	for i, r := range orchestrator.Made(out) {
-		if i > 0 {
-			f.clients.Log.InfoContext(ctx, decision.Logged, r.Attrs()...)
-			continue
-		}
-		message, line = decision.Logged, r.Attrs()
+	for _, r := range orchestrator.Made(out) {
+		metering.Decided(f.clients.tally, r)
+		writeLines(ctx, f.env, f.clients, slog.LevelInfo, decision.Logged, r.Attrs()...)
 	}
-	writeLines(ctx, f.env, f.clients, slog.LevelInfo, message, line...)
+	if err != nil || !f.clients.tally.Empty() {
+		writeLines(ctx, f.env, f.clients, slog.LevelInfo, "step", "step", in.Step, "labourer", in.Labourer, cause(err))
+	}
 	return out, settings.Named(err)
 }

@@ -144,6 +144,13 @@ func (t *Tally) change(of Subject, metric string, by func([]float64) []float64) 
 	t.figures[of][metric] = by(t.figures[of][metric])
 }
 
+// Empty reports whether nothing was gathered.
+func (t *Tally) Empty() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.figures) == 0
+}
+
 // Take returns the figures that were gathered, and forgets them.
 func (t *Tally) Take() Figures {
 	if t == nil {
