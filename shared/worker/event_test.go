@@ -63,7 +63,7 @@ func TestParseTaskRefusesOtherEvents(t *testing.T) {
 		"a list":               {`[1]`, "event", "not a JSON object"},
 		"a text":               {`"x"`, "event", "not a JSON object"},
 		"null":                 {`null`, "event", "not a JSON object"},
-		"somebody else's":      {`{"detail-type":"x"}`, "drover", "is missing"},
+		"another program's":    {`{"detail-type":"x"}`, "drover", "is missing"},
 		"drover is a list":     {`{"drover":[]}`, "drover", "want an object"},
 		"drover is null":       {`{"drover":null}`, "drover.version", "is missing"},
 		"no version":           {with(`"version":1,`, ``), "drover.version", "is missing"},

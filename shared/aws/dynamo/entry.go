@@ -88,7 +88,7 @@ func readEntry(it item) (queue.Entry, error) {
 	}
 	parts := strings.Split(it.str("item"), "#")
 	if len(parts) != 4 {
-		return e, fmt.Errorf("its key has %d parts; 4 would be right", len(parts))
+		return e, fmt.Errorf("its key has %d parts; it must have 4", len(parts))
 	}
 	due, err1 := strconv.ParseInt(parts[1], 10, 64)
 	first, err2 := strconv.Atoi(parts[3])

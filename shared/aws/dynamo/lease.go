@@ -195,7 +195,7 @@ func readLease(it item) (queue.Lease, error) {
 	}
 	parts := strings.Split(it.str("item"), "#")
 	if len(parts) != 4 {
-		return l, fmt.Errorf("its key has %d parts; 4 would be right", len(parts))
+		return l, fmt.Errorf("its key has %d parts; it must have 4", len(parts))
 	}
 	attempt, err1 := strconv.Atoi(parts[2])
 	first, err2 := strconv.Atoi(parts[3])
@@ -214,7 +214,7 @@ func readLease(it item) (queue.Lease, error) {
 		return l, wrapAttribute("hands", err)
 	}
 	if l.Slots < 0 {
-		return l, fmt.Errorf("attribute slots is %d; 0 or more would be right", l.Slots)
+		return l, fmt.Errorf("attribute slots is %d; it must be 0 or more", l.Slots)
 	}
 	return l, nil
 }

@@ -42,7 +42,7 @@ func (it item) ofKinds(want kinds) error {
 			continue
 		}
 		if is := kindOf(it[k.name]); is != k.kind {
-			return fmt.Errorf("attribute %s is %s; %s would be right", k.name, is, k.kind)
+			return fmt.Errorf("attribute %s is %s; it must be %s", k.name, is, k.kind)
 		}
 	}
 	return nil

@@ -46,24 +46,24 @@ func TestADamagedLeaseTakesAsManySlotsAsItMayHaveTasksInHand(t *testing.T) {
 		slots  int
 		why    string
 	}{
-		"another revision":            {fakeaws.Item{"revision": text("x")}, 4, "attribute revision is S; N would be right"},
+		"another revision":            {fakeaws.Item{"revision": text("x")}, 4, "attribute revision is S; it must be N"},
 		"no due time":                 {fakeaws.Item{"due": nil}, 4, "attribute due is missing"},
 		"no claim":                    {fakeaws.Item{"claimed_at": nil}, 4, "attribute claimed_at is missing"},
 		"a fraction":                  {fakeaws.Item{"feed_until": number("1.5")}, 4, "attribute feed_until is no whole number"},
-		"a number as the job":         {fakeaws.Item{"job": number("1")}, 4, "attribute job is N; S would be right"},
-		"a key with too many parts":   {fakeaws.Item{"item": text("lease#2jxtsgokhmkcw7cc#1#000#5")}, 4, "its key has 5 parts; 4 would be right"},
+		"a number as the job":         {fakeaws.Item{"job": number("1")}, 4, "attribute job is N; it must be S"},
+		"a key with too many parts":   {fakeaws.Item{"item": text("lease#2jxtsgokhmkcw7cc#1#000#5")}, 4, "its key has 5 parts; it must have 4"},
 		"a key without an attempt":    {fakeaws.Item{"item": text("lease#2jxtsgokhmkcw7cc#x#000")}, 4, "its key"},
 		"tasks that are no ranges":    {fakeaws.Item{"tasks": text("all")}, 4, `attribute tasks: task numbers "all"`},
 		"no tasks":                    {fakeaws.Item{"tasks": nil}, 4, "attribute tasks is missing"},
 		"a hand in another form":      {fakeaws.Item{"hands": hands("0.d.x.y.z", "1", "2", "3")}, 4, "is not a time, what started the task"},
-		"a hand of nobody":            {fakeaws.Item{"hands": hands("0", "1", "2", "3")}, 4, "is not a time, what started the task"},
+		"a hand of no origin":         {fakeaws.Item{"hands": hands("0", "1", "2", "3")}, 4, "is not a time, what started the task"},
 		"a hand spelled otherwise":    {fakeaws.Item{"hands": hands("+0.d", "1", "2", "3")}, 4, "is not a time, what started the task"},
 		"no slots":                    {fakeaws.Item{"slots": nil}, 9, "attribute slots is missing"},
-		"fewer slots than none":       {fakeaws.Item{"slots": number("-1")}, 3, "attribute slots is -1; 0 or more would be right"},
+		"fewer slots than none":       {fakeaws.Item{"slots": number("-1")}, 3, "attribute slots is -1; it must be 0 or more"},
 		"slots revoked":               {fakeaws.Item{"slots": number("0"), "due": nil}, 3, "attribute due is missing"},
 		"waiting that are no ranges":  {fakeaws.Item{"waiting": text("4,x")}, 4, `attribute waiting: task numbers "4,x"`},
 		"no hands":                    {fakeaws.Item{"hands": nil}, 10, "attribute hands is missing"},
-		"hands of another type":       {fakeaws.Item{"hands": text("1.d")}, 10, "attribute hands is S; M would be right"},
+		"hands of another type":       {fakeaws.Item{"hands": text("1.d")}, 10, "attribute hands is S; it must be M"},
 		"a hand of no task":           {fakeaws.Item{"hands": hands("0.d", "1", "256")}, 10, `"256" is not the number of a task, 0 to 255`},
 		"no hands of a whole segment": {fakeaws.Item{"hands": nil, "tasks": text("0-255")}, queue.MostSlots, "attribute hands is missing"},
 		"neither hands nor tasks":     {fakeaws.Item{"hands": nil, "tasks": nil}, 1, "is missing"},
@@ -135,7 +135,7 @@ func TestADamagedLeaseIsSetAsideAsItWasReadOrNotAtAll(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, []queue.Unreadable{{Item: "unreadable#1795348800000#lease#2jxtsgokhmkcw7cc#1#000", Was: "lease#2jxtsgokhmkcw7cc#1#000",
-				Reason: "attribute due is missing; N would be right", Since: noon}}, set)
+				Reason: "attribute due is missing; it must be N", Since: noon}}, set)
 			for _, kept := range s.db.Items(fakeaws.ControlTable) {
 				require.Equal(t, it["hands"], kept["hands"], "all of it can be inspected")
 			}

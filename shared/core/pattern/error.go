@@ -10,7 +10,7 @@ import (
 // Error is one thing that is wrong with a pattern.
 type Error struct {
 	Path   string `json:"path"`   // customer.country[1].prefix; "" for the whole pattern
-	Reason string `json:"reason"` // the value, and what would be right
+	Reason string `json:"reason"` // the value, and what is accepted
 }
 
 // Error returns "path: reason".

@@ -24,7 +24,7 @@ const MaxMetadata = 200_000
 // Own names the member of the metadata of a filter that holds what Drover knows of the run. Metadata with a member of this name is refused.
 const Own = "drover"
 
-// Refusal says why a start is refused: the field at fault, with its path, and what would be right.
+// Refusal says why a start is refused: the field at fault, with its path, and what is accepted.
 type Refusal struct{ Field, Reason string }
 
 func (r *Refusal) Error() string { return r.Field + ": " + r.Reason }

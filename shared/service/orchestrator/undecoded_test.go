@@ -58,7 +58,7 @@ func TestG8ALeaseThatCannotBeDecodedHoldsItsSlotsUntilItWouldHaveEnded(t *testin
 		"a part of its tasks":           {"tasks", text("0-1,x")},
 		"one that is in hand":           {"hands", hands("0", "?", "1", "0.d")},
 		"the number of one in hand":     {"hands", hands("0", "0.d", "x", "0.d")},
-		"who is in hand":                {"hands", text("0")},
+		"the tasks in hand":             {"hands", text("0")},
 		"nothing in hand":               {"hands", nil},
 		"its revision":                  {"revision", nil},
 		"its revision, being no number": {"revision", text("7")},

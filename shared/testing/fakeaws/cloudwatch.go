@@ -87,7 +87,7 @@ func (c *CloudWatch) answer(in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetM
 	from, to := aws.ToTime(in.StartTime), aws.ToTime(in.EndTime)
 	switch {
 	case len(in.MetricDataQueries) == 0 || len(in.MetricDataQueries) > mostQueries:
-		return nil, refusedQuery("MetricDataQueries has %d members; 1 to %d would be right", len(in.MetricDataQueries), mostQueries)
+		return nil, refusedQuery("MetricDataQueries has %d members; it must have 1 to %d", len(in.MetricDataQueries), mostQueries)
 	case !from.Before(to):
 		return nil, refusedQuery("The parameter StartTime must be less than the parameter EndTime.")
 	}
@@ -166,7 +166,7 @@ var (
 func (c *CloudWatch) statistic(s types.MetricStat, from, to time.Time) (series, error) {
 	seconds := aws.ToInt32(s.Period)
 	if !slices.Contains([]int32{1, 5, 10, 20, 30}, seconds) && (seconds < 60 || seconds%60 != 0) {
-		return nil, refusedQuery("The parameter Period is %d; 1, 5, 10, 20, 30 or a multiple of 60 would be right", seconds)
+		return nil, refusedQuery("The parameter Period is %d; it must be 1, 5, 10, 20, 30 or a multiple of 60", seconds)
 	}
 	if s.Metric == nil || aws.ToString(s.Metric.Namespace) == "" || aws.ToString(s.Metric.MetricName) == "" {
 		return nil, refusedQuery("A MetricStat must have a metric with a namespace and a name")
