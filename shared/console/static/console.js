@@ -208,9 +208,11 @@ function afterwards() {
   }
 }
 
-// ask shows what an action will do and to how many, and returns whether the user wants it.
+// ask shows what an action will do and to how many, and returns whether the user wants it. It asks about one action at a time.
 async function ask(button, count) {
   const dialog = $("#ask");
+  if (dialog.dataset.asking) return false;
+  dialog.dataset.asking = "yes";
   $("#ask-title").textContent = button.dataset.title;
   $("#ask-text").textContent = button.dataset.text;
   $("#ask-yes").textContent = button.dataset.yes;
@@ -221,6 +223,7 @@ async function ask(button, count) {
   dialog.returnValue = "no";
   dialog.showModal();
   await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
+  delete dialog.dataset.asking;
   return dialog.returnValue === "yes";
 }
 
