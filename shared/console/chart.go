@@ -57,9 +57,9 @@ type level struct {
 }
 
 const (
-	chartWidth  = 640
+	chartWidth  = 480
 	chartHeight = 150
-	chartLeft   = 52.0
+	chartLeft   = 44.0
 	chartRight  = 76.0
 	chartTop    = 12.0
 	chartBottom = 22.0
@@ -107,8 +107,8 @@ func plot(title string, from, to time.Time, lines []line, levels []level) chart 
 			s.add(`<polyline points="%s" class="line %s"/>`, polyline(l.points, x, y), l.class)
 		}
 	}
-	said := title + ", last value: " + strings.Join(words, ", ")
-	return chart{title, said, s.done(chartWidth, chartHeight, "plot", said)}
+	said := "last: " + strings.Join(words, ", ")
+	return chart{title, said, s.done(chartWidth, chartHeight, "plot", title+", "+said)}
 }
 
 func polyline(points []point, x func(time.Time) float64, y func(float64) float64) string {
