@@ -49,7 +49,8 @@ func TestTheDocumentsAreThoseOfTheCommandLine(t *testing.T) {
 	require.Equal(t, map[string]any{"dead": 4.0}, g.get("/api/dead/count?labourer=shop").one())
 	require.Equal(t, false, g.get("/api/doctor").one()["ok"])
 	why := g.get("/api/why/shop").one()
-	require.Equal(t, []any{"shop", "paused", 2.0}, []any{why["labourer_id"], why["binding"], why["due"]})
+	require.Equal(t, []any{"shop", "paused", 2.0, "labourer"}, []any{why["labourer_id"], why["binding"], why["due"], why["kind"]})
+	require.Equal(t, "2 tasks are due: the labourer is paused", g.get("/api/why/morning").one()["waiting_for"])
 }
 
 func TestTheWindowsOfADocumentMakeTheWholeList(t *testing.T) {

@@ -27,6 +27,7 @@ type Stack struct {
 	Command   func(words ...string) string // a command of drover, to paste into a shell
 	Reader    *inspect.Reader
 	Runs      inspect.Runs
+	Why       inspect.Whys
 	Workflows Workflows
 	History   History
 	Actions   Actions

@@ -80,6 +80,7 @@ type jobData struct {
 	inspect.Job
 
 	Now      time.Time
+	Why      *inspect.Why // nil of a job that has ended
 	Standing map[inspect.Status]int
 	Statuses []inspect.Status
 	Status   string
@@ -139,6 +140,11 @@ func (c *Console) job(r request) (view, error) {
 			return view{}, err
 		}
 		maps.Copy(d.Standing, open)
+		why, err := r.stack.Why.Job(ctx, id)
+		if err != nil {
+			return view{}, err
+		}
+		d.Why = &why
 	}
 	w, err := reader.TaskWindow(ctx, inspect.Selection{Job: id, Status: inspect.Status(status)}, d.After, limit)
 	if err != nil {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -47,12 +48,19 @@ func (c *Console) labourerDocument(r request) (any, error) {
 	return b.Labourer, err
 }
 
-// whyDocument says why no more tasks of a labourer start, or what a job, task or run waits for.
+// whyDocument says why no more tasks of a labourer start or, where no labourer has the id, what a job, a task or a run waits for.
 func (c *Console) whyDocument(r request) (any, error) {
 	if q := queryOf(r); q.err != nil {
 		return nil, q.err
 	}
-	return inspect.Whys{Reader: r.stack.Reader, Runs: r.stack.Runs, Command: r.stack.Command}.Of(r.Context(), r.PathValue("id"), inspect.Search{})
+	id, w := r.PathValue("id"), r.stack.Why
+	for _, of := range []func(context.Context, string) (inspect.Why, error){w.Labourer, w.Job, w.Task, w.Run} {
+		why, err := of(r.Context(), id)
+		if _, missing := errors.AsType[*inspect.NotFoundError](err); !missing {
+			return why, err
+		}
+	}
+	return nil, &inspect.NotFoundError{Kind: "labourer, job, task or run", ID: id}
 }
 
 func (c *Console) pause(r request) (any, error)  { return c.setPaused(r, true) }
@@ -79,6 +87,7 @@ type labourerData struct {
 
 	Now     time.Time
 	Heed    heed
+	Next    string // what to do about what binds it
 	Metrics []metricRow
 	Hands   []handRow
 	HandsOf int // all running tasks
@@ -125,7 +134,7 @@ func (c *Console) labourer(r request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	d := labourerData{Beat: b, Now: r.now, Heed: heedOf(&member{beat: b, at: r.now}, r.now), Metrics: metricsOf(b)}
+	d := labourerData{Beat: b, Now: r.now, Next: r.stack.Why.Advice(b.Record), Heed: heedOf(&member{beat: b, at: r.now}, r.now), Metrics: metricsOf(b)}
 	d.Hands, d.HandsOf = handsOf(b)
 	d.Line, d.LineOf = lineOf(b)
 	d.Log = r.stack.logOf(b.Configuration.Target)

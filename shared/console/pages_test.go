@@ -23,8 +23,8 @@ func everyPage(t *testing.T, g *ground) map[string]string {
 	return map[string]string{
 		"/": "the labourer is paused", "/?match=il&order=due": "in the order of due", "/jobs": "nightly", "/jobs?state=completed": "the newest first", "/jobs?labourer=mill": "No job matches.",
 		"/jobs/nightly": "Failures by error", "/jobs/nightly?status=completed": "This is the end of the list.", "/jobs/nightly?status=dead&limit=2": "The list goes on.",
-		"/jobs/morning": "queued 2", "/tasks/" + dead: "Timeline", "/tasks/" + done: "12345678901234567890123", "/dead": "By error, in this window", "/dead?job=nightly": "Replay all that match",
-		"/labourers/shop": "ShopCPU", "/labourers/mill": "No task is running.", "/workflows": "validate → ship", "/workflows/order%20intake": "Which plugins run",
+		"/jobs/morning": "drover resume shop", "/tasks/" + dead: "Timeline", "/tasks/" + done: "12345678901234567890123", "/dead": "By error, in this window", "/dead?job=nightly": "Replay all that match",
+		"/labourers/shop": "drover resume shop", "/labourers/mill": "No task is running.", "/workflows": "validate → ship", "/workflows/order%20intake": "Which plugins run",
 		"/runs": run, "/runs?state=Complete": run, "/runs/" + run: "Skipped", "/search": "Type the id", "/search?q=sho": "shop", "/search?q=nothing-at-all": "Nothing has this id.",
 		"/doctor": "only when you ask",
 	}

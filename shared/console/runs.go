@@ -68,6 +68,7 @@ type runData struct {
 	inspect.RunTree
 
 	Now      time.Time
+	Why      *inspect.Why // nil of a run that has ended
 	Graph    []graphActivity
 	Metadata viewer
 	Explain  []flow.Explanation
@@ -87,6 +88,13 @@ func (c *Console) run(r request) (view, error) {
 		return view{}, err
 	}
 	d := runData{RunTree: tree, Now: r.now, Graph: graphOf(parts, &tree), Metadata: viewerOf("metadata", tree.Metadata)}
+	if !tree.State.Final() {
+		why, err := r.stack.Why.Run(r.Context(), id)
+		if err != nil {
+			return view{}, err
+		}
+		d.Why = &why
+	}
 	if len(subject.Composition.Workflow.Activities) > 0 {
 		if d.Explain, err = subject.Explain(); err != nil {
 			return view{}, err

@@ -59,6 +59,7 @@ type taskData struct {
 	inspect.Detail
 
 	Now      time.Time
+	Why      *inspect.Why // nil of a task that has ended
 	Timeline chart
 	Attempts []attemptRow
 	Payload  viewer
@@ -82,6 +83,13 @@ func (c *Console) task(r request) (view, error) {
 	}
 	d := taskData{Detail: detail, Now: r.now, Timeline: timeline(detail, r.now), Payload: viewerOf("payload", detail.Payload),
 		Result: viewerOf("result", detail.Result), Stats: viewerOf("stats", detail.Stats)}
+	if !detail.Status.Ended() {
+		why, err := r.stack.Why.Task(r.Context(), detail.TaskID)
+		if err != nil {
+			return view{}, err
+		}
+		d.Why = &why
+	}
 	l, applied, err := r.stack.Reader.Registry.Labourer(r.Context(), detail.Labourer)
 	if err != nil {
 		return view{}, err
