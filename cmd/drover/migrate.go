@@ -41,7 +41,7 @@ type soswMove struct {
 	tasks, retries, closed, settings         string
 	orchestrator, scavenger                  string
 	share                                    float64
-	dryRun, wait, undo, fenced               bool
+	dryRun, wait, undo, fenced, history      bool
 	retriesNamed, closedNamed, settingsNamed bool
 }
 
@@ -76,6 +76,7 @@ sosw what Drover has not begun. Moved tasks belong to the job sosw-LABOURER; the
 	f.BoolVar(&m.dryRun, "dry-run", false, "write nothing; say what would be moved")
 	f.BoolVar(&m.wait, "wait", false, "wait until none of the labourers' tasks runs in sosw, then move")
 	f.Float64Var(&m.share, "share", 0, "`slots` of each labourer that sosw keeps for now")
+	f.BoolVar(&m.history, "history", false, "also copy sosw's closed tasks of these labourers to the archive")
 	f.BoolVar(&m.undo, "undo", false, "give back to sosw what Drover has not begun")
 	f.BoolVar(&m.fenced, "fenced", false, "sosw's orchestrator and scavenger are off by other means: do not check")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -86,8 +87,8 @@ sosw what Drover has not begun. Moved tasks belong to the job sosw-LABOURER; the
 		if m.share < 0 || m.share != math.Trunc(m.share) {
 			return badInput("--share %v: want a whole number of slots, 0 or more", m.share)
 		}
-		if m.undo && (m.dryRun || m.wait || m.share > 0) {
-			return badInput("--undo goes with none of --dry-run, --wait and --share")
+		if m.undo && (m.dryRun || m.wait || m.share > 0 || m.history) {
+			return badInput("--undo goes with none of --dry-run, --wait, --share and --history")
 		}
 		return m.run(c.Context(), s)
 	}
@@ -153,16 +154,23 @@ func (m soswMove) run(ctx context.Context, s *shell) error {
 	if err := st.store(ctx, change); err != nil {
 		return err
 	}
-	return m.move(ctx, s, service, given, about, first, fences)
+	return m.move(ctx, s, st, service, source, given, about, first, fences)
 }
 
 // move moves the labourers and prints the report.
-func (m soswMove) move(ctx context.Context, s *shell, service migration.Service, given labourer.Configuration, about sosw.Selection, first sosw.Inventory,
-	fences map[string]string,
+func (m soswMove) move(ctx context.Context, s *shell, st *stack, service migration.Service, source sourcetables.Source, given labourer.Configuration,
+	about sosw.Selection, first sosw.Inventory, fences map[string]string,
 ) error {
 	report, err := service.Run(ctx, given.Labourers, about, first, func(id string, n, of int) { s.say("%s: %d of %d tasks moved", id, n, of) })
 	if err != nil {
 		return fmt.Errorf("%w; the same command goes on from here", err)
+	}
+	if m.history {
+		n, unreadable, err := service.History(ctx, source, st.archive, about)
+		if err != nil {
+			return fmt.Errorf("copying closed tasks to the archive, %w; the same command copies them again", err)
+		}
+		report.History = &sosw.History{Archived: n, Unreadable: append([]sosw.Quarantined{}, unreadable...)}
 	}
 	if err := s.report(m.finished(about, report, fences), "Moved"); err != nil {
 		return err
@@ -363,6 +371,9 @@ func (s *shell) report(r sosw.Report, verb string) error {
 		if extra.n > 0 {
 			fmt.Fprintf(s.out, extra.said+"\n", extra.n)
 		}
+	}
+	if r.History != nil {
+		fmt.Fprintf(s.out, "Copied %s to the archive; %d cannot be read.\n", inspect.Count(r.History.Archived, "closed task"), len(r.History.Unreadable))
 	}
 	n := r.Moved
 	if verb != "Moved" {

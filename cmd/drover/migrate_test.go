@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +32,7 @@ type fakeSosw struct {
 }
 
 func (f *fakeSosw) DescribeTable(_ context.Context, in *dynamodb.DescribeTableInput, _ ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error) {
-	if aws.ToString(in.TableName) == "sosw_closed_tasks" || aws.ToString(in.TableName) == "missing" {
+	if aws.ToString(in.TableName) == "missing" {
 		return nil, &types.ResourceNotFoundException{}
 	}
 	return &dynamodb.DescribeTableOutput{Table: &types.TableDescription{ItemCount: aws.Int64(4), TableSizeBytes: aws.Int64(2000)}}, nil
@@ -60,7 +62,7 @@ func (g *ground) withSosw() {
 		}
 		return in
 	}
-	g.sosw = &fakeSosw{fakeaws.NewDynamoDB(g.World.Now, table("sosw_tasks", "task_id"), table("sosw_retry_tasks", "labourer_id", "task_id"), table("config", "env", "config_name")),
+	g.sosw = &fakeSosw{fakeaws.NewDynamoDB(g.World.Now, table("sosw_tasks", "task_id"), table("sosw_retry_tasks", "labourer_id", "task_id"), table("sosw_closed_tasks", "task_id"), table("config", "env", "config_name")),
 		map[string]eventbridgetypes.RuleState{}}
 	g.row("sosw_tasks", "second", "greenfield", 3000)
 	g.row("sosw_tasks", "first", "greenfield", 2000)
@@ -201,6 +203,39 @@ func TestWhatAMoveCannotDoIsRefused(t *testing.T) {
 	said := g.drover("migrate", "sosw", "--config", config, "--tasks", "missing")
 	require.Equal(t, failed, said.code)
 	require.Contains(t, said.err, "there is no table missing")
+}
+
+func TestClosedTasksAreCopiedToTheArchiveOnce(t *testing.T) {
+	g := newGround(t)
+	g.withSosw()
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	number := func(s string) types.AttributeValue { return &types.AttributeValueMemberN{Value: s} }
+	for id, more := range map[string]fakeaws.Item{
+		"done": {"labourer_id_task_status": text("f_1"), "closed_at": number("1700000100"), "attempts": number("2"), "stat_rows": number("7"), "result_words": number("3")},
+		"dead": {"labourer_id_task_status": text("f_0"), "closed_at": number("1700090000"), "attempts": number("3")},
+		"odd":  {"labourer_id_task_status": text("f_2"), "closed_at": number("1700090000")},
+		"g":    {"labourer_id": text("g"), "labourer_id_task_status": text("g_1"), "closed_at": number("1700090000")},
+	} {
+		it := fakeaws.Item{"task_id": text(id), "labourer_id": text("f"), "created_at": number("1700000000.5"), "payload": text(`{"n": 1}`)}
+		maps.Copy(it, more)
+		require.NoError(t, g.sosw.Put("sosw_closed_tasks", it))
+	}
+	var keys []string
+	for range 2 {
+		said := g.drover("--json", "migrate", "sosw", "--config", soswConfig(t), "--history")
+
+		require.Equal(t, done, said.code, said.err)
+		require.Contains(t, said.out, `"history":{"archived":2,"unreadable":[{"task_id":"odd"`)
+		records, err := g.Archived()
+		require.NoError(t, err)
+		require.Len(t, records, 2)
+		keys = keys[:0]
+		for _, r := range records {
+			keys = append(keys, fmt.Sprint(r.SoswTaskID, ": ", r.Status, " ", r.Attempt, " ", r.ClosedAt.Format(time.RFC3339), " ", string(r.Stats), string(r.Result), string(r.Payload)))
+		}
+		slices.Sort(keys)
+		require.Equal(t, []string{`dead: dead 3 2023-11-15T23:13:20Z {"n":1}`, `done: completed 2 2023-11-14T22:15:00Z {"rows":7}{"words":3}{"n":1}`}, keys)
+	}
 }
 
 // TestTheChecklistOfTheMoveWorks runs the commands of docs/from-sosw.md, one after the other.

@@ -17,6 +17,12 @@ import (
 
 	"github.com/drover-run/drover/shared/core/sosw"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/migration"
+)
+
+var (
+	_ migration.Source = Source{}
+	_ migration.Ended  = Source{}
 )
 
 // API has the calls of DynamoDB that a move makes on sosw's tables.
@@ -173,6 +179,24 @@ func (s Source) Ended(ctx context.Context, ids []string) (map[string]bool, error
 		out[id] = found.Item != nil
 	}
 	return out, nil
+}
+
+// ClosedTasks reads sosw's table of closed tasks.
+func (s Source) ClosedTasks(ctx context.Context) iter.Seq2[migration.Closed, error] {
+	return func(yield func(migration.Closed, error) bool) {
+		if s.Closed == "" {
+			return
+		}
+		for it, err := range Scan(ctx, s.API, s.Closed) {
+			var one migration.Closed
+			if err == nil {
+				one.Task, one.Problem = sosw.ReadClosed(attributes(it))
+			}
+			if !yield(one, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // pause waits between two requests for rows that a table left unread: up to 50 ms × 2^tries, at most 5 s.

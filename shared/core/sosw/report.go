@@ -113,7 +113,14 @@ type Report struct {
 	Elsewhere  int           `json:"moved_elsewhere,omitempty"` // rows that another move took meanwhile; they are not in Source
 	Ended      int           `json:"ended,omitempty"`           // rows that sosw archived or took itself meanwhile; they are not in Source
 	Dead       int           `json:"dead,omitempty"`            // of those moved, tasks whose attempts were used up
-	Unclear    []string      `json:"unaccounted,omitempty"`     // tasks that are in none of the tables any more
+	History    *History      `json:"history,omitempty"`
+	Unclear    []string      `json:"unaccounted,omitempty"` // tasks that are in none of the tables any more
+}
+
+// History says what became of sosw's closed tasks.
+type History struct {
+	Archived   int           `json:"archived"`
+	Unreadable []Quarantined `json:"unreadable"`
 }
 
 // Gone returns the ids of tasks that were in the first inventory, were not moved, and are in the last one in neither table.

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oldest is the oldest Node on which the SDK's tests run.
+// oldest holds the oldest Node on which the tests of the SDK run.
 const oldest = 20
 
 // TestTheNodeSDKPassesItsOwnTests runs where Node is at hand, and needs nothing else. The project's tests do not assume Node, so without it this
