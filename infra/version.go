@@ -15,5 +15,5 @@ func TemplateVersion() string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// NotStamped is the output TemplateVersion of a stack that was deployed in another way.
+// NotStamped marks the output TemplateVersion of a stack that was deployed in another way.
 const NotStamped = "not-stamped"

@@ -23,7 +23,8 @@ import (
 var concurrencies = []struct {
 	parameter string
 	asks      int
-}{{"SchedulerConcurrency", 10}, {"WorkflowConcurrency", 10}, {"OrchestratorConcurrency", 10}, {"WorkerAssistantConcurrency", 20}, {"ScavengerConcurrency", 4}, {"ArchiverConcurrency", 4}}
+}{{"SchedulerConcurrency", 10}, {"WorkflowConcurrency", 10}, {"OrchestratorConcurrency", 10}, {"WorkerAssistantConcurrency", 20},
+	{"ScavengerConcurrency", 4}, {"ArchiverConcurrency", 4}}
 
 // room checks that workers cannot take all concurrent invocations of the account. If they left none to the stack's own functions, no assistant
 // would close tasks, and the workers' slots would never become free. An unknown quota passes the check.

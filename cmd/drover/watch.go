@@ -12,14 +12,21 @@ import (
 )
 
 func newWatch(s *shell) *cobra.Command {
-	return &cobra.Command{
-		Use:   "watch",
+	var lines bool
+	c := &cobra.Command{
+		Use:   "watch [--plain]",
 		Short: "watch all labourers and jobs, live",
-		Long: `Shows all labourers, the open jobs and the last ten jobs once a second, until you interrupt it. While AWS does not answer, the command says so
-and tries again; after five minutes it ends with exit code 3.
+		Long: `Shows all labourers, the open jobs and the last ten jobs, and their deaths, once a second.
+
+At a terminal you can select a line, see why a labourer starts no more, filter the lines, and pause, resume, cancel and replay: ? shows the keys. Each
+action asks first. While AWS does not answer, the screen says so and the command tries again until you quit.
+
+With --plain, or where the output is no terminal, it prints the lists once a second until you interrupt it. Then, while AWS does not answer, it says
+so and tries again; after five minutes it ends with exit code 3.
 
 With --json each line is {"at", "labourers": [...], "jobs": [...]}, with entries like those of drover labourers and drover jobs.`,
 		Example: `  drover watch
+  drover watch --plain | tee watch.txt
   drover --json watch | jq -c '[.at, .labourers[0].running]'`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -27,12 +34,17 @@ With --json each line is {"at", "labourers": [...], "jobs": [...]}, with entries
 			if err != nil {
 				return err
 			}
+			if !lines && !s.json && terminal(s.out) && terminal(s.in) && s.environment("TERM") != "dumb" {
+				return s.dashboard(c.Context(), st)
+			}
 			if err = s.watch(c.Context(), st); c.Context().Err() != nil {
 				err = nil // an interrupt is the normal end
 			}
 			return err
 		},
 	}
+	c.Flags().BoolVar(&lines, "plain", false, "print lines, also at a terminal")
+	return c
 }
 
 // watchTick separates two snapshots.
