@@ -254,3 +254,11 @@ func TestEveryMissingVariableIsNamed(t *testing.T) {
 	}
 	require.Panics(t, func() { wiring.Must(wiring.Load()) })
 }
+
+func TestMetricsOfLabourersCanBeSwitchedOff(t *testing.T) {
+	for value, whole := range map[string]bool{"stack": false, "labourers": true, "": true} {
+		t.Setenv("METRICS", value)
+		env, _ := wiring.Load() // the other variables are missing
+		require.Equal(t, whole, !env.StackMetrics, value)
+	}
+}
