@@ -50,7 +50,7 @@ func TestG7ResumingWakes(t *testing.T) {
 	s.submit(t, tasks(2, nil))
 	s.fact(t, "JobScheduled", object{"job_id": named(t)})
 
-	require.Equal(t, "the labourer is paused", s.look(t).Reason)
+	require.Contains(t, s.look(t).Reason, "the labourer is paused by arn:", "by the identity of the credentials")
 	require.Zero(t, d.waiting(t))
 	s.cli(t, "resume", named(t))
 
