@@ -30,15 +30,16 @@ not granted is free. Due are the tasks that wait in leases and those that are du
 			if s.json {
 				return s.document(b.Labourer)
 			}
-			return s.printLabourer(b)
+			return s.printLabourer(b, s.whys(st).Advice(b.Record))
 		},
 	}
 }
 
-func (s *shell) printLabourer(b inspect.Beat) error {
+func (s *shell) printLabourer(b inspect.Beat, next string) error {
 	l := b.Configuration
 	t := newTable(s.out, "LABOURER", l.ID)
 	t.row("now", b.Reason)
+	t.row("next", next)
 	t.row("target", l.Target.Kind()+" "+l.Target.Address())
 	t.row("pace", fmt.Sprintf("cap %s × %s for health %s: %d desired, %d granted, %d free", number(b.Cap), number(b.Assessment.Coefficient), b.Status,
 		b.Desired, b.Granted, b.Free))

@@ -299,6 +299,7 @@ func TestALabourersLineIsCountedFromItsLeasesAndQueue(t *testing.T) {
 	require.Equal(t, want, line)
 	require.Equal(t, []map[string]any{want}, g.drover("--json", "labourers").lines())
 	require.Contains(t, g.drover("labourer", "shop").ok(), "1 due, 1 later")
+	require.Contains(t, g.drover("labourer", "shop").ok(), "next      wait until a slot is free (the longest: drover task ")
 	require.Contains(t, g.drover("labourer", "shop").ok(), "1 running in 1 slot, 1 waiting for a slot")
 	require.Contains(t, g.drover("labourers").ok(), "no slot is free")
 	require.Contains(t, newGround(t).drover("labourers").ok(), "No labourer is applied")
