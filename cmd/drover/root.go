@@ -128,7 +128,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 			root.AddCommand(starting(s, command))
 		}
 	}
-	add("pure", newValidate, newPlan, newAssess, newVersion)
+	add("pure", newInit, newValidate, newPlan, newAssess, newVersion)
 	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume, newWorkflow, newMigrate)
 	add("look", newWhy, newJob, newJobs, newTask, newTasks, newDead, newLabourer, newLabourers, newWatch, newConsole, newDoctor)
 	add("look", newTrace, newArchive)
