@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/trace"
 	"github.com/drover-run/drover/shared/drovertest"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
 
@@ -98,4 +99,40 @@ plugins: {stock: {activity: ship, stage: pre, labourer: crew}, audit: {activity:
 			require.Equal(t, "00-"+traceID+"-"+trace.AttemptSpan(id, attempt)+"-03", came[fmt.Sprintf("%s %d", id, attempt)].Traceparent())
 		}
 	}
+}
+
+// TestATracedJobCostsAsManyWritesAndRequestsAsAnotherOne compares a large job, and small ones that share a segment. Its items are longer, so reads that
+// are charged by bytes may cost a little more.
+func TestATracedJobCostsAsManyWritesAndRequestsAsAnotherOne(t *testing.T) {
+	consumed := func(traced bool) (writes, reads float64, requests int) {
+		d := drovertest.New()
+		require.NoError(t, d.Apply(`
+labourers: {w: {target: {lambda: "arn:aws:lambda:us-west-2:000000000000:function:w"}, max_simultaneous_invocations: 20}}
+job_schemas: {default: {chunkable_attrs: [[part, {}]]}}`))
+		require.NoError(t, d.Worker("w", time.Second, func(context.Context, worker.Task) (any, error) { return nil, nil }))
+		d.DynamoDB.ResetUsage()
+		d.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
+			requests++
+			return nil
+		}
+		for i, parts := range []int{300, 1, 1, 2, 1} {
+			job := map[string]any{"job_id": fmt.Sprintf("j%d", i), "labourer": "w", "parts": make([]int, parts), "isolate_parts": true}
+			if traced {
+				job["traceparent"], job["tracestate"] = fmt.Sprintf("00-%032x-%016x-01", i+1, i+1), "rojo=00f067aa0ba902b7"
+			}
+			d.Submit(job)
+		}
+		require.NoError(t, d.Run())
+		for _, cost := range d.DynamoDB.Usage() {
+			writes, reads = writes+cost.WriteUnits, reads+cost.ReadUnits
+		}
+		return writes, reads, requests
+	}
+
+	writes, reads, requests := consumed(false)
+	tracedWrites, tracedReads, tracedRequests := consumed(true)
+
+	require.InDelta(t, writes, tracedWrites, 0)
+	require.Equal(t, requests, tracedRequests)
+	require.InEpsilon(t, reads, tracedReads, 0.1)
 }
