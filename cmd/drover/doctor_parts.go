@@ -188,7 +188,7 @@ var ways = []struct {
 }{
 	{"commands rule", "CommandsRule", true, "submitted jobs are lost"},
 	{"wakes rule", "TasksDueRule", true, "due work waits for the minute tick"},
-	{"tick", "TickRule", false, "a lost wake delays its tasks until the next wake"},
+	{"tick", "TickRule", false, "a lost wake delays its tasks until the next wake, and timeouts of runs are not found out"},
 	{"workflows' commands rule", "WorkflowCommandsRule", true, "starts and cancellations of runs are lost"},
 	{"workflows' tick", "WorkflowTickRule", false, "timeouts and overdue runs are not found out"},
 	{"workflows' executions rule", "WorkflowExecutionsRule", false, "a run whose execution is stopped is found out late"},
@@ -225,6 +225,9 @@ func (d *doctor) way(ctx context.Context, name, part, bus, id, otherwise string)
 	is, err := d.rules.DescribeRule(ctx, in)
 	if err != nil {
 		return unread(name, err, "events:DescribeRule", d.deploy()+", if it is gone", "rule "+rule+" cannot be read: ")
+	}
+	if is.State == eventbridgetypes.RuleStateDisabled && part == "WorkflowTickRule" && d.Parameters["TickState"] == "DISABLED" {
+		return fine(name, "rule %s is disabled with the tick: see there", id) // one parameter is one fault
 	}
 	if is.State == eventbridgetypes.RuleStateDisabled {
 		fix := d.command(enable...)

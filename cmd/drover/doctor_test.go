@@ -95,8 +95,12 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"mapping in trouble": {func(g *ground) {
 			g.functions.all["WorkerAssistant"].mapping = mappingIn("Enabled", "PROBLEM: no access")
 		}, "worker assistant", []string{"no access"}},
-		"machine gone":       {func(g *ground) { delete(g.account.machines, "BackoffStateMachineArn") }, "backoff", []string{"does not exist"}},
-		"tick disabled":      {func(g *ground) { g.account.rules["tick-1"] = eventbridgetypes.RuleStateDisabled }, "tick", []string{"aws events enable-rule --name tick-1"}},
+		"machine gone":  {func(g *ground) { delete(g.account.machines, "BackoffStateMachineArn") }, "backoff", []string{"does not exist"}},
+		"tick disabled": {func(g *ground) { g.account.rules["tick-1"] = eventbridgetypes.RuleStateDisabled }, "tick", []string{"aws events enable-rule --name tick-1"}},
+		"ticks disabled by the parameter": {func(g *ground) {
+			g.stack.Parameters["TickState"] = "DISABLED"
+			g.account.rules["tick-1"], g.account.rules["look-1"] = eventbridgetypes.RuleStateDisabled, eventbridgetypes.RuleStateDisabled
+		}, "tick", []string{"TickState=ENABLED"}},
 		"wakes disabled":     {func(g *ground) { g.account.rules["wakes-1"] = eventbridgetypes.RuleStateDisabled }, "wakes rule", []string{"enable-rule --name wakes-1 --event-bus-name"}},
 		"commands gone":      {func(g *ground) { delete(g.account.parts, "CommandsRule") }, "commands rule", []string{"no CommandsRule"}},
 		"ends disabled":      {func(g *ground) { g.account.rules["ends-1"] = eventbridgetypes.RuleStateDisabled }, "state machine workers rule", []string{"does not learn"}},
