@@ -101,6 +101,28 @@ func TestAConsoleOfAMissingStackDoesNotStart(t *testing.T) {
 	g.drover("--stack", "nope", "console", "--port", "0").fails(failed, "nope")
 }
 
+func TestAConsoleWithoutCredentialsSaysWhatToDo(t *testing.T) {
+	g := newGround(t)
+	g.stack.Outputs = nil
+	g.drover("console", "--port", "0").fails(failed, "EventBusName")
+	s := &shell{err: io.Discard, now: time.Now, stackName: "drover", environment: func(string) string { return "" },
+		open: func(context.Context, string) (*stack, error) {
+			return nil, errors.New("no credentials: set AWS_PROFILE")
+		}}
+	out, in := io.Pipe()
+	s.out = in
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.serveConsole(ctx, 0, false, false) }()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	status, page := (&served{t: t, address: strings.TrimSuffix(strings.TrimSpace(line), "/")}).get("/")
+	require.Equal(t, http.StatusBadGateway, status)
+	require.Contains(t, page, "set AWS_PROFILE")
+	end()
+	require.NoError(t, <-ended)
+}
+
 func TestTheConsoleActsAsTheCommandsDo(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, well)

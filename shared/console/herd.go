@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/core/decision"
+	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/inspect"
 )
@@ -89,6 +90,33 @@ func (h *herd) late(atWork map[string]bool, now time.Time) []*member {
 	}
 	slices.SortStableFunc(late, func(a, b *member) int { return a.at.Compare(b.at) })
 	return late
+}
+
+// recalledMost limits for how many labourers CloudWatch is asked what they did before the console began: it charges for each metric.
+const recalledMost = 100
+
+// recall reads what the labourers did in the last hour, once. Without an answer the console shows what it sees itself.
+func (h *herd) recall(ctx context.Context, st *Stack, now time.Time) {
+	queries := map[string]ecology.Query{}
+	ids := slices.Sorted(maps.Keys(h.members))
+	for _, id := range ids[:min(len(ids), recalledMost)] {
+		queries["running "+id], queries["due "+id] = st.emitted("Running", id), st.emitted("Due", id)
+	}
+	series, err := st.History.Series(ctx, queries, now.Add(-time.Hour), now)
+	if err != nil {
+		return
+	}
+	for _, id := range ids {
+		due := map[time.Time]float64{}
+		for _, p := range series["due "+id] {
+			due[p.At] = p.Value
+		}
+		var before []sample
+		for _, p := range pointsOf(series["running "+id]) {
+			before = append(before, sample{At: p.at, Running: int(p.value), Due: int(due[p.at])})
+		}
+		h.members[id].samples = slices.Concat(before, h.members[id].samples)
+	}
 }
 
 // busy reports whether what the labourer does may change by itself.

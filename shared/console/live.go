@@ -43,6 +43,7 @@ type live struct {
 	watcher  *inspect.Watcher
 	shot     shot
 	deathsAt time.Time
+	recalled bool                // the herd has asked CloudWatch for the last hour
 	pace     map[string][]passed // by job
 
 	mu        sync.Mutex
@@ -117,6 +118,10 @@ func (l *live) turn(ctx context.Context, st *Stack, now time.Time) (err error) {
 			return err
 		}
 		l.deathsAt = now
+	}
+	if l.shot.at.IsZero() && !l.recalled {
+		l.recalled = true
+		l.herd.recall(ctx, st, now)
 	}
 	l.shot = s
 	l.note(s)

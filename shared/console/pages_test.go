@@ -63,6 +63,22 @@ func TestNothingOfAPayloadIsMarkup(t *testing.T) {
 	}
 }
 
+func TestWhatALabourerDidIsDrawnFromCloudWatch(t *testing.T) {
+	g := inhabited(t)
+	for back := 20; back > 0; back-- {
+		at := g.World.Now().Add(-time.Duration(back) * time.Minute)
+		for name, value := range map[string]float64{"Running": float64(back % 4), "Cap": 4, "Due": float64(back)} {
+			g.CloudWatch.Put("Drover", name, map[string]string{"Stack": "drover", "Labourer": "shop"}, at, value)
+		}
+		g.CloudWatch.Put("AWS/RDS", "CPUUtilization", map[string]string{"DBInstanceIdentifier": "shop"}, at, 30+float64(back))
+	}
+	page := g.get("/labourers/shop").is(http.StatusOK)
+	for _, shows := range []string{"Running and cap, last: running 1, cap 4", "Due, last: due 1", "Health: ShopCPU, last: ShopCPU 31, High at 25, Good at 50"} {
+		require.Contains(t, page, shows)
+	}
+	require.Regexp(t, `in the last (19|20) min`, g.get("/").is(http.StatusOK), "the overview knows what was before the console began")
+}
+
 func TestASearchLeadsToThePageOfAnyId(t *testing.T) {
 	g := inhabited(t)
 	dead := g.get("/api/dead?limit=1").one()["items"].([]any)[0].(map[string]any)["task_id"].(string)
