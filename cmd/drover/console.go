@@ -131,7 +131,8 @@ func (s *shell) consoleStack(ctx context.Context) (*console.Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &console.Stack{Name: st.Name, Region: st.region, Endpoint: st.endpoint, Reader: s.reader(st), Command: st.own, Runs: st.runReader(), Why: s.whys(st), Workflows: st.compositions,
+	return &console.Stack{Name: st.Name, Region: st.region, Endpoint: st.endpoint,
+		Reader: s.reader(st), Runs: st.runReader(), Why: s.whys(st), Workflows: st.compositions,
 		History: st.metrics, Actions: consoleActions{s, st}, Doctor: s.consoleChecks}, nil
 }
 

@@ -21,10 +21,8 @@ import (
 type Stack struct {
 	Name     string
 	Region   string
-	Account  string // "" if it is not known
 	Endpoint string // of a local AWS; "": AWS's own, so that pages may link to the AWS console
 
-	Command   func(words ...string) string // a command of drover, to paste into a shell
 	Reader    *inspect.Reader
 	Runs      inspect.Runs
 	Why       inspect.Whys

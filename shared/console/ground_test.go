@@ -60,7 +60,7 @@ func (g *ground) stack() *console.Stack {
 	db := g.DynamoDB
 	tasks, control := dynamo.Tasks{API: db, Table: fakeaws.TasksTable}, dynamo.Control{API: db, Table: fakeaws.ControlTable}
 	compositions := dynamo.NewCompositions(db, fakeaws.RunsTable)
-	st := &console.Stack{Name: "drover", Region: "us-east-1", Command: func(words ...string) string { return "drover " + strings.Join(words, " ") },
+	st := &console.Stack{Name: "drover", Region: "us-east-1",
 		Reader: &inspect.Reader{Tasks: tasks, Control: control, Jobs: dynamo.Jobs{API: db, Table: fakeaws.JobsTable, Control: fakeaws.ControlTable},
 			Registry: dynamo.Registry{API: db, Table: fakeaws.ControlTable}, Health: dynamo.Health{API: db, Table: fakeaws.ControlTable},
 			Metrics: cloudwatch.Source{API: g.CloudWatch}, Queues: noQueues{}, Archive: s3.Bucket{API: g.S3, Name: fakeaws.ArchiveBucket},
