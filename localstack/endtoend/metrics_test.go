@@ -1,6 +1,8 @@
 package endtoend
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +77,16 @@ func TestTheMetricsOfAJobAddUpAlsoWithDuplicates(t *testing.T) {
 	points, under := s.points(t, since)
 	require.Len(t, points.Of(metric.TaskDuration, under...), 10)
 	require.Len(t, points.Of(metric.StartLatency, under...), 16)
+	require.Contains(t, points.Of(metric.Due, under...), 12., "the decision to start them")
 	s.idle(t)
+	await(t, "a labourer at rest to report its gauges", func() (map[string]float64, bool) {
+		points, under := s.points(t, since)
+		slices.SortStableFunc(points, func(a, b emf.Point) int { return a.At.Compare(b.At) })
+		last := map[string]float64{}
+		for _, name := range []string{metric.Due, metric.Running, metric.Cap, metric.OldestDueAge} {
+			values := points.Of(name, under...)
+			last[name] = values[len(values)-1]
+		}
+		return last, maps.Equal(last, map[string]float64{metric.Due: 0, metric.Running: 0, metric.Cap: 12, metric.OldestDueAge: 0})
+	})
 }
