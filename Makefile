@@ -101,6 +101,13 @@ packages: ## build the wheel and the source distribution of the Python SDK, in .
 		"$(CURDIR)/$(VENV)/bin/python3" -c "import flit_core.buildapi as b; print('$(PACKAGES)/' + b.build_$$what('$(CURDIR)/$(PACKAGES)'))"; \
 	done
 
+# The archives of the command line tool. They need nothing but Go and Python.
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+RELEASE ?= .local/release
+.PHONY: release
+release: ## build archives of drover for PLATFORMS, with bills of materials and checksums, in RELEASE (.local/release)
+	@$(PYTHON) infra/release "$(RELEASE)" "$(or $(VERSION),0.0.0)" $(PLATFORMS)
+
 # AT_HAND=1 installs nothing: .ci/run uses the installed referees. docs/referees.md says what each checks.
 .PHONY: referees
 referees: ## compare the in-memory DynamoDB, the event patterns and the state machines with other implementations, installed once
