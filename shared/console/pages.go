@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"math"
 	"net/http"
 	"net/url"
 	"path"
@@ -125,8 +126,13 @@ func dictionary(pairs ...any) map[string]any {
 	return out
 }
 
-// number returns a number in few digits.
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 5, 64) }
+// number returns a whole number in full, and another one in five digits.
+func number(v float64) string {
+	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 5, 64)
+}
 
 // thousands returns a number with separated thousands.
 func thousands(n int) string {

@@ -51,6 +51,9 @@ func TestSpansAndRatesAreReadable(t *testing.T) {
 	}
 	require.Equal(t, "1\u202f234\u202f567", thousands(1234567))
 	require.Equal(t, "-12", thousands(-12))
+	for v, want := range map[float64]string{1234567: "1234567", 2.9: "2.9", 81.7222222: "81.722", 1e300: "1e+300"} {
+		require.Equal(t, want, number(v))
+	}
 }
 
 func TestTheEndOfAJobIsExpectedByItsRate(t *testing.T) {

@@ -86,7 +86,7 @@ func Run(s Scenario, seed uint64, law Law) []Minute {
 	return minutes
 }
 
-// plant is the state of a simulation.
+// plant holds the state of a simulation.
 type plant struct {
 	random  *rand.Rand
 	law     Law
