@@ -124,6 +124,12 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 	add := func(group string, commands ...func(*shell) *cobra.Command) {
 		for _, create := range commands {
 			command := create(s)
+			switch command.Name() {
+			case "labourer", "pause", "resume", "pin":
+				command.ValidArgsFunction = s.completing(false)
+			case "why", "job", "cancel", "trace":
+				command.ValidArgsFunction = s.completing(true)
+			}
 			command.GroupID = group
 			root.AddCommand(starting(s, command))
 		}
