@@ -26,7 +26,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// deed is what a dashboard had done.
+// deed holds what a dashboard had done.
 type deed struct{ what, to string }
 
 // desk is a user before a dashboard.
