@@ -12,7 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// dashboard is the terminal UI of drover watch: what it has been told, and what the user looks at. It decides what to show, and what the keys mean; the
+// dashboard holds the terminal UI of drover watch: what it has been told, and what the user looks at. It decides what to show, and what the keys mean; the
 // commands that it returns do the rest.
 type dashboard struct {
 	stack         string

@@ -280,7 +280,7 @@ func TestTheDashboardSeesAndSteersAStack(t *testing.T) {
 	require.NotContains(t, k.text(), "no such section", "it was replayed")
 }
 
-// screen is what a program writes to its terminal.
+// screen holds what a program writes to its terminal.
 type screen struct {
 	mu   sync.Mutex
 	text bytes.Buffer
