@@ -22,6 +22,7 @@ import (
 // TestALiveSoswIsMoved fills sosw's tables with its own code and moves three labourers. The command is killed again and again. DROVER_TEST_MOVE
 // sets how many tasks each labourer has, and DROVER_TEST_KILLS how often the command is killed.
 func TestALiveSoswIsMoved(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	if s.target.OnAWS() {
 		t.Skip("not judged here: sosw's tables have fixed names, which may belong to the account")
@@ -32,7 +33,7 @@ func TestALiveSoswIsMoved(t *testing.T) {
 		}
 		return normally
 	}
-	each, kills := number("DROVER_TEST_MOVE", 60), number("DROVER_TEST_KILLS", 3)
+	each, kills := number("DROVER_TEST_MOVE", 40), number("DROVER_TEST_KILLS", 3)
 	labourers := []string{"moved_a", "moved_b", "moved_c"}
 	config := filepath.Join(t.TempDir(), "task_config.json")
 	of := object{}

@@ -59,7 +59,7 @@ def fill(manager, labourer, n):
         manager.mark_task_invoked(labourer, manager.get_task_by_id(task_id))
         return task_id
 
-    some = min(n, 12)
+    some = min(n, 6)
     for _ in range(some):  # what was invoked leaves the queue before the next is created, as sosw does it
         manager.move_task_to_retry_table(manager.get_task_by_id(invoked()), -60)
         invoked()
