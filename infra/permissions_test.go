@@ -102,7 +102,8 @@ func TestRolesHaveOnlyTheirOwnStatements(t *testing.T) {
 		roles[id] = properties["Roles"]
 		require.Equal(t, id != "StartWorkersPolicy", at[string](s.resources[id], "Condition") == "MoePlugins", id)
 	}
-	require.Equal(t, map[string]any{"StartWorkersPolicy": starters, "MoeRowsPolicy": starters, "MoePluginsPolicy": []any{ref("WorkerAssistantRole")}}, roles)
+	require.Equal(t, map[string]any{"StartWorkersPolicy": starters, "MoeRowsPolicy": starters, "MoePluginsPolicy": []any{ref("WorkerAssistantRole")},
+		"MoeEndsPolicy": []any{ref("WorkflowFunctionRole")}}, roles)
 	for id, properties := range s.of("AWS::Serverless::Function", "AWS::Serverless::StateMachine") {
 		require.NotContains(t, properties, "Policies", id)
 	}

@@ -37,6 +37,10 @@ func runs(e Environment, c Clients) dynamo.Runs {
 	return dynamo.Runs{API: c.DynamoDB, Table: e.Runs, Control: e.Control, Retention: e.Retention}
 }
 
+func statuses(e Environment, c Clients) dynamo.Statuses {
+	return dynamo.Statuses{API: c.DynamoDB, Table: e.Statuses, Retention: e.Retention}
+}
+
 func registry(e Environment, c Clients) dynamo.Registry {
 	return dynamo.Registry{API: c.DynamoDB, Table: e.Control}
 }
@@ -73,7 +77,7 @@ func leases(e Environment, c Clients) leasing.Writer {
 
 func launcher(e Environment, c Clients) target.Launcher {
 	briefing := &workflow.Briefing{Compositions: dynamo.NewCompositions(c.DynamoDB, e.Runs), Reader: runs(e, c),
-		Statuses: dynamo.Statuses{API: c.DynamoDB, Table: e.Statuses, Retention: e.Retention}, Objects: s3.Results{API: c.S3, Bucket: e.Archive}}
+		Statuses: statuses(e, c), Objects: s3.Results{API: c.S3, Bucket: e.Archive}}
 	return target.Launcher{Tasks: tasks(e, c), Briefer: briefing, Now: c.Now, CompletionsURL: e.Completions, Starter: target.Targets{
 		Lambda: lambda.Starter{API: c.Lambda}, SQS: sqs.Starter{API: c.SQS}, States: stepfunctions.Starter{API: c.StepFunctions}}}
 }

@@ -20,10 +20,13 @@ import (
 type Statuses struct {
 	API       API
 	Table     string        // "": the stack has none
-	Retention time.Duration // how long a row is kept after the time by which its run has ended
+	Retention time.Duration // how long a row is kept after its run's end
 }
 
-var _ runs.Statuses = Statuses{}
+var (
+	_ runs.Statuses = Statuses{}
+	_ runs.Rows     = Statuses{}
+)
 
 // Begin makes the row ready for an attempt: its maps are there, the plugin's records are Not Started, and the row knows the attempt. It makes one
 // request, for a run's first attempt three. runs.ErrOvertaken: the row belongs to a later run of the uid.
@@ -43,6 +46,24 @@ func (s Statuses) Begin(ctx context.Context, a moe.Attempt) error {
 		return runs.ErrOvertaken
 	}
 	return statusError(a, err)
+}
+
+// Expire sets when the row of a run that has ended expires. Until then it expires by the longest time that a run may take.
+func (s Statuses) Expire(ctx context.Context, uid, name, run string, finishedAt time.Time) error {
+	if s.Table == "" {
+		return nil
+	}
+	_, err := updateItem(ctx, s.API, &dynamodb.UpdateItemInput{
+		TableName: &s.Table, Key: statusKey(moe.Row{UID: uid, Workflow: name}),
+		UpdateExpression:          aws.String("SET expires_at = :expires"),
+		ConditionExpression:       aws.String("#drover.#run = :run"),
+		ExpressionAttributeNames:  map[string]string{"#drover": moe.Drover, "#run": moe.RunID},
+		ExpressionAttributeValues: item{":run": str(run), ":expires": num(finishedAt.Add(s.Retention).Unix())},
+	})
+	if err != nil && !refused(err) {
+		return fmt.Errorf("letting the status row of run %s expire, %w", run, err)
+	}
+	return nil
 }
 
 func statusError(a moe.Attempt, err error) error {

@@ -1,6 +1,7 @@
 package dynamo_test
 
 import (
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -93,6 +94,26 @@ func TestARowIsThatOfTheLatestRun(t *testing.T) {
 	ends := endsOf(t, db)
 	require.Len(t, ends, 2)
 	require.Equal(t, starting("run-2", "stock", later, 1).TaskID.String(), ends[1].TaskID)
+}
+
+func TestARowExpiresWithTheRecordOfItsRun(t *testing.T) {
+	s, db := statuses(t)
+	expires := func() string {
+		return db.Items(fakeaws.StatusTable)[0]["expires_at"].(*types.AttributeValueMemberN).Value
+	}
+	at := func(of time.Time) string { return strconv.FormatInt(of.Unix(), 10) }
+	ended := began.Add(time.Hour)
+	require.NoError(t, s.Expire(t.Context(), "order-1", "Order intake", "run-1", ended), "it has none")
+	require.Empty(t, db.Items(fakeaws.StatusTable))
+	require.NoError(t, s.Begin(t.Context(), starting("run-1", "stock", began, 1)))
+	require.Equal(t, at(began.Add(flow.MaxSpan+s.Retention)), expires(), "while the run lasts")
+
+	require.NoError(t, s.Expire(t.Context(), "order-1", "Order intake", "run-1", ended))
+	require.Equal(t, at(ended.Add(s.Retention)), expires())
+
+	require.NoError(t, s.Begin(t.Context(), starting("run-2", "stock", ended, 1)))
+	require.NoError(t, s.Expire(t.Context(), "order-1", "Order intake", "run-1", ended), "another run's row is left alone")
+	require.Equal(t, at(ended.Add(flow.MaxSpan+s.Retention)), expires())
 }
 
 func TestPluginsThatBeginTogetherShareTheirRow(t *testing.T) {

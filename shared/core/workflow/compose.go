@@ -41,6 +41,16 @@ func Compose(d Definitions, name string) (Composition, bool) {
 	return c, found
 }
 
+// Has reports whether a plugin has this envelope.
+func (c Composition) Has(e Envelope) bool {
+	for _, p := range c.Plugins {
+		if p.Envelope == e {
+			return true
+		}
+	}
+	return false
+}
+
 // Touched returns the names of the workflows whose composition may differ when these definitions change: those among them, and those of all
 // that name one of their activities.
 func Touched(all, changed Definitions) []string {

@@ -43,6 +43,7 @@ type memory struct {
 	order     []string              // ids, as they were first published
 	paged     []string
 	extended  map[string][]time.Time
+	expired   []string             // the runs whose status rows expire
 	plans     map[string]flow.Plan // by run and place
 	gauged    []string
 	tally     metric.Tally
@@ -60,6 +61,13 @@ func (m gauges) Gauged(context.Context) (names []string, err error) {
 
 func (m gauges) SetGauged(_ context.Context, names []string) error {
 	return m.request("SetGauged", func() error { m.gauged = names; return nil })
+}
+
+func (m *memory) Expire(_ context.Context, _, _, run string, _ time.Time) error {
+	return m.request("Expire", func() error {
+		m.expired = append(m.expired, run)
+		return nil
+	})
 }
 
 // execution is an execution of the machine: it goes from answer to answer.
@@ -89,7 +97,7 @@ func world(t testing.TB, definitions string, _ ...string) *memory {
 		m.apply(d, name)
 	}
 	m.service = &workflow.Service{Compositions: m, Runs: runs{m}, Claims: claims{m}, Stages: stages{m}, Tasks: tasks{m}, Executions: executions{m}, Bus: m, Pager: m,
-		Gauges: gauges{m}, Tally: &m.tally,
+		Gauges: gauges{m}, Rows: m, Tally: &m.tally,
 		Now: func() time.Time { return m.now }}
 	return m
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"testing"
 	"time"
 
@@ -168,6 +169,8 @@ func TestPluginsOfMoeRunUnchangedByBothWrappers(t *testing.T) {
 	require.Equal(t, "ship", plugins["stock"].messages[1]["activity"])
 	require.Equal(t, float64(1), m["drover"].(map[string]any)["attempt"])
 	require.Empty(t, d.SQS.Letters(fakeaws.CompletionsDead))
+	require.Equal(t, strconv.FormatInt(r.Head.FinishedAt.Add(fakeaws.Retention).Unix(), 10),
+		d.DynamoDB.Items(fakeaws.StatusTable)[0]["expires_at"].(*types.AttributeValueMemberN).Value, "the row goes with the run's record")
 }
 
 func TestAPluginOfMoeThatStatesAnErrorIsNotRepeated(t *testing.T) {
@@ -290,7 +293,7 @@ func TestAStatusStreamThatComesTwiceChangesNothing(t *testing.T) {
 	require.Empty(t, d.SQS.Letters(fakeaws.CompletionsDead))
 }
 
-// TestWhatAPluginOfMoeCosts: beside what each plugin costs, one write makes its row ready; a run's first one takes three calls.
+// TestWhatAPluginOfMoeCosts: beside what each plugin costs, one write makes its row ready; a run's first one takes three calls, its end one.
 func TestWhatAPluginOfMoeCosts(t *testing.T) {
 	d, _ := moeStack(t, nil)
 	d.DynamoDB.ResetUsage()
@@ -302,5 +305,5 @@ func TestWhatAPluginOfMoeCosts(t *testing.T) {
 			calls[fmt.Sprint(use.Operation)] += cost.Calls
 		}
 	}
-	require.Equal(t, map[string]int{"UpdateItem": 1 + 4 + 2*4, "PutItem": 1, "GetItem": 4}, calls, "the plugins' own: two updates and one read each")
+	require.Equal(t, map[string]int{"UpdateItem": 1 + 4 + 1 + 2*4, "PutItem": 1, "GetItem": 4}, calls, "the plugins' own: two updates and one read each")
 }

@@ -276,6 +276,11 @@ func (s *Service) finish(ctx context.Context, r run) error {
 			return err
 		}
 	}
+	if r.subject.Composition.Has(flow.Moe) {
+		if err := s.Rows.Expire(ctx, r.record.UID, r.record.Workflow, r.record.ID, r.record.Head.FinishedAt); err != nil {
+			return err
+		}
+	}
 	if r.record.Token != "" || r.record.Stopped { // else its execution is still to come
 		if err := s.Runs.Retire(ctx, r.record); err != nil {
 			return err

@@ -134,6 +134,7 @@ type Service struct {
 	Bus          Bus
 	Pager        Pager
 	Gauges       Gauges
+	Rows         Rows
 	Tally        *metric.Tally // of the runs' metrics
 	Now          func() time.Time
 }

@@ -372,6 +372,12 @@ plugins: {p: {activity: a, stage: parallel}, may: {activity: a, stage: parallel,
 	require.Equal(t, []string{"WorkflowStarted", "WorkflowOverdue", "ActivityCompleted a", "WorkflowFailed"}, m.told(run))
 	require.Equal(t, "FAILED: Timed Out", m.execution(run).outcome)
 	require.Equal(t, "the run took longer than its timeout of 1h", m.records[run].Head.Message)
+
+	again := m.start("e-2", `{"workflow": "w", "uid": "u"}`)
+	for range 3 {
+		m.tick(15 * time.Minute)
+	}
+	require.Equal(t, []string{run, again}, m.paged, "of a re-run they are told too, once")
 }
 
 func TestAPausedRunBeginsNothingUntilItIsResumed(t *testing.T) {
