@@ -105,7 +105,33 @@ func (r Runs) Get(ctx context.Context, id string) (flow.Record, bool, error) {
 		return flow.Record{}, false, nil
 	}
 	record, err := readHead(out.Item)
-	return record, err == nil, err
+	return record, err == nil && !refusal(out.Item), err
+}
+
+// refusal reports whether an item says only that the start of a run was refused.
+func refusal(it item) bool { return it.has("refused_by") }
+
+// Refuse stores that the start of a run was refused.
+func (r Runs) Refuse(ctx context.Context, record flow.Record) error {
+	it := runKey(record.ID, headItem)
+	maps.Copy(it, refusedItem(record.Refused))
+	it["refused_by"], it["expires_at"] = str(record.By), num(record.RecordedAt.Add(r.Retention).Unix())
+	_, err := putItem(ctx, r.API, &dynamodb.PutItemInput{TableName: &r.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(run) OR attribute_exists(refused_by)")})
+	return runChanged(err, "storing that run "+record.ID+" was refused")
+}
+
+func refusedItem(why *flow.Refusal) item {
+	if why == nil {
+		return nil
+	}
+	return item{"refused_field": str(why.Field), "refused_reason": str(why.Reason)}
+}
+
+func readRefused(it item) *flow.Refusal {
+	if !it.has("refused_reason") {
+		return nil
+	}
+	return &flow.Refusal{Field: it.str("refused_field"), Reason: it.str("refused_reason")}
 }
 
 // Subject reads what a run is about.
@@ -132,6 +158,9 @@ func (r Runs) Create(ctx context.Context, record flow.Record, s workflow.Stored,
 		{Put: &types.Put{TableName: &r.Table, Item: subject}},
 		r.putClaim(before, after, time.Time{}),
 	}
+	if record.By != "" {
+		writes[0].Put.ConditionExpression, writes[0].Put.ExpressionAttributeValues = aws.String("refused_by = :by"), item{":by": str(record.By)}
+	}
 	if record.Waiting() {
 		it := runKey(claimKey(before), fmt.Sprintf("%s%013d#%s", waitingPrefix, record.RecordedAt.UnixMilli(), record.ID))
 		it["waiting"] = str(record.ID)
@@ -144,8 +173,9 @@ func (r Runs) Create(ctx context.Context, record flow.Record, s workflow.Stored,
 // Save replaces a record over its revision.
 func (r Runs) Save(ctx context.Context, before, after flow.Record) (flow.Record, error) {
 	after.Revision = before.Revision + 1
-	_, err := putItem(ctx, r.API, &dynamodb.PutItemInput{TableName: &r.Table, Item: r.headItem(after),
-		ConditionExpression: aws.String("revision = :revision"), ExpressionAttributeValues: item{":revision": num(before.Revision)}})
+	u := r.replace(before.Revision, r.headItem(after), headOptions...)
+	_, err := updateItem(ctx, r.API, &dynamodb.UpdateItemInput{TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression,
+		ConditionExpression: u.ConditionExpression, ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues})
 	return after, runChanged(err, "storing run "+before.ID)
 }
 
@@ -157,12 +187,39 @@ func (r Runs) Activate(ctx context.Context, before, after flow.Record, s workflo
 		return err
 	}
 	_, err = transactWriteItems(ctx, r.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Put: &types.Put{TableName: &r.Table, Item: r.headItem(after), ConditionExpression: aws.String("revision = :revision"),
-			ExpressionAttributeValues: item{":revision": num(before.Revision)}}},
-		{Put: &types.Put{TableName: &r.Table, Item: subject}},
+		{Update: r.replace(before.Revision, r.headItem(after), headOptions...)},
+		{Update: r.replace(0, subject, "metadata", "start", "from", "kept")},
 		r.putClaim(claim, claimed, time.Time{}),
 	}})
 	return runChanged(err, "activating run "+before.ID)
+}
+
+// replace returns an update after which an item has these attributes, and none of the options that are not among them. It leaves what another version
+// has added. The item must be at this revision; 0: it may be at any.
+func (r Runs) replace(revision int, it item, options ...string) *types.Update {
+	u := &types.Update{TableName: &r.Table, Key: runKey(it.str("run"), it.str("item")), ExpressionAttributeNames: map[string]string{},
+		ExpressionAttributeValues: item{}}
+	var set, remove []string
+	for _, name := range slices.Sorted(maps.Keys(it)) {
+		if u.Key[name] == nil {
+			set = append(set, "#"+name+" = :"+name)
+			u.ExpressionAttributeNames["#"+name], u.ExpressionAttributeValues[":"+name] = name, it[name]
+		}
+	}
+	for _, name := range options {
+		if it[name] == nil {
+			remove = append(remove, "#"+name)
+			u.ExpressionAttributeNames["#"+name] = name
+		}
+	}
+	u.UpdateExpression = aws.String("SET " + strings.Join(set, ", "))
+	if len(remove) > 0 {
+		u.UpdateExpression = aws.String(*u.UpdateExpression + " REMOVE " + strings.Join(remove, ", "))
+	}
+	if revision > 0 {
+		u.ConditionExpression, u.ExpressionAttributeValues[":read"] = aws.String("#revision = :read"), num(revision)
+	}
+	return u
 }
 
 // Retire takes an ended run out of the index of active ones, and lets its record expire.
@@ -244,11 +301,10 @@ func (r Runs) putClaim(before, after workflow.Claim, expires time.Time) types.Tr
 	if !expires.IsZero() {
 		it["expires_at"] = num(expires.Unix())
 	}
-	put := &types.Put{TableName: &r.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(run)")}
 	if before.Revision > 0 {
-		put.ConditionExpression, put.ExpressionAttributeValues = aws.String("revision = :revision"), item{":revision": num(before.Revision)}
+		return types.TransactWriteItem{Update: r.replace(before.Revision, it, "last", "active_run", "expires_at")}
 	}
-	return types.TransactWriteItem{Put: put}
+	return types.TransactWriteItem{Put: &types.Put{TableName: &r.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(run)")}}
 }
 
 // Release gives the claim of an ended run to the run that has waited longest.
@@ -356,11 +412,13 @@ func (r Runs) updateStage(run string, plan flow.Plan, before flow.Progress, at t
 func (r Runs) Count(ctx context.Context, run string, at flow.Place, ends workflow.Ends) (flow.Progress, segment.Numbers, error) {
 	values := item{":one": num(1)}
 	add := "ADD revision :one"
-	for name, numbers := range map[string]segment.Numbers{"completed": ends.Completed, "dead": ends.Dead} {
-		if !numbers.Empty() {
-			add += ", " + name + " :" + name
-			values[":"+name] = numberSet(numbers)
-		}
+	if !ends.Completed.Empty() {
+		add += ", completed :completed"
+		values[":completed"] = numberSet(ends.Completed)
+	}
+	if !ends.Dead.Empty() {
+		add += ", dead :dead"
+		values[":dead"] = numberSet(ends.Dead)
 	}
 	out, err := updateItem(ctx, r.API, &dynamodb.UpdateItemInput{TableName: &r.Table, Key: runKey(run, stagePrefix+at.String()), UpdateExpression: &add,
 		ConditionExpression: aws.String("attribute_exists(run)"), ExpressionAttributeValues: values, ReturnValues: types.ReturnValueAllNew})
@@ -387,7 +445,7 @@ func (r Runs) Whole(ctx context.Context, run string) (workflow.Whole, bool, erro
 	found := false
 	for _, it := range items {
 		if it.str("item") == headItem {
-			found = true
+			found = !refusal(it)
 		}
 		if err := readInto(&w, it); err != nil {
 			return w, false, fmt.Errorf("reading run %s, %w", run, err)
@@ -576,6 +634,10 @@ func readSubject(it item) (workflow.Stored, error) {
 	return s, nil
 }
 
+// headOptions are the attributes that a record may be without.
+var headOptions = []string{"token", "token_at", "alert", "alerted_at", "extended_at", "begun_at", "finished_at", "verdict", "message", "stages", "activities",
+	"foreign", "stopped", "lapsed", "paused", "refused_field", "refused_reason", "expires_at"}
+
 // headItem returns a record's stored form. It is in the list of active runs until the run is retired.
 func (r Runs) headItem(f flow.Record) item {
 	it := runKey(f.ID, headItem)
@@ -593,6 +655,7 @@ func (r Runs) headItem(f flow.Record) item {
 	if f.Token != "" && f.TokenAt.Activity >= 0 {
 		it["token_at"] = str(f.TokenAt.String())
 	}
+	maps.Copy(it, refusedItem(f.Refused))
 	for name, is := range map[string]bool{"foreign": f.Foreign, "stopped": f.Stopped, "lapsed": h.Lapsed, "paused": h.Paused} {
 		if is {
 			it[name] = yes()
@@ -610,7 +673,7 @@ func readHead(it item) (flow.Record, error) {
 	f := flow.Record{ID: it.str("run"), Workflow: it.str("workflow"), UID: it.str("uid"), Run: int(it.num("number")), Version: int(it.num("version")),
 		Fingerprint: it.str("fingerprint"), Execution: it.str("execution"), Foreign: it.bool("foreign"), Stopped: it.bool("stopped"), Token: it.str("token"),
 		TokenAt: flow.Place{Activity: -1}, Told: int(it.num("told")), Alert: flow.Alert(it.str("alert")), AlertedAt: it.time("alerted_at"), ExtendedAt: it.time("extended_at"),
-		Retired: it.has("revision") && !it.has("active"), RecordedAt: it.time("recorded_at"), Revision: int(it.num("revision")),
+		Refused: readRefused(it), By: it.str("refused_by"), Retired: it.has("revision") && !it.has("active"), RecordedAt: it.time("recorded_at"), Revision: int(it.num("revision")),
 		Trace: trace.Parse(it.str("traceparent"), it.str("tracestate")),
 		Head: flow.Head{BegunAt: it.time("begun_at"), Stages: readStates(it.str("stages")), Activities: readStates(it.str("activities")), Lapsed: it.bool("lapsed"),
 			Verdict: flow.State(it.str("verdict")), Paused: it.bool("paused"), State: flow.State(it.str("state")), StartedAt: it.time("started_at"),

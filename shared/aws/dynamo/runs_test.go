@@ -293,3 +293,67 @@ func TestAVersionOfAWorkflowNeverChanges(t *testing.T) {
 	_, err = c.Version(t.Context(), "w", 9)
 	require.ErrorContains(t, err, "has no version 9")
 }
+
+func TestARefusedStartIsNoRunAndMayBecomeOne(t *testing.T) {
+	r, _ := runs(t)
+	refused := record("run-1", "u")
+	refused.By, refused.Refused = "event-1", &flow.Refusal{Field: "uid", Reason: "has an active run"}
+	require.NoError(t, r.Refuse(t.Context(), refused))
+	require.NoError(t, r.Refuse(t.Context(), refused))
+	got, found, err := r.Get(t.Context(), "run-1")
+	require.NoError(t, err)
+	require.False(t, found)
+	require.Equal(t, refused.Refused, got.Refused)
+	require.Equal(t, "event-1", got.By)
+	_, found, err = r.Whole(t.Context(), "run-1")
+	require.NoError(t, err)
+	require.False(t, found)
+
+	one := record("run-1", "u")
+	claim := workflow.Claim{Workflow: one.Workflow, UID: "u"}
+	require.ErrorIs(t, r.Create(t.Context(), one, workflow.Stored{}, claim, claim), workflow.ErrChanged, "it has not read the refusal")
+	one.By = "event-0"
+	require.ErrorIs(t, r.Create(t.Context(), one, workflow.Stored{}, claim, claim), workflow.ErrChanged)
+	one.By = "event-1"
+	require.NoError(t, r.Create(t.Context(), one, workflow.Stored{}, claim, claim))
+
+	got, found, err = r.Get(t.Context(), "run-1")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Nil(t, got.Refused)
+	require.ErrorIs(t, r.Refuse(t.Context(), refused), workflow.ErrChanged)
+}
+
+// TestAnotherVersionsAttributesStayInARunsItems: during an update, functions of two versions write the same items.
+func TestAnotherVersionsAttributesStayInARunsItems(t *testing.T) {
+	r, db := runs(t)
+	got := create(t, r, record("run-1", "u"))
+	waiting := record("run-2", "u")
+	waiting.Head.State, waiting.Version, waiting.Run = flow.NotStarted, 0, 0
+	waiting = create(t, r, waiting)
+	for _, it := range db.Items(fakeaws.RunsTable) {
+		it["novelty"] = &types.AttributeValueMemberBOOL{Value: true}
+		require.NoError(t, db.Put(fakeaws.RunsTable, it))
+	}
+
+	after := got
+	after.Head.State, after.Head.FinishedAt = flow.Complete, began
+	ended, err := r.Save(t.Context(), got, after)
+	require.NoError(t, err)
+	_, err = r.Release(t.Context(), ended)
+	require.NoError(t, err)
+	claim, err := r.Claim(t.Context(), "Order intake", "u")
+	require.NoError(t, err)
+	begun := waiting
+	begun.Head.State, begun.Version, begun.Run = flow.InProgress, 3, 2
+	claimed := claim
+	claimed.Last, claimed.Run = "run-2", 2
+	require.NoError(t, r.Activate(t.Context(), waiting, begun, workflow.Stored{Metadata: []byte(`{"a":2}`)}, claim, claimed))
+
+	for _, it := range db.Items(fakeaws.RunsTable) {
+		require.Contains(t, it, "novelty", "%v", it["item"])
+	}
+	subject, err := r.Subject(t.Context(), "run-2")
+	require.NoError(t, err)
+	require.Equal(t, workflow.Stored{Metadata: []byte(`{"a":2}`)}, subject, "nothing of what waited stays")
+}

@@ -151,10 +151,10 @@ func (p Plan) numbers(are func(Turn) bool) segment.Numbers {
 // Segment returns the segment that holds the tasks of a stage of a run.
 func Segment(run string, at Place) segment.ID { return segment.IDOf("run\x00"+run, at.Ordinal()) }
 
-// Places yields the stages of the run in their order, from the activity that it begins with.
+// Places returns the stages of the workflow in their order, also those before the activity that the run begins with.
 func (s Subject) Places() []Place {
 	var out []Place
-	for a := s.First(); a < len(s.Composition.Workflow.Activities); a++ {
+	for a := 0; a < len(s.Composition.Workflow.Activities); a++ {
 		for _, stage := range Stages {
 			out = append(out, Place{a, stage})
 		}

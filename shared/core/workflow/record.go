@@ -32,6 +32,8 @@ type Record struct {
 	AlertedAt   time.Time
 	RecordedAt  time.Time
 	Trace       trace.Context // of the start
+	Refused     *Refusal      // why no run began; with it there is no Head, unless the run has waited before
+	By          string        // the event or execution that was refused; of a new record: whose refusal it replaces
 	ExtendedAt  time.Time     // when the time to live of what is stored beside the record was extended; zero: never
 	Head        Head
 	Revision    int

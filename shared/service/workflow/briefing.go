@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -72,11 +74,13 @@ func (b *Briefing) Fill(ctx context.Context, tasks []task.Task, attempt int) (fi
 		}
 	}
 	var moes []moe.Attempt
-	for run, until := range last {
+	for _, run := range slices.Sorted(maps.Keys(last)) {
 		known := b.of(run)
-		known.mu.Lock()
-		some, err := known.fill(ctx, b, until, filled, unbriefed)
-		known.mu.Unlock()
+		if err := known.hold(ctx); err != nil {
+			return nil, nil, err
+		}
+		some, err := known.fill(ctx, b, last[run], filled, unbriefed)
+		<-known.held
 		if err != nil {
 			return nil, nil, fmt.Errorf("briefing the workers of run %s, %w", run, err)
 		}
@@ -97,8 +101,10 @@ func (b *Briefing) Outsource(ctx context.Context, t task.Task) (task.Task, bool,
 		return t, false, nil
 	}
 	known := b.of(t.JobID)
-	known.mu.Lock()
-	defer known.mu.Unlock()
+	if err := known.hold(ctx); err != nil {
+		return t, false, err
+	}
+	defer func() { <-known.held }()
 	if until := (position{at, t.ID.N}); !known.read || !known.until.covers(until) {
 		if found, err := known.load(ctx, b, until); err != nil || !found {
 			return t, false, err
@@ -148,7 +154,7 @@ func (b *Briefing) of(run string) *briefed {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(b.known, func(k *briefed) bool { return k.run == run })
-	known := &briefed{run: run, size: least}
+	known := newBriefed(run)
 	if i >= 0 {
 		known = b.known[i]
 		b.known = slices.Delete(b.known, i, i+1)
@@ -169,9 +175,7 @@ func (b *Briefing) forget() {
 	defer b.mu.Unlock()
 	sum := 0
 	for i, known := range slices.Backward(b.known) {
-		known.mu.Lock()
-		sum += known.size
-		known.mu.Unlock()
+		sum += int(known.size.Load())
 		if sum > mostKept {
 			b.known = slices.Delete(b.known, 0, i+1)
 			return
@@ -195,16 +199,32 @@ func (p position) covers(other position) bool {
 
 // briefed is a run as it was read for its turns up to one of them.
 type briefed struct {
-	run string
+	run  string
+	held chan struct{} // has an element while the run is read or used
+	size atomic.Int64  // in bytes, about
 
-	mu      sync.Mutex
 	read    bool
 	until   position
 	whole   Whole
 	subject flow.Subject
 	plans   map[flow.Place]flow.Plan
 	stored  map[string]string // the addresses of objects with results, by key
-	size    int               // in bytes, about
+}
+
+func newBriefed(run string) *briefed {
+	k := &briefed{run: run, held: make(chan struct{}, 1)}
+	k.size.Store(least)
+	return k
+}
+
+// hold waits until nothing else reads or uses the run.
+func (k *briefed) hold(ctx context.Context) error {
+	select {
+	case k.held <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for run %s, %w", k.run, ctx.Err())
+	}
 }
 
 // fill fills in the payloads of the run's turns. It returns the attempts at those whose plugins are moe's, without their numbers.
@@ -266,12 +286,13 @@ func (k *briefed) load(ctx context.Context, b *Briefing, until position) (bool, 
 	}
 	k.read, k.until, k.whole, k.subject, k.plans = true, until, whole, whole.Subject(c), map[flow.Place]flow.Plan{}
 	k.stored = map[string]string{}
-	k.size = least + len(whole.Stored.Metadata)
+	size := least + len(whole.Stored.Metadata)
 	for _, turns := range whole.Details {
 		for _, d := range turns {
-			k.size += 200 + len(d.Result)
+			size += 200 + len(d.Result)
 		}
 	}
+	k.size.Store(int64(size))
 	return true, nil
 }
 

@@ -140,7 +140,7 @@ const launchWithin = time.Minute
 
 // revive looks at a run, and launches it again if its execution never came.
 func (s *Service) revive(ctx context.Context, r flow.Record) error {
-	if now := s.Now(); now.Sub(r.RecordedAt) >= extendEvery && now.Sub(r.ExtendedAt) >= extendEvery {
+	if now := s.now(); now.Sub(r.RecordedAt) >= extendEvery && now.Sub(r.ExtendedAt) >= extendEvery {
 		if err := s.extend(ctx, r, now); err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (s *Service) revive(ctx context.Context, r flow.Record) error {
 			return s.Stopped(ctx, r.ID, as)
 		}
 	}
-	if r.Token == "" && s.Now().Sub(r.RecordedAt) >= launchWithin {
+	if r.Token == "" && s.now().Sub(r.RecordedAt) >= launchWithin {
 		return s.launch(ctx, r)
 	}
 	return s.Look(ctx, r.ID)
@@ -167,7 +167,7 @@ const describeEvery = 10
 func (s *Service) describes(r flow.Record) bool {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(r.ID))
-	return !r.Stopped && (int64(h.Sum32())+s.Now().Unix()/60)%describeEvery == 0
+	return !r.Stopped && (int64(h.Sum32())+s.now().Unix()/60)%describeEvery == 0
 }
 
 // KeptFor says how long what is stored beside a run's record is kept, beyond the retention of runs, from the time at which it is written. It is

@@ -29,6 +29,7 @@ type memory struct {
 	now       time.Time
 	versions  map[string][]flow.Composition
 	records   map[string]flow.Record
+	refused   map[string]flow.Record
 	subjects  map[string]workflow.Stored
 	retired   map[string]bool
 	claims    map[string]workflow.Claim
@@ -37,6 +38,7 @@ type memory struct {
 	fatal     map[string]map[flow.Place]segment.Numbers
 	details   map[string]map[flow.Place]map[int]flow.Detail
 	tasks     map[task.ID]task.Task
+	damaged   map[task.ID]bool // tasks of which only a part can be read
 	queued    []queue.Entry
 	machines  map[string]*execution
 	facts     map[string]event.Fact // by id
@@ -83,7 +85,7 @@ type execution struct {
 }
 
 func world(t testing.TB, definitions string, _ ...string) *memory {
-	m := &memory{t: t, now: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), versions: map[string][]flow.Composition{}, records: map[string]flow.Record{},
+	m := &memory{t: t, now: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), versions: map[string][]flow.Composition{}, records: map[string]flow.Record{}, refused: map[string]flow.Record{},
 		subjects: map[string]workflow.Stored{}, retired: map[string]bool{}, claims: map[string]workflow.Claim{}, waiting: map[string][]string{},
 		stages: map[string]map[flow.Place]flow.Progress{}, fatal: map[string]map[flow.Place]segment.Numbers{}, details: map[string]map[flow.Place]map[int]flow.Detail{},
 		tasks: map[task.ID]task.Task{}, plans: map[string]flow.Plan{}, machines: map[string]*execution{}, facts: map[string]event.Fact{},
@@ -164,8 +166,23 @@ func (m *memory) Overdue(_ context.Context, r event.Run) error {
 type runs struct{ *memory }
 
 func (m runs) Get(_ context.Context, id string) (r flow.Record, found bool, err error) {
-	err = m.request("Get", func() error { r, found = m.records[id]; return nil })
+	err = m.request("Get", func() error {
+		if r, found = m.records[id]; !found {
+			r = m.refused[id]
+		}
+		return nil
+	})
 	return r, found, err
+}
+
+func (m runs) Refuse(_ context.Context, r flow.Record) error {
+	return m.request("Refuse", func() error {
+		if _, there := m.records[r.ID]; there {
+			return workflow.ErrChanged
+		}
+		m.refused[r.ID] = flow.Record{Refused: r.Refused, By: r.By}
+		return nil
+	})
 }
 
 func (m runs) Subject(_ context.Context, id string) (s workflow.Stored, err error) {
@@ -177,6 +194,10 @@ func key(name, uid string) string { return name + "\x00" + uid }
 
 func (m runs) Create(_ context.Context, r flow.Record, s workflow.Stored, before, after workflow.Claim) error {
 	return m.request("Create", func() error {
+		if m.refused[r.ID].By != r.By {
+			return workflow.ErrChanged
+		}
+		r.By = ""
 		if _, there := m.records[r.ID]; there || m.claims[key(before.Workflow, before.UID)].Revision != before.Revision {
 			return workflow.ErrChanged
 		}
@@ -362,9 +383,17 @@ func (m tasks) Add(_ context.Context, added []task.Task) error {
 }
 
 func (m tasks) Range(_ context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
-	var out []task.Task
+	var out, unreadable []task.Task
 	for n := range numbers.All() {
-		out = append(out, m.tasks[task.ID{Segment: s, N: n}])
+		one := m.tasks[task.ID{Segment: s, N: n}]
+		if m.damaged[one.ID] {
+			unreadable = append(unreadable, one)
+		} else {
+			out = append(out, one)
+		}
+	}
+	if len(unreadable) > 0 {
+		return out, &task.UnreadableError{Tasks: unreadable, Reason: errors.New("its payload is damaged")}
 	}
 	return out, m.request("Range", func() error { return nil })
 }

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -39,6 +40,10 @@ type stage struct {
 	at  flow.Place
 }
 
+func (s stage) compare(other stage) int {
+	return cmp.Or(cmp.Compare(s.run, other.run), cmp.Compare(s.at.Ordinal(), other.at.Ordinal()))
+}
+
 // Record counts tasks of turns that have ended, and wakes the runs that may have something to do. It may be repeated. A turn's details are stored
 // before it is counted, so a reader that finds it in the count finds them too. A cancelled task counts for nothing: its run gave the turn up before.
 func (r Recorder) Record(ctx context.Context, ended []task.Task) error {
@@ -51,8 +56,8 @@ func (r Recorder) Record(ctx context.Context, ended []task.Task) error {
 		stages[stage{t.JobID, at}] = append(stages[stage{t.JobID, at}], t)
 	}
 	woken := map[string]bool{}
-	for s, tasks := range stages {
-		decided, err := r.count(ctx, s, tasks)
+	for _, s := range slices.SortedFunc(maps.Keys(stages), stage.compare) {
+		decided, err := r.count(ctx, s, stages[s])
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/event"
@@ -19,10 +18,7 @@ func (s *Service) Start(ctx context.Context, e event.Envelope) error {
 	start, err := flow.ReadStart(e.Detail, e.ID, e.ID)
 	var r flow.Record
 	if err == nil {
-		err = again("starting "+start.StartID, func() (err error) {
-			r, err = s.record(ctx, start, "")
-			return err
-		})
+		r, err = s.recorded(ctx, start, e.ID, "")
 	}
 	if refusal := (*flow.Refusal)(nil); errors.As(err, &refusal) {
 		return s.reject(ctx, start, e.ID, refusal)
@@ -76,10 +72,7 @@ func (s *Service) Begin(ctx context.Context, execution, name, token string, inpu
 	start, err := flow.ReadStart(input, execution, name)
 	var r flow.Record
 	if err == nil {
-		err = again("starting "+start.StartID, func() (err error) {
-			r, err = s.record(ctx, start, execution)
-			return err
-		})
+		r, err = s.recorded(ctx, start, execution, execution)
 	}
 	if err == nil && r.Execution != execution {
 		output := document.Encode(flow.Rejected(start, &flow.Refusal{Field: "start_id", Reason: fmt.Sprintf("its run %s has another execution, %s", r.ID, r.Execution)}))
@@ -100,13 +93,31 @@ func (s *Service) Begin(ctx context.Context, execution, name, token string, inpu
 	return s.Wait(ctx, r.ID, execution, token, "", "")
 }
 
-// record returns the run that a start asks for, and records it if there is none. execution is the ARN of a user's execution, "" if Drover starts
-// one. Any *flow.Refusal is the start's fault.
-func (s *Service) record(ctx context.Context, start flow.Start, execution string) (flow.Record, error) {
+// recorded returns the run that a start asks for, and records it if there is none. by names the event or the execution that asks, execution is the ARN
+// of a user's execution, "" if Drover starts one. Any *flow.Refusal is the start's fault. It is stored before it is told: the same event again, which
+// would find another state of things, is refused again.
+func (s *Service) recorded(ctx context.Context, start flow.Start, by, execution string) (r flow.Record, err error) {
+	err = again("starting "+start.StartID, func() (err error) {
+		r, err = s.record(ctx, start, by, execution)
+		if refusal := (*flow.Refusal)(nil); errors.As(err, &refusal) && r.Revision == 0 && r.Refused == nil {
+			r.Refused, r.By = refusal, by
+			if err := s.Runs.Refuse(ctx, r); err != nil {
+				return err
+			}
+		}
+		return err
+	})
+	return r, err
+}
+
+func (s *Service) record(ctx context.Context, start flow.Start, by, execution string) (flow.Record, error) {
 	id := flow.RunID(start.StartID)
 	known, found, err := s.Runs.Get(ctx, id)
 	if err != nil {
 		return known, err
+	}
+	if known.Refused != nil && !found && known.By == by {
+		return known, known.Refused
 	}
 	if found {
 		if known.Fingerprint != start.Fingerprint() {
@@ -114,9 +125,9 @@ func (s *Service) record(ctx context.Context, start flow.Start, execution string
 		}
 		return known, nil
 	}
-	now := s.Now().UTC().Truncate(time.Millisecond)
+	now := s.now()
 	r := flow.Record{ID: id, Workflow: start.Workflow, UID: start.UID, Fingerprint: start.Fingerprint(), Execution: execution, Foreign: execution != "",
-		Trace: start.Trace, RecordedAt: now}
+		Trace: start.Trace, RecordedAt: now, By: known.By}
 	if execution == "" {
 		r.Execution = s.Executions.ARN(id + "-" + strconv.FormatInt(now.UnixMilli(), 36))
 	}
@@ -169,7 +180,7 @@ func (s *Service) begin(ctx context.Context, r flow.Record, start flow.Start, cl
 			return r, Stored{}, err
 		}
 	}
-	r.Run, r.Version, r.Head = subject.Run, c.Version, subject.Head(s.Now().UTC().Truncate(time.Millisecond))
+	r.Run, r.Version, r.Head = subject.Run, c.Version, subject.Head(s.now())
 	return r, Stored{Metadata: subject.Metadata, From: subject.From, Kept: subject.Kept}, nil
 }
 
@@ -241,7 +252,7 @@ func (s *Service) takeTurn(ctx context.Context, r flow.Record) error {
 	refusal := (*flow.Refusal)(nil)
 	switch {
 	case errors.As(err, &refusal): // the workflow has changed since the run was recorded
-		return s.dismiss(ctx, r, start, refusal)
+		return s.dismiss(ctx, r, refusal)
 	case err != nil:
 		return err
 	}
@@ -259,12 +270,9 @@ func (s *Service) takeTurn(ctx context.Context, r flow.Record) error {
 }
 
 // dismiss ends a waiting run whose start is refused when its turn comes.
-func (s *Service) dismiss(ctx context.Context, r flow.Record, start flow.Start, why *flow.Refusal) error {
-	if err := s.reject(ctx, start, r.ID, why); err != nil {
-		return err
-	}
+func (s *Service) dismiss(ctx context.Context, r flow.Record, why *flow.Refusal) error {
 	after := r
-	after.Head.State, after.Head.FinishedAt, after.Head.Message = flow.Error, s.Now(), why.Error()
+	after.Head.State, after.Head.FinishedAt, after.Head.Message, after.Refused = flow.Error, s.now(), why.Error(), why
 	ended, err := s.Runs.Save(ctx, r, after)
 	if err != nil {
 		return err

@@ -49,9 +49,10 @@ func shown(subject flow.Subject, activity, stage string) flow.Place {
 	return flow.Place{Activity: i, Stage: at}
 }
 
-// await stores the token of an execution, and that the first activities were told of: the execution went on only after that.
+// await stores the token of an execution, and that the first activities were told of: the execution went on only after that. An execution never goes
+// back, so the token of an earlier state comes from a message that is late, and waits for nothing.
 func (s *Service) await(ctx context.Context, r flow.Record, token string, at flow.Place, told int) error {
-	if r.Token == token {
+	if r.Token == token || r.Token != "" && at.Ordinal() < r.TokenAt.Ordinal() {
 		return nil
 	}
 	after := r
@@ -109,7 +110,7 @@ func (s *Service) step(ctx context.Context, r *run) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	d := flow.Step(r.subject, r.record.Head, plan, p, s.Now())
+	d := flow.Step(r.subject, r.record.Head, plan, p, s.now())
 	switch d.Action {
 	case flow.Wait:
 		return false, nil
@@ -145,7 +146,7 @@ const mostEntries = 90
 
 // publish creates the tasks of turns and makes them due. Of more labourers than one transaction takes, the next step publishes the rest.
 func (s *Service) publish(ctx context.Context, r run, plan flow.Plan, p flow.Progress, numbers segment.Numbers) error {
-	now := s.Now().UTC().Truncate(time.Millisecond)
+	now := s.now()
 	at := flow.Segment(r.record.ID, plan.Place)
 	own := map[string]segment.Numbers{}
 	var tasks []task.Task
@@ -182,7 +183,7 @@ func (s *Service) giveUp(ctx context.Context, r run, plan flow.Plan, p flow.Prog
 	} else {
 		after.TimedOut = after.TimedOut.Union(d.Numbers)
 	}
-	if err := s.Stages.GiveUp(ctx, r.record.ID, plan, p, after, s.Now()); err != nil {
+	if err := s.Stages.GiveUp(ctx, r.record.ID, plan, p, after, s.now()); err != nil {
 		return err
 	}
 	return s.cancelTasks(ctx, r, plan, d.Numbers.Intersect(p.Published))
@@ -195,12 +196,13 @@ func (s *Service) cancelTasks(ctx context.Context, r run, plan flow.Plan, number
 			return nil
 		}
 		tasks, err := s.Tasks.Range(ctx, flow.Segment(r.record.ID, plan.Place), numbers)
+		unreadable, err := task.Unreadable(err)
 		if err != nil {
 			return err
 		}
 		numbers = segment.Numbers{}
-		for _, before := range tasks {
-			after, err := before.Cancel(s.Now())
+		for _, before := range append(tasks, unreadable...) { // cancelling a task does not need its unreadable parts
+			after, err := before.Cancel(s.now())
 			if err != nil {
 				continue // it has ended
 			}
@@ -234,7 +236,7 @@ const alertingFor = 3 * time.Minute
 
 // alert reports once that the run takes longer than its workflow's sla.
 func (s *Service) alert(ctx context.Context, r *run) error {
-	now := s.Now()
+	now := s.now()
 	switch {
 	case r.record.Head.Ended() && r.record.Alert == "", r.record.Alert == flow.Alerted:
 		return nil
@@ -266,10 +268,14 @@ func (s *Service) finish(ctx context.Context, r run) error {
 	if err != nil {
 		return err
 	}
-	if r.record.Version > 0 { // else its start was refused, which was told
-		if err := s.Bus.Publish(ctx, event.WorkflowEnded(r.record.Event())); err != nil {
-			return err
-		}
+	switch why := r.record.Refused; {
+	case r.record.Version > 0:
+		err = s.Bus.Publish(ctx, event.WorkflowEnded(r.record.Event()))
+	case why != nil:
+		err = s.reject(ctx, flow.Start{Workflow: r.record.Workflow, UID: r.record.UID}, r.record.ID, why)
+	}
+	if err != nil {
+		return err
 	}
 	if r.record.Token != "" {
 		if err := s.answer(ctx, r); err != nil {

@@ -47,10 +47,14 @@ type Stored struct {
 
 // Runs stores the records of runs.
 type Runs interface {
+	// Get returns the record of a run; false if there is none. Then the record may still say that the start was refused.
 	Get(ctx context.Context, id string) (flow.Record, bool, error)
+	// Refuse stores that the start of a run was refused, over the refusal of another one. ErrChanged: there is a run.
+	Refuse(ctx context.Context, r flow.Record) error
 	Subject(ctx context.Context, id string) (Stored, error)
 	// Create stores a new run, what it is about, and the uid's claim over the one that was read. ErrChanged: one of them is there or has changed.
-	Create(ctx context.Context, r flow.Record, s Stored, before, after Claim) error
+	// A refusal under the run's id is replaced if it is that of record.By.
+	Create(ctx context.Context, record flow.Record, s Stored, before, after Claim) error
 	// Save replaces a record over the one that was read, and returns it with its new revision. ErrChanged: it has changed.
 	Save(ctx context.Context, before, after flow.Record) (flow.Record, error)
 	// Activate stores a run that has waited as it begins, what it is about, and the uid's claim. ErrChanged: the record or the claim has changed.
@@ -138,6 +142,9 @@ type Service struct {
 	Tally        *metric.Tally // of the runs' metrics
 	Now          func() time.Time
 }
+
+// now returns the time as it is stored: what is told of a run that was just written is what is told of it later.
+func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
 
 // tries limits how often a lost race is repeated.
 const tries = 20

@@ -538,3 +538,80 @@ func TestARunKeepsTheDefinitionThatItBeganWith(t *testing.T) {
 	require.Equal(t, 2, m.records[next].Version)
 	require.Equal(t, flow.Complete, m.records[next].Head.State)
 }
+
+// TestAStartThatWasRefusedStaysRefused: its event may be delivered again when nothing stands in its way any more. Another event is another start.
+func TestAStartThatWasRefusedStaysRefused(t *testing.T) {
+	m := world(t, order)
+	m.start("e-1", `{"workflow": "order", "uid": "u", "start_id": "one"}`)
+	m.start("e-2", `{"workflow": "order", "uid": "u", "start_id": "two"}`)
+	require.Contains(t, m.facts, "WorkflowRejected/e-2")
+	m.handled(func() error { return m.service.CancelRun(t.Context(), flow.RunID("one")) })
+	m.deliver()
+
+	m.start("e-2", `{"workflow": "order", "uid": "u", "start_id": "two"}`)
+
+	require.Len(t, m.records, 1)
+	m.start("e-3", `{"workflow": "order", "uid": "u", "start_id": "two"}`)
+	require.Equal(t, flow.InProgress, m.records[flow.RunID("two")].Head.State)
+}
+
+// TestALateMessageOfAnExecutionTakesNothingBack: it has the token of a state that the execution has left.
+func TestALateMessageOfAnExecutionTakesNothingBack(t *testing.T) {
+	m := world(t, order)
+	run := m.start("e-1", `{"workflow": "order", "uid": "u"}`)
+	x := m.execution(run)
+	m.end(run, "first", true)
+	m.end(run, "second", true)
+	token := m.records[run].Token
+	require.Equal(t, flow.Place{Stage: flow.Parallel}, m.records[run].TokenAt)
+
+	for activity, stage := range map[string]string{"": "", "validate": "pre"} {
+		m.handled(func() error { return m.service.Wait(t.Context(), run, x.arn, "an earlier token", activity, stage) })
+	}
+
+	require.Equal(t, token, m.records[run].Token)
+	m.end(run, "risky", false)
+	m.end(run, "stock", true)
+	m.end(run, "audit", true)
+	m.end(run, "audit", true)
+	require.Equal(t, "SUCCEEDED", x.outcome)
+}
+
+// TestATaskThatCannotBeReadIsCancelledWithItsRun: what is unreadable of it is not needed for that.
+func TestATaskThatCannotBeReadIsCancelledWithItsRun(t *testing.T) {
+	m := world(t, order)
+	run := m.start("e-1", `{"workflow": "order", "uid": "u"}`)
+	first := m.open(run)["first"]
+	m.damaged = map[task.ID]bool{first.ID: true}
+
+	m.handled(func() error { return m.service.CancelRun(t.Context(), run) })
+	m.deliver()
+
+	require.Equal(t, flow.Cancelled, m.records[run].Head.State)
+	require.Equal(t, task.Cancelled, m.tasks[first.ID].Status)
+}
+
+// TestWhatIsToldOfARunIsWhatIsStored: an event that is published again comes from the table, which has milliseconds.
+func TestWhatIsToldOfARunIsWhatIsStored(t *testing.T) {
+	m := world(t, order)
+	m.now = m.now.Add(123456789 * time.Nanosecond)
+	run := m.start("e-1", `{"workflow": "order", "uid": "u"}`)
+	complete(m, run)
+	r := m.records[run]
+	for _, at := range []time.Time{r.RecordedAt, r.Head.StartedAt, r.Head.BegunAt, r.Head.FinishedAt} {
+		require.Equal(t, at.Truncate(time.Millisecond), at)
+	}
+}
+
+// TestARunFromALaterActivityGetsTheResultsOfThoseBeforeIt, which an earlier run completed.
+func TestARunFromALaterActivityGetsTheResultsOfThoseBeforeIt(t *testing.T) {
+	m := world(t, order)
+	complete(m, m.start("e-1", `{"workflow": "order", "uid": "u"}`))
+
+	run := m.start("e-2", `{"workflow": "order", "uid": "u", "from": "ship"}`)
+
+	filled, unbriefed, err := m.briefing().Fill(t.Context(), []task.Task{m.open(run)["audit"]}, 1)
+	require.NoError(t, err)
+	require.Empty(t, unbriefed)
+	require.Contains(t, string(filled[0].Payload), `"results":{"validate":{"audit":"audit","first":"first","second":"second","stock":"stock"}}`)
+}
