@@ -142,7 +142,7 @@ func (t *thread) perform(name string, input any) {
 	case "Task":
 		resource, waits := strings.CutSuffix(state.Resource, ".waitForTaskToken")
 		if waits {
-			t.token = t.service.token()
+			t.token = t.service.token(t.token)
 		}
 		parameters, err := t.fill(state.Parameters, input)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -164,6 +165,8 @@ func (s *StepFunctions) DescribeExecution(ctx context.Context, in *sfn.DescribeE
 				}
 				out := &sfn.DescribeExecutionOutput{ExecutionArn: &x.id, Name: &x.name, StateMachineArn: &m.arn, StartDate: &x.startedAt, Status: types.ExecutionStatusRunning}
 				switch {
+				case x.cut != "":
+					out.Status = x.cut
 				case x.failure != nil:
 					out.Status, out.Error, out.Cause = types.ExecutionStatusFailed, &x.failure.Type, &x.failure.Message
 				case x.ended:
@@ -177,10 +180,43 @@ func (s *StepFunctions) DescribeExecution(ctx context.Context, in *sfn.DescribeE
 	})
 }
 
-// token returns a new token.
-func (s *StepFunctions) token() string {
+// Stop ends a running execution of an interpreted machine from outside: as ABORTED, like StopExecution, or as TIMED_OUT. It returns false if none
+// of this ARN runs.
+func (s *StepFunctions) Stop(arn string, as types.ExecutionStatus) bool {
+	s.mu.Lock()
+	var x *execution
+	for _, m := range s.machines {
+		if one := m.executions[arn[strings.LastIndex(arn, ":")+1:]]; one != nil && one.id == arn {
+			x = one
+		}
+	}
+	s.mu.Unlock()
+	if x == nil || x.ended {
+		return false
+	}
+	x.stop(as)
+	return true
+}
+
+// Executions returns the ARNs of the executions of a standard machine, in their order.
+func (s *StepFunctions) Executions(arn string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var out []string
+	if m := s.machines[arn]; m != nil {
+		for _, x := range m.executions {
+			out = append(out, x.id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// token returns a new token. The one before it, of an attempt that failed, ends no wait any more.
+func (s *StepFunctions) token(before string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tokens, before)
 	s.tokened++
 	return fmt.Sprintf("token-%06d", s.tokened)
 }
@@ -225,8 +261,9 @@ type execution struct {
 	startedAt time.Time
 	limit     *Coming // its timeout
 	ended     bool
-	output    []byte   // of an execution of a foreign machine
-	failure   *Failure // of an execution of a foreign machine
+	cut       types.ExecutionStatus // how it was ended from outside; "": it was not
+	output    []byte                // of an execution of a foreign machine
+	failure   *Failure              // of an execution of a foreign machine
 }
 
 func (x *execution) start() {
@@ -244,7 +281,7 @@ func (x *execution) start() {
 	}
 	d := x.machine.definition
 	if d.TimeoutSeconds > 0 {
-		x.limit = x.service.world.At(x.startedAt.Add(seconds(d.TimeoutSeconds)), Timer, x.name+" runs out of time", x.end)
+		x.limit = x.service.world.At(x.startedAt.Add(seconds(d.TimeoutSeconds)), Timer, x.name+" runs out of time", func() { x.stop(types.ExecutionStatusTimedOut) })
 	}
 	x.record("ExecutionStarted", data)
 	t := &thread{execution: x, states: d.States, done: func(output any, failure *Failure) {
@@ -269,6 +306,16 @@ func (x *execution) record(event string, data any) {
 	}
 }
 
+// stop ends an execution that has not come to its end.
+func (x *execution) stop(as types.ExecutionStatus) {
+	x.cut = as
+	x.record("Execution"+map[types.ExecutionStatus]string{types.ExecutionStatusAborted: "Aborted", types.ExecutionStatusTimedOut: "TimedOut"}[as], nil)
+	x.end()
+	if x.machine.standard {
+		x.tell(nil, nil)
+	}
+}
+
 func (x *execution) end() {
 	if x.ended {
 		return
@@ -290,6 +337,9 @@ func (x *execution) tell(output []byte, failure *Failure) {
 		"outputDetails": map[string]any{"included": true}}
 	if len(output) > statusOutputLimit {
 		detail["output"], detail["outputDetails"] = nil, map[string]any{"included": false}
+	}
+	if x.cut != "" {
+		detail["status"], detail["output"] = x.cut, nil
 	}
 	if failure != nil {
 		detail["status"], detail["output"], detail["error"], detail["cause"] = "FAILED", nil, failure.Type, failure.Message

@@ -22,6 +22,8 @@ import (
 // Drover's conclusions.
 type checker struct {
 	*run
+	flowChecker
+
 	labourers map[string]*labourerSeen
 	tasks     map[task.ID]*taskSeen
 	byJob     map[string][]*taskSeen
@@ -86,6 +88,7 @@ type capSeen struct {
 type taskSeen struct {
 	id                         task.ID
 	job, labourer              string
+	turn                       string // the stage of a run whose turn it is; "": it is a job's
 	status                     string
 	attempt, life, lifeAttempt int
 	published                  bool
@@ -127,7 +130,7 @@ type holder struct {
 func (h *holder) granted() int { return max(h.inHand.Len(), min(h.slots, h.tasks.Len())) }
 
 func newChecker(r *run) *checker {
-	return &checker{run: r, labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
+	return &checker{run: r, flowChecker: newFlowChecker(), labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
 		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, tried: map[string]bool{}, revisions: map[string]int{}, cancelled: map[string]bool{},
 		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{},
 		vague: map[string]bool{}, poison: map[string]int{}}
@@ -199,6 +202,9 @@ func (k *checker) started(s start) int {
 	return k.starts[key] - 1
 }
 
+// isRun reports whether the tasks of a job are the turns of a run.
+func isRun(job string) bool { return strings.HasPrefix(job, "run-") }
+
 func str(it fakeaws.Item, name string) string {
 	if v, ok := it[name].(*types.AttributeValueMemberS); ok {
 		return v.Value
@@ -225,11 +231,14 @@ func (k *checker) watch(table string, before, after fakeaws.Item) {
 		k.watchControl(before, after)
 	case fakeaws.JobsTable:
 		k.watchJob(after)
+	case fakeaws.RunsTable:
+		k.watchRuns(before, after)
 	}
 }
 
 // watchNovelty checks that a change of an item preserves what another version has added (G1). Three kinds of items may be rewritten without
-// it: unpublished tasks, records of rejected jobs, and texts that are stored under their own hash.
+// it: unpublished tasks, records of rejected jobs, texts that are stored under their own hash, what is kept of a turn, which follows from its task alone, and
+// the note of the last tick.
 func (k *checker) watchNovelty(table string, before, after fakeaws.Item) {
 	if before[novelty] == nil || after == nil || after[novelty] != nil {
 		return
@@ -238,6 +247,9 @@ func (k *checker) watchNovelty(table string, before, after fakeaws.Item) {
 		return
 	}
 	if table == fakeaws.JobsTable && (str(before, "state") == "rejected" || strings.HasPrefix(str(before, "item"), "text#")) {
+		return
+	}
+	if table == fakeaws.RunsTable && (strings.HasPrefix(str(before, "item"), "turn#") || str(before, "run") == "#gauged" || before["refused_by"] != nil) {
 		return
 	}
 	k.violate("G1", "the attribute of another version is missing from %s of table %s", firstKey(before), table)
@@ -266,7 +278,7 @@ func (k *checker) watchTask(before, after fakeaws.Item) {
 		}
 		return
 	}
-	now := taskSeen{id: id, job: str(after, "job"), labourer: str(after, "labourer"), status: str(after, "status"), attempt: num(after, "attempt"),
+	now := taskSeen{id: id, job: str(after, "job"), turn: str(after, "turn"), labourer: str(after, "labourer"), status: str(after, "status"), attempt: num(after, "attempt"),
 		life: num(after, "life"), lifeAttempt: num(after, "life_attempt")}
 	if t == nil {
 		t = &now
@@ -276,6 +288,9 @@ func (k *checker) watchTask(before, after fakeaws.Item) {
 			k.violate("G2", "task %s was created as %s", id, now.status)
 		}
 		k.touched = append(k.touched, t)
+		if t.turn != "" {
+			k.turnCreated(t)
+		}
 		return
 	}
 	k.touched = append(k.touched, t)
@@ -296,6 +311,7 @@ func (k *checker) watchTask(before, after fakeaws.Item) {
 	if now.status != t.status {
 		k.reach("task " + orOpen(now.status))
 		t.since = k.step
+		k.turnEnded(t, after)
 	}
 	t.status, t.attempt, t.life, t.lifeAttempt = now.status, now.attempt, now.life, now.lifeAttempt
 }
@@ -769,13 +785,14 @@ func (k *checker) someTasks(id string, dice interface{ IntN(int) int }) []string
 }
 
 // empty reports whether nothing is queued or running.
-func (k *checker) empty() bool { return len(k.holders) == 0 }
+func (k *checker) empty() bool { return len(k.holders) == 0 && len(k.openRuns()) == 0 }
 
 func (k *checker) unfinished() string {
 	var parts []string
 	for _, id := range slices.Sorted(maps.Keys(k.planned)) {
 		parts = append(parts, fmt.Sprintf("job %s is %+v with tasks %v", id, k.jobs[id], k.tally(id)))
 	}
+	parts = append(parts, k.openRuns()...)
 	parts = append(parts, slices.Sorted(maps.Keys(k.holders))...)
 	for _, c := range k.world.Coming() {
 		if c.Label != "tick" {

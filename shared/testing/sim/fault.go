@@ -72,6 +72,20 @@ const (
 	Damaged           Fault = "task that cannot be read"
 	ReplayedAtDeath   Fault = "task replayed as soon as it is dead"
 	TornRead          Fault = "transaction seen in part"
+	CancelledRun      Fault = "run cancelled"
+	CancelledAtStage  Fault = "run cancelled as a stage begins"
+	PausedRun         Fault = "run paused"
+	StoppedExecution  Fault = "execution ended from outside"
+	AnsweredOutside   Fault = "token answered from outside"
+	LostToken         Fault = "message with a token lost to the dead letters"
+	UntoldEnd         Fault = "end of an execution not told"
+	FailedState       Fault = "state of an execution fails"
+	Redefined         Fault = "workflow or plugin applied again"
+	RemovedPlugin     Fault = "plugin removed"
+	StartedAgain      Fault = "run started again by the same start"
+	RunAgain          Fault = "ended run started again"
+	BadStart          Fault = "start that has to be refused"
+	PoisonRun         Fault = "poison in the runs queue"
 )
 
 // Faults lists all kinds, in the order of the report.
@@ -81,9 +95,13 @@ var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Sto
 	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls, Hundreds, Forced, CutCancel, Reconfigured, Removed, LongID, EmptyJob, OwnDuration,
 	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, Unstartable, Damaged, ReplayedAtDeath, TornRead}
 
+// FlowFaults lists the kinds that only worlds with runs have.
+var FlowFaults = []Fault{CancelledRun, CancelledAtStage, PausedRun, StoppedExecution, AnsweredOutside, LostToken, UntoldEnd, FailedState, Redefined, RemovedPlugin, StartedAgain,
+	RunAgain, BadStart, PoisonRun}
+
 // inOperations are the faults that a plan schedules as operations. The run injects the others on the way.
 var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,
 	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain, Hundreds, Forced, Reconfigured, Removed, LongID, EmptyJob, OwnDuration, OwnQualifier, OddSchema, Misspelled, Oversized,
-	Incompressible, Damaged}
+	Incompressible, Damaged, CancelledRun, PausedRun, StoppedExecution, AnsweredOutside, Redefined, RemovedPlugin, StartedAgain, BadStart, PoisonRun}
 
 func isOperation(f Fault) bool { return slices.Contains(inOperations, f) }

@@ -81,7 +81,7 @@ func (v *invocation) begin() {
 		v.run.count(TimedOut)
 		v.die("Sandbox.Timedout", "ran out of time")
 	})
-	clients := fakeaws.Clients{DynamoDB: v, SQS: v, EventBridge: v, StepFunctions: v, Lambda: v, S3: v, SNS: v, CloudWatch: v,
+	clients := fakeaws.Clients{DynamoDB: v, SQS: v, EventBridge: v, StepFunctions: v, Tokens: v, Lambda: v, S3: v, SNS: v, CloudWatch: v,
 		Now: v.now, Random: v.run.random("jitter").Float64, Wait: func(context.Context) error { return nil }}
 	if v.next {
 		clients = upgraded(clients)
@@ -226,7 +226,7 @@ func keyLabel(key map[string]dynamotypes.AttributeValue) string {
 
 func firstKey(it map[string]dynamotypes.AttributeValue) string {
 	key := map[string]dynamotypes.AttributeValue{}
-	for _, name := range []string{"segment", "n", "labourer", "job_id", "item"} {
+	for _, name := range []string{"segment", "n", "labourer", "job_id", "run", "item"} {
 		if v, ok := it[name]; ok && (name != "labourer" || it["segment"] == nil) {
 			key[name] = v
 		}
@@ -389,6 +389,7 @@ func (v *invocation) PutEvents(_ context.Context, in *eventbridge.PutEventsInput
 				out.Entries = append(out.Entries, eventtypes.PutEventsResultEntry{ErrorCode: aws.String("InternalFailure"), ErrorMessage: aws.String("left out")})
 				continue
 			}
+			v.run.check.telling(v, aws.ToString(e.DetailType), aws.ToString(e.Detail))
 			one, err := v.real.EventBridge.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []eventtypes.PutEventsRequestEntry{e}})
 			if err != nil {
 				return nil, err
@@ -414,6 +415,13 @@ func (v *invocation) StartExecution(_ context.Context, in *sfn.StartExecutionInp
 func (v *invocation) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
 	return through(v, "DescribeExecution", aws.ToString(in.ExecutionArn), in, func(ctx context.Context, in *sfn.DescribeExecutionInput) (*sfn.DescribeExecutionOutput, error) {
 		return v.real.StepFunctions.DescribeExecution(ctx, in)
+	})
+}
+
+func (v *invocation) SendTaskSuccess(_ context.Context, in *sfn.SendTaskSuccessInput, _ ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error) {
+	return through(v, "SendTaskSuccess", aws.ToString(in.TaskToken)+" "+aws.ToString(in.Output), in, func(ctx context.Context, in *sfn.SendTaskSuccessInput) (*sfn.SendTaskSuccessOutput, error) {
+		v.run.check.answering(v, aws.ToString(in.TaskToken), aws.ToString(in.Output))
+		return v.real.Tokens.SendTaskSuccess(ctx, in)
 	})
 }
 

@@ -10,21 +10,25 @@ import (
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/retry"
+	flow "github.com/drover-run/drover/shared/core/workflow"
 )
 
 // plan describes the world of a seed before anything happens: its labourers and jobs, the operations with their times, and the rates of the
 // faults. Shrinking removes parts of it.
 type plan struct {
-	seed       uint64
-	labourers  []labourer.Labourer
-	jobs       []jobPlan
-	operations []operation
-	rates      map[Fault]float64 // the probability of a fault at each place where it can happen; an absent fault never happens
-	behaviours map[Fault]float64 // the same for what workers do
-	faulty     time.Duration     // how long faults happen; after that the world must come to rest
-	most       int               // the largest number of injected faults; -1: no bound
-	window     time.Duration     // the batching window of the queues
-	wakesOnly  bool              // there is no tick, and no fault that only a tick repairs, so every wake has to arrive by itself
+	seed        uint64
+	labourers   []labourer.Labourer
+	jobs        []jobPlan
+	operations  []operation
+	rates       map[Fault]float64 // the probability of a fault at each place where it can happen; an absent fault never happens
+	behaviours  map[Fault]float64 // the same for what workers do
+	faulty      time.Duration     // how long faults happen; after that the world must come to rest
+	most        int               // the largest number of injected faults; -1: no bound
+	window      time.Duration     // the batching window of the queues
+	definitions flow.Definitions  // of workflows, as they are applied first
+	starts      []startPlan
+	changes     []flow.Definitions
+	wakesOnly   bool // there is no tick, and no fault that only a tick repairs, so every wake has to arrive by itself
 }
 
 // jobPlan is a job to submit.
@@ -88,6 +92,9 @@ func newPlan(seed uint64) plan {
 		p.rates[TwoVersions] = pick(v, 0.1, 0.5, 0.9)
 	}
 	p.planTrouble()
+	if seed >= flows {
+		p.planFlows()
+	}
 	slices.SortStableFunc(p.operations, func(a, b operation) int { return int(a.at - b.at) })
 	return p
 }
@@ -125,10 +132,15 @@ func (p *plan) planLabourers(r *rand.Rand) {
 
 func (p *plan) planJobs(r *rand.Rand) {
 	n := 1 + r.IntN(4)
+	if p.seed >= flows {
+		n = 1
+	}
 	for i := range n {
 		j := jobPlan{id: fmt.Sprintf("job-%d", i), labourer: p.labourers[r.IntN(len(p.labourers))].ID}
 		// Most jobs have few tasks: faults that two tasks show rarely need more, and small worlds run faster.
 		switch k := r.IntN(200); {
+		case p.seed >= flows:
+			j.tasks = 1 + r.IntN(3)
 		case k == 0:
 			j.tasks = 257 + r.IntN(344)
 		case k < 10:

@@ -19,12 +19,14 @@ func (k *checker) late(r *run) bool {
 		return false
 	}
 	k.finished() // before records expire
+	k.runsAtRest()
 	if expire {
 		r.faults[LateTTL]++
 		r.trace("LATE time to live")
 		later := r.world.Now().Add(31 * 24 * time.Hour)
 		r.stack.DynamoDB.Expire(fakeaws.TasksTable, "expires_at", later)
 		r.stack.DynamoDB.Expire(fakeaws.JobsTable, "expires_at", later)
+		r.stack.DynamoDB.Expire(fakeaws.RunsTable, "expires_at", later)
 	}
 	if again {
 		r.faults[DayOldStream]++
@@ -38,6 +40,7 @@ func (k *checker) late(r *run) bool {
 // atRest checks the guarantees in a world where nothing happens any more.
 func (k *checker) atRest() {
 	k.finished()
+	k.runsAtRest()
 	k.toldOnce()
 	k.archived()
 	k.deadLetters()
@@ -85,7 +88,7 @@ func (k *checker) toldOnce() {
 	said := map[string]string{}
 	ends := map[string]int{}
 	for _, e := range k.stack.EventBridge.Told() {
-		if e.Source != event.Source || e.DetailType == "TasksDue" || e.DetailType == "JobRejected" {
+		if e.Source != event.Source || e.DetailType == "TasksDue" || e.DetailType == "JobRejected" || e.DetailType == "WorkflowRejected" {
 			continue
 		}
 		var head struct{ ID string }
@@ -154,7 +157,7 @@ func (k *checker) archived() {
 
 // deadLetters checks that poison is in the dead letter queues, and nothing else (G8, G9).
 func (k *checker) deadLetters() {
-	for _, queue := range []string{fakeaws.JobsDeadLetters, fakeaws.CompletionsDead, fakeaws.StreamFailures} {
+	for _, queue := range []string{fakeaws.JobsDeadLetters, fakeaws.CompletionsDead, fakeaws.StreamFailures, fakeaws.RunsDead} {
 		letters := k.stack.SQS.Letters(queue)
 		if len(letters) < k.poison[queue] {
 			k.violate("G9", "%d poisonous messages were sent, but %d are in %s", k.poison[queue], len(letters), queue)

@@ -72,12 +72,14 @@ type run struct {
 	check   *checker
 	tokens  atomic.Int64
 
-	randoms map[string]*rand.Rand
-	stormy  time.Time // until when a throttle storm lasts
-	noTicks time.Time // until when every tick is lost
-	calm    bool
-	calmAt  time.Time
-	names   map[string]start // of executions that are workers
+	randoms    map[string]*rand.Rand
+	stormy     time.Time // until when a throttle storm lasts
+	noTicks    time.Time // until when every tick is lost
+	calm       bool
+	calmAt     time.Time
+	names      map[string]start // of executions that are workers
+	lostTokens []string         // messages with tokens that went to the dead letters
+	executions int              // that people have started
 
 	mu        sync.Mutex
 	fresh     []*call // calls that arrived since the last step
@@ -187,6 +189,7 @@ func (r *run) prepare() {
 	if err := registry.ApplySchema(context.Background(), oddSchema, string(odd.Stored()), 0); err != nil {
 		panic(err)
 	}
+	r.define()
 	for i, o := range r.plan.operations {
 		r.world.At(r.start.Add(o.at), fakeaws.Timer, fmt.Sprintf("operation %03d", i), func() { r.operate(o) })
 	}
@@ -400,6 +403,9 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 		}
 		return []time.Duration{first}
 	}
+	if r.loses(kind, label, dice.Float64()) {
+		return nil
+	}
 	now := r.world.Now()
 	switch {
 	case kind == fakeaws.Tick && r.plan.wakesOnly:
@@ -535,10 +541,16 @@ func (r *run) operate(o operation) { //nolint:funlen // a switch over all that m
 		r.streamAgain()
 	case "redrive":
 		r.redriveAll(func(fakeaws.Letter) bool { return true })
+	default:
+		r.steer(o)
 	}
 }
 
+// job returns a planned job; an empty one for a run.
 func (r *run) job(id string) jobPlan {
+	if isRun(id) {
+		return jobPlan{}
+	}
 	for _, j := range r.plan.jobs {
 		if j.id == id {
 			return j
@@ -609,6 +621,7 @@ func (r *run) becalm() {
 			_ = r.drover.Resume(l.ID)
 		}
 	}
+	r.calmFlows()
 	r.redrive()
 }
 
@@ -625,7 +638,8 @@ func (r *run) redrive() {
 
 // redriveAll returns the dead letters that match to their source queues.
 func (r *run) redriveAll(such func(fakeaws.Letter) bool) {
-	for _, queues := range [][2]string{{fakeaws.JobsDeadLetters, fakeaws.JobsQueue}, {fakeaws.CompletionsDead, fakeaws.CompletionsQueue}} {
+	for _, queues := range [][2]string{{fakeaws.JobsDeadLetters, fakeaws.JobsQueue}, {fakeaws.CompletionsDead, fakeaws.CompletionsQueue},
+		{fakeaws.RunsDead, fakeaws.RunsQueue}} {
 		for _, letter := range r.stack.SQS.Take(queues[0], such) {
 			r.faults[Redriven]++
 			r.stack.Deliver(queues[1], letter.Body)
@@ -654,7 +668,7 @@ func (r *run) atRest() bool {
 }
 
 func (r *run) lettersOfBadLuck() bool {
-	for _, dead := range []string{fakeaws.JobsDeadLetters, fakeaws.CompletionsDead, fakeaws.StreamFailures} {
+	for _, dead := range []string{fakeaws.JobsDeadLetters, fakeaws.CompletionsDead, fakeaws.StreamFailures, fakeaws.RunsDead} {
 		for _, l := range r.stack.SQS.Letters(dead) {
 			if l.Reason == "" {
 				return true

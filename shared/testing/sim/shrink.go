@@ -65,6 +65,7 @@ func shrink(t *testing.T, found Report, o Options) Report {
 
 func (p plan) clone() plan {
 	p.labourers, p.jobs, p.operations = slices.Clone(p.labourers), slices.Clone(p.jobs), slices.Clone(p.operations)
+	p.starts, p.changes = slices.Clone(p.starts), slices.Clone(p.changes)
 	p.rates, p.behaviours = maps.Clone(p.rates), maps.Clone(p.behaviours)
 	return p
 }
@@ -87,8 +88,17 @@ func tell(t *testing.T, found Report, o Options) string {
 	for _, l := range small.plan.labourers {
 		fmt.Fprintf(&b, "  labourer %s %s\n", l.ID, l.Stored())
 	}
+	for _, name := range small.plan.workflows() {
+		fmt.Fprintf(&b, "  workflow %s %s\n", name, small.plan.definitions.Workflows[name].Stored())
+	}
+	for _, name := range slices.Sorted(maps.Keys(small.plan.definitions.Plugins)) {
+		fmt.Fprintf(&b, "  plugin %s %s\n", name, small.plan.definitions.Plugins[name].Stored())
+	}
 	for _, o := range small.plan.operations {
 		fmt.Fprintf(&b, "  %s\n", o)
+		if o.kind == "start" {
+			fmt.Fprintf(&b, "           %s\n", small.plan.starts[o.value].text())
+		}
 	}
 	for _, f := range Faults {
 		if n := small.Faults[f]; n > 0 {

@@ -36,7 +36,7 @@ func (p *plan) planTrouble() {
 	switch k := size.Float64(); {
 	case k < 0.2:
 		p.planRaces(size)
-	case p.wakesOnly:
+	case p.wakesOnly, p.seed >= flows:
 	case k < 0.21:
 		p.planHundreds(size)
 	case k < 0.22:
@@ -51,7 +51,10 @@ func (p *plan) planTrouble() {
 	})
 	some("reconfigurations", 0.3, p.planReconfigurations)
 	rush := 0.08
-	if p.seed >= rushes {
+	switch {
+	case p.seed >= flows:
+		rush = 0
+	case p.seed >= rushes:
 		rush = 1
 	}
 	some("rushes", rush, p.planRushes)

@@ -33,7 +33,7 @@ const novelty = "novelty"
 // upgraded returns the clients of an invocation that runs the next version.
 func upgraded(c fakeaws.Clients) fakeaws.Clients {
 	c.DynamoDB, c.SQS, c.EventBridge = nextTables{c.DynamoDB}, nextQueues{c.SQS}, nextBus{c.EventBridge}
-	c.StepFunctions, c.Lambda = nextMachines{c.StepFunctions}, nextFunctions{c.Lambda}
+	c.StepFunctions, c.Tokens, c.Lambda = nextMachines{c.StepFunctions}, nextTokens{c.Tokens}, nextFunctions{c.Lambda}
 	return c
 }
 
@@ -180,6 +180,14 @@ func (m nextMachines) StartExecution(ctx context.Context, in *sfn.StartExecution
 	one := *in
 	one.Input = aws.String(extended(*in.Input))
 	return m.API.StartExecution(ctx, &one, o...)
+}
+
+type nextTokens struct{ stepfunctions.Tokens }
+
+func (t nextTokens) SendTaskSuccess(ctx context.Context, in *sfn.SendTaskSuccessInput, o ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error) {
+	one := *in
+	one.Output = aws.String(extended(*in.Output))
+	return t.Tokens.SendTaskSuccess(ctx, &one, o...)
 }
 
 type nextFunctions struct{ lambda.API }

@@ -68,6 +68,10 @@ func readStart(event []byte) (start, map[string]json.RawMessage, error) {
 // handed compares a worker's input with its job: each task does one part of the job, the same part at each start, and no other task does it
 // (G2).
 func (k *checker) handed(s start, payload map[string]json.RawMessage) {
+	if isRun(s.JobID) {
+		k.turnHanded(s, payload)
+		return
+	}
 	if problem := k.payload(s.JobID, s.TaskID, payload); problem != "" {
 		k.violate("G2", "task %s of job %s was started with a wrong payload: %s", s.TaskID, s.JobID, problem)
 	}
@@ -114,7 +118,7 @@ func (k *checker) recorded(a archive.Record) {
 	if a.JobID != t.job || a.Labourer != t.labourer {
 		k.violate("G1", "task %s belongs to job %s and labourer %s; the archive names job %s and labourer %s", a.TaskID, t.job, t.labourer, a.JobID, a.Labourer)
 	}
-	if t.damaged {
+	if t.damaged || t.turn != "" {
 		return
 	}
 	var payload map[string]json.RawMessage
@@ -166,7 +170,7 @@ func (r *run) mourn(e event.Envelope) {
 	if err != nil || t == nil || t.life >= mostMourned || r.calm || !chance(random(r.plan.seed, "mourn "+detail.ID), r.plan.rates[ReplayedAtDeath]) || !r.may() {
 		return
 	}
-	if t.status == "dead" && strings.HasSuffix(detail.ID, fmt.Sprintf("/%d", t.life)) { // the first event of this death, not a repetition after the replay
+	if t.status == "dead" && t.turn == "" && strings.HasSuffix(detail.ID, fmt.Sprintf("/%d", t.life)) { // the first event of this death, not a repetition after the replay
 		r.check.revive[id] = t.life + 1
 	}
 	r.count(ReplayedAtDeath)
@@ -291,6 +295,7 @@ func (k *checker) bounds() {
 		return
 	}
 	k.looked = now
+	k.standing(steady)
 	later := func(a, b time.Time) time.Time {
 		if a.After(b) {
 			return a
