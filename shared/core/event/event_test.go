@@ -249,3 +249,11 @@ func FuzzJobRejected(f *testing.F) {
 		require.Less(t, len(detail), eventLimit)
 	})
 }
+
+// TestAnOverdueRunIsToldOfAlikeWhenItHasEnded: an alert that was interrupted is sent again, under the same id.
+func TestAnOverdueRunIsToldOfAlikeWhenItHasEnded(t *testing.T) {
+	at := time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC)
+	ended := aRun("Error", "why")
+	ended.FinishedAt = &at
+	require.Equal(t, event.WorkflowOverdue(aRun("In Progress", "")), event.WorkflowOverdue(ended))
+}

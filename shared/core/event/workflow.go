@@ -55,8 +55,9 @@ func WorkflowEnded(r Run) Fact {
 	return Fact{kind, runFact{heading(kind, r.RunID), r}}
 }
 
-// WorkflowOverdue says that a run takes longer than the sla of its workflow.
+// WorkflowOverdue says that a run takes longer than the sla of its workflow. It says the same if it is told again when the run has ended.
 func WorkflowOverdue(r Run) Fact {
+	r.State, r.FinishedAt, r.Message = "In Progress", nil, ""
 	return Fact{"WorkflowOverdue", runFact{heading("WorkflowOverdue", r.RunID), r}}
 }
 

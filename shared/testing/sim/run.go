@@ -403,7 +403,7 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 		}
 		return []time.Duration{first}
 	}
-	if r.loses(kind, label, dice.Float64()) {
+	if r.plan.seed >= flows && r.loses(kind, label, r.random("loses").Float64()) {
 		return nil
 	}
 	now := r.world.Now()
