@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,7 @@ func newDoctor(s *shell) *cobra.Command {
 		Use:   "doctor",
 		Short: "check the stack and what it depends on, and say what to do",
 		Long: `Checks the stack: its parts and the rights to read them, its queues and dead letter queues, how far the scavenger lags behind the stream, each
-labourer's target, wiring and metrics, overdue tasks and stalled jobs. It changes nothing. For each failed check it says what to do, and the exit
+labourer's target, wiring and metrics, overdue tasks, stalled jobs, and each workflow's parts and runs. It changes nothing. For each failed check it says what to do, and the exit
 code is 1.`,
 		Example: `  drover doctor
   drover --json doctor | jq '.checks[] | select(.ok | not)'`,
@@ -82,7 +83,7 @@ func (s *shell) examine(ctx context.Context) ([]check, error) {
 	}
 	checks = append(checks, d.messages(ctx)...)
 	checks = append(append(checks, d.streams(ctx)...), d.orphans(ctx), d.stalled(ctx))
-	return append(checks, d.labourers(ctx)...), ctx.Err()
+	return slices.Concat(checks, d.labourers(ctx), d.workflows(ctx)), ctx.Err()
 }
 
 func (s *shell) printChecks(checks []check) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/infra"
+	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/worker"
 )
@@ -101,6 +102,13 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			g.stack.Parameters["TickState"] = "DISABLED"
 			g.account.rules["tick-1"], g.account.rules["look-1"] = eventbridgetypes.RuleStateDisabled, eventbridgetypes.RuleStateDisabled
 		}, "tick", []string{"TickState=ENABLED"}},
+		"a workflow that was not compiled": {func(g *ground) {
+			require.NoError(g.t, (dynamo.Registry{API: g.DynamoDB, Table: fakeaws.ControlTable}).ApplyDefinition(g.t.Context(), "workflows", "order",
+				`{"activities": ["a"], "sla": "15m", "timeout": "1h", "concurrency": "reject"}`, 0))
+		}, "workflow order", []string{"in no version of it yet", "apply -f"}},
+		"a plugin without its labourer": {func(g *ground) {
+			require.NoError(g.t, g.Apply(`{workflows: {order: {activities: [a]}}, plugins: {p: {activity: a, stage: pre, labourer: nobody}}}`))
+		}, "workflow order", []string{"nobody of plugin p", "--remove plugins.NAME"}},
 		"wakes disabled":     {func(g *ground) { g.account.rules["wakes-1"] = eventbridgetypes.RuleStateDisabled }, "wakes rule", []string{"enable-rule --name wakes-1 --event-bus-name"}},
 		"commands gone":      {func(g *ground) { delete(g.account.parts, "CommandsRule") }, "commands rule", []string{"no CommandsRule"}},
 		"ends disabled":      {func(g *ground) { g.account.rules["ends-1"] = eventbridgetypes.RuleStateDisabled }, "state machine workers rule", []string{"does not learn"}},

@@ -112,6 +112,8 @@ func TestScenario24TwoHundredPluginsAtOnceStayWithinTheirCosts(t *testing.T) {
 	}{
 		"one labourer, ends together": {1, 3.5, 3.5},
 		"8 labourers, ends apart":     {8, 4.5, 6.5},
+		"40 labourers, caps of 1":     {40, 9, 20},
+		"a labourer for each":         {200, 16, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "workflows: {w: {activities: [a]}}\nplugins:\n"
@@ -124,13 +126,17 @@ func TestScenario24TwoHundredPluginsAtOnceStayWithinTheirCosts(t *testing.T) {
 			}
 			d := drovertest.New()
 			require.NoError(t, d.Apply(text))
+			var mu sync.Mutex
 			for i := range of.labourers {
 				require.NoError(t, d.Worker(fmt.Sprintf("crew%d", i), time.Duration(1000+277*i)*time.Millisecond,
 					func(context.Context, worker.Task) (any, error) { return map[string]int{"rows": 1}, nil }))
 			}
-			calls := 0
-			count := func(context.Context, fakeaws.Request) error {
+			calls, operations := 0, map[string]int{}
+			count := func(_ context.Context, r fakeaws.Request) error {
+				mu.Lock()
+				defer mu.Unlock()
 				calls++
+				operations[r.Operation]++
 				return nil
 			}
 			for _, hooks := range []*fakeaws.Hooks{&d.DynamoDB.Hooks, &d.SQS.Hooks, &d.EventBridge.Hooks, &d.StepFunctions.Hooks, &d.S3.Hooks, &d.SNS.Hooks} {
@@ -146,6 +152,7 @@ func TestScenario24TwoHundredPluginsAtOnceStayWithinTheirCosts(t *testing.T) {
 				units += cost.WriteUnits
 			}
 			require.Equal(t, 5, d.StepFunctions.Transitions(fakeaws.WorkflowMachine), "two to begin, two for the stage, one to end")
+			t.Logf("%.1f write units and %.1f calls for each plugin: %v", units/200, float64(calls)/200, operations)
 			require.LessOrEqual(t, units/200, of.units)
 			require.LessOrEqual(t, float64(calls)/200, of.calls)
 			r, _, err := dynamo.Runs{API: d.DynamoDB, Table: fakeaws.RunsTable}.Get(t.Context(), flow.RunID(event))
