@@ -154,7 +154,7 @@ func Segment(run string, at Place) segment.ID { return segment.IDOf("run\x00"+ru
 // Places returns the stages of the workflow in their order, also those before the activity that the run begins with.
 func (s Subject) Places() []Place {
 	var out []Place
-	for a := 0; a < len(s.Composition.Workflow.Activities); a++ {
+	for a := range s.Composition.Workflow.Activities {
 		for _, stage := range Stages {
 			out = append(out, Place{a, stage})
 		}

@@ -130,7 +130,8 @@ type holder struct {
 func (h *holder) granted() int { return max(h.inHand.Len(), min(h.slots, h.tasks.Len())) }
 
 func newChecker(r *run) *checker {
-	return &checker{run: r, flowChecker: newFlowChecker(), labourers: map[string]*labourerSeen{}, tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
+	return &checker{run: r, flowChecker: newFlowChecker(), labourers: map[string]*labourerSeen{},
+		tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
 		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, tried: map[string]bool{}, revisions: map[string]int{}, cancelled: map[string]bool{},
 		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{},
 		vague: map[string]bool{}, poison: map[string]int{}}

@@ -19,7 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// flowChecker is the part of the checker that knows of runs. It makes the plan of each run itself, from the definitions that were applied.
+// flowChecker holds what the checker knows of runs. It makes the plan of each run itself, from the definitions that were applied.
 type flowChecker struct {
 	defined  flow.Definitions
 	versions map[string]flow.Definitions // by workflow and version
@@ -464,7 +464,7 @@ func (k *checker) moved(was, is *runSeen) {
 		}
 		if want.activity == len(names) {
 			end = "Complete"
-			if _, any := k.outcome(is, func(spot) bool { return true }); any {
+			if _, ever := k.outcome(is, func(spot) bool { return true }); ever {
 				end = "Optional Task Error"
 			}
 		}

@@ -419,7 +419,8 @@ func (v *invocation) DescribeExecution(_ context.Context, in *sfn.DescribeExecut
 }
 
 func (v *invocation) SendTaskSuccess(_ context.Context, in *sfn.SendTaskSuccessInput, _ ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error) {
-	return through(v, "SendTaskSuccess", aws.ToString(in.TaskToken)+" "+aws.ToString(in.Output), in, func(ctx context.Context, in *sfn.SendTaskSuccessInput) (*sfn.SendTaskSuccessOutput, error) {
+	label := aws.ToString(in.TaskToken) + " " + aws.ToString(in.Output)
+	return through(v, "SendTaskSuccess", label, in, func(ctx context.Context, in *sfn.SendTaskSuccessInput) (*sfn.SendTaskSuccessOutput, error) {
 		v.run.check.answering(v, aws.ToString(in.TaskToken), aws.ToString(in.Output))
 		return v.real.Tokens.SendTaskSuccess(ctx, in)
 	})
