@@ -14,6 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	flow "github.com/drover-run/drover/shared/core/workflow"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/cancellation"
 	"github.com/drover-run/drover/shared/service/health"
@@ -23,6 +24,7 @@ import (
 	"github.com/drover-run/drover/shared/service/progress"
 	"github.com/drover-run/drover/shared/service/replay"
 	"github.com/drover-run/drover/shared/service/scheduler"
+	"github.com/drover-run/drover/shared/service/workflow"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -35,6 +37,7 @@ type Stores struct {
 	Health   Health
 	Replays  Replays
 	Deaths   leasing.Deaths
+	Runs     Runs
 }
 
 // Tasks has all that the services and the command line ask of the store of tasks.
@@ -90,17 +93,28 @@ type Health interface {
 // Replays revives dead tasks.
 type Replays interface{ replay.Store }
 
+// Runs has all that the services ask of the runs of workflows.
+type Runs interface {
+	workflow.Runs
+	workflow.Claims
+	workflow.Stages
+	workflow.Counter
+	workflow.Gauges
+	List(ctx context.Context, name string, limit int) ([]flow.Record, error)
+}
+
 // Retention says how long the stores of [On] keep what has ended.
 const Retention = 30 * 24 * time.Hour
 
 // On returns the stores on a DynamoDB with the tables of [fakeaws.StackTables] under this prefix.
 func On(api dynamo.API, before string) Stores {
-	tasks, control, jobs := before+fakeaws.TasksTable, before+fakeaws.ControlTable, before+fakeaws.JobsTable
+	tasks, control, jobs, runs := before+fakeaws.TasksTable, before+fakeaws.ControlTable, before+fakeaws.JobsTable, before+fakeaws.RunsTable
 	return Stores{
 		Tasks: dynamo.Tasks{API: api, Table: tasks, Retention: Retention}, Control: dynamo.Control{API: api, Table: control},
 		Jobs:     dynamo.Jobs{API: api, Table: jobs, Control: control, Retention: Retention},
 		Registry: dynamo.Registry{API: api, Table: control}, Health: dynamo.Health{API: api, Table: control},
 		Replays: dynamo.Replays{API: api, Tasks: tasks, Control: control, Jobs: jobs, Retention: Retention},
+		Runs:    dynamo.Runs{API: api, Table: runs, Control: control, Retention: Retention},
 		Deaths:  dynamo.Deaths{Tasks: dynamo.Tasks{API: api, Table: tasks, Retention: Retention}, Control: dynamo.Control{API: api, Table: control}},
 	}
 }
@@ -108,7 +122,7 @@ func On(api dynamo.API, before string) Stores {
 // Run runs every suite. open is called for each test; what it opens may be shared.
 func Run(t *testing.T, open func(*testing.T) Stores) {
 	for name, suite := range map[string]func(*testing.T, func(*testing.T) Stores){
-		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "replays": RunReplays, "deaths": RunDeaths,
+		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "replays": RunReplays, "deaths": RunDeaths, "runs": RunRuns,
 	} {
 		t.Run(name, func(t *testing.T) { suite(t, open) })
 	}
