@@ -85,10 +85,12 @@ func (s *Service) look(ctx context.Context, id string) error {
 			break
 		}
 	}
-	if err := s.alert(ctx, &r); err != nil {
-		return err
+	if r.record.Head.Ended() { // else all was told before the last step
+		if err := s.tell(ctx, r); err != nil {
+			return err
+		}
 	}
-	if err := s.tell(ctx, r); err != nil {
+	if err := s.alert(ctx, &r); err != nil { // it stores that all was told
 		return err
 	}
 	if r.record.Head.Ended() {

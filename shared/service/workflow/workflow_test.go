@@ -615,3 +615,34 @@ func TestARunFromALaterActivityGetsTheResultsOfThoseBeforeIt(t *testing.T) {
 	require.Empty(t, unbriefed)
 	require.Contains(t, string(filled[0].Payload), `"results":{"validate":{"audit":"audit","first":"first","second":"second","stock":"stock"}}`)
 }
+
+// TestAnActivitysEndIsToldAlthoughAnAlertWasInterruptedToo: the alert is repeated when the run has ended, and stores what was told.
+func TestAnActivitysEndIsToldAlthoughAnAlertWasInterruptedToo(t *testing.T) {
+	m := world(t, `
+workflows: {w: {activities: [a], sla: 1m}}
+plugins: {p: {activity: a, stage: parallel}}
+`)
+	run := m.start("e-1", `{"workflow": "w", "uid": "u"}`)
+	m.interrupt = func(_ int, name string) (error, error) {
+		if name == "Overdue" || name == "Publish" {
+			return errInterrupted, nil
+		}
+		return nil, nil
+	}
+	m.now = m.now.Add(2 * time.Minute)
+	_ = m.service.Look(t.Context(), run)
+	require.Equal(t, flow.Alerting, m.records[run].Alert)
+	one := m.open(run)["p"]
+	one, err := one.Close(task.End{Attempt: 1, Status: task.Completed, At: m.now})
+	require.NoError(t, err)
+	m.tasks[one.ID] = one
+	_ = workflow.Recorder{Counter: stages{m}, Waker: m.service}.Record(t.Context(), []task.Task{one})
+	require.Equal(t, flow.Complete, m.records[run].Head.State)
+
+	m.interrupt = nil
+	m.now = m.now.Add(10 * time.Minute)
+	m.handled(func() error { return m.service.Look(t.Context(), run) })
+
+	require.Contains(t, m.told(run), "ActivityCompleted a")
+	require.Contains(t, m.told(run), "WorkflowCompleted")
+}
