@@ -42,7 +42,8 @@ func (d *doctor) workflow(ctx context.Context, name string, parts flow.Definitio
 		return unread(title, err, "dynamodb:GetItem", "", "its versions cannot be read: ")
 	}
 	if !found || newest.Fingerprint() != c.Fingerprint() {
-		return wrong(title, d.own("apply", "-f")+" FILE, with a file of its parts", "what is applied is in no version of it yet, so its runs begin without that: an apply was interrupted")
+		return wrong(title, d.own("apply", "-f")+" FILE, with a file of its parts",
+			"what is applied is in no version of it yet, so its runs begin without that: an apply was interrupted")
 	}
 	var missing []string
 	for _, plugin := range slices.Sorted(maps.Keys(c.Plugins)) {
