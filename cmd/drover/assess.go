@@ -20,18 +20,27 @@ import (
 func newAssess(s *shell) *cobra.Command {
 	var paths, metrics []string
 	var running int
+	var series string
 	c := &cobra.Command{
-		Use:   "assess -f FILE... LABOURER [--metric NAME=VALUE]... [--running N]",
+		Use:   "assess -f FILE... LABOURER {[--metric NAME=VALUE]... [--running N] | --series FILE}",
 		Short: "show how many tasks of a labourer may run at given metrics",
 		Long: `Shows how many tasks of a labourer may run if its health metrics have the given values. It needs no AWS.
 
-A metric that is not given has no value; then the metric's policy "missing" applies. The orchestrator runs the same code.`,
-		Example: `  drover assess -f labourers.yaml shop --metric DatabaseCPU=62.5 --running 3`,
-		Args:    exactly("LABOURER"),
+A metric that is not given has no value; then the metric's policy "missing" applies. The orchestrator runs the same code.
+
+With --series it replays recorded values through the law that finds the cap of a labourer with {min, max, toward}, and prints the cap at each line. A line
+is a JSON object: {"at": "2026-01-31T12:00:00Z", "running": 5, "due": 20, "metrics": {"DatabaseCPU": 41.5}}. A metric without a value is null; a value whose
+own time is known is {"value": 41.5, "at": "2026-01-31T11:58:00Z"}.`,
+		Example: `  drover assess -f labourers.yaml shop --metric DatabaseCPU=62.5 --running 3
+  drover assess -f labourers.yaml shop --series last-week.jsonl`,
+		Args: exactly("LABOURER"),
 	}
 	files(c, &paths, false)
 	c.Flags().StringArrayVar(&metrics, "metric", nil, "a metric and its value, `NAME=VALUE`; may be repeated")
 	c.Flags().IntVar(&running, "running", 0, "`n` tasks are already running")
+	c.Flags().StringVar(&series, "series", "", "a `file` of recorded values, or - for standard input")
+	c.MarkFlagsMutuallyExclusive("series", "metric")
+	c.MarkFlagsMutuallyExclusive("series", "running")
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if len(paths) == 0 {
 			return fmt.Errorf("-f FILE is missing")
@@ -41,7 +50,7 @@ A metric that is not given has no value; then the metric's policy "missing" appl
 		}
 		return nil
 	}
-	c.RunE = func(_ *cobra.Command, arguments []string) error {
+	c.RunE = func(c *cobra.Command, arguments []string) error {
 		known, warnings, err := s.configuration(paths, labourer.TargetOptional())
 		if err != nil {
 			return err
@@ -51,6 +60,9 @@ A metric that is not given has no value; then the metric's policy "missing" appl
 		l, found := known.Labourers[id]
 		if !found {
 			return fmt.Errorf("there is no labourer %q in these files%s", id, suggestion(id, slices.Sorted(maps.Keys(known.Labourers))))
+		}
+		if c.Flags().Changed("series") {
+			return s.replaySeries(l, series)
 		}
 		now := s.now()
 		readings, err := readingsOf(l, metrics, now)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -9,19 +11,26 @@ import (
 )
 
 func newLabourer(s *shell) *cobra.Command {
-	return &cobra.Command{
-		Use:   "labourer ID",
+	var caps bool
+	c := &cobra.Command{
+		Use:   "labourer ID [--caps]",
 		Short: "show a labourer: its health by metric, its pace, its queue",
 		Long: `Shows the health of a labourer by metric, how many of its tasks may run, are running and are waiting, and why no more of them start.
 
 A lease holds tasks that run and tasks that wait for one of its slots. The slots that its tasks may use are granted to it. What is desired and
-not granted is free. Due are the tasks that wait in leases and those that are due in the queue.`,
-		Example: `  drover labourer shop`,
-		Args:    exactly("ID"),
+not granted is free. Due are the tasks that wait in leases and those that are due in the queue.
+
+With --caps it shows the changes of the labourer's cap, by the law that finds it or by a pin, with their reasons: those of a day at least.`,
+		Example: `  drover labourer shop
+  drover labourer shop --caps`,
+		Args: exactly("ID"),
 		RunE: func(c *cobra.Command, arguments []string) error {
 			st, err := s.stack(c.Context())
 			if err != nil {
 				return err
+			}
+			if caps {
+				return s.printCaps(c.Context(), st, arguments[0])
 			}
 			b, err := s.reader(st).Pulse().One(c.Context(), arguments[0])
 			if err != nil {
@@ -33,6 +42,36 @@ not granted is free. Due are the tasks that wait in leases and those that are du
 			return s.printLabourer(b, s.whys(st).Advice(b.Record))
 		},
 	}
+	c.Flags().BoolVar(&caps, "caps", false, "show the changes of its cap instead")
+	return c
+}
+
+// printCaps prints the changes of a labourer's cap, the oldest first.
+func (s *shell) printCaps(ctx context.Context, st *stack, id string) error {
+	if err := s.reader(st).Known(ctx, id); err != nil {
+		return err
+	}
+	changes, err := st.health.Noted(ctx, id)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		for _, n := range changes {
+			if err := s.document(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(changes) == 0 {
+		s.say("the cap of labourer %s has not changed", id)
+		return nil
+	}
+	t := newTable(s.out, "AT", "FROM", "TO", "WHY")
+	for _, n := range changes {
+		t.row(moment(&n.At), strconv.Itoa(n.From), strconv.Itoa(n.To), n.Reason)
+	}
+	return t.end()
 }
 
 func (s *shell) printLabourer(b inspect.Beat, next string) error {
@@ -43,6 +82,12 @@ func (s *shell) printLabourer(b inspect.Beat, next string) error {
 	t.row("target", l.Target.Kind()+" "+l.Target.Address())
 	t.row("pace", fmt.Sprintf("cap %s × %s for health %s: %d desired, %d granted, %d free", number(b.Cap), number(b.Assessment.Coefficient), b.Status,
 		b.Desired, b.Granted, b.Free))
+	if b.CapReason != "" {
+		t.row("cap", b.CapReason)
+	}
+	if b.CapMax > 0 {
+		t.row("bounds", fmt.Sprintf("the cap finds itself, from %d to %d", b.CapMin, b.CapMax))
+	}
 	t.row("leases", fmt.Sprintf("%d running in %s, %d waiting for a slot", b.Running, inspect.Count(b.Slots, "slot"), b.Waiting))
 	t.row("queue", fmt.Sprintf("%d due, %d later", b.Due, b.Later))
 	t.row("attempts", fmt.Sprintf("at most %d, each at most %s, with a cooldown of %s", l.MaxAttempts, l.MaxDuration, l.Cooldown))

@@ -135,7 +135,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 		}
 	}
 	add("pure", newInit, newValidate, newPlan, newAssess, newVersion)
-	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume, newWorkflow, newMigrate)
+	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume, newPin, newWorkflow, newMigrate)
 	add("look", newWhy, newJob, newJobs, newTask, newTasks, newDead, newLabourer, newLabourers, newWatch, newConsole, newDoctor)
 	add("look", newTrace, newArchive)
 	return root

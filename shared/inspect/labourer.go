@@ -2,10 +2,13 @@ package inspect
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
@@ -22,6 +25,13 @@ type Labourer struct {
 	Waiting int            `json:"waiting"`           // tasks that wait in leases
 	Later   int            `json:"later"`             // tasks whose time has not come
 	Trouble *queue.Trouble `json:"trouble,omitempty"` // why the target could not be reached last time
+
+	CapMin       int        `json:"cap_min,omitempty"` // of a cap that finds itself
+	CapMax       int        `json:"cap_max,omitempty"`
+	CapReason    string     `json:"cap_reason,omitempty"` // why the cap is not just the configured one
+	CapChangedAt *time.Time `json:"cap_changed_at,omitempty"`
+	CapShadow    int        `json:"cap_shadow,omitempty"` // the cap that would have been found
+	Pin          *queue.Pin `json:"pin,omitempty"`
 }
 
 // Pace is a line: an assessment in a few numbers.
@@ -50,6 +60,24 @@ func LabourerOf(id string, a ecology.Assessment, s queue.State, leases []queue.L
 		if e.Due.After(now) {
 			l.Later += e.Tasks.Len()
 		}
+	}
+	return l
+}
+
+// capped adds what is known of the labourer's cap: how it was found, or who pinned it.
+func (l Labourer) capped(of labourer.Labourer, a ecology.Assessment, pin *queue.Pin, found adaptive.Found, now time.Time) Labourer {
+	l.CapReason = a.CapReason
+	if of.Adaptive != nil {
+		l.CapMin, l.CapMax = of.Adaptive.Min, of.Adaptive.Max
+		if found.Cap != 0 {
+			l.CapChangedAt = &found.Changed
+		}
+		if of.Adaptive.Shadow && found.Cap != 0 {
+			l.CapShadow, l.CapReason = found.Cap, "shadow: it would be "+strconv.Itoa(found.Cap)+": "+found.Reason
+		}
+	}
+	if pin.Holds(now) {
+		l.Pin, l.CapChangedAt = pin, &pin.At
 	}
 	return l
 }

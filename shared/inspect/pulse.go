@@ -126,14 +126,12 @@ func (p *Pulse) read(ctx context.Context, l labourer.Labourer) (Beat, error) {
 	if b.Entries, err = p.Control.Queue(ctx, l.ID); err != nil {
 		return b, err
 	}
-	var history ecology.History
+	var remembered ecology.Remembered
 	readings := map[string]ecology.Reading{}
 	if len(l.HealthMetrics) > 0 {
-		remembered, err := p.Health.Recall(ctx, l.ID)
-		if err != nil {
+		if remembered, err = p.Health.Recall(ctx, l.ID); err != nil {
 			return b, err
 		}
-		history = remembered.History
 		p.mu.Lock()
 		for name, m := range l.HealthMetrics {
 			readings[name] = p.answered[m.Key()]
@@ -141,7 +139,7 @@ func (p *Pulse) read(ctx context.Context, l labourer.Labourer) (Beat, error) {
 		p.mu.Unlock()
 	}
 	now := p.Now()
-	b.Assessment = ecology.Assess(l.Subject(), readings, history, now, queue.Granted(b.Leases))
-	b.Labourer = LabourerOf(l.ID, b.Assessment, state, b.Leases, b.Entries, now)
+	b.Assessment = ecology.Assess(l.Limited(state.Pin, remembered.Cap, now), readings, remembered.History, now, queue.Granted(b.Leases))
+	b.Labourer = LabourerOf(l.ID, b.Assessment, state, b.Leases, b.Entries, now).capped(l, b.Assessment, state.Pin, remembered.Cap, now)
 	return b, nil
 }

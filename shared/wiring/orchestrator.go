@@ -27,7 +27,7 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 	c = c.metered()
 	store := dynamo.Health{API: c.DynamoDB, Table: e.Control}
 	return Orchestrator{env: e, clients: c, Service: &orchestrator.Service{
-		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Memory: store, Settler: settler(e, c), Sweeper: canceller(e, c), Bus: bus(e, c),
+		Tasks: tasks(e, c), Control: control(e, c), Registry: registry(e, c), Memory: store, Caps: store, Settler: settler(e, c), Sweeper: canceller(e, c), Bus: bus(e, c),
 		Health: health.Service{Store: store, Source: cloudwatch.Source{API: c.CloudWatch}, Now: c.Now, Wait: c.Wait},
 		Leases: leases(e, c), Launcher: launcher(e, c),
 		Queues: sqs.Queues{API: c.SQS}, Executions: stepfunctions.Executions{API: c.StepFunctions}, Now: c.Now,

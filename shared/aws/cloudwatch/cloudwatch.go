@@ -64,7 +64,7 @@ func (s Source) ask(ctx context.Context, queries map[string]ecology.Query, keys 
 		if err != nil {
 			r.Error = unanswered(err)
 		} else if r.Error = answers[id(i)].doubt(queries[key]); r.Error == "" {
-			r.Value = queries[key].Value(answers[id(i)].points, now)
+			r.Value, r.About = queries[key].Value(answers[id(i)].points, now), queries[key].About(answers[id(i)].points, r.At)
 		}
 		out[key] = r
 	}

@@ -118,7 +118,8 @@ func changed(err error, doing string) error {
 }
 
 func readState(it item) (queue.State, error) {
-	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), Hold: queue.Hold{By: it.str("claiming_by"), Until: it.time("claiming_until")}}
+	s := queue.State{Version: int(it.num("version")), Paused: it.bool("paused"), Hold: queue.Hold{By: it.str("claiming_by"), Until: it.time("claiming_until")},
+		Pin: readPin(it.str("pin"))}
 	// None of these must stop the labourer: two are notes, and the other is observed anew.
 	if text := it.str("pause"); text != "" && s.Paused {
 		if err := exact.Decode([]byte(text), &s.Pause); err != nil {

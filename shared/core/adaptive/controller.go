@@ -97,6 +97,17 @@ type Change struct {
 	Reason   string
 }
 
+// Same reports whether another assessment has taught nothing that has to be stored: the members' numbers alone are stored now and then.
+func (c Controller) Same(after Controller) bool {
+	for id, m := range after.Members {
+		if was, known := c.Members[id]; !known || m.Min != was.Min || m.Max != was.Max || m.At.Sub(was.At) >= shortest {
+			return false
+		}
+	}
+	return c.Cap == after.Cap && c.Last.Equal(after.Last) && c.Settled.Equal(after.Settled) && c.UsedSince.Equal(after.UsedSince) &&
+		c.Foreign == after.Foreign && len(c.Members) == len(after.Members)
+}
+
 // Step returns the controller after an assessment of one of its members, and the change of the cap, nil without one, and says what holds the cap.
 func (c Controller) Step(in Input) (Controller, *Change, string) {
 	c.Members = c.join(in)

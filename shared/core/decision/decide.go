@@ -167,6 +167,9 @@ func (d *Decision) full(taken, due int) {
 		return
 	}
 	reason := fmt.Sprintf("no slot is free: %d of %d are taken, %s due", taken, a.Desired, d.more(are(due, "task")))
+	if a.CapReason != "" {
+		reason += "; the cap is " + strconv.FormatFloat(a.Cap, 'g', -1, 64) + ": " + a.CapReason
+	}
 	e.Holders = holders(d.snapshot.Leases)
 	if !a.Lowered() {
 		d.bind(Cap, e, "%s", reason)

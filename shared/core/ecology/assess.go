@@ -13,6 +13,7 @@ import (
 // Subject holds the properties of a labourer that determine its pace.
 type Subject struct {
 	Cap          float64 // max_simultaneous_invocations; 2.9 is legal
+	CapReason    string  // why the cap is not just the configured one; "" if it is
 	Coefficients Coefficients
 	Metrics      map[string]Metric // by name
 }
@@ -21,6 +22,7 @@ type Subject struct {
 type Reading struct {
 	Value *float64  `json:"value,omitempty"` // nil if there is no data
 	At    time.Time `json:"at"`
+	About time.Time `json:"about,omitzero"`  // the end of the time that the value is about; zero: not known
 	Error string    `json:"error,omitempty"` // why there is no value, if CloudWatch could not be read or refused the query
 }
 
@@ -31,6 +33,7 @@ type Assessment struct {
 	Reason      string                      `json:"reason"` // how it decided
 	Metrics     map[string]MetricAssessment `json:"metrics"`
 	Cap         float64                     `json:"cap"`
+	CapReason   string                      `json:"cap_reason,omitempty"`
 	Coefficient float64                     `json:"coefficient"`
 	Desired     int                         `json:"desired"`
 	Running     int                         `json:"running"`
@@ -103,7 +106,7 @@ func Assess(l Subject, readings map[string]Reading, previous History, now time.T
 		Status:  High,
 		Reason:  "no metrics",
 		Metrics: make(map[string]MetricAssessment, len(l.Metrics)),
-		Cap:     l.Cap,
+		Cap:     l.Cap, CapReason: l.CapReason,
 		Running: max(running, 0),
 		History: make(History, len(l.Metrics)),
 	}

@@ -1,6 +1,10 @@
 package ecology
 
-import "time"
+import (
+	"time"
+
+	"github.com/drover-run/drover/shared/core/adaptive"
+)
 
 // History holds what assessments remember, by metric name. It is stored as JSON. The zero History remembers nothing.
 type History map[string]Past
@@ -20,6 +24,8 @@ type Remembered struct {
 	Known   bool      `json:"known"` // false if the labourer was never assessed
 	History History   `json:"history,omitempty"`
 	At      time.Time `json:"at"` // when the status last changed
+
+	Cap adaptive.Found `json:"cap,omitzero"` // of a labourer whose cap finds itself
 }
 
 // settle returns the status that counts after the metric was felt to have the status felt. Without a past that is felt itself. A worse status counts

@@ -65,11 +65,11 @@ func (f Feelings) Check(operator Operator) error {
 	statuses := f.descending()
 	for i := 1; i < len(statuses); i++ {
 		better, worse := statuses[i-1], statuses[i]
-		if operator.lowerIsBetter() && f[better] > f[worse] {
+		if operator.LowerIsBetter() && f[better] > f[worse] {
 			return fmt.Errorf("%d (%s) must not have a higher target (%s) than %d (%s: %s), as lower values are better with %q",
 				better, better, decimal(f[better]), worse, worse, decimal(f[worse]), operator)
 		}
-		if !operator.lowerIsBetter() && f[better] < f[worse] {
+		if !operator.LowerIsBetter() && f[better] < f[worse] {
 			return fmt.Errorf("%d (%s) must not have a lower target (%s) than %d (%s: %s), as higher values are better with %q",
 				better, better, decimal(f[better]), worse, worse, decimal(f[worse]), operator)
 		}

@@ -39,7 +39,7 @@ func (o Operator) holds(value, target float64) bool {
 	return false
 }
 
-// lowerIsBetter reports whether lower values are better.
-func (o Operator) lowerIsBetter() bool {
+// LowerIsBetter reports whether lower values are better.
+func (o Operator) LowerIsBetter() bool {
 	return o == AtMost || o == Under
 }

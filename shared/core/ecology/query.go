@@ -123,14 +123,7 @@ type Point struct {
 // the greatest of maxima, the least of minima, or the total of sums and counts (unweighted, as in sosw). Sums, counts and expressions end with the last
 // complete period. Value returns nil if there is none within Lookback.
 func (q Query) Value(points []Point, now time.Time) *float64 {
-	recent := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return now.Sub(p.At) > q.Lookback() })
-	if q.whole() {
-		recent = slices.DeleteFunc(recent, func(p Point) bool { return now.Sub(p.At) < q.step() })
-	}
-	if q.whole() && q.Window > 0 && len(recent) > 0 {
-		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // the end of the last complete period: all begin a whole number of periods apart
-		recent = slices.DeleteFunc(recent, func(p Point) bool { return end.Sub(p.At) > q.Window })
-	}
+	recent := q.recent(points, now)
 	if len(recent) == 0 {
 		return nil
 	}
@@ -154,6 +147,32 @@ func (q Query) Value(points []Point, now time.Time) *float64 {
 		value /= float64(len(recent))
 	}
 	return &value
+}
+
+// recent returns the datapoints that make the value.
+func (q Query) recent(points []Point, now time.Time) []Point {
+	recent := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return now.Sub(p.At) > q.Lookback() })
+	if q.whole() {
+		recent = slices.DeleteFunc(recent, func(p Point) bool { return now.Sub(p.At) < q.step() })
+	}
+	if q.whole() && q.Window > 0 && len(recent) > 0 {
+		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // the end of the last complete period: all begin a whole number of periods apart
+		recent = slices.DeleteFunc(recent, func(p Point) bool { return end.Sub(p.At) > q.Window })
+	}
+	return recent
+}
+
+// About returns the end of the time that the value of these datapoints is about, at most now; the zero time without one.
+func (q Query) About(points []Point, now time.Time) time.Time {
+	recent := q.recent(points, now)
+	if len(recent) == 0 {
+		return time.Time{}
+	}
+	newest := slices.MaxFunc(recent, func(a, b Point) int { return a.At.Compare(b.At) })
+	if end := newest.At.Add(q.step()); end.Before(now) {
+		return end.UTC()
+	}
+	return now.UTC()
 }
 
 // Aggregates reports whether datapoints of the statistic can be combined over a Window. A percentile of percentiles would be meaningless.

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/escape"
 	"github.com/drover-run/drover/shared/core/exact"
 )
@@ -203,6 +204,15 @@ func TaskDead(taskID string, life int, jobID, labourer string, attempts int, err
 		Attempts int       `json:"attempts"`
 		Error    TaskError `json:"error"`
 	}{heading("TaskDead", taskID, strconv.Itoa(life)), taskID, jobID, labourer, attempts, err}}
+}
+
+// LabourerCapChanged reports that the cap of a labourer has changed that finds itself. since is when the cap before it began.
+func LabourerCapChanged(labourer string, n adaptive.Noted, since time.Time) Fact {
+	return Fact{"LabourerCapChanged", struct {
+		head
+		Labourer string `json:"labourer_id"`
+		adaptive.Noted
+	}{heading("LabourerCapChanged", labourer, strconv.FormatInt(since.UnixMilli(), 10), strconv.Itoa(n.To)), labourer, n}}
 }
 
 // LabourerHealthChanged reports that a labourer's health changed. Statuses are 0 (Bad) to 4 (High).

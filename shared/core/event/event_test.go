@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/escape"
 	"github.com/drover-run/drover/shared/core/event"
@@ -57,6 +58,7 @@ func facts() map[string]event.Fact {
 		"TaskDead":                 event.TaskDead(taskID, 1, "nightly", "f", 6, event.TaskError{Type: "BadInput", Message: "no such store"}),
 		"TaskDead-without-message": event.TaskDead(taskID, 0, "nightly", "f", 3, event.TaskError{Type: "Expired"}),
 		"TasksDue":                 event.TasksDue("an-invocation", "f", "g"),
+		"LabourerCapChanged":       event.LabourerCapChanged("f", adaptive.Noted{At: noon, From: 12, To: 9, Reason: "SomeDBCPU: the load is 112 % of the target", Metric: "SomeDBCPU", Value: &cpu}, noon.Add(-time.Minute)),
 		"LabourerHealthChanged": event.LabourerHealthChanged("f", 4, 0, map[string]ecology.MetricAssessment{
 			"SomeDBCPU": {Status: ecology.Bad, Counted: true, Value: &cpu, Age: 3 * time.Second, Reason: "97.5 is not <= 50 (Good)"},
 			"Backlog":   {Status: ecology.High, Reason: "there is no data, which is ignored"},
@@ -112,6 +114,7 @@ func TestG5ARepeatedFactHasTheSameID(t *testing.T) {
 		event.TaskDead(taskID, 0, "nightly", "f", 3, event.TaskError{}), event.TaskDead(taskID, 1, "nightly", "f", 3, event.TaskError{}),
 		event.JobRejected("nightly", "a", event.FieldError{}, nil), event.JobRejected("nightly", "b", event.FieldError{}, nil), event.JobRejected("", "a", event.FieldError{}, nil),
 		event.LabourerHealthChanged("f", 4, 0, nil, noon), event.LabourerHealthChanged("f", 4, 0, nil, noon.Add(time.Millisecond)), event.LabourerHealthChanged("g", 4, 0, nil, noon),
+		event.LabourerCapChanged("f", adaptive.Noted{To: 3}, noon), event.LabourerCapChanged("f", adaptive.Noted{To: 4}, noon), event.LabourerCapChanged("g", adaptive.Noted{To: 3}, noon),
 		event.TasksDue("a"), event.TasksDue("b"),
 		event.WorkflowStarted(aRun("In Progress", "")), event.WorkflowOverdue(aRun("In Progress", "")), event.WorkflowEnded(aRun("Complete", "")),
 		event.ActivityCompleted(aRun("In Progress", ""), "a", "Complete"), event.ActivityCompleted(aRun("In Progress", ""), "b", "Complete"),

@@ -24,11 +24,6 @@ func (r *reader) labourer(v document.Value, l Labourer) Labourer {
 	fields := r.labourerFields(v)
 
 	l.Target = r.targetOf(v, fields)
-	if f, ok := fields["max_simultaneous_invocations"]; ok {
-		if n, ok := r.Decimal(f, 0, MaxCap); ok {
-			l.MaxSimultaneousInvocations = n
-		}
-	}
 	if f, ok := fields["max_attempts"]; ok {
 		if n, ok := r.Whole(f, 1, MaxMaxAttempts); ok {
 			l.MaxAttempts = n
@@ -64,6 +59,9 @@ func (r *reader) labourer(v document.Value, l Labourer) Labourer {
 	}
 	if f, ok := fields["coefficients"]; ok {
 		l.Coefficients = r.coefficients(f, l.Coefficients)
+	}
+	if f, ok := fields["max_simultaneous_invocations"]; ok {
+		l = r.capOf(f, l)
 	}
 	return l
 }

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/retry"
 )
 
@@ -32,8 +34,9 @@ type Labourer struct {
 	ID     string // [A-Za-z0-9_.:-]{1,128}
 	Target Target
 
-	MaxSimultaneousInvocations float64 // the cap, before health reduces it; 0 starts nothing
-	MaxAttempts                int     // starts of one task, 1 or more
+	MaxSimultaneousInvocations float64   // the cap, or the highest one, before health reduces it; 0 starts nothing
+	Adaptive                   *Adaptive // how the cap is found; nil if it is fixed
+	MaxAttempts                int       // starts of one task, 1 or more
 	MaxDuration                time.Duration
 	MaxDurationGiven           bool          // false if MaxDuration is the default; then a Lambda function's own timeout replaces it
 	Cooldown                   time.Duration // MaxDuration + Cooldown = the lease
@@ -62,9 +65,26 @@ func New(id string) Labourer {
 // Lease returns how long a task is leased to a worker before it counts as lost.
 func (l Labourer) Lease() time.Duration { return l.MaxDuration + l.Cooldown }
 
-// Subject returns what ecology.Assess needs to know of the labourer.
-func (l Labourer) Subject() ecology.Subject {
-	return ecology.Subject{Cap: l.MaxSimultaneousInvocations, Coefficients: l.Coefficients, Metrics: l.HealthMetrics}
+// Subject returns what ecology.Assess needs to know of the labourer under its cap: the configured one, or the highest one of a cap that finds itself.
+func (l Labourer) Subject() ecology.Subject { return l.Under(l.MaxSimultaneousInvocations, "") }
+
+// Under returns what ecology.Assess needs to know of the labourer under a cap. why says why the cap is not just the configured one, "" if it is.
+func (l Labourer) Under(limit float64, why string) ecology.Subject {
+	return ecology.Subject{Cap: limit, CapReason: why, Coefficients: l.Coefficients, Metrics: l.HealthMetrics}
+}
+
+// Limited returns what ecology.Assess needs to know of the labourer under the cap that holds now: that of a pin, nil without one; or what was found, if
+// the cap finds itself; or the configured one.
+func (l Labourer) Limited(pin *queue.Pin, found adaptive.Found, now time.Time) ecology.Subject {
+	switch {
+	case pin.Holds(now):
+		return l.Under(float64(pin.Cap), pin.Reason())
+	case l.Adaptive == nil || l.Adaptive.Shadow:
+		return l.Subject()
+	case found.Cap == 0:
+		return l.Under(float64(l.Adaptive.Min), "no cap was found yet")
+	}
+	return l.Under(float64(found.Cap), found.Reason)
 }
 
 // Target names where a labourer's tasks go. Exactly one field is set.

@@ -13,7 +13,7 @@ import (
 // stored has the canonical form. Its fields have the names that Read accepts, in the order of the documentation.
 type stored struct {
 	Target       *Target                 `json:"target,omitempty"`
-	Cap          float64                 `json:"max_simultaneous_invocations"`
+	Cap          storedCap               `json:"max_simultaneous_invocations"`
 	MaxAttempts  int                     `json:"max_attempts"`
 	MaxDuration  span                    `json:"max_duration,omitempty"`
 	Cooldown     span                    `json:"cooldown"`
@@ -66,7 +66,7 @@ func (l Labourer) MarshalJSON() ([]byte, error) { return l.Stored(), nil }
 // max_duration that was not given.
 func (l Labourer) Stored() []byte {
 	s := stored{
-		Cap:          l.MaxSimultaneousInvocations,
+		Cap:          storedCap{l.MaxSimultaneousInvocations, l.Adaptive},
 		MaxAttempts:  l.MaxAttempts,
 		Cooldown:     span(l.Cooldown),
 		Retry:        storedRetry{span(l.Retry.Min), span(l.Retry.Initial), l.Retry.Rate, span(l.Retry.Max)},

@@ -61,6 +61,7 @@ type State struct {
 	Version int // 0: no state is stored yet
 	Paused  bool
 	Pause   Pause // of a paused labourer
+	Pin     *Pin  // nil: the cap is not pinned
 	Hold    Hold
 	Trouble *Trouble
 	Pace    Pace

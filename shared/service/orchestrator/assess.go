@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/event"
@@ -109,7 +110,7 @@ func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
 		return out, err
 	}
 	out.more = len(out.entries) == dueLimit
-	out.assessment, err = s.assess(ctx, out.labourer, out.leases)
+	out.assessment, err = s.assess(ctx, out)
 	return out, err
 }
 
@@ -152,12 +153,12 @@ func (s *Service) departAndRead(ctx context.Context, k snapshot) (snapshot, erro
 // locked reports whether the execution has the lock.
 func (k snapshot) locked() bool { return k.state.Hold.By == k.hold.execution }
 
-// assess applies the ecology, stores what the next assessment needs, and publishes a change of status.
-func (s *Service) assess(ctx context.Context, l labourer.Labourer, leases []queue.Lease) (a ecology.Assessment, err error) {
-	defer func() { a.Running = queue.Running(leases) }() // what is shown; the slots that are free are those that no lease may use
-	granted := queue.Granted(leases)
+// assess applies the ecology, finds the cap where it finds itself, stores what the next assessment needs, and publishes a change of status.
+func (s *Service) assess(ctx context.Context, k snapshot) (a ecology.Assessment, err error) {
+	defer func() { a.Running = queue.Running(k.leases) }() // what is shown; the slots that are free are those that no lease may use
+	l, granted := k.labourer, queue.Granted(k.leases)
 	if len(l.HealthMetrics) == 0 {
-		return ecology.Assess(l.Subject(), nil, nil, s.Now(), granted), nil
+		return ecology.Assess(l.Limited(k.state.Pin, adaptive.Found{}, s.Now()), nil, nil, s.Now(), granted), nil
 	}
 	readings, err := s.Health.Readings(ctx, l.HealthMetrics)
 	if err != nil {
@@ -168,13 +169,19 @@ func (s *Service) assess(ctx context.Context, l labourer.Labourer, leases []queu
 		return ecology.Assessment{}, err
 	}
 	now := s.Now()
-	a = ecology.Assess(l.Subject(), readings, before.History, now, granted)
+	a = ecology.Assess(l.Limited(k.state.Pin, before.Cap, now), readings, before.History, now, granted)
 	after := ecology.Remembered{Status: a.Status, Known: true, History: a.History, At: before.At}
+	if l.Adaptive != nil {
+		if after.Cap, err = s.findCap(ctx, k, readings, before.Cap, a); err != nil {
+			return a, err
+		}
+		a = ecology.Assess(l.Limited(k.state.Pin, after.Cap, now), readings, before.History, now, granted)
+	}
 	changed := !before.Known || before.Status != a.Status
 	if changed {
 		after.At = now.UTC().Truncate(time.Millisecond)
 	}
-	if !changed && sameHistory(before.History, after.History) {
+	if !changed && sameHistory(before.History, after.History) && before.Cap.Cap == after.Cap.Cap {
 		return a, nil
 	}
 	// Publish first: a crash after storing the change would leave it unpublished for ever.

@@ -107,6 +107,7 @@ type Service struct {
 	Registry   Registry
 	Health     Health
 	Memory     Memory
+	Caps       Caps
 	Settler    Settler
 	Sweeper    Sweeper
 	Launcher   target.Launcher

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/event"
@@ -269,8 +270,8 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 		return t, nil, nil
 	case !waits && queue.Running(look.Leases) == 0:
 		return nil, nil, nil // at rest
-	case waits && len(l.HealthMetrics) > 0:
-		return t, nil, nil // each tick assesses its health: slots may be revoked, or leases fed longer
+	case waits && len(l.HealthMetrics) > 0, l.Adaptive != nil:
+		return t, nil, nil // each tick assesses its health and finds its cap: slots may be revoked, or leases fed longer
 	}
 	state, err := s.Control.State(ctx, l.ID)
 	if err != nil {
@@ -278,7 +279,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 	}
 	k := &snapshot{hold: s.hold(execution, l.ID), labourer: l, state: state, leases: look.Leases, entries: look.Due,
 		more:       len(look.Asides)+len(look.Leases)+len(look.Due) >= lookPage,
-		assessment: ecology.Assess(l.Subject(), nil, nil, now, queue.Granted(look.Leases))}
+		assessment: ecology.Assess(l.Limited(state.Pin, adaptive.Found{}, now), nil, nil, now, queue.Granted(look.Leases))}
 	if d := k.decide(now); waits && (d.Start || d.Revoke) {
 		return t, nil, nil
 	}

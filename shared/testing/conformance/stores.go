@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
@@ -59,6 +60,7 @@ type Control interface {
 	assistant.Control
 	cancellation.Control
 	SetPaused(ctx context.Context, labourer string, paused bool) error
+	SetPin(ctx context.Context, labourer string, pin *queue.Pin) error
 	Unreadable(ctx context.Context, labourer string, limit int) ([]queue.Unreadable, error)
 }
 
@@ -88,6 +90,8 @@ type Registry interface {
 type Health interface {
 	health.Store
 	orchestrator.Memory
+	orchestrator.Caps
+	Noted(ctx context.Context, labourer string) ([]adaptive.Noted, error)
 }
 
 // Replays revives dead tasks.
@@ -122,7 +126,8 @@ func On(api dynamo.API, before string) Stores {
 // Run runs every suite. open is called for each test; what it opens may be shared.
 func Run(t *testing.T, open func(*testing.T) Stores) {
 	for name, suite := range map[string]func(*testing.T, func(*testing.T) Stores){
-		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "replays": RunReplays, "deaths": RunDeaths, "runs": RunRuns,
+		"tasks": RunTasks, "control": RunControl, "jobs": RunJobs, "registry": RunRegistry, "health": RunHealth, "caps": RunCaps, "replays": RunReplays,
+		"deaths": RunDeaths, "runs": RunRuns,
 	} {
 		t.Run(name, func(t *testing.T) { suite(t, open) })
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/event/schemas"
@@ -35,6 +36,8 @@ func facts() []event.Fact {
 		event.WorkflowOverdue(run),
 		event.WorkflowRejected("event-1", "w", "u", event.FieldError{Field: "metadata.lines[1].sku", Reason: "is missing"}),
 		event.WorkflowRejected("event-2", "", "", event.FieldError{Field: "workflow", Reason: "is missing"}),
+		event.LabourerCapChanged("some_function", adaptive.Noted{At: at, From: 12, To: 9, Reason: "the load is 112 % of the target", Metric: "SomeDBCPU", Value: &value}, at),
+		event.LabourerCapChanged("some_function", adaptive.Noted{At: at, From: 12, To: 10, Reason: "no value for 4m0s", Shadow: true}, at),
 		event.TasksDue("an-invocation", "some_function", "another"),
 		event.JobRejected("nightly", "0a1b", event.FieldError{Field: "labourer", Reason: "no such labourer"}, []byte(`{"labourer": "nobody"}`)),
 		event.JobRejected("", "0a1b", event.FieldError{Field: "job", Reason: "not an object"}, []byte(`[1`)),
@@ -62,7 +65,8 @@ func TestDroversFactsMatchTheirSchemas(t *testing.T) {
 }
 
 func TestAFactWithoutOneOfItsFieldsDoesNotMatchItsSchema(t *testing.T) {
-	optional := map[string]bool{"JobRejected.job_id": true, "WorkflowRejected.uid": true}
+	optional := map[string]bool{"JobRejected.job_id": true, "WorkflowRejected.uid": true,
+		"LabourerCapChanged.metric": true, "LabourerCapChanged.value": true, "LabourerCapChanged.shadow": true}
 	for _, fact := range facts() {
 		text, err := json.Marshal(fact.Detail)
 		require.NoError(t, err)
