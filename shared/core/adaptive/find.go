@@ -77,7 +77,8 @@ type Numbers struct {
 // Find decides about the cap of a labourer: the least of its shares of what its controllers allow. readings and aims are by the metric's name,
 // controllers by their key. It returns the controllers that have to be remembered, and the cap, which changes at most once in the longest of the metrics'
 // periods. The reason says what holds the cap now.
-func Find(id string, aims map[string]Aim, readings map[string]Reading, controllers map[string]Controller, before Found, n Numbers, now time.Time) (map[string]Controller, Found, string) {
+func Find(id string, aims map[string]Aim, readings map[string]Reading, controllers map[string]Controller, before Found, n Numbers, now time.Time) (
+	map[string]Controller, Found, string) {
 	next := make(map[string]Controller, len(aims))
 	wait := shortest
 	least := Found{Cap: n.Max + 1}
