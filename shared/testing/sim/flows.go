@@ -81,6 +81,11 @@ var flowActivities = []string{"a0", "a1", "a2"}
 // planFlows plans workflows, starts of their runs, and what happens to these.
 func (p *plan) planFlows() {
 	r := random(p.seed, "flows")
+	for i := range p.labourers {
+		if p.wakesOnly { // only the tick keeps the knowledge of a metric fresh, and runs go on for long
+			p.labourers[i].HealthMetrics = nil
+		}
+	}
 	p.definitions = flow.NewDefinitions()
 	for i := range 1 + r.IntN(2) {
 		w := flow.NewWorkflow(fmt.Sprintf("flow %d", i))

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,9 @@ var (
 // explained limits the number of violations to shrink and describe in full.
 const explained = 3
 
+// withRuns counts the worlds with runs that TestSeeds simulates beside the fixed ones.
+const withRuns = 100
+
 // fixed counts the seeds that TestSeeds simulates by default. With -short it simulates a tenth of them.
 const fixed = 300
 
@@ -32,7 +36,9 @@ const fixed = 300
 // judged when one of its invariants is applied to something that could break it.
 var reachable = []string{"task open", "task completed", "task failed", "task expired", "task dead", "task cancelled", "job scheduling", "job scheduled", "job completed",
 	"job cancelled", "job rejected", "jobs share a segment", "claim", "cap used up", "retry",
-	"G1 judged", "G2 judged", "G3 judged", "G4 judged", "G5 judged", "G6 judged", "G7 judged", "G8 judged", "G9 judged", "G10 judged"}
+	"G1 judged", "G2 judged", "G3 judged", "G4 judged", "G5 judged", "G6 judged", "G7 judged", "G8 judged", "G9 judged", "G10 judged",
+	"run begun", "run again", "run Complete", "run Optional Task Error", "run Error", "run Cancelled", "run Timed Out",
+	"R1 judged", "R2 judged", "R3 judged", "R4 judged", "R5 judged", "R6 judged"}
 
 // TestSeed simulates the world of one seed, step by step.
 func TestSeed(t *testing.T) {
@@ -63,11 +69,11 @@ func TestTheSameSeedIsTheSameWorld(t *testing.T) {
 
 // TestSeeds simulates many worlds in parallel.
 func TestSeeds(t *testing.T) {
-	n := *seeds
+	n, runs := *seeds, uint64(0)
 	if n == 0 {
-		n = fixed
+		n, runs = fixed, withRuns
 		if testing.Short() {
-			n /= 10
+			n, runs = n/10, runs/10
 		}
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
@@ -81,8 +87,12 @@ func TestSeeds(t *testing.T) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("some", func(t *testing.T) {
 				t.Parallel()
-				for i := next.Add(1); i <= n && time.Since(began) < *limit; i = next.Add(1) {
-					r := inBubble(t, newPlan(*from+i-1), Options{})
+				for i := next.Add(1); i <= n+runs && time.Since(began) < *limit; i = next.Add(1) {
+					s := *from + i - 1
+					if i > n {
+						s = flows + i - n - 1
+					}
+					r := inBubble(t, newPlan(s), Options{})
 					mu.Lock()
 					done++
 					for f, count := range r.Faults {
@@ -104,7 +114,7 @@ func TestSeeds(t *testing.T) {
 	took := time.Since(began)
 	if testing.Verbose() {
 		fmt.Printf("%d seeds in %s: %.1f seeds/s, %d steps, %s of virtual time\n", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), sum.Steps, sum.Virtual.Round(time.Second))
-		for _, f := range Faults {
+		for _, f := range slices.Concat(Faults, FlowFaults) {
 			fmt.Printf("%9d %s\n", sum.Faults[f], f)
 		}
 		for _, s := range slices.Sorted(maps.Keys(sum.States)) {
@@ -115,7 +125,17 @@ func TestSeeds(t *testing.T) {
 		for _, f := range Faults {
 			require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
 		}
+		for _, f := range FlowFaults {
+			if runs == withRuns || *from >= flows {
+				require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
+			}
+		}
 		for _, s := range reachable {
+			if strings.HasPrefix(s, "run ") || strings.HasPrefix(s, "R") {
+				if runs < withRuns && *from < flows {
+					continue
+				}
+			}
 			require.Positive(t, sum.States[s], "no world of %d reached the state %q", done, s)
 		}
 	}

@@ -52,6 +52,9 @@ func extended(text string) string {
 	return strings.TrimSuffix(strings.TrimSpace(text), "}") + `,"` + novelty + `":{"since":"the next version"}}`
 }
 
+// dictionary names the field of answers whose members are named by users: a version adds no field to it.
+const dictionary = "metrics"
+
 // extendedAnswer returns the answer of a function with one more field in each of its objects.
 func extendedAnswer(out any) any {
 	var plain any
@@ -65,7 +68,9 @@ func extendedParts(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, inner := range v {
-			v[name] = extendedParts(inner)
+			if name != dictionary {
+				v[name] = extendedParts(inner)
+			}
 		}
 		v[novelty] = true
 	case []any:
