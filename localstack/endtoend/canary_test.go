@@ -70,7 +70,7 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	for where, text := range logs {
 		require.NotContains(t, text, canary, where)
 	}
-	for output, line := range map[string]string{"SchedulerFunctionName": "scheduled", "OrchestratorFunctionName": "step",
+	for output, line := range map[string]string{"SchedulerFunctionName": "scheduled", "OrchestratorFunctionName": "decision",
 		"WorkerAssistantFunctionName": "closed", "ScavengerFunctionName": "scavenged"} {
 		require.Contains(t, logs[s.group(t, s.out[output])], line, "the search covers the log that is written")
 	}
