@@ -636,7 +636,7 @@ func readSubject(it item) (workflow.Stored, error) {
 
 // headOptions are the attributes that a record may be without.
 var headOptions = []string{"token", "token_at", "alert", "alerted_at", "extended_at", "begun_at", "finished_at", "verdict", "message", "stages", "activities",
-	"foreign", "stopped", "lapsed", "paused", "refused_field", "refused_reason", "expires_at"}
+	"foreign", "stopped", "lapsed", "paused", "begins", "refused_field", "refused_reason", "expires_at"}
 
 // headItem returns a record's stored form. It is in the list of active runs until the run is retired.
 func (r Runs) headItem(f flow.Record) item {
@@ -656,7 +656,7 @@ func (r Runs) headItem(f flow.Record) item {
 		it["token_at"] = str(f.TokenAt.String())
 	}
 	maps.Copy(it, refusedItem(f.Refused))
-	for name, is := range map[string]bool{"foreign": f.Foreign, "stopped": f.Stopped, "lapsed": h.Lapsed, "paused": h.Paused} {
+	for name, is := range map[string]bool{"foreign": f.Foreign, "stopped": f.Stopped, "lapsed": h.Lapsed, "paused": h.Paused, "begins": f.Begins} {
 		if is {
 			it[name] = yes()
 		}
@@ -671,7 +671,7 @@ func (r Runs) headItem(f flow.Record) item {
 
 func readHead(it item) (flow.Record, error) {
 	f := flow.Record{ID: it.str("run"), Workflow: it.str("workflow"), UID: it.str("uid"), Run: int(it.num("number")), Version: int(it.num("version")),
-		Fingerprint: it.str("fingerprint"), Execution: it.str("execution"), Foreign: it.bool("foreign"), Stopped: it.bool("stopped"), Token: it.str("token"),
+		Fingerprint: it.str("fingerprint"), Execution: it.str("execution"), Foreign: it.bool("foreign"), Stopped: it.bool("stopped"), Begins: it.bool("begins"), Token: it.str("token"),
 		TokenAt: flow.Place{Activity: -1}, Told: int(it.num("told")), Alert: flow.Alert(it.str("alert")), AlertedAt: it.time("alerted_at"), ExtendedAt: it.time("extended_at"),
 		Refused: readRefused(it), By: it.str("refused_by"), Retired: it.has("revision") && !it.has("active"), RecordedAt: it.time("recorded_at"), Revision: int(it.num("revision")),
 		Trace: trace.Parse(it.str("traceparent"), it.str("tracestate")),

@@ -26,6 +26,7 @@ type Record struct {
 	Stopped     bool   // the execution ended outside of Drover
 	Token       string // of the state that waits for the run; "" until there is one
 	TokenAt     Place  // the stage that the token's state shows
+	Begins      bool   // it has waited, and that it begins may not be told yet
 	Told        int    // activities whose end was published before this write
 	Retired     bool   // ended, and all that follows from it is done
 	Alert       Alert

@@ -256,16 +256,13 @@ func (s *Service) takeTurn(ctx context.Context, r flow.Record) error {
 	case err != nil:
 		return err
 	}
-	after.Head.Verdict = r.Head.Verdict
+	after.Head.Verdict, after.Begins = r.Head.Verdict, true
 	claimed := claim
 	claimed.Last, claimed.Run = r.ID, after.Run
 	if err := s.Runs.Activate(ctx, r, after, subject, claim, claimed); err != nil {
 		return err
 	}
 	s.meterStart(after)
-	if err := s.started(ctx, after); err != nil {
-		return err
-	}
 	return s.look(ctx, r.ID)
 }
 

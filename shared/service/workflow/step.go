@@ -73,6 +73,11 @@ func (s *Service) look(ctx context.Context, id string) error {
 	if r.record.Waiting() {
 		return s.takeTurn(ctx, r.record)
 	}
+	if r.record.Begins { // what woke it may not come again
+		if err := s.started(ctx, r.record); err != nil {
+			return err
+		}
+	}
 	for !r.record.Head.Ended() {
 		if err := s.tell(ctx, r); err != nil {
 			return err
@@ -131,7 +136,7 @@ func (s *Service) step(ctx context.Context, r *run) (bool, error) {
 		}
 	}
 	after := r.record
-	after.Head, after.Told = d.Head, len(r.record.Head.Activities)
+	after.Head, after.Told, after.Begins = d.Head, len(r.record.Head.Activities), false
 	if r.record, err = s.Runs.Save(ctx, r.record, after); err == nil && r.record.Head.Ended() {
 		s.meterEnd(r.record)
 	}

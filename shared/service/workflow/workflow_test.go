@@ -646,3 +646,31 @@ plugins: {p: {activity: a, stage: parallel}}
 	require.Contains(t, m.told(run), "ActivityCompleted a")
 	require.Contains(t, m.told(run), "WorkflowCompleted")
 }
+
+// TestARunThatHasWaitedIsToldToBegin, although what had it begin was interrupted and does not come again.
+func TestARunThatHasWaitedIsToldToBegin(t *testing.T) {
+	m := world(t, `
+workflows: {w: {activities: [a], concurrency: queue}}
+plugins: {p: {activity: a, stage: parallel}}
+`)
+	first := m.start("e-1", `{"workflow": "w", "uid": "u"}`)
+	second := m.start("e-2", `{"workflow": "w", "uid": "u"}`)
+	activated := false
+	m.interrupt = func(_ int, name string) (error, error) {
+		if activated {
+			return errInterrupted, nil
+		}
+		activated = name == "Activate"
+		return nil, nil
+	}
+	_ = m.service.CancelRun(t.Context(), first)
+	require.True(t, activated)
+	require.Empty(t, m.told(second))
+
+	m.interrupt = nil
+	m.handled(func() error { return m.service.Look(t.Context(), second) })
+	m.deliver()
+	m.end(second, "p", true)
+
+	require.Equal(t, []string{"WorkflowStarted", "ActivityCompleted a", "WorkflowCompleted"}, m.told(second))
+}

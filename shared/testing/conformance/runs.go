@@ -82,7 +82,7 @@ func runStored(t *testing.T, s Stores) {
 	require.Equal(t, subjectOfRuns, subject)
 
 	after := got
-	after.Token, after.TokenAt, after.Told, after.Stopped = "token", flow.Place{Activity: 2, Stage: flow.Post}, 2, true
+	after.Token, after.TokenAt, after.Told, after.Stopped, after.Begins = "token", flow.Place{Activity: 2, Stage: flow.Post}, 2, true, true
 	after.Alert, after.AlertedAt, after.ExtendedAt = flow.Alerting, noon.Add(time.Minute), noon.Add(time.Second)
 	after.Head = flow.Head{At: flow.Place{Activity: 3}, BegunAt: noon.Add(time.Second), Stages: []flow.State{flow.Complete, flow.OptionalTaskError},
 		Activities: []flow.State{flow.TimedOut}, Lapsed: true, Verdict: flow.Cancelled, Paused: true, State: flow.Error, StartedAt: noon, FinishedAt: noon.Add(time.Hour), Message: "why"}
@@ -93,7 +93,7 @@ func runStored(t *testing.T, s Stores) {
 	require.Equal(t, saved, again)
 
 	back := saved
-	back.Token, back.TokenAt, back.Alert, back.AlertedAt = "", flow.Place{Activity: -1}, "", time.Time{}
+	back.Token, back.TokenAt, back.Begins, back.Alert, back.AlertedAt = "", flow.Place{Activity: -1}, false, "", time.Time{}
 	back.Head = got.Head
 	saved, err = s.Runs.Save(t.Context(), saved, back)
 	require.NoError(t, err)
