@@ -26,6 +26,17 @@
 //	G9   a refusal is published with the field; unreadable messages are in the dead letter queues
 //	G10  a retry is due within the bounds of its labourer's policy
 //
+// Worlds from the seed 1<<41 on have runs of workflows as well. For these, the checker makes the plan of each run itself, from the definitions that were
+// applied, and checks:
+//
+//	R1  every run ends once, for a reason, and none stands still; what is out of time is given up
+//	R2  a turn begins at the stage that its run is at, in its order, and not after a verdict or in a pause; a skipped or kept plugin gets no task; a
+//	    stage is left only once all of its turns have ended durably; a worker gets the metadata and the results of its run
+//	R3  an execution goes on only after what it shows is stored, and ends as its run
+//	R4  a run goes on as the ends of its turns say: an optional plugin's error fails nothing, a mandatory one's ends the activity and the run
+//	R5  a uid has one active run, and its runs are numbered
+//	R6  an event says what is stored; each start becomes a run or is refused, each run and activity is told of under one id
+//
 // The checker compares workers and the archive with the jobs: each task does one part of its job, at each start and in its record. When
 // the assistant accepts the end of a started attempt, the attempt ends. No dispatcher starts a task that had ended before the dispatcher
 // began. A function that requeues a task of a cancelled job withdraws it again. Without faults, expired leases are reaped within minutes,
@@ -46,6 +57,7 @@
 //
 //	go test ./shared/testing/sim                                     a fixed set of seeds, and the planted mutations
 //	go test ./shared/testing/sim -run 'TestSeeds$' -v -seeds=10000   many seeds, with the injected faults and the reached states
+//	go test ./shared/testing/sim -run 'TestSeeds$' -v -from=2199023255552 -seeds=10000     many seeds with runs
 //	go test ./shared/testing/sim -run 'TestSeed$' -v -seed=218       one seed, with all its steps
 //
 // The report of a violation contains the smallest world that still shows it.

@@ -224,9 +224,16 @@ var mutations = []mutation{
 // TestEachGuaranteeHasAMutationThatBreaksItAlone requires a mutation for each guarantee. With TestMutationsAreCaught, it shows that the
 // invariants of every guarantee can fail.
 func TestEachGuaranteeHasAMutationThatBreaksItAlone(t *testing.T) {
+	var guarantees []string
 	for n := range 10 {
-		alone := []string{fmt.Sprintf("G%d", n+1)}
-		require.True(t, slices.ContainsFunc(mutations, func(m mutation) bool { return slices.Equal(m.guarantees, alone) }), "no mutation breaks %s alone", alone)
+		guarantees = append(guarantees, fmt.Sprintf("G%d", n+1))
+	}
+	for n := range 6 {
+		guarantees = append(guarantees, fmt.Sprintf("R%d", n+1))
+	}
+	for _, g := range guarantees {
+		alone := []string{g}
+		require.True(t, slices.ContainsFunc(slices.Concat(mutations, flowMutations), func(m mutation) bool { return slices.Equal(m.guarantees, alone) }), "no mutation breaks %s alone", alone)
 	}
 }
 
@@ -237,7 +244,7 @@ func TestMutationsAreCaught(t *testing.T) {
 	}
 	t.Parallel()
 	const most = 400
-	for _, m := range mutations {
+	for _, m := range slices.Concat(mutations, flowMutations) {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			for s := m.first; s < m.first+most; s++ {

@@ -38,7 +38,7 @@ type Options struct {
 
 // Violation describes a guarantee that did not hold.
 type Violation struct {
-	Guarantee string // "G1" … "G10"
+	Guarantee string // "G1" … "G10", "R1" … "R6"
 	Reason    string
 	At        time.Duration // since the start of the world
 }
