@@ -81,10 +81,13 @@ var flowActivities = []string{"a0", "a1", "a2"}
 // planFlows plans workflows, starts of their runs, and what happens to these.
 func (p *plan) planFlows() {
 	r := random(p.seed, "flows")
-	for i := range p.labourers {
-		if p.wakesOnly { // only the tick keeps the knowledge of a metric fresh, and runs go on for long
+	if p.wakesOnly {
+		// Only the tick keeps the knowledge of a metric fresh, and frees the slot of a cancelled turn whose worker names no attempt.
+		for i := range p.labourers {
 			p.labourers[i].HealthMetrics = nil
 		}
+		delete(p.behaviours, WorkerVague)
+		delete(p.behaviours, WorkerCalls)
 	}
 	p.definitions = flow.NewDefinitions()
 	for i := range 1 + r.IntN(2) {
