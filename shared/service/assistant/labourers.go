@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
@@ -19,8 +21,9 @@ type Labourers struct {
 	Registry Registry
 	Now      func() time.Time
 
-	mu   sync.Mutex
-	read map[string]reading
+	reads singleflight.Group // others that need a labourer wait for the one read; no lock is held meanwhile
+	mu    sync.Mutex
+	read  map[string]reading
 }
 
 type reading struct {
@@ -33,23 +36,32 @@ const recent = 30 * time.Second
 
 // Recent returns a labourer as it was within the last seconds. A labourer that was removed has no target.
 func (l *Labourers) Recent(ctx context.Context, id string) (labourer.Labourer, error) {
+	if known, is := l.remembered(id); is {
+		return known, nil
+	}
+	found, err, _ := l.reads.Do(id, func() (any, error) {
+		if known, is := l.remembered(id); is { // a read has ended since
+			return known, nil
+		}
+		return l.Current(ctx, id)
+	})
+	if err != nil {
+		return labourer.Labourer{}, err
+	}
+	return found.(labourer.Labourer), nil //nolint:forcetypeassert // both are
+}
+
+// remembered returns a labourer that was read within the last seconds.
+func (l *Labourers) remembered(id string) (known labourer.Labourer, is bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known, is := l.read[id]
-	if age := l.Now().Sub(known.at); is && age >= 0 && age < recent {
-		return known.labourer, nil
-	}
-	return l.current(ctx, id) // others that need it wait for the one read
+	r, is := l.read[id]
+	age := l.Now().Sub(r.at)
+	return r.labourer, is && age >= 0 && age < recent
 }
 
 // Current returns a labourer as it is now. A labourer that was removed has no target.
 func (l *Labourers) Current(ctx context.Context, id string) (labourer.Labourer, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.current(ctx, id)
-}
-
-func (l *Labourers) current(ctx context.Context, id string) (labourer.Labourer, error) {
 	now := l.Now()
 	found, is, err := l.Registry.Labourer(ctx, id)
 	if err != nil {
@@ -58,6 +70,8 @@ func (l *Labourers) current(ctx context.Context, id string) (labourer.Labourer, 
 	if !is {
 		return labourer.New(id), nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.read == nil {
 		l.read = map[string]reading{}
 	}
