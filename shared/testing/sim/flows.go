@@ -213,7 +213,7 @@ func (p *plan) planSteering(r *rand.Rand) {
 			return
 		}
 		for range 1 + r.IntN(most) {
-			put(p.startedAt(r) + between(r, 0, pick(r, time.Second, 20*time.Second, 2*time.Minute)))
+			put(min(p.startedAt(r)+between(r, 0, pick(r, time.Second, 20*time.Second, 2*time.Minute)), p.faulty-time.Second)) // a later pause would not end
 		}
 	}
 	some(0.3, 2, func(at time.Duration) { add(at, "cancel run", CancelledRun) })
