@@ -226,6 +226,9 @@ func (k *checker) watchRuns(before, after fakeaws.Item) {
 		return
 	}
 	seen := k.runs[id]
+	if seen == nil && name != "run" {
+		return // what a run would keep is stored before it is
+	}
 	if seen == nil {
 		seen = &runSeen{id: id, state: "Not Started", stages: map[spot]*stageSeen{}, turns: map[spot][]turnSeen{}, kept: map[turnName]string{}, results: map[turnName]string{}}
 		k.runs[id] = seen
@@ -552,9 +555,12 @@ func (k *checker) turnCreated(t *taskSeen) {
 	}
 }
 
-// turnEnded records the result of a turn.
+// turnEnded records the result of a turn, and that its run may go on.
 func (k *checker) turnEnded(t *taskSeen, after fakeaws.Item) {
 	s, _, turn, is := k.turnOf(t)
+	if is {
+		s.changed = k.world.Now()
+	}
 	if !is || str(after, "status") != "completed" {
 		return
 	}
