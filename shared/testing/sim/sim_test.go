@@ -123,6 +123,9 @@ func TestSeeds(t *testing.T) {
 	}
 	if done >= fixed { // fewer worlds need not contain every fault
 		for _, f := range Faults {
+			if *from >= flows && slices.Contains([]Fault{Flood, Hundreds, Incompressible}, f) {
+				continue // no world with runs has as many tasks
+			}
 			require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
 		}
 		for _, f := range FlowFaults {
