@@ -134,6 +134,9 @@ func TestSeeds(t *testing.T) {
 			}
 		}
 		for _, s := range reachable {
+			if *from >= flows && s == "jobs share a segment" {
+				continue // these worlds have one job
+			}
 			if strings.HasPrefix(s, "run ") || strings.HasPrefix(s, "R") {
 				if runs < withRuns && *from < flows {
 					continue
