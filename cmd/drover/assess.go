@@ -30,7 +30,8 @@ A metric that is not given has no value; then the metric's policy "missing" appl
 
 With --series it replays recorded values through the law that finds the cap of a labourer with {min, max, toward}, and prints the cap at each line. A line
 is a JSON object: {"at": "2026-01-31T12:00:00Z", "running": 5, "due": 20, "metrics": {"DatabaseCPU": 41.5}}. A metric without a value is null; a value whose
-own time is known is {"value": 41.5, "at": "2026-01-31T11:58:00Z"}.`,
+own time is known is {"value": 41.5, "at": "2026-01-31T11:58:00Z"}. With the cap that held, "cap": 5, other numbers of tasks run in the replay than ran then,
+and the values are taken in proportion to them. drover labourer --export-series writes such lines.`,
 		Example: `  drover assess -f labourers.yaml shop --metric DatabaseCPU=62.5 --running 3
   drover assess -f labourers.yaml shop --series last-week.jsonl`,
 		Args: exactly("LABOURER"),

@@ -49,6 +49,9 @@ func (d *doctor) healthMetric(ctx context.Context, name string, l labourer.Labou
 
 // meanwhile says what a metric without a value does to the labourer's pace.
 func meanwhile(l labourer.Labourer, m ecology.Metric, failed bool) string {
+	if !m.Felt() {
+		return "the labourer's cap never rises by it"
+	}
 	if m.Missing == ecology.MissingIsBad || failed && m.Missing != ecology.Ignore {
 		return "it counts as Bad: " + map[bool]string{true: "nothing is started", false: "little is started"}[l.Coefficients[ecology.Bad] == 0]
 	}

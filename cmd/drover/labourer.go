@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,19 +12,38 @@ import (
 )
 
 func newLabourer(s *shell) *cobra.Command {
-	var caps bool
+	var caps, export bool
+	var since string
+	span := 7 * 24 * time.Hour
 	c := &cobra.Command{
-		Use:   "labourer ID [--caps]",
+		Use:   "labourer ID [--caps | --export-series [--since D]]",
 		Short: "show a labourer: its health by metric, its pace, its queue",
 		Long: `Shows the health of a labourer by metric, how many of its tasks may run, are running and are waiting, and why no more of them start.
 
 A lease holds tasks that run and tasks that wait for one of its slots. The slots that its tasks may use are granted to it. What is desired and
 not granted is free. Due are the tasks that wait in leases and those that are due in the queue.
 
-With --caps it shows the changes of the labourer's cap, by the law that finds it or by a pin, with their reasons: those of a day at least.`,
+With --caps it shows the changes of the labourer's cap, by the law that finds it or by a pin, with their reasons: those of a day at least.
+
+With --export-series it prints what was measured and what ran, a line for each minute, as drover assess --series reads it: what would the cap have been?
+CloudWatch has the values of 15 days, and takes a fee of about a cent for a thousand metrics read.`,
 		Example: `  drover labourer shop
-  drover labourer shop --caps`,
+  drover labourer shop --caps
+  drover labourer shop --export-series --since 7d > last-week.jsonl
+  drover assess -f labourers.yaml shop --series last-week.jsonl`,
 		Args: exactly("ID"),
+		PreRunE: func(*cobra.Command, []string) (err error) {
+			if since == "" {
+				return nil
+			}
+			if span, err = lasting(since); err == nil && (span < time.Minute || span > inspect.SeriesMost) {
+				err = fmt.Errorf("--since is %s; want 1m to 15d, as long as CloudWatch keeps values of a minute", since)
+			}
+			if err == nil && !export {
+				err = fmt.Errorf("--since needs --export-series")
+			}
+			return err
+		},
 		RunE: func(c *cobra.Command, arguments []string) error {
 			st, err := s.stack(c.Context())
 			if err != nil {
@@ -31,6 +51,9 @@ With --caps it shows the changes of the labourer's cap, by the law that finds it
 			}
 			if caps {
 				return s.printCaps(c.Context(), st, arguments[0])
+			}
+			if export {
+				return s.exportSeries(c.Context(), st, arguments[0], span)
 			}
 			b, err := s.reader(st).Pulse().One(c.Context(), arguments[0])
 			if err != nil {
@@ -43,6 +66,9 @@ With --caps it shows the changes of the labourer's cap, by the law that finds it
 		},
 	}
 	c.Flags().BoolVar(&caps, "caps", false, "show the changes of its cap instead")
+	c.Flags().BoolVar(&export, "export-series", false, "print what was recorded of it instead, for drover assess --series")
+	c.Flags().StringVar(&since, "since", "", "export the last `duration`, such as 90m, 12h or 7d (default: 7d)")
+	c.MarkFlagsMutuallyExclusive("caps", "export-series")
 	return c
 }
 

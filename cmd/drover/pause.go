@@ -21,11 +21,15 @@ their end. The stack still accepts the labourer's jobs; they wait. drover why sh
   drover pause shop --by "Ada, database upgrade"`,
 		Args: exactly("LABOURER"),
 	}
-	c.Flags().StringVar(&by, "by", "", "note this `name` instead of the identity of the credentials")
+	byFlag(c, &by)
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		return s.setPaused(c.Context(), arguments[0], true, by)
 	}
 	return c
+}
+
+func byFlag(c *cobra.Command, by *string) {
+	c.Flags().StringVar(by, "by", "", "note this `name` instead of the identity of the credentials")
 }
 
 // setPaused pauses or resumes a labourer, and notes who paused it: by or, if that is empty, the identity of the credentials. It wakes the
@@ -33,10 +37,7 @@ their end. The stack still accepts the labourer's jobs; they wait. drover why sh
 func (s *stack) setPaused(ctx context.Context, id string, paused bool, by string, now time.Time) error {
 	var err error
 	if paused {
-		if by == "" {
-			by = s.caller(ctx)
-		}
-		err = s.control.Pause(ctx, id, queue.Pause{By: short(plain(by), noteMost), At: now.UTC().Truncate(time.Second)})
+		err = s.control.Pause(ctx, id, queue.Pause{By: s.noted(ctx, by), At: now.UTC().Truncate(time.Second)})
 	} else {
 		err = s.control.SetPaused(ctx, id, false)
 	}
@@ -44,6 +45,14 @@ func (s *stack) setPaused(ctx context.Context, id string, paused bool, by string
 		return err
 	}
 	return s.wake(ctx, []string{id})
+}
+
+// noted returns the name that a command notes: by or, if that is empty, the identity of the credentials.
+func (s *stack) noted(ctx context.Context, by string) string {
+	if by == "" {
+		by = s.caller(ctx)
+	}
+	return short(plain(by), noteMost)
 }
 
 // noteMost limits the letters of a note: each read of the labourer's state reads it too.

@@ -16,17 +16,19 @@ import (
 
 func newPin(s *shell) *cobra.Command {
 	var off bool
+	var by string
 	var lasts time.Duration
 	c := &cobra.Command{
-		Use:   "pin LABOURER {N [--for DURATION] | --off}",
+		Use:   "pin LABOURER {N [--for DURATION] | --off} [--by NAME]",
 		Short: "pin the cap of a labourer for a time",
 		Long: `Pins the cap of a labourer to N, whether it is configured or finds itself, from the next claim on. Health, pause and coefficients work on top. A pin
-outlives apply. It ends after the time given with --for, or with --off.`,
-		Example: `  drover pin shop 5 --for 2h
+outlives apply. It ends after the time given with --for, or with --off. drover labourer shows who pinned it: the identity of the credentials, or --by.`,
+		Example: `  drover pin shop 5 --for 2h --by "Ada, database upgrade"
   drover pin shop --off`,
 	}
 	c.Flags().BoolVar(&off, "off", false, "take the pin away")
 	c.Flags().DurationVar(&lasts, "for", 0, "how long the pin holds, like 2h (default: until --off)")
+	byFlag(c, &by)
 	c.MarkFlagsMutuallyExclusive("off", "for")
 	c.Args = func(c *cobra.Command, arguments []string) error {
 		if off {
@@ -36,7 +38,7 @@ outlives apply. It ends after the time given with --for, or with --off.`,
 	}
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		if off {
-			return s.pin(c.Context(), arguments[0], nil)
+			return s.pin(c.Context(), arguments[0], nil, by)
 		}
 		n, err := strconv.Atoi(arguments[1])
 		if err != nil || n < 0 || n > labourer.MaxCap {
@@ -50,13 +52,13 @@ outlives apply. It ends after the time given with --for, or with --off.`,
 		if lasts > 0 {
 			pin.Until = now.Add(lasts)
 		}
-		return s.pin(c.Context(), arguments[0], pin)
+		return s.pin(c.Context(), arguments[0], pin, by)
 	}
 	return c
 }
 
-// pin pins the cap of a labourer, or takes its pin away, notes that among the changes of the cap, and wakes the orchestrator.
-func (s *shell) pin(ctx context.Context, id string, pin *queue.Pin) error {
+// pin pins the cap of a labourer, or takes its pin away, notes that and who did it among the changes of the cap, and wakes the orchestrator.
+func (s *shell) pin(ctx context.Context, id string, pin *queue.Pin, by string) error {
 	st, err := s.stack(ctx)
 	if err != nil {
 		return err
@@ -69,6 +71,10 @@ func (s *shell) pin(ctx context.Context, id string, pin *queue.Pin) error {
 	if err != nil {
 		return err
 	}
+	by = st.noted(ctx, by)
+	if pin != nil {
+		pin.By = by
+	}
 	if err := st.control.SetPin(ctx, id, pin); err != nil {
 		return err
 	}
@@ -77,7 +83,10 @@ func (s *shell) pin(ctx context.Context, id string, pin *queue.Pin) error {
 		return err
 	}
 	noted := pinned(before.Configuration, pin, remembered, s.now().UTC().Truncate(time.Millisecond))
-	noted.From = int(before.Cap)
+	noted.From, noted.By = int(before.Cap), by
+	if pin == nil && by != "" {
+		noted.Reason += ", by " + by
+	}
 	if err := st.health.Note(ctx, id, noted); err != nil {
 		return err
 	}

@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/adaptive"
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/inspect"
 )
 
 // capLine is a line: the cap at a time.
@@ -55,6 +58,39 @@ func (s *shell) replaySeries(l labourer.Labourer, path string) error {
 	}
 	if shown == 0 {
 		return badInput("%s: there are no values; want lines like %s", name, `{"at": "2026-01-31T12:00:00Z", "running": 5, "due": 20, "metrics": {"SomeDBCPU": 41.5}}`)
+	}
+	return nil
+}
+
+// exportSeries prints what is known of a labourer in a time that ends now, as replaySeries reads it.
+func (s *shell) exportSeries(ctx context.Context, st *stack, id string, span time.Duration) error {
+	l, found, err := st.registry.Labourer(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return inspect.NoLabourer(id)
+	}
+	logged := func(ctx context.Context, id string, from, to time.Time) ([]decision.Record, error) {
+		return s.logged(ctx, st, id, from, to)
+	}
+	now := s.now()
+	recording, err := inspect.Record(ctx, st.Name, l, st.metrics, logged, now.Add(-span), now)
+	if err != nil {
+		return err
+	}
+	if err := recording.Nothing(); err != nil {
+		return err
+	}
+	for sample := range recording.Samples() {
+		if err := s.document(sample); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(recording.Metrics)) {
+		if len(recording.Metrics[name]) == 0 {
+			s.say("CloudWatch has no values of the metric %s", name)
+		}
 	}
 	return nil
 }

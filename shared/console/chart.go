@@ -265,7 +265,7 @@ const chartsOver = 3 * time.Hour
 func draw(ctx context.Context, st *Stack, seen []sample, b inspect.Beat, now time.Time) ([]chart, string) {
 	queries := map[string]ecology.Query{}
 	for _, name := range []string{"Running", "Cap", "Due"} {
-		queries["drover "+name] = st.emitted(name, b.Configuration.ID)
+		queries["drover "+name] = inspect.Emitted(st.Name, b.Configuration.ID, name)
 	}
 	names := slices.Sorted(maps.Keys(b.Configuration.HealthMetrics))
 	names = names[:min(len(names), 20)]
@@ -313,12 +313,6 @@ func draw(ctx context.Context, st *Stack, seen []sample, b inspect.Beat, now tim
 		why = "CloudWatch has no values yet, and this console has not watched for long"
 	}
 	return charts, why
-}
-
-// emitted returns the query for a metric that Drover emits for a labourer.
-func (s *Stack) emitted(metric, labourer string) ecology.Query {
-	return ecology.Query{Namespace: "Drover", MetricName: metric, Statistic: "Maximum", Period: time.Minute,
-		Dimensions: []ecology.Dimension{{Name: "Stack", Value: s.Name}, {Name: "Labourer", Value: labourer}}}
 }
 
 func pointsOf(values []ecology.Point) []point {

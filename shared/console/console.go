@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/drover-run/drover/shared/core/ecology"
 	flow "github.com/drover-run/drover/shared/core/workflow"
 	"github.com/drover-run/drover/shared/inspect"
 )
@@ -27,7 +26,7 @@ type Stack struct {
 	Runs      inspect.Runs
 	Why       inspect.Whys
 	Workflows Workflows
-	History   History
+	History   inspect.History
 	Actions   Actions
 	Doctor    func(context.Context) ([]Check, error)
 }
@@ -36,11 +35,6 @@ type Stack struct {
 type Workflows interface {
 	Names(ctx context.Context) ([]string, error)
 	Newest(ctx context.Context, workflow string) (flow.Composition, bool, error)
-}
-
-// History reads past values of metrics.
-type History interface {
-	Series(ctx context.Context, queries map[string]ecology.Query, from, to time.Time) (map[string][]ecology.Point, error)
 }
 
 // Actions change a stack. Each does what the command of the command line does.

@@ -11,6 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -100,7 +101,7 @@ func (h *herd) recall(ctx context.Context, st *Stack, now time.Time) {
 	queries := map[string]ecology.Query{}
 	ids := slices.Sorted(maps.Keys(h.members))
 	for _, id := range ids[:min(len(ids), recalledMost)] {
-		queries["running "+id], queries["due "+id] = st.emitted("Running", id), st.emitted("Due", id)
+		queries["running "+id], queries["due "+id] = inspect.Emitted(st.Name, id, metric.Running), inspect.Emitted(st.Name, id, metric.Due)
 	}
 	series, err := st.History.Series(ctx, queries, now.Add(-time.Hour), now)
 	if err != nil {

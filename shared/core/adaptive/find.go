@@ -64,6 +64,7 @@ type Noted struct {
 	Metric string    `json:"metric,omitempty"`
 	Value  *float64  `json:"value,omitempty"`
 	Shadow bool      `json:"shadow,omitempty"` // the cap that holds is another one
+	By     string    `json:"by,omitempty"`     // of a pin: a person, or an identity of AWS
 }
 
 // Numbers says what a labourer does while its cap is found.

@@ -118,6 +118,9 @@ func Assess(l Subject, readings map[string]Reading, previous History, now time.T
 		if next != nil {
 			a.History[name] = *next
 		}
+		if !metric.Felt() {
+			continue
+		}
 		if a.Decisive == "" || assessed.Status < a.Status {
 			a.Status, a.Decisive = assessed.Status, name
 			a.Reason = fmt.Sprintf("%s is %s: %s", name, assessed.Status, assessed.Reason)
@@ -143,7 +146,12 @@ func (h History) of(name string) *Past {
 // assess returns the status of the metric, and what to remember of it, or nil if nothing is known yet.
 func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssessment, *Past) {
 	value, age, missing := m.usable(reading, now)
-	if value == nil {
+	switch {
+	case !m.Felt() && value == nil:
+		return MetricAssessment{Status: High, Reason: missing + "; " + unfelt}, nil
+	case !m.Felt():
+		return MetricAssessment{Status: High, Value: value, Age: age, Reason: decimal(*value) + "; " + unfelt}, nil
+	case value == nil:
 		return m.assessMissing(missing, reading.Error != "", past, now)
 	}
 
@@ -155,6 +163,8 @@ func (m Metric) assess(reading Reading, past *Past, now time.Time) (MetricAssess
 	}
 	return out, &next
 }
+
+const unfelt = "no part of the health, as it has no feelings"
 
 // usable returns the value and its age, or the reason why there is none.
 func (m Metric) usable(reading Reading, now time.Time) (*float64, time.Duration, string) {

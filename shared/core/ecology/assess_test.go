@@ -49,6 +49,18 @@ func TestTheStatusIsTheWorstOfTheMetrics(t *testing.T) {
 	require.Equal(t, []any{0.5, 5, 2, 3}, []any{a.Coefficient, a.Desired, a.Running, a.Free})
 }
 
+func TestAMetricWithoutFeelingsTakesNoPartInTheStatus(t *testing.T) {
+	aim := ecology.Metric{Query: cpu().Query, Operator: ecology.AtMost}
+	both := map[string]ecology.Metric{"aim": aim, "felt": cpu()}
+
+	a := ecology.Assess(subject(10, both), map[string]ecology.Reading{"aim": value(1000), "felt": value(15)}, nil, now, 0)
+	require.Equal(t, []any{ecology.Good, "felt", ecology.High, false}, []any{a.Status, a.Decisive, a.Metrics["aim"].Status, a.Metrics["aim"].Counted})
+
+	a = assessOne(aim, ecology.Reading{At: now, Error: "CloudWatch refuses the query: no such namespace"}, nil, now)
+	require.Equal(t, []any{ecology.High, "", 10}, []any{a.Status, a.Decisive, a.Desired})
+	require.Contains(t, a.Metrics["m"].Reason, "CloudWatch refuses the query: no such namespace; no part of the health")
+}
+
 func TestAMetricIsComparedByItsOperator(t *testing.T) {
 	tests := map[string]struct {
 		operator ecology.Operator
@@ -69,7 +81,7 @@ func TestAMetricIsComparedByItsOperator(t *testing.T) {
 		"a target for Bad changes nothing":   {ecology.AtMost, ecology.Feelings{4: 10, 0: 99}, 50, 0, "50 <= 99"},
 		"infinity is a value":                {ecology.AtMost, ecology.Feelings{4: 10}, math.Inf(1), 0, "+Inf is not <= 10 (High)"},
 		"an invalid operator never holds":    {"~", ecology.Feelings{4: 10}, 5, 0, "5 is not ~ 10 (High)"},
-		"without feelings nothing holds":     {ecology.AtMost, nil, 5, 0, "5 is not <= "},
+		"without feelings nothing counts":    {ecology.AtMost, nil, 5, 4, "5; no part of the health, as it has no feelings"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // Metric holds one dependency of a labourer's workers, and their feelings about its values.
 type Metric struct {
 	Query    Query
-	Feelings Feelings
+	Feelings Feelings // empty: the metric takes no part in the status, only a cap is found by it
 	Operator Operator
 	Missing  Missing
 	Settle   time.Duration // a better status counts only after it has lasted this long; a worse one counts at once
@@ -18,6 +18,9 @@ type Metric struct {
 
 // Key returns the key of the query. Metrics with the same query share CloudWatch's answer, even with different feelings.
 func (m Metric) Key() string { return m.Query.Key() }
+
+// Felt reports whether the metric takes part in the labourer's status.
+func (m Metric) Felt() bool { return len(m.Feelings) > 0 }
 
 // Missing sets what a metric's status is while it has no value.
 type Missing string

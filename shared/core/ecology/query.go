@@ -87,20 +87,31 @@ func (q Query) Due(reading Reading, now time.Time) bool {
 func (q Query) Lookback() time.Duration {
 	switch {
 	case q.Window == 0:
-		return max(3*q.step(), minimalLookback)
+		return max(3*q.Step(), minimalLookback)
 	case q.whole():
-		return q.Window + q.step() // the window ends when the period in progress begins
+		return q.Window + q.Step() // the window ends when the period in progress begins
 	}
 	return q.Window
 }
 
-// step returns the length of a datapoint. For an expression it is the length of the longest operand's datapoints.
-func (q Query) step() time.Duration {
+// Step returns the length of a datapoint. For an expression it is the length of the longest operand's datapoints.
+func (q Query) Step() time.Duration {
 	step := q.Period
 	for _, operand := range q.Metrics {
 		step = max(step, operand.Period)
 	}
 	return step
+}
+
+// InMinutes returns the query with datapoints of at least a minute: CloudWatch keeps shorter ones for three hours.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#metrics-retention
+func (q Query) InMinutes() Query {
+	q.Period = max(q.Period, time.Minute)
+	q.Metrics = slices.Clone(q.Metrics)
+	for i := range q.Metrics {
+		q.Metrics[i].Period = max(q.Metrics[i].Period, time.Minute)
+	}
+	return q
 }
 
 // whole reports whether a datapoint counts only after the end of its period. A sum or count of a period in progress covers only its first seconds, so it
@@ -153,10 +164,10 @@ func (q Query) Value(points []Point, now time.Time) *float64 {
 func (q Query) recent(points []Point, now time.Time) []Point {
 	recent := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return now.Sub(p.At) > q.Lookback() })
 	if q.whole() {
-		recent = slices.DeleteFunc(recent, func(p Point) bool { return now.Sub(p.At) < q.step() })
+		recent = slices.DeleteFunc(recent, func(p Point) bool { return now.Sub(p.At) < q.Step() })
 	}
 	if q.whole() && q.Window > 0 && len(recent) > 0 {
-		end := now.Add(-(now.Sub(recent[0].At) % q.step())) // the end of the last complete period: all begin a whole number of periods apart
+		end := now.Add(-(now.Sub(recent[0].At) % q.Step())) // the end of the last complete period: all begin a whole number of periods apart
 		recent = slices.DeleteFunc(recent, func(p Point) bool { return end.Sub(p.At) > q.Window })
 	}
 	return recent
@@ -169,7 +180,7 @@ func (q Query) About(points []Point, now time.Time) time.Time {
 		return time.Time{}
 	}
 	newest := slices.MaxFunc(recent, func(a, b Point) int { return a.At.Compare(b.At) })
-	if end := newest.At.Add(q.step()); end.Before(now) {
+	if end := newest.At.Add(q.Step()); end.Before(now) {
 		return end.UTC()
 	}
 	return now.UTC()

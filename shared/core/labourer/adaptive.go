@@ -99,6 +99,15 @@ func (c storedCap) MarshalJSON() ([]byte, error) {
 	}(*c.adaptive)), nil
 }
 
+// aimsAt reports whether the labourer's cap is found by a metric.
+func (l Labourer) aimsAt(metric string) bool {
+	if l.Adaptive == nil {
+		return false
+	}
+	_, aims := l.Adaptive.Toward[metric]
+	return aims
+}
+
 // Aims returns what the labourer's cap is found by; nil if the cap is fixed.
 func (l Labourer) Aims() map[string]adaptive.Aim {
 	if l.Adaptive == nil {

@@ -63,7 +63,33 @@ func (r *reader) labourer(v document.Value, l Labourer) Labourer {
 	if f, ok := fields["max_simultaneous_invocations"]; ok {
 		l = r.capOf(f, l)
 	}
+	r.unfelt(fields["health_metrics"], l)
 	return l
+}
+
+// unfelt refuses metrics that have no effect: they have no feelings, and no cap is found by them.
+func (r *reader) unfelt(v document.Value, l Labourer) {
+	if v.Node == nil || v.Kind != document.Mapping {
+		return
+	}
+	for name, at := range r.Members(v) {
+		fields := map[string]document.Kind{}
+		for _, m := range at.Members {
+			fields[m.Key] = m.Value.Kind
+		}
+		kind, feels := fields["feelings"]
+		switch {
+		case at.Kind != document.Mapping, feels && (kind != document.Nothing || !r.NullIsAbsent):
+		case !l.aimsAt(name):
+			r.Refuse(at, "feelings are missing; want a target for each status, like {3: 50, 4: 25}, or the metric in toward")
+		default:
+			for _, field := range []string{"missing", "settle"} {
+				if _, set := fields[field]; set {
+					r.Warn(at, "%s has no effect without feelings", field)
+				}
+			}
+		}
+	}
 }
 
 // targetOf reads `target`, or sosw's `arn`.
@@ -251,7 +277,7 @@ func (r *reader) metric(v document.Value) ecology.Metric {
 		}
 		m.Operator = operator
 	}
-	m.Feelings = r.feelings(v, fields["feelings"], m.Operator)
+	m.Feelings = r.feelings(fields["feelings"], m.Operator)
 	if f, ok := fields["missing"]; ok {
 		policy, _ := r.OneOf(f, string(ecology.Ignore), string(ecology.MissingIsBad), string(ecology.Last))
 		m.Missing = ecology.Missing(policy)
@@ -262,11 +288,8 @@ func (r *reader) metric(v document.Value) ecology.Metric {
 	return m
 }
 
-func (r *reader) feelings(metric, v document.Value, operator ecology.Operator) ecology.Feelings {
+func (r *reader) feelings(v document.Value, operator ecology.Operator) ecology.Feelings {
 	if v.Node == nil {
-		if metric.Kind == document.Mapping && !metric.Has("feelings") {
-			r.Refuse(metric, "feelings are missing; want a target for each status, like {3: 50, 4: 25}")
-		}
 		return nil
 	}
 	before := len(r.Errors)

@@ -34,7 +34,7 @@ type storedRetry struct {
 
 type storedMetric struct {
 	Details  storedQuery        `json:"details"`
-	Feelings map[string]float64 `json:"feelings"`
+	Feelings map[string]float64 `json:"feelings,omitempty"`
 	Operator ecology.Operator   `json:"feeling_comparison_operator"`
 	Missing  ecology.Missing    `json:"missing,omitempty"`
 	Settle   span               `json:"settle,omitempty"`

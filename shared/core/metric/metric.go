@@ -76,8 +76,8 @@ func (s Subject) compare(other Subject) int {
 	return cmp.Or(strings.Compare(s.Labourer, other.Labourer), strings.Compare(s.Workflow, other.Workflow))
 }
 
-// dimension returns the name and the value of the subject's dimension beside the stack.
-func (s Subject) dimension() (name, value string) {
+// Dimension returns the name and the value of the subject's dimension beside the stack.
+func (s Subject) Dimension() (name, value string) {
 	name, value = "Labourer", s.Labourer
 	if s.Workflow != "" {
 		name, value = "Workflow", s.Workflow
@@ -206,7 +206,7 @@ type definition struct{ Name, Unit string }
 
 // add adds the figures of a subject. A document takes those of the stack and of one other subject.
 func (d *document) add(of Subject, figures map[string][]float64, whole bool) {
-	name, value := of.dimension()
+	name, value := of.Dimension()
 	own, both := set{Namespace: Namespace}, set{Namespace: Namespace, Dimensions: [][]string{{"Stack"}}}
 	switch {
 	case of == Subject{}:
