@@ -81,6 +81,7 @@ func TestInABrowser(t *testing.T) {
 	}
 	in := browser.Start(t)
 	t.Run("each page can be used in both themes and on a phone", func(t *testing.T) { eachPage(t, in) })
+	t.Run("a cap that finds itself is drawn with the reason of each change", func(t *testing.T) { capsOf(t, in) })
 	t.Run("everything has a key", func(t *testing.T) { byKeys(t, in) })
 	t.Run("actions ask first, say to how many, and are followed", func(t *testing.T) { actionsOf(t, in) })
 	t.Run("a page stays fresh, tabs share a stream, and a hidden tab reads nothing", func(t *testing.T) { liveOf(t, in) })

@@ -13,7 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -56,6 +58,12 @@ type level struct {
 	name  string
 }
 
+// mark is something that happened.
+type mark struct {
+	at   time.Time
+	text string
+}
+
 const (
 	chartWidth  = 480
 	chartHeight = 150
@@ -65,8 +73,8 @@ const (
 	chartBottom = 22.0
 )
 
-// plot draws lines over time, with thresholds.
-func plot(title string, from, to time.Time, lines []line, levels []level) chart {
+// plot draws lines over time, with thresholds and what happened.
+func plot(title string, from, to time.Time, lines []line, levels []level, marks []mark) chart {
 	lowest, highest := math.Inf(1), math.Inf(-1)
 	span := func(v float64) { lowest, highest = min(lowest, v), max(highest, v) }
 	span(0)
@@ -101,6 +109,12 @@ func plot(title string, from, to time.Time, lines []line, levels []level) chart 
 	for _, l := range levels {
 		s.add(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" class="level"/>`, chartLeft, right, y(l.value), y(l.value))
 		s.text(right+5, y(l.value)+4, "axis", l.name)
+	}
+	for _, m := range marks {
+		if m.at.Before(from) || m.at.After(to) {
+			continue
+		}
+		s.add(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" class="mark"><title>%s</title></line>`, x(m.at), x(m.at), chartTop, bottom, html.EscapeString(m.text))
 	}
 	for _, l := range lines {
 		if len(l.points) > 0 {
@@ -260,25 +274,40 @@ func timeline(d inspect.Detail, now time.Time) chart {
 // chartsOver says how far back the charts of a labourer go.
 const chartsOver = 3 * time.Hour
 
-// draw draws the charts of a labourer: health by metric with its thresholds, cap and running tasks, and what was due. It makes one request of up to 23
-// queries. Where CloudWatch has nothing of what ran, it draws what this console has seen.
-func draw(ctx context.Context, st *Stack, seen []sample, b inspect.Beat, now time.Time) ([]chart, string) {
+// drawing holds the charts of a labourer, and the changes of its cap.
+type drawing struct {
+	at     time.Time
+	charts []chart
+	why    string // there are none
+	caps   []adaptive.Noted
+}
+
+// draw draws the charts of a labourer: health by metric with its thresholds, cap and running tasks, what was due, and where the cap changed. It makes one
+// request of up to 23 queries. Where CloudWatch has nothing of what ran, it draws what this console has seen.
+func draw(ctx context.Context, st *Stack, seen []sample, b inspect.Beat, now time.Time) drawing {
+	l := b.Configuration
 	queries := map[string]ecology.Query{}
-	for _, name := range []string{"Running", "Cap", "Due"} {
-		queries["drover "+name] = inspect.Emitted(st.Name, b.Configuration.ID, name)
+	for _, name := range []string{metric.Running, metric.Cap, metric.Due} {
+		queries["drover "+name] = inspect.Emitted(st.Name, l.ID, name)
 	}
-	names := slices.Sorted(maps.Keys(b.Configuration.HealthMetrics))
+	names := slices.Sorted(maps.Keys(l.HealthMetrics))
 	names = names[:min(len(names), 20)]
 	for _, name := range names {
-		queries["health "+name] = b.Configuration.HealthMetrics[name].Query
+		queries["health "+name] = l.HealthMetrics[name].Query
 	}
 	from := now.Add(-chartsOver)
-	why := ""
+	var d drawing
 	series, err := st.History.Series(ctx, queries, from, now)
 	if err != nil {
-		series, why = map[string][]ecology.Point{}, "CloudWatch could not be read"
+		series, d.why = map[string][]ecology.Point{}, "CloudWatch could not be read"
 	}
-	var charts []chart
+	if d.caps, err = st.Reader.Health.Noted(ctx, l.ID); err != nil {
+		d.why = "the changes of its cap could not be read"
+	}
+	var marks []mark
+	for _, n := range d.caps {
+		marks = append(marks, mark{n.At, fmt.Sprintf("%s: from %d to %d, %s", n.At.UTC().Format("15:04"), n.From, n.To, n.Reason)})
+	}
 	pace := []line{{"running", "running", pointsOf(series["drover Running"])}, {"cap", "cap", pointsOf(series["drover Cap"])}}
 	due := []line{{"due", "due", pointsOf(series["drover Due"])}}
 	title, since := "", from
@@ -294,8 +323,14 @@ func draw(ctx context.Context, st *Stack, seen []sample, b inspect.Beat, now tim
 			due[0].points = append(due[0].points, point{one.At, float64(one.Due)})
 		}
 	}
-	if len(pace[0].points) > 0 {
-		charts = append(charts, plot("Running and cap"+title, since, now, pace, nil), plot("Due"+title, since, now, due, nil))
+	if len(pace[1].points) == 0 {
+		pace[1].points = steps(d.caps, from, now)
+	}
+	if len(pace[0].points)+len(pace[1].points) > 0 {
+		d.charts = append(d.charts, plot("Running and cap"+title, since, now, pace, nil, marks))
+	}
+	if len(due[0].points) > 0 {
+		d.charts = append(d.charts, plot("Due"+title, since, now, due, nil, nil))
 	}
 	for _, name := range names {
 		points := pointsOf(series["health "+name])
@@ -303,16 +338,40 @@ func draw(ctx context.Context, st *Stack, seen []sample, b inspect.Beat, now tim
 			continue
 		}
 		var levels []level
-		for status, target := range b.Configuration.HealthMetrics[name].Feelings {
+		for status, target := range l.HealthMetrics[name].Feelings {
 			levels = append(levels, level{target, status.String()})
 		}
+		var of []mark
+		if l.Adaptive != nil {
+			if target, aims := l.Adaptive.Toward[name]; aims {
+				levels, of = append(levels, level{target, "target"}), marks
+			}
+		}
 		slices.SortFunc(levels, func(a, b level) int { return cmp.Compare(a.value, b.value) })
-		charts = append(charts, plot("Health: "+name, from, now, []line{{name, "health", points}}, levels))
+		d.charts = append(d.charts, plot("Health: "+name, from, now, []line{{name, "health", points}}, levels, of))
 	}
-	if len(charts) == 0 && why == "" {
-		why = "CloudWatch has no values yet, and this console has not watched for long"
+	if len(d.charts) == 0 && d.why == "" {
+		d.why = "CloudWatch has no values yet, and this console has not watched for long"
 	}
-	return charts, why
+	slices.Reverse(d.caps)
+	return d
+}
+
+// steps returns the cap between its changes.
+func steps(changes []adaptive.Noted, from, to time.Time) (points []point) {
+	for i, n := range changes {
+		end := to
+		if i+1 < len(changes) {
+			end = changes[i+1].At
+		}
+		if begin := n.At; end.After(from) && !n.Shadow {
+			if begin.Before(from) {
+				begin = from
+			}
+			points = append(points, point{begin, float64(n.To)}, point{end, float64(n.To)})
+		}
+	}
+	return points
 }
 
 func pointsOf(values []ecology.Point) []point {
@@ -334,25 +393,19 @@ type cache struct {
 	drawn map[string]drawing
 }
 
-type drawing struct {
-	at     time.Time
-	charts []chart
-	why    string
-}
-
-func (c *cache) of(labourer string, draw func() ([]chart, string)) ([]chart, string) {
+func (c *cache) of(labourer string, draw func() drawing) drawing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	maps.DeleteFunc(c.drawn, func(_ string, d drawing) bool { return now.Sub(d.at) >= drawingAge })
 	if d, is := c.drawn[labourer]; is {
-		return d.charts, d.why
+		return d
 	}
-	d := drawing{at: now}
-	d.charts, d.why = draw()
+	d := draw()
+	d.at = now
 	if c.drawn == nil {
 		c.drawn = map[string]drawing{}
 	}
 	c.drawn[labourer] = d
-	return d.charts, d.why
+	return d
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
@@ -94,8 +95,10 @@ type labourerData struct {
 	Line    []lineRow
 	LineOf  int // all groups of the line
 	Charts  []chart
-	NoChart string // why there are none
-	Log     string // address of the worker's log in the AWS console
+	NoChart string           // why there are none
+	Caps    []adaptive.Noted // the newest changes of the cap, the last one first
+	CapsOf  int              // all that are kept
+	Log     string           // address of the worker's log in the AWS console
 	Jobs    inspect.Window[inspect.Job]
 }
 
@@ -138,7 +141,9 @@ func (c *Console) labourer(r request) (view, error) {
 	d.Hands, d.HandsOf = handsOf(b)
 	d.Line, d.LineOf = lineOf(b)
 	d.Log = r.stack.logOf(b.Configuration.Target)
-	d.Charts, d.NoChart = c.labourerCharts(r.Context(), r.stack, b, r.now)
+	drawn := c.labourerCharts(r.Context(), r.stack, b, r.now)
+	d.Charts, d.NoChart = drawn.charts, drawn.why
+	d.Caps, d.CapsOf = drawn.caps[:min(len(drawn.caps), listed)], len(drawn.caps)
 	if d.Jobs, err = r.stack.Reader.JobWindow(r.Context(), inspect.JobSelection{Labourer: id}, "", 10); err != nil {
 		return view{}, err
 	}
@@ -196,6 +201,6 @@ func lineOf(b inspect.Beat) (rows []lineRow, all int) {
 }
 
 // labourerCharts draws a labourer's last three hours.
-func (c *Console) labourerCharts(ctx context.Context, st *Stack, b inspect.Beat, now time.Time) ([]chart, string) {
-	return c.charts.of(b.Configuration.ID, func() ([]chart, string) { return draw(ctx, st, c.live.samplesOf(b.Configuration.ID), b, now) })
+func (c *Console) labourerCharts(ctx context.Context, st *Stack, b inspect.Beat, now time.Time) drawing {
+	return c.charts.of(b.Configuration.ID, func() drawing { return draw(ctx, st, c.live.samplesOf(b.Configuration.ID), b, now) })
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/ledger"
@@ -49,10 +50,11 @@ type Registry interface {
 	Names(ctx context.Context) (labourers, schemas []string, err error)
 }
 
-// Health reads the answers of CloudWatch and the assessments that the orchestrator keeps.
+// Health reads the answers of CloudWatch, the assessments that the orchestrator keeps, and the changes of caps, oldest first.
 type Health interface {
 	Readings(ctx context.Context, keys []string) (map[string]ecology.Reading, error)
 	Recall(ctx context.Context, labourer string) (ecology.Remembered, error)
+	Noted(ctx context.Context, labourer string) ([]adaptive.Noted, error)
 }
 
 // Metrics asks CloudWatch.

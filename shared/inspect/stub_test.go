@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/ledger"
@@ -175,6 +176,8 @@ type health struct{ *stack }
 func (s health) Readings(context.Context, []string) (map[string]ecology.Reading, error) {
 	return s.kept, nil
 }
+
+func (s health) Noted(context.Context, string) ([]adaptive.Noted, error) { return nil, nil }
 
 func (s health) Recall(context.Context, string) (ecology.Remembered, error) {
 	return ecology.Remembered{}, nil
