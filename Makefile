@@ -24,8 +24,10 @@ VENV := .local/venv
 python:
 	@$(PYTHON) localstack/environment.py >/dev/null
 
-# Each function and each example's worker becomes .local/<the folder of its main.go>/bootstrap, where the templates expect it.
-BOOTSTRAPS := $(patsubst %/main.go,.local/%/bootstrap,$(wildcard functions/*/main.go examples/*/worker/main.go))
+# Each function and each example's worker becomes .local/<the folder of its main.go>/bootstrap, where the templates expect it. CODE is another folder.
+CODE ?= .local
+FUNCTIONS := $(patsubst %/main.go,$(CODE)/%/bootstrap,$(wildcard functions/*/main.go))
+BOOTSTRAPS := $(FUNCTIONS) $(patsubst %/main.go,$(CODE)/%/bootstrap,$(wildcard examples/*/worker/main.go))
 
 .PHONY: build
 build: ## build bin/drover, and below .local/ the functions for ARCH (amd64 or arm64; default: this machine's)
@@ -47,7 +49,7 @@ bin/drover: always
 
 # Built without the RPC server of a retired runtime, without symbols, and with a fixed time: the same source makes the same zip, so a
 # deployment without changes changes nothing. (A zip cannot have a time before 1980.)
-.local/%/bootstrap: always
+$(CODE)/%/bootstrap: always
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO_BUILD) -tags lambda.norpc -ldflags '-s -w' -o $@ ./$*
 	@chmod 755 $@ && TZ=UTC touch -t 198001020000 $@
 
@@ -60,8 +62,8 @@ down: ## stop the local AWS of make up
 	@$(PYTHON) localstack/emulator.py down
 
 .PHONY: deploy
-deploy: python build ## build, and deploy to the target of the AWS settings, as stack DROVER_STACK (drover), with PARAMETERS="Name=value ..."
-	@$(VENV)/bin/python3 infra/deploy
+deploy: build ## build, and deploy to the target of the AWS settings, as stack DROVER_STACK (drover), with PARAMETERS="Name=value ..."
+	@bin/drover deploy --yes --template infra/template.yaml --parameter Architecture=$(patsubst amd64,x86_64,$(ARCH)) $(PARAMETERS:%=--parameter '%')
 
 .PHONY: demo
 demo: python build ## run a job over real data on its own local AWS, from the event to the answer
@@ -101,12 +103,17 @@ packages: ## build the wheel and the source distribution of the Python SDK, in .
 		"$(CURDIR)/$(VENV)/bin/python3" -c "import flit_core.buildapi as b; print('$(PACKAGES)/' + b.build_$$what('$(CURDIR)/$(PACKAGES)'))"; \
 	done
 
-# The archives of the command line tool. They need nothing but Go and Python.
+# The archives of the command line tool, with the functions for both processors. They need nothing but Go.
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 RELEASE ?= .local/release
 .PHONY: release
 release: ## build archives of drover for PLATFORMS, with bills of materials and checksums, in RELEASE (.local/release)
-	@$(PYTHON) infra/release "$(RELEASE)" "$(or $(VERSION),0.0.0)" $(PLATFORMS)
+	@mkdir -p "$(GO_WORK)"
+	@for arch in amd64 arm64; do $(MAKE) ARCH=$$arch CODE=.local/code/$$arch functions; done
+	@go run ./infra/release "$(RELEASE)" "$(or $(VERSION),0.0.0)" .local/code $(PLATFORMS)
+
+.PHONY: functions
+functions: $(FUNCTIONS)
 
 # AT_HAND=1 installs nothing: .ci/run uses the installed referees. docs/referees.md says what each checks.
 .PHONY: referees

@@ -2,6 +2,8 @@ package infra_test
 
 import (
 	"archive/tar"
+	"archive/zip"
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,8 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAReleaseHasTheToolItsBillOfMaterialsAndChecksums builds the archive of this machine's platform.
-func TestAReleaseHasTheToolItsBillOfMaterialsAndChecksums(t *testing.T) {
+// TestAReleaseHasTheToolTheFunctionsItsBillOfMaterialsAndChecksums builds the archive of this machine's platform, with this test's program in place of a
+// function's.
+func TestAReleaseHasTheToolTheFunctionsItsBillOfMaterialsAndChecksums(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and links the command line tool")
 	}
@@ -26,11 +29,22 @@ func TestAReleaseHasTheToolItsBillOfMaterialsAndChecksums(t *testing.T) {
 		t.Skip("judges a tar archive")
 	}
 	name := "drover_1.2.3_" + runtime.GOOS + "_" + runtime.GOARCH
-	folder := t.TempDir()
+	folder, code := t.TempDir(), t.TempDir()
+	own, err := os.Executable()
+	require.NoError(t, err)
+	function := filepath.Join(code, "arm64", "functions", "scheduler")
+	require.NoError(t, os.MkdirAll(function, 0o700))
+	require.NoError(t, os.Symlink(own, filepath.Join(function, "bootstrap")))
+	build := func() {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), "go", "run", "./infra/release", folder, "1.2.3", code, runtime.GOOS+"/"+runtime.GOARCH)
+		command.Dir = ".."
+		out, err := command.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
 
-	out, err := exec.CommandContext(t.Context(), "python3", "release", folder, "1.2.3", runtime.GOOS+"/"+runtime.GOARCH).CombinedOutput()
+	build()
 
-	require.NoError(t, err, "%s", out)
 	sums, err := os.ReadFile(filepath.Join(folder, "checksums.txt"))
 	require.NoError(t, err)
 	require.Equal(t, 2, strings.Count(string(sums), "\n"))
@@ -49,6 +63,13 @@ func TestAReleaseHasTheToolItsBillOfMaterialsAndChecksums(t *testing.T) {
 	require.Contains(t, string(said), "1.2.3")
 	require.Contains(t, string(files["LICENSE"]), "Apache License")
 
+	zipped := files["functions/arm64/scheduler.zip"]
+	archive, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
+	require.NoError(t, err)
+	require.Len(t, archive.File, 1)
+	require.Equal(t, "bootstrap", archive.File[0].Name)
+	require.Equal(t, "-rwxr-xr-x", archive.File[0].Mode().String())
+
 	var bill struct {
 		BomFormat  string
 		Components []struct{ Name, Purl string }
@@ -63,6 +84,12 @@ func TestAReleaseHasTheToolItsBillOfMaterialsAndChecksums(t *testing.T) {
 	}
 	require.Contains(t, names, "github.com/spf13/cobra")
 	require.Contains(t, names["std"], "pkg:golang/std@1.")
+
+	build()
+
+	again, err := os.ReadFile(filepath.Join(folder, "checksums.txt"))
+	require.NoError(t, err)
+	require.Equal(t, string(sums), string(again), "the same source makes the same files")
 }
 
 // unpacked returns the files of an archive by name.

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -190,18 +188,14 @@ func kindOfID(id string) string {
 
 // confirm asks for confirmation if the command runs at a terminal.
 func (a application) confirm(s *shell) error {
-	if a.yes || !terminal(s.in) || !terminal(s.err) || slices.Contains(a.files, "-") {
+	if a.yes || !s.attended() || slices.Contains(a.files, "-") {
 		return nil
 	}
-	fmt.Fprint(s.err, "Apply this? [y/N] ")
-	answer, err := bufio.NewReader(s.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+	yes, err := s.ask("Apply this?")
+	if err == nil && !yes {
+		err = errors.New("nothing was applied: the answer was not yes; to apply without a question: --yes")
 	}
-	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return errors.New("nothing was applied: the answer was not yes; to apply without a question: --yes")
-	}
-	return nil
+	return err
 }
 
 // show prints the changes: on standard output, or on standard error if the output is JSON.

@@ -71,7 +71,7 @@ func (s *shell) examine(ctx context.Context) ([]check, error) {
 	st, err := s.open(ctx, s.stackName)
 	if cloudformation.IsMissing(err) {
 		d := &doctor{stack: st, now: s.now}
-		return []check{wrong("stack", "name another stack with --stack or DROVER_STACK, check AWS_REGION and the credentials, or deploy it: make deploy", "%v", err), d.orphans(ctx)}, nil
+		return []check{wrong("stack", "name another stack with --stack or DROVER_STACK, check AWS_REGION and the credentials, or deploy it: "+d.deploy(), "%v", err), d.orphans(ctx)}, nil
 	}
 	if err != nil {
 		return nil, err

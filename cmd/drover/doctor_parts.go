@@ -97,7 +97,7 @@ func (d *doctor) template() check {
 	case "": // the check of the outputs tells of it
 		return fine(name, "the version of the stack's template is not known")
 	case infra.NotStamped:
-		return fine(name, "the stack was not deployed by infra/deploy, so the version of its template is not known")
+		return fine(name, "the stack was not deployed by drover deploy, so the version of its template is not known")
 	}
 	return wrong(name, "use the drover that was built with the stack's template, or bring the stack to this one's: "+d.deploy(),
 		"the stack was deployed from version %s of the template, and this program was built with %s", is, own)

@@ -80,8 +80,8 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}{
 		"deployment failed":      {func(g *ground) { g.stack.Status = "UPDATE_ROLLBACK_FAILED" }, "stack", []string{"UPDATE_ROLLBACK_FAILED"}},
 		"deployment under way":   {func(g *ground) { g.stack.Status = "UPDATE_IN_PROGRESS" }, "stack", []string{"wait"}},
-		"an old version":         {func(g *ground) { delete(g.stack.Outputs, "EventFailuresQueueUrl") }, "outputs", []string{"EventFailuresQueueUrl", "make deploy"}},
-		"another template":       {func(g *ground) { g.stack.Outputs["TemplateVersion"] = "0123456789ab" }, "template", []string{"0123456789ab", infra.TemplateVersion(), "make deploy"}},
+		"an old version":         {func(g *ground) { delete(g.stack.Outputs, "EventFailuresQueueUrl") }, "outputs", []string{"EventFailuresQueueUrl", "drover deploy"}},
+		"another template":       {func(g *ground) { g.stack.Outputs["TemplateVersion"] = "0123456789ab" }, "template", []string{"0123456789ab", infra.TemplateVersion(), "drover deploy"}},
 		"workflow function gone": {func(g *ground) { delete(g.functions.all, "Workflow") }, "workflow", []string{"Function not found"}},
 		"workflow machine gone":  {func(g *ground) { delete(g.account.machines, "WorkflowStateMachineArn") }, "workflow", []string{"does not exist"}},
 		"workflow starts lost":   {func(g *ground) { g.account.rules["starts-1"] = eventbridgetypes.RuleStateDisabled }, "workflows' commands rule", []string{"starts and cancellations"}},
@@ -131,22 +131,22 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"wired, but kept for hours":  {func(g *ground) { g.functions.all[resize].wire.MaximumEventAgeInSeconds = nil }, "labourer resize: wiring", []string{"6h0m0s", "2m0s", "cooldown"}},
 		"wired, but kept too long":   {func(g *ground) { g.functions.all[resize].wire.MaximumEventAgeInSeconds = aws.Int32(121) }, "labourer resize: wiring", []string{"2m1s"}},
 		"a function without the tag": {func(g *ground) { g.functions.tags = nil }, "labourer resize: target", []string{resize, "lacks the tag drover:worker", "drover apply --wire", "WorkerFunctionArns"}},
-		"a queue without the tag":    {func(g *ground) { delete(g.account.tags, shopQueue) }, "labourer shop: target", []string{"lacks the tag drover:worker", "PARAMETERS=WorkerQueueArns=arn:aws:sqs:us-east-1:000000000000:shop"}},
+		"a queue without the tag":    {func(g *ground) { delete(g.account.tags, shopQueue) }, "labourer shop: target", []string{"lacks the tag drover:worker", "--parameter WorkerQueueArns=arn:aws:sqs:us-east-1:000000000000:shop"}},
 		"a machine without the tag":  {func(g *ground) { delete(g.account.tags, bakery) }, "labourer bake: target", []string{bakery, "lacks the tag drover:worker"}},
 		"a short visibility timeout": {func(g *ground) { g.account.queues[shopQueue]["VisibilityTimeout"] = "900" }, "labourer shop: queue",
 			[]string{"15m0s is below the lease of 20m0s", "aws sqs set-queue-attributes --queue-url " + shopQueue + " --attributes VisibilityTimeout=1200"}},
 		"a queue that delays": {func(g *ground) { g.account.queues[shopQueue]["DelaySeconds"] = "600" }, "labourer shop: queue", []string{"10m0s", "cooldown", "DelaySeconds=0"}},
 		"a queue under a key": {func(g *ground) { g.account.queues[shopQueue]["KmsMasterKeyId"] = "1234-ab" }, "labourer shop: key",
-			[]string{"kms:GenerateDataKey", "make deploy PARAMETERS=WorkerKeyArns=arn:aws:kms:us-east-1:000000000000:key/1234-ab"}},
+			[]string{"kms:GenerateDataKey", "drover deploy --parameter WorkerKeyArns=arn:aws:kms:us-east-1:000000000000:key/1234-ab"}},
 		"a queue under another key": {func(g *ground) {
 			g.stack.Parameters["WorkerKeyArns"] = "arn:aws:kms:us-east-1:000000000000:key/mine"
 			g.account.queues[shopQueue]["KmsMasterKeyId"] = "arn:aws:kms:us-east-1:000000000000:key/other"
-		}, "labourer shop: key", []string{"PARAMETERS=WorkerKeyArns=arn:aws:kms:us-east-1:000000000000:key/mine,arn:aws:kms:us-east-1:000000000000:key/other"}},
+		}, "labourer shop: key", []string{"--parameter WorkerKeyArns=arn:aws:kms:us-east-1:000000000000:key/mine,arn:aws:kms:us-east-1:000000000000:key/other"}},
 		"a queue under a key by its alias": {func(g *ground) { g.account.queues[shopQueue]["KmsMasterKeyId"] = "alias/shop" }, "labourer shop: key", []string{"WorkerKeyArns", "aws kms describe-key --key-id alias/shop"}},
 		"a function of another account": {func(g *ground) {
 			g.functions.all[resize].arn = "arn:aws:lambda:us-east-1:111122223333:function:resize:live"
 			g.stack.Parameters["WorkerFunctionArns"] = "arn:aws:lambda:*:111122223333:*"
-		}, "labourer resize: account", []string{"111122223333", "PARAMETERS=EventSourceAccounts=111122223333"}},
+		}, "labourer resize: account", []string{"111122223333", "--parameter EventSourceAccounts=111122223333"}},
 		"a queue in another region": {func(g *ground) {
 			require.NoError(g.t, g.Apply(`labourers: {far: {target: {sqs: "https://sqs.eu-west-1.amazonaws.com/000000000000/q"}}}`))
 		}, "labourer far: target", []string{"eu-west-1", "us-east-1", "does not reach it"}},
@@ -380,7 +380,7 @@ func TestRemediesCanBePasted(t *testing.T) {
 	out := g.drover("--stack", "my drover", "doctor").out
 	require.Contains(t, out, "drover --stack 'my drover' redrive")
 	delete(g.stack.Outputs, "JobsQueueUrl")
-	require.Contains(t, g.drover("--stack", "my drover", "doctor").out, "→ DROVER_STACK='my drover' make deploy\n")
+	require.Contains(t, g.drover("--stack", "my drover", "doctor").out, "→ drover --stack 'my drover' deploy\n")
 	require.Contains(t, out, "aws --endpoint-url http://localhost:4712 --region eu-central-1 sqs receive-message --message-attribute-names All --queue-url https://sqs/1/StreamFailuresQueueUrl\n")
 	require.Equal(t, `'it'\''s'`, quoted("it's"))
 	require.Equal(t, `'a b'`, quoted("a b"))

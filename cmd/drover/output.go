@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,6 +88,25 @@ func terminal(stream any) bool {
 	}
 	null, err := os.Stat(os.DevNull)
 	return err != nil || !os.SameFile(is, null)
+}
+
+// attended reports whether a person at a terminal can be asked.
+func (s *shell) attended() bool {
+	if s.person != nil {
+		return s.person()
+	}
+	return terminal(s.in) && terminal(s.err)
+}
+
+// ask asks a question on standard error, and reports whether the answer is yes.
+func (s *shell) ask(question string) (bool, error) {
+	fmt.Fprint(s.err, question+" [y/N] ")
+	answer, err := bufio.NewReader(s.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes", nil
 }
 
 // dash returns a text, or a dash for an empty one.

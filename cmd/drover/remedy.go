@@ -22,14 +22,11 @@ func (s *stack) command(words ...string) string {
 
 // deploy returns the command that deploys the stack with some parameters of the template. The others keep their values.
 func (s *stack) deploy(parameters ...string) string {
-	text := "make deploy"
-	if s.Name != defaultStack {
-		text = "DROVER_STACK=" + quoted(s.Name) + " " + text
+	words := []string{"deploy"}
+	for _, p := range parameters {
+		words = append(words, "--parameter", p)
 	}
-	if len(parameters) > 0 {
-		text += " " + quoted("PARAMETERS="+strings.Join(parameters, " "))
-	}
-	return text
+	return s.own(words...)
 }
 
 // own returns a command of drover to paste into a shell.

@@ -19,6 +19,7 @@ type shell struct {
 	wait        func(ctx context.Context, span time.Duration) error // returns the context's error if that ends first
 	environment func(string) string
 	open        func(ctx context.Context, name string) (*stack, error)
+	person      func() bool // reports whether a person can be asked; nil: if the streams are terminals
 
 	stackName string
 	json      bool
@@ -135,7 +136,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 		}
 	}
 	add("pure", newInit, newValidate, newPlan, newAssess, newVersion)
-	add("work", newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume, newPin, newWorkflow, newMigrate)
+	add("work", newDeploy, newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume, newPin, newWorkflow, newMigrate)
 	add("look", newWhy, newJob, newJobs, newTask, newTasks, newDead, newLabourer, newLabourers, newWatch, newConsole, newDoctor)
 	add("look", newTrace, newArchive)
 	return root

@@ -56,6 +56,8 @@ type stack struct {
 	rules      rules
 	machines   machines
 	formations cloudformation.API
+	deploys    cloudformation.DeployAPI
+	artifacts  s3.ArtifactsAPI
 	listing    tables
 	sosw       soswTables
 	schedules  sosw.Rules
@@ -128,6 +130,8 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 		rules:      awseventbridge.NewFromConfig(cfg),
 		machines:   sfn.NewFromConfig(cfg),
 		formations: formations,
+		deploys:    formations,
+		artifacts:  s3.NewClient(cfg),
 		listing:    db,
 		sosw:       db,
 		schedules:  awseventbridge.NewFromConfig(cfg),

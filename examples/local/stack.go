@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,10 +30,10 @@ const CommandLine = "bin/drover"
 // StackName names the stack of Drover.
 const StackName = "drover"
 
-// Deploy deploys the template as make deploy does, and returns the stack. The working directory has to be the project's folder.
+// Deploy deploys the template with the code of make build, and returns the stack. The working directory has to be the project's folder.
 func Deploy(ctx context.Context, e *localstack.Emulator) (stacks.Stack, error) {
-	command := exec.CommandContext(ctx, filepath.Join(".local", "venv", "bin", "python3"), "infra/deploy")
-	command.Env = append(e.Environ(), "DROVER_STACK="+StackName, "PARAMETERS=", "DROVER_ARTIFACTS_BUCKET=")
+	command := exec.CommandContext(ctx, CommandLine, "--stack", StackName, "deploy", "--yes", "--template", "infra/template.yaml")
+	command.Env = append(e.Environ(), "DROVER_ARTIFACTS_BUCKET=")
 	if _, err := Output(command); err != nil {
 		return stacks.Stack{}, err
 	}

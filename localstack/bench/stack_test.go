@@ -55,9 +55,9 @@ func start(b *testing.B) *stack {
 	require.NoError(b, meter.Forward(emulator.Endpoint))
 
 	const name = "bench"
-	deploy := exec.CommandContext(b.Context(), ".local/venv/bin/python3", "infra/deploy")
+	deploy := exec.CommandContext(b.Context(), "bin/drover", "--stack", name, "deploy", "--yes", "--template", "infra/template.yaml", "--parameter", "TickState=DISABLED")
 	deploy.Dir = checkout
-	deploy.Env = append(emulator.Environ(), "DROVER_STACK="+name, "PARAMETERS=TickState=DISABLED", "DROVER_ARTIFACTS_BUCKET=")
+	deploy.Env = append(emulator.Environ(), "DROVER_ARTIFACTS_BUCKET=")
 	var said bytes.Buffer
 	deploy.Stdout, deploy.Stderr = &said, &said
 	require.NoError(b, deploy.Run(), &said)

@@ -98,20 +98,19 @@ func run(ctx context.Context, environ []string, stdout *bytes.Buffer, name strin
 	return nil
 }
 
-// deploy deploys a template as make deploy does, and returns the stack's outputs.
+// deploy deploys a template with the code of make build, and returns the stack's outputs.
 func deploy(ctx context.Context, on localstack.Target, name, template string, parameters ...string) (map[string]string, error) {
-	environ := append(cleanEnviron(on.Environ()), "DROVER_STACK="+name, "PARAMETERS="+strings.Join(parameters, " "))
+	arguments := []string{"--stack", name, "--json", "deploy", "--yes", "--template", template}
+	for _, p := range parameters {
+		arguments = append(arguments, "--parameter", p)
+	}
 	var printed bytes.Buffer
-	if err := run(ctx, environ, &printed, ".local/venv/bin/python3", "infra/deploy", template); err != nil {
+	if err := run(ctx, cleanEnviron(on.Environ()), &printed, "bin/drover", arguments...); err != nil {
 		return nil, err
 	}
-	out := map[string]string{}
-	for line := range strings.Lines(printed.String()) {
-		if field, value, found := strings.Cut(strings.TrimSpace(line), " "); found {
-			out[field] = strings.TrimSpace(value)
-		}
-	}
-	return out, nil
+	var said struct{ Outputs map[string]string }
+	err := json.Unmarshal(printed.Bytes(), &said)
+	return said.Outputs, err
 }
 
 // newStack deploys Drover without its tick.
