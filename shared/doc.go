@@ -51,7 +51,7 @@
 //
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
 //	         segment#n, k                   the k-th part of the task's payload, if that exceeds 256 KB compressed
-//	control  labourer, state                version (the fence of claims), paused, pause (by whom, since when), claiming_until, claiming_by, trouble, pace
+//	control  labourer, state                version (the fence of claims), paused, pause (person, time), claiming_until, claiming_by, trouble, pace
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n   a lease, with its revision: it tells the lease from others under its key, and from itself before
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet

@@ -16,7 +16,7 @@ func newPause(s *shell) *cobra.Command {
 		Use:   "pause LABOURER [--by NAME]",
 		Short: "pause a labourer: start no more of its tasks",
 		Long: `Pauses a labourer: within seconds none of its tasks starts any more. Tasks that wait in leases return to the queue, and running tasks run to
-their end. The stack still accepts the labourer's jobs; they wait. drover why shows who paused it: the identity of the credentials, or --by.`,
+their end. The stack still accepts the labourer's jobs; they wait. drover why shows the name: the identity of the credentials, or --by.`,
 		Example: `  drover pause shop
   drover pause shop --by "Ada, database upgrade"`,
 		Args: exactly("LABOURER"),
@@ -32,7 +32,7 @@ func byFlag(c *cobra.Command, by *string) {
 	c.Flags().StringVar(by, "by", "", "note this `name` instead of the identity of the credentials")
 }
 
-// setPaused pauses or resumes a labourer, and notes who paused it: by or, if that is empty, the identity of the credentials. It wakes the
+// setPaused pauses or resumes a labourer, and records a pause under by or, if that is empty, the identity of the credentials. It wakes the
 // orchestrator, which revokes the slots of leases, or starts tasks.
 func (s *stack) setPaused(ctx context.Context, id string, paused bool, by string, now time.Time) error {
 	var err error

@@ -57,7 +57,7 @@ outlives apply. It ends after the time given with --for, or with --off. drover l
 	return c
 }
 
-// pin pins the cap of a labourer, or takes its pin away, notes that and who did it among the changes of the cap, and wakes the orchestrator.
+// pin pins the cap of a labourer, or takes its pin away, records that with the name among the changes of the cap, and wakes the orchestrator.
 func (s *shell) pin(ctx context.Context, id string, pin *queue.Pin, by string) error {
 	st, err := s.stack(ctx)
 	if err != nil {

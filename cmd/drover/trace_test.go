@@ -123,7 +123,7 @@ func TestATraceTellsOfEachWaitAndEachAttempt(t *testing.T) {
 	}
 	require.Equal(t, []string{"submit shop, completed", "task shop, completed", "wait, not_before", "attempt shop, failed, Busy", "wait, backoff",
 		"attempt shop, failed, Busy", "wait, replay", "attempt shop, completed"}, kinds)
-	require.Equal(t, "00f067aa0ba902b7", spans[0].Parent, "it belongs to the trace of whoever submitted")
+	require.Equal(t, "00f067aa0ba902b7", spans[0].Parent, "it belongs to the submitter's trace")
 	require.Equal(t, spans[0].ID, spans[1].Parent)
 	for i, s := range spans[2:] {
 		require.Equal(t, spans[1].ID, s.Parent)

@@ -21,7 +21,7 @@ func newWhy(s *shell) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "why LABOURER|JOB|TASK|RUN [--at TIME | --since D] [--labourer ID] [--date DATE]",
 		Short: "say why something does not start or end, and what to do",
-		Long: `Says what a labourer, job, task or run waits for, step by step to the decision about its labourer: what binds it (its cap and who holds the slots,
+		Long: `Says what a labourer, job, task or run waits for, step by step to the decision about its labourer: what binds it (its cap and the holders of its slots,
 its health and which metric, a pause, its target), and what to do. Where several have the id, the order is labourer, job, task, run.
 
 --at and --since read what was decided about a labourer in the past from the orchestrator function's log, as long as the stack keeps it. --labourer

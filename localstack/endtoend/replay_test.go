@@ -13,7 +13,7 @@ import (
 func TestG5DeadTasksAreReplayedOnceForRepeatedCommands(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	for name, whom := range map[string]func(t *testing.T, dead string) object{
+	for name, selected := range map[string]func(t *testing.T, dead string) object{
 		"by task":     func(_ *testing.T, dead string) object { return object{"tasks": []string{dead}} },
 		"by job":      func(t *testing.T, _ string) object { return object{"job_id": named(t)} },
 		"by labourer": func(t *testing.T, _ string) object { return object{"labourer": named(t)} },
@@ -29,7 +29,7 @@ func TestG5DeadTasksAreReplayedOnceForRepeatedCommands(t *testing.T) {
 			s.report(t, d.take(t, 1)[0].failed(nil))
 			s.fact(t, "JobCompleted", object{"job_id": named(t), "generation": 1.})
 			dead := s.fact(t, "TaskDead", object{"job_id": named(t)})["task_id"].(string)
-			command := whom(t, dead)
+			command := selected(t, dead)
 			command["replay_id"] = named(t)
 
 			for range 3 {

@@ -34,7 +34,7 @@ func (s *svg) text(x, y float64, class, text string) {
 	s.add(`<text x="%.1f" y="%.1f" class="%s">%s</text>`, x, y, class, html.EscapeString(text))
 }
 
-// done returns the drawing, which scales with its box, named by words for those who do not see it.
+// done returns the drawing, which scales with its box, named by words for screen readers.
 func (s *svg) done(width, height int, class, words string) template.HTML {
 	return template.HTML(fmt.Sprintf(`<svg class="%s" viewBox="0 0 %d %d" role="img" aria-label="%s">%s</svg>`, //nolint:gosec // every text in it is escaped
 		class, width, height, html.EscapeString(words), s.String()))

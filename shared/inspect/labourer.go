@@ -64,7 +64,7 @@ func LabourerOf(id string, a ecology.Assessment, s queue.State, leases []queue.L
 	return l
 }
 
-// capped adds what is known of the labourer's cap: how it was found, or who pinned it.
+// capped adds what is known of the labourer's cap: how it was found, or the pin.
 func (l Labourer) capped(of labourer.Labourer, a ecology.Assessment, pin *queue.Pin, found adaptive.Found, now time.Time) Labourer {
 	l.CapReason = a.CapReason
 	if of.Adaptive != nil {

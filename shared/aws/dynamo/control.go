@@ -64,13 +64,13 @@ func (c Control) Depart(ctx context.Context, labourer, execution string) error {
 	return nil
 }
 
-// SetPaused pauses a labourer without saying who did, or resumes it. It raises the version, so that a claim that was decided before fails. The
+// SetPaused pauses a labourer without a record of the person, or resumes it. It raises the version, so that a claim that was decided before fails. The
 // pace is forgotten: the tasks that wait in leases return to the queue, which would look as if they had ended.
 func (c Control) SetPaused(ctx context.Context, labourer string, paused bool) error {
 	return c.setPaused(ctx, labourer, paused, aws.String("SET paused = :paused REMOVE pace, pause ADD version :one"), item{})
 }
 
-// Pause pauses a labourer as SetPaused does, and notes by whom and when.
+// Pause pauses a labourer as SetPaused does, and records the person and the time.
 func (c Control) Pause(ctx context.Context, labourer string, by queue.Pause) error {
 	text, err := json.Marshal(by)
 	if err != nil {

@@ -114,7 +114,7 @@ func (d Decision) Started(n int) Record {
 		d.bind(None, nil, "%s started", was(n, "due task"))
 	case n >= r.Free:
 		d.full(r.Running+n, left)
-		if n > 0 && r.Evidence != nil { // those who held slots before are not what binds
+		if n > 0 && r.Evidence != nil { // earlier holders of slots are not what binds
 			r.Evidence.Holders = nil
 		}
 		if r.Evidence != nil && r.Evidence.Metric == nil && r.Evidence.Holders == nil {

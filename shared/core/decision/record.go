@@ -76,7 +76,7 @@ type Evidence struct {
 	Metric  *Metric        `json:"metric,omitempty"`  // health: the metric that decides
 	Holders []Holder       `json:"holders,omitempty"` // cap and health: the tasks that have held slots the longest, at most [HoldersShown]
 	Trouble *queue.Trouble `json:"trouble,omitempty"` // target: why it could not be reached, and until when it rests
-	Pause   *queue.Pause   `json:"pause,omitempty"`   // paused: by whom and when, if that is known
+	Pause   *queue.Pause   `json:"pause,omitempty"`   // paused: the person and the time, if known
 	Hold    *queue.Hold    `json:"hold,omitempty"`    // busy: the execution that decides, and until when others yield to it
 }
 

@@ -67,7 +67,7 @@ type State struct {
 	Pace    Pace
 }
 
-// Pause says who paused a labourer, and when, as far as that is known.
+// Pause records a labourer's pause, as far as it is known: the person and the time.
 type Pause struct {
 	By string    `json:"by,omitempty"` // a person, or an identity of AWS
 	At time.Time `json:"at,omitzero"`

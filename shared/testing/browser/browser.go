@@ -216,7 +216,7 @@ func (b *Tab) Examine(what string) {
 	}
 }
 
-// axe returns the program that examines a page for people who cannot see it, or cannot use a mouse.
+// axe returns the program that examines a page for people without sight, or without a mouse.
 func axe(t *testing.T) string {
 	t.Helper()
 	for _, top := range []string{"..", "../..", "../../.."} {
