@@ -332,10 +332,14 @@ func (l Lease) Misfired(n int, apart bool, now time.Time) Entry {
 const DispatchTerm = 45 * time.Second
 
 // Forsaken returns the tasks that were to be dispatched more than [DispatchTerm] ago. The assistant also leaves tasks so that it could not start.
+//
+// In an ordered lease a fed task belongs to them until its start is noted: nothing behind it starts before, and the message that fed it may come
+// no more. If it was started after all, the target drops the second message by its deduplication id.
 func (l Lease) Forsaken(now time.Time) segment.Numbers {
 	var s segment.Numbers
 	for n, h := range l.Hands {
-		if h.By == Undispatched && now.Sub(h.Since) > DispatchTerm {
+		unstarted := h.By == Undispatched || l.Ordered && h.By != Dispatched
+		if unstarted && now.Sub(h.Since) > DispatchTerm {
 			s = s.Union(segment.Of(n))
 		}
 	}

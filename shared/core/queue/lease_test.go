@@ -135,6 +135,19 @@ func TestATaskIsForsakenOnceItsDispatcherCannotLive(t *testing.T) {
 	require.Equal(t, segment.Of(1, 2), l.Marked(segment.Of(1, 7), queue.Undispatched, time.Unix(0, 0)).Forsaken(noon.Add(time.Hour)), "what was left, whatever the clock says")
 }
 
+// TestG8AFedTaskOfAnOrderedLeaseIsForsakenUntilItsStartIsNoted: it holds up all that wait behind it.
+func TestG8AFedTaskOfAnOrderedLeaseIsForsakenUntilItsStartIsNoted(t *testing.T) {
+	fed := started(noon, 1, 2).Marked(segment.Of(2), queue.Mark("message"), noon)
+	late := noon.Add(queue.DispatchTerm + 1)
+	require.Empty(t, fed.Forsaken(late), "without an order nothing waits for it")
+
+	fed.Ordered = true
+
+	require.Empty(t, fed.Forsaken(noon.Add(queue.DispatchTerm)))
+	require.Equal(t, segment.Of(2), fed.Forsaken(late))
+	require.Empty(t, fed.Noted(segment.Of(2)).Forsaken(late))
+}
+
 // TestTasksOfAQueueThatNoWorkerHasReceivedAreKept: the newest messages wait, and the ones before them are taken.
 func TestTasksOfAQueueThatNoWorkerHasReceivedAreKept(t *testing.T) {
 	old, young := started(noon, 0, 1), started(noon.Add(time.Minute), 7, 8)
