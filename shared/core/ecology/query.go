@@ -103,6 +103,9 @@ func (q Query) Step() time.Duration {
 	return step
 }
 
+// Covers returns the length of the time that a value is about.
+func (q Query) Covers() time.Duration { return max(q.Step(), q.Window) }
+
 // InMinutes returns the query with datapoints of at least a minute: CloudWatch keeps shorter ones for three hours.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#metrics-retention
 func (q Query) InMinutes() Query {

@@ -116,7 +116,7 @@ func (l Labourer) Aims() map[string]adaptive.Aim {
 	aims := make(map[string]adaptive.Aim, len(l.Adaptive.Toward))
 	for name, value := range l.Adaptive.Toward {
 		m := l.HealthMetrics[name]
-		aims[name] = adaptive.Aim{Metric: m.Key(), Target: adaptive.Target{Value: value, Over: !m.Operator.LowerIsBetter()}, Period: m.Query.Lasts()}
+		aims[name] = adaptive.Aim{Metric: m.Key(), Target: adaptive.Target{Value: value, Over: !m.Operator.LowerIsBetter()}, Period: m.Query.Covers()}
 	}
 	return aims
 }

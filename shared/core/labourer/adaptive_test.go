@@ -2,6 +2,7 @@ package labourer_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +25,19 @@ func TestACapThatFindsItself(t *testing.T) {
 	require.Equal(t, &labourer.Adaptive{Min: 2, Max: 200, Toward: map[string]float64{"CPU": 60}}, l.Adaptive)
 	require.EqualValues(t, 200, l.MaxSimultaneousInvocations)
 	m := l.HealthMetrics["CPU"]
-	require.Equal(t, map[string]adaptive.Aim{"CPU": {Metric: m.Key(), Target: adaptive.Target{Value: 60}, Period: m.Query.Lasts()}}, l.Aims())
+	require.Equal(t, map[string]adaptive.Aim{"CPU": {Metric: m.Key(), Target: adaptive.Target{Value: 60}, Period: time.Minute}}, l.Aims())
+}
+
+func TestAnAimKnowsTheTimeThatAValueIsAbout(t *testing.T) {
+	for details, want := range map[string]time.Duration{
+		"Period: 10":  10 * time.Second,
+		"Period: 300": 5 * time.Minute,
+		"Period: 60, MetricAggregationTimeSlice: 600": 10 * time.Minute,
+	} {
+		c, _, errs := labourer.Read("f.yaml", finding("{CPU: 60}", "{details: {MetricName: CPU, Namespace: N, "+details+"}}"))
+		require.NoError(t, errs.Err())
+		require.Equal(t, want, c.Labourers["w"].Aims()["CPU"].Period, details)
+	}
 }
 
 func TestAMetricThatACapIsFoundByNeedsNoFeelings(t *testing.T) {
