@@ -31,7 +31,8 @@
 // may start, and why no more: the record that all show), retry (waits), workflow (definitions, the steps and the states of runs), document (YAML
 // and JSON with places for errors), segment, task, queue and ledger (what is stored, and how it may change), trace (contexts and spans),
 // completion (what workers report), event (what passes on the bus), pattern (filters, as
-// EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside.
+// EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside; lazyregexp
+// keeps the start of programs short.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, archiver, outcome,
 // cancellation, replay, workflow (carries out runs, records the ends of turns, briefs their workers); and what several of them use: target
@@ -45,7 +46,8 @@
 //
 // Beside the floors: inspect (read models for the CLI and the console), console (a stack as web pages), worker (the SDK of Go workers; Python's and Node's beside it), drovertest
 // (a Drover in one process, for users' tests), and testing: fakeaws (AWS in memory), outage and faults (interruptions), sim (the seeded
-// simulator), conformance (one suite for every backend), patterns (event patterns that are drawn), browser (a real browser).
+// simulator), conformance (one suite for every backend), patterns (event patterns that are drawn), crowd (a stack with
+// more than a person looks at), browser (a real browser).
 //
 // # What is stored
 //

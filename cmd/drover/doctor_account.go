@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/drover-run/drover/shared/aws/cloudformation"
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -77,8 +77,8 @@ var kept = []string{"TasksTable", "ControlTable", "JobsTable"} // RunsTable too,
 // name is in lower case.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html
 var (
-	keptTable  = regexp.MustCompile(`^(.+)-(TasksTable|ControlTable|JobsTable|RunsTable)-[A-Za-z0-9]+$`)
-	keptBucket = regexp.MustCompile(`^(.+)-archivebucket-[a-z0-9]+$`)
+	keptTable  = lazyregexp.New(`^(.+)-(TasksTable|ControlTable|JobsTable|RunsTable)-[A-Za-z0-9]+$`)
+	keptBucket = lazyregexp.New(`^(.+)-archivebucket-[a-z0-9]+$`)
 )
 
 // orphans lists the tables and buckets of deleted or rolled back stacks. The template keeps them on purpose, so the check passes, but their

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/drover-run/drover/shared/core/escape"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/service/target"
 )
 
@@ -166,14 +166,14 @@ func contents(code, message string) string {
 }
 
 var (
-	tooLong = regexp.MustCompile("(?i)shorter than|too (long|large)|exceed|maximum message size")
+	tooLong = lazyregexp.New("(?i)shorter than|too (long|large)|exceed|maximum message size")
 	// ofQueue matches the codes of errors that the queue, its permissions or its key cause, and not the message.
-	ofQueue = regexp.MustCompile("(?i)access ?denied|kms|nonexistent|doesnotexist|invalidaddress|unsupportedoperation|missingparameter|invalidsecurity|authorization")
+	ofQueue = lazyregexp.New("(?i)access ?denied|kms|nonexistent|doesnotexist|invalidaddress|unsupportedoperation|missingparameter|invalidsecurity|authorization")
 )
 
 // groupName matches the message group ids that SQS accepts.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-var groupName = regexp.MustCompile("^[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\\[\\\\\\]^_`{|}~-]{1,128}$")
+var groupName = lazyregexp.New("^[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\\[\\\\\\]^_`{|}~-]{1,128}$")
 
 // group returns the task's own group, else the value of the payload attribute that the labourer names, or the labourer's id. It hashes a value that SQS does not
 // accept as a group id.

@@ -1,9 +1,10 @@
 package calendar
 
 import (
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 )
 
 // moment holds one end of a range as written: a date, a time with an offset, or a local time in a zone that is not known yet.
@@ -17,7 +18,7 @@ type moment struct {
 const wanted = `want a date ("2026-01-31") or a time ("2026-01-31T05:00:00Z", "2026-01-31T05:00:00+01:00", or "2026-01-31T05:00:00" in the job's time zone)`
 
 // shaped matches texts in the form of a date or a time, even if there is no such date: 2026-02-30.
-var shaped = regexp.MustCompile(`^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$`)
+var shaped = lazyregexp.New(`^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$`)
 
 func parseMoment(field, text string) (moment, error) {
 	m := moment{text: text}

@@ -11,12 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/exact"
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
@@ -391,7 +391,7 @@ func (c content) unquoted() content {
 }
 
 // plain matches values that are surely names or numbers.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,40}$`)
+var plain = lazyregexp.New(`^[A-Za-z0-9_.:-]{0,40}$`)
 
 // shown returns a value for an error, which may be logged. It returns names and numbers unchanged. Of anything else it returns only the length, because
 // it may be part of a payload.

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 )
 
 // The limits of a file. An alias counts with everything that it stands for, so that a small file cannot expand into a large one.
@@ -270,7 +271,7 @@ func empty(document *yaml.Node) bool {
 	return len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null"
 }
 
-var yamlMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+var yamlMessage = lazyregexp.New(`^yaml: (?:line (\d+): )?(.*)$`)
 
 func yamlError(err error, data []byte) error {
 	parts := yamlMessage.FindStringSubmatch(err.Error())
@@ -364,20 +365,20 @@ func ambiguity(y *yaml.Node) string {
 }
 
 var ambiguous = []struct {
-	like *regexp.Regexp
+	like *lazyregexp.Regexp
 	is   string
 }{
-	{regexp.MustCompile(`^(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$`), "true or false"},
-	{regexp.MustCompile(`^[-+]?0[0-7_]+$`), "a number in octal"},
-	{regexp.MustCompile(`^[-+]?0[0-9_]+$`), "a number"},
-	{regexp.MustCompile(`^[-+]?0o[0-7_]+$`), "a number in octal"},
-	{regexp.MustCompile(`^[-+]?0b[01_]+$`), "a number in binary"},
-	{regexp.MustCompile(`^[-+]?0[0-9_]+\.[0-9_]*$`), "a number"},
-	{regexp.MustCompile(`^[-+]?0x[0-9a-fA-F]*_[0-9a-fA-F_]*$`), "a number"},
-	{regexp.MustCompile(`^[-+]0x[0-9a-fA-F]+$`), "a number in hexadecimal"},
-	{regexp.MustCompile(`^[-+]?[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?$`), "a number"},
-	{regexp.MustCompile(`^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$`), "a number of base 60"},
-	{regexp.MustCompile(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?$`), "a date"},
+	{lazyregexp.New(`^(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$`), "true or false"},
+	{lazyregexp.New(`^[-+]?0[0-7_]+$`), "a number in octal"},
+	{lazyregexp.New(`^[-+]?0[0-9_]+$`), "a number"},
+	{lazyregexp.New(`^[-+]?0o[0-7_]+$`), "a number in octal"},
+	{lazyregexp.New(`^[-+]?0b[01_]+$`), "a number in binary"},
+	{lazyregexp.New(`^[-+]?0[0-9_]+\.[0-9_]*$`), "a number"},
+	{lazyregexp.New(`^[-+]?0x[0-9a-fA-F]*_[0-9a-fA-F_]*$`), "a number"},
+	{lazyregexp.New(`^[-+]0x[0-9a-fA-F]+$`), "a number in hexadecimal"},
+	{lazyregexp.New(`^[-+]?[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?$`), "a number"},
+	{lazyregexp.New(`^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$`), "a number of base 60"},
+	{lazyregexp.New(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?$`), "a date"},
 }
 
 func (p *yamlParser) list(y *yaml.Node, depth int) (*Node, error) {
@@ -432,7 +433,7 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (*Node, error) {
 }
 
 // plainNumber matches numbers that every parser turns into the same name.
-var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
+var plainNumber = lazyregexp.New(`^(0|[1-9][0-9]*)$`)
 
 // merge adds the members of a mapping, or of each mapping in a list, that n does not have. It keeps names that n itself has twice: a later check refuses
 // them.

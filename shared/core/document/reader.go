@@ -3,12 +3,13 @@ package document
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 )
 
 // Reader collects all errors of a document while reading it, instead of stopping at the first one.
@@ -33,7 +34,7 @@ type Value struct {
 // At returns the path of a member.
 func (v Value) At(key string) string { return Join(v.Path, key) }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_#-]+$`)
+var plainKey = lazyregexp.New(`^[A-Za-z0-9_#-]+$`)
 
 // Join returns the path of a member. It puts a name in brackets if it could be misread as several names.
 func Join(path, key string) string {
@@ -245,7 +246,7 @@ func (r *Reader) Whole(v Value, least, most int) (int, bool) {
 	return int(f), ok
 }
 
-var wholeSeconds = regexp.MustCompile(`^[0-9]{1,9}$`)
+var wholeSeconds = lazyregexp.New(`^[0-9]{1,9}$`)
 
 // Duration reads a Go duration ("90s", "15m") or whole seconds, as a number or as its digits, in [least, most].
 func (r *Reader) Duration(v Value, least, most time.Duration) (time.Duration, bool) {

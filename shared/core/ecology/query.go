@@ -5,9 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"time"
+
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 )
 
 // DefaultPeriod applies when a query gives no length of a datapoint, as in sosw.
@@ -125,7 +126,7 @@ func (q Query) whole() bool {
 
 // sums matches the statistics that grow during their period: the sum, the count, and their trimmed forms.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
-var sums = regexp.MustCompile(`^(Sum|SampleCount|(tc|ts)[0-9].*|(TC|TS)\(.*)$`)
+var sums = lazyregexp.New(`^(Sum|SampleCount|(tc|ts)[0-9].*|(TC|TS)\(.*)$`)
 
 // Point holds one datapoint. At is the beginning of its period.
 type Point struct {

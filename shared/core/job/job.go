@@ -1,13 +1,13 @@
 package job
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/calendar"
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/core/spelling"
 	"github.com/drover-run/drover/shared/core/trace"
 )
@@ -49,7 +49,7 @@ func traces(name string) bool {
 // reserved lists the names that every worker gets in addition to its payload.
 var reserved = []string{"task_id", "drover"}
 
-var jobID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
+var jobID = lazyregexp.New(`^[A-Za-z0-9_.:-]{1,128}$`)
 
 // Between these instants, Unix milliseconds, also those of a job's later queue entries, have at most thirteen digits, so that they sort as text.
 var (

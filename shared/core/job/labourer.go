@@ -1,13 +1,14 @@
 package job
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 )
 
 var (
-	labourerName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
-	qualifier    = regexp.MustCompile(`^(\$LATEST|[A-Za-z0-9_-]{1,128})$`)
+	labourerName = lazyregexp.New(`^[A-Za-z0-9_.-]{1,128}$`)
+	qualifier    = lazyregexp.New(`^(\$LATEST|[A-Za-z0-9_-]{1,128})$`)
 )
 
 const wantedLabourer = `want a labourer's id, a function's "name:alias", or the ARN of a Lambda function, an SQS queue or a state machine`

@@ -3,12 +3,12 @@ package labourer
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/drover-run/drover/shared/core/adaptive"
 	"github.com/drover-run/drover/shared/core/ecology"
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/retry"
 )
@@ -152,15 +152,15 @@ func (t Target) FIFO() bool {
 }
 
 var (
-	idPattern = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
+	idPattern = lazyregexp.New(`^[A-Za-z0-9_.:-]{1,128}$`)
 
 	// lambdaPattern matches a function's name, its partial or its full ARN, in the forms of Invoke
 	// (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html). But the account may have any number of digits: sosw's own samples have ten. The
 	// submatches are the function and its alias or version.
-	lambdaPattern = regexp.MustCompile(`^((?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d+:function:|(?:\d+:)?(?:function:)?)[A-Za-z0-9_-]{1,140})(?::(\$LATEST|[A-Za-z0-9_-]{1,128}))?$`)
+	lambdaPattern = lazyregexp.New(`^((?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d+:function:|(?:\d+:)?(?:function:)?)[A-Za-z0-9_-]{1,140})(?::(\$LATEST|[A-Za-z0-9_-]{1,128}))?$`)
 
 	// statesPattern matches a state machine, its version or its alias (https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html).
-	statesPattern = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d+:stateMachine:[^\s:]{1,80}(:[^\s:]{1,80})?$`)
+	statesPattern = lazyregexp.New(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d+:stateMachine:[^\s:]{1,80}(:[^\s:]{1,80})?$`)
 )
 
 // queueName returns the last part of a queue's URL, or "" if there is none.

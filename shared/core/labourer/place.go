@@ -2,8 +2,9 @@ package labourer
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 )
 
 // Place holds where a target is, according to its address. Unknown parts are "".
@@ -34,9 +35,9 @@ func PlaceOf(arn string) Place {
 }
 
 var (
-	digits = regexp.MustCompile(`^\d{6,}$`)
+	digits = lazyregexp.New(`^\d{6,}$`)
 	// https://docs.aws.amazon.com/general/latest/gr/sqs-service.html, with the forms of older SDKs and of endpoints in a VPC.
-	queueHost = regexp.MustCompile(`^(?:(?:[a-z0-9-]+\.)*sqs(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?|([a-z0-9-]+)\.queue\.)(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)$`)
+	queueHost = lazyregexp.New(`^(?:(?:[a-z0-9-]+\.)*sqs(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?|([a-z0-9-]+)\.queue\.)(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)$`)
 )
 
 func placeOfQueue(address string) Place {

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/exact"
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/core/workflow"
 )
 
@@ -391,8 +391,8 @@ func (i Imported) plugin(b *bytes.Buffer, p workflow.Plugin) {
 }
 
 var (
-	plainScalar = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
-	yamlWord    = regexp.MustCompile(`(?i)^(y|n|yes|no|on|off|true|false|null)$`) // in some version of YAML
+	plainScalar = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_.-]*$`)
+	yamlWord    = lazyregexp.New(`(?i)^(y|n|yes|no|on|off|true|false|null)$`) // in some version of YAML
 )
 
 // scalar returns a text of YAML: in quotes wherever it might be read as something else.

@@ -3,9 +3,10 @@ package workflow
 import (
 	"encoding/json"
 	"maps"
-	"regexp"
 	"slices"
 	"time"
+
+	"github.com/drover-run/drover/shared/core/lazyregexp"
 )
 
 // Stage is one of the three parts of an activity.
@@ -208,8 +209,8 @@ func (d Definitions) Without(section, name string) Definitions {
 }
 
 var (
-	workflowName = regexp.MustCompile(`^[A-Za-z0-9_.:-]+( [A-Za-z0-9_.:-]+)*$`)
-	partName     = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`) // of activities and plugins, as of labourers
+	workflowName = lazyregexp.New(`^[A-Za-z0-9_.:-]+( [A-Za-z0-9_.:-]+)*$`)
+	partName     = lazyregexp.New(`^[A-Za-z0-9_.:-]{1,128}$`) // of activities and plugins, as of labourers
 )
 
 // longestName bounds the bytes of a workflow's name.
