@@ -16,6 +16,8 @@ import (
 // commands that it returns do the rest.
 type dashboard struct {
 	stack         string
+	zone          *time.Location // of the times
+	colourless    bool
 	width, height int
 
 	shot   inspect.Snapshot
@@ -77,7 +79,7 @@ const (
 )
 
 func newDashboard(stack string, acts actions) dashboard {
-	return dashboard{stack: stack, width: 80, height: 24, selected: map[pane]string{}, acts: acts}
+	return dashboard{stack: stack, zone: time.UTC, width: 80, height: 24, selected: map[pane]string{}, acts: acts}
 }
 
 // Init takes the first snapshot.
@@ -374,7 +376,9 @@ func (s *shell) dashboard(ctx context.Context, st *stack, options ...tea.Program
 	defer cancel()
 	g := &glance{s: s, st: st}
 	options = append(options, tea.WithContext(ctx), tea.WithInput(s.in), tea.WithOutput(s.out))
-	last, err := tea.NewProgram(newDashboard(st.Name, g.actions(ctx)), options...).Run()
+	board := newDashboard(st.Name, g.actions(ctx))
+	board.zone, board.colourless = s.local(), s.environment("NO_COLOR") != "" // https://no-color.org
+	last, err := tea.NewProgram(board, options...).Run()
 	if d, is := last.(dashboard); is && d.err != nil {
 		return d.err
 	}

@@ -314,3 +314,13 @@ func TestTheDashboardRunsInATerminal(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, <-ended)
 }
+
+func TestAFrameWithoutColoursKeepsTheOtherStyles(t *testing.T) {
+	k := watching(t, scene())
+	require.Contains(t, k.d.View().Content, red)
+	words := k.text()
+	k.d.colourless = true
+	require.NotContains(t, k.d.View().Content, "\x1b[3")
+	require.Contains(t, k.d.View().Content, bold)
+	require.Equal(t, words, k.text())
+}

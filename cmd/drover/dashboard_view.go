@@ -33,6 +33,9 @@ const (
 	unstyle = "\x1b[m"
 )
 
+// colours removes the colours from a line, and leaves the other styles.
+var colours = strings.NewReplacer(red, "", yellow, "")
+
 // View draws the dashboard.
 func (d dashboard) View() tea.View {
 	v := tea.NewView(strings.Join(d.frame(), "\n"))
@@ -61,6 +64,9 @@ func (d dashboard) frame() []string {
 	}
 	lines = append(lines, d.footer())
 	for i, l := range lines {
+		if d.colourless {
+			l = colours.Replace(l)
+		}
 		lines[i] = ansi.Truncate(l, d.width, "…")
 	}
 	return lines
@@ -69,7 +75,7 @@ func (d dashboard) frame() []string {
 func (d dashboard) title() string {
 	text := bold + "drover" + unstyle + "  stack " + plain(d.stack)
 	if !d.shot.At.IsZero() {
-		text += "  " + moment(&d.shot.At)
+		text += "  " + momentIn(&d.shot.At, d.zone)
 	}
 	if d.filter != "" || d.filtering {
 		text += "  filter: " + plain(d.filter)
@@ -157,11 +163,11 @@ func (d dashboard) rows(p pane) []row {
 				style = red
 			}
 			add(j.JobID, style, j.JobID, dash(j.Labourer), string(j.State), bar(j), strconv.Itoa(j.Total), strconv.Itoa(j.Completed), strconv.Itoa(j.Dead),
-				strconv.Itoa(j.Open), moment(&j.SubmittedAt))
+				strconv.Itoa(j.Open), momentIn(&j.SubmittedAt, d.zone))
 		}
 	case deathsPane:
 		for _, one := range d.dead {
-			add(one.Task.TaskID, "", one.Task.TaskID, one.Task.Labourer, strconv.Itoa(one.Task.Attempt), moment(one.Task.ClosedAt), one.Task.JobID, one.Why)
+			add(one.Task.TaskID, "", one.Task.TaskID, one.Task.Labourer, strconv.Itoa(one.Task.Attempt), momentIn(one.Task.ClosedAt, d.zone), one.Task.JobID, one.Why)
 		}
 	}
 	return out
@@ -294,9 +300,9 @@ func (d dashboard) about() []string {
 		add("labourer", j.Labourer)
 		add("state", string(j.State))
 		add("progress", bar(j)+" "+describe(j))
-		add("submitted", moment(&j.SubmittedAt))
+		add("submitted", momentIn(&j.SubmittedAt, d.zone))
 		if j.FinishedAt != nil {
-			add("finished", moment(j.FinishedAt))
+			add("finished", momentIn(j.FinishedAt, d.zone))
 		}
 		if j.Error != nil {
 			add("error", j.Error.Field+": "+j.Error.Reason)
@@ -311,7 +317,7 @@ func (d dashboard) about() []string {
 				add("job", one.Task.JobID)
 				add("labourer", one.Task.Labourer)
 				add("attempts", strconv.Itoa(one.Task.Attempt))
-				add("died", moment(one.Task.ClosedAt))
+				add("died", momentIn(one.Task.ClosedAt, d.zone))
 				add("why", one.Why)
 				add("more", "drover task "+id)
 			}
@@ -323,7 +329,7 @@ func (d dashboard) about() []string {
 // aboutLabourer returns the record of the decision about a labourer as drover why prints it, and what its line has beside it.
 func (d dashboard) aboutLabourer(l inspect.Labourer) []string {
 	var text bytes.Buffer
-	_ = (&shell{out: &text}).printRecord(l.Record) // a buffer takes all
+	_ = (&shell{out: &text, zone: d.zone}).printRecord(l.Record) // a buffer takes all
 	t := newTable(&text, "ALSO", "")
 	for _, name := range slices.Sorted(maps.Keys(l.Metrics)) {
 		t.row("metric", name+": "+l.Metrics[name].String())
@@ -331,10 +337,10 @@ func (d dashboard) aboutLabourer(l inspect.Labourer) []string {
 	t.row("leases", fmt.Sprintf("%d of the due tasks wait in leases; %s granted", l.Waiting, inspect.Count(l.Granted, "slot")))
 	t.row("later", inspect.Count(l.Later, "task"))
 	if l.Trouble != nil {
-		t.row("target", l.Trouble.Error+"; tried again at "+moment(&l.Trouble.Until))
+		t.row("target", l.Trouble.Error+"; tried again at "+momentIn(&l.Trouble.Until, d.zone))
 	}
 	if e := l.Evidence; e != nil && e.Pause != nil && !e.Pause.At.IsZero() {
-		t.row("paused", "at "+moment(&e.Pause.At)+" by "+dash(e.Pause.By))
+		t.row("paused", "at "+momentIn(&e.Pause.At, d.zone)+" by "+dash(e.Pause.By))
 	}
 	_ = t.end()
 	var out []string

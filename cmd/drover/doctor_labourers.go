@@ -89,7 +89,7 @@ func (d *doctor) work(ctx context.Context, name string, l labourer.Labourer) che
 			"%s %s in leases that have free slots, and none has started for more than %s", inspect.Count(o.Unfed, "task"), inspect.Plural(o.Unfed, "waits", "wait"),
 			inspect.Grace)
 	case b.Trouble != nil && (b.Due > 0 || d.now().Sub(b.Trouble.At) < recently):
-		return wrong(name, "repair the target, or apply the labourer with another one", "the target could not be reached at %s: %s", moment(&b.Trouble.At), b.Trouble.Error)
+		return wrong(name, "repair the target, or apply the labourer with another one", "the target could not be reached at %s: %s", momentIn(&b.Trouble.At, time.UTC), b.Trouble.Error)
 	case o.Idle > 0:
 		return wrong(name, orchestrateLogs+", and see the checks of the orchestrator and the tick", "%s %s due, the first for %s, and none starts although %s %s free",
 			inspect.Count(b.Due, "task"), inspect.Plural(b.Due, "is", "are"), o.Idle.Truncate(time.Second), inspect.Count(b.Free, "slot"), inspect.Plural(b.Free, "is", "are"))

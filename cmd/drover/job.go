@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,22 +28,22 @@ func newJob(s *shell) *cobra.Command {
 			if s.json {
 				return s.document(line)
 			}
-			return printJob(s.out, line)
+			return s.printJob(line)
 		},
 	}
 }
 
-func printJob(to io.Writer, j inspect.Job) error {
-	t := newTable(to, "JOB", j.JobID)
+func (s *shell) printJob(j inspect.Job) error {
+	t := newTable(s.out, "JOB", j.JobID)
 	t.row("labourer", dash(j.Labourer))
 	t.row("state", state(j))
 	if j.Error != nil {
 		t.row("reason", j.Error.Field+": "+j.Error.Reason)
 	}
 	t.row("tasks", fmt.Sprintf("%d: %d completed, %d dead, %d cancelled, %d open", j.Total, j.Completed, j.Dead, j.Cancelled, j.Open))
-	t.row("submitted", moment(&j.SubmittedAt))
+	t.row("submitted", s.moment(&j.SubmittedAt))
 	if j.FinishedAt != nil {
-		t.row("finished", fmt.Sprintf("%s, after %s", moment(j.FinishedAt), j.FinishedAt.Sub(j.SubmittedAt).Round(time.Millisecond)))
+		t.row("finished", fmt.Sprintf("%s, after %s", s.moment(j.FinishedAt), j.FinishedAt.Sub(j.SubmittedAt).Round(time.Millisecond)))
 	}
 	return t.end()
 }

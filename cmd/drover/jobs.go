@@ -84,9 +84,9 @@ func oneOf(flag, given string, words ...string) error {
 
 // listJobs prints the wanted jobs and returns how many it printed.
 func (s *shell) listJobs(ctx context.Context, reader *inspect.Reader, want func(ledger.Job) bool, limit int) (listed int, err error) {
-	t := table{}
+	var t *table
 	if !s.json {
-		t = newTable(s.out, "JOB", "LABOURER", "STATE", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "OPEN", "SUBMITTED", "")
+		t = s.list("JOB", "LABOURER", "STATE", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "OPEN", "SUBMITTED", "")
 	}
 	more := false
 	err = reader.EachJob(ctx, func(records []ledger.Job) (bool, error) {
@@ -110,7 +110,7 @@ func (s *shell) listJobs(ctx context.Context, reader *inspect.Reader, want func(
 				}
 				continue
 			}
-			t.row(jobCells(line)...)
+			t.row(s.jobCells(line)...)
 		}
 		listed += len(lines)
 		return !more, nil
@@ -127,11 +127,11 @@ func (s *shell) listJobs(ctx context.Context, reader *inspect.Reader, want func(
 	return listed, nil
 }
 
-func jobCells(j inspect.Job) []string {
+func (s *shell) jobCells(j inspect.Job) []string {
 	why := ""
 	if j.Error != nil {
 		why = short(j.Error.Field+": "+j.Error.Reason, 80)
 	}
 	return []string{j.JobID, dash(j.Labourer), state(j), strconv.Itoa(j.Total), strconv.Itoa(j.Completed), strconv.Itoa(j.Dead),
-		strconv.Itoa(j.Cancelled), strconv.Itoa(j.Open), moment(&j.SubmittedAt), why}
+		strconv.Itoa(j.Cancelled), strconv.Itoa(j.Open), s.moment(&j.SubmittedAt), why}
 }

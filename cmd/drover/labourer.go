@@ -93,9 +93,9 @@ func (s *shell) printCaps(ctx context.Context, st *stack, id string) error {
 		s.say("the cap of labourer %s has not changed", id)
 		return nil
 	}
-	t := newTable(s.out, "AT", "FROM", "TO", "WHY")
+	t := s.list("AT", "FROM", "TO", "WHY")
 	for _, n := range changes {
-		t.row(moment(&n.At), strconv.Itoa(n.From), strconv.Itoa(n.To), n.Reason)
+		t.row(s.moment(&n.At), strconv.Itoa(n.From), strconv.Itoa(n.To), n.Reason)
 	}
 	return t.end()
 }
@@ -118,9 +118,9 @@ func (s *shell) printLabourer(b inspect.Beat, next string) error {
 	t.row("queue", fmt.Sprintf("%d due, %d later", b.Due, b.Later))
 	t.row("attempts", fmt.Sprintf("at most %d, each at most %s, with a cooldown of %s", l.MaxAttempts, l.MaxDuration, l.Cooldown))
 	if b.Trouble != nil {
-		text := fmt.Sprintf("%s: %s", moment(&b.Trouble.At), b.Trouble.Error)
+		text := fmt.Sprintf("%s: %s", s.moment(&b.Trouble.At), b.Trouble.Error)
 		if b.Trouble.Times > 1 {
-			text += fmt.Sprintf(" (%d times since %s)", b.Trouble.Times, moment(&b.Trouble.Since))
+			text += fmt.Sprintf(" (%d times since %s)", b.Trouble.Times, s.moment(&b.Trouble.Since))
 		}
 		t.row("trouble", text)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -32,7 +31,7 @@ func newLabourers(s *shell) *cobra.Command {
 				lines = append(lines, b.Labourer)
 			}
 			if !s.json {
-				return printLabourers(s.out, lines)
+				return s.printLabourers(lines)
 			}
 			for _, line := range lines {
 				if err := s.document(line); err != nil {
@@ -44,8 +43,8 @@ func newLabourers(s *shell) *cobra.Command {
 	}
 }
 
-func printLabourers(to io.Writer, labourers []inspect.Labourer) error {
-	t := newTable(to, "LABOURER", "HEALTH", "CAP", "DESIRED", "GRANTED", "FREE", "RUNNING", "DUE", "LATER", "NOW")
+func (s *shell) printLabourers(labourers []inspect.Labourer) error {
+	t := s.list("LABOURER", "HEALTH", "CAP", "DESIRED", "GRANTED", "FREE", "RUNNING", "DUE", "LATER", "NOW")
 	for _, l := range labourers {
 		t.row(l.Labourer, l.Status.String(), number(l.Cap), strconv.Itoa(l.Desired), strconv.Itoa(l.Granted), strconv.Itoa(l.Free),
 			strconv.Itoa(l.Running), strconv.Itoa(l.Due), strconv.Itoa(l.Later), short(l.Reason, 100))
@@ -54,7 +53,7 @@ func printLabourers(to io.Writer, labourers []inspect.Labourer) error {
 		return err
 	}
 	if len(labourers) == 0 {
-		fmt.Fprintln(to, "No labourer is applied. To apply one: drover apply -f FILE")
+		fmt.Fprintln(s.out, "No labourer is applied. To apply one: drover apply -f FILE")
 	}
 	return nil
 }

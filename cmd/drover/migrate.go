@@ -346,7 +346,7 @@ func (s *shell) report(r sosw.Report, verb string) error {
 	if s.json {
 		return s.document(r)
 	}
-	t := newTable(s.out, "LABOURER", "QUEUED", "RETRY", "RUNNING", "MOVED", "QUARANTINED", "LEFT", "SOURCE")
+	t := s.list("LABOURER", "QUEUED", "RETRY", "RUNNING", "MOVED", "QUARANTINED", "LEFT", "SOURCE")
 	row := func(name string, c sosw.Counts) {
 		cells := []string{name}
 		for _, n := range []int{c.Queued, c.Retry, c.Running, c.Moved, c.Quarantined, c.Left, c.Source} {

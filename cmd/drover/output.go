@@ -10,6 +10,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
+
+	"github.com/charmbracelet/x/term"
 )
 
 // document prints one JSON document on one line. A command that lists prints one line for each entry.
@@ -31,23 +34,96 @@ func (s *shell) warn(warnings ...string) {
 	}
 }
 
+// gap separates two columns.
+const gap = 2
+
 // table prints rows in aligned columns.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(to io.Writer, heads ...string) table {
-	t := table{tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)}
-	t.row(heads...)
-	return t
+type table struct {
+	to    io.Writer
+	width int // of the terminal that rows have to fit; 0: they may be of any length
+	rows  [][]string
 }
 
-func (t table) row(cells ...string) {
-	for i, c := range cells {
-		cells[i] = plain(c)
+// newTable returns a table that prints each cell in full.
+func newTable(to io.Writer, heads ...string) *table { return &table{to, 0, [][]string{heads}} }
+
+// list returns a table of one line for each thing. At a terminal, long cells are cut, so that no line takes two.
+func (s *shell) list(heads ...string) *table { return &table{s.out, s.columns(), [][]string{heads}} }
+
+func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+// end prints the table.
+func (t *table) end() error {
+	w := tabwriter.NewWriter(t.to, 0, 0, gap, ' ', 0)
+	widths := fitting(t.rows, t.width)
+	for _, cells := range t.rows {
+		for i, c := range cells {
+			if cells[i] = plain(c); t.width > 0 {
+				cells[i] = short(cells[i], widths[i])
+			}
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+	return w.Flush()
 }
 
-func (t table) end() error { return t.w.Flush() }
+// narrowest limits how far a column is cut.
+const narrowest = 4
+
+// fitting returns the widths of columns for rows that have to fit a width. It takes from the widest columns first, from the first one last, as its
+// cells name the things, and never from numbers: a cut number is another one.
+func fitting(rows [][]string, width int) []int {
+	var widths, least []int
+	for _, cells := range rows {
+		for i, c := range cells {
+			if i == len(widths) {
+				widths, least = append(widths, 0), append(least, narrowest)
+			}
+			n := utf8.RuneCountInString(plain(c))
+			widths[i] = max(widths[i], n)
+			if c != "" && strings.Trim(c, "0123456789.") == "" {
+				least[i] = max(least[i], n)
+			}
+		}
+	}
+	over := gap*(len(widths)-1) - width
+	for _, w := range widths {
+		over += w
+	}
+	for ; over > 0 && width > 0; over-- {
+		widest := -1
+		for i := range widths {
+			if widths[i] > least[i] && (widest <= 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break // it wraps
+		}
+		widths[widest]--
+	}
+	return widths
+}
+
+// columns returns the width of the terminal on which the command prints; 0: it is none.
+func (s *shell) columns() int {
+	if s.width == nil {
+		return 0
+	}
+	return s.width()
+}
+
+// widthOf returns the width of a terminal, and 0 for other streams.
+func widthOf(stream *os.File) int {
+	if !terminal(stream) {
+		return 0
+	}
+	width, _, err := term.GetSize(stream.Fd())
+	if err != nil {
+		return 0
+	}
+	return width
+}
 
 // plain returns a text without the characters that would break a column or control a terminal. Ids and errors come from outside.
 func plain(text string) string {
@@ -68,12 +144,23 @@ func short(text string, most int) string {
 	return string(letters[:most-1]) + "…"
 }
 
-// moment formats a time in UTC, like every time in a stack.
-func moment(t *time.Time) string {
+// moment formats a time for people: in the zone of the machine, or with --utc in UTC, like every time in a document.
+func (s *shell) moment(t *time.Time) string { return momentIn(t, s.local()) }
+
+// local returns the zone of the times that people read.
+func (s *shell) local() *time.Location {
+	if s.utc || s.zone == nil {
+		return time.UTC
+	}
+	return s.zone
+}
+
+// momentIn formats a time with its zone.
+func momentIn(t *time.Time, zone *time.Location) string {
 	if t == nil || t.IsZero() {
 		return "-"
 	}
-	return t.UTC().Format("2006-01-02 15:04:05Z")
+	return t.In(zone).Format("2006-01-02 15:04:05Z07:00")
 }
 
 // terminal reports whether a stream is a terminal. The null device is a character device but no terminal.

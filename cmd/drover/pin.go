@@ -107,7 +107,7 @@ func (s *shell) pin(ctx context.Context, id string, pin *queue.Pin, by string) e
 	}
 	ends := "To end that: " + st.own("pin", id, "--off")
 	if !pin.Until.IsZero() {
-		ends = fmt.Sprintf("It ends at %s, or with: %s", moment(&pin.Until), st.own("pin", id, "--off"))
+		ends = fmt.Sprintf("It ends at %s, or with: %s", s.moment(&pin.Until), st.own("pin", id, "--off"))
 	}
 	fmt.Fprintf(s.out, "The cap of labourer %s is pinned to %d. %s\n", id, pin.Cap, ends)
 	return nil

@@ -18,11 +18,14 @@ type shell struct {
 	now         func() time.Time
 	wait        func(ctx context.Context, span time.Duration) error // returns the context's error if that ends first
 	environment func(string) string
+	zone        *time.Location // of the times that people read; nil: UTC
+	width       func() int     // of the terminal on which it prints; 0, or nil: it is none
 	open        func(ctx context.Context, name string) (*stack, error)
 	person      func() bool // reports whether a person can be asked; nil: if the streams are terminals
 
 	stackName string
 	json      bool
+	utc       bool
 	started   bool // the command line is valid, so a later failure is not bad usage
 }
 
@@ -109,6 +112,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 	}
 	root.PersistentFlags().StringVar(&s.stackName, "stack", stack, "the CloudFormation `name` of the stack; $DROVER_STACK sets the default")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON, and nothing else, on standard output")
+	root.PersistentFlags().BoolVar(&s.utc, "utc", false, "print times in UTC, not in the zone of this machine; with --json they always are")
 	root.AddGroup(
 		&cobra.Group{ID: "pure", Title: "Without AWS:"},
 		&cobra.Group{ID: "work", Title: "Change what runs:"},
@@ -125,12 +129,6 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 	add := func(group string, commands ...func(*shell) *cobra.Command) {
 		for _, create := range commands {
 			command := create(s)
-			switch command.Name() {
-			case "labourer", "pause", "resume", "pin":
-				command.ValidArgsFunction = s.completing(false)
-			case "why", "job", "cancel", "trace":
-				command.ValidArgsFunction = s.completing(true)
-			}
 			command.GroupID = group
 			root.AddCommand(starting(s, command))
 		}
@@ -139,6 +137,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 unknown, because AWS s
 	add("work", newDeploy, newApply, newDiff, newSubmit, newCancel, newReplay, newRedrive, newPause, newResume, newPin, newWorkflow, newMigrate)
 	add("look", newWhy, newJob, newJobs, newTask, newTasks, newDead, newLabourer, newLabourers, newWatch, newConsole, newDoctor)
 	add("look", newTrace, newArchive)
+	s.complete(root, argumentProposers())
 	return root
 }
 

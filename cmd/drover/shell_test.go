@@ -44,6 +44,8 @@ type ground struct {
 	turning     bool              // virtual time is passing
 	place       [2]string         // region and endpoint
 	variables   map[string]string // the environment
+	zone        *time.Location
+	width       int // of the terminal; 0: there is none
 }
 
 func newGround(t *testing.T) *ground {
@@ -114,7 +116,7 @@ func (g *ground) drover(arguments ...string) said {
 	defer cancel()
 	var out, err bytes.Buffer
 	code := run(ctx, &shell{in: strings.NewReader(input), out: &out, err: &err, now: g.World.Now, open: g.open,
-		environment: func(name string) string { return g.variables[name] },
+		environment: func(name string) string { return g.variables[name] }, zone: g.zone, width: func() int { return g.width },
 		wait: func(ctx context.Context, span time.Duration) error {
 			if g.before != nil {
 				g.before()

@@ -177,7 +177,7 @@ func (s *shell) submit(ctx context.Context, st *stack, asked job.Job, detail []b
 	if s.json {
 		err = s.document(line)
 	} else {
-		err = printJob(s.out, line)
+		err = s.printJob(line)
 	}
 	return errors.Join(err, verdict(line))
 }

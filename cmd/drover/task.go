@@ -86,9 +86,9 @@ func (s *shell) printTask(d inspect.Detail) error {
 	if d.WaitingFor != "" {
 		t.row("waiting for", d.WaitingFor)
 	}
-	t.row("created", moment(&d.CreatedAt))
+	t.row("created", s.moment(&d.CreatedAt))
 	if d.ClosedAt != nil {
-		t.row("closed", moment(d.ClosedAt))
+		t.row("closed", s.moment(d.ClosedAt))
 	}
 	if d.Life > 0 {
 		t.row("replayed", fmt.Sprintf("%s, last after attempt %d", inspect.Count(d.Life, "time"), d.ReplayOf))
@@ -106,7 +106,7 @@ func (s *shell) printTask(d inspect.Detail) error {
 			if a.Error != nil {
 				why = a.Error.Type + ": " + a.Error.Message
 			}
-			t.row(fmt.Sprint(a.Attempt), a.Status, moment(a.DispatchedAt), moment(a.ClosedAt), why)
+			t.row(fmt.Sprint(a.Attempt), a.Status, s.moment(a.DispatchedAt), s.moment(a.ClosedAt), why)
 		}
 		if err := t.end(); err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -45,13 +47,43 @@ func newTasks(s *shell) *cobra.Command {
 	return c
 }
 
-// taskRow formats a row. Its columns have fixed widths, so that the command can print a list while it reads it.
-const taskRow = "%-20s  %-9s  %7s  %-20s  %-20s  %s\n"
+// taskRow returns a function that prints a row of a list of tasks. The columns have fixed widths, so that the command can print a list while it reads
+// it. At a terminal the last one has what the others leave.
+func (s *shell) taskRow() func(cells ...string) error {
+	moment := 20
+	if s.local() != time.UTC {
+		moment = 25
+	}
+	widths := []int{20, 9, 7, moment, moment, 30}
+	if room := s.columns(); room > 0 {
+		var like []string
+		for _, w := range widths {
+			like = append(like, strings.Repeat("x", w))
+			room -= w + gap
+		}
+		widths = fitting([][]string{like}, s.columns())
+		widths[5] += max(room+gap, 0)
+	}
+	return func(cells ...string) error {
+		var row strings.Builder
+		for i, c := range cells {
+			if c = plain(c); s.columns() > 0 {
+				c = short(c, widths[i])
+			}
+			fmt.Fprintf(&row, "%-*s", widths[i]+gap, c)
+		}
+		_, err := fmt.Fprintln(s.out, strings.TrimRight(row.String(), " "))
+		return err
+	}
+}
 
 // listTasks prints the selected tasks, or the text none if there are none.
 func (s *shell) listTasks(ctx context.Context, st *stack, selection inspect.Selection, limit int, none string) error {
+	row := s.taskRow()
 	if !s.json {
-		fmt.Fprintf(s.out, taskRow, "TASK", "STATUS", "ATTEMPT", "CREATED", "CLOSED", "JOB")
+		if err := row("TASK", "STATUS", "ATTEMPT", "CREATED", "CLOSED", "JOB"); err != nil {
+			return err
+		}
 	}
 	listed, more := 0, false
 	err := s.reader(st).EachTask(ctx, selection, func(one inspect.Sighting) (bool, error) {
@@ -68,8 +100,7 @@ func (s *shell) listTasks(ctx context.Context, st *stack, selection inspect.Sele
 		if e := one.Task.LastError(); e != nil && line.Status != inspect.Completed {
 			job += "  " + short(e.Type+": "+e.Message, 80)
 		}
-		_, err := fmt.Fprintf(s.out, taskRow, line.TaskID, line.Status, strconv.Itoa(line.Attempt), moment(&line.CreatedAt), moment(line.ClosedAt), plain(job))
-		return true, err
+		return true, row(line.TaskID, string(line.Status), strconv.Itoa(line.Attempt), s.moment(&line.CreatedAt), s.moment(line.ClosedAt), job)
 	})
 	if err != nil || s.json {
 		return err

@@ -110,9 +110,9 @@ func (s *shell) printOTLP(st *stack, t inspect.Trace) error {
 // printTrace prints a trace as a tree: with each span when it began after the first one, and how long it took.
 func (s *shell) printTrace(t inspect.Trace) error {
 	first := t.Spans[0]
-	fmt.Fprintf(s.out, "trace %s, begun %s\n\n", t.Context.TraceID, moment(&first.Start))
+	fmt.Fprintf(s.out, "trace %s, begun %s\n\n", t.Context.TraceID, s.moment(&first.Start))
 	depths := map[string]int{}
-	rows := newTable(s.out, "AFTER", "TOOK", "WHAT")
+	rows := s.list("AFTER", "TOOK", "WHAT")
 	for _, span := range t.Spans {
 		depth := 0
 		if below, known := depths[span.Parent]; known {

@@ -12,10 +12,11 @@ import (
 	"github.com/drover-run/drover/shared/inspect"
 )
 
-// printTree prints a run for people: its activities, their stages and their plugins, in the order of the run. now ends what is still under way.
-func printTree(to io.Writer, run inspect.RunTree, tree flow.Tree, now time.Time) {
+// printTree prints a run for people: its activities, their stages and their plugins, in the order of the run. What is still under way lasts until now.
+func (s *shell) printTree(run inspect.RunTree, tree flow.Tree) {
+	to, now := s.out, s.now()
 	fmt.Fprintf(to, "%s %s, run %d: %s%s\n", plain(run.Workflow), plain(run.UID), run.Run.Run, run.State, taken(&run.StartedAt, run.FinishedAt, now))
-	fmt.Fprintf(to, "%s, begun %s\n", run.RunID, moment(&run.StartedAt))
+	fmt.Fprintf(to, "%s, begun %s\n", run.RunID, s.moment(&run.StartedAt))
 	if run.Message != "" {
 		fmt.Fprintln(to, plain(run.Message))
 	}

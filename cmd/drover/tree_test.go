@@ -42,7 +42,7 @@ func TestARunIsATreeInTheOrderOfTheRun(t *testing.T) {
 	run, tree, now := underWay()
 	var out bytes.Buffer
 
-	printTree(&out, run, tree, now)
+	(&shell{out: &out, now: func() time.Time { return now }}).printTree(run, tree)
 
 	require.Equal(t, `order intake order-7, run 2: In Progress for 1m2s
 run-a, begun 2026-11-28 08:00:00Z

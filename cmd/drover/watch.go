@@ -88,14 +88,14 @@ func (s *shell) draw(st *stack, shot inspect.Snapshot) error {
 	if terminal(s.out) {
 		fmt.Fprint(s.out, "\033[H\033[2J")
 	}
-	fmt.Fprintf(s.out, "stack %s, %s\n\n", st.Name, moment(&shot.At))
-	if err := printLabourers(s.out, shot.Labourers); err != nil {
+	fmt.Fprintf(s.out, "stack %s, %s\n\n", st.Name, s.moment(&shot.At))
+	if err := s.printLabourers(shot.Labourers); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.out)
-	t := newTable(s.out, "JOB", "LABOURER", "STATE", "", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "OPEN", "SUBMITTED")
+	t := s.list("JOB", "LABOURER", "STATE", "", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "OPEN", "SUBMITTED")
 	for _, j := range shot.Jobs {
-		cells := jobCells(j)
+		cells := s.jobCells(j)
 		t.row(slices.Concat(cells[:3], []string{bar(j)}, cells[3:9])...)
 	}
 	if err := t.end(); err != nil {

@@ -150,12 +150,12 @@ func (s *shell) printWhy(y inspect.Why) error {
 // printRecord prints the numbers of a decision and its evidence.
 func (s *shell) printRecord(r decision.Record) error {
 	t := newTable(s.out, "DECISION", r.Labourer)
-	t.row("at", moment(&r.At))
+	t.row("at", s.moment(&r.At))
 	t.row("bound by", string(r.Binding)+": "+r.Reason)
 	t.row("slots", fmt.Sprintf("cap %s, %d desired for health %s, %d running, %d free", number(r.Cap), r.Desired, r.Status, r.Running, r.Free))
 	due := strconv.Itoa(r.Due)
 	if r.OldestDue != nil {
-		due += ", the first since " + moment(r.OldestDue)
+		due += ", the first since " + s.moment(r.OldestDue)
 	}
 	t.row("due", due)
 	if r.Started > 0 {
@@ -186,7 +186,7 @@ func (s *shell) printRecord(r decision.Record) error {
 	}
 	t = newTable(s.out, "SLOT HELD BY", "JOB", "ATTEMPT", "SINCE")
 	for _, h := range r.Evidence.Holders {
-		t.row(h.Task, dash(h.Job), strconv.Itoa(h.Attempt), moment(&h.Since))
+		t.row(h.Task, dash(h.Job), strconv.Itoa(h.Attempt), s.moment(&h.Since))
 	}
 	return t.end()
 }
@@ -235,9 +235,9 @@ func (s *shell) decisions(ctx context.Context, st *stack, id string, span time.D
 		s.say("Nothing was decided about labourer %s in this time: it was at rest, or the log is not kept.", id)
 		return nil
 	}
-	t := newTable(s.out, "AT", "BOUND BY", "DESIRED", "RUNNING", "FREE", "DUE", "STARTED", "WHY")
+	t := s.list("AT", "BOUND BY", "DESIRED", "RUNNING", "FREE", "DUE", "STARTED", "WHY")
 	for _, r := range found {
-		t.row(moment(&r.At), string(r.Binding), strconv.Itoa(r.Desired), strconv.Itoa(r.Running), strconv.Itoa(r.Free), strconv.Itoa(r.Due),
+		t.row(s.moment(&r.At), string(r.Binding), strconv.Itoa(r.Desired), strconv.Itoa(r.Running), strconv.Itoa(r.Free), strconv.Itoa(r.Due),
 			strconv.Itoa(r.Started), short(r.Reason, 100))
 	}
 	return t.end()

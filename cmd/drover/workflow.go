@@ -218,9 +218,9 @@ func newWorkflowRuns(s *shell) *cobra.Command {
 			}
 			return nil
 		}
-		t := newTable(s.out, "RUN", "WORKFLOW", "UID", "N", "STATE", "STARTED", "FINISHED")
+		t := s.list("RUN", "WORKFLOW", "UID", "N", "STATE", "STARTED", "FINISHED")
 		for _, r := range lines {
-			t.row(r.RunID, r.Workflow, r.UID, fmt.Sprint(r.Run), string(r.State), moment(&r.StartedAt), moment(r.FinishedAt))
+			t.row(r.RunID, r.Workflow, r.UID, fmt.Sprint(r.Run), string(r.State), s.moment(&r.StartedAt), s.moment(r.FinishedAt))
 		}
 		return t.end()
 	}
@@ -252,7 +252,7 @@ func (s *shell) printRun(run inspect.RunTree, tree flow.Tree) error {
 	if s.json {
 		return s.document(run)
 	}
-	printTree(s.out, run, tree, s.now())
+	s.printTree(run, tree)
 	return nil
 }
 

@@ -3,7 +3,6 @@ package console_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/console"
+	"github.com/drover-run/drover/shared/testing/crowd"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -42,12 +42,7 @@ func TestAnOverviewReadsTheStackOnceATurnForAllTabs(t *testing.T) {
 
 func TestATurnReadsAFewOfManyLabourers(t *testing.T) {
 	g := newGround(t)
-	var all strings.Builder
-	all.WriteString("labourers:\n")
-	for i := range 500 {
-		fmt.Fprintf(&all, "  l%03d: {target: {sqs: \"https://sqs.us-east-1.amazonaws.com/000000000000/q\"}}\n", i)
-	}
-	require.NoError(t, g.Apply(all.String()))
+	require.NoError(t, g.Apply(crowd.Configuration()))
 	reads := counted(g)
 	turns := 0
 	for ; strings.Contains(g.get("/").is(http.StatusOK), "not read yet") || turns == 0; turns++ {
