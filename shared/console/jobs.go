@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/inspect"
 )
@@ -118,7 +120,7 @@ func taskRows(w inspect.Window[inspect.Sighting]) inspect.Window[taskRow] {
 const sampled = 200
 
 func (c *Console) job(r request) (view, error) {
-	id, ctx, reader := r.PathValue("id"), r.Context(), r.stack.Reader
+	id, ctx, reader := r.PathValue("id"), r.Context(), r.stack.Reader.Once()
 	q := queryOf(r, "status", "after", "limit")
 	status, limit := q.word("status", statusWords()...), q.limit()
 	if q.err != nil {
@@ -134,37 +136,44 @@ func (c *Console) job(r request) (view, error) {
 	if j.State == ledger.Rejected {
 		return view{"job", "Job " + id, d}, nil
 	}
+	// The parts are read at the same time, and share what they all need.
+	parts, ctx := errgroup.WithContext(ctx)
 	if !j.Finished() {
-		open, err := reader.Standing(ctx, id)
-		if err != nil {
-			return view{}, err
-		}
-		maps.Copy(d.Standing, open)
-		why, err := r.stack.Why.Job(ctx, id)
-		if err != nil {
-			return view{}, err
-		}
-		d.Why = &why
+		parts.Go(func() error {
+			open, err := reader.Standing(ctx, id)
+			maps.Copy(d.Standing, open)
+			return err
+		})
+		parts.Go(func() error {
+			whys := r.stack.Why
+			whys.Reader = reader
+			why, err := whys.Job(ctx, id)
+			d.Why = &why
+			return err
+		})
 	}
-	w, err := reader.TaskWindow(ctx, inspect.Selection{Job: id, Status: inspect.Status(status)}, d.After, limit)
-	if err != nil {
-		return view{}, err
-	}
-	d.Tasks = taskRows(w)
+	parts.Go(func() error {
+		w, err := reader.TaskWindow(ctx, inspect.Selection{Job: id, Status: inspect.Status(status)}, d.After, limit)
+		d.Tasks = taskRows(w)
+		return err
+	})
 	if j.Dead > 0 {
-		dead, err := reader.TaskWindow(ctx, inspect.Selection{Job: id, Status: inspect.Dead}, "", sampled)
-		if err != nil {
-			return view{}, err
-		}
-		d.Failures, d.Sampled = failures(dead.Items), len(dead.Items)
+		parts.Go(func() error {
+			dead, err := reader.TaskWindow(ctx, inspect.Selection{Job: id, Status: inspect.Dead}, "", sampled)
+			d.Failures, d.Sampled = failures(dead.Items), len(dead.Items)
+			return err
+		})
 	}
 	if j.Completed > 0 {
-		done, err := reader.TaskWindow(ctx, inspect.Selection{Job: id, Status: inspect.Completed}, "", sampled)
-		if err != nil {
-			return view{}, err
-		}
-		d.Waits, d.Works = spread(done.Items)
-		d.Spread = len(done.Items)
+		parts.Go(func() error {
+			done, err := reader.TaskWindow(ctx, inspect.Selection{Job: id, Status: inspect.Completed}, "", sampled)
+			d.Waits, d.Works = spread(done.Items)
+			d.Spread = len(done.Items)
+			return err
+		})
+	}
+	if err := parts.Wait(); err != nil {
+		return view{}, err
 	}
 	return view{"job", "Job " + id, d}, nil
 }

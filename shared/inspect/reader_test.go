@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-run/drover/shared/core/archive"
 	"github.com/drover-run/drover/shared/core/decision"
@@ -203,6 +204,26 @@ func TestTheLeasesOfALabourerAreReadOnceForAllItsJobs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, shot.Jobs[len(shot.Jobs)-1].Completed)
 	require.EqualValues(t, 2, s.leased.Load(), "the labourer's line and its jobs are of one reading")
+}
+
+func TestAReaderOnceReadsEachThingOnce(t *testing.T) {
+	s := underLease()
+	reader, entered := s.reader(), 0
+	reader.Jobs = entering{jobs{s}, func() { entered++ }}
+	once := reader.Once()
+	g, ctx := errgroup.WithContext(t.Context())
+	for range 3 {
+		g.Go(func() error { _, err := once.Job(ctx, "nightly"); return err })
+		g.Go(func() error { _, err := once.Standing(ctx, "nightly"); return err })
+	}
+	require.NoError(t, g.Wait())
+	require.Equal(t, 1, entered)
+	require.EqualValues(t, 1, s.leased.Load())
+	line, err := s.reader().Job(t.Context(), "nightly")
+	require.NoError(t, err)
+	again, err := once.Job(t.Context(), "nightly")
+	require.NoError(t, err)
+	require.Equal(t, line, again)
 }
 
 func TestTasksOfALargeJobAreFoundUnderItsLeases(t *testing.T) {
