@@ -47,7 +47,8 @@
 // Beside the floors: inspect (read models for the CLI and the console), console (a stack as web pages), worker (the SDK of Go workers; Python's and Node's beside it), drovertest
 // (a Drover in one process, for users' tests), and testing: fakeaws (AWS in memory), outage and faults (interruptions), sim (the seeded
 // simulator), conformance (one suite for every backend), patterns (event patterns that are drawn), crowd (a stack with
-// more than a person looks at), browser (a real browser).
+// more than a person looks at), browser (a real browser), bill (list prices, for what tests and benchmarks
+// count).
 //
 // # What is stored
 //

@@ -17,18 +17,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/drover-run/drover/localstack"
+	"github.com/drover-run/drover/shared/testing/bill"
 )
 
-// List prices of us-east-1 in dollars, before free tiers.
-// https://aws.amazon.com/dynamodb/pricing/on-demand/, https://aws.amazon.com/lambda/pricing/, https://aws.amazon.com/sqs/pricing/
-const (
-	perWriteUnit    = 0.625e-6
-	perReadUnit     = 0.125e-6
-	perInvocation   = 0.20e-6
-	perGigabyteSec  = 0.0000133334 // arm64; x86_64 costs a quarter more
-	perQueueRequest = 0.40e-6
-	perStackAndRun  = 0.10 // alarms, dashboard and key of one stack, for the eight hours that a run takes at most
+// List prices in dollars, before free tiers.
+var (
+	perWriteUnit    = bill.AWS().Of(bill.WriteUnits)
+	perReadUnit     = bill.AWS().Of(bill.ReadUnits)
+	perInvocation   = bill.AWS().Of(bill.Invocations)
+	perGigabyteSec  = bill.AWS().Of(bill.Compute)
+	perQueueRequest = bill.AWS().Of(bill.QueueRequests)
 )
+
+// perStackAndRun is for alarms, dashboard and key of one stack, for the eight hours that a run takes at most.
+const perStackAndRun = 0.10
 
 // estimated returns the expected cost of the parts of a run.
 func (n amounts) estimated() []struct {

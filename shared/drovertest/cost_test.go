@@ -26,6 +26,7 @@ import (
 
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/drovertest"
+	"github.com/drover-run/drover/shared/testing/bill"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -62,7 +63,7 @@ func TestTheCostOfATask(t *testing.T) {
 		lines, sum := m.bill(float64(l.tasks))
 		fmt.Fprintf(&out, "%s, %d tasks\n", l.name, l.tasks)
 		for _, line := range lines {
-			fmt.Fprintf(&out, "  %-38s %8.3f a task  $%.2f\n", line.what, line.amount/float64(l.tasks), line.dollars)
+			fmt.Fprintf(&out, "  %-38s %8.3f a task  $%.2f\n", line.What, line.Amount/float64(l.tasks), line.Dollars)
 		}
 		fmt.Fprintf(&out, "  %-38s %15s  $%.2f\n", "a million tasks", "", sum)
 		for _, name := range slices.Sorted(maps.Keys(m.calls)) {
@@ -82,45 +83,6 @@ func TestTheCostOfATask(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), out.String(), "what a task costs has changed; run this test with -update, and say why")
 }
-
-// List prices of us-east-1 of November 2026, in dollars: https://aws.amazon.com/pricing
-const (
-	writeUnitPrice  = 0.625e-6
-	readUnitPrice   = 0.125e-6
-	lambdaPrice     = 0.20e-6      // a request
-	computePrice    = 0.0000166667 // a GB-second, x86
-	expressPrice    = 1e-6         // a request
-	expressGBPrice  = 0.00001667   // a GB-second; an execution takes 64 MB, in steps of 100 ms
-	transitionPrice = 25e-6        // of a Standard execution
-	sqsPrice        = 0.40e-6
-	eventPrice      = 1e-6
-	putPrice        = 5e-6
-	logPrice        = 0.5e-9 // a byte
-)
-
-// Virtual time does not pass in a function, so the durations are stated: what BenchmarkProcessor measures at the default memory, and 5 to 8 ms
-// for each request that waits for another.
-func duration(i fakeaws.Invocation, messages int) (took time.Duration, gigabytes float64) {
-	switch i.Function {
-	case "scheduler":
-		return 200 * time.Millisecond, 0.5
-	case "orchestrator":
-		return 50 * time.Millisecond, 0.25
-	case "worker-assistant":
-		return 50*time.Millisecond + time.Duration(messages)*3*time.Millisecond, 0.25
-	}
-	return 100 * time.Millisecond, 0.25
-}
-
-// creation adds to the scheduler's time for each task.
-const creation = 400 * time.Microsecond
-
-const (
-	betweenStates  = 20 * time.Millisecond // of an Express execution
-	historyEvent   = 330                   // bytes of an execution's log for each event, beside the data that it shows
-	logEvent       = 26                    // bytes that CloudWatch adds to each
-	pollersMessage = 10                    // messages that Lambda's pollers receive and delete with one request
-)
 
 // meter counts what a load consumes.
 type meter struct {
@@ -144,33 +106,15 @@ func newMeter() *meter {
 	return &meter{calls: map[string]int{}, running: map[string]time.Duration{}}
 }
 
-type line struct {
-	what            string
-	amount, dollars float64
-}
-
 // bill returns what was consumed in all, and what that costs for a million tasks.
-func (m *meter) bill(tasks float64) (lines []line, sum float64) {
-	for _, l := range []struct {
-		what          string
-		amount, price float64
-	}{
-		{"DynamoDB write units", m.writes, writeUnitPrice},
-		{"DynamoDB read units", m.reads, readUnitPrice},
-		{"Lambda requests", float64(m.invocations), lambdaPrice},
-		{"Lambda GB-s", m.compute, computePrice},
-		{"Express executions", float64(m.executions), expressPrice},
-		{"Express GB-s", m.billed, expressGBPrice},
-		{"Standard transitions", float64(m.transitions), transitionPrice},
-		{"SQS requests", float64(m.requests), sqsPrice},
-		{"EventBridge events", float64(m.events), eventPrice},
-		{"S3 PUTs", float64(m.puts), putPrice},
-		{"log bytes", float64(m.logged), logPrice},
-	} {
-		dollars := l.amount * l.price / tasks * 1e6
-		lines, sum = append(lines, line{l.what, l.amount, dollars}), sum+dollars
+func (m *meter) bill(tasks float64) (lines []bill.Line, sum float64) {
+	lines, sum = bill.AWS().Bill(bill.Amounts{bill.WriteUnits: m.writes, bill.ReadUnits: m.reads, bill.Invocations: float64(m.invocations), bill.Compute: m.compute,
+		bill.Executions: float64(m.executions), bill.Billed: m.billed, bill.Transitions: float64(m.transitions), bill.QueueRequests: float64(m.requests),
+		bill.Events: float64(m.events), bill.Puts: float64(m.puts), bill.LogBytes: float64(m.logged)})
+	for i := range lines {
+		lines[i].Dollars *= 1e6 / tasks
 	}
-	return lines, sum
+	return lines, sum * 1e6 / tasks
 }
 
 // measured runs a load and returns what it consumed.
@@ -199,7 +143,7 @@ func measured(t *testing.T, l load) *meter {
 		m.writes, m.reads = m.writes+cost.WriteUnits, m.reads+cost.ReadUnits
 	}
 	m.events = len(slices.DeleteFunc(d.EventBridge.Told()[told:], func(e event.Envelope) bool { return strings.HasPrefix(e.Source, "aws.") }))
-	m.compute += creation.Seconds() * 0.5 * float64(l.tasks)
+	m.compute += bill.Creation.Seconds() * 0.5 * float64(l.tasks)
 	require.Empty(t, m.running, "an execution has not ended")
 	return m
 }
@@ -240,9 +184,9 @@ func (m *meter) attach(d *drovertest.Drover) {
 		messages := 0
 		if strings.HasPrefix(i.About, "messages ") {
 			messages = 1 + strings.Count(i.About, ",")
-			m.requests += 2 * (messages + pollersMessage - 1) / pollersMessage // to receive them, and to delete them
+			m.requests += 2 * (messages + bill.PollersMessages - 1) / bill.PollersMessages // to receive them, and to delete them
 		}
-		took, gigabytes := duration(i, messages)
+		took, gigabytes := bill.Duration(i.Function, messages)
 		m.invocations, m.compute = m.invocations+1, m.compute+took.Seconds()*gigabytes
 		out, err := i.Run(context.Background(), functions)
 		m.function = ""
@@ -279,7 +223,7 @@ func (m *meter) record(machine, execution, what string, data any) {
 		}
 		return
 	}
-	m.logged += historyEvent + logEvent
+	m.logged += bill.HistoryEvent + bill.LogEvent
 	if data != nil {
 		text, err := json.Marshal(data)
 		if err != nil {
@@ -292,9 +236,9 @@ func (m *meter) record(machine, execution, what string, data any) {
 		m.executions++
 		m.running[execution] = 0
 	case entered:
-		m.running[execution] += betweenStates
+		m.running[execution] += bill.BetweenStates
 	case what == "TaskScheduled":
-		took, _ := duration(fakeaws.Invocation{Function: "orchestrator"}, 0)
+		took, _ := bill.Duration("orchestrator", 0)
 		m.running[execution] += took
 	case strings.HasPrefix(what, "Execution"):
 		m.billed += math.Ceil(m.running[execution].Seconds()*10) / 10 * 64 / 1024
@@ -307,7 +251,7 @@ type logWriter struct{ *meter }
 func (w logWriter) Write(text []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.logged += len(bytes.TrimSpace(text)) + logEvent
+	w.logged += len(bytes.TrimSpace(text)) + bill.LogEvent
 	return len(text), nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/drovertest"
+	"github.com/drover-run/drover/shared/testing/bill"
 )
 
 // List prices of a month, and what every account has for free, month after month.
@@ -52,19 +53,20 @@ func TestAnIdleStackCostsLittle(t *testing.T) {
 		m.writes, m.reads = m.writes+cost.WriteUnits, m.reads+cost.ReadUnits
 	}
 	require.LessOrEqual(t, m.writes*24/hours, 1000., "write units a day")
+	sqsPrice := bill.AWS().Of(bill.QueueRequests)
 	lines, _ := m.bill(1e6 * hours / hoursAMonth) // dollars a month
 	template, err := os.ReadFile("../../infra/template.yaml")
 	require.NoError(t, err)
 	const alarm = "Type: AWS::CloudWatch::Alarm\n"
 	alarms := float64(strings.Count(string(template), alarm) - strings.Count(string(template), alarm+"    Condition: MoePlugins"))
 	polls := queues * pollers * hoursAMonth * 3600. / pollSeconds
-	lines = append(lines, line{"the alarm topic's key", 1, keyPrice}, line{"alarms", alarms, alarms * alarmPrice}, line{"dashboard", 1, dashboardPrice},
-		line{"polls of empty queues", polls, polls * sqsPrice})
+	lines = append(lines, bill.Line{What: "the alarm topic's key", Amount: 1, Dollars: keyPrice}, bill.Line{What: "alarms", Amount: alarms, Dollars: alarms * alarmPrice},
+		bill.Line{What: "dashboard", Amount: 1, Dollars: dashboardPrice}, bill.Line{What: "polls of empty queues", Amount: polls, Dollars: polls * sqsPrice})
 	all := 0.
 	for _, l := range lines {
-		all += l.dollars
-		if l.dollars >= 0.005 {
-			t.Logf("%-24s $%.2f", l.what, l.dollars)
+		all += l.Dollars
+		if l.Dollars >= 0.005 {
+			t.Logf("%-24s $%.2f", l.What, l.Dollars)
 		}
 	}
 	free := freeAlarms*alarmPrice + dashboardPrice + freeRequests*sqsPrice
