@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // These are the operations of DynamoDB's data plane that Drover uses.
@@ -29,81 +30,94 @@ func askForCapacity(operation string, request []byte) []byte {
 	return asking
 }
 
-// units returns the cost of an operation of DynamoDB.
+// units returns the cost of an operation of DynamoDB by table.
 //
 // For a write it is in the answer, including indexes. The emulator's figures follow AWS's rule: a unit for each KB of the old or new item, whichever
 // is larger, and twice that in a transaction. A write whose condition fails costs units too, but its answer does not have them: it counts as one
 // unit, or as the cost of the item to be put, and twice that in a transaction.
 //
 // The emulator counts each read as one unit, so units computes reads from the answer: a unit for each 4 KB of each item, or in a query of all items
-// together, and half of that for an eventually consistent read. A missing item costs as much as a small one.
+// together, and half of that for an eventually consistent read. A missing item costs as much as a small one. Items that a query counted or filtered
+// are not in its answer: each has the mean size of the table's items that the meter has seen written.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
-func units(operation string, request, answer []byte) (write, read float64, refused int, err error) {
+func units(operation string, request, answer []byte, seen *itemSizes) (tables map[string]Units, refused int, err error) {
 	switch {
 	case slices.Contains(writes, operation):
-		write, refused, err = writeUnits(operation, request, answer)
+		tables, refused, err = writeUnits(operation, request, answer)
 	case operation == "GetItem":
-		read, err = getUnits(request, answer)
+		tables, err = getUnits(request, answer)
 	case operation == "Query", operation == "Scan":
-		read, err = queryUnits(request, answer)
+		tables, err = queryUnits(request, answer, seen)
 	case operation == "BatchGetItem":
-		read, err = batchGetUnits(request, answer)
+		tables, err = batchGetUnits(request, answer)
 	}
 	if err != nil {
-		return 0, 0, 0, fmt.Errorf("counting the units of %s: %w", operation, err)
+		return nil, 0, fmt.Errorf("counting the units of %s: %w", operation, err)
 	}
-	return write, read, refused, nil
+	return tables, refused, nil
 }
 
-func writeUnits(operation string, request, answer []byte) (units float64, refused int, err error) {
+func writeUnits(operation string, request, answer []byte) (tables map[string]Units, refused int, err error) {
 	var said struct {
 		Type             string          `json:"__type"`
 		ConsumedCapacity json.RawMessage `json:"ConsumedCapacity"`
 	}
 	if err := json.Unmarshal(answer, &said); err != nil {
-		return 0, 0, err
+		return nil, 0, err
 	}
-	type consumed struct{ CapacityUnits float64 }
+	type consumed struct {
+		TableName     string
+		CapacityUnits float64
+	}
 	switch {
 	case strings.HasSuffix(said.Type, "ConditionalCheckFailedException"):
-		var asked struct{ Item item }
+		var asked struct {
+			TableName string
+			Item      item
+		}
 		if err := json.Unmarshal(request, &asked); err != nil {
-			return 0, 0, err
+			return nil, 0, err
 		}
 		size, err := asked.Item.size()
-		return kilobytes(size, 1), 1, err
+		return map[string]Units{asked.TableName: {Write: kilobytes(size, 1)}}, 1, err
 	case strings.HasSuffix(said.Type, "TransactionCanceledException"):
 		return refusedTransaction(request)
 	case said.Type != "" || said.ConsumedCapacity == nil:
-		return 0, 0, nil // a throttle or a fault costs nothing
-	case slices.Contains(itemWrites, operation):
-		var one consumed
-		err := json.Unmarshal(said.ConsumedCapacity, &one)
-		return one.CapacityUnits, 0, err
+		return nil, 0, nil // a throttle or a fault costs nothing
 	}
-	var tables []consumed
-	err = json.Unmarshal(said.ConsumedCapacity, &tables)
-	for _, t := range tables {
-		units += t.CapacityUnits
+	of := make([]consumed, 1)
+	if slices.Contains(itemWrites, operation) {
+		err = json.Unmarshal(said.ConsumedCapacity, &of[0])
+	} else {
+		err = json.Unmarshal(said.ConsumedCapacity, &of)
 	}
-	return units, 0, err
+	tables = map[string]Units{}
+	for _, t := range of {
+		tables[t.TableName] = Units{Write: tables[t.TableName].Write + t.CapacityUnits}
+	}
+	return tables, 0, err
 }
 
-func refusedTransaction(request []byte) (units float64, refused int, err error) {
-	var asked struct {
-		TransactItems []struct{ Put struct{ Item item } }
+func refusedTransaction(request []byte) (tables map[string]Units, refused int, err error) {
+	type write struct {
+		TableName string
+		Item      item
 	}
+	var asked struct{ TransactItems []map[string]write }
 	if err := json.Unmarshal(request, &asked); err != nil {
-		return 0, 0, err
+		return nil, 0, err
 	}
+	tables = map[string]Units{}
 	for _, one := range asked.TransactItems {
-		size, err := one.Put.Item.size()
-		if err != nil {
-			return 0, 0, err
+		for _, w := range one { // one of Put, Update, Delete and ConditionCheck
+			size, err := w.Item.size()
+			if err != nil {
+				return nil, 0, err
+			}
+			tables[w.TableName] = Units{Write: tables[w.TableName].Write + 2*kilobytes(size, 1)}
 		}
-		units += 2 * kilobytes(size, 1)
 	}
-	return units, len(asked.TransactItems), nil
+	return tables, len(asked.TransactItems), nil
 }
 
 type consistency struct{ ConsistentRead bool }
@@ -118,34 +132,44 @@ func (c consistency) of(units float64) float64 {
 
 const readUnit = 4 // KB
 
-func getUnits(request, answer []byte) (float64, error) {
-	var asked consistency
+func getUnits(request, answer []byte) (map[string]Units, error) {
+	var asked struct {
+		consistency
+		TableName string
+	}
 	var got struct{ Item item }
 	if err := decode(request, &asked, answer, &got); err != nil {
-		return 0, err
+		return nil, err
 	}
 	size, err := got.Item.size()
-	return asked.of(kilobytes(size, readUnit)), err
+	return map[string]Units{asked.TableName: {Read: asked.of(kilobytes(size, readUnit))}}, err
 }
 
-func queryUnits(request, answer []byte) (float64, error) {
-	var asked consistency
-	var got struct{ Items []item }
+func queryUnits(request, answer []byte, seen *itemSizes) (map[string]Units, error) {
+	var asked struct {
+		consistency
+		TableName string
+	}
+	var got struct {
+		Items        []item
+		ScannedCount int
+	}
 	if err := decode(request, &asked, answer, &got); err != nil {
-		return 0, err
+		return nil, err
 	}
 	total := 0
 	for _, it := range got.Items {
 		size, err := it.size()
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		total += size
 	}
-	return asked.of(kilobytes(total, readUnit)), nil
+	total += max(0, got.ScannedCount-len(got.Items)) * seen.mean(asked.TableName)
+	return map[string]Units{asked.TableName: {Read: asked.of(kilobytes(total, readUnit))}}, nil
 }
 
-func batchGetUnits(request, answer []byte) (float64, error) {
+func batchGetUnits(request, answer []byte) (map[string]Units, error) {
 	type keys struct {
 		consistency
 		Keys []item
@@ -156,9 +180,9 @@ func batchGetUnits(request, answer []byte) (float64, error) {
 		UnprocessedKeys map[string]keys
 	}
 	if err := decode(request, &asked, answer, &got); err != nil {
-		return 0, err
+		return nil, err
 	}
-	units := 0.0
+	tables := map[string]Units{}
 	for table, of := range asked.RequestItems {
 		items := got.Responses[table]
 		missing := len(of.Keys) - len(items) - len(got.UnprocessedKeys[table].Keys)
@@ -166,13 +190,66 @@ func batchGetUnits(request, answer []byte) (float64, error) {
 		for _, it := range items {
 			size, err := it.size()
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			strong += kilobytes(size, readUnit)
 		}
-		units += of.of(strong)
+		tables[table] = Units{Read: of.of(strong)}
 	}
-	return units, nil
+	return tables, nil
+}
+
+// itemSizes knows the mean size of a table's items, from those that were put.
+type itemSizes struct {
+	mu     sync.Mutex
+	tables map[string]struct{ items, bytes int }
+}
+
+func newItemSizes() *itemSizes {
+	return &itemSizes{tables: map[string]struct{ items, bytes int }{}}
+}
+
+// learn reads the items of a request that puts some. It ignores requests that it cannot parse.
+func (s *itemSizes) learn(operation string, request []byte) {
+	type put struct {
+		TableName string
+		Item      item
+	}
+	var puts []put
+	switch operation {
+	case "PutItem":
+		var one put
+		if json.Unmarshal(request, &one) == nil {
+			puts = []put{one}
+		}
+	case "BatchWriteItem":
+		var batch struct {
+			RequestItems map[string][]struct{ PutRequest put }
+		}
+		if json.Unmarshal(request, &batch) == nil {
+			for table, requests := range batch.RequestItems {
+				for _, one := range requests {
+					puts = append(puts, put{table, one.PutRequest.Item})
+				}
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range puts {
+		if size, err := one.Item.size(); err == nil && size > 0 {
+			of := s.tables[one.TableName]
+			s.tables[one.TableName] = struct{ items, bytes int }{of.items + 1, of.bytes + size}
+		}
+	}
+}
+
+// mean returns the mean size of a table's items in bytes, or 0 if none has been seen.
+func (s *itemSizes) mean(table string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.tables[table]
+	return of.bytes / max(1, of.items)
 }
 
 func decode(request []byte, asked any, answer []byte, got any) error {

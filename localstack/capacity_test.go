@@ -72,11 +72,30 @@ func TestUnitsFollowFromRequestAndAnswer(t *testing.T) {
 		"another operation costs nothing": {"DescribeTable", `{}`, `{}`, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			write, read, refused, err := units(c.operation, []byte(c.request), []byte(c.answer))
+			tables, refused, err := units(c.operation, []byte(c.request), []byte(c.answer), newItemSizes())
 			require.NoError(t, err)
-			require.Equal(t, []any{c.write, c.read, c.refused}, []any{write, read, refused})
+			of := Usage{Tables: tables}.Units()
+			require.Equal(t, []any{c.write, c.read, c.refused}, []any{of.Write, of.Read, refused})
 		})
 	}
+}
+
+func TestUnitsAreCountedByTable(t *testing.T) {
+	tables, _, err := units("BatchWriteItem", []byte(`{}`), []byte(`{"ConsumedCapacity": [{"TableName": "t", "CapacityUnits": 25}, {"TableName": "u", "CapacityUnits": 2}]}`),
+		newItemSizes())
+	require.NoError(t, err)
+	require.Equal(t, map[string]Units{"t": {Write: 25}, "u": {Write: 2}}, tables)
+}
+
+func TestItemsThatAQueryCountsOrFiltersHaveTheMeanSizeOfThoseThatWerePut(t *testing.T) {
+	seen := newItemSizes()
+	seen.learn("PutItem", []byte(`{"TableName": "t", "Item": {"v": {"S": "`+strings.Repeat("x", 2047)+`"}}}`))
+	seen.learn("BatchWriteItem", []byte(`{"RequestItems": {"t": [{"PutRequest": {"Item": {"v": {"S": "`+strings.Repeat("x", 4095)+`"}}}}, {"DeleteRequest": {}}]}}`))
+
+	tables, _, err := units("Query", []byte(`{"TableName": "t", "Select": "COUNT"}`), []byte(`{"Count": 3, "ScannedCount": 8}`), seen)
+
+	require.NoError(t, err)
+	require.Equal(t, map[string]Units{"t": {Read: 3}}, tables, "8 items of 3 KB, read eventually")
 }
 
 func TestOnlyWritesAreAskedForTheirCost(t *testing.T) {

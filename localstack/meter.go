@@ -3,6 +3,7 @@ package localstack
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,8 +39,10 @@ type Meter struct {
 	server *http.Server
 	target atomic.Pointer[url.URL]
 
-	mu    sync.Mutex
-	usage map[string]*Usage
+	mu      sync.Mutex
+	usage   map[string]*Usage
+	items   *itemSizes
+	workers map[string]func(payload []byte)
 }
 
 // Usage counts the cost of a caller.
@@ -47,11 +50,18 @@ type Usage struct {
 	// Calls counts requests, including retries, by service and operation: "dynamodb UpdateItem". For a service whose requests do not name their
 	// operation, it has the method: "s3 GET".
 	Calls map[string]int
-	// WriteUnits and ReadUnits count capacity units of DynamoDB, including indexes; see the function units.
-	WriteUnits, ReadUnits float64
-	// Refused counts the writes whose condition failed. WriteUnits contains the least that each may have cost.
+	// Tables has the capacity units of DynamoDB by table, including indexes; see the function units.
+	Tables map[string]Units
+	// Refused counts the writes whose condition failed. Tables contains the least that each may have cost.
 	Refused int
+	// Invoked counts the invocations of functions, by the name or ARN that the caller gave.
+	Invoked map[string]int
+	// Events counts the events that were put on buses.
+	Events int
 }
+
+// Units are capacity units of DynamoDB.
+type Units struct{ Write, Read float64 }
 
 // Total returns the number of all calls.
 func (u Usage) Total() int {
@@ -62,26 +72,49 @@ func (u Usage) Total() int {
 	return total
 }
 
-// Since returns the difference to an earlier usage of the same caller.
-func (u Usage) Since(earlier Usage) Usage {
-	calls := map[string]int{}
-	for name, n := range u.Calls {
-		if n -= earlier.Calls[name]; n != 0 {
-			calls[name] = n
-		}
+// Units returns the units of all tables.
+func (u Usage) Units() Units {
+	var all Units
+	for _, of := range u.Tables {
+		all.Write, all.Read = all.Write+of.Write, all.Read+of.Read
 	}
-	return Usage{calls, u.WriteUnits - earlier.WriteUnits, u.ReadUnits - earlier.ReadUnits, u.Refused - earlier.Refused}
+	return all
 }
 
+// Since returns the difference to an earlier usage of the same caller.
+func (u Usage) Since(earlier Usage) Usage { return u.plus(earlier, -1) }
+
 // Plus returns the sum of two usages.
-func (u Usage) Plus(other Usage) Usage {
-	calls := map[string]int{}
-	for _, one := range []Usage{u, other} {
-		for name, n := range one.Calls {
-			calls[name] += n
+func (u Usage) Plus(other Usage) Usage { return u.plus(other, 1) }
+
+func (u Usage) plus(other Usage, sign int) Usage {
+	sum := Usage{map[string]int{}, map[string]Units{}, u.Refused + sign*other.Refused, map[string]int{}, u.Events + sign*other.Events}
+	for name := range both(u.Calls, other.Calls) {
+		if n := u.Calls[name] + sign*other.Calls[name]; n != 0 {
+			sum.Calls[name] = n
 		}
 	}
-	return Usage{calls, u.WriteUnits + other.WriteUnits, u.ReadUnits + other.ReadUnits, u.Refused + other.Refused}
+	for name := range both(u.Invoked, other.Invoked) {
+		if n := u.Invoked[name] + sign*other.Invoked[name]; n != 0 {
+			sum.Invoked[name] = n
+		}
+	}
+	for table := range both(u.Tables, other.Tables) {
+		a, b := u.Tables[table], other.Tables[table]
+		if of := (Units{a.Write + float64(sign)*b.Write, a.Read + float64(sign)*b.Read}); of != (Units{}) {
+			sum.Tables[table] = of
+		}
+	}
+	return sum
+}
+
+func both[V any](a, b map[string]V) map[string]V {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]V{}
+	}
+	maps.Copy(all, b)
+	return all
 }
 
 // StartMeter starts a meter on a free port. The meter refuses requests until Forward has been called.
@@ -90,7 +123,8 @@ func StartMeter() (*Meter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the meter: %w", err)
 	}
-	m := &Meter{Endpoint: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), usage: map[string]*Usage{}} //nolint:forcetypeassert // it is "tcp"
+	m := &Meter{Endpoint: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), usage: map[string]*Usage{}, items: newItemSizes(), //nolint:forcetypeassert // it is "tcp"
+		workers: map[string]func([]byte){}}
 	// A function keeps its connections for life, and waits on each for an answer.
 	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
 	proxy := &httputil.ReverseProxy{
@@ -113,6 +147,16 @@ func StartMeter() (*Meter, error) {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
+			if work := m.worker(r); work != nil {
+				payload, err := io.ReadAll(r.Body)
+				if err != nil {
+					http.Error(w, err.Error(), http.StatusBadRequest)
+					return
+				}
+				w.WriteHeader(http.StatusAccepted)
+				work(payload)
+				return
+			}
 			proxy.ServeHTTP(w, r)
 		}),
 		ErrorLog: log.New(io.Discard, "", 0),
@@ -132,6 +176,21 @@ func (m *Meter) Forward(endpoint string) error {
 	return nil
 }
 
+// Employ makes the meter answer the asynchronous calls of a function itself, as Lambda does. It passes each payload to work, which must not block.
+// So a benchmark can have hundreds of workers without a process for each.
+func (m *Meter) Employ(function string, work func(payload []byte)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.workers[function] = work
+}
+
+func (m *Meter) worker(r *http.Request) func([]byte) {
+	function := functionOf(r)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.workers[function[strings.LastIndexByte(function, ':')+1:]]
+}
+
 // Stop ends the meter and all requests in progress.
 func (m *Meter) Stop() error { return m.server.Close() }
 
@@ -141,7 +200,7 @@ func (m *Meter) Usage() map[string]Usage {
 	defer m.mu.Unlock()
 	usage := make(map[string]Usage, len(m.usage))
 	for caller, u := range m.usage {
-		usage[caller] = Usage{maps.Clone(u.Calls), u.WriteUnits, u.ReadUnits, u.Refused}
+		usage[caller] = u.Plus(Usage{})
 	}
 	return usage
 }
@@ -186,10 +245,26 @@ func (m *Meter) enter(r *http.Request) (*http.Request, error) {
 			return nil, errors.New("the meter cannot read the request")
 		}
 		c.body = body
+		m.items.learn(c.operation, body)
 		body = askForCapacity(c.operation, body)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	m.count(c, 0, 0, 0, 1)
+	spent := Usage{Calls: map[string]int{c.service + " " + c.operation: 1}}
+	if function := functionOf(r); function != "" {
+		spent.Invoked = map[string]int{function: 1}
+	}
+	if c.operation == "PutEvents" {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, errors.New("the meter cannot read the request")
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		var put struct{ Entries []json.RawMessage }
+		if json.Unmarshal(body, &put) == nil {
+			spent.Events = len(put.Entries)
+		}
+	}
+	m.count(c.caller, spent)
 	return r.WithContext(context.WithValue(r.Context(), callKey{}, c)), nil
 }
 
@@ -205,26 +280,33 @@ func (m *Meter) read(r *http.Response) error {
 		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(answer))
-	write, read, refused, err := units(c.operation, c.body, answer)
+	tables, refused, err := units(c.operation, c.body, answer, m.items)
 	if err != nil {
 		return err
 	}
-	m.count(c, write, read, refused, 0)
+	m.count(c.caller, Usage{Tables: tables, Refused: refused})
 	return nil
 }
 
-func (m *Meter) count(c call, write, read float64, refused, calls int) {
+func (m *Meter) count(caller string, spent Usage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u := m.usage[c.caller]
+	u := m.usage[caller]
 	if u == nil {
-		u = &Usage{Calls: map[string]int{}}
-		m.usage[c.caller] = u
+		u = &Usage{Calls: map[string]int{}, Tables: map[string]Units{}, Invoked: map[string]int{}}
+		m.usage[caller] = u
 	}
-	u.Calls[c.service+" "+c.operation] += calls
-	u.WriteUnits += write
-	u.ReadUnits += read
-	u.Refused += refused
+	for name, n := range spent.Calls {
+		u.Calls[name] += n
+	}
+	for name, n := range spent.Invoked {
+		u.Invoked[name] += n
+	}
+	for table, of := range spent.Tables {
+		u.Tables[table] = Units{u.Tables[table].Write + of.Write, u.Tables[table].Read + of.Read}
+	}
+	u.Refused += spent.Refused
+	u.Events += spent.Events
 }
 
 var (
@@ -254,5 +336,18 @@ func operationOf(r *http.Request) string {
 	if _, operation, found := strings.Cut(r.URL.Path, "/operation/"); found { // https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 		return operation
 	}
+	if functionOf(r) != "" {
+		return "Invoke"
+	}
 	return r.Method
+}
+
+// functionOf returns the function that a request invokes, or "".
+func functionOf(r *http.Request) string {
+	rest, found := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/")
+	function, found2 := strings.CutSuffix(rest, "/invocations")
+	if !found || !found2 {
+		return ""
+	}
+	return function
 }

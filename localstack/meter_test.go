@@ -8,7 +8,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	eventtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 )
@@ -63,9 +66,10 @@ func TestTheMeterCountsWhatEachCallerUses(t *testing.T) {
 
 	usage := m.Usage()
 
+	none := map[string]int{}
 	require.Equal(t, Usage{Calls: map[string]int{"dynamodb PutItem": 2, "dynamodb UpdateItem": 1, "dynamodb TransactWriteItems": 1},
-		WriteUnits: 6 + 6 + 4 + 1, Refused: 1}, usage["writer"])
-	require.Equal(t, Usage{Calls: map[string]int{"dynamodb GetItem": 1}, ReadUnits: 2}, usage["reader"])
+		Tables: map[string]Units{"shelf": {Write: 6 + 6 + 4 + 1}}, Refused: 1, Invoked: none}, usage["writer"])
+	require.Equal(t, Usage{Calls: map[string]int{"dynamodb GetItem": 1}, Tables: map[string]Units{"shelf": {Read: 2}}, Invoked: none}, usage["reader"])
 	require.Len(t, usage, 2, "the table was created without the meter")
 	require.Equal(t, 4, usage["writer"].Total())
 }
@@ -103,10 +107,43 @@ func TestTheMeterRefusesRequestsBeforeForward(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
 }
 
-func TestUsageIsAddedAndSubtracted(t *testing.T) {
-	a := Usage{map[string]int{"s3 GET": 2, "s3 PUT": 1}, 3, 1.5, 1}
-	b := Usage{map[string]int{"s3 GET": 1, "sqs SendMessage": 4}, 1, .5, 0}
+func TestTheMeterCountsInvocationsAndEvents(t *testing.T) {
+	t.Parallel()
+	m, e := metered(t)
+	function(t, e, "echoes", "def handler(event, context): return event\n")
+	cfg := through(m, e, "caller")
 
-	require.Equal(t, Usage{map[string]int{"s3 GET": 3, "s3 PUT": 1, "sqs SendMessage": 4}, 4, 2, 1}, a.Plus(b))
+	_, err := lambda.NewFromConfig(cfg).Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("echoes"), Payload: []byte(`{}`)})
+	require.NoError(t, err)
+	one := eventtypes.PutEventsRequestEntry{Source: aws.String("test"), DetailType: aws.String("Test"), Detail: aws.String(`{}`)}
+	_, err = eventbridge.NewFromConfig(cfg).PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []eventtypes.PutEventsRequestEntry{one, one}})
+	require.NoError(t, err)
+
+	require.Equal(t, Usage{Calls: map[string]int{"lambda Invoke": 1, "events PutEvents": 1}, Tables: map[string]Units{}, Invoked: map[string]int{"echoes": 1}, Events: 2},
+		m.Usage()["caller"])
+}
+
+func TestTheMeterAnswersForTheWorkersThatItEmploys(t *testing.T) {
+	t.Parallel()
+	m, e := metered(t)
+	payloads := make(chan string, 1)
+	m.Employ("work", func(payload []byte) { payloads <- string(payload) })
+
+	out, err := lambda.NewFromConfig(through(m, e, "caller")).Invoke(t.Context(), &lambda.InvokeInput{
+		FunctionName: aws.String("arn:aws:lambda:us-east-1:000000000000:function:work"), InvocationType: lambdatypes.InvocationTypeEvent, Payload: []byte(`{"a": 1}`)})
+
+	require.NoError(t, err)
+	require.EqualValues(t, http.StatusAccepted, out.StatusCode)
+	require.Equal(t, `{"a": 1}`, <-payloads)
+	require.Equal(t, map[string]int{"lambda Invoke": 1}, m.Usage()["caller"].Calls)
+}
+
+func TestUsageIsAddedAndSubtracted(t *testing.T) {
+	a := Usage{map[string]int{"s3 GET": 2, "s3 PUT": 1}, map[string]Units{"t": {3, 1.5}, "u": {1, 0}}, 1, map[string]int{"f": 2}, 5}
+	b := Usage{map[string]int{"s3 GET": 1, "sqs SendMessage": 4}, map[string]Units{"t": {1, .5}}, 0, map[string]int{"g": 1}, 1}
+
+	require.Equal(t, Usage{map[string]int{"s3 GET": 3, "s3 PUT": 1, "sqs SendMessage": 4}, map[string]Units{"t": {4, 2}, "u": {1, 0}}, 1,
+		map[string]int{"f": 2, "g": 1}, 6}, a.Plus(b))
 	require.Equal(t, b, a.Plus(b).Since(a))
+	require.Equal(t, Units{4, 1.5}, a.Units())
 }

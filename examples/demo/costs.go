@@ -19,12 +19,12 @@ func costs(p performance, byOperation bool) string {
 	text := table([][]string{
 		{"", "completed", "retried", "dead", "time", "write units", "AWS calls"},
 		{fmt.Sprintf("%d tasks", p.job.Total), strconv.Itoa(is.completed), strconv.Itoa(is.retried), strconv.Itoa(is.dead), local.Seconds(p.job.FinishedAt.Sub(p.job.SubmittedAt)),
-			strconv.FormatFloat(sum.WriteUnits, 'f', -1, 64), strconv.Itoa(sum.Total())},
+			strconv.FormatFloat(sum.Units().Write, 'f', -1, 64), strconv.Itoa(sum.Total())},
 	})
 	rows := [][]string{{"for one task", "write units", "read units", "AWS calls", "invocations"}}
 	add := func(name string, u localstack.Usage, invocations int) {
 		row := []string{name}
-		for _, value := range []float64{u.WriteUnits, u.ReadUnits, float64(u.Total()), float64(invocations)} {
+		for _, value := range []float64{u.Units().Write, u.Units().Read, float64(u.Total()), float64(invocations)} {
 			row = append(row, fmt.Sprintf("%.2f", value/float64(p.job.Total)))
 		}
 		rows = append(rows, row)

@@ -221,8 +221,8 @@ func TestTheCostsAreForOneTaskByStage(t *testing.T) {
 			{Status: task.Completed, Attempts: []task.Attempt{{}}}, {Status: task.Dead, Attempts: []task.Attempt{{}}},
 		},
 		spent: spent{map[string]localstack.Usage{
-			"scheduler":        {Calls: map[string]int{"dynamodb BatchWriteItem": 1, "events PutEvents": 1}, WriteUnits: 4.5},
-			"worker-assistant": {Calls: map[string]int{"dynamodb UpdateItem": 8}, WriteUnits: 8, ReadUnits: 2, Refused: 1},
+			"scheduler":        {Calls: map[string]int{"dynamodb BatchWriteItem": 1, "events PutEvents": 1}, Tables: map[string]localstack.Units{"tasks": {Write: 4.5}}},
+			"worker-assistant": {Calls: map[string]int{"dynamodb UpdateItem": 8}, Tables: map[string]localstack.Units{"tasks": {Write: 8, Read: 2}}, Refused: 1},
 		}, map[string]int{"scheduler": 1, "worker-assistant": 2}},
 	}
 

@@ -94,7 +94,7 @@ func (s *stack) create(b *testing.B, n int) {
 
 	s.requireWhole(b, total)
 	used := s.meter.Usage()[scheduler].Since(before)
-	rate, peak, units := float64(total)/took.Seconds(), <-memory, used.WriteUnits/float64(total)
+	rate, peak, units := float64(total)/took.Seconds(), <-memory, used.Units().Write/float64(total)
 	b.ReportMetric(rate, "tasks/s")
 	b.ReportMetric(one, "sequential/s")
 	b.ReportMetric(many, "ceiling/s")
@@ -163,17 +163,9 @@ func (s *stack) requireWhole(b *testing.B, total int) {
 // comparison favours the local AWS over the scheduler.
 func (s *stack) rates(b *testing.B) (one, many, most float64) {
 	b.Helper()
-	const name = "rates"
-	_, err := s.db.CreateTable(b.Context(), &dynamodb.CreateTableInput{
-		TableName: aws.String(name), BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("segment"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String("n"), AttributeType: types.ScalarAttributeTypeN}},
-		KeySchema:           []types.KeySchemaElement{{AttributeName: aws.String("segment"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("n"), KeyType: types.KeyTypeRange}},
-		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
-	})
-	require.NoError(b, err)
+	name := s.createRates(b)
 	defer func() {
-		_, err := s.db.DeleteTable(b.Context(), &dynamodb.DeleteTableInput{TableName: aws.String(name)})
+		_, err := s.db.DeleteTable(b.Context(), &dynamodb.DeleteTableInput{TableName: &name})
 		require.NoError(b, err)
 	}()
 
@@ -184,6 +176,21 @@ func (s *stack) rates(b *testing.B) (one, many, most float64) {
 	}
 	one = sequential / time.Since(began).Seconds()
 	return one, s.flood(b, name, sequential, tasklike), s.flood(b, name, sequential+flood, key)
+}
+
+// createRates creates a table like the tasks table, and returns its name.
+func (s *stack) createRates(b *testing.B) string {
+	b.Helper()
+	const name = "rates"
+	_, err := s.db.CreateTable(b.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String(name), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("segment"), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String("n"), AttributeType: types.ScalarAttributeTypeN}},
+		KeySchema:           []types.KeySchemaElement{{AttributeName: aws.String("segment"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("n"), KeyType: types.KeyTypeRange}},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
+	})
+	require.NoError(b, err)
+	return name
 }
 
 // flood returns how many items a second the local AWS accepts in batches.

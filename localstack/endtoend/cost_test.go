@@ -93,8 +93,8 @@ func (m metered) tasks(t *testing.T) {
 		now := m.usage(t)
 		spent := now.Since(last)
 		last = now
-		units, calls = spent.WriteUnits/all, float64(spent.Total())/all
-		t.Logf("%s: %.2f write units, %.2f read units, %.2f calls a task: %v", name, units, spent.ReadUnits/all, calls, spent.Calls)
+		units, calls = spent.Units().Write/all, float64(spent.Total())/all
+		t.Logf("%s: %.2f write units, %.2f read units, %.2f calls a task: %v", name, units, spent.Units().Read/all, calls, spent.Calls)
 		return units, calls
 	}
 	last = m.usage(t)
@@ -165,9 +165,9 @@ func (m metered) claim(t *testing.T, n int) {
 	require.Equal(t, n, m.look(t).Started)
 
 	spent := m.usage(t).Since(before)
-	t.Logf("a claim of %d and its dispatch: %.0f write units, %v", n, spent.WriteUnits, spent.Calls)
+	t.Logf("a claim of %d and its dispatch: %.0f write units, %v", n, spent.Units().Write, spent.Calls)
 	leases := float64((n + queue.MostSlots - 1) / queue.MostSlots)
-	require.LessOrEqual(t, spent.WriteUnits, 6+3*leases, "write units of a claim and its dispatch: three for each lease of forty slots")
+	require.LessOrEqual(t, spent.Units().Write, 6+3*leases, "write units of a claim and its dispatch: three for each lease of forty slots")
 	delete(spent.Calls, "sqs SendMessageBatch") // of ten each
 	require.LessOrEqual(t, spent.Total(), 30, "calls of an execution that claims once, reads included")
 }
