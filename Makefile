@@ -93,15 +93,16 @@ test: build ## run all tests, with the end-to-end tests on their own local AWS (
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@$(TEST_ENV) go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
-# The packages of the SDKs of other languages, in .local/packages: the wheel and the source distribution of drover-worker.
+# The packages of the SDKs of other languages, in .local/packages: drover-worker's wheel and source distribution, and its npm package.
 PACKAGES := .local/packages
 .PHONY: packages
-packages: ## build the wheel and the source distribution of the Python SDK, in .local/packages
+packages: ## build the packages of the Python and Node SDKs, in .local/packages; the latter needs npm
 	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
 	@rm -rf $(PACKAGES) && mkdir -p $(PACKAGES)
 	@cd shared/worker/python && for what in wheel sdist; do \
 		"$(CURDIR)/$(VENV)/bin/python3" -c "import flit_core.buildapi as b; print('$(PACKAGES)/' + b.build_$$what('$(CURDIR)/$(PACKAGES)'))"; \
 	done
+	@echo "$(PACKAGES)/$$(cd shared/worker/node && npm pack --silent --pack-destination "$(CURDIR)/$(PACKAGES)")"
 
 # The archives of the command line tool, with the functions for both processors. They need nothing but Go.
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64

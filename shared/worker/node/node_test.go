@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -42,4 +43,47 @@ func TestTheNodeSDKPassesItsOwnTests(t *testing.T) {
 	report, err := exec.CommandContext(t.Context(), "node", "--test", "test/").CombinedOutput()
 	require.NoError(t, err, "%s", report)
 	require.NotContains(t, string(report), "# pass 0\n")
+}
+
+// TestTheTypesOfTheNodeSDKAreRight compiles what users may write, and the README's worker. localstack/typescript installs the compiler.
+func TestTheTypesOfTheNodeSDKAreRight(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Node")
+	}
+	compiler, err := filepath.Abs("../../../.local/typescript/node_modules/.bin/tsc")
+	require.NoError(t, err)
+	if _, err := os.Stat(compiler); err != nil {
+		require.Empty(t, os.Getenv("CI"), "TypeScript is missing, and tests in CI need it; to install it: localstack/typescript")
+		t.Skip("not judged: TypeScript is missing; to install it: localstack/typescript")
+	}
+	types, err := filepath.Abs("src/index.d.ts")
+	require.NoError(t, err)
+	folder := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
+	}
+	uses, err := os.ReadFile("test/types.ts")
+	require.NoError(t, err)
+	write("types.ts", string(uses))
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(readme), "```js\n")
+	require.True(t, found)
+	example, _, _ := strings.Cut(rest, "```")
+	write("readme.ts", example+"\ndeclare function load(store: unknown, options: { signal: AbortSignal }): Promise<unknown[] | undefined>;\n")
+	configuration, err := json.Marshal(map[string]any{"files": []string{"types.ts", "readme.ts"}, "compilerOptions": map[string]any{"noEmit": true, "strict": true,
+		"noUncheckedIndexedAccess": true, "module": "nodenext", "target": "es2022", "lib": []string{"es2022", "dom"}, "types": []string{},
+		"paths": map[string]any{"drover-worker": []string{types}}}})
+	require.NoError(t, err)
+	write("tsconfig.json", string(configuration))
+	write("package.json", `{"type": "module"}`)
+
+	report, err := exec.CommandContext(t.Context(), compiler, "--project", folder).CombinedOutput()
+
+	require.NoError(t, err, "%s", report)
+	write("types.ts", string(uses)+"\nconst attempt: string = (null as unknown as Task).attempt;\n")
+	report, err = exec.CommandContext(t.Context(), compiler, "--project", folder).CombinedOutput()
+	require.Error(t, err, "a wrong use compiles")
+	require.Contains(t, string(report), "Type 'number' is not assignable to type 'string'")
 }

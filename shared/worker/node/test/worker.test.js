@@ -1,8 +1,10 @@
 // What the protocol's suite cannot say: queues that fail, time, the poll loop, and Node's own ways.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "node:test";
 
+import * as sdk from "../src/index.js";
 import { CompletionError, Permanent, RetryAfter, worker } from "../src/index.js";
 
 const URL = "https://sqs.eu-west-1.amazonaws.com/000000000000/completions";
@@ -171,4 +173,20 @@ test("wrong settings of a poller are refused", async () => {
   for (const [url, options] of [["", {}], ["q", { concurrency: 0 }], ["q", { visibility: 5 }]]) {
     await assert.rejects(of(new Queue(), () => {}).poll(url, options), RangeError);
   }
+});
+
+test("the types declare what the package exports", () => {
+  const declared = readFileSync(new globalThis.URL("../src/index.d.ts", import.meta.url), "utf8").matchAll(/^export (?:class|function) (\w+)/gm);
+  assert.deepEqual([...declared].map(([, name]) => name).sort(), Object.keys(sdk).sort());
+});
+
+test("the worker in the README runs", async () => {
+  const [, code] = readFileSync(new globalThis.URL("../README.md", import.meta.url), "utf8").match(/```js\n([^]*?)```/);
+  const body = code.replace(/^import .*$/m, "").replace("export const handler =", "return");
+  const load = async (store) => (store === "full" ? [1, 2] : undefined);
+  const queue = new Queue();
+  const handler = new Function("Permanent", "RetryAfter", "worker", "load", body)(Permanent, RetryAfter, (run) => worker(run, { queue, log: () => {} }), load);
+  for (const payload of [{ store: "full" }, { store: "empty" }, {}]) await handler(event(payload));
+  assert.deepEqual(queue.sent.map((m) => [m.status, m.retryable]), [["completed", undefined], ["failed", true], ["failed", false]]);
+  assert.deepEqual(queue.sent[0].stats, { rows: 2 });
 });
