@@ -240,19 +240,15 @@ func TestClosedTasksAreCopiedToTheArchiveOnce(t *testing.T) {
 
 // TestTheChecklistOfTheMoveWorks runs the commands of docs/from-sosw.md, one after the other.
 func TestTheChecklistOfTheMoveWorks(t *testing.T) {
-	text, err := os.ReadFile("../../docs/from-sosw.md")
-	require.NoError(t, err)
-	_, rest, _ := strings.Cut(string(text), "```sh\n")
-	block, _, _ := strings.Cut(rest, "```")
+	commands := checklist(t, "from-sosw.md")
 	g := newGround(t)
 	g.withSosw()
 	g.sosw.rules["sosw_orchestrator"] = eventbridgetypes.RuleStateEnabled
 	g.functions.add("arn:aws:lambda:us-east-1:000000000000:function:f", 60)
 	t.Chdir(filepath.Dir(soswConfig(t)))
 	ran := 0
-	for line := range strings.Lines(block) {
-		command, _, _ := strings.Cut(line, "#")
-		words := strings.Fields(strings.ReplaceAll(command, "some_function", "f"))
+	for _, line := range commands {
+		words, _ := words(strings.ReplaceAll(line, "some_function", "f"))
 		switch words[0] {
 		case "aws":
 			require.Equal(t, []string{"aws", "events", "disable-rule"}, words[:3])
@@ -267,4 +263,33 @@ func TestTheChecklistOfTheMoveWorks(t *testing.T) {
 		}
 	}
 	require.Equal(t, 5, ran)
+}
+
+// checklist returns the commands of a document's checklist, without their comments.
+func checklist(t *testing.T, document string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", document))
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(text), "```sh\n")
+	require.True(t, found)
+	block, _, _ := strings.Cut(rest, "```")
+	var commands []string
+	for line := range strings.Lines(block) {
+		command, _, _ := strings.Cut(line, "#")
+		commands = append(commands, strings.TrimSpace(command))
+	}
+	return commands
+}
+
+// words returns the words of a command as a shell reads them, and the file to which its output goes.
+func words(command string) (words []string, into string) {
+	command, into, _ = strings.Cut(command, " > ")
+	for i, part := range strings.Split(command, `"`) {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words, into
 }
