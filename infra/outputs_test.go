@@ -1,6 +1,8 @@
 package infra_test
 
 import (
+	"os"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,5 +51,25 @@ func TestTheOutputsNameTheStacksResources(t *testing.T) {
 		}
 		require.NotContains(t, output, "Condition", "%s: an output that may be missing cannot be relied on", name)
 		require.NotContains(t, output, "Export", "%s: an exported name is taken for the whole region", name)
+	}
+}
+
+// Examples for other tools name parts of the stack that exist.
+func TestTheExamplesForTerraformAndTheCDKNameWhatTheTemplateHas(t *testing.T) {
+	s := read(t)
+	text, err := os.ReadFile("../docs/terraform-cdk.md")
+	require.NoError(t, err)
+	for pattern, have := range map[string]map[string]object{
+		`outputs\["(\w+)"\]`:             s.outputs,
+		`getResource\("(\w+)"\)`:         s.resources,
+		`parameters(?:\s+=|:) \{ (\w+)`:  s.parameters,
+		`RetentionDays = "90", (\w+) = `: s.parameters,
+		`--parameter (\w+)=`:             s.parameters,
+	} {
+		found := regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, found, pattern)
+		for _, match := range found {
+			require.Contains(t, have, match[1], pattern)
+		}
 	}
 }
