@@ -2,6 +2,9 @@ package infra_test
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -112,5 +115,27 @@ func TestTheDashboardShowsEveryQueueFunctionMachineAndTable(t *testing.T) {
 			continue // the dashboard would not exist without it
 		}
 		require.Contains(t, shown, id)
+	}
+}
+
+// The documents may name the alarms of all functions together: …ErrorsAlarm.
+func TestEachAlarmHasAnEntryInTheDocuments(t *testing.T) {
+	for _, path := range []string{"README.md", "../docs/operations.md"} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		named := map[string]bool{}
+		for _, name := range regexp.MustCompile("`(…?[A-Za-z]+Alarm)`").FindAllStringSubmatch(string(text), -1) {
+			named[name[1]] = true
+		}
+		alarms := read(t).of("AWS::CloudWatch::Alarm")
+		for id := range alarms {
+			function := regexp.MustCompile(`^(Scheduler|Orchestrator|WorkerAssistant|Scavenger|Archiver|Workflow)`)
+			require.True(t, named[id] || named[function.ReplaceAllString(id, "…")], "%s has no entry for %s", path, id)
+		}
+		for name := range named {
+			if !strings.HasPrefix(name, "…") {
+				require.Contains(t, alarms, name, path)
+			}
+		}
 	}
 }

@@ -94,7 +94,7 @@ func fires(t *testing.T, properties object, values series) bool {
 }
 
 // For each metric of AWS that an alarm watches, the cases are series that the metric shows when something is broken and when all is well, with a
-// value for each period of the alarm. TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms tests the metrics of the functions themselves.
+// value for each period of the alarm. TestFunctionsThatAreDeniedTheirTablesRaiseTheAlarm tests the metrics of the functions themselves.
 func TestAlarmsOnMetricsOfAWSFireWhenSomethingIsBroken(t *testing.T) {
 	watched := map[string]bool{}
 	for id, properties := range read(t).of("AWS::CloudWatch::Alarm") {
@@ -109,13 +109,11 @@ func TestAlarmsOnMetricsOfAWSFireWhenSomethingIsBroken(t *testing.T) {
 			"AWS/Lambda IteratorAge": {[]series{same(5, 700_000), minutes(900_000, 960_000, 1_020_000, 1_080_000, 1_140_000)},
 				[]series{same(5, 2000), minutes(700_000, 2000, 2000, 2000, 2000), minutes(nil)}},
 			// A failed message is redelivered after one or two minutes; the tick comes each minute.
-			"AWS/Lambda Errors":                {[]series{same(5, 1), minutes(1, nil, 1, nil, 1), minutes(1, 0, 1, 0, 1)}, []series{minutes(nil, 0, 3, 0, 0), minutes(nil)}},
-			"AWS/Lambda Throttles":             {[]series{same(5, 40), minutes(4, 0, 4, 0, 4)}, []series{minutes(0, 40, 0, 0, 0), minutes(nil)}},
-			"AWS/DynamoDB ReadThrottleEvents":  {[]series{same(5, 3), minutes(3, nil, 3, nil, 3)}, []series{minutes(nil, nil, 200, nil, nil), minutes(nil)}},
-			"AWS/DynamoDB WriteThrottleEvents": {[]series{same(5, 3), minutes(3, nil, 3, nil, 3)}, []series{minutes(nil, nil, 200, nil, nil), minutes(nil)}},
-			"AWS/States ExecutionsFailed":      {[]series{same(3, 1)}, []series{minutes(0, 1, 0), minutes(nil)}},
-			"AWS/States ExecutionsTimedOut":    {[]series{minutes(1)}, []series{minutes(0), minutes(nil)}},
-			"AWS/States ExecutionsStarted":     {[]series{same(3, 0), minutes(nil, nil, nil)}, []series{same(3, 5), minutes(0, 0, 1)}},
+			"AWS/Lambda Errors":             {[]series{same(5, 1), minutes(1, nil, 1, nil, 1), minutes(1, 0, 1, 0, 1)}, []series{minutes(nil, 0, 3, 0, 0), minutes(nil)}},
+			"AWS/Lambda Throttles":          {[]series{same(5, 40), minutes(4, 0, 4, 0, 4)}, []series{minutes(0, 40, 0, 0, 0), minutes(nil)}},
+			"AWS/States ExecutionsFailed":   {[]series{same(3, 1)}, []series{minutes(0, 1, 0), minutes(nil)}},
+			"AWS/States ExecutionsTimedOut": {[]series{minutes(1)}, []series{minutes(0), minutes(nil)}},
+			"AWS/States ExecutionsStarted":  {[]series{same(3, 0), minutes(nil, nil, nil)}, []series{same(3, 5), minutes(0, 0, 1)}},
 		}[metric]
 		if properties["Namespace"] == "Drover" {
 			continue
@@ -128,22 +126,21 @@ func TestAlarmsOnMetricsOfAWSFireWhenSomethingIsBroken(t *testing.T) {
 			require.False(t, fires(t, properties, well), "%s fires although all is well", id)
 		}
 	}
-	for _, metric := range []string{"AWS/Lambda Errors", "AWS/Lambda Throttles", "AWS/Lambda IteratorAge", "AWS/DynamoDB ReadThrottleEvents", "AWS/DynamoDB WriteThrottleEvents"} {
+	for _, metric := range []string{"AWS/Lambda Errors", "AWS/Lambda Throttles", "AWS/Lambda IteratorAge"} {
 		require.True(t, watched[metric], "no alarm watches %s", metric)
 	}
 }
 
-func TestEveryFunctionAndTableHasThrottleAlarms(t *testing.T) {
+// A function that Lambda does not run has an alarm of its own, or, if it reads a stream, falls behind that.
+func TestEveryFunctionThatLambdaThrottlesRaisesAnAlarm(t *testing.T) {
 	s := read(t)
-	for metric, of := range map[string]string{"Throttles": "AWS::Serverless::Function", "ReadThrottleEvents": "AWS::DynamoDB::Table", "WriteThrottleEvents": "AWS::DynamoDB::Table"} {
-		watched := map[string]bool{}
-		for _, properties := range s.of("AWS::CloudWatch::Alarm") {
-			if properties["MetricName"] == metric {
-				watched[mentioned(properties["Dimensions"])[0]] = true
-			}
+	watched := map[string]bool{}
+	for _, properties := range s.of("AWS::CloudWatch::Alarm") {
+		if properties["MetricName"] == "Throttles" || properties["MetricName"] == "IteratorAge" {
+			watched[mentioned(properties["Dimensions"])[0]] = true
 		}
-		require.Equal(t, keys(s.of(of)), keys(watched), metric)
 	}
+	require.Equal(t, keys(s.of("AWS::Serverless::Function")), keys(watched))
 }
 
 // events holds, for each function, an event for which it needs a table.
@@ -162,50 +159,82 @@ var events = map[string]string{
 		"parts": {"N": "1"}, "created_at": {"N": "1764000000000"}, "closed_at": {"N": "1764000001000"}}}}]}`,
 }
 
-// The real functions run for five minutes, with an invocation each minute and no right to any table. Their handlers return the messages to the
-// queue, which is no error for Lambda. The alarms on the metrics in their log lines fire, and those of other functions do not.
-func TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms(t *testing.T) {
-	refusal := []byte(`{"__type": "com.amazon.coral.service#AccessDeniedException", "message": "not authorized"}`)
-	denied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// refusing answers each request with an error of DynamoDB, and returns its address.
+func refusing(t *testing.T, kind string) string {
+	t.Helper()
+	refusal := []byte(`{"__type": "com.amazon.coral.service#` + kind + `", "message": "not now"}`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(refusal)), 10))
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write(refusal)
 	}))
-	t.Cleanup(denied.Close)
-	s := read(t)
-	alarms := map[string]object{} // by the metric
-	for _, properties := range s.of("AWS::CloudWatch::Alarm") {
-		if properties["Namespace"] == "Drover" {
-			require.Equal(t, []any{object{"Name": "Stack", "Value": ref("AWS::StackName")}}, properties["Dimensions"])
-		}
-		if strings.HasSuffix(fmt.Sprint(properties["MetricName"]), "Failures") && properties["MetricName"] != metric.TargetFailures {
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// watching returns the alarm on a sum of the functions' own, by stack alone.
+func watching(t *testing.T, name string) object {
+	t.Helper()
+	for _, properties := range read(t).of("AWS::CloudWatch::Alarm") {
+		if properties["Namespace"] == metric.Namespace && properties["MetricName"] == name {
 			require.Equal(t, "Sum", properties["Statistic"])
-			alarms[properties["MetricName"].(string)] = properties
+			require.Equal(t, []any{object{"Name": "Stack", "Value": ref("AWS::StackName")}}, properties["Dimensions"])
+			return properties
 		}
 	}
-	require.Len(t, alarms, len(folders))
+	require.Fail(t, "no alarm watches "+name)
+	return nil
+}
+
+// The real functions run for five minutes, with an invocation each minute and no right to any table. Their handlers return the messages to the
+// queue, which is no error for Lambda. The alarm on the metric in their log lines fires, whichever function it is, and a metric of its own names it.
+func TestFunctionsThatAreDeniedTheirTablesRaiseTheAlarm(t *testing.T) {
+	denied, alarm := refusing(t, "AccessDeniedException"), watching(t, metric.FunctionFailures)
 	for id, folder := range folders {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
-			f := started(t, folder, denied.URL)
-			for range 5 {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				_, err := f.Invoke(ctx, []byte(events[folder]))
-				cancel()
-				if err != nil {
-					require.ErrorAs(t, err, new(*localstack.FunctionError))
-				}
-			}
-			require.NoError(t, f.Stop())
-			told := counted(t, "1", time.Now(), f.Lines())
+			told := invoked(t, folder, denied, 5)
 			name := strings.TrimSuffix(id, "Function") + "Failures"
-			require.Equal(t, []string{name}, keys(told), "%s", f.Lines())
+			require.ElementsMatch(t, []string{metric.FunctionFailures, name}, keys(told))
 			require.Len(t, told[name], 5, "a line for each invocation")
-			require.True(t, fires(t, alarms[name], told[name]))
-			require.False(t, fires(t, alarms[name], append(told[name][:2:2], minutes(nil, nil, nil)...)), "two minutes of failures raise no alarm")
+			failures := told[metric.FunctionFailures]
+			require.Equal(t, told[name], failures)
+			require.True(t, fires(t, alarm, failures))
+			require.False(t, fires(t, alarm, append(failures[:2:2], minutes(nil, nil, nil)...)), "two minutes of failures raise no alarm")
 		})
 	}
+}
+
+// DynamoDB throttles each request of the real functions for three minutes.
+func TestFunctionsWhoseTablesAreThrottledRaiseTheAlarm(t *testing.T) {
+	throttling, alarm := refusing(t, "ProvisionedThroughputExceededException"), watching(t, metric.TableThrottles)
+	for _, folder := range folders {
+		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+			throttles := invoked(t, folder, throttling, 3)[metric.TableThrottles]
+			require.Len(t, throttles, 3, "a line for each invocation")
+			require.GreaterOrEqual(t, *throttles[0], 5., "each attempt counts")
+			require.True(t, fires(t, alarm, append(throttles, minutes(nil, nil)...)))
+			require.False(t, fires(t, alarm, append(throttles[:2:2], minutes(nil, nil, nil)...)), "two minutes raise no alarm")
+		})
+	}
+}
+
+// invoked runs a function against an endpoint so many times, a minute apart, and returns what it counts.
+func invoked(t *testing.T, folder, endpoint string, times int) map[string]series {
+	t.Helper()
+	f := started(t, folder, endpoint)
+	for range times {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		_, err := f.Invoke(ctx, []byte(events[folder]))
+		cancel()
+		if err != nil {
+			require.ErrorAs(t, err, new(*localstack.FunctionError))
+		}
+	}
+	require.NoError(t, f.Stop())
+	return counted(t, "1", time.Now(), f.Lines())
 }
 
 // A labourer's target queue is missing for an hour. The orchestrator runs each minute, and after each of its own waits after a failure.

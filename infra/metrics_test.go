@@ -198,9 +198,10 @@ func TestAlarmsAndDashboardShowMetricsThatAreReported(t *testing.T) {
 			}
 		}
 	}
-	reported := map[string]bool{ // TestFunctionsThatAreDeniedTheirTablesRaiseTheirAlarms and others read these from the functions' logs
+	reported := map[string]bool{ // TestFunctionsThatAreDeniedTheirTablesRaiseTheAlarm and others read these from the functions' logs
 		"Stack SchedulerFailures": true, "Stack OrchestratorFailures": true, "Stack WorkerAssistantFailures": true, "Stack ScavengerFailures": true,
 		"Stack ArchiverFailures": true, "Stack WorkflowFailures": true, "Stack TargetFailures": true,
+		"Stack FunctionFailures": true, "Stack TableThrottles": true,
 	}
 	w := watch(t)
 	w.job("good", 3)

@@ -39,9 +39,11 @@ type Clients struct {
 	tally *metric.Tally // of the function's figures
 }
 
-// metered returns the clients of a function with a tally of its own.
+// metered returns the clients of a function with a tally of its own, which counts requests that DynamoDB throttles.
 func (c Clients) metered() Clients {
-	c.tally = &metric.Tally{}
+	tally := &metric.Tally{}
+	c.tally = tally
+	c.DynamoDB = dynamo.Watched{API: c.DynamoDB, Throttled: func(n int) { tally.Count(metric.Subject{}, metric.TableThrottles, n) }}
 	return c
 }
 

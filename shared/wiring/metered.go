@@ -92,4 +92,5 @@ func cause(err error) slog.Attr {
 // failures counts what an invocation could not process.
 func failures(c Clients, of string, n int) {
 	c.tally.Count(metric.Subject{}, of, n)
+	c.tally.Count(metric.Subject{}, metric.FunctionFailures, n)
 }

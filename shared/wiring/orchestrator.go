@@ -10,6 +10,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 	"github.com/drover-run/drover/shared/core/decision"
+	"github.com/drover-run/drover/shared/core/metric"
 	"github.com/drover-run/drover/shared/service/health"
 	"github.com/drover-run/drover/shared/service/metering"
 	"github.com/drover-run/drover/shared/service/orchestrator"
@@ -39,7 +40,7 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, error) {
 	out, err := f.Service.Take(ctx, in)
 	for name, n := range orchestrator.Counts(out, err) {
-		failures(f.clients, name, n)
+		f.clients.tally.Count(metric.Subject{}, name, n)
 	}
 	for _, r := range orchestrator.Made(out) {
 		metering.Decided(f.clients.tally, r)

@@ -23,9 +23,10 @@ import (
 // Namespace contains all of Drover's metrics.
 const Namespace = "Drover"
 
-// These count, by stack alone, the messages, records or steps that an invocation could not handle and that will be redelivered. The stack's
-// template has the names of the metrics, for its alarms.
+// These count, by stack alone, the messages, records or steps that an invocation could not handle and that will be redelivered. FunctionFailures
+// counts those of all functions, for the alarm of the stack's template; its dashboard shows the others.
 const (
+	FunctionFailures        = "FunctionFailures"
 	SchedulerFailures       = "SchedulerFailures"
 	OrchestratorFailures    = "OrchestratorFailures"
 	WorkerAssistantFailures = "WorkerAssistantFailures"
@@ -33,6 +34,9 @@ const (
 	WorkflowFailures        = "WorkflowFailures"
 	ArchiverFailures        = "ArchiverFailures"
 )
+
+// TableThrottles counts the requests of the functions that DynamoDB throttled, those that were repeated with success included. By stack alone.
+const TableThrottles = "TableThrottles"
 
 // TargetFailures counts failed dispatches in a row, for each dispatch that could not reach its labourer's target. The next dispatch comes after half a
 // minute to five minutes. By stack alone.

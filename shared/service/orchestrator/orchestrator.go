@@ -180,7 +180,7 @@ func Made(out any) []decision.Record {
 func Counts(out any, err error) map[string]int {
 	counts := map[string]int{}
 	if err != nil {
-		counts[metric.OrchestratorFailures] = 1
+		counts[metric.OrchestratorFailures], counts[metric.FunctionFailures] = 1, 1
 	}
 	if d, is := out.(Dispatched); is {
 		counts[metric.TargetFailures] = d.Unreached
