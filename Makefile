@@ -128,10 +128,15 @@ conformance: python build ## run the suites and ten checks in an AWS account, in
 	@go build -trimpath -buildvcs=false -o .local/account ./localstack/account
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/account $(if $(CLEAN),-clean $(CLEAN))
 
+BENCH_TABLES := .local/bench
 .PHONY: bench
-bench: python build ## run the benchmarks (BENCH=pattern), with a million tasks (DROVER_BENCH_TASKS=n) on a local AWS
+bench: build ## run the benchmarks (BENCH=pattern); ends in the table of Drover beside sosw. BENCH_LONG=1: with a job of a million tasks
+	@$(PYTHON) localstack/environment.py requirements.txt requirements-tests.txt >/dev/null
+	@rm -rf $(BENCH_TABLES)
 	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \
-	[ -z "$$packages" ] || $(TEST_ENV) go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
+	[ -z "$$packages" ] || $(TEST_ENV) $(if $(filter 1,$(BENCH_LONG)),DROVER_BENCH_TASKS=1000000) \
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
+	@! test -d $(BENCH_TABLES) || cat $(BENCH_TABLES)/*.md
 
 # The simulator runs many worlds and prints their speed, the injected faults and the reached states; or one world, step by step.
 SEEDS ?= 10000

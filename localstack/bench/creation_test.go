@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drover-run/drover/localstack"
+	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/segment"
 )
@@ -22,12 +24,12 @@ import (
 // days sets the number of days of this benchmark's job.
 const days = 1000
 
-// values returns the number of values for each day of a job of a million tasks or, for a quick run, of about DROVER_BENCH_TASKS tasks.
+// values returns the number of values for each day of a job of a hundred thousand tasks, or of about DROVER_BENCH_TASKS.
 func values(b *testing.B) int {
 	b.Helper()
 	text := os.Getenv("DROVER_BENCH_TASKS")
 	if text == "" {
-		return 1000
+		return 100
 	}
 	n, err := strconv.Atoi(text)
 	require.NoError(b, err, "DROVER_BENCH_TASKS")
@@ -42,11 +44,12 @@ const (
 	clients = 4
 )
 
-// BenchmarkCreation creates a job of a million tasks: from an event on the bus, through the bus's rule, the jobs queue and as many invocations of
-// the real scheduler as it takes, to a million items in the table.
+// BenchmarkCreation creates a large job, and cancels it before any task has started: from an event on the bus, through the bus's rule, the jobs queue and as many invocations of
+// the real scheduler as it takes, to the items in the table.
 func BenchmarkCreation(b *testing.B) {
 	n := values(b)
 	s := start(b)
+	require.NoError(b, localstack.NameFunction(b.Context(), s.lambda, s.Outputs["ScavengerFunctionName"], scavenger))
 	// Without a slot no task is claimed, so the benchmark measures only the creation.
 	require.NoError(b, apply(b.Context(), s.registry, `
 labourers: {harvest: {target: {sqs: "https://sqs.us-east-1.amazonaws.com/000000000000/harvest"}, max_simultaneous_invocations: 0}}
@@ -54,7 +57,27 @@ job_schemas: {default: {chunkable_attrs: [[section, {}]]}}
 `))
 	for b.Loop() {
 		s.create(b, n)
+		s.cancel(b, n*days)
 	}
+}
+
+// cancel cancels the job whose tasks all wait in the queue, and measures that.
+func (s *stack) cancel(b *testing.B, total int) {
+	b.Helper()
+	spent := func() localstack.Usage { return s.meter.Usage()[scheduler].Plus(s.meter.Usage()[scavenger]) }
+	before := spent()
+	began := time.Now()
+	require.NoError(b, s.command(b.Context(), event.CancelJob, `{"job_id": "million"}`))
+	await(b, "the job to be cancelled", 250*time.Millisecond, 30*time.Minute, func() (bool, error) {
+		record, found, err := s.jobs.Get(b.Context(), "million")
+		return found && record.Counts.Cancelled == total, err
+	})
+	took := time.Since(began)
+	used := spent().Since(before)
+	b.ReportMetric(float64(total)/took.Seconds(), "cancelled/s")
+	b.ReportMetric(used.Units().Write/float64(total), "write-units/cancelled")
+	b.Logf("cancelled %d queued tasks in %s, %.0f a second: %.4f write units and %.4f calls of DynamoDB a task, by scheduler and scavenger", total, took.Round(time.Second),
+		float64(total)/took.Seconds(), used.Units().Write/float64(total), float64(databaseCalls(used.Calls))/float64(total))
 }
 
 // job returns a job of n × days tasks, with further attributes like those of a real report, so that the payloads have a realistic size.

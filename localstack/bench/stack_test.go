@@ -13,16 +13,20 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/localstack"
 	stacks "github.com/drover-run/drover/shared/aws/cloudformation"
 	"github.com/drover-run/drover/shared/aws/dynamo"
+	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/labourer"
 )
 
@@ -38,13 +42,26 @@ type stack struct {
 	bus      *eventbridge.Client
 	lambda   *lambda.Client
 	sqs      *sqs.Client
+	s3       *s3.Client
+	logs     *cloudwatchlogs.Client
+	machines *sfn.Client
 	registry dynamo.Registry
 	jobs     dynamo.Jobs
 	control  dynamo.Control
+
+	emulator *localstack.Emulator
+	mappings *localstack.Mappings
+	groups   map[string]string // the log groups of measured functions
 }
 
-// start deploys the binaries of make build.
+// start deploys the binaries of make build, without the minute tick.
 func start(b *testing.B) *stack {
+	b.Helper()
+	return startWith(b, "DISABLED")
+}
+
+// startWith deploys them with the minute tick ENABLED or DISABLED.
+func startWith(b *testing.B, ticks string) *stack {
 	b.Helper()
 	meter, err := localstack.StartMeter()
 	require.NoError(b, err)
@@ -55,7 +72,7 @@ func start(b *testing.B) *stack {
 	require.NoError(b, meter.Forward(emulator.Endpoint))
 
 	const name = "bench"
-	deploy := exec.CommandContext(b.Context(), "bin/drover", "--stack", name, "deploy", "--yes", "--template", "infra/template.yaml", "--parameter", "TickState=DISABLED")
+	deploy := exec.CommandContext(b.Context(), "bin/drover", "--stack", name, "deploy", "--yes", "--template", "infra/template.yaml", "--parameter", "TickState="+ticks)
 	deploy.Dir = checkout
 	deploy.Env = append(emulator.Environ(), "DROVER_ARTIFACTS_BUCKET=")
 	var said bytes.Buffer
@@ -66,7 +83,8 @@ func start(b *testing.B) *stack {
 	described, err := stacks.Describe(b.Context(), cloudformation.NewFromConfig(cfg), name)
 	require.NoError(b, err)
 	s := &stack{Stack: described, meter: meter, db: dynamodb.NewFromConfig(cfg), bus: eventbridge.NewFromConfig(cfg), lambda: lambda.NewFromConfig(cfg),
-		sqs: sqs.NewFromConfig(cfg)}
+		sqs: sqs.NewFromConfig(cfg), s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), logs: cloudwatchlogs.NewFromConfig(cfg),
+		machines: sfn.NewFromConfig(cfg), emulator: emulator, groups: map[string]string{}}
 	s.registry = dynamo.Registry{API: s.db, Table: s.Outputs["ControlTableName"]}
 	s.jobs = dynamo.Jobs{API: s.db, Table: s.Outputs["JobsTableName"]}
 	s.control = dynamo.Control{API: s.db, Table: s.Outputs["ControlTableName"]}
@@ -74,8 +92,24 @@ func start(b *testing.B) *stack {
 	return s
 }
 
-// scheduler names the scheduler for the meter.
-const scheduler = "scheduler"
+// through returns the settings of a caller that goes through the meter.
+func (s *stack) through(caller string) aws.Config {
+	cfg := s.emulator.Config()
+	cfg.BaseEndpoint, cfg.AppID = aws.String(s.meter.Endpoint), caller
+	return cfg
+}
+
+// takeMappings gives queues and streams the batching windows of the template.
+func (s *stack) takeMappings(b *testing.B) {
+	b.Helper()
+	mappings, err := localstack.TakeMappings(b.Context(), s.emulator, s.meter)
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, mappings.Stop()) })
+	s.mappings = mappings
+}
+
+// These name functions for the meter.
+const scheduler, scavenger = "scheduler", "scavenger"
 
 // apply applies new labourers and job schemas.
 func apply(ctx context.Context, registry dynamo.Registry, configuration string) error {
@@ -97,10 +131,15 @@ func apply(ctx context.Context, registry dynamo.Registry, configuration string) 
 }
 
 func (s *stack) submit(ctx context.Context, job string) error {
+	return s.command(ctx, event.SubmitJob, job)
+}
+
+// command puts a command on the bus.
+func (s *stack) command(ctx context.Context, kind, detail string) error {
 	out, err := s.bus.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{EventBusName: aws.String(s.Outputs["EventBusName"]),
-		Source: aws.String("bench"), DetailType: aws.String("SubmitJob"), Detail: &job}}})
+		Source: aws.String("bench"), DetailType: &kind, Detail: &detail}}})
 	if err == nil && out.FailedEntryCount > 0 {
-		err = fmt.Errorf("the bus refuses the job: %s", aws.ToString(out.Entries[0].ErrorMessage))
+		err = fmt.Errorf("the bus refuses the command: %s", aws.ToString(out.Entries[0].ErrorMessage))
 	}
 	return err
 }
