@@ -75,6 +75,11 @@ demo-workflow: python build ## run a workflow on real data on a local AWS of its
 	@go build -trimpath -buildvcs=false -o .local/demo-workflow ./examples/workflow/demo
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/demo-workflow
 
+.PHONY: demo-cap
+demo-cap: python build ## show a cap that finds itself, on a toy database and a local AWS of its own
+	@go build -trimpath -buildvcs=false -o .local/demo-cap ./examples/cap
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec .local/demo-cap
+
 # Results are not cached, because Go's cache does not notice the files that programs started by tests read. Tests cannot reach the user's AWS account
 # unless DROVER_TEST_AWS=1.
 NO_AWS = env -u AWS_PROFILE -u AWS_SESSION_TOKEN AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true
