@@ -43,6 +43,7 @@ const (
 type Controller struct {
 	Cap       float64   `json:"cap"`     // of all members together
 	Changed   time.Time `json:"changed"` // when the cap last changed
+	Why       string    `json:"why,omitempty"`
 	Settled   time.Time `json:"settled"` // since when no more tasks run than the cap allows, or are waited for; zero: more are
 	UsedSince time.Time `json:"used"`    // since when the cap is used; zero: it is not
 
@@ -134,7 +135,7 @@ func (c Controller) set(in Input, to float64, reason string) (Controller, *Chang
 	if len(c.Loads) > 0 {
 		c.learn()
 	}
-	c.Cap, c.Changed, c.Loads = to, in.Now, nil
+	c.Cap, c.Changed, c.Why, c.Loads = to, in.Now, reason, nil
 	c.Settled, c.UsedSince = time.Time{}, time.Time{}
 	c.use(in)
 	return c, &change, reason
@@ -198,7 +199,7 @@ func (c *Controller) law(in Input) (float64, string) {
 	wait := max(in.Period, shortest)
 	c.Foreign = false
 	if early := in.Now.Sub(c.Changed); early < wait {
-		return c.Cap, fmt.Sprintf("the cap changed %s ago", early.Truncate(time.Second))
+		return c.Cap, fmt.Sprintf("%s; the cap changed %s ago", c.Why, early.Truncate(time.Second))
 	}
 	if in.Burst {
 		return c.lower(maxCut), "starts are throttled or fail in numbers"

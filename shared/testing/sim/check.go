@@ -74,6 +74,8 @@ type labourerSeen struct {
 	tried      time.Time            // when an unstartable task was last tried that was not tried since began
 	sought     map[string]time.Time // the tasks that were tried, and began at that time
 	forms      []form
+	found      []capNoted
+	pin        *queue.Pin
 	entries    map[string]*holder
 }
 
@@ -157,7 +159,10 @@ func (k *checker) applied(l labourer.Labourer) int {
 // measured records a labourer's metric.
 func (k *checker) measured(id string, load int) {
 	l := k.labourers[id]
-	if l == nil || l.HealthMetrics == nil {
+	if l == nil {
+		return
+	}
+	if _, healthy := l.HealthMetrics["load"]; !healthy {
 		return
 	}
 	k.loads[id] = load
@@ -356,6 +361,7 @@ func (k *checker) watchControl(before, after fakeaws.Item) {
 	if seen == nil {
 		return
 	}
+	k.watchCap(seen, kind, after)
 	switch kind {
 	case "state":
 		paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
@@ -681,12 +687,7 @@ func (k *checker) verifyClaim(c *call) {
 			running += h.granted()
 		}
 	}
-	allowed := 0
-	for i, one := range l.caps { // the caps in force since the invocation began
-		if i+1 == len(l.caps) || l.caps[i+1].step >= c.began {
-			allowed = max(allowed, one.cap)
-		}
-	}
+	allowed := k.atMost(l, c)
 	if len(l.healths) > 0 {
 		share := 0.0
 		for i, one := range l.healths {

@@ -15,8 +15,8 @@
 //	G1   a published task is in exactly one queue entry or lease, for the right attempt, or has reached its end; what another version
 //	     has added to an item stays there; a lease under a used key begins above all revisions of the earlier ones
 //	G2   no task is created twice; its job has as many tasks as the job asked for
-//	G3   a claim leaves no more slots granted than the highest cap × health that was in force since the claimer began; nothing else raises
-//	     slots, and no lease has more in hand than it has slots when it is fed
+//	G3   a claim leaves no more slots granted than the highest cap × health that was in force since the claimer began, and no more than a pin; nothing
+//	     else raises slots, and no lease has more in hand than it has slots when it is fed
 //	G4   no attempt beyond max_attempts is started; only attempts that were started are closed, by their own reports; a start is noted only
 //	     after it was asked for
 //	G5   an end is final; a job ends when all its tasks have ended, with exact counts, and each end is published under one id
@@ -26,7 +26,8 @@
 //	G9   a refusal is published with the field; unreadable messages are in the dead letter queues
 //	G10  a retry is due within the bounds of its labourer's policy
 //
-// Worlds from the seed 1<<41 on have runs of workflows as well. For these, the checker makes the plan of each run itself, from the definitions that were
+// Worlds from the seed 3<<39 on have labourers with caps that find themselves by a metric that their own tasks raise, and pins. Those
+// from the seed 1<<41 on have runs of workflows as well. For these, the checker makes the plan of each run itself, from the definitions that were
 // applied, and checks:
 //
 //	R1  every run ends once, for a reason, and none stands still; what is out of time is given up
@@ -58,6 +59,7 @@
 //	go test ./shared/testing/sim                                     a fixed set of seeds, and the planted mutations
 //	go test ./shared/testing/sim -run 'TestSeeds$' -v -seeds=10000   many seeds, with the injected faults and the reached states
 //	go test ./shared/testing/sim -run 'TestSeeds$' -v -from=2199023255552 -seeds=10000     many seeds with runs
+//	go test ./shared/testing/sim -run 'TestSeeds$' -v -from=1649267441664 -seeds=300       many seeds with caps that find themselves
 //	go test ./shared/testing/sim -run 'TestSeed$' -v -seed=218       one seed, with all its steps
 //
 // The report of a violation contains the smallest world that still shows it.

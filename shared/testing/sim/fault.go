@@ -86,6 +86,7 @@ const (
 	RunAgain          Fault = "ended run started again"
 	BadStart          Fault = "start that has to be refused"
 	PoisonRun         Fault = "poison in the runs queue"
+	Pinned            Fault = "cap pinned"
 )
 
 // Faults lists all kinds, in the order of the report.
@@ -99,9 +100,12 @@ var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Sto
 var FlowFaults = []Fault{CancelledRun, CancelledAtStage, PausedRun, StoppedExecution, AnsweredOutside, LostToken, UntoldEnd, FailedState, Redefined, RemovedPlugin, StartedAgain,
 	RunAgain, BadStart, PoisonRun}
 
+// SeekFaults lists the kinds that only worlds with caps that find themselves have.
+var SeekFaults = []Fault{Pinned}
+
 // inOperations are the faults that a plan schedules as operations. The run injects the others on the way.
 var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,
 	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain, Hundreds, Forced, Reconfigured, Removed, LongID, EmptyJob, OwnDuration, OwnQualifier, OddSchema, Misspelled, Oversized,
-	Incompressible, Damaged, CancelledRun, PausedRun, StoppedExecution, AnsweredOutside, Redefined, RemovedPlugin, StartedAgain, BadStart, PoisonRun}
+	Incompressible, Damaged, CancelledRun, PausedRun, StoppedExecution, AnsweredOutside, Redefined, RemovedPlugin, StartedAgain, BadStart, PoisonRun, Pinned}
 
 func isOperation(f Fault) bool { return slices.Contains(inOperations, f) }

@@ -245,7 +245,7 @@ func TestMutationsAreCaught(t *testing.T) {
 	}
 	t.Parallel()
 	const most = 400
-	for _, m := range slices.Concat(mutations, flowMutations) {
+	for _, m := range slices.Concat(mutations, flowMutations, seekMutations) {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			for s := m.first; s < m.first+most; s++ {

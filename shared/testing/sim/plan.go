@@ -92,6 +92,9 @@ func newPlan(seed uint64) plan {
 		p.rates[TwoVersions] = pick(v, 0.1, 0.5, 0.9)
 	}
 	p.planTrouble()
+	if seed >= seekers && seed < flows {
+		p.planSeekers()
+	}
 	if seed >= flows {
 		p.planFlows()
 	}

@@ -99,7 +99,7 @@ func (k *checker) toldOnce() {
 		detail := object(e.Detail)
 		delete(detail, novelty) // the addition of another version
 		text := string(encode(detail))
-		if e.DetailType == "LabourerHealthChanged" { // two assessments may see the same change at different times
+		if e.DetailType == "LabourerHealthChanged" || e.DetailType == "LabourerCapChanged" { // two assessments may see the same change at different times
 			text = fmt.Sprint(detail["from"], detail["to"])
 		}
 		if before, told := said[head.ID]; told && before != text {

@@ -500,8 +500,7 @@ func (r *run) operate(o operation) { //nolint:funlen // a switch over all that m
 			r.faults[CapLowered]--
 			r.count(CapRaised)
 		}
-		l.MaxSimultaneousInvocations = float64(o.value)
-		r.apply(l)
+		r.apply(setCap(l, o.value))
 		if r.plan.wakesOnly { // drover apply also wakes the orchestrator
 			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, o.on))
 		}
@@ -522,6 +521,10 @@ func (r *run) operate(o operation) { //nolint:funlen // a switch over all that m
 		_ = r.drover.Pause(o.on)
 	case "resume":
 		_ = r.drover.Resume(o.on)
+	case "pin":
+		r.pinned(o)
+	case "unpin":
+		r.pin(o.on, nil)
 	case "cancel":
 		r.check.cancelled[o.on] = true
 		r.drover.Put(event.CancelJob, map[string]any{"job_id": o.on, "force": o.value == 0})
@@ -613,11 +616,13 @@ func (r *run) becalm() {
 			least = 60 // few would be at hundreds of tasks for days
 		}
 		if l.MaxSimultaneousInvocations < least {
-			l.MaxSimultaneousInvocations = max(2, least)
-			r.apply(l)
+			r.apply(setCap(l, int(max(2, least))))
 			r.drover.Put("TasksDue", fmt.Sprintf(`{"id":"apply","version":1,"labourers":[%q]}`, id))
 		}
 		r.check.measured(id, 0)
+		if r.check.labourers[id].pin != nil {
+			r.pin(id, nil)
+		}
 		if r.check.labourers[id].paused { // only if paused: resuming wakes the orchestrator, which would hide a missing wake
 			_ = r.drover.Resume(l.ID)
 		}
@@ -684,6 +689,7 @@ func (r *run) measure(now time.Time) {
 	for id, value := range r.check.loads {
 		r.stack.CloudWatch.Put("sim", "load", map[string]string{"labourer": id}, now, float64(value))
 	}
+	r.measureAims(now)
 }
 
 func object(text []byte) map[string]any {

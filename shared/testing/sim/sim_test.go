@@ -29,6 +29,9 @@ const explained = 3
 // withRuns counts the worlds with runs that TestSeeds simulates beside the fixed ones.
 const withRuns = 100
 
+// withCaps counts the worlds with caps that find themselves that TestSeeds simulates beside the fixed ones.
+const withCaps = 24
+
 // fixed counts the seeds that TestSeeds simulates by default. With -short it simulates a tenth of them.
 const fixed = 300
 
@@ -69,11 +72,11 @@ func TestTheSameSeedIsTheSameWorld(t *testing.T) {
 
 // TestSeeds simulates many worlds in parallel.
 func TestSeeds(t *testing.T) {
-	n, runs := *seeds, uint64(0)
+	n, runs, caps := *seeds, uint64(0), uint64(0)
 	if n == 0 {
-		n, runs = fixed, withRuns
+		n, runs, caps = fixed, withRuns, withCaps
 		if testing.Short() {
-			n, runs = n/10, runs/10
+			n, runs, caps = n/10, runs/10, caps/10
 		}
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
@@ -87,9 +90,12 @@ func TestSeeds(t *testing.T) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("some", func(t *testing.T) {
 				t.Parallel()
-				for i := next.Add(1); i <= n+runs && time.Since(began) < *limit; i = next.Add(1) {
+				for i := next.Add(1); i <= n+runs+caps && time.Since(began) < *limit; i = next.Add(1) {
 					s := *from + i - 1
-					if i > n {
+					switch {
+					case i > n+runs:
+						s = seekers + i - n - runs - 1
+					case i > n:
 						s = flows + i - n - 1
 					}
 					r := inBubble(t, newPlan(s), Options{})
@@ -114,7 +120,7 @@ func TestSeeds(t *testing.T) {
 	took := time.Since(began)
 	if testing.Verbose() {
 		fmt.Printf("%d seeds in %s: %.1f seeds/s, %d steps, %s of virtual time\n", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), sum.Steps, sum.Virtual.Round(time.Second))
-		for _, f := range slices.Concat(Faults, FlowFaults) {
+		for _, f := range slices.Concat(Faults, FlowFaults, SeekFaults) {
 			fmt.Printf("%9d %s\n", sum.Faults[f], f)
 		}
 		for _, s := range slices.Sorted(maps.Keys(sum.States)) {
@@ -122,28 +128,7 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	if done >= fixed { // fewer worlds need not contain every fault
-		for _, f := range Faults {
-			if *from >= flows && slices.Contains([]Fault{Flood, Hundreds, Incompressible}, f) {
-				continue // no world with runs has as many tasks
-			}
-			require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
-		}
-		for _, f := range FlowFaults {
-			if runs == withRuns || *from >= flows {
-				require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
-			}
-		}
-		for _, s := range reachable {
-			if *from >= flows && s == "jobs share a segment" {
-				continue // these worlds have one job
-			}
-			if strings.HasPrefix(s, "run ") || strings.HasPrefix(s, "R") {
-				if runs < withRuns && *from < flows {
-					continue
-				}
-			}
-			require.Positive(t, sum.States[s], "no world of %d reached the state %q", done, s)
-		}
+		requireCoverage(t, sum, done, runs == withRuns, caps == withCaps)
 	}
 	slices.SortFunc(failed, func(a, b Report) int { return int(a.Seed) - int(b.Seed) })
 	for i, r := range failed {
@@ -152,5 +137,40 @@ func TestSeeds(t *testing.T) {
 		} else {
 			t.Errorf("seed %d: %s", r.Seed, r.Violation)
 		}
+	}
+}
+
+// requireCoverage requires that the worlds had every fault that they may have, and reached every state.
+func requireCoverage(t *testing.T, sum Report, done int, runs, caps bool) {
+	t.Helper()
+	for _, f := range Faults {
+		if *from >= flows && slices.Contains([]Fault{Flood, Hundreds, Incompressible}, f) {
+			continue // no world with runs has as many tasks
+		}
+		require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
+	}
+	for _, f := range FlowFaults {
+		if runs || *from >= flows {
+			require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
+		}
+	}
+	if caps || *from >= seekers && *from < flows {
+		for _, f := range SeekFaults {
+			require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
+		}
+		for _, s := range []string{"cap found", "claim under a cap that was found", "claim under a pin"} {
+			require.Positive(t, sum.States[s], "no world of %d reached the state %q", done, s)
+		}
+	}
+	for _, s := range reachable {
+		if *from >= flows && s == "jobs share a segment" {
+			continue // these worlds have one job
+		}
+		if strings.HasPrefix(s, "run ") || strings.HasPrefix(s, "R") {
+			if !runs && *from < flows {
+				continue
+			}
+		}
+		require.Positive(t, sum.States[s], "no world of %d reached the state %q", done, s)
 	}
 }

@@ -54,7 +54,7 @@ func (p *plan) planTrouble() {
 	switch {
 	case p.seed >= flows:
 		rush = 0
-	case p.seed >= rushes:
+	case p.seed >= rushes && p.seed < seekers:
 		rush = 1
 	}
 	some("rushes", rush, p.planRushes)
