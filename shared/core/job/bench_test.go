@@ -55,3 +55,15 @@ func TestAPlanNeedsMemoryForItsTextAndNotForItsTasks(t *testing.T) {
 	require.Less(t, held, int64(20*len(text)), "a plan of %d tasks from %d bytes", plan.Len(), len(text))
 	runtime.KeepAlive(plan)
 }
+
+// BenchmarkParse reads an ordinary job, as it comes in an event.
+func BenchmarkParse(b *testing.B) {
+	text := []byte(`{"job_id": "orders-2026-11-22", "labourer": "w", "period": "last_3_days", "isolate_days": true, "isolate_stores": true, "currency": "EUR",
+		"sections": {"north": {"stores": ["a", "b"]}, "south": {"stores": ["c"]}}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := job.Parse(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -223,13 +223,12 @@ func (l Lease) feed(by string, now time.Time) (Lease, segment.Numbers) {
 		return l, fed
 	}
 	l.Waiting = l.Waiting.Minus(fed)
-	l.Hands = maps.Clone(l.Hands)
-	if l.Hands == nil {
-		l.Hands = map[int]Hand{}
-	}
+	hands := make(map[int]Hand, len(l.Hands)+fed.Len())
+	maps.Copy(hands, l.Hands)
 	for n := range fed.All() {
-		l.Hands[n] = Hand{Since: truncated(now), By: by}
+		hands[n] = Hand{Since: truncated(now), By: by}
 	}
+	l.Hands = hands
 	return l, fed
 }
 
