@@ -278,8 +278,12 @@ func (m soswMove) await(ctx context.Context, s *shell, service migration.Service
 		return first, nil
 	}
 	if !m.wait {
-		s.warn(fmt.Sprintf("%s in sosw. Until they end, both together may run more than the caps: --wait waits for them, --share N leaves room",
-			inspect.Plural(len(running), "1 task runs", fmt.Sprintf("%d tasks run", len(running)))))
+		beyond := m.beyondShare(running)
+		for _, id := range slices.Sorted(maps.Keys(beyond)) {
+			n := beyond[id]
+			s.warn(fmt.Sprintf("%s: %s in sosw, and its share is %v. Until they end, both together may run more than the cap: --wait waits for them",
+				id, inspect.Plural(n, "1 task runs", fmt.Sprintf("%d tasks run", n)), m.share))
+		}
 		return first, nil
 	}
 	for told := 0; len(running) > 0; {
@@ -296,6 +300,16 @@ func (m soswMove) await(ctx context.Context, s *shell, service migration.Service
 		}
 	}
 	return service.Inventory(ctx)
+}
+
+// beyondShare counts the tasks that run in sosw, of those labourers of which more run than sosw's share.
+func (m soswMove) beyondShare(running []sosw.Key) map[string]int {
+	counts := map[string]int{}
+	for _, key := range running {
+		counts[key.Labourer]++
+	}
+	maps.DeleteFunc(counts, func(_ string, n int) bool { return float64(n) <= m.share })
+	return counts
 }
 
 // source checks sosw's tables, says what reading and marking their rows costs, and returns them. A table with a default name may be missing,

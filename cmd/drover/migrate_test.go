@@ -156,7 +156,7 @@ func TestALabourerIsMovedAndGivenBack(t *testing.T) {
 
 	require.Equal(t, done, said.code, said.err)
 	require.Contains(t, said.out, "Moved 3 tasks of 1 labourer.")
-	require.Contains(t, said.err, "1 task runs in sosw")
+	require.NotContains(t, said.err, "runs in sosw", "what runs in sosw is within its share")
 	l := g.drover("--json", "labourer", "f")
 	require.Contains(t, l.out, `"cap":3`, "sosw keeps 2 of 5")
 	tasks := g.drover("--json", "job", "sosw-f")
@@ -170,6 +170,17 @@ func TestALabourerIsMovedAndGivenBack(t *testing.T) {
 	for _, it := range g.sosw.Items("sosw_tasks") {
 		require.Contains(t, it, "greenfield")
 		require.NotContains(t, it, sosw.MovedTo)
+	}
+}
+
+func TestAMoveWarnsOfTasksThatRunInSoswBeyondItsShare(t *testing.T) {
+	for share, warned := range map[string]string{"0": "f: 1 task runs in sosw, and its share is 0", "1": ""} {
+		g := newGround(t)
+		g.withSosw()
+		said := g.drover("migrate", "sosw", "--config", soswConfig(t), "--share", share)
+		require.Equal(t, done, said.code, said.err)
+		require.Contains(t, said.err, warned)
+		require.Equal(t, warned != "", strings.Contains(said.err, "Until they end, both together may run more than the cap"))
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 	"github.com/drover-run/drover/shared/core/ledger"
 )
 
-// TestALiveSoswIsMoved fills sosw's tables with its own code and moves three labourers. The command is killed again and again. DROVER_TEST_MOVE
-// sets how many tasks each labourer has, and DROVER_TEST_KILLS how often the command is killed.
+// TestALiveSoswIsMoved fills sosw's tables with its own code and moves three labourers, while sosw queues more. The command is killed again and again, and
+// two run at once. DROVER_TEST_MOVE sets how many tasks each labourer has, and DROVER_TEST_KILLS how often the command is killed.
 func TestALiveSoswIsMoved(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -67,12 +67,26 @@ func TestALiveSoswIsMoved(t *testing.T) {
 	}
 
 	began, killed := time.Now(), 0
+	const more = 5 // that sosw queues of each labourer while the command runs
+	writer := make(chan object, 1)
+	go func() {
+		defer close(writer) // also if it fails
+		writer <- s.sosw(t, "write", strings.Join(labourers, ","), strconv.Itoa(more))
+	}()
 	for range kills {
 		if s.killed(t, time.Duration(rand.Int64N(int64(max(time.Second, time.Duration(each)*3*time.Millisecond)))), "migrate", "sosw", "--config", config) {
 			killed++
 		}
 	}
+	written := <-writer
+	require.Equal(t, object{"moved_a": float64(more), "moved_b": float64(more), "moved_c": float64(more)}, written)
+	other := make(chan string, 1)
+	go func() {
+		defer close(other)
+		other <- s.cli(t, "migrate", "sosw", "--config", config)
+	}()
 	report := document(t, s.cli(t, "migrate", "sosw", "--config", config))
+	document(t, <-other)
 
 	t.Logf("killed %d times, %s in all; the last run's report: %v", killed, time.Since(began).Round(time.Millisecond), report)
 	require.Equal(t, sum("running"), report["running"])
@@ -86,7 +100,7 @@ func TestALiveSoswIsMoved(t *testing.T) {
 		require.True(t, found)
 		total += job.Total - withdrawn(t, s, id)
 	}
-	require.Equal(t, int(sum("queued")+sum("retry")), total)
+	require.Equal(t, int(sum("queued")+sum("retry"))+more*len(labourers), total)
 	if each > 1000 {
 		return // what follows is judged with fewer tasks
 	}
@@ -95,7 +109,7 @@ func TestALiveSoswIsMoved(t *testing.T) {
 	}
 	for _, id := range labourers {
 		job := s.ended(t, "sosw-"+id)
-		require.Equal(t, ledger.Counts{Completed: int(filled[id].(object)["queued"].(float64) + filled[id].(object)["retry"].(float64)), Cancelled: job.Counts.Cancelled}, job.Counts)
+		require.Equal(t, ledger.Counts{Completed: more + int(filled[id].(object)["queued"].(float64)+filled[id].(object)["retry"].(float64)), Cancelled: job.Counts.Cancelled}, job.Counts)
 	}
 }
 

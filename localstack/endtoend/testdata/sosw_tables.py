@@ -1,6 +1,7 @@
 """Fills the tables of a sosw with its own code, and asks that code what it finds there. The answer is one JSON document.
 
     sosw_tables.py fill LABOURERS TASKS    creates the tables, with so many tasks of each labourer in each of sosw's states
+    sosw_tables.py write LABOURERS TASKS   queues so many more of each, as sosw's scheduler does it, and answers with their number
     sosw_tables.py next LABOURERS          the payloads in the order in which sosw would invoke them, and those due for a retry, by labourer
 
 LABOURERS are names, joined by commas.
@@ -26,8 +27,8 @@ def main(what, names, *rest):
     manager = TaskManager(custom_config={"labourers": {labourer.id: {"arn": labourer.arn} for labourer in labourers}})
     for labourer in labourers:
         labourer.set_custom_attribute("start", int(time.time()))
-    answer = {labourer.id: fill(manager, labourer, int(rest[0])) if what == "fill" else found(manager, labourer) for labourer in labourers}
-    print(json.dumps(answer))
+    does = {"fill": fill, "write": write, "next": found}[what]
+    print(json.dumps({labourer.id: does(manager, labourer, *map(int, rest)) for labourer in labourers}))
 
 
 def create_tables(db):
@@ -71,6 +72,12 @@ def fill(manager, labourer, n):
     queue_many(manager, labourer, n - some)
     manager.dynamo_db_client.put({"task_id": uuid.uuid4().hex, "labourer_id": labourer.id, "created_at": str(time.time()), "greenfield": 999, "payload": "[1]"})
     return {"queued": n, "retry": 2 * some, "running": some, "completed": some, "poison": 1}
+
+
+def write(manager, labourer, n):
+    for _ in range(n):
+        manager.create_task(labourer=labourer, name=str(uuid.uuid4()), do="complete")
+    return n
 
 
 def queue_many(manager, labourer, n):
