@@ -32,7 +32,7 @@ It uploads the code to a bucket, by default drover-artifacts-ACCOUNT-REGION, whi
 expire after 400 days. Then it shows what CloudFormation would add, modify, replace and remove, and asks before it does that. Without a terminal it needs
 --yes. It follows the stack to the end and prints its outputs; if it fails, the reasons of the resources that failed.
 
-Running it again without changes changes nothing. Parameters that are not given keep their values. The functions run on x86_64 unless the parameter
+Running it again without changes does nothing. Parameters that are not given keep their values. The functions run on x86_64 unless the parameter
 Architecture says arm64; on a local AWS, on this machine's processor.
 
 --write-template uploads the code and writes a template that names it, for tools that deploy stacks themselves; it deploys nothing.

@@ -81,28 +81,29 @@ func artifactAt(place string) (artifact, error) {
 		content, err := os.ReadFile(place)
 		return artifact{content, filepath.Ext(place)}, err
 	}
+	root, err := os.OpenRoot(place)
+	if err != nil {
+		return artifact{}, inputError{err}
+	}
+	defer root.Close()
 	var files []packaging.File
-	err = filepath.WalkDir(place, func(file string, entry fs.DirEntry, err error) error {
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		is, err := os.Stat(file) // of what a link leads to
+		is, err := root.Stat(name) // of what a link leads to
 		if err != nil {
 			return err
 		}
 		if is.IsDir() {
-			return fmt.Errorf("%s is a link to a folder, which a zip cannot have", file)
+			return fmt.Errorf("%s is a link to a folder, which a zip cannot have", name)
 		}
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(place, file)
-		files = append(files, packaging.File{Name: filepath.ToSlash(name), Content: content, Executable: is.Mode()&0o111 != 0})
+		content, err := root.ReadFile(name)
+		files = append(files, packaging.File{Name: name, Content: content, Executable: is.Mode()&0o111 != 0})
 		return err
 	})
 	if err != nil {
-		return artifact{}, err
+		return artifact{}, fmt.Errorf("reading %s: %w", place, err)
 	}
 	if len(files) == 0 {
 		return artifact{}, badInput("%s is empty; build the code first", place)

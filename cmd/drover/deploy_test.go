@@ -44,7 +44,7 @@ func newYard(t *testing.T) *yard {
 	for _, processor := range []string{"amd64", "arm64"} {
 		folder := filepath.Join(y.release, "functions", processor)
 		require.NoError(t, os.MkdirAll(folder, 0o700))
-		for _, name := range strings.Fields("archiver orchestrator scavenger scheduler worker-assistant workflow") {
+		for name := range strings.FieldsSeq("archiver orchestrator scavenger scheduler worker-assistant workflow") {
 			require.NoError(t, os.WriteFile(filepath.Join(folder, name+".zip"), []byte(processor+" "+name), 0o600))
 		}
 	}
@@ -127,7 +127,7 @@ func TestDeployCreatesTheStackFromAReleaseArchive(t *testing.T) {
 	text := y.template()
 	require.NotContains(t, text, "../")
 	require.Contains(t, text, infra.TemplateVersion())
-	require.Equal(t, 10, len(y.buckets.objects), "six functions, three state machines and the template")
+	require.Len(t, y.buckets.objects, 10, "six functions, three state machines and the template")
 	for _, key := range slices.Sorted(maps.Keys(y.buckets.objects)) {
 		require.True(t, strings.Contains(text, key) || strings.HasSuffix(key, ".yaml"), key)
 	}

@@ -12,7 +12,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, &shell{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now, wait: wait, environment: os.Getenv, open: openStack,
-		zone: time.Local, width: func() int { return widthOf(os.Stdout) }}, os.Args[1:])
+		zone:  time.Local, //nolint:gosmopolitan // people read times in their own zone
+		width: func() int { return widthOf(os.Stdout) }}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/json"
@@ -35,14 +36,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: release FOLDER VERSION CODE PLATFORM...")
 		os.Exit(2)
 	}
-	if err := release(os.Args[1], os.Args[2], os.Args[3], os.Args[4:]); err != nil {
+	if err := release(context.Background(), os.Args[1], os.Args[2], os.Args[3], os.Args[4:]); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
 }
 
 // release builds a release, in place of an earlier one in the folder.
-func release(folder, version, code string, platforms []string) error {
+func release(ctx context.Context, folder, version, code string, platforms []string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // for other users to read
 		return err
 	}
@@ -51,7 +52,7 @@ func release(folder, version, code string, platforms []string) error {
 		return err
 	}
 	for _, file := range old {
-		if err := os.Remove(file); err != nil {
+		if err := os.Remove(file); err != nil { //nolint:gosec // the caller names the folder
 			return err
 		}
 	}
@@ -67,7 +68,7 @@ func release(folder, version, code string, platforms []string) error {
 		functions = append(functions, packaging.File{Name: name, Content: content})
 	}
 	for _, platform := range platforms {
-		if err := archive(folder, version, platform, functions, maps.Clone(modules)); err != nil {
+		if err := archive(ctx, folder, version, platform, functions, maps.Clone(modules)); err != nil {
 			return fmt.Errorf("%s: %w", platform, err)
 		}
 	}
@@ -86,7 +87,7 @@ func zips(code string) ([]packaging.File, map[string]string, error) {
 	var files []packaging.File
 	modules := map[string]string{}
 	for _, program := range programs {
-		content, err := os.ReadFile(program)
+		content, err := os.ReadFile(program) //nolint:gosec // the caller names the folder
 		if err != nil {
 			return nil, nil, err
 		}
@@ -105,7 +106,7 @@ func zips(code string) ([]packaging.File, map[string]string, error) {
 }
 
 // archive builds the command line tool for a platform, and writes its archive and its bill of materials.
-func archive(folder, version, platform string, beside []packaging.File, modules map[string]string) error {
+func archive(ctx context.Context, folder, version, platform string, beside []packaging.File, modules map[string]string) error {
 	system, processor, found := strings.Cut(platform, "/")
 	if !found {
 		return errors.New("this is no platform; want one like linux/arm64")
@@ -115,14 +116,15 @@ func archive(folder, version, platform string, beside []packaging.File, modules 
 		tool = "drover.exe"
 	}
 	program := filepath.Join(folder, tool)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version, "-o", program, "./cmd/drover") //nolint:gosec // the caller's version
+	flags := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=" + version}
+	build := exec.CommandContext(ctx, "go", append(flags, "-o", program, "./cmd/drover")...)
 	build.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+processor, "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, said)
 	}
-	content, err := os.ReadFile(program)
+	content, err := os.ReadFile(program) //nolint:gosec // this has built it
 	if err == nil {
-		err = errors.Join(addModules(modules, program), os.Remove(program))
+		err = errors.Join(addModules(modules, program), os.Remove(program)) //nolint:gosec // the same
 	}
 	if err != nil {
 		return err
@@ -220,12 +222,12 @@ func checksums(folder string) error {
 	}
 	var sums strings.Builder
 	for _, file := range files {
-		content, err := os.ReadFile(file)
+		content, err := os.ReadFile(file) //nolint:gosec // the caller names the folder
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(content), filepath.Base(file))
-		fmt.Printf("%6.1f MB  %s\n", float64(len(content))/1e6, filepath.Base(file))
+		fmt.Fprintf(os.Stdout, "%6.1f MB  %s\n", float64(len(content))/1e6, filepath.Base(file))
 	}
 	return write(filepath.Join(folder, "checksums.txt"), []byte(sums.String()))
 }

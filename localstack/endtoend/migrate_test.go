@@ -70,8 +70,8 @@ func TestALiveSoswIsMoved(t *testing.T) {
 	const more = 5 // that sosw queues of each labourer while the command runs
 	writer := make(chan object, 1)
 	go func() {
-		defer close(writer) // also if it fails
-		writer <- s.sosw(t, "write", strings.Join(labourers, ","), strconv.Itoa(more))
+		defer close(writer)                                                            // also if it fails
+		writer <- s.sosw(t, "write", strings.Join(labourers, ","), strconv.Itoa(more)) //nolint:testifylint // a failure closes the channel
 	}()
 	for range kills {
 		if s.killed(t, time.Duration(rand.Int64N(int64(max(time.Second, time.Duration(each)*3*time.Millisecond)))), "migrate", "sosw", "--config", config) {
@@ -83,7 +83,7 @@ func TestALiveSoswIsMoved(t *testing.T) {
 	other := make(chan string, 1)
 	go func() {
 		defer close(other)
-		other <- s.cli(t, "migrate", "sosw", "--config", config)
+		other <- s.cli(t, "migrate", "sosw", "--config", config) //nolint:testifylint // a failure closes the channel
 	}()
 	report := document(t, s.cli(t, "migrate", "sosw", "--config", config))
 	document(t, <-other)

@@ -83,7 +83,8 @@ func (a Artifacts) protect(ctx context.Context) error {
 	}
 	yes := aws.Bool(true)
 	if _, err := a.API.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: &a.Name, ExpectedBucketOwner: &a.Account,
-		PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{BlockPublicAcls: yes, IgnorePublicAcls: yes, BlockPublicPolicy: yes, RestrictPublicBuckets: yes}}); err != nil {
+		PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
+			BlockPublicAcls: yes, IgnorePublicAcls: yes, BlockPublicPolicy: yes, RestrictPublicBuckets: yes}}); err != nil {
 		return fail(err)
 	}
 	if _, err := a.API.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: &a.Name, ExpectedBucketOwner: &a.Account,
@@ -152,8 +153,7 @@ func (a Artifacts) URL(ctx context.Context, key string) (string, error) {
 
 // code returns the code of an error of AWS; "" for any other.
 func code(err error) string {
-	var answer smithy.APIError
-	if errors.As(err, &answer) {
+	if answer, is := errors.AsType[smithy.APIError](err); is {
 		return answer.ErrorCode()
 	}
 	return ""

@@ -1,5 +1,5 @@
 // Package packaging prepares a CloudFormation template for deployment: it finds the code that the template names by local paths, makes zips of it, and
-// writes their places in a bucket into the template. The same template and code give the same text and zips, so a deployment without changes changes
+// writes their places in a bucket into the template. The same template and code give the same text and zips, so a deployment without changes does
 // nothing.
 package packaging
 
