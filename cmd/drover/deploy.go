@@ -84,10 +84,10 @@ func (d deployment) run(ctx context.Context, s *shell) error {
 	}
 	state := st.Status
 	fresh := cloudformation.IsMissing(err) || state == reviewed
-	if help := st.stuck(); help != "" {
+	if help := st.stuck(); help != "" && d.write == "" {
 		return fmt.Errorf("stack %s is in %s: %s", st.Name, state, help)
 	}
-	if state == reviewed {
+	if state == reviewed && d.write == "" {
 		s.say("Stack %s is in %s: a change set that was to create it was never executed. It is created now.", st.Name, state)
 	}
 	values, kept, err := d.parameters(code.template, st, fresh)

@@ -390,4 +390,7 @@ func TestATemplateIsWrittenForToolsThatDeployIt(t *testing.T) {
 	require.True(t, strings.HasSuffix(line["url"].(string), ".yaml"))
 	require.Nil(t, y.formation.set, "nothing is deployed")
 	require.Len(t, y.buckets.objects, 10)
+
+	y.formation.stack = &types.Stack{StackStatus: types.StackStatusUpdateInProgress, StackId: aws.String(stackID)}
+	y.drover("deploy", "--write-template", file).ok() // another tool is deploying it
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var commands = strings.Fields("plan assess validate apply diff submit job jobs tasks task labourers labourer watch pause resume cancel dead replay redrive doctor version")
+var commands = strings.Fields("plan assess validate apply diff submit job jobs tasks task labourers labourer watch pause resume cancel dead replay redrive doctor version init deploy")
 
 func TestTheHelpListsEveryCommandAndEachHasAnExample(t *testing.T) {
 	for _, text := range []string{pure(t, "--help").ok(), pure(t).ok()} {
