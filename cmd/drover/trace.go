@@ -19,12 +19,16 @@ import (
 func newTrace(s *shell) *cobra.Command {
 	var of inspect.Traced
 	var format, one, date string
+	var decisions bool
 	c := &cobra.Command{
-		Use:   "trace JOB|RUN [--format otlp|text] [--task ID] [--limit N] [--labourer ID] [--date DATE]",
+		Use:   "trace JOB|RUN [--format otlp|text] [--task ID] [--limit N] [--decisions] [--labourer ID] [--date DATE]",
 		Short: "show the trace of a job or a run: what waited, why, and each attempt",
 		Long: `Builds the trace of a job, or of a run of a workflow, from what is stored: its submission, the waits of its tasks with their reasons, each attempt, and how
 they ended. Workers need nothing for it. A job that was submitted with a traceparent is part of that trace, and what its workers add to the trace lies
 below their attempts.
+
+--decisions also reads what the orchestrator decided meanwhile, from its log: the reason of a wait for a slot becomes what bound the labourer longest, and
+each change of that is an event. It reads the first day of the trace, and up to 20 labourers.
 
 --format otlp prints OTLP in JSON, which an OpenTelemetry collector takes at /v1/traces. A job of more than 10,000 tasks needs --task or --limit. A job
 that ended so long ago that the stack has forgotten it is found in the archive by --labourer and the day on which it ended, --date.`,
@@ -36,6 +40,7 @@ that ended so long ago that the stack has forgotten it is found in the archive b
 	c.Flags().StringVar(&format, "format", "", "the `format`: text, or otlp (default: text, with --json otlp)")
 	c.Flags().StringVar(&one, "task", "", "only this `task`")
 	c.Flags().IntVar(&of.Limit, "limit", 0, "only the first `n` tasks (default: no limit)")
+	c.Flags().BoolVar(&decisions, "decisions", false, "say what bound the labourers, by the orchestrator's log")
 	c.Flags().StringVar(&of.In.Labourer, "labourer", "", "search the archive of this `labourer`")
 	c.Flags().StringVar(&date, "date", "", "search the archive of this `day` (UTC), on which the job ended")
 	c.PreRunE = func(*cobra.Command, []string) (err error) {
@@ -61,6 +66,9 @@ that ended so long ago that the stack has forgotten it is found in the archive b
 		if many := (*inspect.TooManyError)(nil); errors.As(err, &many) {
 			return inputError{err}
 		}
+		if err == nil && decisions {
+			err = s.joinDecisions(c.Context(), st, &t)
+		}
 		if err != nil {
 			return err
 		}
@@ -84,6 +92,35 @@ func (s *shell) trace(ctx context.Context, st *stack, id string, of inspect.Trac
 		return t, err
 	}
 	return run, other
+}
+
+// Bounds of what drover trace --decisions reads of the log.
+const (
+	decidedMost = 20             // labourers
+	decidedSpan = 24 * time.Hour // of a trace
+	decidedLead = 2 * time.Minute
+)
+
+// joinDecisions adds what the orchestrator decided during a trace.
+func (s *shell) joinDecisions(ctx context.Context, st *stack, t *inspect.Trace) error {
+	from, to := t.Spans[0].Start, t.Spans[0].End
+	for _, span := range t.Spans {
+		if span.End.After(to) {
+			to = span.End
+		}
+	}
+	if most := from.Add(decidedSpan); to.After(most) {
+		to = most
+	}
+	ids := t.Labourers()
+	for _, id := range ids[:min(len(ids), decidedMost)] {
+		records, err := s.logged(ctx, st, id, from.Add(-decidedLead), to)
+		if missing := (*inspect.NotFoundError)(nil); err != nil && !errors.As(err, &missing) {
+			return err
+		}
+		t.Decided(id, records)
+	}
+	return nil
 }
 
 // scope names the program that makes the spans.
@@ -155,6 +192,9 @@ func inWords(span trace.Span) string {
 		}
 	case "wait":
 		words = []string{"wait:", strings.ReplaceAll(fmt.Sprint(of["drover.reason"]), "_", " ")}
+		if n := len(span.Events); n > 0 {
+			words = append(words, fmt.Sprintf("(%v)", span.Events[n-1].Attributes[0].Value))
+		}
 		if of["drover.waiting_for"] != nil {
 			words = append(words, fmt.Sprintf("(for %v)", of["drover.waiting_for"]))
 		}

@@ -279,3 +279,34 @@ func TestATraceOfMoreThanTenThousandTasksNeedsALimit(t *testing.T) {
 	require.Len(t, spans, 1+2*300)
 	require.Equal(t, trace.SpanID("submit", "j", fmt.Sprint(drovertest.Start.UnixMilli())), spans[0].ID)
 }
+
+func TestATraceSaysByTheLogWhatBoundEachWait(t *testing.T) {
+	g := newGround(t)
+	g.openShop(10*time.Minute, well)
+	g.Submit(`{"job_id": "first", "labourer": "shop"}`)
+	g.RunFor(time.Minute)
+	g.drover("pause", "shop").ok()
+	g.Submit(sections("nightly", 5))
+	g.RunFor(30 * time.Minute)
+	g.drover("resume", "shop").ok()
+	require.NoError(t, g.Run())
+	waits := func(words ...string) []tracedSpan {
+		return slices.DeleteFunc(g.drover(append([]string{"--json", "trace"}, words...)...).spans(), func(s tracedSpan) bool { return s.Name != "wait" })
+	}
+
+	bound := waits("nightly", "--decisions")
+
+	require.Len(t, bound, 5)
+	for i, s := range bound {
+		require.Equal(t, "paused", s.text("drover.reason"), "for most of the wait")
+		require.Equal(t, "paused", s.Events[0].Name)
+		require.Equal(t, s.ID, waits("nightly")[i].ID)
+		require.Equal(t, "queued", waits("nightly")[i].text("drover.reason"), "without the log")
+	}
+	last := bound[4].Events
+	require.Equal(t, "cap", last[len(last)-1].Name, "three run before the last two")
+	require.Contains(t, g.drover("trace", "nightly", "--decisions").ok(), "wait: paused (")
+	require.Equal(t, "queued", waits("first", "--decisions")[0].text("drover.reason"), "nothing kept it waiting")
+	g.logs.lines = nil
+	require.Equal(t, "queued", waits("nightly", "--decisions")[0].text("drover.reason"), "a log that is not kept says nothing")
+}

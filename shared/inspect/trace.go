@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/decision"
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/task"
@@ -430,4 +431,62 @@ func (t *Trace) wait(d Detail, below string, own []trace.Attribute, attempt int,
 		}
 		t.Spans = append(t.Spans, ordered(s))
 	}
+}
+
+// Decided says of a labourer's waits for a slot what bound the labourer meanwhile, by its decisions, the oldest first. The reason of such a wait becomes
+// the binding that held longest; each change of it is an event with the decision's own sentence. A wait in which nothing was decided stays as it is.
+func (t *Trace) Decided(labourer string, decisions []decision.Record) {
+	for i := range t.Spans {
+		s := &t.Spans[i]
+		at := slices.IndexFunc(s.Attributes, func(a trace.Attribute) bool { return a.Key == "drover.reason" })
+		if s.Name != "wait" || at < 0 || s.Attributes[at].Value != waitQueued || !slices.Contains(s.Attributes, trace.Attribute{Key: "drover.labourer_id", Value: labourer}) {
+			continue
+		}
+		held, last := map[decision.Binding]time.Duration{}, decision.Binding("")
+		for k, r := range decisions {
+			from, to := later(r.At, s.Start), s.End
+			if k+1 < len(decisions) {
+				to = earlier(decisions[k+1].At, s.End)
+			}
+			if !to.After(from) || !binds(r.Binding) {
+				continue
+			}
+			held[r.Binding] += to.Sub(from)
+			if r.Binding != last {
+				s.Events = append(s.Events, trace.Event{At: from, Name: string(r.Binding), Attributes: []trace.Attribute{{Key: "drover.decision", Value: r.Reason}}})
+				last = r.Binding
+			}
+		}
+		longest := time.Duration(0)
+		for _, b := range decision.Bindings {
+			if held[b] > longest {
+				longest, s.Attributes[at].Value = held[b], string(b)
+			}
+		}
+	}
+}
+
+// binds reports whether a binding keeps due tasks from starting.
+func binds(b decision.Binding) bool { return b != decision.None && b != decision.NothingDue }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Labourers returns the labourers whose tasks wait for a slot in the trace.
+func (t *Trace) Labourers() []string {
+	found := map[string]bool{}
+	for _, s := range t.Spans {
+		if s.Name == "wait" && slices.Contains(s.Attributes, trace.Attribute{Key: "drover.reason", Value: waitQueued}) {
+			for _, a := range s.Attributes {
+				if id, is := a.Value.(string); is && a.Key == "drover.labourer_id" {
+					found[id] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
