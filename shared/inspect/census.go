@@ -241,7 +241,7 @@ func (c *census) read(ctx context.Context, parts []part, labourer string, visit 
 		}
 		tasks := make([][]task.Task, len(some))
 		if err := each(ctx, len(some), func(ctx context.Context, i int) (err error) {
-			tasks[i], err = c.Tasks.Range(ctx, some[i].segment, some[i].numbers)
+			tasks[i], err = c.tasksOf(ctx, some[i])
 			return err
 		}); err != nil {
 			return false, err
@@ -257,6 +257,28 @@ func (c *census) read(ctx context.Context, parts []part, labourer string, visit 
 		}
 	}
 	return true, nil
+}
+
+// sparse says from which share of a segment's tasks on, one in so many, they are read one by one, and not with all between them.
+const sparse = 4
+
+// tasksOf reads the tasks of a part, in the order of their numbers.
+func (c *census) tasksOf(ctx context.Context, p part) ([]task.Task, error) {
+	if span := p.numbers.Max() - p.numbers.Min() + 1; p.numbers.Len()*sparse > span {
+		return c.Tasks.Range(ctx, p.segment, p.numbers)
+	}
+	ids := make([]task.ID, 0, p.numbers.Len())
+	for n := range p.numbers.All() {
+		ids = append(ids, task.ID{Segment: p.segment, N: n})
+	}
+	found, err := c.Tasks.Load(ctx, ids)
+	var out []task.Task
+	for _, id := range ids {
+		if t, is := found[id]; is {
+			out = append(out, t)
+		}
+	}
+	return out, err
 }
 
 // behind returns the parts without what is before the place where a window begins. Only the first reading has such a place.
