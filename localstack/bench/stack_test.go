@@ -86,7 +86,7 @@ func startWith(b *testing.B, ticks string) *stack {
 		sqs: sqs.NewFromConfig(cfg), s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), logs: cloudwatchlogs.NewFromConfig(cfg),
 		machines: sfn.NewFromConfig(cfg), emulator: emulator, groups: map[string]string{}}
 	s.registry = dynamo.Registry{API: s.db, Table: s.Outputs["ControlTableName"]}
-	s.jobs = dynamo.Jobs{API: s.db, Table: s.Outputs["JobsTableName"]}
+	s.jobs = dynamo.Jobs{API: s.db, Table: s.Outputs["JobsTableName"], Control: s.Outputs["ControlTableName"]}
 	s.control = dynamo.Control{API: s.db, Table: s.Outputs["ControlTableName"]}
 	require.NoError(b, localstack.NameFunction(b.Context(), s.lambda, s.Outputs["SchedulerFunctionName"], scheduler))
 	return s
@@ -206,6 +206,41 @@ func peakOf(pid int) int {
 		}
 	}
 	return 0
+}
+
+// tick holds the unit of processor times below /proc.
+const tick = 10 * time.Millisecond
+
+// spentBy returns the processor time that a process has used, or 0 if the process has ended.
+func spentBy(pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(stat), ") ") // behind the program's name
+	fields := strings.Fields(after)
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * tick
+}
+
+// spentByEmulator returns the processor time that the emulator has used, without its functions.
+func (s *stack) spentByEmulator() time.Duration {
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	sum := time.Duration(0)
+	for _, p := range processes {
+		environ, err := os.ReadFile("/proc/" + p.Name() + "/environ")
+		if err != nil || !hasSetting(environ, "GATEWAY_PORT="+strconv.Itoa(s.emulator.Port)) || bytes.Contains(environ, []byte("AWS_LAMBDA_FUNCTION_NAME=")) {
+			continue
+		}
+		if pid, err := strconv.Atoi(p.Name()); err == nil {
+			sum += spentBy(pid)
+		}
+	}
+	return sum
 }
 
 func hasSetting(environ []byte, setting string) bool {
