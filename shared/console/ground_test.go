@@ -3,7 +3,6 @@ package console_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -112,13 +111,26 @@ func (a actions) Replay(_ context.Context, tasks []string, job, labourer string)
 }
 
 func (a actions) ChangeRun(_ context.Context, run, verb string) (flow.State, error) {
-	if verb != "cancel" {
-		return "", errors.New("not here")
+	if verb == "cancel" {
+		a.g.Put(event.CancelWorkflow, map[string]string{"run_id": run})
+		a.g.RunFor(10 * time.Second)
+	} else if err := a.setRunPaused(run, verb == "pause"); err != nil {
+		return "", err
 	}
-	a.g.Put(event.CancelWorkflow, map[string]string{"run_id": run})
-	a.g.RunFor(10 * time.Second)
 	tree, err := a.g.Workflow(run)
 	return tree.State, err
+}
+
+func (a actions) setRunPaused(run string, paused bool) error {
+	store := dynamo.Runs{API: a.g.DynamoDB, Table: fakeaws.RunsTable, Control: fakeaws.ControlTable}
+	before, found, err := store.Get(a.g.t.Context(), run)
+	if err != nil || !found {
+		return err
+	}
+	after := before
+	after.Head.Paused = paused
+	_, err = store.Save(a.g.t.Context(), before, after)
+	return err
 }
 
 // answer is a response.
