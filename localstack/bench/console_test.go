@@ -143,7 +143,7 @@ func (s *stack) silence(b *testing.B) {
 			continue
 		}
 		_, err := s.lambda.UpdateEventSourceMapping(b.Context(), &lambda.UpdateEventSourceMappingInput{UUID: one.UUID, Enabled: aws.Bool(false)})
-		require.NoError(b, err, fmt.Sprintf("silencing %s", aws.ToString(one.EventSourceArn)))
+		require.NoError(b, err, "silencing %s", aws.ToString(one.EventSourceArn))
 		silenced++
 	}
 	require.Positive(b, silenced)

@@ -58,8 +58,11 @@ func TestTheCapIsDrawnWithTheReasonOfEachChange(t *testing.T) {
 	changes, err := dynamo.Health{API: g.DynamoDB, Table: fakeaws.ControlTable}.Noted(t.Context(), "shop")
 	require.NoError(t, err)
 	require.Greater(t, len(changes), 3)
-	pace, rest, _ := strings.Cut(page[strings.Index(page, "Running and cap"):], "</figure>")
-	metric := rest[strings.Index(rest, "Health: CPU"):]
+	_, rest, drawn := strings.Cut(page, "Running and cap")
+	require.True(t, drawn)
+	pace, rest, _ := strings.Cut(rest, "</figure>")
+	_, metric, drawn := strings.Cut(rest, "Health: CPU")
+	require.True(t, drawn)
 	metric, _, _ = strings.Cut(metric, "</figure>")
 	require.Contains(t, metric, ">target</text>")
 	for _, figure := range []string{pace, metric} {
