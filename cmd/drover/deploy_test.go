@@ -179,6 +179,18 @@ func TestDeployWithoutChangesChangesNothing(t *testing.T) {
 	require.Equal(t, 2*puts, y.buckets.puts, "but before it expires")
 }
 
+func TestDeployReplacesCodeInTheBucketThatIsNotItsOwn(t *testing.T) {
+	y := newDeployedYard(t)
+	y.drover("deploy", "--yes").ok()
+	before := maps.Clone(y.buckets.objects)
+	for key := range y.buckets.objects {
+		y.buckets.objects[key] = []byte("planted")
+	}
+	y.formation.executed = 0
+	y.drover("deploy", "--yes").ok()
+	require.Equal(t, before, y.buckets.objects)
+}
+
 func TestDeployShowsWhatChangesAndAsks(t *testing.T) {
 	change := func(action types.ChangeAction, name, kind string, replacement types.Replacement, property string) types.ResourceChange {
 		c := types.ResourceChange{Action: action, LogicalResourceId: &name, ResourceType: &kind, Replacement: replacement}

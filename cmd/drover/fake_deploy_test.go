@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"slices"
@@ -242,8 +244,8 @@ func (f *fakeBuckets) HeadObject(_ context.Context, in *awss3.HeadObjectInput, _
 	if f.objects[*in.Key] == nil {
 		return nil, &s3types.NotFound{}
 	}
-	at := f.stored[*in.Key]
-	return &awss3.HeadObjectOutput{LastModified: &at}, nil
+	at, sum := f.stored[*in.Key], sha256.Sum256(f.objects[*in.Key])
+	return &awss3.HeadObjectOutput{LastModified: &at, ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:]))}, nil
 }
 
 func (f *fakeBuckets) PutObject(_ context.Context, in *awss3.PutObjectInput, _ ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {

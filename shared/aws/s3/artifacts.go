@@ -3,6 +3,8 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,14 +126,16 @@ func (a Artifacts) tlsOnly() string {
 	return string(policy)
 }
 
-// Put stores an object under a key that follows from its content, so one that is there stays, unless it is old.
+// Put stores an object, unless the bucket has the same content under this key and it is not old.
 func (a Artifacts) Put(ctx context.Context, key string, content []byte, now time.Time) error {
-	there, err := a.API.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &a.Name, Key: &key, ExpectedBucketOwner: &a.Account})
-	if err == nil && now.Sub(aws.ToTime(there.LastModified)) < artifactsFresh*24*time.Hour {
+	is := sha256.Sum256(content)
+	sum := base64.StdEncoding.EncodeToString(is[:])
+	there, err := a.API.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &a.Name, Key: &key, ExpectedBucketOwner: &a.Account, ChecksumMode: types.ChecksumModeEnabled})
+	if err == nil && aws.ToString(there.ChecksumSHA256) == sum && now.Sub(aws.ToTime(there.LastModified)) < artifactsFresh*24*time.Hour {
 		return nil
 	}
 	// HeadObject answers 403 for a missing object if the credentials may not list the bucket: the upload decides.
-	_, err = a.API.PutObject(ctx, &s3.PutObjectInput{Bucket: &a.Name, Key: &key, Body: bytes.NewReader(content), ExpectedBucketOwner: &a.Account})
+	_, err = a.API.PutObject(ctx, &s3.PutObjectInput{Bucket: &a.Name, Key: &key, Body: bytes.NewReader(content), ExpectedBucketOwner: &a.Account, ChecksumSHA256: &sum})
 	if err != nil {
 		return fmt.Errorf("uploading s3://%s/%s, %w", a.Name, key, err)
 	}
