@@ -171,7 +171,7 @@ func (p *Mappings) handOn(ctx context.Context, of lambdatypes.EventSourceMapping
 	}
 	answer, err := p.invoke(ctx, of, records)
 	if err != nil {
-		return nil //nolint:nilerr // the messages appear again, as on AWS
+		return nil // the messages appear again, as on AWS
 	}
 	var failed struct {
 		Items []struct {
@@ -246,7 +246,7 @@ func (p *Mappings) pollStream(ctx context.Context, of lambdatypes.EventSourceMap
 		}
 		if err := p.stream(ctx, "GetRecords", map[string]any{"ShardIterator": iterator}, &page); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was told to stop
 			}
 			return err
 		}

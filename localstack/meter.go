@@ -123,7 +123,8 @@ func StartMeter() (*Meter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the meter: %w", err)
 	}
-	m := &Meter{Endpoint: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), usage: map[string]*Usage{}, items: newItemSizes(), //nolint:forcetypeassert // it is "tcp"
+	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is "tcp"
+	m := &Meter{Endpoint: fmt.Sprintf("http://localhost:%d", port), usage: map[string]*Usage{}, items: newItemSizes(),
 		workers: map[string]func([]byte){}}
 	// A function keeps its connections for life, and waits on each for an answer.
 	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
