@@ -35,14 +35,20 @@ var (
 	keyCap = flag.Int("cap", 1000, "the cap, and about the tasks a second, of TestAThousandTasksASecondStayBelowTheLimitOfAKey")
 )
 
-// load is a way in which the tasks of a labourer come to their ends. Its target is a function, and nothing fails.
+// load is a way in which the tasks of a labourer come to their ends. Its target is a function, and nothing fails, if it does not say otherwise.
 type load struct {
 	name   string
 	limit  int // the cap
 	tasks  int
 	takes  time.Duration // how long a task runs: half of it to half more, evenly drawn
 	evenly bool          // all tasks run equally long, so those that started together end together
-	// most a task, and most dollars for a million of them
+
+	fails   float64 // how many of the first attempts fail; the second ones do not
+	queue   bool    // the target is a queue
+	metric  bool    // the labourer has a health metric, which has no value
+	payload int     // bytes of a payload that compresses to three quarters
+	apart   bool    // each task is a job of its own
+	// most a task, and most dollars for a million of them; 0: only the golden file says what it costs
 	writes, reads, dollars float64
 }
 
@@ -52,9 +58,16 @@ var loads = []load{
 	{name: "cap 100, 30 s", limit: 100, tasks: 5000, takes: 30 * time.Second, writes: 3.3, reads: 4, dollars: 5},
 	{name: "cap 100, 1 s", limit: 100, tasks: 10000, takes: time.Second, writes: 2.6, reads: 3, dollars: 3.5},
 	{name: "lockstep: cap 256, 1 s", limit: 256, tasks: 10240, takes: time.Second, evenly: true, writes: 2.4, reads: 3, dollars: 3},
+
+	{name: "cap 12, 5 s, a fifth of the first attempts fails", limit: 12, tasks: 1500, takes: 5 * time.Second, fails: 0.2},
+	{name: "cap 12, 5 s, a queue as target", limit: 12, tasks: 1500, takes: 5 * time.Second, queue: true},
+	{name: "cap 12, 5 s, a health metric", limit: 12, tasks: 1500, takes: 5 * time.Second, metric: true},
+	{name: "cap 12, 5 s, a payload of 4 KB", limit: 12, tasks: 1500, takes: 5 * time.Second, payload: 4 << 10},
+	{name: "cap 12, 5 s, a payload of 50 KB", limit: 12, tasks: 500, takes: 5 * time.Second, payload: 50 << 10},
+	{name: "cap 12, 5 s, jobs of one task", limit: 12, tasks: 1500, takes: 5 * time.Second, apart: true},
 }
 
-// TestTheCostOfATask counts what five loads consume, from the event to the archive, and prices it. The workers' own runs are not counted, but
+// TestTheCostOfATask counts what some loads consume, from the event to the archive, and prices it. The workers' own runs are not counted, but
 // the messages that they send are.
 func TestTheCostOfATask(t *testing.T) {
 	if testing.Short() {
@@ -73,6 +86,9 @@ func TestTheCostOfATask(t *testing.T) {
 			if n := float64(m.calls[name]) / float64(l.tasks); n >= 0.0005 {
 				fmt.Fprintf(&out, "    %-40s %6.3f\n", name, n)
 			}
+		}
+		if l.dollars == 0 {
+			continue
 		}
 		require.LessOrEqual(t, m.writes/float64(l.tasks), l.writes, "write units a task at %s", l.name)
 		require.LessOrEqual(t, m.reads/float64(l.tasks), l.reads, "read units a task at %s", l.name)
@@ -125,20 +141,17 @@ func measured(t *testing.T, l load) *meter {
 	t.Helper()
 	d := drovertest.New()
 	m := newMeter()
-	require.NoError(t, d.Apply(fmt.Sprintf("labourers:\n  w:\n    target: {lambda: work}\n    max_simultaneous_invocations: %d\n"+
-		"job_schemas: {default: {chunkable_attrs: [[part, {}]]}}\n", l.limit)))
+	require.NoError(t, d.Apply(l.configuration()))
 	require.NoError(t, d.Run())
 	m.attach(d)
 	l.employ(t, d, func() { m.requests++ })
 	told := len(d.EventBridge.Told())
 	d.DynamoDB.ResetUsage()
 
-	d.Submit(map[string]any{"job_id": "j", "labourer": "w", "parts": make([]int, l.tasks), "isolate_parts": true})
+	completed := l.submit(d)
 	require.NoError(t, d.Run())
 
-	job, _, err := d.Job("j")
-	require.NoError(t, err)
-	require.Equal(t, l.tasks, job.Counts.Completed)
+	require.Equal(t, l.tasks, completed(t))
 	archived, err := d.Archived()
 	require.NoError(t, err)
 	require.Len(t, archived, l.tasks)
@@ -151,10 +164,61 @@ func measured(t *testing.T, l load) *meter {
 	return m
 }
 
+// A load whose target is a queue uses the one at desk.
+const desk = "https://sqs.us-east-1.amazonaws.com/000000000000/desk"
+
+func (l load) configuration() string {
+	target, metrics := "{lambda: work}", ""
+	if l.queue {
+		target = fmt.Sprintf("{sqs: %q}", desk)
+	}
+	if l.metric {
+		metrics = "    health_metrics: {cpu: {details: {MetricName: CPU, Namespace: Mine}, feelings: {3: 50}}}\n"
+	}
+	return fmt.Sprintf("labourers:\n  w:\n    target: %s\n    max_simultaneous_invocations: %d\n%sjob_schemas: {default: {chunkable_attrs: [[part, {}]]}}\n",
+		target, l.limit, metrics)
+}
+
+// submit submits the load's job or jobs. It returns a function that counts what has completed.
+func (l load) submit(d *drovertest.Drover) (completed func(*testing.T) int) {
+	letters := make([]byte, l.payload)
+	dice := rand.New(rand.NewPCG(5, 6))
+	for i := range letters {
+		letters[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[dice.IntN(64)]
+	}
+	jobs, each := 1, l.tasks
+	if l.apart {
+		jobs, each = l.tasks, 1
+	}
+	for i := range jobs {
+		job := map[string]any{"job_id": l.job(i), "labourer": "w", "parts": make([]int, each), "isolate_parts": true}
+		if l.payload > 0 {
+			job["letters"] = string(letters)
+		}
+		d.Submit(job)
+	}
+	return func(t *testing.T) (n int) {
+		t.Helper()
+		for i := range jobs {
+			job, _, err := d.Job(l.job(i))
+			require.NoError(t, err)
+			n += job.Counts.Completed
+		}
+		return n
+	}
+}
+
+func (l load) job(i int) string {
+	if l.apart {
+		return fmt.Sprintf("j%d", i)
+	}
+	return "j"
+}
+
 // employ runs the labourer's tasks. Each sends one message at its end, and calls ended.
 func (l load) employ(t *testing.T, d *drovertest.Drover, ended func()) {
-	dice := rand.New(rand.NewPCG(3, 4))
-	d.Lambda.Handle("work", func(text []byte, done func(*fakeaws.Failure)) {
+	dice, luck := rand.New(rand.NewPCG(3, 4)), rand.New(rand.NewPCG(7, 8))
+	work := func(text []byte, done func(*fakeaws.Failure)) {
 		var one struct {
 			TaskID string `json:"task_id"`
 			Drover struct{ Attempt int }
@@ -164,12 +228,24 @@ func (l load) employ(t *testing.T, d *drovertest.Drover, ended func()) {
 		if !l.evenly {
 			takes = time.Duration(float64(takes) * (0.5 + dice.Float64()))
 		}
+		status := "completed"
+		if l.fails > 0 && one.Drover.Attempt == 1 && luck.Float64() < l.fails {
+			status = "failed"
+		}
 		d.World.At(d.World.Now().Add(takes), fakeaws.Run, "end of "+one.TaskID, func() {
 			ended()
-			d.Deliver(fakeaws.CompletionsQueue, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "completed"}`, one.TaskID, one.Drover.Attempt))
+			d.Deliver(fakeaws.CompletionsQueue, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": %q}`, one.TaskID, one.Drover.Attempt, status))
 			done(nil)
 		})
-	})
+	}
+	if !l.queue {
+		d.Lambda.Handle("work", work)
+		return
+	}
+	d.SQS.Create(desk, fakeaws.Queue{Visibility: time.Hour})
+	d.SQS.Map(desk, fakeaws.Consumer{Batch: 1, Most: 1000, Take: func(batch []fakeaws.Received, done func([]string, error)) {
+		work([]byte(batch[0].Body), func(*fakeaws.Failure) { done(nil, nil) })
+	}})
 }
 
 // attach counts what the stack does from now on.
