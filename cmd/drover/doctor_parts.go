@@ -13,6 +13,7 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"github.com/drover-run/drover/infra"
 	"github.com/drover-run/drover/shared/aws/cloudformation"
@@ -59,7 +60,27 @@ func (d *doctor) parts(ctx context.Context) []check {
 			checks = append(checks, d.machine(ctx, title(name, "StateMachineArn"), d.Outputs[name]))
 		}
 	}
+	if d.Outputs["AlarmTopicArn"] != "" {
+		checks = append(checks, d.alarms(ctx))
+	}
 	return append(checks, d.ways(ctx)...)
+}
+
+// alarms looks for a subscriber of the topic that alarms, deaths and overdue runs go to. Without one the check passes, as a stack may do without, but says so.
+func (d *doctor) alarms(ctx context.Context) check {
+	const name = "alarms"
+	topic := d.Outputs["AlarmTopicArn"]
+	out, err := d.topics.GetTopicAttributes(ctx, &awssns.GetTopicAttributesInput{TopicArn: &topic})
+	if err != nil {
+		return fine(name, "could not look for a subscriber of their topic: %s", reason(err))
+	}
+	if out.Attributes["SubscriptionsConfirmed"] != "0" {
+		return fine(name, "their topic has a subscriber")
+	}
+	if pending := out.Attributes["SubscriptionsPending"]; pending != "" && pending != "0" {
+		return fine(name, "the only subscriber of topic %s has not confirmed it, and is not told of alarms, deaths and overdue runs; the mail to its address has the link", topic)
+	}
+	return fine(name, "no subscriber of topic %s is told of alarms, deaths and overdue runs; to add one: %s", topic, d.deployWith("AlarmEmail", "ADDRESS"))
 }
 
 // whole reports whether the stack has the outputs that the other checks need.

@@ -212,6 +212,34 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
+func TestTheDoctorHintsAtAlarmsThatReachNoSubscriber(t *testing.T) {
+	for name, c := range map[string]struct {
+		topic map[string]string
+		words []string
+	}{
+		"a subscriber":      {map[string]string{"SubscriptionsConfirmed": "1", "SubscriptionsPending": "1"}, []string{"has a subscriber"}},
+		"none":              {map[string]string{"SubscriptionsConfirmed": "0", "SubscriptionsPending": "0"}, []string{"is told of alarms", "--parameter AlarmEmail=ADDRESS"}},
+		"not confirmed yet": {map[string]string{"SubscriptionsConfirmed": "0", "SubscriptionsPending": "1"}, []string{"has not confirmed it"}},
+		"not readable":      {nil, []string{"could not look", "AuthorizationError"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := healthy(t)
+			g.account.topic = c.topic
+			line := g.drover("--json", "doctor").one()
+			require.Equal(t, true, line["ok"], "a stack may do without")
+			for _, one := range line["checks"].([]any) {
+				if one := one.(map[string]any); one["name"] == "alarms" {
+					for _, w := range c.words {
+						require.Contains(t, one["detail"], w)
+					}
+					return
+				}
+			}
+			require.Fail(t, "no check of alarms")
+		})
+	}
+}
+
 // measured gives the shop a metric that has no values.
 func (g *ground) measured(missing string) {
 	g.t.Helper()

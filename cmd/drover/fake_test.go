@@ -23,6 +23,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 )
@@ -178,11 +179,19 @@ type fakeAccount struct {
 	stacks, tables, buckets []string
 	parts                   map[string]string            // physical ids by logical ones
 	tags                    map[string]map[string]string // of queues by URL, of machines by ARN
+	topic                   map[string]string            // attributes of the alarm topic; nil: it cannot be read
+}
+
+func (a *fakeAccount) GetTopicAttributes(context.Context, *awssns.GetTopicAttributesInput, ...func(*awssns.Options)) (*awssns.GetTopicAttributesOutput, error) {
+	if a.topic == nil {
+		return nil, &smithy.GenericAPIError{Code: "AuthorizationError", Message: "no"}
+	}
+	return &awssns.GetTopicAttributesOutput{Attributes: a.topic}, nil
 }
 
 func newFakeAccount() *fakeAccount {
 	return &fakeAccount{queues: map[string]map[string]string{}, machines: map[string]sfntypes.StateMachineType{}, rules: map[string]eventbridgetypes.RuleState{},
-		parts: map[string]string{}, tags: map[string]map[string]string{}}
+		parts: map[string]string{}, tags: map[string]map[string]string{}, topic: map[string]string{"SubscriptionsConfirmed": "1", "SubscriptionsPending": "0"}}
 }
 
 // queue creates a queue with a number of messages.

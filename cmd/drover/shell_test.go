@@ -100,7 +100,7 @@ func (g *ground) open(_ context.Context, name string) (*stack, error) {
 
 		compositions: dynamo.NewCompositions(db, fakeaws.RunsTable), waker: sqs.Runs{API: g.SQS, URL: fakeaws.RunsQueue},
 
-		functions: g.functions, queues: g.account, rules: g.account, machines: g.account, formations: g.account, listing: g.account, bins: g.account,
+		functions: g.functions, queues: g.account, topics: g.account, rules: g.account, machines: g.account, formations: g.account, listing: g.account, bins: g.account,
 		sosw: g.sosw, schedules: g.sosw,
 	}, nil
 }

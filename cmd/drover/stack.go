@@ -14,6 +14,7 @@ import (
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
@@ -53,6 +54,7 @@ type stack struct {
 
 	functions  functions
 	queues     queues
+	topics     topics
 	rules      rules
 	machines   machines
 	formations cloudformation.API
@@ -127,6 +129,7 @@ func openStack(ctx context.Context, name string) (*stack, error) {
 
 		functions:  awslambda.NewFromConfig(cfg),
 		queues:     awssqs.NewFromConfig(cfg),
+		topics:     awssns.NewFromConfig(cfg),
 		rules:      awseventbridge.NewFromConfig(cfg),
 		machines:   sfn.NewFromConfig(cfg),
 		formations: formations,
