@@ -47,6 +47,9 @@ const queueBatch = 10
 // streamInterval separates two polls of a shard, as in Lambda.
 const streamInterval = 250 * time.Millisecond
 
+// mostFailures limits how many reads of a stream fail in a row before the mapping gives up: a busy emulator breaks off an answer now and then.
+const mostFailures = 10
+
 // TakeMappings turns the emulator's own mappings off, and carries them out until Stop.
 func TakeMappings(ctx context.Context, e *Emulator, m *Meter) (*Mappings, error) {
 	cfg := e.Config()
@@ -239,17 +242,20 @@ func (p *Mappings) pollStream(ctx context.Context, of lambdatypes.EventSourceMap
 	iterator, size := begin.ShardIterator, int(aws.ToInt32(of.BatchSize))
 	var batch []json.RawMessage
 	var until time.Time
+	failures := 0
 	for ctx.Err() == nil {
 		var page struct {
 			Records           []json.RawMessage
 			NextShardIterator string
 		}
 		if err := p.stream(ctx, "GetRecords", map[string]any{"ShardIterator": iterator}, &page); err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // it was told to stop
+			if failures++; failures > mostFailures && ctx.Err() == nil {
+				return err
 			}
-			return err
+			pause(ctx, streamInterval)
+			continue // the same iterator returns the same records
 		}
+		failures = 0
 		iterator = page.NextShardIterator
 		for _, record := range page.Records {
 			if passes, err := passes(filters, record); err != nil {

@@ -90,6 +90,7 @@ func (s *stack) compare(b *testing.B, of shape) compared {
 	progress("%s: sosw ran %d tasks in %d ticks", of.name, of.tasks, out.ticks)
 	time.Sleep(time.Until(done.Add(archived)))
 	out.drover, out.calls = s.amounts(b, before)
+	require.Positive(b, out.drover[bill.Puts], "the archive has the ends of the tasks")
 	out.theirs, out.meta, out.theirCalls = o.amounts()
 	return out
 }

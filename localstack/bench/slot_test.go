@@ -18,7 +18,7 @@ import (
 )
 
 // slots counts the slots that are freed in each way.
-const slots = 15
+const slots = 9
 
 // work says how long a task runs: long enough that no execution for the end before is still under way, which would see the next free slot.
 const work = 2 * time.Second
