@@ -22,7 +22,8 @@ var odd = []struct{ pattern, instead string }{
 // excused are lines that stand as they are: names and quotations that come from elsewhere.
 var excused = regexp.MustCompile(`nolint|english: quoted`)
 
-// prose returns the lines of a file that people read, by their numbers: comments of Go, and all of Markdown outside its code blocks.
+// prose returns the lines of a file that people read, by their numbers: comments of Go, the command line's source, and all of Markdown outside its code
+// blocks.
 func prose(t *testing.T, path string) map[int]string {
 	t.Helper()
 	f, err := os.Open(path)
@@ -36,8 +37,9 @@ func prose(t *testing.T, path string) map[int]string {
 		line := lines.Text()
 		switch filepath.Ext(path) {
 		case ".go":
-			if strings.Contains(strings.ToLower(line), "can not ") {
-				out[n] = line
+			shown := strings.HasPrefix(path, "../cmd/") && !strings.HasSuffix(path, "_test.go") // its strings are what users read
+			if shown || strings.Contains(strings.ToLower(line), "can not ") {
+				out[n] = strings.TrimSpace(line)
 			} else if at := strings.Index(line, "// "); at >= 0 && !strings.Contains(line[:at], `"`) && !strings.Contains(line[:at], "`") {
 				out[n] = line[at:]
 			}

@@ -52,7 +52,7 @@ func TestTheChangesOfACapAreListedWithTheirReasons(t *testing.T) {
 	require.Contains(t, g.drover("labourer", "shop").ok(), "no part of the health, as it has no feelings")
 }
 
-func TestAPinSaysByWhom(t *testing.T) {
+func TestAPinRecordsTheName(t *testing.T) {
 	g := newBusyGround(t, 3)
 	g.drover("pin", "shop", "5", "--for", "1h", "--by", "Ada, upgrade").ok()
 	line := g.drover("--json", "labourer", "shop").one()

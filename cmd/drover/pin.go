@@ -22,7 +22,7 @@ func newPin(s *shell) *cobra.Command {
 		Use:   "pin LABOURER {N [--for DURATION] | --off} [--by NAME]",
 		Short: "pin the cap of a labourer for a time",
 		Long: `Pins the cap of a labourer to N, whether it is configured or finds itself, from the next claim on. Health, pause and coefficients work on top. A pin
-outlives apply. It ends after the time given with --for, or with --off. drover labourer shows who pinned it: the identity of the credentials, or --by.`,
+outlives apply. It ends after the time given with --for, or with --off. drover labourer shows the name: the identity of the credentials, or --by.`,
 		Example: `  drover pin shop 5 --for 2h --by "Ada, database upgrade"
   drover pin shop --off`,
 	}

@@ -333,7 +333,7 @@ const DispatchTerm = 45 * time.Second
 // Forsaken returns the tasks that were to be dispatched more than [DispatchTerm] ago. The assistant also leaves tasks so that it could not start.
 //
 // In an ordered lease a fed task belongs to them until its start is noted: nothing behind it starts before, and the message that fed it may come
-// no more. If it was started after all, the target drops the second message by its deduplication id.
+// no more. If it was started after all, the target drops the second message by its deduplication id for five minutes; later it runs again (G4).
 func (l Lease) Forsaken(now time.Time) segment.Numbers {
 	var s segment.Numbers
 	for n, h := range l.Hands {
