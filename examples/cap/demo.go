@@ -32,6 +32,7 @@ const (
 	lasts    = 8 * time.Second // a task
 	most     = 60              // tasks at once that the worker takes: the most that the cap may be
 	glance   = 2 * time.Second // between two lines
+	misses   = 5               // looks in a row that may fail: a busy machine answers late
 	settles  = 12 * time.Second
 	patience = 4 * time.Minute
 )
@@ -145,7 +146,7 @@ func (d *demo) work(ctx context.Context) error {
 
 // follow draws the cap and the latency until the cap has changed often enough.
 func (d *demo) follow(ctx context.Context) error {
-	began, last := time.Now(), 0
+	began, last, missed := time.Now(), 0, 0
 	var latency time.Duration
 	var changed time.Time
 	beat := time.NewTicker(glance)
@@ -156,16 +157,22 @@ func (d *demo) follow(ctx context.Context) error {
 			return ctx.Err()
 		case <-beat.C:
 		}
+		var seen inspect.Labourer
+		var err error
 		if now, measured := d.database.look(); measured {
 			latency = now
-			if err := d.measure(ctx, latency); err != nil {
+			err = d.measure(ctx, latency)
+		}
+		if err == nil {
+			seen, err = d.look(ctx)
+		}
+		if err != nil {
+			if missed++; missed == misses || ctx.Err() != nil {
 				return err
 			}
+			continue
 		}
-		seen, err := d.look(ctx)
-		if err != nil {
-			return err
-		}
+		missed = 0
 		if now := int(seen.Cap); now != last && seen.CapChangedAt != nil {
 			if last != 0 {
 				changes, changed = changes+1, time.Now()
