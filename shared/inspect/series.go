@@ -49,8 +49,8 @@ func Record(ctx context.Context, stack string, l labourer.Labourer, history Hist
 		"cap": Emitted(stack, l.ID, metric.Cap)}
 	back := time.Duration(0)
 	for name, m := range l.HealthMetrics {
-		queries["metric "+name] = m.Query.InMinutes()
-		back = max(back, m.Query.InMinutes().Lookback())
+		q, _ := m.Query.InMinutes()
+		queries["metric "+name], back = q, max(back, q.Lookback())
 	}
 	begin := from.Add(-back)
 	if oldest := to.Add(-SeriesMost); begin.Before(oldest) {
@@ -104,7 +104,7 @@ func (r Recording) Samples() iter.Seq[adaptive.Sample] {
 				sample.Cap = &limit
 			}
 			for name, m := range r.Labourer.HealthMetrics {
-				sample.Metrics[name] = recorded(m.Query.InMinutes(), r.Metrics[name], at)
+				sample.Metrics[name] = recorded(m.Query, r.Metrics[name], at)
 			}
 			if !yield(sample) {
 				return
@@ -132,13 +132,15 @@ func lastOf(points []ecology.Point, at time.Time) (value float64, known bool) {
 	return points[n-1].Value, true
 }
 
-// recorded returns the value that the query has at a time by the points whose time has ended then, nil without one.
+// recorded returns the value that the query has at a time by those of the points, of at least a minute each, whose time has ended then; nil without one.
 func recorded(q ecology.Query, points []ecology.Point, at time.Time) *adaptive.Recorded {
+	q, part := q.InMinutes()
 	points = points[before(points, at.Add(-q.Lookback()-time.Nanosecond)):before(points, at.Add(-q.Step()))]
 	value := q.Value(points, at)
 	if value == nil {
 		return nil
 	}
+	*value *= part
 	return &adaptive.Recorded{Value: value, At: q.About(points, at)}
 }
 

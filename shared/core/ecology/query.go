@@ -107,15 +107,25 @@ func (q Query) Step() time.Duration {
 // Covers returns the length of the time that a value is about.
 func (q Query) Covers() time.Duration { return max(q.Step(), q.Window) }
 
-// InMinutes returns the query with datapoints of at least a minute: CloudWatch keeps shorter ones for three hours.
+// InMinutes returns the query with datapoints of at least a minute, as CloudWatch keeps shorter ones for three hours; a window then has whole datapoints.
+// A sum or count grows with the time that it covers: part of its value, in (0, 1], belongs to the time that the query itself covers. For an expression the
+// part is 1, as only its author knows whether its operands grow.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#metrics-retention
-func (q Query) InMinutes() Query {
-	q.Period = max(q.Period, time.Minute)
-	q.Metrics = slices.Clone(q.Metrics)
-	for i := range q.Metrics {
-		q.Metrics[i].Period = max(q.Metrics[i].Period, time.Minute)
+func (q Query) InMinutes() (in Query, part float64) {
+	in, part = q, 1
+	in.Period = max(q.Period, time.Minute)
+	in.Metrics = slices.Clone(q.Metrics)
+	for i := range in.Metrics {
+		in.Metrics[i].Period = max(in.Metrics[i].Period, time.Minute)
 	}
-	return q
+	if in.Period == q.Period {
+		return in, part
+	}
+	in.Window = (q.Window + in.Period - 1).Truncate(in.Period)
+	if sums.MatchString(q.Statistic) {
+		part = float64(max(q.Period, q.Window.Truncate(q.Period))) / float64(in.Covers())
+	}
+	return in, part
 }
 
 // whole reports whether a datapoint counts only after the end of its period. A sum or count of a period in progress covers only its first seconds, so it
