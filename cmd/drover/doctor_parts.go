@@ -80,7 +80,11 @@ func (d *doctor) alarms(ctx context.Context) check {
 	if pending := out.Attributes["SubscriptionsPending"]; pending != "" && pending != "0" {
 		return fine(name, "the only subscriber of topic %s has not confirmed it, and is not told of alarms, deaths and overdue runs; the mail to its address has the link", topic)
 	}
-	return fine(name, "no subscriber of topic %s is told of alarms, deaths and overdue runs; to add one: %s", topic, d.deployWith("AlarmEmail", "ADDRESS"))
+	subscribe := d.deploy("AlarmEmail=ADDRESS")
+	if d.Parameters["AlarmEmail"] != "" { // it has one address, so a deployment would replace the owner's
+		subscribe = d.command("sns", "subscribe", "--topic-arn", topic, "--protocol", "email", "--notification-endpoint", "ADDRESS")
+	}
+	return fine(name, "no subscriber of topic %s is told of alarms, deaths and overdue runs; to add one: %s", topic, subscribe)
 }
 
 // whole reports whether the stack has the outputs that the other checks need.

@@ -213,18 +213,21 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 }
 
 func TestTheDoctorHintsAtAlarmsThatReachNoSubscriber(t *testing.T) {
+	none := map[string]string{"SubscriptionsConfirmed": "0", "SubscriptionsPending": "0"}
 	for name, c := range map[string]struct {
 		topic map[string]string
+		email string
 		words []string
 	}{
-		"a subscriber":      {map[string]string{"SubscriptionsConfirmed": "1", "SubscriptionsPending": "1"}, []string{"has a subscriber"}},
-		"none":              {map[string]string{"SubscriptionsConfirmed": "0", "SubscriptionsPending": "0"}, []string{"is told of alarms", "--parameter AlarmEmail=ADDRESS"}},
-		"not confirmed yet": {map[string]string{"SubscriptionsConfirmed": "0", "SubscriptionsPending": "1"}, []string{"has not confirmed it"}},
-		"not readable":      {nil, []string{"could not look", "AuthorizationError"}},
+		"a subscriber":      {map[string]string{"SubscriptionsConfirmed": "1", "SubscriptionsPending": "1"}, "", []string{"has a subscriber"}},
+		"none":              {none, "", []string{"is told of alarms", "drover deploy --parameter AlarmEmail=ADDRESS"}},
+		"one that left":     {none, "a@example.com", []string{"is told of alarms", "aws sns subscribe --topic-arn topic --protocol email --notification-endpoint ADDRESS"}},
+		"not confirmed yet": {map[string]string{"SubscriptionsConfirmed": "0", "SubscriptionsPending": "1"}, "", []string{"has not confirmed it"}},
+		"not readable":      {nil, "", []string{"could not look", "AuthorizationError"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := healthy(t)
-			g.account.topic = c.topic
+			g.account.topic, g.stack.Parameters["AlarmEmail"] = c.topic, c.email
 			line := g.drover("--json", "doctor").one()
 			require.Equal(t, true, line["ok"], "a stack may do without")
 			for _, one := range line["checks"].([]any) {
