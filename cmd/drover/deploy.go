@@ -83,7 +83,8 @@ func (d deployment) run(ctx context.Context, s *shell) error {
 		return err
 	}
 	state := st.Status
-	fresh := cloudformation.IsMissing(err) || state == reviewed
+	created := cloudformation.IsMissing(err)
+	fresh := created || state == reviewed
 	if help := st.stuck(); help != "" && d.write == "" {
 		return fmt.Errorf("stack %s is in %s: %s", st.Name, state, help)
 	}
@@ -110,7 +111,7 @@ func (d deployment) run(ctx context.Context, s *shell) error {
 		return d.writeTemplate(s, packed)
 	}
 	s.say("Comparing stack %s in account %s, %s%s, with the template", st.Name, bucket.Account, st.region, at(st.endpoint))
-	proposal := cloudformation.Proposal{Stack: st.Name, Name: "drover-" + s.now().UTC().Format("20060102-150405-") + strings.ToLower(rand.Text()[:8]), New: fresh,
+	proposal := cloudformation.Proposal{Stack: st.Name, Name: "drover-" + s.now().UTC().Format("20060102-150405-") + strings.ToLower(rand.Text()[:8]), New: fresh, Created: created,
 		Parameters: values, Kept: kept, URL: packed.url}
 	if proposal.URL == "" {
 		proposal.Text = string(packed.text)

@@ -242,6 +242,26 @@ func TestDeployThatIsDeclinedLeavesNoStackBehind(t *testing.T) {
 	require.Nil(t, y.formation.stack)
 }
 
+func TestDeployThatIsDeclinedLeavesAStackThatItDidNotCreate(t *testing.T) {
+	y := newYard(t)
+	y.formation.stack = &types.Stack{StackStatus: types.StackStatusReviewInProgress, StackId: aws.String(stackID)}
+	y.drover("deploy", "--dry-run").ok()
+	require.True(t, y.formation.deletedSet)
+	require.NotNil(t, y.formation.stack, "another command reviews it")
+
+	y.answer = "no\n"
+	y.drover("deploy").fails(failed, "nothing was deployed")
+	require.NotNil(t, y.formation.stack)
+}
+
+func TestDeployThatIsDeclinedLeavesAStackWithTheChangeSetOfAnotherCommand(t *testing.T) {
+	y := newYard(t)
+	y.formation.others = []types.ChangeSetSummary{{ChangeSetId: aws.String("drover-of-another-command")}}
+	y.drover("deploy", "--dry-run").ok()
+	require.True(t, y.formation.deletedSet)
+	require.NotNil(t, y.formation.stack)
+}
+
 func TestDeployWithoutATerminalNeedsYes(t *testing.T) {
 	y := newYard(t)
 	y.drover("deploy").fails(misuse, "no terminal", "--yes")

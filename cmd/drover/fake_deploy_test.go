@@ -28,12 +28,13 @@ type fakeFormation struct {
 	resources  []types.ResourceChange // of the next change set
 	set        *awscloudformation.CreateChangeSetInput
 	looks      int
-	pending    []types.StackEvent // to come, the oldest first
-	events     []types.StackEvent // the newest first
-	fail       string             // the resource whose change fails
-	refuse     error              // the answer to ExecuteChangeSet
-	lost       error              // the answer to ExecuteChangeSet, which is carried out all the same
-	away       int                // looks at the events that fail
+	pending    []types.StackEvent       // to come, the oldest first
+	events     []types.StackEvent       // the newest first
+	fail       string                   // the resource whose change fails
+	refuse     error                    // the answer to ExecuteChangeSet
+	lost       error                    // the answer to ExecuteChangeSet, which is carried out all the same
+	away       int                      // looks at the events that fail
+	others     []types.ChangeSetSummary // change sets of other commands
 	deletedSet bool
 	executed   int
 }
@@ -154,6 +155,14 @@ func (f *fakeFormation) DescribeStackEvents(_ context.Context, in *awscloudforma
 		out.NextToken = aws.String(strconv.Itoa(n + 1))
 	}
 	return out, nil
+}
+
+func (f *fakeFormation) ListChangeSets(context.Context, *awscloudformation.ListChangeSetsInput, ...func(*awscloudformation.Options)) (*awscloudformation.ListChangeSetsOutput, error) {
+	all := f.others
+	if f.set != nil { // CloudFormation may list a deleted one for a while
+		all = append(slices.Clone(all), types.ChangeSetSummary{ChangeSetId: f.set.ChangeSetName})
+	}
+	return &awscloudformation.ListChangeSetsOutput{Summaries: all}, nil
 }
 
 func (f *fakeFormation) DeleteChangeSet(context.Context, *awscloudformation.DeleteChangeSetInput, ...func(*awscloudformation.Options)) (*awscloudformation.DeleteChangeSetOutput, error) {

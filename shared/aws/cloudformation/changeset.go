@@ -20,6 +20,7 @@ type DeployAPI interface {
 	CreateChangeSet(context.Context, *cloudformation.CreateChangeSetInput, ...func(*cloudformation.Options)) (*cloudformation.CreateChangeSetOutput, error)
 	DescribeChangeSet(context.Context, *cloudformation.DescribeChangeSetInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeChangeSetOutput, error)
 	ExecuteChangeSet(context.Context, *cloudformation.ExecuteChangeSetInput, ...func(*cloudformation.Options)) (*cloudformation.ExecuteChangeSetOutput, error)
+	ListChangeSets(context.Context, *cloudformation.ListChangeSetsInput, ...func(*cloudformation.Options)) (*cloudformation.ListChangeSetsOutput, error)
 	DeleteChangeSet(context.Context, *cloudformation.DeleteChangeSetInput, ...func(*cloudformation.Options)) (*cloudformation.DeleteChangeSetOutput, error)
 	DeleteStack(context.Context, *cloudformation.DeleteStackInput, ...func(*cloudformation.Options)) (*cloudformation.DeleteStackOutput, error)
 	DescribeStackEvents(context.Context, *cloudformation.DescribeStackEventsInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackEventsOutput, error)
@@ -33,9 +34,10 @@ type Deployer struct {
 
 // Proposal describes what a stack is to become.
 type Proposal struct {
-	Stack string // its name
-	Name  string // of the change set: letters, digits and hyphens; unique in the stack
-	New   bool   // the stack does not exist, or has no resource yet
+	Stack   string // its name
+	Name    string // of the change set: letters, digits and hyphens; unique in the stack
+	New     bool   // the stack does not exist, or has no resource yet
+	Created bool   // the stack does not exist: the change set creates it, and [Deployer.Discard] deletes it
 	// One of them: the template's text, of at most [LargestText], or the address of an object in S3 that has it.
 	Text, URL string
 	// Parameters has the values to set. Kept names those that keep the value which the stack has. The others get the template's defaults.
@@ -49,9 +51,9 @@ const LargestText = 51_200
 
 // ChangeSet describes what CloudFormation would do to a stack.
 type ChangeSet struct {
-	ID, StackID string
-	New         bool
-	Changes     []Change // none: the stack is what it is to become
+	ID, StackID  string
+	New, Created bool     // as the [Proposal] says
+	Changes      []Change // none: the stack is what it is to become
 }
 
 // Change describes what happens to a resource.
@@ -90,7 +92,7 @@ func (d Deployer) Propose(ctx context.Context, p Proposal) (ChangeSet, error) {
 	if err != nil {
 		return ChangeSet{}, fmt.Errorf("creating a change set of stack %q, %w", p.Stack, err)
 	}
-	c := ChangeSet{ID: aws.ToString(created.Id), StackID: aws.ToString(created.StackId), New: p.New}
+	c := ChangeSet{ID: aws.ToString(created.Id), StackID: aws.ToString(created.StackId), New: p.New, Created: p.Created}
 	for {
 		out, err := d.API.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &c.ID, StackName: &c.StackID})
 		if err != nil {
@@ -153,13 +155,21 @@ func (d Deployer) changes(ctx context.Context, c ChangeSet, page *cloudformation
 	}
 }
 
-// Discard deletes a change set that is not executed, and the empty stack that it created.
+// Discard deletes a change set that is not executed, and the empty stack that it created, unless that has another change set: two commands may have created
+// one stack. CloudFormation has no conditional delete: a change set that is created or executed between the look and the delete is lost with the stack.
 func (d Deployer) Discard(ctx context.Context, c ChangeSet) error {
 	_, err := d.API.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &c.ID, StackName: &c.StackID})
 	if err != nil {
 		return fmt.Errorf("deleting the change set %q, %w", c.ID, err)
 	}
-	if !c.New {
+	if !c.Created {
+		return nil
+	}
+	others, err := d.API.ListChangeSets(ctx, &cloudformation.ListChangeSetsInput{StackName: &c.StackID})
+	if err != nil {
+		return fmt.Errorf("listing the change sets of stack %q, %w", c.StackID, err)
+	}
+	if slices.ContainsFunc(others.Summaries, func(s types.ChangeSetSummary) bool { return aws.ToString(s.ChangeSetId) != c.ID }) {
 		return nil
 	}
 	now, err := Describe(ctx, d.API, c.StackID)
