@@ -52,6 +52,16 @@ func TestTheCodeOfATemplateIsFoundAndItsPlacesAreWrittenIntoIt(t *testing.T) {
 	require.Empty(t, again.Paths())
 }
 
+func TestTheCodeOfSeveralFunctionsOnOneLineIsReplaced(t *testing.T) {
+	read, err := packaging.Read([]byte(`Resources: {F: {Type: "AWS::Serverless::Function", Properties: {CodeUri: a}}, ` +
+		`G: {Type: "AWS::Serverless::Function", Properties: {CodeUri: b}}, M: {Type: "AWS::Serverless::StateMachine", Properties: {DefinitionUri: ../c}}}`))
+	require.NoError(t, err)
+	require.Equal(t, `Resources: {F: {Type: "AWS::Serverless::Function", Properties: {CodeUri: s3://x/1.zip}}, `+
+		`G: {Type: "AWS::Serverless::Function", Properties: {CodeUri: s3://x/2.zip}}, `+
+		`M: {Type: "AWS::Serverless::StateMachine", Properties: {DefinitionUri: {Bucket: "x", Key: "3.json"}}}}`,
+		string(read.With("x", map[string]string{"a": "1.zip", "b": "2.zip", "../c": "3.json"})))
+}
+
 func TestATemplateThatCannotBePackagedIsRefused(t *testing.T) {
 	for text, word := range map[string]string{
 		"":         "not a mapping",

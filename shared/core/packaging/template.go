@@ -5,6 +5,7 @@ package packaging
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,7 +22,7 @@ const NotStamped = "not-stamped"
 // Template holds a CloudFormation template in YAML. The zero value is none; Read returns one.
 type Template struct {
 	text       []byte
-	references []reference
+	references []reference // from the last one of a line to its first: a replacement moves what is after it
 	parameters map[string]string
 }
 
@@ -76,6 +77,7 @@ func Read(text []byte) (Template, error) {
 		}
 		t.references = append(t.references, r)
 	}
+	slices.SortFunc(t.references, func(a, b reference) int { return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(b.column, a.column)) })
 	return t, nil
 }
 
