@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
@@ -37,7 +38,7 @@ type yard struct {
 func newYard(t *testing.T) *yard {
 	t.Helper()
 	y := &yard{t: t, release: t.TempDir(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	y.buckets = &fakeBuckets{now: func() time.Time { return y.now }}
+	y.buckets = &fakeBuckets{owner: "000000000000", now: func() time.Time { return y.now }}
 	y.formation = &fakeFormation{resources: []types.ResourceChange{
 		{Action: types.ChangeActionAdd, LogicalResourceId: aws.String("TasksTable"), ResourceType: aws.String("AWS::DynamoDB::Table")},
 		{Action: types.ChangeActionAdd, LogicalResourceId: aws.String("SchedulerRole"), ResourceType: aws.String("AWS::IAM::Role")}}}
@@ -340,9 +341,16 @@ func TestDeployThatIsInterruptedBeforeTheQuestionLeavesNothing(t *testing.T) {
 func TestTheBucketForArtifactsIsProtected(t *testing.T) {
 	y := newYard(t)
 	y.drover("deploy", "--yes").ok()
-	for _, call := range []string{"CreateBucket", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketPolicy", "PutBucketLifecycleConfiguration"} {
-		require.Contains(t, y.buckets.calls, call)
-	}
+	yes := aws.Bool(true)
+	require.Equal(t, &s3types.PublicAccessBlockConfiguration{BlockPublicAcls: yes, BlockPublicPolicy: yes, IgnorePublicAcls: yes, RestrictPublicBuckets: yes}, y.buckets.access)
+	require.Len(t, y.buckets.encrypted.Rules, 1)
+	require.Equal(t, s3types.ServerSideEncryptionAes256, y.buckets.encrypted.Rules[0].ApplyServerSideEncryptionByDefault.SSEAlgorithm)
+	require.Len(t, y.buckets.lifecycle.Rules, 1)
+	rule := y.buckets.lifecycle.Rules[0]
+	require.Equal(t, s3types.ExpirationStatusEnabled, rule.Status)
+	require.Empty(t, *rule.Filter.Prefix, "of all objects")
+	require.EqualValues(t, 400, *rule.Expiration.Days)
+	require.NotNil(t, rule.AbortIncompleteMultipartUpload)
 	require.Contains(t, y.buckets.policy, `"aws:SecureTransport":"false"`)
 	require.Contains(t, y.buckets.policy, "arn:aws:s3:::drover-artifacts-000000000000-eu-west-1/*")
 
@@ -360,10 +368,24 @@ func TestTheProtectionOfABucketIsCompletedAfterAnInterruption(t *testing.T) {
 	require.Contains(t, y.buckets.calls, "PutBucketPolicy")
 }
 
+func TestThePolicyOfABucketThatItsOwnerSetStays(t *testing.T) {
+	y := newYard(t)
+	y.drover("deploy", "--yes").ok()
+	y.buckets.policy, y.buckets.lifecycle = "the owner's", nil
+	y.formation.executed = 0
+	y.drover("deploy", "--yes").ok()
+	require.Equal(t, "the owner's", y.buckets.policy)
+	require.NotNil(t, y.buckets.lifecycle)
+}
+
 func TestABucketOfAnotherAccountIsNotUsed(t *testing.T) {
 	y := newYard(t)
-	y.buckets.foreign = true
+	y.buckets.bucket, y.buckets.owner = "drover-artifacts-000000000000-eu-west-1", "111111111111"
 	y.drover("deploy", "--yes").fails(failed, "it belongs to another account", "--bucket")
+	require.Equal(t, []string{"HeadBucket"}, y.buckets.calls)
+
+	y.buckets.bucket = "theirs"
+	y.drover("deploy", "--yes", "--bucket", "theirs").fails(failed, "uploading s3://theirs/")
 	require.Empty(t, y.buckets.objects)
 }
 

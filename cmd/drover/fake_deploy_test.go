@@ -184,72 +184,97 @@ func (f *fakeFormation) described() cloudformation.Stack {
 
 // fakeBuckets is an S3 with objects of one bucket.
 type fakeBuckets struct {
-	bucket  string // the one that exists
-	foreign bool   // it belongs to another account
-	calls   []string
-	objects map[string][]byte
-	puts    int
-	now     func() time.Time
-	stored  map[string]time.Time
-	expires bool // it has a lifecycle
-	policy  string
-	stop    string // the call that fails
+	bucket    string // the one that exists
+	owner     string // its account
+	calls     []string
+	objects   map[string][]byte
+	puts      int
+	now       func() time.Time
+	stored    map[string]time.Time
+	access    *s3types.PublicAccessBlockConfiguration
+	encrypted *s3types.ServerSideEncryptionConfiguration
+	lifecycle *s3types.BucketLifecycleConfiguration
+	policy    string
+	stop      string // the call that fails
 }
 
-func (f *fakeBuckets) call(name string, bucket *string) error {
+// call notes a call, and refuses it as S3 does: expected is the account that the caller takes for the bucket's owner, nil for any.
+func (f *fakeBuckets) call(name string, bucket, expected *string) error {
 	f.calls = append(f.calls, name)
 	switch {
 	case name == f.stop:
 		f.stop = ""
 		return &smithy.GenericAPIError{Code: "AccessDenied", Message: "not now"}
-	case f.foreign:
-		return &smithy.GenericAPIError{Code: "Forbidden", Message: "Forbidden"}
-	case name != "CreateBucket" && aws.ToString(bucket) != f.bucket:
+	case aws.ToString(bucket) != f.bucket:
 		return &smithy.GenericAPIError{Code: "NotFound", Message: "Not Found"}
+	case expected != nil && *expected != f.owner:
+		return &smithy.GenericAPIError{Code: "Forbidden", Message: "Forbidden"}
 	}
 	return nil
 }
 
 func (f *fakeBuckets) HeadBucket(_ context.Context, in *awss3.HeadBucketInput, _ ...func(*awss3.Options)) (*awss3.HeadBucketOutput, error) {
-	return &awss3.HeadBucketOutput{}, f.call("HeadBucket", in.Bucket)
+	return &awss3.HeadBucketOutput{}, f.call("HeadBucket", in.Bucket, in.ExpectedBucketOwner)
 }
 
 func (f *fakeBuckets) CreateBucket(_ context.Context, in *awss3.CreateBucketInput, _ ...func(*awss3.Options)) (*awss3.CreateBucketOutput, error) {
-	err := f.call("CreateBucket", in.Bucket)
-	if err == nil {
-		f.bucket = *in.Bucket
-	}
-	return &awss3.CreateBucketOutput{}, err
+	f.calls = append(f.calls, "CreateBucket")
+	f.bucket = *in.Bucket
+	return &awss3.CreateBucketOutput{}, nil
 }
 
 func (f *fakeBuckets) PutPublicAccessBlock(_ context.Context, in *awss3.PutPublicAccessBlockInput, _ ...func(*awss3.Options)) (*awss3.PutPublicAccessBlockOutput, error) {
-	return &awss3.PutPublicAccessBlockOutput{}, f.call("PutPublicAccessBlock", in.Bucket)
+	err := f.call("PutPublicAccessBlock", in.Bucket, in.ExpectedBucketOwner)
+	if err == nil {
+		f.access = in.PublicAccessBlockConfiguration
+	}
+	return &awss3.PutPublicAccessBlockOutput{}, err
 }
 
 func (f *fakeBuckets) PutBucketEncryption(_ context.Context, in *awss3.PutBucketEncryptionInput, _ ...func(*awss3.Options)) (*awss3.PutBucketEncryptionOutput, error) {
-	return &awss3.PutBucketEncryptionOutput{}, f.call("PutBucketEncryption", in.Bucket)
+	err := f.call("PutBucketEncryption", in.Bucket, in.ExpectedBucketOwner)
+	if err == nil {
+		f.encrypted = in.ServerSideEncryptionConfiguration
+	}
+	return &awss3.PutBucketEncryptionOutput{}, err
+}
+
+func (f *fakeBuckets) GetBucketPolicy(_ context.Context, in *awss3.GetBucketPolicyInput, _ ...func(*awss3.Options)) (*awss3.GetBucketPolicyOutput, error) {
+	err := f.call("GetBucketPolicy", in.Bucket, in.ExpectedBucketOwner)
+	if err == nil && f.policy == "" {
+		err = &smithy.GenericAPIError{Code: "NoSuchBucketPolicy", Message: "The bucket policy does not exist"}
+	}
+	return &awss3.GetBucketPolicyOutput{Policy: &f.policy}, err
 }
 
 func (f *fakeBuckets) PutBucketPolicy(_ context.Context, in *awss3.PutBucketPolicyInput, _ ...func(*awss3.Options)) (*awss3.PutBucketPolicyOutput, error) {
-	f.policy = *in.Policy
-	return &awss3.PutBucketPolicyOutput{}, f.call("PutBucketPolicy", in.Bucket)
+	err := f.call("PutBucketPolicy", in.Bucket, in.ExpectedBucketOwner)
+	if err == nil {
+		f.policy = *in.Policy
+	}
+	return &awss3.PutBucketPolicyOutput{}, err
 }
 
 func (f *fakeBuckets) PutBucketLifecycleConfiguration(_ context.Context, in *awss3.PutBucketLifecycleConfigurationInput, _ ...func(*awss3.Options)) (*awss3.PutBucketLifecycleConfigurationOutput, error) {
-	err := f.call("PutBucketLifecycleConfiguration", in.Bucket)
-	f.expires = f.expires || err == nil
+	err := f.call("PutBucketLifecycleConfiguration", in.Bucket, in.ExpectedBucketOwner)
+	if err == nil {
+		f.lifecycle = in.LifecycleConfiguration
+	}
 	return &awss3.PutBucketLifecycleConfigurationOutput{}, err
 }
 
 func (f *fakeBuckets) GetBucketLifecycleConfiguration(_ context.Context, in *awss3.GetBucketLifecycleConfigurationInput, _ ...func(*awss3.Options)) (*awss3.GetBucketLifecycleConfigurationOutput, error) {
-	err := f.call("GetBucketLifecycleConfiguration", in.Bucket)
-	if err == nil && !f.expires {
+	err := f.call("GetBucketLifecycleConfiguration", in.Bucket, in.ExpectedBucketOwner)
+	if err == nil && f.lifecycle == nil {
 		err = &smithy.GenericAPIError{Code: "NoSuchLifecycleConfiguration", Message: "The lifecycle configuration does not exist"}
 	}
 	return &awss3.GetBucketLifecycleConfigurationOutput{}, err
 }
 
 func (f *fakeBuckets) HeadObject(_ context.Context, in *awss3.HeadObjectInput, _ ...func(*awss3.Options)) (*awss3.HeadObjectOutput, error) {
+	if err := f.call("HeadObject", in.Bucket, in.ExpectedBucketOwner); err != nil {
+		return nil, err
+	}
 	if f.objects[*in.Key] == nil {
 		return nil, &s3types.NotFound{}
 	}
@@ -258,7 +283,7 @@ func (f *fakeBuckets) HeadObject(_ context.Context, in *awss3.HeadObjectInput, _
 }
 
 func (f *fakeBuckets) PutObject(_ context.Context, in *awss3.PutObjectInput, _ ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
-	if err := f.call("PutObject", in.Bucket); err != nil {
+	if err := f.call("PutObject", in.Bucket, in.ExpectedBucketOwner); err != nil {
 		return nil, err
 	}
 	content, err := io.ReadAll(in.Body)

@@ -23,6 +23,7 @@ type ArtifactsAPI interface {
 	CreateBucket(context.Context, *s3.CreateBucketInput, ...func(*s3.Options)) (*s3.CreateBucketOutput, error)
 	PutPublicAccessBlock(context.Context, *s3.PutPublicAccessBlockInput, ...func(*s3.Options)) (*s3.PutPublicAccessBlockOutput, error)
 	PutBucketEncryption(context.Context, *s3.PutBucketEncryptionInput, ...func(*s3.Options)) (*s3.PutBucketEncryptionOutput, error)
+	GetBucketPolicy(context.Context, *s3.GetBucketPolicyInput, ...func(*s3.Options)) (*s3.GetBucketPolicyOutput, error)
 	PutBucketPolicy(context.Context, *s3.PutBucketPolicyInput, ...func(*s3.Options)) (*s3.PutBucketPolicyOutput, error)
 	PutBucketLifecycleConfiguration(context.Context, *s3.PutBucketLifecycleConfigurationInput, ...func(*s3.Options)) (*s3.PutBucketLifecycleConfigurationOutput, error)
 	GetBucketLifecycleConfiguration(context.Context, *s3.GetBucketLifecycleConfigurationInput, ...func(*s3.Options)) (*s3.GetBucketLifecycleConfigurationOutput, error)
@@ -78,7 +79,7 @@ func (a Artifacts) Make(ctx context.Context) (created bool, err error) {
 	return true, a.protect(ctx)
 }
 
-// protect protects the bucket. It may be repeated.
+// protect protects the bucket. It may be repeated, and leaves a policy that the bucket has: it may be the owner's.
 func (a Artifacts) protect(ctx context.Context) error {
 	fail := func(err error) error {
 		return fmt.Errorf("protecting bucket %s, which exists now, %w", a.Name, err)
@@ -95,8 +96,12 @@ func (a Artifacts) protect(ctx context.Context) error {
 		return fail(err)
 	}
 	if !a.plain() {
-		policy := a.tlsOnly()
-		if _, err := a.API.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &a.Name, ExpectedBucketOwner: &a.Account, Policy: &policy}); err != nil {
+		_, err := a.API.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: &a.Name, ExpectedBucketOwner: &a.Account})
+		if code(err) == "NoSuchBucketPolicy" {
+			policy := a.tlsOnly()
+			_, err = a.API.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &a.Name, ExpectedBucketOwner: &a.Account, Policy: &policy})
+		}
+		if err != nil {
 			return fail(err)
 		}
 	}
