@@ -43,7 +43,7 @@ func TestMessagesOfAWindowAreHandedOnTogetherAndDeleted(t *testing.T) {
 	queue, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("messages")})
 	require.NoError(t, err)
 	received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:messages"),
-		BatchSize: aws.Int32(100), MaximumBatchingWindowInSeconds: aws.Int32(5)})
+		BatchSize: aws.Int32(20), MaximumBatchingWindowInSeconds: aws.Int32(300)})
 
 	for range 2 { // more than one request receives
 		in := &sqs.SendMessageBatchInput{QueueUrl: queue.QueueUrl}
@@ -54,7 +54,7 @@ func TestMessagesOfAWindowAreHandedOnTogetherAndDeleted(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	require.Len(t, <-received, 20)
+	require.Len(t, <-received, 20) // as the batch is full: its window has not passed
 	require.Eventually(t, func() bool {
 		left, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl,
 			AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
@@ -62,6 +62,20 @@ func TestMessagesOfAWindowAreHandedOnTogetherAndDeleted(t *testing.T) {
 	}, time.Minute, 50*time.Millisecond)
 	require.Empty(t, received, "nothing is handed on twice")
 	require.Equal(t, map[string]int{"arn:aws:lambda:us-east-1:000000000000:function:receives": 1}, m.Usage()[Poller].Invoked)
+}
+
+func TestABatchThatIsNotFullIsHandedOnWhenItsWindowHasPassed(t *testing.T) {
+	t.Parallel()
+	m, e := metered(t)
+	queues := sqs.NewFromConfig(e.Config())
+	queue, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("messages")})
+	require.NoError(t, err)
+	received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:messages"),
+		BatchSize: aws.Int32(20), MaximumBatchingWindowInSeconds: aws.Int32(1)})
+
+	_, err = queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("hello")})
+	require.NoError(t, err)
+	require.Len(t, <-received, 1)
 }
 
 func TestRecordsOfAStreamThatPassTheFilterAreHandedOnTogether(t *testing.T) {
