@@ -41,11 +41,11 @@ const (
 
 // Controller remembers the cap that some labourers share, and what decided it. The zero Controller knows nothing. It is stored as JSON.
 type Controller struct {
-	Cap       float64   `json:"cap"`     // of all members together
-	Changed   time.Time `json:"changed"` // when the cap last changed
-	Why       string    `json:"why,omitempty"`
-	Settled   time.Time `json:"settled"` // since when no more tasks run than the cap allows, or are waited for; zero: more are
-	UsedSince time.Time `json:"used"`    // since when the cap is used; zero: it is not
+	Cap       float64   `json:"cap"`           // of all members together
+	Changed   time.Time `json:"changed"`       // when the cap last changed
+	Why       string    `json:"why,omitempty"` // the reason of that change; "" in controllers stored before reasons were
+	Settled   time.Time `json:"settled"`       // since when no more tasks run than the cap allows, or are waited for; zero: more are
+	UsedSince time.Time `json:"used"`          // since when the cap is used; zero: it is not
 
 	Heard time.Time `json:"heard"`          // when the last value came
 	Last  time.Time `json:"last"`           // the end of the time that the last value is about
@@ -199,7 +199,11 @@ func (c *Controller) law(in Input) (float64, string) {
 	wait := max(in.Period, shortest)
 	c.Foreign = false
 	if early := in.Now.Sub(c.Changed); early < wait {
-		return c.Cap, fmt.Sprintf("%s; the cap changed %s ago", c.Why, early.Truncate(time.Second))
+		recent := fmt.Sprintf("the cap changed %s ago", early.Truncate(time.Second))
+		if c.Why != "" {
+			recent = c.Why + "; " + recent
+		}
+		return c.Cap, recent
 	}
 	if in.Burst {
 		return c.lower(maxCut), "starts are throttled or fail in numbers"

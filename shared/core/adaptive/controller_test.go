@@ -66,6 +66,21 @@ func TestAUsedCapRisesBelowTheTarget(t *testing.T) {
 	require.InDelta(t, 100, l.minutes(60, 0.4), 0, "it ends at its maximum")
 }
 
+func TestAHeldCapSaysWhyItChanged(t *testing.T) {
+	l := &line{now: noon, need: adaptive.Member{Min: 2, Max: 100}}
+	l.minute(-1)
+	l.now = l.now.Add(-30 * time.Second)
+	l.minute(-1)
+	require.Equal(t, "the cap begins at its minimum; the cap changed 30s ago", l.reason)
+}
+
+func TestAHeldCapWithoutAStoredReasonSaysWhenItChanged(t *testing.T) {
+	l := begin(10)
+	l.now = l.now.Add(-30 * time.Second)
+	l.minute(-1)
+	require.Equal(t, "the cap changed 30s ago", l.reason)
+}
+
 func TestACapThatIsNotUsedStays(t *testing.T) {
 	l := begin(10)
 	l.need.Running = 5
