@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/examples/local"
 	"github.com/drover-run/drover/localstack"
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/archive"
@@ -41,6 +43,7 @@ import (
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/packaging"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
 )
@@ -98,9 +101,20 @@ func run(ctx context.Context, environ []string, stdout *bytes.Buffer, name strin
 	return nil
 }
 
-// deploy deploys a template with the code of make build, and returns the stack's outputs.
+// deploy deploys a template with the code of make build, for the processor that this code runs on, and returns the stack's outputs.
 func deploy(ctx context.Context, on localstack.Target, name, template string, parameters ...string) (map[string]string, error) {
+	text, err := os.ReadFile(filepath.Join(checkout, template))
+	if err != nil {
+		return nil, err
+	}
+	read, err := packaging.Read(text)
+	if err != nil {
+		return nil, err
+	}
 	arguments := []string{"--stack", name, "--json", "deploy", "--yes", "--template", template}
+	if _, has := read.Parameters()["Architecture"]; has {
+		arguments = append(arguments, "--parameter", "Architecture="+local.Architecture())
+	}
 	for _, p := range parameters {
 		arguments = append(arguments, "--parameter", p)
 	}
@@ -109,7 +123,7 @@ func deploy(ctx context.Context, on localstack.Target, name, template string, pa
 		return nil, err
 	}
 	var said struct{ Outputs map[string]string }
-	err := json.Unmarshal(printed.Bytes(), &said)
+	err = json.Unmarshal(printed.Bytes(), &said)
 	return said.Outputs, err
 }
 
