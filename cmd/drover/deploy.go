@@ -246,17 +246,31 @@ func (s *shell) change(ctx context.Context, st *stack, proposal cloudformation.P
 		}
 	}
 	execution, err := deployer.Execute(ctx, set)
+	if errors.Is(err, cloudformation.ErrMayRun) {
+		return unknownError{fmt.Errorf("%w; to see its state: %s", err, st.look())}
+	}
 	if err != nil {
 		return err
 	}
 	if err := s.followDeployment(ctx, st, execution, len(set.Changes)); err != nil {
 		return err
 	}
-	now, err := cloudformation.Describe(ctx, st.deploys, st.Name)
-	if err != nil {
-		return err
+	patient := s.following("the stack is deployed; to see its outputs: " + st.look())
+	for {
+		now, err := cloudformation.Describe(ctx, st.deploys, st.Name)
+		if err == nil {
+			patient.answered()
+			return s.printDeployed(deployed{st.Name, set.Changes, now.Outputs})
+		}
+		if err := patient.bear(ctx, err); err != nil {
+			return err
+		}
 	}
-	return s.printDeployed(deployed{st.Name, set.Changes, now.Outputs})
+}
+
+// look returns the command that shows the stack's state and outputs.
+func (s *stack) look() string {
+	return s.command("cloudformation", "describe-stacks", "--stack-name", s.Name)
 }
 
 // How long two looks at a deployment are apart: short at first, for a local AWS.
@@ -265,11 +279,12 @@ const (
 	longestLook  = 3 * time.Second
 )
 
-// followDeployment waits until a deployment has ended. The error has the reasons of the resources that failed.
+// followDeployment waits until a deployment has ended, and prints the reasons of resources that fail. The error says the state that the stack is left in,
+// and what to do.
 func (s *shell) followDeployment(ctx context.Context, st *stack, e *cloudformation.Execution, resources int) error {
 	p := newProgress(s.err, s.now)
 	defer p.end()
-	patient := s.following(fmt.Sprintf("the deployment continues in CloudFormation; to see its state: %s", st.command("cloudformation", "describe-stacks", "--stack-name", st.Name)))
+	patient := s.following("the deployment continues in CloudFormation; to see its state: " + st.look())
 	patient.say = p.note
 	told := 0
 	for pause := shortestLook; ; pause = min(2*pause, longestLook) {

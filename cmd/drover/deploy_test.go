@@ -31,6 +31,7 @@ type yard struct {
 	endpoint  string
 	answer    string // of the person at the terminal; "" if there is no terminal
 	interrupt int    // the wait that is interrupted; 0: none
+	cut       bool   // the start of the execution is interrupted
 	waits     int
 	now       time.Time
 }
@@ -58,7 +59,7 @@ func newDeployedYard(t *testing.T) *yard {
 	y := newYard(t)
 	y.formation.stack = &types.Stack{StackStatus: types.StackStatusCreateComplete, StackId: aws.String(stackID),
 		Parameters: []types.Parameter{{ParameterKey: aws.String("RetentionDays"), ParameterValue: aws.String("7")}, {ParameterKey: aws.String("Retired"), ParameterValue: aws.String("x")}},
-		Outputs:    []types.Output{{OutputKey: aws.String("EventBusName"), OutputValue: aws.String("bus")}}}
+		Outputs: []types.Output{{OutputKey: aws.String("EventBusName"), OutputValue: aws.String("bus")}}}
 	y.formation.event("drover", "CREATE_COMPLETE", "")
 	return y
 }
@@ -67,6 +68,9 @@ func (y *yard) drover(arguments ...string) said {
 	y.t.Helper()
 	ctx, cancel := context.WithCancel(y.t.Context())
 	defer cancel()
+	if y.cut {
+		y.formation.during = cancel
+	}
 	var out, errs bytes.Buffer
 	s := &shell{in: strings.NewReader(y.answer), out: &out, err: &errs, now: func() time.Time { return y.now }, environment: func(string) string { return "" },
 		person: func() bool { return y.answer != "" },
@@ -316,6 +320,44 @@ func TestDeployIsToldWhenItsExecutionIsReportedAsFailedButBegan(t *testing.T) {
 	y = newYard(t)
 	y.formation.refuse = errors.New("no")
 	y.drover("deploy", "--yes").fails(failed, "executing the change set")
+	require.True(t, y.formation.deletedSet)
+	require.Nil(t, y.formation.stack)
+}
+
+func TestDeployThatMayHaveBegunEndsAsUnknown(t *testing.T) {
+	y := newYard(t)
+	y.formation.lost, y.formation.blind = errors.New("the connection was reset"), 4
+	y.drover("deploy", "--yes").fails(unknown, "may be in execution", "the connection was reset", "describe-stacks --stack-name drover")
+	require.False(t, y.formation.deletedSet)
+
+	y = newYard(t)
+	y.cut, y.formation.lost = true, context.Canceled
+	y.drover("deploy", "--yes").fails(unknown, "interrupted; the deployment continues in CloudFormation")
+	require.NotNil(t, y.formation.stack)
+}
+
+func TestDeployWaitsUntilTheOutputsCanBeRead(t *testing.T) {
+	y := newYard(t)
+	y.formation.hidden = 2
+	said := y.drover("deploy", "--yes")
+	require.Equal(t, "EventBusName                     bus\n", said.ok())
+	require.Contains(t, said.err, "the stack is deployed")
+
+	y = newYard(t)
+	y.formation.hidden = 1000
+	y.drover("deploy", "--yes").fails(unknown, "gave up", "the stack is deployed; to see its outputs: aws --region eu-west-1 cloudformation describe-stacks")
+}
+
+func TestDeployLeavesNothingIfItsChangeSetCannotBeRead(t *testing.T) {
+	for part, look := range map[string]int{"its state": 1, "its first page": 2, "a later page": 3} {
+		t.Run(part, func(t *testing.T) {
+			y := newYard(t)
+			y.formation.blind = look
+			y.drover("deploy", "--yes").fails(failed, "Rate exceeded")
+			require.True(t, y.formation.deletedSet)
+			require.Nil(t, y.formation.stack)
+		})
+	}
 }
 
 func TestDeployWaitsOutAnOutageAndContinuesWithoutTheCommand(t *testing.T) {

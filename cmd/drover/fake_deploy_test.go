@@ -34,10 +34,15 @@ type fakeFormation struct {
 	refuse     error                    // the answer to ExecuteChangeSet
 	lost       error                    // the answer to ExecuteChangeSet, which is carried out all the same
 	away       int                      // looks at the events that fail
+	during     func()                   // called while ExecuteChangeSet is on its way, if not nil
+	blind      int                      // the look from which on the change set cannot be read; 0: none
+	hidden     int                      // looks at the stack after the execution that fail
 	others     []types.ChangeSetSummary // change sets of other commands
 	deletedSet bool
 	executed   int
 }
+
+var throttled = &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
 
 const stackID = "arn:aws:cloudformation:us-east-1:000000000000:stack/drover/1"
 
@@ -46,6 +51,10 @@ func (f *fakeFormation) ListStackResources(context.Context, *awscloudformation.L
 }
 
 func (f *fakeFormation) DescribeStacks(context.Context, *awscloudformation.DescribeStacksInput, ...func(*awscloudformation.Options)) (*awscloudformation.DescribeStacksOutput, error) {
+	if f.executed > 0 && f.hidden > 0 {
+		f.hidden--
+		return nil, throttled
+	}
 	if f.stack == nil {
 		return nil, &smithy.GenericAPIError{Code: "ValidationError", Message: "Stack with id drover does not exist"}
 	}
@@ -64,12 +73,18 @@ func (f *fakeFormation) CreateChangeSet(_ context.Context, in *awscloudformation
 	return &awscloudformation.CreateChangeSetOutput{Id: in.ChangeSetName, StackId: aws.String(stackID)}, nil
 }
 
-func (f *fakeFormation) DescribeChangeSet(_ context.Context, in *awscloudformation.DescribeChangeSetInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DescribeChangeSetOutput, error) {
+func (f *fakeFormation) DescribeChangeSet(ctx context.Context, in *awscloudformation.DescribeChangeSetInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DescribeChangeSetOutput, error) {
 	out := &awscloudformation.DescribeChangeSetOutput{Status: types.ChangeSetStatusCreateInProgress, ExecutionStatus: types.ExecutionStatusAvailable}
 	if f.executed > 0 {
 		out.ExecutionStatus = types.ExecutionStatusExecuteInProgress
 	}
-	if f.looks++; f.looks < 2 {
+	f.looks++
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case f.blind > 0 && f.looks >= f.blind:
+		return nil, throttled
+	case f.looks < 2:
 		return out, nil
 	}
 	out.Status = types.ChangeSetStatusCreateComplete
@@ -91,6 +106,9 @@ func (f *fakeFormation) ExecuteChangeSet(context.Context, *awscloudformation.Exe
 		return nil, f.refuse
 	}
 	f.executed++
+	if f.during != nil {
+		f.during()
+	}
 	verb := "UPDATE"
 	if f.set.ChangeSetType == types.ChangeSetTypeCreate {
 		verb = "CREATE"
@@ -133,7 +151,7 @@ func (f *fakeFormation) made(resource, status, reason string) types.StackEvent {
 func (f *fakeFormation) DescribeStackEvents(_ context.Context, in *awscloudformation.DescribeStackEventsInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DescribeStackEventsOutput, error) {
 	if f.executed > 0 && f.away > 0 {
 		f.away--
-		return nil, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
+		return nil, throttled
 	}
 	if len(f.pending) > 0 && in.NextToken == nil {
 		next := f.pending[0]
@@ -165,9 +183,9 @@ func (f *fakeFormation) ListChangeSets(context.Context, *awscloudformation.ListC
 	return &awscloudformation.ListChangeSetsOutput{Summaries: all}, nil
 }
 
-func (f *fakeFormation) DeleteChangeSet(context.Context, *awscloudformation.DeleteChangeSetInput, ...func(*awscloudformation.Options)) (*awscloudformation.DeleteChangeSetOutput, error) {
-	f.deletedSet = true
-	return &awscloudformation.DeleteChangeSetOutput{}, nil
+func (f *fakeFormation) DeleteChangeSet(ctx context.Context, _ *awscloudformation.DeleteChangeSetInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DeleteChangeSetOutput, error) {
+	f.deletedSet = ctx.Err() == nil
+	return &awscloudformation.DeleteChangeSetOutput{}, ctx.Err()
 }
 
 func (f *fakeFormation) DeleteStack(context.Context, *awscloudformation.DeleteStackInput, ...func(*awscloudformation.Options)) (*awscloudformation.DeleteStackOutput, error) {

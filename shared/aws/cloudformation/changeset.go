@@ -69,7 +69,7 @@ type Change struct {
 const lookPause = time.Second
 
 // Propose creates a change set and returns it when CloudFormation has computed it. A change set without changes is deleted again. So is one that
-// fails, and a stack that it created.
+// fails or cannot be read, and a stack that it created.
 func (d Deployer) Propose(ctx context.Context, p Proposal) (ChangeSet, error) {
 	kind := types.ChangeSetTypeUpdate
 	if p.New {
@@ -96,11 +96,13 @@ func (d Deployer) Propose(ctx context.Context, p Proposal) (ChangeSet, error) {
 	for {
 		out, err := d.API.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &c.ID, StackName: &c.StackID})
 		if err != nil {
-			return c, fmt.Errorf("reading the change set of stack %q, %w", p.Stack, err)
+			return c, errors.Join(fmt.Errorf("reading the change set of stack %q, %w", p.Stack, err), d.Discard(context.WithoutCancel(ctx), c))
 		}
 		switch out.Status {
 		case types.ChangeSetStatusCreateComplete:
-			c.Changes, err = d.changes(ctx, c, out)
+			if c.Changes, err = d.changes(ctx, c, out); err != nil {
+				err = errors.Join(err, d.Discard(context.WithoutCancel(ctx), c))
+			}
 			return c, err
 		case types.ChangeSetStatusFailed:
 			reason := aws.ToString(out.StatusReason)
@@ -196,12 +198,16 @@ type Execution struct {
 	Status    string // of the stack, as its last event since the start says; "" before
 }
 
-// Execute begins to carry out a change set. The caller follows it with [Execution.Look].
+// ErrMayRun reports that the answer to an execution's start was lost, and whether it began could not be read.
+var ErrMayRun = errors.New("the change set may be in execution")
+
+// Execute begins to carry out a change set. The caller follows it with [Execution.Look]. A change set that is not executed is discarded. The error is
+// [ErrMayRun] where it may be in execution.
 func (d Deployer) Execute(ctx context.Context, c ChangeSet) (*Execution, error) {
 	e := &Execution{deployer: d, change: c, completed: map[string]bool{}}
 	before, err := d.API.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &c.StackID}) // the newest first
 	if err != nil {
-		return nil, fmt.Errorf("reading the events of stack %q, %w", c.StackID, err)
+		return nil, errors.Join(fmt.Errorf("reading the events of stack %q, %w", c.StackID, err), d.Discard(context.WithoutCancel(ctx), c))
 	}
 	if len(before.StackEvents) > 0 {
 		e.last = aws.ToString(before.StackEvents[0].EventId)
@@ -210,12 +216,20 @@ func (d Deployer) Execute(ctx context.Context, c ChangeSet) (*Execution, error) 
 	if err == nil {
 		return e, nil
 	}
+	err = fmt.Errorf("executing the change set %q, %w", c.ID, err)
+	after := context.WithoutCancel(ctx) // an interruption may have lost the answer
 	// CloudFormation refuses a request that the SDK repeats after a lost answer.
-	is, unread := d.API.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &c.ID, StackName: &c.StackID})
-	if unread == nil && (is.ExecutionStatus == types.ExecutionStatusExecuteInProgress || is.ExecutionStatus == types.ExecutionStatusExecuteComplete) {
-		return e, nil
+	is, unread := d.API.DescribeChangeSet(after, &cloudformation.DescribeChangeSetInput{ChangeSetName: &c.ID, StackName: &c.StackID})
+	if unread != nil {
+		return nil, errors.Join(ErrMayRun, err, unread)
 	}
-	return nil, fmt.Errorf("executing the change set %q, %w", c.ID, err)
+	switch is.ExecutionStatus {
+	case types.ExecutionStatusExecuteInProgress, types.ExecutionStatusExecuteComplete:
+		return e, nil
+	case types.ExecutionStatusAvailable:
+		return nil, errors.Join(err, d.Discard(after, c))
+	}
+	return nil, err
 }
 
 // Look reads what has happened since the last look, and reports whether the execution has ended: see [Execution.Succeeded].
