@@ -159,7 +159,10 @@ var processors = map[string]string{"x86_64": "amd64", "arm64": "arm64"}
 // them.
 func (d deployment) parameters(t packaging.Template, st *stack, fresh bool) (values map[string]string, kept []string, err error) {
 	known := t.Parameters()
-	values = map[string]string{"TlsOnly": fmt.Sprint(!strings.HasPrefix(st.endpoint, "http://"))}
+	values = map[string]string{}
+	if strings.HasPrefix(st.endpoint, "http://") {
+		values["TlsOnly"] = "false"
+	}
 	if st.local() {
 		if fresh { // a local AWS does not evaluate tags of targets
 			maps.Copy(values, map[string]string{"WorkerFunctionArns": "*", "WorkerQueueArns": "*", "WorkerStateMachineArns": "*"})

@@ -58,7 +58,8 @@ func newDeployedYard(t *testing.T) *yard {
 	t.Helper()
 	y := newYard(t)
 	y.formation.stack = &types.Stack{StackStatus: types.StackStatusCreateComplete, StackId: aws.String(stackID),
-		Parameters: []types.Parameter{{ParameterKey: aws.String("RetentionDays"), ParameterValue: aws.String("7")}, {ParameterKey: aws.String("Retired"), ParameterValue: aws.String("x")}},
+		Parameters: []types.Parameter{{ParameterKey: aws.String("RetentionDays"), ParameterValue: aws.String("7")},
+			{ParameterKey: aws.String("TlsOnly"), ParameterValue: aws.String("false")}, {ParameterKey: aws.String("Retired"), ParameterValue: aws.String("x")}},
 		Outputs: []types.Output{{OutputKey: aws.String("EventBusName"), OutputValue: aws.String("bus")}}}
 	y.formation.event("drover", "CREATE_COMPLETE", "")
 	return y
@@ -137,7 +138,7 @@ func TestDeployCreatesTheStackFromAReleaseArchive(t *testing.T) {
 		require.True(t, strings.Contains(text, key) || strings.HasSuffix(key, ".yaml"), key)
 	}
 	require.Contains(t, slices.Collect(maps.Values(y.buckets.objects)), []byte("amd64 worker-assistant"))
-	require.Equal(t, map[string]string{"TlsOnly": "true"}, y.parameters(), "the template's defaults say the rest")
+	require.Empty(t, y.parameters(), "the template's defaults hold")
 }
 
 func TestDeployUploadsTheCodeForTheStacksProcessor(t *testing.T) {
@@ -157,7 +158,7 @@ func TestDeployUploadsTheCodeForTheStacksProcessor(t *testing.T) {
 func TestDeployKeepsTheValuesOfParametersThatAreNotGiven(t *testing.T) {
 	y := newDeployedYard(t)
 	y.drover("deploy", "--yes", "--parameter", "AlarmEmail=ops@example.com", "--parameter", "WorkerFunctionArns=").ok()
-	require.Equal(t, map[string]string{"TlsOnly": "true", "RetentionDays": "(kept)", "AlarmEmail": "ops@example.com", "WorkerFunctionArns": ""}, y.parameters(),
+	require.Equal(t, map[string]string{"TlsOnly": "(kept)", "RetentionDays": "(kept)", "AlarmEmail": "ops@example.com", "WorkerFunctionArns": ""}, y.parameters(),
 		"a parameter that the template no longer has is left out")
 }
 
