@@ -4,7 +4,9 @@ package settings
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -25,10 +27,21 @@ func wait(attempt int, _ error) (time.Duration, error) {
 	return rand.N(min(longestWait, firstWait<<max(attempt-1, 0))), nil
 }
 
+// brokenOff has answers that end early tried again, as the SDK does itself for other errors of connections.
+func brokenOff(err error) aws.Ternary {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
 // AWS loads the settings for clients from the usual places, including AWS_ENDPOINT_URL.
 func AWS(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = attempts, retry.BackoffDelayerFunc(wait) })
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.Backoff = attempts, retry.BackoffDelayerFunc(wait)
+			o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(brokenOff))
+		})
 	}))
 	if err != nil {
 		return cfg, fmt.Errorf("loading the AWS settings, %w", err)
