@@ -71,6 +71,6 @@ func TestAnIdleStackCostsLittle(t *testing.T) {
 	}
 	free := freeAlarms*alarmPrice + dashboardPrice + freeRequests*sqsPrice
 	t.Logf("in all $%.2f a month, $%.2f of it free in an account with up to %d alarms, %d dashboards and a million requests to SQS", all, free, freeAlarms, freeDashboards)
-	require.LessOrEqual(t, all-free, 8., "dollars a month, without what is free")
+	require.LessOrEqual(t, all-free, 4., "dollars a month, without what is free")
 	require.LessOrEqual(t, all, 8., "dollars a month")
 }
