@@ -93,6 +93,12 @@ func TestTheCostOfATask(t *testing.T) {
 		require.LessOrEqual(t, m.writes/float64(l.tasks), l.writes, "write units a task at %s", l.name)
 		require.LessOrEqual(t, m.reads/float64(l.tasks), l.reads, "read units a task at %s", l.name)
 		require.LessOrEqual(t, sum, l.dollars, "dollars a million tasks at %s", l.name)
+
+		// The two formulas of docs/costs.md. Of the worker assistant's updates, one closes each task, and the others feed leases.
+		grants := float64(m.calls["orchestrator DynamoDB TransactWriteItems"]) / float64(l.tasks)
+		feeds := float64(m.calls["worker-assistant DynamoDB UpdateItem"])/float64(l.tasks) - 1
+		require.InEpsilon(t, m.writes/float64(l.tasks), 2.05+8*grants+feeds, 0.02, "write units a task at %s", l.name)
+		require.InEpsilon(t, sum, 1.9+25*grants+2.3*feeds, 0.12, "dollars a million tasks at %s", l.name)
 	}
 	golden := filepath.Join("testdata", "costs.golden")
 	if *update {
