@@ -82,6 +82,9 @@ func (d deployment) run(ctx context.Context, s *shell) error {
 	if err != nil && !cloudformation.IsMissing(err) {
 		return err
 	}
+	if st.Outputs[versionOutput] != "" && !code.template.HasOutput(versionOutput) && d.write == "" {
+		return badInput("--template: stack %s is a Drover, which %s would replace; name another with --stack", st.Name, d.template)
+	}
 	state := st.Status
 	created := cloudformation.IsMissing(err)
 	fresh := created || state == reviewed
@@ -118,6 +121,9 @@ func (d deployment) run(ctx context.Context, s *shell) error {
 	}
 	return s.change(ctx, st, proposal, d)
 }
+
+// versionOutput names the output by which a stack is known to be a Drover.
+const versionOutput = "TemplateVersion"
 
 // reviewed names the state of a stack whose first change set was never executed: it has no resources.
 const reviewed = "REVIEW_IN_PROGRESS"

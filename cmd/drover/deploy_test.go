@@ -85,7 +85,7 @@ func (y *yard) drover(arguments ...string) said {
 		open: func(_ context.Context, name string) (*stack, error) {
 			st := &stack{region: "eu-west-1", endpoint: y.endpoint, deploys: y.formation, artifacts: y.buckets,
 				caller: func(context.Context) string { return "arn:aws:sts::000000000000:assumed-role/admin/ada" }}
-			if y.formation.stack == nil || name != "drover" {
+			if y.formation.stack == nil || name != y.formation.described().Name {
 				st.Name = name
 				return st, &cloudformation.MissingError{Stack: name}
 			}
@@ -472,6 +472,22 @@ func TestAnotherTemplateIsDeployedWithItsCodeAsAnotherStack(t *testing.T) {
 	require.Contains(t, *y.formation.set.TemplateBody, "CodeUri: s3://drover-artifacts-000000000000-eu-west-1/")
 	require.Len(t, y.buckets.objects, 1)
 	require.Empty(t, y.parameters())
+}
+
+func TestAnotherTemplateDoesNotReplaceADroverOfAnyName(t *testing.T) {
+	y := newDeployedYard(t)
+	y.formation.stack.StackName = aws.String("prod")
+	y.formation.stack.Outputs = append(y.formation.stack.Outputs, types.Output{OutputKey: aws.String("TemplateVersion"), OutputValue: aws.String("0123456789ab")})
+	template := filepath.Join(t.TempDir(), "template.yaml")
+	const queue = "Resources: {Q: {Type: AWS::SQS::Queue}}\n"
+	require.NoError(t, os.WriteFile(template, []byte(queue), 0o600))
+
+	y.drover("--stack", "prod", "deploy", "--yes", "--template", template).fails(misuse, "stack prod is a Drover", "--stack")
+	require.Empty(t, y.buckets.calls)
+	require.Nil(t, y.formation.set)
+
+	require.NoError(t, os.WriteFile(template, []byte(queue+"Outputs: {TemplateVersion: {Value: not-stamped}}\n"), 0o600))
+	y.drover("--stack", "prod", "deploy", "--yes", "--template", template).ok()
 }
 
 func TestATemplateIsWrittenForToolsThatDeployIt(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -196,7 +197,7 @@ func (f *fakeFormation) DeleteStack(context.Context, *awscloudformation.DeleteSt
 // described returns the stack as the command line opens it.
 func (f *fakeFormation) described() cloudformation.Stack {
 	s, _ := cloudformation.Describe(context.Background(), f, "drover")
-	s.Name = "drover"
+	s.Name = cmp.Or(aws.ToString(f.stack.StackName), "drover")
 	return s
 }
 

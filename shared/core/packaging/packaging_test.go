@@ -37,6 +37,8 @@ func TestTheCodeOfATemplateIsFoundAndItsPlacesAreWrittenIntoIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"../code/one", "../machine.json"}, read.Paths())
 	require.Equal(t, map[string]string{"Architecture": "x86_64", "Secret": ""}, read.Parameters())
+	require.True(t, read.HasOutput("TemplateVersion"))
+	require.False(t, read.HasOutput("Architecture"), "that is a parameter")
 
 	text := string(read.With("b", map[string]string{"../code/one": "1.zip", "../machine.json": "2.json"}))
 

@@ -24,6 +24,7 @@ type Template struct {
 	text       []byte
 	references []reference // from the last one of a line to its first: a replacement moves what is after it
 	parameters map[string]string
+	outputs    map[string]*yaml.Node
 }
 
 // reference holds a local path in the text of a template.
@@ -54,7 +55,7 @@ func Read(text []byte) (Template, error) {
 		return Template{}, errors.New("the template is not a mapping in YAML")
 	}
 	top := document.Content[0]
-	t := Template{text: text, parameters: map[string]string{}}
+	t := Template{text: text, parameters: map[string]string{}, outputs: fields(field(top, "Outputs"))}
 	for name, parameter := range fields(field(top, "Parameters")) {
 		t.parameters[name] = scalar(field(parameter, "Default"))
 	}
@@ -99,6 +100,12 @@ func (t Template) Paths() []string {
 
 // Parameters returns the template's parameters with their defaults, "" for those without one.
 func (t Template) Parameters() map[string]string { return t.parameters }
+
+// HasOutput reports whether the template has an output of this name.
+func (t Template) HasOutput(name string) bool {
+	_, has := t.outputs[name]
+	return has
+}
 
 // Version returns the version of the template: the begin of the hash of its text.
 func (t Template) Version() string { return Version(t.text) }
