@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -99,7 +100,7 @@ func artifactAt(place string) (artifact, error) {
 			return fmt.Errorf("%s is a link to a folder, which a zip cannot have", name)
 		}
 		content, err := root.ReadFile(name)
-		files = append(files, packaging.File{Name: name, Content: content, Executable: is.Mode()&0o111 != 0})
+		files = append(files, packaging.File{Name: name, Content: content, Executable: executable(runtime.GOOS, is.Mode())})
 		return err
 	})
 	if err != nil {
@@ -110,6 +111,11 @@ func artifactAt(place string) (artifact, error) {
 	}
 	content, err := packaging.Zip(files)
 	return artifact{content, ".zip"}, err
+}
+
+// executable reports whether a file of a zip is to be executable, on the system that has it. Windows does not tell; Lambda runs only an executable bootstrap.
+func executable(system string, mode fs.FileMode) bool {
+	return system == "windows" || mode&0o111 != 0
 }
 
 // artifacts returns the code at all paths of the template.

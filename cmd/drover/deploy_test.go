@@ -474,6 +474,12 @@ func TestAnotherTemplateIsDeployedWithItsCodeAsAnotherStack(t *testing.T) {
 	require.Empty(t, y.parameters())
 }
 
+func TestCodeFromWindowsCanBeExecuted(t *testing.T) {
+	require.True(t, executable("windows", 0o666), "Windows has no such bits")
+	require.True(t, executable("linux", 0o755))
+	require.False(t, executable("linux", 0o644))
+}
+
 func TestAnotherTemplateDoesNotReplaceADroverOfAnyName(t *testing.T) {
 	y := newDeployedYard(t)
 	y.formation.stack.StackName = aws.String("prod")
