@@ -8,10 +8,6 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"cmp"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
@@ -26,7 +22,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/drover-run/drover/shared/core/packaging"
 )
@@ -141,36 +136,11 @@ func archive(ctx context.Context, folder, version, platform string, beside []pac
 		}
 		return write(name+".zip", zipped)
 	}
-	packed, err := tarred(files)
+	packed, err := packaging.Tar(files)
 	if err != nil {
 		return err
 	}
 	return write(name+".tar.gz", packed)
-}
-
-// tarred returns a compressed tar of files, in the order of their names.
-func tarred(files []packaging.File) ([]byte, error) {
-	var out bytes.Buffer
-	earliest := time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
-	compressed := gzip.NewWriter(&out)
-	to := tar.NewWriter(compressed)
-	for _, file := range slices.SortedFunc(slices.Values(files), func(a, b packaging.File) int { return cmp.Compare(a.Name, b.Name) }) {
-		mode := int64(0o644)
-		if file.Executable {
-			mode = 0o755
-		}
-		header := &tar.Header{Name: file.Name, Size: int64(len(file.Content)), Mode: mode, ModTime: earliest, Format: tar.FormatUSTAR}
-		if err := to.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := to.Write(file.Content); err != nil {
-			return nil, err
-		}
-	}
-	if err := errors.Join(to.Close(), compressed.Close()); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
 }
 
 // addModules adds the modules that Go noted in a program, and Go's own library, with their versions.

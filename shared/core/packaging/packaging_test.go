@@ -1,8 +1,10 @@
 package packaging_test
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"io"
 	"testing"
 
@@ -104,4 +106,30 @@ func TestTheSameFilesMakeTheSameZip(t *testing.T) {
 	text, err := io.ReadAll(file)
 	require.NoError(t, err)
 	require.Equal(t, "program", string(text))
+}
+
+func TestTheSameFilesMakeTheSameTar(t *testing.T) {
+	one, two := packaging.File{Name: "drover", Content: []byte("program"), Executable: true}, packaging.File{Name: "LICENSE", Content: []byte("text")}
+
+	first, err := packaging.Tar([]packaging.File{one, two})
+	require.NoError(t, err)
+	second, err := packaging.Tar([]packaging.File{two, one})
+	require.NoError(t, err)
+
+	require.Equal(t, first, second)
+	plain, err := gzip.NewReader(bytes.NewReader(first))
+	require.NoError(t, err)
+	archive := tar.NewReader(plain)
+	for _, want := range []struct{ name, mode, text string }{{"LICENSE", "-rw-r--r--", "text"}, {"drover", "-rwxr-xr-x", "program"}} {
+		file, err := archive.Next()
+		require.NoError(t, err)
+		require.Equal(t, want.name, file.Name)
+		require.Equal(t, want.mode, file.FileInfo().Mode().String())
+		require.Equal(t, 1980, file.ModTime.UTC().Year(), "as in a zip")
+		text, err := io.ReadAll(archive)
+		require.NoError(t, err)
+		require.Equal(t, want.text, string(text))
+	}
+	_, err = archive.Next()
+	require.ErrorIs(t, err, io.EOF)
 }

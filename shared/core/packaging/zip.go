@@ -11,27 +11,36 @@ import (
 	"time"
 )
 
-// File is a file of a zip.
+// File is a file of an archive.
 type File struct {
 	Name       string // with slashes
 	Content    []byte
 	Executable bool
 }
 
-// Every file of a zip has this time. A zip cannot have an earlier one.
+// mode returns the file's permissions in an archive.
+func (f File) mode() fs.FileMode {
+	if f.Executable {
+		return 0o755
+	}
+	return 0o644
+}
+
+// Every file of an archive has this time. A zip cannot have an earlier one.
 var earliest = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// ordered returns files in the order of their names.
+func ordered(files []File) []File {
+	return slices.SortedFunc(slices.Values(files), func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+}
 
 // Zip returns a zip of files, in the order of their names. It depends only on their names, contents and whether they can be executed.
 func Zip(files []File) ([]byte, error) {
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
-	for _, file := range slices.SortedFunc(slices.Values(files), func(a, b File) int { return cmp.Compare(a.Name, b.Name) }) {
+	for _, file := range ordered(files) {
 		header := &zip.FileHeader{Name: file.Name, Method: zip.Deflate, Modified: earliest}
-		mode := fs.FileMode(0o644)
-		if file.Executable {
-			mode = 0o755
-		}
-		header.SetMode(mode)
+		header.SetMode(file.mode())
 		to, err := archive.CreateHeader(header)
 		if err != nil {
 			return nil, err
