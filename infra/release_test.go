@@ -17,6 +17,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/drover-run/drover/infra"
+	"github.com/drover-run/drover/shared/core/packaging"
 )
 
 // TestAReleaseHasTheToolTheFunctionsItsBillOfMaterialsAndChecksums builds the archive of this machine's platform, with this test's program in place of a
@@ -63,6 +66,7 @@ func TestAReleaseHasTheToolTheFunctionsItsBillOfMaterialsAndChecksums(t *testing
 	require.Contains(t, string(said), "1.2.3")
 	require.Contains(t, string(files["LICENSE"]), "Apache License")
 
+	require.Equal(t, infra.TemplateVersion()+"\n", string(files[packaging.VersionFile]))
 	zipped := files["functions/arm64/scheduler.zip"]
 	archive, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
 	require.NoError(t, err)

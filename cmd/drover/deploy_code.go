@@ -48,19 +48,38 @@ func (c codeBase) artifact(local, processor string) (artifact, error) {
 	if text, known := definitions[path.Base(local)]; known {
 		return artifact{text, ".json"}, nil
 	}
+	content, err := c.released(path.Join("functions", processor, path.Base(local)+".zip"))
+	return artifact{content, ".zip"}, err
+}
+
+// released returns a file of the release archive.
+func (c codeBase) released(name string) ([]byte, error) {
 	folder := c.folder
 	if folder == "" {
 		var err error
 		if folder, err = ownFolder(); err != nil {
-			return artifact{}, err
+			return nil, err
 		}
 	}
-	file := filepath.Join(folder, "functions", processor, path.Base(local)+".zip")
+	file := filepath.Join(folder, filepath.FromSlash(name))
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return artifact{}, badInput("the functions' code is not beside drover (%s): unpack a release archive and name its folder with --code, or run make deploy in a checkout", file)
+		return nil, badInput("the functions' code is not beside drover (%s): unpack a release archive and name its folder with --code, or run make deploy in a checkout", file)
 	}
-	return artifact{content, ".zip"}, err
+	return content, err
+}
+
+// matching returns an error if the functions of the release archive are for another template.
+func (c codeBase) matching() error {
+	text, err := c.released(packaging.VersionFile)
+	if err != nil {
+		return err
+	}
+	if is, own := strings.TrimSpace(string(text)), c.template.Version(); is != own {
+		return badInput("the functions' code is for version %q of the template, and this drover has %s: use the drover of that release archive, or the archive of this drover",
+			is, own)
+	}
+	return nil
 }
 
 // ownFolder returns the folder of this program.
@@ -127,6 +146,9 @@ func (c codeBase) artifacts(processor string) (map[string]artifact, error) {
 			return nil, err
 		}
 		all[local] = a
+	}
+	if c.file == "" {
+		return all, c.matching()
 	}
 	return all, nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/drover-run/drover/infra"
 	"github.com/drover-run/drover/shared/aws/cloudformation"
+	"github.com/drover-run/drover/shared/core/packaging"
 )
 
 // yard is an account to deploy to, in virtual time, with a folder as a release archive has it.
@@ -50,6 +51,7 @@ func newYard(t *testing.T) *yard {
 			require.NoError(t, os.WriteFile(filepath.Join(folder, name+".zip"), []byte(processor+" "+name), 0o600))
 		}
 	}
+	require.NoError(t, os.WriteFile(filepath.Join(y.release, packaging.VersionFile), []byte(infra.TemplateVersion()+"\n"), 0o600))
 	return y
 }
 
@@ -455,6 +457,17 @@ func TestWithoutTheFunctionsCodeDeploySaysWhereItIs(t *testing.T) {
 	y := newYard(t)
 	y.release = t.TempDir()
 	y.drover("deploy", "--yes").fails(misuse, filepath.Join(y.release, "functions", "amd64"), "unpack a release archive", "--code")
+	require.Empty(t, y.buckets.calls)
+}
+
+func TestDeployRefusesFunctionsOfAnotherTemplate(t *testing.T) {
+	y := newYard(t)
+	file := filepath.Join(y.release, packaging.VersionFile)
+	require.NoError(t, os.WriteFile(file, []byte("0123456789ab\n"), 0o600))
+	y.drover("deploy", "--yes").fails(misuse, "0123456789ab", infra.TemplateVersion())
+
+	require.NoError(t, os.Remove(file))
+	y.drover("deploy", "--yes").fails(misuse, file)
 	require.Empty(t, y.buckets.calls)
 }
 

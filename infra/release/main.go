@@ -3,8 +3,8 @@
 //	release FOLDER VERSION CODE PLATFORM...     PLATFORM is linux/amd64, darwin/arm64, windows/amd64, …
 //
 // For each platform there is an archive with the command line tool, its licence and, in the folder functions, a zip of each function for each processor, as
-// drover deploy uploads them; and its bill of materials (CycloneDX). checksums.txt has the SHA-256 of all files. CODE has the programs of the functions as
-// CODE/PROCESSOR/functions/NAME/bootstrap. The same source and the same Go make the same files.
+// drover deploy uploads them, with the version of the template that they are for; and its bill of materials (CycloneDX). checksums.txt has the SHA-256 of
+// all files. CODE has the programs of the functions as CODE/PROCESSOR/functions/NAME/bootstrap. The same source and the same Go make the same files.
 package main
 
 import (
@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/drover-run/drover/infra"
 	"github.com/drover-run/drover/shared/core/packaging"
 )
 
@@ -55,6 +56,7 @@ func release(ctx context.Context, folder, version, code string, platforms []stri
 	if err != nil {
 		return err
 	}
+	functions = append(functions, packaging.File{Name: packaging.VersionFile, Content: []byte(infra.TemplateVersion() + "\n")})
 	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md"} {
 		content, err := os.ReadFile(name)
 		if err != nil {

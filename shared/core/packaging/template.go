@@ -19,6 +19,9 @@ import (
 // NotStamped is in the place of a template's version until With replaces it.
 const NotStamped = "not-stamped"
 
+// VersionFile names the file of a release archive with the version of the template that its functions are for.
+const VersionFile = "functions/VERSION"
+
 // Template holds a CloudFormation template in YAML. The zero value is none; Read returns one.
 type Template struct {
 	text       []byte
