@@ -185,6 +185,9 @@ func (f *fakeFormation) ListChangeSets(context.Context, *awscloudformation.ListC
 }
 
 func (f *fakeFormation) DeleteChangeSet(ctx context.Context, _ *awscloudformation.DeleteChangeSetInput, _ ...func(*awscloudformation.Options)) (*awscloudformation.DeleteChangeSetOutput, error) {
+	if f.looks++; f.looks <= 2 {
+		return nil, &types.InvalidChangeSetStatusException{Message: aws.String("it is in CREATE_IN_PROGRESS status")}
+	}
 	f.deletedSet = ctx.Err() == nil
 	return &awscloudformation.DeleteChangeSetOutput{}, ctx.Err()
 }

@@ -68,6 +68,9 @@ type Change struct {
 // lookPause separates two looks at a change set.
 const lookPause = time.Second
 
+// discardTries limits how often a change set that is still computed is tried to be deleted.
+const discardTries = 30
+
 // Propose creates a change set and returns it when CloudFormation has computed it. A change set without changes is deleted again. So is one that
 // fails or cannot be read, and a stack that it created.
 func (d Deployer) Propose(ctx context.Context, p Proposal) (ChangeSet, error) {
@@ -160,9 +163,17 @@ func (d Deployer) changes(ctx context.Context, c ChangeSet, page *cloudformation
 // Discard deletes a change set that is not executed, and the empty stack that it created, unless that has another change set: two commands may have created
 // one stack. CloudFormation has no conditional delete: a change set that is created or executed between the look and the delete is lost with the stack.
 func (d Deployer) Discard(ctx context.Context, c ChangeSet) error {
-	_, err := d.API.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &c.ID, StackName: &c.StackID})
-	if err != nil {
-		return fmt.Errorf("deleting the change set %q, %w", c.ID, err)
+	for tries := 1; ; tries++ {
+		_, err := d.API.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &c.ID, StackName: &c.StackID})
+		if err == nil {
+			break
+		}
+		// CloudFormation refuses to delete one that it still computes.
+		// https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DeleteChangeSet.html
+		_, busy := errors.AsType[*types.InvalidChangeSetStatusException](err)
+		if !busy || tries == discardTries || d.Wait(ctx, lookPause) != nil {
+			return fmt.Errorf("deleting the change set %q, %w", c.ID, err)
+		}
 	}
 	if !c.Created {
 		return nil
