@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -28,13 +29,16 @@ var shapes = []shape{
 // instant measures how long a job takes whose tasks take no time.
 var instant = shape{name: "instant", id: "instant", limit: 50, tasks: 1000, evenly: true}
 
-// durations returns a function that draws how long the next task runs. It is not safe for concurrent use.
+// durations returns a function that draws how long the next task runs. Workers may call it at the same time.
 func (s shape) durations() func() time.Duration {
-	dice := rand.New(rand.NewPCG(3, 4)) // the same in each run
+	dice := rand.New(rand.NewPCG(3, 4)) // the same durations in each run, though not for the same tasks
+	var mu sync.Mutex
 	return func() time.Duration {
 		if s.evenly {
 			return s.takes
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		return time.Duration(float64(s.takes) * (0.5 + dice.Float64()))
 	}
 }
