@@ -31,15 +31,17 @@
 // may start, and why no more: the record that all show), retry (waits), workflow (definitions, the steps and the states of runs), document (YAML
 // and JSON with places for errors), segment, task, queue and ledger (what is stored, and how it may change), trace (contexts and spans),
 // completion (what workers report), event (what passes on the bus), pattern (filters, as
-// EventBridge has them), archive (the lasting record). exact decodes all JSON that comes from outside; lazyregexp
-// keeps the start of programs short.
+// EventBridge has them), archive (the lasting record), adaptive (caps that find themselves), metric (embedded metrics), packaging (a template and
+// its code, ready to deploy), sosw and moe (what moves in from there). exact decodes all JSON that comes from outside; escape and spelling serve
+// texts; lazyregexp keeps the start of programs short.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, archiver, outcome,
 // cancellation, replay, workflow (carries out runs, records the ends of turns, briefs their workers); and what several of them use: target
-// (starts workers), leasing (writes leases), progress (counts the ends of tasks).
+// (starts workers), leasing (writes leases), progress (counts the ends of tasks), metering (tells what happened as metrics). migration moves a live
+// sosw's tasks.
 //
 // aws holds the adapters between those ports and the AWS SDK: dynamo, sqs, sns, s3, eventbridge, stepfunctions, lambda, cloudwatch,
-// logs, cloudformation. Each names the calls that it makes in one interface. settings sets up the clients, and recognizes errors that may pass.
+// logs, cloudformation, sosw. Each names the calls that it makes in one interface. settings sets up the clients, and recognizes errors that may pass.
 //
 // wiring has one constructor and one handler for each function, where services meet adapters. The functions below functions/ and the tests
 // use the same ones.
