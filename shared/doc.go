@@ -30,7 +30,7 @@
 // core decides, without AWS, clock or randomness: job and calendar (the job language), labourer (configuration), ecology (pace), decision (what
 // may start, and why no more: the record that all show), retry (waits), workflow (definitions, the steps and the states of runs), document (YAML
 // and JSON with places for errors), segment, task, queue and ledger (what is stored, and how it may change), trace (contexts and spans),
-// completion (what workers report), event (what passes on the bus), pattern (filters, as
+// completion (what workers report, and timed wakes), event (what passes on the bus), pattern (filters, as
 // EventBridge has them), archive (the lasting record), adaptive (caps that find themselves), metric (embedded metrics), packaging (a template and
 // its code, ready to deploy), sosw and moe (what moves in from there). exact decodes all JSON that comes from outside; escape and spelling serve
 // texts; lazyregexp keeps the start of programs short.
@@ -116,6 +116,9 @@
 // of them claims: its transaction sets a lock that carries its name, and the others see the lock and end. An execution never yields to its own
 // lock. The claimer ends the lock when it has dispatched, or finds nothing to claim, and then reads the state again. So it sees every change
 // that was written before a wake that yielded to it. The minute tick makes up for a lost wake.
+//
+// Tasks that become due later have a timed wake: a delayed message in the completions queue, for which the worker assistant publishes TasksDue if anything is
+// due by then, or an execution of the backoff machine if the wait is longer than 15 minutes.
 //
 // # Runs
 //

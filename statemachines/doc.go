@@ -39,11 +39,12 @@
 //
 // # Backoff
 //
+// What waits for more than 15 minutes waits here; shorter waits are delayed messages in the completions queue.
 // There is one execution for all failed attempts of a labourer that are due at about the same time: its name is made of the labourer and the time,
 // so later batches share it. Its input is for people to read: {labourers, due_at, tasks: [{task_id, attempt, error}], count}, with the tasks of the
 // batch that started it. It waits until due_at and puts a TasksDue event, in two transitions. The tasks' queue entries are written before it
-// starts, so a lost execution delays them by a minute at most. Jobs with a not_before and workers that could not be started wait in this machine as
-// well, with the input {labourers, due_at}.
+// starts, so a lost execution delays them by a minute at most. Jobs with a not_before wait in this machine as well, with the input
+// {labourers, due_at}.
 //
 // # Workflow
 //

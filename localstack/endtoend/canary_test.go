@@ -25,8 +25,8 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 	began := time.Now()
 	const canary = "the-canary-in-the-payload"
 	d := s.desk(t)
-	quoting := named(t) + ".quoting"
-	s.configure(t, object{"labourers": object{named(t): d.labourer(10, object{"max_attempts": 2}), quoting: onLambda("Worker", 1, nil)}})
+	quoting, waiting := named(t)+".quoting", named(t)+".waiting"
+	s.configure(t, object{"labourers": object{named(t): d.labourer(10, object{"max_attempts": 2}), waiting: d.labourer(10, object{"retry": object{"max": "1h"}}), quoting: onLambda("Worker", 1, nil)}})
 
 	// Every way in which an attempt may end and be reported.
 	s.submit(t, tasks(5, object{"secret": canary}))
@@ -44,6 +44,16 @@ func TestNoPayloadResultOrErrorIsInAnyLog(t *testing.T) {
 		s.call(t, object{"action": "mark_task_as_completed", "task_id": one.taskID, "result": secret, "stats": secret})
 	}
 	require.Equal(t, ledger.Counts{Completed: 4, Dead: 1}, s.ended(t, named(t)).Counts)
+
+	// A retry that waits so long that it has an execution.
+	long := s.submit(t, tasks(1, object{"job_id": waiting, "labourer": waiting, "secret": canary}))
+	s.report(t, d.take(t, 1)[0].failed(object{"error": object{"type": "Boom", "message": canary}, "retry_after": "16m"}))
+	await(t, "an execution that waits", func() (string, bool) {
+		text := s.executions(t, s.out["BackoffStateMachineArn"], began)
+		return text, strings.Contains(text, waiting)
+	})
+	s.put(t, "CancelJob", object{"job_id": long})
+	s.fact(t, "JobCancelled", object{"job_id": long})
 
 	// A worker whose error quotes its payload.
 	failing := s.submit(t, tasks(1, object{"job_id": quoting, "labourer": quoting, "do": canary}))

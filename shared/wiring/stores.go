@@ -49,10 +49,6 @@ func bus(e Environment, c Clients) eventbridge.Bus {
 	return eventbridge.Bus{API: c.EventBridge, Name: e.Bus}
 }
 
-func timer(e Environment, c Clients) stepfunctions.Backoff {
-	return stepfunctions.Backoff{API: c.StepFunctions, Machine: e.Backoff}
-}
-
 func finisher(e Environment, c Clients) outcome.Finisher {
 	return outcome.Finisher{Jobs: jobs(e, c), Bus: bus(e, c), Now: c.Now}
 }

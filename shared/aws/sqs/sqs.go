@@ -1,4 +1,4 @@
-// Package sqs sends messages: jobs to continue, unreadable messages to dead letter queues, and tasks to workers that read a queue.
+// Package sqs sends messages: jobs to continue, wakes for later, unreadable messages to dead letter queues, and tasks to workers that read a queue.
 package sqs
 
 import (

@@ -1,4 +1,5 @@
-// Package stepfunctions starts executions of workers that are state machines, and of the backoff machine, in which failed tasks wait.
+// Package stepfunctions starts executions of workers that are state machines, and of the backoff machine, in which failed tasks wait if
+// their wait is long.
 package stepfunctions
 
 import (
@@ -107,7 +108,7 @@ func (e Executions) Describe(ctx context.Context, arn string) (completion.Execut
 		LeftOut: out.OutputDetails != nil && !out.OutputDetails.Included}, true, nil
 }
 
-// Backoff starts executions of the machine in which tasks wait until they are due again.
+// Backoff starts executions of the machine in which tasks wait until they are due again, if that is long.
 type Backoff struct {
 	API     API
 	Machine string

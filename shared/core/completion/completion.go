@@ -4,6 +4,8 @@
 //   - the record of Lambda's asynchronous invocation, which reveals a crash, a timeout or a throttle
 //   - the "Execution Status Change" event of Step Functions
 //   - the call of a sosw Worker to its assistant
+//
+// It also reads the wakes that Drover sends to the same queue.
 package completion
 
 import (
@@ -15,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/core/task"
@@ -29,6 +32,7 @@ const (
 	Failed       Kind = "failed"
 	Running      Kind = "running"
 	NeverStarted Kind = "never started"
+	TasksDue     Kind = "tasks due" // no report, but a wake
 )
 
 // Report describes one attempt of a task, as its sender reported it.
@@ -48,6 +52,7 @@ type Report struct {
 	// Machine has the ARN of the state machine whose execution reports, or "" for other reports. The caller must compare it with the labourer's target,
 	// because any user of the account may choose the name of an execution.
 	Machine string
+	Wake    Wake // of the kind TasksDue, which has nothing else
 }
 
 // The limits of the stored parts of a report. A DynamoDB item has at most 400 KB, which payload and result share.
@@ -71,6 +76,8 @@ func Read(text []byte) (Report, error) {
 		return Report{}, fmt.Errorf("the completion is not a JSON object: %w", err)
 	}
 	switch {
+	case m.text("detail-type") == tasksDue && m.text("source") == event.Source:
+		return readWake(text)
 	case m.given("detail-type"):
 		return readExecution(text)
 	case m.given("requestContext"):

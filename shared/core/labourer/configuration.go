@@ -109,7 +109,7 @@ func (r *reader) configuration(root document.Value) Configuration {
 func (r *reader) named(v document.Value) func(yield func(string, document.Value) bool) {
 	return func(yield func(string, document.Value) bool) {
 		for name, at := range r.Members(v) {
-			if !idPattern.MatchString(name) {
+			if !ValidID(name) {
 				r.Refuse(at, "the name %s must be 1 to 128 of the characters A-Z a-z 0-9 _ . : -", document.Shown(name))
 				continue
 			}

@@ -163,6 +163,9 @@ var (
 	statesPattern = lazyregexp.New(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d+:stateMachine:[^\s:]{1,80}(:[^\s:]{1,80})?$`)
 )
 
+// ValidID reports whether a text has the form of a labourer's id.
+func ValidID(text string) bool { return idPattern.MatchString(text) }
+
 // queueName returns the last part of a queue's URL, or "" if there is none.
 func queueName(address *url.URL) string {
 	if name := path.Base(address.Path); name != "." && name != "/" {

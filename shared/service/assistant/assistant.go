@@ -12,6 +12,8 @@
 //
 // If it fed first, a failed task could be in no component's hands. If it started first, two assistants could give one slot to two tasks.
 //
+// The queue also brings wakes that are due. They are handled with the last step: one publication wakes the orchestrator for all.
+//
 // An attempt that did not succeed is closed and stays in hand. The scavenger takes it out of its lease, together with the next attempt or the
 // task's death.
 package assistant
@@ -123,6 +125,8 @@ type Summary struct {
 	Foreign      int `json:",omitzero"` // reports by executions of a state machine that is not the labourer's; changed nothing
 	Ignored      int `json:",omitzero"`
 	Buried       int `json:",omitzero"`
+	Woken        int `json:",omitzero"` // wakes that were due
+	Early        int `json:",omitzero"` // wakes that were not due yet, and were sent again
 	Fed          int `json:",omitzero"` // tasks that took a free slot of their lease
 	Restarted    int `json:",omitzero"` // tasks started again that an earlier delivery of a message had fed
 	Unstarted    int `json:",omitzero"` // tasks in hand that are left to the orchestrator to start
@@ -139,10 +143,11 @@ func (s *Service) Handle(ctx context.Context, invocation string, messages []Mess
 		case errors.Is(err, completion.Ignored):
 			b.summary.Ignored++
 		case err != nil:
-			b.summary.Buried++
-			if err := s.Graveyard.Bury(ctx, m.Body, err.Error()); err != nil {
-				b.fail(err, m.ID)
-			}
+			b.bury(ctx, m, err.Error())
+		case r.Kind == completion.TasksDue && r.Wake.DueAt.Sub(s.Now()) > completion.LongestWake:
+			b.bury(ctx, m, fmt.Sprintf("the wake is due more than %s ahead", completion.LongestWake))
+		case r.Kind == completion.TasksDue:
+			b.wakes = append(b.wakes, wake{r.Wake, s.sender(m)})
 		default:
 			if r, err = s.fetch(ctx, r); err != nil {
 				b.fail(err, m.ID)

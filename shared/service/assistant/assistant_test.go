@@ -162,7 +162,7 @@ func TestTheLastHeartbeatOfATaskIsKept(t *testing.T) {
 }
 
 // TestTasksOfAThrottledFunctionAreQueuedAgain: tasks that never started are queued again for the same attempt, all of a batch at once, and
-// one execution wakes the orchestrator for them without a tick.
+// one message wakes the orchestrator for them without a tick.
 func TestTasksOfAThrottledFunctionAreQueuedAgain(t *testing.T) {
 	s, h := out(t, 10)
 	var batch []string
@@ -170,11 +170,13 @@ func TestTasksOfAThrottledFunctionAreQueuedAgain(t *testing.T) {
 		batch = append(batch, neverStarted(one))
 	}
 
+	sent := counted(s)
+
 	summary := handle(t, s, batch...)
 
 	require.Equal(t, assistant.Summary{NeverStarted: 10}, summary)
 	require.Zero(t, held(t, s))
-	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine))
+	require.Equal(t, 1, *sent)
 	require.Equal(t, assistant.Summary{Stale: 10}, handle(t, s, batch...), "reported again")
 	s.RunFor(6 * time.Second)
 	require.Len(t, s.Handed(t, "f"), 20)

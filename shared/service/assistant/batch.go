@@ -22,6 +22,7 @@ type batch struct {
 	restartAt  time.Time // when tasks that could not be started are due again
 	senders    senders
 	reports    []report
+	wakes      []wake
 	places     map[placeKey]*place
 	order      []*place // the places as they came
 	summary    Summary
@@ -71,7 +72,16 @@ func (b *batch) handle(ctx context.Context) {
 	b.readMoved(ctx, closed)
 	fed := b.feed(ctx, closed)
 	b.returned(ctx, closed)
+	b.early(ctx)
 	b.wake(ctx, closed, fed)
+}
+
+// bury keeps a message that says nothing usable.
+func (b *batch) bury(ctx context.Context, m Message, reason string) {
+	b.summary.Buried++
+	if err := b.Graveyard.Bury(ctx, m.Body, reason); err != nil {
+		b.fail(err, m.ID)
+	}
 }
 
 func (b *batch) fail(err error, messages ...string) {

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/task"
@@ -38,9 +41,45 @@ func neglected(l queue.Lease, now time.Time) bool {
 	return l.Unreadable == nil && (l.Hungry() && !l.MayFeed(now) || !l.Forsaken(now).Empty())
 }
 
+// wake is a message that only wakes the orchestrator.
+type wake struct {
+	completion.Wake
+	by *sender
+}
+
+// messages returns what to redeliver after an error: nothing after the last delivery, as the minute tick finds what is due.
+func (w wake) messages() []string {
+	if w.by.last {
+		return nil
+	}
+	return []string{w.by.message}
+}
+
+// early sends the wakes again that are not due yet: because their waits are longer than the delay of a message, or by a clock that is behind. Those
+// that are due at the same time become one.
+func (b *batch) early(ctx context.Context) {
+	now := b.Now()
+	labourers, messages := map[time.Time][]string{}, map[time.Time][]string{}
+	for _, w := range b.wakes {
+		if w.DueAt.After(now) {
+			at := w.DueAt.UTC()
+			labourers[at], messages[at] = append(labourers[at], w.Labourers...), append(messages[at], w.messages()...)
+			b.summary.Early++
+		}
+	}
+	b.wakes = slices.DeleteFunc(b.wakes, func(w wake) bool { return w.DueAt.After(now) })
+	for _, at := range slices.SortedFunc(maps.Keys(labourers), time.Time.Compare) {
+		named := slices.Compact(slices.Sorted(slices.Values(labourers[at])))
+		if err := b.Timer.WakeAt(ctx, at, named...); err != nil {
+			b.fail(err, messages[at]...)
+		}
+	}
+}
+
 // wish is why the orchestrator is to be woken for a labourer.
 type wish struct {
-	surely   bool     // it has something to do; otherwise only if something is due
+	surely   bool     // it has something to do
+	idle     bool     // slots are idle: it has something to do if a task is due, or waits in another lease; otherwise only if a task is due
 	messages []string // to redeliver if it cannot be woken
 }
 
@@ -48,34 +87,48 @@ type wish struct {
 // changed nothing wakes the orchestrator if it may have been delivered before: the assistant that processed it may have died before it did.
 func (b *batch) wake(ctx context.Context, closed []closing, fed []*feeding) {
 	wishes := map[string]*wish{}
-	add := func(labourer string, surely bool, messages ...string) {
+	add := func(labourer string, more wish) {
 		if wishes[labourer] == nil {
 			wishes[labourer] = &wish{}
 		}
 		w := wishes[labourer]
-		w.surely, w.messages = w.surely || surely, append(w.messages, messages...)
+		w.surely, w.idle, w.messages = w.surely || more.surely, w.idle || more.idle, append(w.messages, more.messages...)
 	}
 	for _, f := range fed {
 		if surely := f.out > 0 || f.waits; surely || f.dry {
-			add(f.lease.Labourer, surely, f.messages...)
+			add(f.lease.Labourer, wish{surely, true, f.messages})
 		}
 	}
 	for _, c := range closed {
 		if c.by.again && (c.did == repeat || c.did == ignore && c.task.Status.Terminal()) {
 			leases := b.places[placeOf(c.task)].leases
-			add(c.task.Labourer, slices.ContainsFunc(leases, func(l queue.Lease) bool { return neglected(l, b.Now()) }), c.by.message)
+			surely := slices.ContainsFunc(leases, func(l queue.Lease) bool { return neglected(l, b.Now()) })
+			add(c.task.Labourer, wish{surely, true, []string{c.by.message}})
 		}
 	}
-	var labourers, messages []string
-	for _, labourer := range slices.Sorted(maps.Keys(wishes)) {
-		w := wishes[labourer]
-		due, err := w.surely, error(nil)
-		if !due {
-			due, err = b.due(ctx, labourer)
+	for _, w := range b.wakes {
+		b.summary.Woken++
+		for _, labourer := range w.Labourers {
+			add(labourer, wish{messages: w.messages()})
 		}
-		if err != nil {
-			b.fail(err, w.messages...)
-		} else if due {
+	}
+	named := slices.Sorted(maps.Keys(wishes))
+	is, errs := make([]bool, len(named)), make([]error, len(named))
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for i, labourer := range named {
+		g.Go(func() error {
+			is[i], errs[i] = b.worthwhile(ctx, labourer, *wishes[labourer])
+			return nil
+		})
+	}
+	_ = g.Wait()
+	var labourers, messages []string
+	for i, labourer := range named {
+		w := wishes[labourer]
+		if errs[i] != nil {
+			b.fail(errs[i], w.messages...)
+		} else if is[i] {
 			labourers, messages = append(labourers, labourer), append(messages, w.messages...)
 		}
 	}
@@ -87,11 +140,14 @@ func (b *batch) wake(ctx context.Context, closed []closing, fed []*feeding) {
 	}
 }
 
-// due reports whether a task is due for the idle slots, or waits in another lease. The reads are strongly consistent: an entry that is put
+// worthwhile reports whether the orchestrator has something to do. The reads are strongly consistent: an entry that is put
 // later has a wake of its own, which finds the slots free.
-func (b *batch) due(ctx context.Context, labourer string) (bool, error) {
+func (b *batch) worthwhile(ctx context.Context, labourer string, w wish) (bool, error) {
+	if w.surely {
+		return true, nil
+	}
 	entries, err := b.Control.Due(ctx, labourer, b.Now(), 1)
-	if err != nil || len(entries) > 0 {
+	if err != nil || len(entries) > 0 || !w.idle {
 		return len(entries) > 0, err
 	}
 	leases, err := b.Control.Leases(ctx, labourer)

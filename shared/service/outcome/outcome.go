@@ -51,8 +51,7 @@ type Sweeper interface {
 	Sweep(ctx context.Context, tasks []task.Task) error
 }
 
-// Waiter starts a wait that a person can watch, and that wakes the orchestrator when the tasks are due. A labourer has one wait for each time:
-// starting it again, also for other tasks, starts nothing.
+// Waiter wakes the orchestrator when the tasks are due, or a little later. It may do so more than once.
 type Waiter interface {
 	Backoff(ctx context.Context, b Backoff) error
 }

@@ -120,12 +120,12 @@ func TestG1FreedSlotsWakeTheOrchestratorEvenAfterAnError(t *testing.T) {
 	s.Schedule(t, outage.Job("nightly", "f", 20))
 	s.HandOut(t, "f")
 	s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
-	s.StepFunctions.Before = func(context.Context, fakeaws.Request) error { return errors.New("no execution can be started") }
+	s.SQS.Before = func(context.Context, fakeaws.Request) error { return errors.New("no wake can be sent") }
 	before := len(s.EventBridge.Told())
 
 	err := scavenge(s, "invocation", s.Ended(t))
 
-	require.ErrorContains(t, err, "no execution can be started")
+	require.ErrorContains(t, err, "no wake can be sent")
 	require.Equal(t, 1, woken(s, before))
 }
 
@@ -170,31 +170,80 @@ func TestG10ARetryIsDueByItsPolicyEvenWithoutATimer(t *testing.T) {
 	require.Equal(t, 2, s.Handed(t, "f")[1].Attempt)
 }
 
-func TestARetryWaitsInAnExecutionThatNamesIt(t *testing.T) {
+// sent counts the messages and executions that functions send and start from now on.
+func sent(s *outage.Stage) map[string]int {
+	calls := map[string]int{}
+	count := func(_ context.Context, r fakeaws.Request) error {
+		calls[r.Operation]++
+		return nil
+	}
+	s.SQS.Before, s.StepFunctions.Before = count, count
+	return calls
+}
+
+func TestABatchOfRetriesHasOneWake(t *testing.T) {
 	s, h := running(t, 8)
 	var ends []string
 	for _, one := range h {
 		ends = append(ends, one.Failed("Boom"))
 	}
 	s.Report(t, ends...)
+	calls := sent(s)
 
 	s.Scavenge(t)
 
-	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine), "one execution for all of them")
+	require.Equal(t, map[string]int{"SendMessage": 1}, calls)
+	s.RunFor(34 * time.Second)
+	require.Len(t, s.Handed(t, "f"), 8, "they are due 35 s later")
+	s.RunFor(4 * time.Second)
+	require.Len(t, s.Handed(t, "f"), 16, "without a tick")
 }
 
-// TestRetriesThatFailOneByOneShareTheirWait: tasks of a labourer that are due within a bucket wait in one execution.
-func TestRetriesThatFailOneByOneShareTheirWait(t *testing.T) {
+func TestRetriesThatWaitLongShareAnExecution(t *testing.T) {
+	s, h := running(t, 8)
+	calls := sent(s)
+	for _, one := range h {
+		s.Pass(50 * time.Millisecond)
+		s.Report(t, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed", "retry_after": "16m"}`, one.TaskID))
+		s.Scavenge(t)
+	}
+
+	require.Zero(t, calls["SendMessage"])
+	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine))
+}
+
+// TestRetriesThatFailOneByOneShareTheirPublication: their wakes arrive within a second, and the worker assistant gathers them.
+func TestRetriesThatFailOneByOneShareTheirPublication(t *testing.T) {
 	s, h := running(t, 8)
 	for _, one := range h {
 		s.Pass(50 * time.Millisecond)
 		s.Report(t, one.Failed("Boom"))
 		s.Scavenge(t)
 	}
+	before := len(s.EventBridge.Told())
 
-	require.Equal(t, 1, s.StepFunctions.Running(fakeaws.BackoffMachine))
-	s.Pass(37 * time.Second)
-	require.Equal(t, 8, s.HandOut(t, "f"))
+	s.RunFor(38 * time.Second)
+
+	require.Equal(t, 1, woken(s, before))
+	require.Len(t, s.Handed(t, "f"), 16)
+}
+
+// TestG1ALostWakeIsMadeUpForByTheTick finds the task within a minute.
+func TestG1ALostWakeIsMadeUpForByTheTick(t *testing.T) {
+	s, h := running(t, 1)
+	s.Report(t, h[0].Failed("Boom"))
+	s.World.Course = func(_ fakeaws.Kind, label string) []time.Duration {
+		if strings.HasPrefix(label, "completions ") {
+			return nil
+		}
+		return []time.Duration{0}
+	}
+	s.Scavenge(t)
+
+	s.RunFor(40 * time.Second)
+	require.Len(t, s.Handed(t, "f"), 1, "its wake is lost")
+	s.RunFor(30 * time.Second)
+	require.Len(t, s.Handed(t, "f"), 2)
 }
 
 // TestG1G8FailuresOfAnUnreadableLabourerWaitInTheirLeases, and are settled at the end of the lease, after the labourer is applied again.

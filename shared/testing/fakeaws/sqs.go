@@ -163,6 +163,9 @@ func (s *SQS) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...fu
 		if err := q.checkBody(aws.ToString(in.MessageBody)); err != nil {
 			return nil, err
 		}
+		if err := checkDelay(in.DelaySeconds); err != nil {
+			return nil, err
+		}
 		id := s.put(q, aws.ToString(in.MessageBody), in.MessageAttributes, aws.ToString(in.MessageDeduplicationId), max(q.Delay, time.Duration(in.DelaySeconds)*time.Second))
 		return &sqs.SendMessageOutput{MessageId: &id}, nil
 	})
@@ -192,7 +195,11 @@ func (s *SQS) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInpu
 		}
 		out := &sqs.SendMessageBatchOutput{}
 		for _, e := range in.Entries {
-			if err := q.checkBody(aws.ToString(e.MessageBody)); err != nil {
+			err := q.checkBody(aws.ToString(e.MessageBody))
+			if err == nil {
+				err = checkDelay(e.DelaySeconds)
+			}
+			if err != nil {
 				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, SenderFault: true, Code: aws.String(err.ErrorCode()), Message: aws.String(err.ErrorMessage())})
 				continue
 			}
@@ -339,6 +346,16 @@ func (q *sqsQueue) checkBody(body string) smithy.APIError {
 		return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
 	}):
 		return &types.InvalidMessageContents{Message: aws.String("The message contains characters outside the allowed set.")}
+	}
+	return nil
+}
+
+// checkDelay refuses a delay beyond the limits of SQS.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func checkDelay(seconds int32) smithy.APIError {
+	if seconds < 0 || seconds > 900 {
+		return &smithy.GenericAPIError{Code: "InvalidParameterValue", Fault: smithy.FaultClient,
+			Message: fmt.Sprintf("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.", seconds)}
 	}
 	return nil
 }

@@ -292,7 +292,9 @@ func (p *plan) planOperations(r *rand.Rand) {
 		add(operation{at: at, kind: "poison jobs", text: pick(r, "not json", `{"detail-type":"SubmitJob"}`, `[]`, `{"id":"x","detail-type":"Unheard","detail":{}}`), fault: PoisonJob})
 	})
 	some(0.3, 2, func(at time.Duration) {
-		add(operation{at: at, kind: "poison completions", text: pick(r, "not json", `{"task_id":"a.1"}`, `{"version":1,"task_id":"a.1","status":"odd"}`, `[1]`), fault: PoisonCompletion})
+		add(operation{at: at, kind: "poison completions", text: pick(r, "not json", `{"task_id":"a.1"}`, `{"version":1,"task_id":"a.1","status":"odd"}`, `[1]`,
+			`{"source":"drover","detail-type":"TasksDue","detail":{"version":1,"labourers":["l0","#metrics"],"due_at":"2026-11-22T10:00:00Z"}}`,
+			`{"source":"drover","detail-type":"TasksDue","detail":{"version":1,"labourers":["l0"],"due_at":"2926-11-22T10:00:00Z"}}`), fault: PoisonCompletion})
 	})
 	some(0.3, 2, func(at time.Duration) {
 		add(operation{at: at, kind: "poison completions", text: `{"version":2,"task_id":"aaaaaaaaaaaaaaaa.1","status":"completed"}`, fault: UnknownVersion})

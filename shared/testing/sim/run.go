@@ -416,7 +416,7 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 		}
 		r.count(LostTick)
 		return nil
-	case kind == fakeaws.Delivery && strings.HasPrefix(label, "tasks due") && u < r.plan.rates[LostWake] && r.may():
+	case (kind == fakeaws.Delivery && strings.HasPrefix(label, "tasks due") || r.isWake(kind, label)) && u < r.plan.rates[LostWake] && r.may():
 		r.count(LostWake)
 		return nil
 	}
@@ -434,6 +434,12 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 		arrivals = append(arrivals, arrivals[0]+again)
 	}
 	return arrivals
+}
+
+// isWake reports whether a message is a wake of Drover's. A queue does not lose it, but an assistant that fails drops it after the last delivery.
+func (r *run) isWake(kind fakeaws.Kind, label string) bool {
+	body, of := strings.CutPrefix(label, "completions ")
+	return kind == fakeaws.Message && of && strings.HasPrefix(body, `{"source":"drover","detail-type":"TasksDue"`) && !r.check.bodies[body]
 }
 
 // may reports whether the plan's bound admits one more fault.
