@@ -18,10 +18,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	bus "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	events "github.com/drover-run/drover/shared/aws/eventbridge"
+	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/core/archive"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/ledger"
@@ -166,6 +168,18 @@ var mutations = []mutation{
 		settler.Leases = impatient{settler.Leases}
 		s.Scavenger.Service.Settler = settler
 	}}},
+	{"a retry has no wake", []string{"G1"}, 140, Options{Rewire: func(s *fakeaws.Functions) {
+		settler := s.Scavenger.Service.Settler.(outcome.Settler)
+		settler.Waiter = asleep{}
+		s.Scavenger.Service.Settler, s.Orchestrator.Service.Settler = settler, settler
+	}}},
+	{"a wake that comes too early is dropped", []string{"G1"}, 140, Options{
+		Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+			c.SQS = undelayed{c.SQS}
+			return c
+		},
+		Rewire: func(s *fakeaws.Functions) { s.Assistant.Service.Timer = asleep{} },
+	}},
 	{"the claim takes the latest entries first", []string{"G6"}, 3, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = backwards{c.DynamoDB}
 		return c
@@ -267,6 +281,19 @@ func TestMutationsAreCaught(t *testing.T) {
 type dynamoTamper struct {
 	dynamo.API
 	change func(*dynamodb.TransactWriteItemsInput)
+}
+
+// asleep starts no waits.
+type asleep struct{}
+
+func (asleep) Backoff(context.Context, outcome.Backoff) error     { return nil }
+func (asleep) WakeAt(context.Context, time.Time, ...string) error { return nil }
+
+type undelayed struct{ sqs.API }
+
+func (q undelayed) SendMessage(ctx context.Context, in *awssqs.SendMessageInput, o ...func(*awssqs.Options)) (*awssqs.SendMessageOutput, error) {
+	in.DelaySeconds = 0
+	return q.API.SendMessage(ctx, in, o...)
 }
 
 // isGrant reports whether a write fences a grant.
