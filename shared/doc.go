@@ -59,6 +59,8 @@
 //	control  labourer, state                version (the fence of claims), paused, pause (person, time), claiming_until, claiming_by, trouble, pace
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n   a lease, with its revision: it tells the lease from others under its key, and from itself before
+//	         labourer, lease#!lanes         how many lanes the labourer has, if any
+//	         labourer#lane#x, lease#segment…x#attempt#n   a lease on a segment whose id ends with the letter of a lane
 //	         labourer, cancel#…             an entry that was withdrawn and whose tasks are not cancelled yet
 //	         labourer, unreadable#time#…    a lease, entry or aside that cannot be decoded, set aside for a person to read
 //	         labourer, assessment           what the last assessment leaves for the next
@@ -76,6 +78,9 @@
 //	         run_id, stage#place            the turns that were published and that have ended, as sets
 //	         run_id, turn#place#n           attempts, times, message and result of a turn that ended
 //	         #gauged, workflows             which workflows had active runs at the last tick
+//
+// A partition key takes a thousand writes a second. So the segments of a labourer with a cap beyond a thousand are spread over up to sixteen lanes,
+// as its cap is when a job is recorded, and each lane has a partition key for its leases. State and queue stay under one key: a grant is one transaction.
 //
 // A task is in exactly one entry, or in exactly one lease, or has reached its end. Each of these moves is one write or one transaction:
 //
@@ -129,7 +134,6 @@
 //
 // # Room for more
 //
-// None of this is built. Priorities: a digit before the due time in an entry's key. Lanes, for a labourer beyond about a thousand tasks a
-// second: a suffix of the partition key, as only the claim reads across a labourer. Fairness: an entry's place in the queue is its due time,
-// which its writer may choose.
+// None of this is built. Priorities: a digit before the due time in an entry's key. Fairness: an entry's place in the queue is its due time, which
+// its writer may choose.
 package shared

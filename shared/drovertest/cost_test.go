@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/testing/bill"
@@ -31,8 +32,9 @@ import (
 )
 
 var (
-	update = flag.Bool("update", false, "rewrite testdata/costs.golden; review it before you commit")
-	keyCap = flag.Int("cap", 1000, "the cap, and about the tasks a second, of TestAThousandTasksASecondStayBelowTheLimitOfAKey")
+	update     = flag.Bool("update", false, "rewrite testdata/costs.golden; review it before you commit")
+	keyCap     = flag.Int("cap", 0, "the cap, and about the tasks a second, of TestALabourersKeysStayBelowTheirLimits; 0: its own ones")
+	keySeconds = flag.Int("seconds", 15, "how many seconds' work that test does at the cap of -cap")
 )
 
 // load is a way in which the tasks of a labourer come to their ends. Its target is a function, and nothing fails, if it does not say otherwise.
@@ -340,47 +342,156 @@ func (w logWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// keyLimit limits the write units a second of all items under one partition key.
+// These limit the units a second of all items under one partition key.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
-const keyLimit = 1000
+const (
+	keyWrites = 1000
+	keyReads  = 3000
+)
 
-// TestAThousandTasksASecondStayBelowTheLimitOfAKey: all items of a labourer in the control table share one partition key.
-func TestAThousandTasksASecondStayBelowTheLimitOfAKey(t *testing.T) {
+// TestALabourersKeysStayBelowTheirLimits: a labourer's state and queue share one partition key of the control table. Its leases lie under that key too, or,
+// beyond a cap of a thousand, under those of its lanes. Lambda gives the workers a thousand more instances every ten seconds.
+// https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html#scaling-rate
+func TestALabourersKeysStayBelowTheirLimits(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes ten seconds")
+		t.Skip("takes half a minute")
 	}
-	l := load{limit: *keyCap, tasks: 15 * *keyCap, takes: time.Second}
+	for _, l := range []load{{limit: 1000, tasks: 15_000}, {limit: 2000, tasks: 20_000}} {
+		if *keyCap > 0 {
+			l.limit, l.tasks = *keyCap, *keyCap**keySeconds
+		}
+		t.Run(fmt.Sprintf("a cap of %d", l.limit), func(t *testing.T) { belowTheLimits(t, l) })
+		if *keyCap > 0 {
+			return
+		}
+	}
+}
+
+func belowTheLimits(t *testing.T, l load) {
+	l.takes = time.Second
 	d := drovertest.New()
 	require.NoError(t, d.Apply(fmt.Sprintf("labourers: {w: {target: {lambda: work}, max_simultaneous_invocations: %d}}\n"+
 		"job_schemas: {default: {chunkable_attrs: [[part, {}]]}}\n", l.limit)))
-	var mu sync.Mutex
-	written, ends := map[string]map[time.Time]float64{}, map[time.Time]int{}
-	l.employ(t, d, func() { ends[d.World.Now().Truncate(time.Second)]++ })
-	d.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, w := range writesOf(r) {
-			if written[w.key] == nil {
-				written[w.key] = map[time.Time]float64{}
-			}
-			written[w.key][d.World.Now().Truncate(time.Second)] += w.units
+	keys := &keyMeter{API: d.Clients().DynamoDB, now: d.World.Now, written: map[string]map[time.Time]float64{}, read: map[string]map[time.Time]float64{}}
+	clients := d.Clients()
+	clients.DynamoDB = keys
+	functions := fakeaws.Wire(clients)
+	d.Invoke = func(i fakeaws.Invocation) { i.Done(i.Run(context.Background(), functions)) }
+	ends, running, most := map[time.Time]int{}, 0, 0
+	l.employ(t, d, func() {
+		ends[d.World.Now().Truncate(time.Second)]++
+		running--
+	})
+	d.Lambda.Scale = func(begun time.Duration) bool {
+		if running >= 1000*(1+int(begun/(10*time.Second))) {
+			return false
 		}
-		return nil
+		running++
+		most = max(most, running)
+		return true
 	}
-	d.Submit(map[string]any{"job_id": "j", "labourer": "w", "parts": make([]int, l.tasks), "isolate_parts": true})
+	for i := range (l.tasks + mostOfAJob - 1) / mostOfAJob {
+		d.Submit(map[string]any{"job_id": fmt.Sprint("j", i), "labourer": "w", "parts": make([]int, min(mostOfAJob, l.tasks-i*mostOfAJob)), "isolate_parts": true})
+	}
 	require.NoError(t, d.Run())
 
-	job, _, err := d.Job("j")
-	require.NoError(t, err)
-	require.Equal(t, l.tasks, job.Counts.Completed)
+	completed := 0
+	for i := range (l.tasks + mostOfAJob - 1) / mostOfAJob {
+		job, _, err := d.Job(fmt.Sprint("j", i))
+		require.NoError(t, err)
+		completed += job.Counts.Completed
+	}
+	require.Equal(t, l.tasks, completed)
+	require.LessOrEqual(t, most, l.limit, "G3")
 	fastest := slices.Max(slices.Collect(maps.Values(ends)))
 	require.Greater(t, fastest, l.limit*9/10, "tasks in a second")
-	require.Contains(t, written, "w")
-	for key, seconds := range written {
-		most := slices.Max(slices.Collect(maps.Values(seconds)))
-		t.Logf("%s: at most %g write units in a second; at most %d tasks ended in one", key, most, fastest)
-		require.Less(t, most, float64(keyLimit), key)
+	require.Contains(t, keys.written, "w")
+	if l.limit > 1000 {
+		require.Contains(t, keys.written, "w#lane#a")
 	}
+	t.Logf("at most %d tasks ended in a second", fastest)
+	for _, key := range slices.Sorted(maps.Keys(keys.written)) {
+		written, read := slices.Max(slices.Collect(maps.Values(keys.written[key]))), 0.0
+		for _, units := range keys.read[key] {
+			read = max(read, units)
+		}
+		t.Logf("%s: at most %g write units and %g read units in a second", key, written, read)
+		require.Less(t, written, float64(keyWrites), key)
+		require.Less(t, read, float64(keyReads), key)
+	}
+}
+
+// mostOfAJob limits the tasks of a job of these loads: its text has to fit an event.
+const mostOfAJob = 100_000
+
+// keyMeter counts the units that are consumed in each second under each partition key of the control table.
+type keyMeter struct {
+	dynamo.API
+	now func() time.Time
+
+	mu            sync.Mutex
+	written, read map[string]map[time.Time]float64
+}
+
+func (m *keyMeter) add(to map[string]map[time.Time]float64, key keyed) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if to[key.key] == nil {
+		to[key.key] = map[time.Time]float64{}
+	}
+	to[key.key][m.now().Truncate(time.Second)] += key.units
+}
+
+func (m *keyMeter) write(input any) {
+	for _, w := range writesOf(input) {
+		m.add(m.written, w)
+	}
+}
+
+func (m *keyMeter) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	m.write(in)
+	return m.API.UpdateItem(ctx, in, o...)
+}
+
+func (m *keyMeter) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	m.write(in)
+	return m.API.DeleteItem(ctx, in, o...)
+}
+
+func (m *keyMeter) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	m.write(in)
+	return m.API.PutItem(ctx, in, o...)
+}
+
+func (m *keyMeter) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	m.write(in)
+	return m.API.TransactWriteItems(ctx, in, o...)
+}
+
+func (m *keyMeter) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	in.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+	out, err := m.API.GetItem(ctx, in, o...)
+	if err == nil && aws.ToString(in.TableName) == fakeaws.ControlTable {
+		m.add(m.read, keyed{partition(in.Key), aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)})
+	}
+	return out, err
+}
+
+func (m *keyMeter) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	in.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+	out, err := m.API.Query(ctx, in, o...)
+	if err == nil && aws.ToString(in.TableName) == fakeaws.ControlTable {
+		m.add(m.read, keyed{partition(fakeaws.Item{"labourer": in.ExpressionAttributeValues[":labourer"]}), aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)})
+	}
+	return out, err
+}
+
+func partition(key fakeaws.Item) string {
+	text, is := key["labourer"].(*types.AttributeValueMemberS)
+	if !is {
+		return "what was applied" // it is queried by another name
+	}
+	return text.Value
 }
 
 type keyed struct {
@@ -389,14 +500,13 @@ type keyed struct {
 }
 
 // writesOf returns what a request writes to the control table. Its items have up to 1 KB, so each write is a unit, or two in a transaction.
-func writesOf(r fakeaws.Request) (out []keyed) {
+func writesOf(input any) (out []keyed) {
 	add := func(table *string, key fakeaws.Item, units float64) {
 		if aws.ToString(table) == fakeaws.ControlTable {
-			labourer, _ := key["labourer"].(*types.AttributeValueMemberS)
-			out = append(out, keyed{labourer.Value, units})
+			out = append(out, keyed{partition(key), units})
 		}
 	}
-	switch in := r.Input.(type) {
+	switch in := input.(type) {
 	case *dynamodb.UpdateItemInput:
 		add(in.TableName, in.Key, 1)
 	case *dynamodb.DeleteItemInput:

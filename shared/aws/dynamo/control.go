@@ -27,7 +27,11 @@ const (
 	queuePrefix = "queue#"
 )
 
+// controlKey returns the key of an item of a labourer. A lease whose segment is in a lane has that lane's partition key.
 func controlKey(labourer, name string) item {
+	if at, is := queue.LeasedSegment(name); is {
+		labourer = lanePartition(labourer, at.Lane())
+	}
 	return item{"labourer": str(labourer), "item": str(name)}
 }
 

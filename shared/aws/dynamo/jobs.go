@@ -46,8 +46,14 @@ const (
 
 func jobKey(id, name string) item { return item{"job_id": str(id), "item": str(name)} }
 
-// Create stores a new job's record. It replaces the record of a rejected job. ledger.ErrChanged: the id is taken.
+// Create stores a new job's record, and before it how many lanes the labourer has, if any. It replaces the record of a rejected job.
+// ledger.ErrChanged: the id is taken.
 func (j Jobs) Create(ctx context.Context, job ledger.Job) error {
+	if job.Lanes > 0 {
+		if err := j.widen(ctx, job); err != nil {
+			return err
+		}
+	}
 	text := pack(job.Text)
 	if job.TextAt = ""; len(text) > inlineText {
 		job.TextAt = hashOf(job.Text)
@@ -357,7 +363,7 @@ func jobItem(j ledger.Job, text []byte, retention time.Duration) item {
 			it[name] = str(s)
 		}
 	}
-	for name, n := range map[string]int{"first": j.First, "completed": j.Counts.Completed, "dead": j.Counts.Dead, "cancelled": j.Counts.Cancelled} {
+	for name, n := range map[string]int{"lanes": j.Lanes, "first": j.First, "completed": j.Counts.Completed, "dead": j.Counts.Dead, "cancelled": j.Counts.Cancelled} {
 		if n != 0 {
 			it[name] = num(n)
 		}
@@ -395,7 +401,7 @@ func readJob(it item) (ledger.Job, error) {
 		ChunkableAttrs: attrs,
 		ID:             it.str("job_id"), Labourer: it.str("labourer"), State: ledger.State(it.str("state")), Cancelling: it.bool("cancelling"), Text: text, TextAt: it.str("text_at"),
 		Fingerprint: it.str("fingerprint"), SubmittedAt: it.time("submitted_at"), RecordedAt: it.time("recorded_at"), NotBefore: it.time("not_before"),
-		Total: int(it.num("total")), Cursor: int(it.num("cursor")), Segment: segment.ID(it.str("segment")), First: int(it.num("first")),
+		Lanes: int(it.num("lanes")), Total: int(it.num("total")), Cursor: int(it.num("cursor")), Segment: segment.ID(it.str("segment")), First: int(it.num("first")),
 		Owner: it.str("owner"), OwnedUntil: it.time("owned_until"),
 		Counts:     ledger.Counts{Completed: int(it.num("completed")), Dead: int(it.num("dead")), Cancelled: int(it.num("cancelled"))},
 		Generation: int(it.num("generation")), FinishedAt: it.time("finished_at"), ErrorField: it.str("error_field"), ErrorReason: it.str("error_reason"),

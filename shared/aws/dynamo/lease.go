@@ -22,23 +22,21 @@ import (
 // Leases reads all leases of a labourer, strongly consistent. Every method that reads several leases, entries or asides returns those that
 // cannot be decoded among the others, as [queue.Unreadable].
 func (c Control) Leases(ctx context.Context, labourer string) ([]queue.Lease, error) {
-	return c.leases(ctx, labourer, leasePrefix)
+	items, err := query(ctx, c.API, c.beginning(labourer, leasePrefix, true), 0)
+	if err == nil {
+		items, err = c.spread(ctx, labourer, items)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the leases of labourer %s, %w", labourer, err)
+	}
+	return all(items, leaseOf), nil
 }
 
 // LeasesOn reads a labourer's leases on one segment, strongly consistent.
 func (c Control) LeasesOn(ctx context.Context, labourer string, s segment.ID) ([]queue.Lease, error) {
-	return c.leases(ctx, labourer, queue.LeasePrefix(s))
-}
-
-func (c Control) leases(ctx context.Context, labourer, prefix string) ([]queue.Lease, error) {
-	items, err := query(ctx, c.API, dynamodb.QueryInput{
-		TableName: &c.Table, ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("labourer = :labourer AND begins_with(#item, :prefix)"),
-		ExpressionAttributeNames:  map[string]string{"#item": "item"},
-		ExpressionAttributeValues: item{":labourer": str(labourer), ":prefix": str(prefix)},
-	}, 0)
+	items, err := query(ctx, c.API, c.beginning(lanePartition(labourer, s.Lane()), queue.LeasePrefix(s), true), 0)
 	if err != nil {
-		return nil, fmt.Errorf("reading the leases of labourer %s, %w", labourer, err)
+		return nil, fmt.Errorf("reading the leases of labourer %s on segment %s, %w", labourer, s, err)
 	}
 	return all(items, leaseOf), nil
 }
@@ -187,7 +185,7 @@ func leaseItem(l queue.Lease) item {
 }
 
 func readLease(it item) (queue.Lease, error) {
-	l := queue.Lease{Labourer: it.str("labourer"), Revision: it.num("revision"), Job: it.str("job"), Slots: int(it.num("slots")),
+	l := queue.Lease{Labourer: it.owner(), Revision: it.num("revision"), Job: it.str("job"), Slots: int(it.num("slots")),
 		Due: it.time("due"), ClaimedAt: it.time("claimed_at"), FeedUntil: it.time("feed_until"), MaxDuration: it.duration("max_duration"), Lasts: it.duration("lasts"),
 		Ordered: it.bool("ordered"), Tried: it.bool("tried"), Misfires: int(it.num("misfires"))}
 	if err := it.ofKinds(leaseKinds); err != nil {

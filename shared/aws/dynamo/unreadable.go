@@ -84,7 +84,7 @@ func undecoded(it item, reason error) *queue.Unreadable {
 func entryOf(it item) queue.Entry {
 	e, err := readEntry(it)
 	if err != nil {
-		return queue.Entry{Labourer: it.str("labourer"), Unreadable: undecoded(it, err)}
+		return queue.Entry{Labourer: it.owner(), Unreadable: undecoded(it, err)}
 	}
 	return e
 }
@@ -92,7 +92,7 @@ func entryOf(it item) queue.Entry {
 func leaseOf(it item) queue.Lease {
 	l, err := readLease(it)
 	if err != nil {
-		l = queue.Lease{Labourer: it.str("labourer"), Tasks: it.inHandAtMost(), MaxDuration: max(it.duration("max_duration"), 0), Unreadable: undecoded(it, err)}
+		l = queue.Lease{Labourer: it.owner(), Tasks: it.inHandAtMost(), MaxDuration: max(it.duration("max_duration"), 0), Unreadable: undecoded(it, err)}
 	}
 	return l
 }
@@ -163,7 +163,7 @@ func (c Control) SetAside(ctx context.Context, labourer, name string, now time.T
 	}
 	aside := maps.Clone(it)
 	key := fmt.Sprintf("%s%013d#%s", unreadablePrefix, now.UnixMilli(), name)
-	aside["item"] = str(strings.ToValidUTF8(key[:min(len(key), 1024)], ""))
+	aside["labourer"], aside["item"] = str(labourer), str(strings.ToValidUTF8(key[:min(len(key), 1024)], ""))
 	aside["was"], aside["unreadable"], aside["unreadable_since"] = str(name), str(read.Error()), millis(now)
 	condition, names, values := intact(it, known)
 	_, err = transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{

@@ -1,6 +1,7 @@
 package labourer
 
 import (
+	"math"
 	"net/url"
 	"path"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/lazyregexp"
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/retry"
+	"github.com/drover-run/drover/shared/core/segment"
 )
 
 // The defaults of a labourer.
@@ -60,6 +62,22 @@ func New(id string) Labourer {
 		Retry:                      retry.Default(),
 		Coefficients:               ecology.DefaultCoefficients(),
 	}
+}
+
+// slotsOfLane says for how many slots a labourer beyond a thousand gets a lane.
+const slotsOfLane = 625
+
+// Lanes returns over how many partition keys the leases of the labourer are spread: 0, all under one, up to a cap of 1,000. With tasks of a second such
+// a labourer starts a thousand a second, and a key takes the writes of its leases. 16 lanes, the most, serve 10,000 a second.
+func (l Labourer) Lanes() int {
+	most := l.MaxSimultaneousInvocations
+	if l.Adaptive != nil {
+		most = max(most, float64(l.Adaptive.Max))
+	}
+	if most <= 1000 {
+		return 0
+	}
+	return int(min(math.Ceil(most/slotsOfLane), segment.Lanes))
 }
 
 // Lease returns how long a task is leased to a worker before it counts as lost.

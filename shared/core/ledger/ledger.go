@@ -64,6 +64,9 @@ type Job struct {
 	// ChunkableAttrs holds the schema of the job's plan, because the labourer's schema may change while the job is being created.
 	ChunkableAttrs []string
 
+	// Lanes holds how many lanes the job's segments are spread over, 0 for none: the labourer's, as it was applied when the record was made.
+	Lanes int
+
 	Total  int
 	Cursor int // number of published segments: their tasks exist, and are never created again
 
@@ -123,7 +126,16 @@ func (j Job) SegmentAt(ordinal int) (segment.ID, segment.Numbers) {
 	if ordinal == 0 && j.Segment != "" {
 		return j.Segment, segment.Range(j.First, j.First+size-1)
 	}
-	return segment.IDOf(j.submission(), ordinal), segment.Range(0, size-1)
+	return j.named(ordinal), segment.Range(0, size-1)
+}
+
+// named returns the id of the job's ordinal-th segment. Consecutive segments are in consecutive lanes, and each job begins with another lane.
+func (j Job) named(ordinal int) segment.ID {
+	id := segment.IDOf(j.submission(), ordinal)
+	if j.Lanes == 0 {
+		return id
+	}
+	return id.InLane((int(segment.IDOf(j.submission(), 0)[0]) + ordinal) % j.Lanes)
 }
 
 // submission returns a name that distinguishes the job from all others, also from an earlier job with the same id. A record is made only if none

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -75,7 +76,8 @@ func TestAJobWithoutTasksHasNoSegment(t *testing.T) {
 // TestG2EachTaskOfAJobHasOnePlace: no two tasks of a job share a place, each place is among its segment's numbers, and the segments are full.
 func TestG2EachTaskOfAJobHasOnePlace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		job := ledger.Job{ID: rapid.StringMatching(`[A-Za-z0-9_.:-]{1,20}`).Draw(t, "id"), Total: rapid.IntRange(0, 2000).Draw(t, "total")}
+		job := ledger.Job{ID: rapid.StringMatching(`[A-Za-z0-9_.:-]{1,20}`).Draw(t, "id"), Total: rapid.IntRange(0, 2000).Draw(t, "total"),
+			Lanes: rapid.SampledFrom([]int{0, 2, 16}).Draw(t, "lanes")}
 		if job.Total > 0 && job.Total < segment.Size && rapid.Bool().Draw(t, "shares") {
 			job.Segment, job.First = segment.IDOf("another", 0), rapid.IntRange(0, segment.Size-job.Total).Draw(t, "first")
 		}
@@ -162,4 +164,28 @@ func TestG5ADeathThatIsRecordedLateCountsOnce(t *testing.T) {
 	require.Equal(t, ledger.Progress{Dead: []int{3}, Replayed: []int{ledger.Life(2, 1)}, Rolled: ledger.Counts{Dead: 1}}, p)
 	p.Dead = append(p.Dead, ledger.Life(2, 0), ledger.Life(2, 1))
 	require.Equal(t, ledger.Counts{Dead: 1}, p.Counts())
+}
+
+// TestTheSegmentsOfAJobGoRoundTheLanes: leases on consecutive segments, which run at the same time, must not share a partition key.
+func TestTheSegmentsOfAJobGoRoundTheLanes(t *testing.T) {
+	begins := map[string]bool{}
+	for i := range 50 {
+		j := ledger.Job{ID: fmt.Sprintf("job-%d", i), Total: 9 * segment.Size, Lanes: 4, RecordedAt: time.Unix(1, 0)}
+		plain := j
+		plain.Lanes = 0
+		lanes := map[string]int{}
+		for ordinal := range j.Segments() {
+			at, _ := j.SegmentAt(ordinal)
+			without, _ := plain.SegmentAt(ordinal)
+			require.Equal(t, without+segment.ID(at.Lane()), at)
+			lanes[at.Lane()]++
+		}
+		require.Len(t, lanes, 4)
+		for lane, n := range lanes {
+			require.InDelta(t, 2, n, 1, lane)
+		}
+		first, _ := j.SegmentAt(0)
+		begins[first.Lane()] = true
+	}
+	require.Len(t, begins, 4, "small jobs do not all go to the same lane")
 }

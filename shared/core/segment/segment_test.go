@@ -93,3 +93,19 @@ func FuzzParseNumbers(f *testing.F) {
 		}
 	})
 }
+
+func TestALaneIsTheLastLetterOfASegment(t *testing.T) {
+	id := segment.IDOf("nightly", 0)
+	require.Empty(t, id.Lane())
+	for i, letter := range segment.LanesOf(100) {
+		in := id.InLane(i)
+		require.Equal(t, letter, in.Lane())
+		require.True(t, in.Valid())
+		require.Equal(t, id+segment.ID(letter), in)
+	}
+	require.Len(t, segment.LanesOf(100), segment.Lanes)
+	require.Equal(t, []string{"a", "b"}, segment.LanesOf(2))
+	require.Empty(t, segment.LanesOf(-1))
+	require.False(t, (id + "q").Valid(), "there are lanes a to p")
+	require.False(t, (id + "ab").Valid())
+}

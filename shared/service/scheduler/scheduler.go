@@ -282,7 +282,7 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 	if err != nil {
 		return nil, err
 	}
-	record.Labourer, record.Total, record.NotBefore = l.ID, plan.Len(), asked.NotBefore
+	record.Labourer, record.Lanes, record.Total, record.NotBefore = l.ID, l.Lanes(), plan.Len(), asked.NotBefore
 	record.ChunkableAttrs, record.Owner, record.OwnedUntil = schema.ChunkableAttrs, r.owner, r.ownedUntil
 	return &creation{record: record, asked: asked, plan: plan, message: m}, nil
 }

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -11,10 +12,19 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 )
 
-// RunControl tests the store of states, leases and queues.
+// RunControl tests the store of states, leases and queues, of labourers without lanes and with some.
 func RunControl(t *testing.T, open func(*testing.T) Stores) {
+	runControl(t, open, 0)
+	t.Run("lanes", func(t *testing.T) { runControl(t, open, 5) })
+}
+
+func runControl(t *testing.T, open func(*testing.T) Stores, lanes int) {
 	on := func(test func(*testing.T, control)) func(*testing.T, Stores) {
-		return func(t *testing.T, s Stores) { test(t, control{s.Control, s.Jobs, s.Registry, unique("labourer")}) }
+		return func(t *testing.T, s Stores) {
+			c := control{s.Control, s.Jobs, s.Registry, unique("labourer"), lanes}
+			c.widen(t)
+			test(t, c)
+		}
 	}
 	each(t, open, map[string]func(*testing.T, Stores){
 		"a labourer that nothing is known of has the zero state":       on(zeroState),
@@ -94,6 +104,26 @@ type control struct {
 	jobs     Jobs
 	registry Registry
 	labourer string
+	lanes    int
+}
+
+// segment returns a new segment of the labourer, in one of its lanes if it has any.
+func (c control) segment() segment.ID {
+	if c.lanes == 0 {
+		return newSegment()
+	}
+	return newSegment().InLane(rand.IntN(c.lanes))
+}
+
+// widen gives the labourer its lanes, as the record of a job does, and then fewer, which changes nothing.
+func (c control) widen(t *testing.T) {
+	t.Helper()
+	for _, lanes := range []int{c.lanes, c.lanes / 2} {
+		job := newJob(1)
+		job.Labourer, job.Lanes = c.labourer, lanes
+		require.NoError(t, c.jobs.Create(t.Context(), job))
+		require.Equal(t, lanes, get(t, c.jobs, job.ID).Lanes)
+	}
 }
 
 func (c control) entry(at segment.ID, due time.Time, numbers segment.Numbers) queue.Entry {
@@ -139,7 +169,7 @@ func (c control) leased(t *testing.T, numbers segment.Numbers) queue.Lease {
 // granted returns a lease on these tasks with fewer slots.
 func (c control) granted(t *testing.T, numbers segment.Numbers, slots int) queue.Lease {
 	t.Helper()
-	e := c.entry(newSegment(), noon, numbers)
+	e := c.entry(c.segment(), noon, numbers)
 	c.put(t, e)
 	return c.grant(t, e, numbers, slots)
 }
@@ -266,7 +296,7 @@ func approachRace(t *testing.T, c control) {
 }
 
 func grantLocks(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Of(0, 1))
+	e := c.entry(c.segment(), noon, segment.Of(0, 1))
 	c.put(t, e)
 	hold := queue.Hold{By: "one", Until: noon.Add(time.Minute)}
 
@@ -282,7 +312,7 @@ func grantLocks(t *testing.T, c control) {
 }
 
 func grantUnlocks(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Of(0, 1))
+	e := c.entry(c.segment(), noon, segment.Of(0, 1))
 	c.put(t, e)
 	require.NoError(t, c.Grant(t.Context(), c.labourer, take(queue.State{}, e, segment.Of(0), 1), queue.Hold{By: "one", Until: noon}))
 	rest := c.queue(t)[0]
@@ -293,7 +323,7 @@ func grantUnlocks(t *testing.T, c control) {
 }
 
 func grantKeepsPace(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Of(0, 1))
+	e := c.entry(c.segment(), noon, segment.Of(0, 1))
 	c.put(t, e)
 	g := take(queue.State{}, e, segment.Of(0), 1)
 	g.Pace = queue.Pace{Left: 7, At: noon, Rate: 12.25}

@@ -33,7 +33,7 @@ type dying struct {
 
 func newDying(t *testing.T, s Stores, n int) dying {
 	t.Helper()
-	d := dying{control: control{s.Control, s.Jobs, s.Registry, unique("labourer")}}
+	d := dying{control: control{s.Control, s.Jobs, s.Registry, unique("labourer"), 0}}
 	d.lease = d.leased(t, segment.Range(0, n-1))
 	for number := range n {
 		one := newTask(d.lease.Segment, number)

@@ -14,7 +14,7 @@ import (
 )
 
 func grantWhole(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon.Add(-time.Second), segment.Range(0, 99))
+	e := c.entry(c.segment(), noon.Add(-time.Second), segment.Range(0, 99))
 	c.put(t, e)
 
 	l := c.grant(t, e, e.Tasks, 12)
@@ -27,7 +27,7 @@ func grantWhole(t *testing.T, c control) {
 }
 
 func grantPart(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Of(2, 3, 5, 7, 11))
+	e := c.entry(c.segment(), noon, segment.Of(2, 3, 5, 7, 11))
 	c.put(t, e)
 
 	first := c.grant(t, e, segment.Of(2, 3), 2)
@@ -46,7 +46,7 @@ func (c control) many(t *testing.T, entries, tasks int) queue.Grant {
 	t.Helper()
 	g := queue.Grant{State: c.state(t)}
 	for i := range entries {
-		e := c.entry(newSegment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Range(0, tasks-1))
+		e := c.entry(c.segment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Range(0, tasks-1))
 		c.put(t, e)
 		g = with(g, take(g.State, e, e.Tasks, 3))
 	}
@@ -82,7 +82,7 @@ func (c control) written(t *testing.T, g queue.Grant) {
 }
 
 func grantSegment(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Range(0, 255))
+	e := c.entry(c.segment(), noon, segment.Range(0, 255))
 	c.put(t, e)
 	g := c.plan(t, 250, 250)
 	require.Len(t, g.Changed, 7)
@@ -97,8 +97,8 @@ func grantSegment(t *testing.T, c control) {
 
 func grantOfEachKind(t *testing.T, c control) {
 	hungry := c.granted(t, segment.Range(0, 9), 2)
-	e := c.entry(newSegment(), noon.Add(time.Second), segment.Range(0, 19))
-	fresh := c.entry(newSegment(), noon.Add(2*time.Second), segment.Range(0, 19))
+	e := c.entry(c.segment(), noon.Add(time.Second), segment.Range(0, 19))
+	fresh := c.entry(c.segment(), noon.Add(2*time.Second), segment.Range(0, 19))
 	c.put(t, e, fresh)
 	dry := c.grant(t, e, segment.Of(0), 1)
 	state := c.state(t)
@@ -136,7 +136,7 @@ func grantBesideLease(t *testing.T, c control) {
 }
 
 func grantOldVersion(t *testing.T, c control) {
-	a, b := c.entry(newSegment(), noon, segment.Of(0)), c.entry(newSegment(), noon.Add(time.Second), segment.Of(0))
+	a, b := c.entry(c.segment(), noon, segment.Of(0)), c.entry(c.segment(), noon.Add(time.Second), segment.Of(0))
 	c.put(t, a, b)
 	old := c.state(t)
 	l := c.grant(t, a, a.Tasks, 1)
@@ -158,7 +158,7 @@ func raised(l queue.Lease, slots int) queue.Change {
 }
 
 func grantChangedEntry(t *testing.T, c control) {
-	a, b := c.entry(newSegment(), noon, segment.Of(0)), c.entry(newSegment(), noon.Add(time.Second), segment.Of(0, 1))
+	a, b := c.entry(c.segment(), noon, segment.Of(0)), c.entry(c.segment(), noon.Add(time.Second), segment.Of(0, 1))
 	c.put(t, a, b)
 	l := c.granted(t, segment.Of(0, 1), 1)
 	state := c.state(t)
@@ -171,9 +171,9 @@ func grantChangedEntry(t *testing.T, c control) {
 }
 
 func grantGoneEntry(t *testing.T, c control) {
-	a := c.entry(newSegment(), noon, segment.Of(0))
+	a := c.entry(c.segment(), noon, segment.Of(0))
 	c.put(t, a)
-	state, gone := c.state(t), c.entry(newSegment(), noon, segment.Of(0, 1))
+	state, gone := c.state(t), c.entry(c.segment(), noon, segment.Of(0, 1))
 
 	for _, numbers := range []segment.Numbers{segment.Of(0), segment.Of(0, 1)} {
 		g := with(take(state, a, a.Tasks, 1), take(state, gone, numbers, 1))
@@ -183,7 +183,7 @@ func grantGoneEntry(t *testing.T, c control) {
 
 func grantChangedLease(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 9), 2)
-	e := c.entry(newSegment(), noon, segment.Of(0))
+	e := c.entry(c.segment(), noon, segment.Of(0))
 	c.put(t, e)
 	g := take(c.state(t), e, e.Tasks, 1)
 	g.Changed = append(g.Changed, raised(l, 5))
@@ -208,7 +208,7 @@ func grantGoneLease(t *testing.T, c control) {
 }
 
 func grantPaused(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Of(0))
+	e := c.entry(c.segment(), noon, segment.Of(0))
 	c.put(t, e)
 	g := take(c.state(t), e, e.Tasks, 1)
 	require.NoError(t, c.SetPaused(t.Context(), c.labourer, true))
@@ -218,7 +218,7 @@ func grantPaused(t *testing.T, c control) {
 
 func grantRevoked(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 9), 5)
-	e := c.entry(newSegment(), noon, segment.Of(0))
+	e := c.entry(c.segment(), noon, segment.Of(0))
 	c.put(t, e)
 	g := take(c.state(t), e, e.Tasks, 1)
 	require.NoError(t, c.Revoke(t.Context(), c.labourer, raised(l, 4)))
@@ -230,7 +230,7 @@ func grantRace(t *testing.T, c control) {
 	var racers []func() error
 	state := c.state(t)
 	for i := range 8 {
-		e := c.entry(newSegment(), noon, segment.Range(0, 9))
+		e := c.entry(c.segment(), noon, segment.Range(0, 9))
 		c.put(t, e)
 		hold := queue.Hold{By: unique("racer"), Until: noon.Add(time.Duration(i) * time.Second)}
 		racers = append(racers, func() error { return c.Grant(t.Context(), c.labourer, take(state, e, e.Tasks, 5), hold) })
@@ -338,7 +338,7 @@ func undecodable(t *testing.T, c control) {
 
 func (c control) grantUndecodable(t *testing.T) queue.Lease {
 	t.Helper()
-	e := c.entry(newSegment(), noon, segment.Range(0, 9))
+	e := c.entry(c.segment(), noon, segment.Range(0, 9))
 	c.put(t, e)
 	g := take(c.state(t), e, segment.Range(0, 7), 1)
 	g.Changed[0].After.Segment += "#odd"
@@ -369,7 +369,7 @@ func undecodableChanged(t *testing.T, c control) {
 }
 
 func undecodableEntry(t *testing.T, c control) {
-	odd, e := c.entry(newSegment()+"#odd", noon, segment.Of(0)), c.entry(newSegment(), noon.Add(time.Second), segment.Of(1))
+	odd, e := c.entry(c.segment()+"#odd", noon, segment.Of(0)), c.entry(c.segment(), noon.Add(time.Second), segment.Of(1))
 	c.put(t, e, odd)
 
 	due, err := c.Due(t.Context(), c.labourer, noon.Add(time.Minute), 0)

@@ -29,7 +29,7 @@ func leasesOn(t *testing.T, c control) {
 
 	require.NoError(t, err)
 	require.Equal(t, []queue.Lease{mine}, found)
-	found, err = c.LeasesOn(t.Context(), c.labourer, newSegment())
+	found, err = c.LeasesOn(t.Context(), c.labourer, c.segment())
 	require.NoError(t, err)
 	require.Empty(t, found)
 }

@@ -12,9 +12,9 @@ import (
 )
 
 func dueInOrder(t *testing.T, c control) {
-	late := c.entry(newSegment(), noon.Add(time.Millisecond), segment.Of(0))
-	now := c.entry(newSegment(), noon, segment.Of(0))
-	early := c.entry(newSegment(), noon.Add(-24*time.Hour), segment.Of(0))
+	late := c.entry(c.segment(), noon.Add(time.Millisecond), segment.Of(0))
+	now := c.entry(c.segment(), noon, segment.Of(0))
+	early := c.entry(c.segment(), noon.Add(-24*time.Hour), segment.Of(0))
 	first := c.entry(early.Segment, early.Due, segment.Of(1))
 	c.put(t, late, now, first, early)
 
@@ -30,7 +30,7 @@ func dueInOrder(t *testing.T, c control) {
 func dueLimit(t *testing.T, c control) {
 	var all []queue.Entry
 	for i := range 5 {
-		all = append(all, c.entry(newSegment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Of(0)))
+		all = append(all, c.entry(c.segment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Of(0)))
 	}
 	c.put(t, all...)
 
@@ -42,7 +42,7 @@ func dueLimit(t *testing.T, c control) {
 }
 
 func queueHasAll(t *testing.T, c control) {
-	now, later := c.entry(newSegment(), noon, segment.Of(0)), c.entry(newSegment(), noon.AddDate(0, 0, 30), segment.Of(0))
+	now, later := c.entry(c.segment(), noon, segment.Of(0)), c.entry(c.segment(), noon.AddDate(0, 0, 30), segment.Of(0))
 	c.put(t, later, now)
 
 	require.Equal(t, []queue.Entry{now, later}, c.queue(t))
@@ -50,8 +50,8 @@ func queueHasAll(t *testing.T, c control) {
 
 func looks(t *testing.T, c control) {
 	l := c.leased(t, segment.Of(0, 1))
-	now, later := c.entry(newSegment(), noon, segment.Of(0)), c.entry(newSegment(), noon.Add(time.Hour), segment.Of(0))
-	withdrawn := c.entry(newSegment(), noon, segment.Of(0))
+	now, later := c.entry(c.segment(), noon, segment.Of(0)), c.entry(c.segment(), noon.Add(time.Hour), segment.Of(0))
+	withdrawn := c.entry(c.segment(), noon, segment.Of(0))
 	c.put(t, now, later, withdrawn)
 	aside, err := c.Withdraw(t.Context(), withdrawn, segment.Of(0), noon)
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func looks(t *testing.T, c control) {
 
 func looksBehindManyLeases(t *testing.T, c control) {
 	require.NoError(t, c.Grant(t.Context(), c.labourer, c.many(t, 30, 1), queue.Hold{}))
-	c.put(t, c.entry(newSegment(), noon, segment.Of(0)), c.entry(newSegment(), noon, segment.Of(0)))
+	c.put(t, c.entry(c.segment(), noon, segment.Of(0)), c.entry(c.segment(), noon, segment.Of(0)))
 
 	for _, page := range []int{0, 1, 2, 29, 30, 31, 32, 50} {
 		shortly(t, func() bool {
@@ -82,10 +82,10 @@ func readsWork(t *testing.T, c control) {
 	require.NoError(t, c.Grant(t.Context(), c.labourer, c.many(t, 30, 1), queue.Hold{}))
 	var due []queue.Entry
 	for i := range 7 {
-		due = append(due, c.entry(newSegment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Of(0)))
+		due = append(due, c.entry(c.segment(), noon.Add(time.Duration(i)*time.Millisecond), segment.Of(0)))
 	}
 	c.put(t, due...)
-	c.put(t, c.entry(newSegment(), noon.Add(time.Hour), segment.Of(0)))
+	c.put(t, c.entry(c.segment(), noon.Add(time.Hour), segment.Of(0)))
 
 	for limit := 1; limit < 9; limit++ {
 		leases, entries, err := c.Work(t.Context(), c.labourer, noon.Add(time.Minute), limit)
@@ -96,9 +96,9 @@ func readsWork(t *testing.T, c control) {
 }
 
 func labourersApart(t *testing.T, c control) {
-	other := control{c.Control, c.jobs, c.registry, c.labourer + "2"} // its name begins with the other's
+	other := control{c.Control, c.jobs, c.registry, c.labourer + "2", 0} // its name begins with the other's
 	mine, others := c.leased(t, segment.Of(0)), other.leased(t, segment.Of(0))
-	e := other.entry(newSegment(), noon, segment.Of(0))
+	e := other.entry(c.segment(), noon, segment.Of(0))
 	other.put(t, e)
 
 	require.Equal(t, []queue.Lease{mine}, c.leases(t))
@@ -110,7 +110,7 @@ func labourersApart(t *testing.T, c control) {
 }
 
 func entryAsGiven(t *testing.T, c control) {
-	e := queue.Entry{Labourer: c.labourer, Due: noon.Add(-time.Hour), Segment: newSegment(), First: 3, Tasks: segment.Of(3, 5, 6, 7, 255), Attempt: 12,
+	e := queue.Entry{Labourer: c.labourer, Due: noon.Add(-time.Hour), Segment: c.segment(), First: 3, Tasks: segment.Of(3, 5, 6, 7, 255), Attempt: 12,
 		Job: "nightly", MaxDuration: 90 * time.Second, Tried: true, Misfires: 3}
 	c.put(t, e)
 
@@ -134,7 +134,7 @@ func manyItems(t *testing.T, c control) {
 // ---- withdrawing
 
 func withdraws(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Of(1, 2, 3))
+	e := c.entry(c.segment(), noon, segment.Of(1, 2, 3))
 	c.put(t, e)
 
 	aside, err := c.Withdraw(t.Context(), e, segment.Of(2, 99), noon)
@@ -167,7 +167,7 @@ func withdraws(t *testing.T, c control) {
 }
 
 func withdrawRefused(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Of(1, 2, 3))
+	e := c.entry(c.segment(), noon, segment.Of(1, 2, 3))
 	c.put(t, e)
 	c.grant(t, e, segment.Of(1), 1)
 
@@ -186,7 +186,7 @@ func (c control) withdraw(t *testing.T, l queue.Lease, numbers segment.Numbers) 
 }
 
 func withdrawsWaiting(t *testing.T, c control) {
-	e := c.entry(newSegment(), noon, segment.Range(0, 9))
+	e := c.entry(c.segment(), noon, segment.Range(0, 9))
 	e.Job = "nightly"
 	c.put(t, e)
 	l := c.grant(t, e, e.Tasks, 2)

@@ -23,8 +23,11 @@ type Lambda struct {
 	world *World
 	// OnFailure receives the record of an invocation that failed.
 	OnFailure func(record []byte)
+	// Scale says whether an event may start now, so long after the first invocation; otherwise it waits for a second. nil: each may.
+	Scale func(since time.Duration) bool
 
 	mu        sync.Mutex
+	first     time.Time
 	invoked   int
 	functions map[string]Function
 }
@@ -71,7 +74,7 @@ func (l *Lambda) Invoke(ctx context.Context, in *lambda.InvokeInput, _ ...func(*
 				fmt.Sprintf("%d byte payload is too large for the Event invocation type (limit %d bytes)", len(in.Payload), lambdaEventLimit))}
 		}
 		event := in.Payload
-		l.world.send(0, Run, name[strings.LastIndex(name, ":")+1:]+" "+string(event), func() {
+		l.start(0, name[strings.LastIndex(name, ":")+1:]+" "+string(event), func() {
 			f(event, func(failure *Failure) {
 				if failure != nil && l.OnFailure != nil {
 					l.OnFailure(failureRecord(id, name, event, *failure, l.world.Now()))
@@ -79,6 +82,23 @@ func (l *Lambda) Invoke(ctx context.Context, in *lambda.InvokeInput, _ ...func(*
 			})
 		})
 		return &lambda.InvokeOutput{StatusCode: 202}, nil
+	})
+}
+
+// start runs an invocation after a delay, and later if the function has no instance for it then.
+func (l *Lambda) start(after time.Duration, about string, run func()) {
+	l.world.send(after, Run, about, func() {
+		l.mu.Lock()
+		if l.first.IsZero() {
+			l.first = l.world.Now()
+		}
+		begun := l.world.Now().Sub(l.first)
+		l.mu.Unlock()
+		if l.Scale != nil && !l.Scale(begun) {
+			l.start(time.Second, about, run)
+			return
+		}
+		run()
 	})
 }
 

@@ -68,6 +68,9 @@ func Picture(s *fakeaws.Stack) string {
 func places(it fakeaws.Item) []string {
 	var out []string
 	parts := strings.Split(text(it, "item"), "#")
+	if text(it, "item") == "lease#!lanes" { // it says how many lanes there are
+		return nil
+	}
 	numbers, err := segment.ParseNumbers(text(it, "tasks"))
 	if err != nil {
 		return []string{"unreadable tasks: " + err.Error()}
@@ -87,7 +90,8 @@ func places(it fakeaws.Item) []string {
 		return nil
 	}
 	for n := range numbers.All() {
-		out = append(out, text(it, "labourer")+": "+fmt.Sprintf(where, n))
+		labourer, _, _ := strings.Cut(text(it, "labourer"), "#lane#")
+		out = append(out, labourer+": "+fmt.Sprintf(where, n))
 	}
 	return out
 }

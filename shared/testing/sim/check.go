@@ -350,13 +350,31 @@ func (k *checker) closed(t *taskSeen, now taskSeen, after fakeaws.Item) {
 	}
 }
 
+// owner returns the labourer of an item of the control table, which may lie in one of its lanes.
+func (k *checker) owner(it fakeaws.Item) string {
+	l, _, laned := strings.Cut(str(it, "labourer"), "#lane#")
+	if laned {
+		k.reach("lease in a lane")
+	}
+	return l
+}
+
+// kindOf returns how the sort key of an item begins. The number of lanes is of no kind.
+func kindOf(key string) string {
+	if key == "lease#!lanes" {
+		return ""
+	}
+	kind, _, _ := strings.Cut(key, "#")
+	return kind
+}
+
 func (k *checker) watchControl(before, after fakeaws.Item) {
 	it := after
 	if it == nil {
 		it = before
 	}
-	l, key := str(it, "labourer"), str(it, "item")
-	kind, _, _ := strings.Cut(key, "#")
+	l, key := k.owner(it), str(it, "item")
+	kind := kindOf(key)
 	seen := k.labourers[l]
 	if seen == nil {
 		return

@@ -26,7 +26,8 @@
 //	G9   a refusal is published with the field; unreadable messages are in the dead letter queues
 //	G10  a retry is due within the bounds of its labourer's policy
 //
-// Worlds from the seed 3<<39 on have labourers with caps that find themselves by a metric that their own tasks raise, and pins. Those
+// Worlds from the seed 3<<39 on have labourers with caps that find themselves by a metric that their own tasks raise, and pins; from
+// 3<<39 + 1<<30 on these caps may be so high that the labourers' leases lie in lanes. Those
 // from the seed 1<<41 on have runs of workflows as well. For these, the checker makes the plan of each run itself, from the definitions that were
 // applied, and checks:
 //

@@ -18,6 +18,9 @@ import (
 // seekers begins the seeds whose worlds have labourers with caps that find themselves, or are pinned.
 const seekers = rushes + rushes/2
 
+// lanes begins those of these seeds whose labourers may find caps of thousands, and so spread their leases over lanes.
+const lanes = seekers + 1<<30
+
 // aim names the metric that caps are found by.
 const aim = "aim"
 
@@ -31,6 +34,9 @@ func (p *plan) planSeekers() {
 		}
 		least := 1 + r.IntN(3)
 		l.Adaptive = &labourer.Adaptive{Min: least, Max: least + r.IntN(20), Toward: map[string]float64{aim: 60}}
+		if p.seed >= lanes {
+			l.Adaptive.Max = pick(r, 1001, 2000, 20_000)
+		}
 		l.MaxSimultaneousInvocations = float64(l.Adaptive.Max)
 		metrics := map[string]ecology.Metric{aim: {Operator: ecology.AtMost, Query: ecology.Query{Namespace: "sim", MetricName: aim, Statistic: "Average", Period: time.Minute,
 			Dimensions: []ecology.Dimension{{Name: "labourer", Value: l.ID}}}}}

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/queue"
@@ -17,6 +19,9 @@ var seekMutations = []mutation{
 	{"a cap that was found is doubled when it is recalled", []string{"G3"}, seekers, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Memory = doubling{s.Orchestrator.Service.Memory}
 	}}},
+	{"a claimer misses the leases in one lane", []string{"G3"}, lanes, Options{Rewire: func(s *fakeaws.Functions) {
+		s.Orchestrator.Service.Control = narrow{s.Orchestrator.Service.Control}
+	}}},
 }
 
 type pinless struct{ orchestrator.Control }
@@ -25,6 +30,13 @@ func (c pinless) State(ctx context.Context, id string) (queue.State, error) {
 	state, err := c.Control.State(ctx, id)
 	state.Pin = nil
 	return state, err
+}
+
+type narrow struct{ orchestrator.Control }
+
+func (c narrow) Work(ctx context.Context, id string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error) {
+	leases, entries, err := c.Control.Work(ctx, id, now, limit)
+	return slices.DeleteFunc(leases, func(l queue.Lease) bool { return l.Segment.Lane() == "b" }), entries, err
 }
 
 type doubling struct{ orchestrator.Memory }

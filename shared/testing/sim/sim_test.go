@@ -94,7 +94,10 @@ func TestSeeds(t *testing.T) {
 					s := *from + i - 1
 					switch {
 					case i > n+runs:
-						s = seekers + i - n - runs - 1
+						s = seekers + (i-n-runs-1)/2
+						if i%2 == 0 {
+							s += lanes - seekers
+						}
 					case i > n:
 						s = flows + i - n - 1
 					}
@@ -158,7 +161,7 @@ func requireCoverage(t *testing.T, sum Report, done int, runs, caps bool) {
 		for _, f := range SeekFaults {
 			require.Positive(t, sum.Faults[f], "no world of %d contains the fault %q", done, f)
 		}
-		for _, s := range []string{"cap found", "claim under a cap that was found", "claim under a pin"} {
+		for _, s := range []string{"lease in a lane", "cap found", "claim under a cap that was found", "claim under a pin"} {
 			require.Positive(t, sum.States[s], "no world of %d reached the state %q", done, s)
 		}
 	}
