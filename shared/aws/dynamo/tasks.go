@@ -154,12 +154,7 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 		if numbers.Empty() {
 			return
 		}
-		in := dynamodb.QueryInput{
-			TableName: &t.Table, ConsistentRead: aws.Bool(true),
-			KeyConditionExpression:    aws.String("#segment = :segment AND n BETWEEN :first AND :last"),
-			ExpressionAttributeNames:  map[string]string{"#segment": "segment"},
-			ExpressionAttributeValues: item{":segment": str(string(s)), ":first": num(numbers.Min()), ":last": num(numbers.Max())},
-		}
+		in := t.reading(s, numbers)
 		var bad unreadable
 		for {
 			page, err := t.API.Query(ctx, &in)
@@ -236,26 +231,24 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 		return nil, fmt.Errorf("encoding task %s, %w", after.ID, err)
 	}
 	condition, names, values := asRead(was)
-	var set, remove string
+	set, removed := closing(was, is)
+	var sets, removes string
 	for _, name := range closingAttributes {
-		value, keep := is[name]
-		if _, had := was[name]; !keep && !had && name != "expires_at" {
-			continue
+		if value, is := set[name]; is {
+			names["#"+name], values[":"+name] = name, value
+			sets += ", #" + name + " = :" + name
 		}
+	}
+	for _, name := range removed {
 		names["#"+name] = name
-		if keep {
-			set += ", #" + name + " = :" + name
-			values[":"+name] = value
-		} else {
-			remove += ", #" + name
-		}
+		removes += ", #" + name
 	}
 	expression := ""
-	if set != "" {
-		expression = "SET " + set[2:]
+	if sets != "" {
+		expression = "SET " + sets[2:]
 	}
-	if remove != "" {
-		expression += " REMOVE " + remove[2:]
+	if removes != "" {
+		expression += " REMOVE " + removes[2:]
 	}
 	return &dynamodb.UpdateItemInput{
 		TableName: &t.Table, Key: taskKey(after.ID), UpdateExpression: &expression, ConditionExpression: &condition,
@@ -265,6 +258,19 @@ func (t Tasks) saving(before, after task.Task) (*dynamodb.UpdateItemInput, error
 
 // closingAttributes are the attributes that change after a task's creation.
 var closingAttributes = []string{"status", "attempt", "closed_at", "attempts", "result", "stats", "permanent", "retry_after", "life", "life_attempt", "expires_at"}
+
+// closing returns the attributes that a change of a task sets, and those that it removes.
+func closing(was, is item) (set item, removed []string) {
+	set = item{}
+	for _, name := range closingAttributes {
+		if value, keep := is[name]; keep {
+			set[name] = value
+		} else if was.has(name) || name == "expires_at" { // was does not tell when the task expires
+			removed = append(removed, name)
+		}
+	}
+	return set, removed
+}
 
 func taskKey(id task.ID) item {
 	return item{"segment": str(string(id.Segment)), "n": num(id.N)}

@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -61,8 +60,9 @@ type Progress interface {
 
 // Tasks stores the tasks to cancel.
 type Tasks interface {
-	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
-	Save(ctx context.Context, before, after task.Task) error
+	// Rewrite writes what change returns, and returns the numbers of the tasks that have changed since it read them, and that it did not write.
+	// change sees a task without its payload. It returns false for a task that stays as it is.
+	Rewrite(ctx context.Context, s segment.ID, numbers segment.Numbers, change func(task.Task) (task.Task, bool)) (stale segment.Numbers, err error)
 }
 
 // Finisher ends jobs.
@@ -279,23 +279,28 @@ func numbersOf(job ledger.Job) map[segment.ID]segment.Numbers {
 	return out
 }
 
+// finishers limits how many asides are cancelled at once.
+const finishers = 2
+
 func (s Service) cancelWithdrawn(ctx context.Context, labourer string, mine map[segment.ID]segment.Numbers, late func() bool) error {
 	aside, err := s.Control.Withdrawn(ctx, labourer)
 	if err != nil {
 		return err
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(finishers)
 	for _, e := range aside {
 		if e.Tasks.Intersect(mine[e.Segment]).Empty() {
 			continue
 		}
-		if late() {
-			return errLate
-		}
-		if err := s.cancelAside(ctx, e); err != nil {
-			return err
-		}
+		g.Go(func() error {
+			if late() {
+				return errLate
+			}
+			return s.cancelAside(ctx, e)
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // cancelAside cancels withdrawn tasks and removes the aside. A worker may have completed one of them, if it was started before and the task
@@ -342,9 +347,6 @@ func (s Service) FinishWithdrawn(ctx context.Context, labourer string, before ti
 	return finished, errors.Join(errs...)
 }
 
-// writers limits how many tasks are cancelled at once.
-const writers = 16
-
 // cancel ends these tasks, and returns those that had completed before. It reads a task again that changes between the read and the write: the
 // lease or aside that holds the tasks may go only after all of them have ended.
 func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numbers) (completed segment.Numbers, err error) {
@@ -361,51 +363,15 @@ func (s Service) cancel(ctx context.Context, at segment.ID, numbers segment.Numb
 
 // cancelOnce cancels the tasks. It returns those that changed since they were read, and those that had completed.
 func (s Service) cancelOnce(ctx context.Context, at segment.ID, numbers segment.Numbers) (stale, completed segment.Numbers, err error) {
-	for tasks, err := range s.Tasks.Chunks(ctx, at, numbers) {
-		unreadable, err := task.Unreadable(err)
-		if err != nil {
-			return stale, completed, err
+	now := s.Now()
+	stale, err = s.Tasks.Rewrite(ctx, at, numbers, func(t task.Task) (task.Task, bool) {
+		if t.Status == task.Completed {
+			completed = completed.Union(segment.Of(t.ID.N))
 		}
-		tasks = append(tasks, unreadable...) // cancelling a task does not need its unreadable parts
-		for _, t := range tasks {
-			if t.Status == task.Completed {
-				completed = completed.Union(segment.Of(t.ID.N))
-			}
-		}
-		changed, err := s.save(ctx, tasks)
-		if stale = stale.Union(changed); err != nil {
-			return stale, completed, err
-		}
-	}
-	return stale, completed, nil
-}
-
-// save cancels tasks that were read, several at once, and returns those that have changed since.
-func (s Service) save(ctx context.Context, tasks []task.Task) (stale segment.Numbers, err error) {
-	changed := make([]bool, len(tasks))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(writers)
-	for i, before := range tasks {
-		after, err := before.Cancel(s.Now())
-		if err != nil {
-			continue // the task has already ended
-		}
-		g.Go(func() error {
-			err := s.Tasks.Save(ctx, before, after)
-			changed[i] = errors.Is(err, task.ErrStale)
-			if changed[i] {
-				return nil
-			}
-			return err
-		})
-	}
-	err = g.Wait()
-	for i, t := range tasks {
-		if changed[i] {
-			stale = stale.Union(segment.Of(t.ID.N))
-		}
-	}
-	return stale, err
+		cancelled, err := t.Cancel(now)
+		return cancelled, err == nil // otherwise the task has already ended
+	})
+	return stale, completed, err
 }
 
 // force also cancels running tasks and frees their slots. Later reports of their workers change nothing. The tasks end before they leave their

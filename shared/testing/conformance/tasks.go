@@ -35,6 +35,9 @@ func RunTasks(t *testing.T, open func(*testing.T) Stores) {
 		"what one attempt left is gone with the next one's end":        saveNext,
 		"a failed task dies":                                           saveDeath,
 		"a task is cancelled":                                          saveCancelled,
+		"tasks of a segment are rewritten, and nothing else of them":   rewritten,
+		"a task that has changed is not rewritten, but the others are": rewrittenStale,
+		"what does not exist is not rewritten":                         rewrittenGone,
 		"a dead task begins another life and the old one cannot end":   saveRevived,
 		"an end that is too large is an error and not a lost race":     saveTooLarge,
 		"tasks that were never published are removed":                  removedUnpublished,
@@ -355,6 +358,82 @@ func saveCancelled(t *testing.T, s Stores) {
 
 	require.Equal(t, cancelled, load(t, s, one.ID))
 	require.ErrorIs(t, s.Tasks.Save(t.Context(), one, completed(t, one)), task.ErrStale)
+}
+
+// cancelling is a change of tasks.
+func cancelling(t task.Task) (task.Task, bool) {
+	after, err := t.Cancel(noon.Add(time.Minute))
+	return after, err == nil
+}
+
+func rewritten(t *testing.T, s Stores) {
+	all := newTasks(newSegment(), segment.Size)
+	all[3].Payload = json.RawMessage(`"` + noise(1<<20) + `"`) // in parts
+	for n := 10; n < 30; n++ {
+		all[n].Payload = json.RawMessage(`"` + noise(250<<10) + `"`) // more than a transaction takes
+	}
+	create(t, s, all...)
+	waits, ended := failed(t, all[1]), completed(t, all[2])
+	require.NoError(t, s.Tasks.Save(t.Context(), all[1], waits))
+	require.NoError(t, s.Tasks.Save(t.Context(), all[2], ended))
+	all[1], all[2] = waits, ended
+
+	stale, err := s.Tasks.Rewrite(t.Context(), all[0].ID.Segment, segment.Range(1, 254), cancelling)
+
+	require.NoError(t, err)
+	require.Empty(t, stale)
+	for n := 1; n < 255; n++ {
+		if after, changed := cancelling(all[n]); changed {
+			all[n] = after
+		}
+	}
+	require.Equal(t, ended, all[2])
+	read := map[task.ID]task.Task{}
+	for chunk, err := range s.Tasks.Chunks(t.Context(), all[0].ID.Segment, segment.Range(0, 255)) {
+		require.NoError(t, err)
+		for _, one := range chunk {
+			read[one.ID] = one
+		}
+	}
+	for _, one := range all {
+		one.Parts = read[one.ID].Parts
+		require.Equal(t, one, read[one.ID])
+	}
+}
+
+func rewrittenStale(t *testing.T, s Stores) {
+	all := newTasks(newSegment(), 5)
+	create(t, s, all...)
+	racing := func(n int) func(task.Task) (task.Task, bool) {
+		return func(one task.Task) (task.Task, bool) {
+			if one.ID.N == n { // it ends between the read and the write
+				require.NoError(t, s.Tasks.Save(t.Context(), all[n], completed(t, all[n])))
+			}
+			return cancelling(one)
+		}
+	}
+
+	stale, err := s.Tasks.Rewrite(t.Context(), all[0].ID.Segment, segment.Range(0, 3), racing(2))
+	require.NoError(t, err)
+	require.Equal(t, segment.Of(2), stale)
+	stale, err = s.Tasks.Rewrite(t.Context(), all[0].ID.Segment, segment.Of(4), racing(4))
+	require.NoError(t, err)
+	require.Equal(t, segment.Of(4), stale, "a task alone")
+
+	for n, one := range all {
+		want, _ := cancelling(one)
+		if n == 2 || n == 4 {
+			want = completed(t, one)
+		}
+		require.Equal(t, want, load(t, s, one.ID))
+	}
+}
+
+func rewrittenGone(t *testing.T, s Stores) {
+	stale, err := s.Tasks.Rewrite(t.Context(), newSegment(), segment.Range(0, 255), cancelling)
+
+	require.NoError(t, err)
+	require.Empty(t, stale)
 }
 
 func saveRevived(t *testing.T, s Stores) {
