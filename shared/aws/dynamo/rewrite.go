@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -22,8 +23,8 @@ const transactions = 4
 //
 // Rewrite returns the tasks that have changed since it read them. It did not write these.
 //
-// It writes transactions of whole items: these cost twice the write units, and a hundredth of the requests. If a task of a transaction has changed,
-// which is rare, it writes the others one by one.
+// It writes whole items, up to 90 in one transaction, which costs twice the write units. If one of them has changed, which is rare, it writes the
+// others one by one.
 func (t Tasks) Rewrite(ctx context.Context, s segment.ID, numbers segment.Numbers, change func(task.Task) (task.Task, bool)) (stale segment.Numbers, err error) {
 	if numbers.Empty() {
 		return stale, nil
@@ -89,15 +90,14 @@ func (t Tasks) rewritten(it item, change func(task.Task) (task.Task, bool)) (put
 	return types.Put{TableName: &t.Table, Item: whole, ConditionExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values}, true, nil
 }
 
-// putAll writes items, and returns the numbers of those whose conditions did not hold.
+// putAll writes the items of a page, and returns the numbers of those whose conditions did not hold. A page has 1 MB, and a transaction takes 4.
 func (t Tasks) putAll(ctx context.Context, puts []types.Put) (stale segment.Numbers, err error) {
 	var refusals []*segment.Numbers
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(transactions)
-	for len(puts) > 0 {
-		n := together(puts)
-		some, numbers := puts[:n], &segment.Numbers{}
-		puts, refusals = puts[n:], append(refusals, numbers)
+	for some := range slices.Chunk(puts, task.MostTogether) {
+		numbers := &segment.Numbers{}
+		refusals = append(refusals, numbers)
 		g.Go(func() (err error) {
 			*numbers, err = t.putTogether(ctx, some)
 			return err
@@ -110,17 +110,7 @@ func (t Tasks) putAll(ctx context.Context, puts []types.Put) (stale segment.Numb
 	return stale, err
 }
 
-// together returns how many of these writes fit in one transaction: at least one.
-func together(puts []types.Put) int {
-	bytes := 0
-	for i, put := range puts {
-		if bytes += size(put.Item); i == task.MostTogether || i > 0 && bytes > task.MostBytesTogether {
-			return i
-		}
-	}
-	return len(puts)
-}
-
+// putTogether writes items in one transaction if all their conditions hold, and otherwise one by one.
 func (t Tasks) putTogether(ctx context.Context, puts []types.Put) (stale segment.Numbers, err error) {
 	if len(puts) > 1 {
 		writes := make([]types.TransactWriteItem, len(puts))

@@ -370,7 +370,7 @@ func rewritten(t *testing.T, s Stores) {
 	all := newTasks(newSegment(), segment.Size)
 	all[3].Payload = json.RawMessage(`"` + noise(1<<20) + `"`) // in parts
 	for n := 10; n < 30; n++ {
-		all[n].Payload = json.RawMessage(`"` + noise(250<<10) + `"`) // more than a transaction takes
+		all[n].Payload = json.RawMessage(`"` + noise(250<<10) + `"`) // more than a page
 	}
 	create(t, s, all...)
 	waits, ended := failed(t, all[1]), completed(t, all[2])
