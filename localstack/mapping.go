@@ -36,6 +36,7 @@ type Mappings struct {
 	stop      context.CancelFunc
 	pollers   *errgroup.Group
 	requests  atomic.Int64
+	flushes   []chan chan struct{} // of each stream
 }
 
 // Poller names the mappings for the meter.
@@ -79,7 +80,9 @@ func TakeMappings(ctx context.Context, e *Emulator, m *Meter) (*Mappings, error)
 			stop()
 			return nil, err
 		}
-		p.pollers.Go(func() error { return p.pollStream(running, one, filters) })
+		flush := make(chan chan struct{})
+		p.flushes = append(p.flushes, flush)
+		p.pollers.Go(func() error { return p.pollStream(running, one, filters, flush) })
 	}
 	return p, nil
 }
@@ -88,6 +91,24 @@ func TakeMappings(ctx context.Context, e *Emulator, m *Meter) (*Mappings, error)
 func (p *Mappings) Stop() error {
 	p.stop()
 	return p.pollers.Wait()
+}
+
+// Flush hands on what the streams hold now, as if their windows had passed, and returns when the functions have handled it.
+func (p *Mappings) Flush(ctx context.Context) error {
+	for _, flush := range p.flushes {
+		flushed := make(chan struct{})
+		select {
+		case flush <- flushed:
+		case <-ctx.Done():
+			return fmt.Errorf("flushing a stream: %w", ctx.Err())
+		}
+		select {
+		case <-flushed:
+		case <-ctx.Done():
+			return fmt.Errorf("flushing a stream: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // Requests returns how many requests of SQS received messages or deleted them. Polls of empty queues are not among them: they cost what a stack costs
@@ -231,8 +252,9 @@ func filtersOf(of lambdatypes.EventSourceMappingConfiguration) (filters []patter
 	return filters, nil
 }
 
-// pollStream gathers the records that pass a filter and hands them on, one batch after the other.
-func (p *Mappings) pollStream(ctx context.Context, of lambdatypes.EventSourceMappingConfiguration, filters []pattern.Pattern) error {
+// pollStream gathers the records that pass a filter and hands them on, one batch after the other. It closes what it receives from flush when it has
+// handed on all that the stream held.
+func (p *Mappings) pollStream(ctx context.Context, of lambdatypes.EventSourceMappingConfiguration, filters []pattern.Pattern, flush <-chan chan struct{}) error {
 	var begin struct{ ShardIterator string }
 	err := p.stream(ctx, "GetShardIterator", map[string]any{"StreamArn": of.EventSourceArn, "ShardIteratorType": "TRIM_HORIZON",
 		"ShardId": "shardId-00000000000000000000-00000000"}, &begin) // the emulator's only shard
@@ -242,8 +264,15 @@ func (p *Mappings) pollStream(ctx context.Context, of lambdatypes.EventSourceMap
 	iterator, size := begin.ShardIterator, int(aws.ToInt32(of.BatchSize))
 	var batch []json.RawMessage
 	var until time.Time
+	var flushed chan struct{}
 	failures := 0
 	for ctx.Err() == nil {
+		if flushed == nil {
+			select {
+			case flushed = <-flush:
+			default:
+			}
+		}
 		var page struct {
 			Records           []json.RawMessage
 			NextShardIterator string
@@ -267,6 +296,9 @@ func (p *Mappings) pollStream(ctx context.Context, of lambdatypes.EventSourceMap
 				batch = append(batch, record)
 			}
 		}
+		if flushed != nil && len(page.Records) == 0 {
+			until = time.Now()
+		}
 		for len(batch) >= size || len(batch) > 0 && !time.Now().Before(until) {
 			n := min(size, len(batch))
 			if _, err := p.invoke(context.WithoutCancel(ctx), of, batch[:n]); err != nil {
@@ -274,6 +306,10 @@ func (p *Mappings) pollStream(ctx context.Context, of lambdatypes.EventSourceMap
 			}
 			batch = batch[n:]
 			until = time.Now().Add(window(of))
+		}
+		if flushed != nil && len(page.Records) == 0 && len(batch) == 0 {
+			close(flushed)
+			flushed = nil
 		}
 		pause(ctx, streamInterval)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // mapped makes a function with an event source mapping, which Mappings carry out, and returns what the function is handed.
-func mapped(t *testing.T, m *Meter, e *Emulator, of lambda.CreateEventSourceMappingInput) <-chan []json.RawMessage {
+func mapped(t *testing.T, m *Meter, e *Emulator, of lambda.CreateEventSourceMappingInput) (*Mappings, <-chan []json.RawMessage) {
 	t.Helper()
 	function(t, e, "receives", "def handler(event, context): pass\n")
 	of.FunctionName = aws.String("receives")
@@ -33,7 +33,7 @@ func mapped(t *testing.T, m *Meter, e *Emulator, of lambda.CreateEventSourceMapp
 	mappings, err := TakeMappings(t.Context(), e, m)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, mappings.Stop()) })
-	return received
+	return mappings, received
 }
 
 func TestMessagesOfAWindowAreHandedOnTogetherAndDeleted(t *testing.T) {
@@ -42,7 +42,7 @@ func TestMessagesOfAWindowAreHandedOnTogetherAndDeleted(t *testing.T) {
 	queues := sqs.NewFromConfig(e.Config())
 	queue, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("messages")})
 	require.NoError(t, err)
-	received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:messages"),
+	_, received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:messages"),
 		BatchSize: aws.Int32(20), MaximumBatchingWindowInSeconds: aws.Int32(300)})
 
 	for range 2 { // more than one request receives
@@ -70,7 +70,7 @@ func TestABatchThatIsNotFullIsHandedOnWhenItsWindowHasPassed(t *testing.T) {
 	queues := sqs.NewFromConfig(e.Config())
 	queue, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("messages")})
 	require.NoError(t, err)
-	received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:messages"),
+	_, received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:messages"),
 		BatchSize: aws.Int32(20), MaximumBatchingWindowInSeconds: aws.Int32(1)})
 
 	_, err = queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("hello")})
@@ -87,25 +87,37 @@ func TestRecordsOfAStreamThatPassTheFilterAreHandedOnTogether(t *testing.T) {
 		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: dynamodbtypes.ScalarAttributeTypeS}},
 		StreamSpecification:  &dynamodbtypes.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: dynamodbtypes.StreamViewTypeNewImage}})
 	require.NoError(t, err)
-	received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: made.TableDescription.LatestStreamArn,
+	mappings, received := mapped(t, m, e, lambda.CreateEventSourceMappingInput{EventSourceArn: made.TableDescription.LatestStreamArn,
 		StartingPosition: lambdatypes.EventSourcePositionTrimHorizon, BatchSize: aws.Int32(3), MaximumBatchingWindowInSeconds: aws.Int32(300),
 		FilterCriteria: &lambdatypes.FilterCriteria{Filters: []lambdatypes.Filter{{Pattern: aws.String(`{"dynamodb": {"NewImage": {"id": {"S": [{"prefix": "b"}]}}}}`)}}}})
 
-	for _, id := range []string{"b1", "a1", "b2", "a2", "b3"} {
-		_, err := tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("shelf"),
-			Item: map[string]dynamodbtypes.AttributeValue{"id": &dynamodbtypes.AttributeValueMemberS{Value: id}}})
-		require.NoError(t, err)
+	put := func(ids ...string) {
+		for _, id := range ids {
+			_, err := tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("shelf"),
+				Item: map[string]dynamodbtypes.AttributeValue{"id": &dynamodbtypes.AttributeValueMemberS{Value: id}}})
+			require.NoError(t, err)
+		}
+	}
+	ids := func(batch []json.RawMessage) (ids []string) {
+		for _, record := range batch {
+			var one struct {
+				Dynamodb struct {
+					NewImage struct{ ID struct{ S string } }
+				}
+			}
+			require.NoError(t, json.Unmarshal(record, &one))
+			ids = append(ids, one.Dynamodb.NewImage.ID.S)
+		}
+		return ids
 	}
 
-	var ids []string
-	for _, record := range <-received { // as the batch is full: its window has not passed
-		var one struct {
-			Dynamodb struct {
-				NewImage struct{ ID struct{ S string } }
-			}
-		}
-		require.NoError(t, json.Unmarshal(record, &one))
-		ids = append(ids, one.Dynamodb.NewImage.ID.S)
-	}
-	require.Equal(t, []string{"b1", "b2", "b3"}, ids)
+	put("b1", "a1", "b2", "a2", "b3")
+	require.Equal(t, []string{"b1", "b2", "b3"}, ids(<-received), "the batch is full: its window has not passed")
+
+	put("b4", "a3", "b5")
+	require.NoError(t, mappings.Flush(t.Context()))
+	require.Len(t, received, 1, "a flush has handed on the others, before their window has passed")
+	require.Equal(t, []string{"b4", "b5"}, ids(<-received))
+	require.NoError(t, mappings.Flush(t.Context()))
+	require.Empty(t, received)
 }

@@ -22,12 +22,8 @@ import (
 	"github.com/drover-run/drover/shared/testing/bill"
 )
 
-const (
-	// scheduled counts the tasks of the job that measures the scheduler's speed, and puts the items that are put one after the other beside it.
-	scheduled, puts = 20_000, 1000
-	// archived bounds the time for which the archiver gathers ends of tasks and writes them.
-	archived = 34 * time.Second
-)
+// scheduled counts the tasks of the job that measures the scheduler's speed, and puts the items that are put one after the other beside it.
+const scheduled, puts = 20_000, 1000
 
 // BenchmarkSideBySide runs the same loads on Drover and on sosw 0.7, on one local AWS, and writes what each consumed and how fast it was as a table.
 //
@@ -81,14 +77,13 @@ func (s *stack) compare(b *testing.B, of shape) compared {
 	out := compared{shape: of}
 	before := s.snapshot(b)
 	t := s.run(b, of)
-	done := time.Now()
-	out.first, out.vacant, out.took = t.first(), median(t.vacancies(of.limit)), done.Sub(t.submitted)
+	out.first, out.vacant, out.took = t.first(), median(t.vacancies(of.limit)), time.Since(t.submitted)
 	progress("%s: Drover ran %d tasks in %s", of.name, of.tasks, out.took.Round(time.Second))
 	o := s.hire(b, of.ticked())
 	out.ticks = o.run(b)
 	out.sosw, out.theirRate = o, float64(of.tasks)/o.hosts["scheduler"].took.Seconds()
 	progress("%s: sosw ran %d tasks in %d ticks", of.name, of.tasks, out.ticks)
-	time.Sleep(time.Until(done.Add(archived)))
+	require.NoError(b, s.mappings.Flush(b.Context())) // the archiver still gathers the last ends
 	out.drover, out.calls = s.amounts(b, before)
 	require.Positive(b, out.drover[bill.Puts], "the archive has the ends of the tasks")
 	out.theirs, out.meta, out.theirCalls = o.amounts()
