@@ -11,29 +11,28 @@
 //	  NeedsReaping
 //	    Reap                reaped: {expired, released, settled, withdrawn, undispatched: [lease], undispatched_count}
 //	    LeftUndispatched
-//	      Redispatch        redispatched: as dispatched      ── fails ──► GiveBackUndispatched ──► DispatchFailed
-//	  Assess  ◄──────────┐  decided: {round, start, revoke, decisions: [one, unless it goes on to claim]}
-//	  MayStart ── no ────┼──► Rest
-//	  Claim              │  decided: {round, claimed, leases: [lease], decisions: [one]}
-//	  Claimed ── none ───┼──► Rest
-//	  Dispatch           │  dispatched: {dispatched, given_back, errors} ── fails ──► GiveBack ──► DispatchFailed
-//	  RoundsLeft ── yes ─┘
-//	  HandOver ─────────────► Rest      a TasksDue event starts the execution that continues
+//	      Redispatch        redispatched: as by Dispatch     ── fails ──► GiveBackUndispatched ──► DispatchFailed
+//	  Claim  ◄───────────┐  decided: {round, claimed, leases: [lease], revoke, decisions: [one]}
+//	  Claimed ── none ───┼──► Rest, or Revoke ──► Rest
+//	  Dispatch           │  decided: {round, start, revoke, decisions: [one], dispatched, given_back, errors} ── fails ──► GiveBack ──► DispatchFailed
+//	  MayStart ── yes ───┘
+//	  │        └─ no ───────► Rest, or Revoke ──► Rest
+//	  HandOver ─────────────► Rest      after 20 rounds: a TasksDue event starts the execution that continues
 //
 // The decision of a claim stays the labourer's until the next claim, or until the labourer is paused or its target fails.
 //
 // Any other error of a branch ends it in LabourerFailed, which shows Error and Cause in its place: {labourer_id, failed}.
 //
-// Every step is one invocation of the orchestrator function with {"step": plan|reap|assess|claim|dispatch|give_back, …}. Its answer becomes the
+// Every step is one invocation of the orchestrator function with {"step": plan|reap|revoke|claim|dispatch|give_back, …}. Its answer becomes the
 // state's result unchanged. All steps carry the execution's id. Rounds are counted from the
-// number in the plan: each assessment returns the next number, and at 20 the execution hands over. A step that is short of time may return 20 itself.
+// number in the plan: each dispatch returns the next number, and at 20 the execution hands over. A step that is short of time may return 20 itself.
 //
 // The steps have to keep within these limits of AWS, because the definition cannot enforce them:
 //
 //   - An Express execution may last 300 s. The machine's timeout ends it after 290 s; the next reaping handles claimed but undispatched leases.
 //   - A state's output may have 256 KiB, and the Map's output contains all branches. So a plan has at most 40 labourers, and a branch at most 6 KB
 //     (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). With 40 labourers a Standard execution also stays below its limit
-//     of 25,000 events: a round makes 21, and there are 20 rounds.
+//     of 25,000 events: a round makes 14, and there are 20 rounds.
 //   - No answer contains null or omits a field that is named above: on AWS, a path that leads nowhere ends the execution, and no Catch
 //     handles it.
 //

@@ -27,7 +27,7 @@ func steps(t *testing.T) map[string]object {
 
 func TestOrchestrateAsksForEachStepByName(t *testing.T) {
 	want := map[string]string{
-		"Plan": "plan", "Reap": "reap", "Redispatch": "dispatch", "Assess": "assess", "Claim": "claim", "Dispatch": "dispatch", "Revoke": "revoke",
+		"Plan": "plan", "Reap": "reap", "Redispatch": "dispatch", "Claim": "claim", "Dispatch": "dispatch", "Revoke": "revoke",
 		"GiveBack": "give_back", "GiveBackUndispatched": "give_back",
 	}
 	got := map[string]string{}
@@ -104,8 +104,8 @@ func TestOrchestrateGivesBackWhatItCouldNotDispatch(t *testing.T) {
 // A labourer's branch shows the outcome of each step under its own name, and the last decision.
 func TestOrchestrateKeepsTheFactsOfEachDecision(t *testing.T) {
 	want := map[string]string{
-		"Plan": "", "EachLabourer": "", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Assess": "$.decided", "Claim": "$.decided", "Revoke": "$.revoked",
-		"Dispatch": "$.dispatched", "GiveBack": "$.given_back", "GiveBackUndispatched": "$.given_back", "HandOver": "$.handed_over",
+		"Plan": "", "EachLabourer": "", "Reap": "$.reaped", "Redispatch": "$.redispatched", "Claim": "$.decided", "Revoke": "$.revoked",
+		"Dispatch": "$.decided", "GiveBack": "$.given_back", "GiveBackUndispatched": "$.given_back", "HandOver": "$.handed_over",
 	}
 	got := map[string]string{}
 	for name, state := range allStates(read(t, "orchestrate.asl.json")) {
@@ -123,18 +123,18 @@ func TestOrchestrateEndsBeforeAnExpressExecutionWould(t *testing.T) {
 	require.Less(t, limit, int64(expressLimit))
 }
 
-// The rounds end: the only way back to an assessment checks their number, which each assessment raises.
+// The rounds end: the only way back to a claim checks their number, which each dispatch raises.
 func TestOrchestrateHasABoundedNumberOfRounds(t *testing.T) {
 	inside := scopes("", read(t, "orchestrate.asl.json"))[1]
 	back := []string{}
 	for _, name := range sortedKeys(inside.states) {
 		for _, w := range ways(inside.states[name]) {
-			if w.to == "Assess" && reaches(inside, "Assess", name) {
+			if w.to == "Claim" && reaches(inside, "Claim", name) {
 				back = append(back, name+" "+w.why)
 			}
 		}
 	}
-	require.Equal(t, []string{"RoundsLeft when $.decided.round NumericLessThan 20"}, back)
+	require.Equal(t, []string{"MayStart when $.decided.start BooleanEquals true and $.decided.round NumericLessThan 20"}, back)
 }
 
 func reaches(s scope, from, to string) bool {

@@ -225,20 +225,18 @@ func (p *pipeline) start(b *testing.B, execution string) {
 	}
 	step("plan", nil, map[string]any{"input": map[string]any{"labourers": []string{"harvest"}}})
 	step("reap", nil, nil)
-	for round := 0; ; round++ {
-		var assessed struct{ Start bool }
+	more := struct{ Start bool }{true}
+	for round := 1; more.Start; round++ {
 		var claimed struct {
 			Claimed int
 			Leases  json.RawMessage
 		}
-		if step("assess", &assessed, map[string]any{"decided": map[string]any{"round": round}}); !assessed.Start {
-			break
-		}
-		step("claim", &claimed, map[string]any{"decided": map[string]any{"round": round}})
+		decided := map[string]any{"round": round}
+		step("claim", &claimed, map[string]any{"decided": decided})
 		if claimed.Claimed == 0 {
 			break
 		}
-		step("dispatch", nil, map[string]any{"leases": claimed.Leases})
+		step("dispatch", &more, map[string]any{"leases": claimed.Leases, "decided": decided})
 	}
 }
 

@@ -106,7 +106,7 @@ func TestATransientErrorHasTheNameThatTheMachineRetries(t *testing.T) {
 		s, f, log := stage(t)
 		s.DynamoDB.Hooks.Before = func(context.Context, fakeaws.Request) error { return c.err }
 
-		_, err := f.Orchestrator.Handle(invoked("one"), orchestrator.Step{Step: "assess", Execution: "e", Labourer: "f"})
+		_, err := f.Orchestrator.Handle(invoked("one"), orchestrator.Step{Step: "claim", Execution: "e", Labourer: "f"})
 
 		_, named := errors.AsType[*settings.ThrottledError](err)
 		require.Equal(t, c.passes, named, err)

@@ -33,11 +33,16 @@ func (d Decided) shown(now decision.Record) (shown, made []decision.Record) {
 	return made, made
 }
 
+// next returns what was decided, for the next round.
+func (d Decided) next() Decided {
+	return Decided{Round: d.Round + 1, Decisions: append([]decision.Record{}, d.Decisions...)}
+}
+
 // Assessed says whether tasks of a labourer may start.
 type Assessed struct {
 	Decided
 	Start      bool     `json:"start"`
-	Revoke     bool     `json:"revoke"`               // slots of leases are to be taken back
+	Revoke     bool     `json:"revoke,omitempty"`     // slots of leases are to be taken back
 	Unreadable []string `json:"unreadable,omitempty"` // the first leases and due entries that cannot be decoded
 
 	decision.Record `json:"-"` // of this moment, also if the execution goes on to claim
@@ -45,9 +50,31 @@ type Assessed struct {
 	made []decision.Record
 }
 
+// Continued says what a dispatch did, and whether more may start.
+type Continued struct {
+	Dispatched
+	Assessed
+}
+
+// DispatchAndAssess starts the workers of a claim's tasks, and then assesses whether more may start. Without a round the tasks are those of a
+// dispatcher that died, and a claim follows anyway. An assessment that fails is left to the next claim, as the tasks are dispatched.
+func (s *Service) DispatchAndAssess(ctx context.Context, execution, id string, before Decided, handouts []Handout) (out Continued, err error) {
+	out.Assessed = Assessed{Decided: before.next(), Start: true}
+	if out.Dispatched, err = s.Dispatch(ctx, id, handouts); err != nil || before.Round == 0 {
+		return out, err
+	}
+	assessed, err := s.Assess(ctx, execution, id, before)
+	if err != nil {
+		out.show(err)
+		return out, nil
+	}
+	out.Assessed = assessed
+	return out, nil
+}
+
 // Assess reports whether tasks of a labourer may start now, or slots are to be revoked. It writes only the labourer's remembered health, if that
-// has changed. In a later round the tasks of the round before are dispatched. So Assess first ends the lock that the claim took, and then reads
-// everything: other executions may have yielded to the lock.
+// has changed. If the execution has claimed before, Assess first ends the lock that the claim took, and then reads everything: other executions
+// may have yielded to the lock.
 //
 // before holds what the execution decided about the labourer until now.
 func (s *Service) Assess(ctx context.Context, execution, id string, before Decided) (Assessed, error) {
@@ -62,7 +89,7 @@ func (s *Service) Assess(ctx context.Context, execution, id string, before Decid
 		return Assessed{}, err
 	}
 	d := k.decide(s.Now())
-	out := Assessed{Decided: Decided{Round: before.Round + 1, Decisions: []decision.Record{}}, Start: d.Start, Revoke: d.Revoke, Record: d.Record,
+	out := Assessed{Decided: before.next(), Start: d.Start, Revoke: d.Revoke, Record: d.Record,
 		Unreadable: k.unreadable}
 	if !d.Start {
 		out.Decisions, out.made = before.shown(d.Record)

@@ -332,12 +332,12 @@ func TestG8AnUnreadableLabourerAffectsNoOther(t *testing.T) {
 
 func TestALabourerThatIsNotAppliedIsAnError(t *testing.T) {
 	o := stage(t, 1).Services().Orchestrator.Service
-	for _, step := range []string{"assess", "reap", "revoke", "claim", "dispatch"} {
+	for _, step := range []string{"reap", "revoke", "claim", "dispatch"} {
 		_, err := o.Take(ctx, orchestrator.Step{Step: step, Labourer: "unknown"})
 		require.EqualError(t, err, "labourer unknown is not applied", step)
 	}
 	_, err := o.Take(ctx, orchestrator.Step{Step: "dance"})
-	require.EqualError(t, err, `step is "dance"; plan, reap, assess, revoke, claim, dispatch and give_back are known`)
+	require.EqualError(t, err, `step is "dance"; plan, reap, revoke, claim, dispatch and give_back are known`)
 }
 
 // TestG8HandedOverLabourersFitIntoTheirEvents: events name the labourers beyond one execution's limit to the next executions.

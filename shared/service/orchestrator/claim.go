@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// lastRound ends an execution's claims. After this round the state machine hands the labourer over to another execution.
-	lastRound = 20
 	// claimLimit limits how many tasks one claim takes in hand: as many as a dispatcher can start in its time.
 	claimLimit = 500
 	// newsTerm limits how long the assistant feeds leases by one assessment of health. Each tick assesses again.
@@ -21,9 +19,10 @@ const (
 // Claimed says what Claim granted, and why no more.
 type Claimed struct {
 	Decided
-	Claimed int       `json:"claimed"` // tasks taken in hand: their workers are to be started
-	Waiting int       `json:"waiting"` // tasks that wait in the leases of these: the assistant feeds them
-	Slots   int       `json:"slots"`   // of these leases
+	Claimed int       `json:"claimed"`          // tasks taken in hand: their workers are to be started
+	Waiting int       `json:"waiting"`          // tasks that wait in the leases of these: the assistant feeds them
+	Slots   int       `json:"slots"`            // of these leases
+	Revoke  bool      `json:"revoke,omitempty"` // slots of leases are to be taken back, and nothing was granted
 	Leases  []Handout `json:"leases"`
 	Reason  string    `json:"-"`
 
@@ -42,7 +41,7 @@ func (c *Claimed) decide(before Decided, r decision.Record) {
 }
 
 // Claim grants slots and due tasks, as many as may start. Other executions yield from its transaction until it has dispatched. This misses no
-// wake, as the claimer reads everything again after ending its lock: here if nothing is left to start, else in Assess.
+// wake, as the claimer reads everything again after ending its lock: here if nothing is left to start, else in DispatchAndAssess.
 func (s *Service) Claim(ctx context.Context, execution, id string, before Decided) (Claimed, error) {
 	out := Claimed{Decided: Decided{Round: before.Round, Decisions: []decision.Record{}}, Leases: []Handout{}}
 	k, err := s.read(ctx, s.hold(execution, id))
@@ -59,6 +58,7 @@ func (s *Service) Claim(ctx context.Context, execution, id string, before Decide
 		}
 		if !d.Start {
 			out.decide(before, d.Record)
+			out.Revoke = d.Revoke
 			return out, nil
 		}
 		granted, overtaken, failed := s.grant(ctx, &k)
@@ -70,9 +70,6 @@ func (s *Service) Claim(ctx context.Context, execution, id string, before Decide
 			return out, failed // the transaction may still be under way, so a lock has to expire by itself
 		case out.Claimed > 0:
 			out.decide(before, d.Started(out.Claimed))
-			if before.Round >= lastRound {
-				return out, k.hold.depart(ctx) // another execution goes on from here
-			}
 			return out, nil
 		case overtaken:
 			out.decide(before, d.Yielded("the labourer, or one of its leases, changed in the meantime"))

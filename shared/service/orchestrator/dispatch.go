@@ -20,10 +20,10 @@ import (
 // Dispatched counts what became of the tasks of a dispatch.
 type Dispatched struct {
 	Dispatched int      `json:"dispatched"`
-	GivenBack  int      `json:"given_back"` // returned to the queue, because they could not be started now
-	Failed     int      `json:"failed"`     // closed as failed, because they can never be started
-	Ended      int      `json:"ended"`      // had reached their end before
-	Errors     []string `json:"errors"`
+	GivenBack  int      `json:"given_back,omitempty"` // returned to the queue, because they could not be started now
+	Failed     int      `json:"failed,omitempty"`     // closed as failed, because they can never be started
+	Ended      int      `json:"ended,omitempty"`      // had reached their end before
+	Errors     []string `json:"errors,omitempty"`
 	// Unreached counts the dispatches in a row that could not reach the target, this one included. 0 means that it was reached, or not tried.
 	Unreached int `json:"unreached,omitempty"`
 }

@@ -4,10 +4,9 @@
 //
 //	Plan      find the labourers that may have something to do
 //	Reap      close lost attempts; find unfinished dispatches
-//	Assess    read health, cap, granted slots and due tasks: may anything start, or must slots be revoked?
+//	Claim     read health, cap, granted slots and due tasks; grant slots and tasks to leases, in one transaction
 //	Revoke    lower the slots of leases, as the labourer is paused, its cap is lower or its health worse
-//	Claim     grant slots and tasks to leases, in one transaction
-//	Dispatch  start the workers of the tasks that the claim took in hand; then Assess again
+//	Dispatch  start the workers of the tasks that the claim took in hand; then assess: may more start?
 //
 // From then on the worker assistant feeds the leases. Any step may run twice, or at the same time as the same step of another execution, or die
 // at any point. The claim transaction alone keeps the cap. It succeeds only if no other claim succeeded since the state was read. The state is
@@ -149,18 +148,16 @@ func (s *Service) Take(ctx context.Context, in Step) (any, error) {
 		return s.Plan(ctx, in.Execution, in.Input)
 	case "reap":
 		return s.Reap(ctx, in.Labourer)
-	case "assess":
-		return s.Assess(ctx, in.Execution, in.Labourer, in.Decided)
 	case "revoke":
 		return s.Revoke(ctx, in.Labourer)
 	case "claim":
 		return s.Claim(ctx, in.Execution, in.Labourer, in.Decided)
 	case "dispatch":
-		return s.Dispatch(ctx, in.Labourer, in.Leases)
+		return s.DispatchAndAssess(ctx, in.Execution, in.Labourer, in.Decided, in.Leases)
 	case "give_back":
 		return s.GiveBack(ctx, in.Execution, in.Labourer, in.Leases)
 	}
-	return nil, fmt.Errorf("step is %q; plan, reap, assess, revoke, claim, dispatch and give_back are known", in.Step)
+	return nil, fmt.Errorf("step is %q; plan, reap, revoke, claim, dispatch and give_back are known", in.Step)
 }
 
 // Made returns the decisions that a step's output made: each is logged once.
@@ -168,7 +165,7 @@ func Made(out any) []decision.Record {
 	switch out := out.(type) {
 	case Planned:
 		return out.made
-	case Assessed:
+	case Continued:
 		return out.made
 	case Claimed:
 		return out.made
@@ -182,7 +179,7 @@ func Counts(out any, err error) map[string]int {
 	if err != nil {
 		counts[metric.OrchestratorFailures], counts[metric.FunctionFailures] = 1, 1
 	}
-	if d, is := out.(Dispatched); is {
+	if d, is := out.(Continued); is {
 		counts[metric.TargetFailures] = d.Unreached
 	}
 	return counts

@@ -72,7 +72,7 @@ type Turn struct {
 
 // turnOf returns the turn of a labourer about which nothing is decided yet.
 func turnOf(id string) *Turn {
-	return &Turn{Labourer: id, Decided: Decided{Decisions: []decision.Record{}}}
+	return &Turn{Labourer: id, Decided: Decided{Round: 1, Decisions: []decision.Record{}}}
 }
 
 // Plan finds the labourers that may have something to do, with one cheap read of each. It reads the metrics of all of them together.

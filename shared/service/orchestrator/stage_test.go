@@ -60,7 +60,7 @@ func executeBy(o *orchestrator.Service, name string, woken ...string) error {
 
 // undecided returns the turn of a labourer about which nothing is decided yet.
 func undecided(id string) orchestrator.Turn {
-	return orchestrator.Turn{Labourer: id, Decided: orchestrator.Decided{Decisions: []decision.Record{}}}
+	return orchestrator.Turn{Labourer: id, Decided: orchestrator.Decided{Round: 1, Decisions: []decision.Record{}}}
 }
 
 func serve(o *orchestrator.Service, name string, turn orchestrator.Turn) error {
@@ -69,7 +69,7 @@ func serve(o *orchestrator.Service, name string, turn orchestrator.Turn) error {
 		if err != nil {
 			return err
 		}
-		if err := dispatch(o, name, turn.Labourer, reaped.Undispatched); err != nil {
+		if _, err := dispatch(o, name, turn.Labourer, orchestrator.Decided{}, reaped.Undispatched); err != nil {
 			return err
 		}
 	}
@@ -77,34 +77,37 @@ func serve(o *orchestrator.Service, name string, turn orchestrator.Turn) error {
 		return nil // it holds decisions only
 	}
 	for decided := turn.Decided; ; {
-		assessed, err := o.Assess(ctx, name, turn.Labourer, decided)
-		if err == nil && !assessed.Start && assessed.Revoke {
+		claimed, err := o.Claim(ctx, name, turn.Labourer, decided)
+		if err != nil {
+			return err
+		}
+		start, revoke := false, claimed.Revoke
+		if claimed.Claimed > 0 {
+			dispatched, err := dispatch(o, name, turn.Labourer, claimed.Decided, claimed.Leases)
+			if err != nil {
+				return err
+			}
+			start, revoke, decided = dispatched.Start, dispatched.Revoke, dispatched.Decided
+		}
+		if !start && revoke {
 			_, err = o.Revoke(ctx, turn.Labourer)
 		}
-		if err != nil || !assessed.Start {
-			return err
-		}
-		claimed, err := o.Claim(ctx, name, turn.Labourer, assessed.Decided)
-		decided = claimed.Decided
-		if err != nil || claimed.Claimed == 0 {
-			return err
-		}
-		if err := dispatch(o, name, turn.Labourer, claimed.Leases); err != nil {
+		if err != nil || !start {
 			return err
 		}
 	}
 }
 
-func dispatch(o *orchestrator.Service, name, labourer string, leases []orchestrator.Handout) error {
+func dispatch(o *orchestrator.Service, name, labourer string, decided orchestrator.Decided, leases []orchestrator.Handout) (orchestrator.Continued, error) {
 	if len(leases) == 0 {
-		return nil
+		return orchestrator.Continued{}, nil
 	}
-	_, err := o.Dispatch(ctx, labourer, leases)
+	out, err := o.DispatchAndAssess(ctx, name, labourer, decided, leases)
 	if err != nil {
 		_, undone := o.GiveBack(ctx, name, labourer, leases)
-		return errors.Join(err, undone)
+		return out, errors.Join(err, undone)
 	}
-	return nil
+	return out, nil
 }
 
 func leases(t require.TestingT, s *outage.Stage) []queue.Lease {
