@@ -69,7 +69,7 @@
 //	         #metrics, key                  a reading from CloudWatch, and its time
 //	         #workflows, #activities, #plugins, name   a definition as applied
 //	jobs     job_id, job                    the record: state, cursor, totals; its text, if long, in job_id, text#hash#part
-//	         job_id, segment#segment        the ends of the job's tasks there, as sets
+//	         job_id, segment#segment        the ends of the job's tasks there, as sets; a whole job, ended by one write, has none
 //	         #replay/id, replay             when a replay began
 //	runs     definition#workflow, newest    the number of the newest composition; v#…: a composition
 //	         uid#workflow#uid, uid          the uid's last run, and the active one; waiting#…: a run that waits for its turn
@@ -95,6 +95,7 @@
 //	remove    tasks of a cancelled job that were written and never published     scheduler
 //	revive    {tasks open, entry, progress, job}                                 scheduler
 //	enter     progress' sets, then {progress rolled, job's totals}               scavenger; for what was completed, whichever ends the lease
+//	complete  the job's record, if all its tasks were completed under one lease  the same
 //
 // A run has moves of its own:
 //

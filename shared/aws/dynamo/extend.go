@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -32,10 +33,19 @@ func (x Extensions) Extend(ctx context.Context, job ledger.Job, p sosw.Publicati
 		change += ", #state = :scheduled REMOVE finished_at, expires_at ADD generation :one"
 		values[":scheduled"], values[":one"] = str(string(ledger.Scheduled)), num(1)
 	}
+	var whole []types.TransactWriteItem
+	if job.Whole { // its segments have more tasks from now on, so they need progress
+		change = strings.Replace(change, "REMOVE ", "REMOVE whole, ", 1)
+		p := job.WholeProgress()
+		it := jobKey(job.ID, segmentPrefix+string(p.Segment))
+		it["completed"], it["rolled"] = intSet(p.Completed), rolled(p.Rolled)
+		whole = []types.TransactWriteItem{{Put: &types.Put{TableName: &x.Jobs.Table, Item: it}}}
+	}
 	writes := []types.TransactWriteItem{{Update: &types.Update{TableName: &x.Jobs.Table, Key: jobKey(job.ID, recordItem), UpdateExpression: &change,
 		ConditionExpression:       aws.String("#total = :total AND #state = :state AND generation = :generation AND attribute_not_exists(cancelling)"),
 		ExpressionAttributeNames:  map[string]string{"#total": "total", "#cursor": "cursor", "#state": "state"},
 		ExpressionAttributeValues: values}}}
+	writes = append(writes, whole...)
 	for _, e := range p.Entries {
 		writes = append(writes, putEntry(x.Control.Table, e))
 	}

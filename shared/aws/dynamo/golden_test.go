@@ -472,6 +472,8 @@ func TestGoldenJobs(t *testing.T) {
 	rejected := oneJob()
 	rejected.State, rejected.Owner, rejected.OwnedUntil, rejected.NotBefore, rejected.ChunkableAttrs, rejected.Total = ledger.Rejected, "", time.Time{}, time.Time{}, nil, 0
 	rejected.ErrorField, rejected.ErrorReason, rejected.FinishedAt = "labourer", `"some_function" is no labourer of this stack; apply it first`, noon
+	whole := oneJob()
+	whole.Total = 3
 	shared := oneJob()
 	shared.Total, shared.Segment, shared.First = 3, segment.IDOf("another", 0), 17
 	long := oneJob()
@@ -493,6 +495,14 @@ func TestGoldenJobs(t *testing.T) {
 				return err
 			}
 			return s.jobs.Finish(t.Context(), j, ledger.Cancelled, noon.Add(time.Hour))
+		}},
+		"job whole": {job: whole, then: func(s stores, j ledger.Job) error {
+			at, numbers := j.SegmentAt(0)
+			e := queue.Entry{Labourer: j.Labourer, Due: noon, Segment: at, Tasks: numbers, Attempt: 1}
+			if err := s.jobs.Publish(t.Context(), []ledger.Job{j}, e); err != nil {
+				return err
+			}
+			return s.jobs.Complete(t.Context(), j, noon.Add(time.Hour))
 		}},
 		"job completed": {job: oneJob(), then: func(s stores, j ledger.Job) error {
 			at, numbers := j.SegmentAt(1)

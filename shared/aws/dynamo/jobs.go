@@ -238,7 +238,7 @@ func asSummed(p ledger.Progress, values item) string {
 	return "(" + rolledCondition(p.Rolled) + ") AND replayed = :replayed_before"
 }
 
-// Roll adds a segment's sums to the job's totals, once. ledger.ErrChanged: they were added already, or dead tasks of the segment were revived
+// Roll adds a segment's sums to the job's totals, once. ledger.ErrChanged: they were added already, the job is whole, or dead tasks of the segment were revived
 // since they were read. From then on the progress is kept for the retention, which is longer than the stream reports its tasks.
 func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 	is := p.Counts()
@@ -250,12 +250,28 @@ func (j Jobs) Roll(ctx context.Context, p ledger.Progress, at time.Time) error {
 			UpdateExpression: aws.String("SET rolled = :is, expires_at = :expires"), ConditionExpression: &condition, ExpressionAttributeValues: values}},
 		{Update: &types.Update{TableName: &j.Table, Key: jobKey(p.JobID, recordItem),
 			UpdateExpression:         aws.String("ADD #completed :completed, #dead :dead, #cancelled :cancelled"),
-			ConditionExpression:      aws.String("attribute_exists(job_id)"),
-			ExpressionAttributeNames: map[string]string{"#completed": "completed", "#dead": "dead", "#cancelled": "cancelled"},
+			ConditionExpression:      aws.String("attribute_exists(job_id) AND attribute_not_exists(#whole)"),
+			ExpressionAttributeNames: map[string]string{"#whole": "whole", "#completed": "completed", "#dead": "dead", "#cancelled": "cancelled"},
 			ExpressionAttributeValues: item{":completed": num(change.Completed), ":dead": num(change.Dead),
 				":cancelled": num(change.Cancelled)}}},
 	}})
 	return jobChanged(err, fmt.Sprintf("entering segment %s in the totals of job %s", p.Segment, p.JobID))
+}
+
+// Complete enters the completion of all tasks of a job that has one segment, and ends the job, in one write. Sums of a segment can no longer be
+// rolled afterwards. ledger.ErrChanged: ends of its tasks are in its totals, it is being cancelled, or it has more tasks than when it was read.
+func (j Jobs) Complete(ctx context.Context, job ledger.Job, at time.Time) error {
+	_, err := updateItem(ctx, j.API, &dynamodb.UpdateItemInput{
+		TableName: &j.Table, Key: jobKey(job.ID, recordItem),
+		UpdateExpression: aws.String("SET #state = :completed, #completed = :total, #whole = :whole, finished_at = :at, expires_at = :expires"),
+		ConditionExpression: aws.String("#state = :scheduled AND recorded_at = :recorded AND #total = :total AND generation = :first AND " +
+			"attribute_not_exists(cancelling) AND attribute_not_exists(#completed) AND attribute_not_exists(#dead) AND attribute_not_exists(#cancelled)"),
+		ExpressionAttributeNames: map[string]string{"#state": "state", "#total": "total", "#whole": "whole", "#completed": "completed", "#dead": "dead",
+			"#cancelled": "cancelled"},
+		ExpressionAttributeValues: item{":completed": str(string(ledger.Completed)), ":scheduled": str(string(ledger.Scheduled)), ":total": num(job.Total),
+			":whole": yes(), ":recorded": millis(job.RecordedAt), ":first": num(1), ":at": millis(at), ":expires": num(at.Add(j.Retention).Unix())},
+	})
+	return jobChanged(err, "completing job "+job.ID)
 }
 
 // Finish sets a job's terminal state. ledger.ErrChanged: it has one already, another generation is under way, it got more tasks, or dead tasks
@@ -279,20 +295,31 @@ func (j Jobs) Finish(ctx context.Context, job ledger.Job, state ledger.State, at
 	return jobChanged(err, "finishing job "+job.ID)
 }
 
-// Progress reads the progress of all segments of a job of which a task has ended, strongly consistent, sorted by segment.
+// Progress reads the progress of all segments of a job of which a task has ended, strongly consistent, sorted by segment. It reads the record too,
+// as that alone tells the progress of a job that is whole.
 func (j Jobs) Progress(ctx context.Context, job ledger.Job) ([]ledger.Progress, error) {
 	items, err := query(ctx, j.API, dynamodb.QueryInput{
 		TableName: &j.Table, ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("job_id = :job AND begins_with(#item, :prefix)"),
+		KeyConditionExpression:    aws.String("job_id = :job AND #item BETWEEN :record AND :last"),
 		ExpressionAttributeNames:  map[string]string{"#item": "item"},
-		ExpressionAttributeValues: item{":job": str(job.ID), ":prefix": str(segmentPrefix)},
+		ExpressionAttributeValues: item{":job": str(job.ID), ":record": str(recordItem), ":last": str(segmentPrefix + "\U0010ffff")},
 	}, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reading the progress of job %s, %w", job.ID, err)
 	}
-	out := make([]ledger.Progress, len(items))
-	for i, it := range items {
-		out[i] = readProgress(it)
+	var out []ledger.Progress
+	for _, it := range items {
+		if it.str("item") != recordItem {
+			out = append(out, readProgress(it))
+			continue
+		}
+		now, err := readJob(it)
+		if err != nil {
+			return nil, err
+		}
+		if now.Whole && now.RecordedAt.Equal(job.RecordedAt) {
+			return []ledger.Progress{now.WholeProgress()}, nil
+		}
 	}
 	return job.Own(out), nil
 }
@@ -379,6 +406,9 @@ func jobItem(j ledger.Job, text []byte, retention time.Duration) item {
 	if j.Cancelling {
 		it["cancelling"] = yes()
 	}
+	if j.Whole {
+		it["whole"] = yes()
+	}
 	if len(j.ChunkableAttrs) > 0 {
 		names, _ := json.Marshal(j.ChunkableAttrs) //nolint:errchkjson // texts
 		it["chunkable_attrs"] = str(string(names))
@@ -404,6 +434,7 @@ func readJob(it item) (ledger.Job, error) {
 		Lanes: int(it.num("lanes")), Total: int(it.num("total")), Cursor: int(it.num("cursor")), Segment: segment.ID(it.str("segment")), First: int(it.num("first")),
 		Owner: it.str("owner"), OwnedUntil: it.time("owned_until"),
 		Counts:     ledger.Counts{Completed: int(it.num("completed")), Dead: int(it.num("dead")), Cancelled: int(it.num("cancelled"))},
+		Whole:      it.bool("whole"),
 		Generation: int(it.num("generation")), FinishedAt: it.time("finished_at"), ErrorField: it.str("error_field"), ErrorReason: it.str("error_reason"),
 	}, nil
 }

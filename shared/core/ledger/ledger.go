@@ -2,7 +2,8 @@
 //
 // A record only grows, and it counts nothing twice. The progress of creation is a cursor; the transaction that puts a segment's queue entry also moves
 // the cursor. The ends of the tasks are sets of numbers, one item for each segment. A transaction adds a segment's sums to the job's totals, and
-// records in the segment's item what it has added.
+// records in the segment's item what it has added. A job whose tasks all complete under one lease needs no item: one write enters them and ends
+// the job.
 package ledger
 
 import (
@@ -79,7 +80,8 @@ type Job struct {
 	OwnedUntil time.Time
 
 	Counts     Counts
-	Generation int // starts at 1; every replay of a completed job adds 1
+	Whole      bool // all tasks completed, and were entered at once with the job's end: no item of progress counts
+	Generation int  // starts at 1; every replay of a completed job adds 1
 	FinishedAt time.Time
 
 	ErrorField, ErrorReason string // why the job was rejected
@@ -153,6 +155,22 @@ func (j Job) Own(progress []Progress) []Progress {
 		mine[id] = true
 	}
 	return slices.DeleteFunc(progress, func(p Progress) bool { return !mine[p.Segment] })
+}
+
+// EndsBy reports whether these ends in a segment are the completions of all the job's tasks, and none is counted yet. Then one write can enter
+// them and end the job.
+func (j Job) EndsBy(s segment.ID, ends Ends) bool {
+	if j.State != Scheduled || j.Cancelling || j.Generation != 1 || j.Counts != (Counts{}) || j.Segments() != 1 || len(ends) != 1 {
+		return false
+	}
+	at, numbers := j.SegmentAt(0)
+	return at == s && numbers.Minus(Numbers(ends[task.Completed])).Empty()
+}
+
+// WholeProgress returns the progress of a job that is whole.
+func (j Job) WholeProgress() Progress {
+	at, numbers := j.SegmentAt(0)
+	return Progress{JobID: j.ID, Segment: at, Completed: slices.Collect(numbers.All()), Rolled: j.Counts}
 }
 
 // SizeOf returns the number of the job's tasks in one of its segments.

@@ -1,8 +1,8 @@
 // Package progress enters the ends of tasks in the progress of their jobs, and finishes jobs.
 //
 // A completion is known first to the lease under which it happened. It is entered with all others of the lease when the lease ends: one write
-// for some sixty tasks. Ends that a lease does not know are entered from the stream: deaths, cancellations, and completions in segments that
-// several jobs share.
+// for some sixty tasks. If these are all tasks of the job, the same write ends it. Ends that a lease does not know are entered from the stream:
+// deaths, cancellations, and completions in segments that several jobs share.
 package progress
 
 import (
@@ -21,6 +21,7 @@ import (
 // Jobs stores the records and the progress of jobs.
 type Jobs interface {
 	Get(ctx context.Context, id string) (ledger.Job, bool, error)
+	Complete(ctx context.Context, job ledger.Job, at time.Time) error
 	Record(ctx context.Context, jobID string, s segment.ID, ends ledger.Ends) (ledger.Progress, error)
 	Roll(ctx context.Context, p ledger.Progress, at time.Time) error
 }
@@ -64,6 +65,10 @@ func (s Service) Record(ctx context.Context, id string, segments map[segment.ID]
 	if !found { // the record has expired: its progress is no longer readable
 		return false, nil
 	}
+	whole, err := s.complete(ctx, job, segments)
+	if err != nil || whole {
+		return whole, err
+	}
 	full := false
 	for _, at := range slices.Sorted(maps.Keys(segments)) {
 		p, err := s.Jobs.Record(ctx, id, at, segments[at])
@@ -83,4 +88,26 @@ func (s Service) Record(ctx context.Context, id string, segments map[segment.ID]
 		}
 	}
 	return full, nil
+}
+
+// complete enters ends that are the completions of all tasks of a job, by one write, which ends the job. It returns true if the job has ended in
+// this way, now or before: another component may have died before it published the end.
+func (s Service) complete(ctx context.Context, job ledger.Job, segments map[segment.ID]ledger.Ends) (bool, error) {
+	for at, ends := range segments {
+		switch {
+		case len(job.Own([]ledger.Progress{{Segment: at}})) == 0:
+			continue
+		case job.Whole:
+			return true, nil
+		case !job.EndsBy(at, ends):
+			return false, nil
+		}
+		err := s.Jobs.Complete(ctx, job, s.Now().UTC().Truncate(time.Millisecond))
+		if !errors.Is(err, ledger.ErrChanged) {
+			return err == nil, err
+		}
+		again, found, err := s.Jobs.Get(ctx, job.ID)
+		return found && again.Whole, err
+	}
+	return false, nil
 }

@@ -30,6 +30,7 @@ type desk struct {
 	rolled   []segment.ID
 	finished int
 	fails    string
+	overtake func() // what another component does before Complete, which is then refused
 }
 
 func newDesk(tasks int) *desk {
@@ -75,6 +76,19 @@ func (d *desk) Roll(_ context.Context, p ledger.Progress, _ time.Time) error {
 	d.rolled = append(d.rolled, p.Segment)
 	p.Rolled = p.Counts()
 	d.progress[p.Segment] = p
+	return nil
+}
+
+func (d *desk) Complete(_ context.Context, job ledger.Job, at time.Time) error {
+	if err := d.fail("Complete"); err != nil {
+		return err
+	}
+	d.writes++
+	if d.overtake != nil {
+		d.overtake()
+		return ledger.ErrChanged
+	}
+	d.job.Whole, d.job.State, d.job.FinishedAt, d.job.Counts.Completed = true, ledger.Completed, at, job.Total
 	return nil
 }
 
@@ -203,6 +217,73 @@ func TestARollThatIsOvertakenIsNoError(t *testing.T) {
 	require.Equal(t, 1, d.finished)
 }
 
+// small returns a desk with a job that has been scheduled, all of whose tasks fit a segment.
+func small(tasks int) *desk {
+	d := newDesk(tasks)
+	d.job.State, d.job.Generation = ledger.Scheduled, 1
+	return d
+}
+
+func TestAJobWhoseTasksCompletedUnderOneLeaseEndsWithOneWrite(t *testing.T) {
+	d := small(10)
+
+	require.NoError(t, d.service().Enter(t.Context(), d.lease(0, segment.Range(0, 9))))
+
+	require.Equal(t, 1, d.writes)
+	require.True(t, d.job.Whole)
+	require.Empty(t, d.progress)
+	require.Equal(t, 1, d.finished, "the finisher publishes the end")
+}
+
+func TestG5EnteringALeaseOfAWholeJobAgainPublishesItsEndAgain(t *testing.T) {
+	d := small(10)
+	require.NoError(t, d.service().Enter(t.Context(), d.lease(0, segment.Range(0, 9))))
+
+	require.NoError(t, d.service().Enter(t.Context(), d.lease(0, segment.Range(0, 9))))
+	full, err := d.service().Record(t.Context(), "nightly", map[segment.ID]ledger.Ends{d.lease(0, segment.Numbers{}).Segment: ends(task.Completed, 3)})
+
+	require.NoError(t, err)
+	require.True(t, full)
+	require.Equal(t, 1, d.writes, "nothing is counted twice")
+	require.Equal(t, 2, d.finished)
+}
+
+func TestACompletionThatAnotherComponentEnteredFirstIsNoError(t *testing.T) {
+	d := small(10)
+	d.overtake = func() { d.job.Whole = true }
+
+	require.NoError(t, d.service().Enter(t.Context(), d.lease(0, segment.Range(0, 9))))
+
+	require.Empty(t, d.progress)
+	require.Equal(t, 1, d.finished)
+}
+
+func TestACompletionIsEnteredInTheProgressWhereTheJobCannotEndAtOnce(t *testing.T) {
+	for name, change := range map[string]func(*desk){
+		"it is being cancelled":          func(d *desk) { d.job.Cancelling = true },
+		"it is being cancelled just now": func(d *desk) { d.overtake = func() { d.job.Cancelling = true } },
+		"it was replayed":                func(d *desk) { d.job.Generation = 2 },
+		"ends are in its totals":         func(d *desk) { d.job.Counts.Dead = 1 },
+		"it has more tasks":              func(d *desk) { d.job.Total = 11 },
+		"it has more segments":           func(d *desk) { d.job.Total = 266 },
+		"its tasks are still being made": func(d *desk) { d.job.State = ledger.Scheduling },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := small(10)
+			change(d)
+
+			require.NoError(t, d.service().Enter(t.Context(), d.lease(0, segment.Range(0, 9))))
+
+			require.False(t, d.job.Whole)
+			require.Len(t, d.progress, 1)
+		})
+	}
+	d := small(1)
+	_, err := d.service().Record(t.Context(), "nightly", map[segment.ID]ledger.Ends{d.lease(0, segment.Numbers{}).Segment: ends(task.Dead, 0)})
+	require.NoError(t, err)
+	require.Len(t, d.progress, 1, "a death may be replayed")
+}
+
 func TestAFailureAtAnyStepIsReported(t *testing.T) {
 	for _, step := range []string{"Get", "Record", "Roll", "Finish"} {
 		t.Run(step, func(t *testing.T) {
@@ -212,4 +293,7 @@ func TestAFailureAtAnyStepIsReported(t *testing.T) {
 			require.ErrorIs(t, d.service().Enter(t.Context(), d.lease(0, segment.Range(0, 1))), errDown)
 		})
 	}
+	d := small(2)
+	d.fails = "Complete"
+	require.ErrorIs(t, d.service().Enter(t.Context(), d.lease(0, segment.Range(0, 1))), errDown)
 }

@@ -193,9 +193,11 @@ func TestG5TheEndsOfAnEarlierJobWithTheSameIDDoNotCount(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, outage.Job("nightly", "f", 2))
 	require.Equal(t, 2, s.HandOut(t, "f"))
-	s.Report(t, s.Handed(t, "f")[0].Completed(), s.Handed(t, "f")[1].Completed())
+	s.Report(t, s.Handed(t, "f")[0].Completed(), s.Handed(t, "f")[1].Failed("BadInput"))
 	told := s.Ended(t)
 	require.NoError(t, scavenge(s, "first", told))
+	told = append(told, s.Ended(t)...) // the second task's death
+	require.NoError(t, scavenge(s, "second", told))
 	require.Equal(t, 2, s.DynamoDB.Expire(fakeaws.JobsTable, "expires_at", s.World.Now().AddDate(1, 0, 0)), "the record and the progress")
 	s.Pass(time.Hour)
 	s.Schedule(t, outage.Job("nightly", "f", 2))

@@ -82,7 +82,7 @@ var payload = json.RawMessage(`{"section":"a","stores":["x","y"],"date":"2026-11
 // job returns a job that is being created, with its tasks.
 func (c *costs) job(id string, total int) (ledger.Job, []task.Task) {
 	j := ledger.Job{ID: id, Labourer: "some_function", State: ledger.Scheduling, Text: []byte(`{"labourer":"some_function","period":"last_3_days","isolate_days":true}`),
-		Fingerprint: strings.Repeat("f", 32), SubmittedAt: noon, Total: total, Owner: "owner", OwnedUntil: noon.Add(time.Minute), Generation: 1}
+		Fingerprint: strings.Repeat("f", 32), SubmittedAt: noon, RecordedAt: noon, Total: total, Owner: "owner", OwnedUntil: noon.Add(time.Minute), Generation: 1}
 	var tasks []task.Task
 	for k := range total {
 		tasks = append(tasks, task.Task{ID: j.TaskAt(k), Labourer: j.Labourer, JobID: j.ID, Payload: payload, CreatedAt: noon})
@@ -279,6 +279,10 @@ func TestCostOfEachStep(t *testing.T) {
 	j, _, err = c.Jobs.Get(ctx, j.ID)
 	require.NoError(t, err)
 	want(c.step("finish a job", func() error { return c.Jobs.Finish(ctx, j, ledger.Completed, noon) }), 1, 0, "1 UpdateItem")
+	whole, _, _ := c.queued("job-whole", 3)
+	whole, _, err = c.Jobs.Get(ctx, whole.ID)
+	require.NoError(t, err)
+	want(c.step("complete a job whose tasks all completed under one lease", func() error { return c.Jobs.Complete(ctx, whole, noon) }), 1, 0, "1 UpdateItem")
 	want(c.step("look whether there is something to do", func() error {
 		_, err := c.Control.Look(ctx, j.Labourer, noon, 50)
 		return err

@@ -36,6 +36,9 @@ func RunJobs(t *testing.T, open func(*testing.T) Stores) {
 		"ends are recorded as sets":                                     records,
 		"recording no ends is reading":                                  recordsNothing,
 		"ends that are recorded at the same time are all there":         recordRace,
+		"one write completes a whole job":                               completes,
+		"a job with ends in its totals is not completed as a whole":     completesNot,
+		"one of many completions of a whole job succeeds":               completeRace,
 		"a segment's sums enter the totals once":                        rolls,
 		"only what is new is entered":                                   rollsMore,
 		"one of many rolls of the same sums succeeds":                   rollRace,
@@ -393,6 +396,58 @@ func rolls(t *testing.T, s Stores) {
 
 	require.Equal(t, ledger.Counts{Completed: 3, Dead: 1}, get(t, s.Jobs, job.ID).Counts)
 	require.Equal(t, p.Counts(), record(t, s, job, ledger.Ends{task.Completed: {0}}).Rolled)
+}
+
+func completes(t *testing.T, s Stores) {
+	job := scheduled(t, s, 3)
+	p := record(t, s, job, ledger.Ends{task.Completed: {0, 1, 2}})
+
+	require.NoError(t, s.Jobs.Complete(t.Context(), job, noon))
+
+	whole := get(t, s.Jobs, job.ID)
+	require.True(t, whole.Whole)
+	require.Equal(t, ledger.Completed, whole.State)
+	require.Equal(t, noon, whole.FinishedAt)
+	require.Equal(t, ledger.Counts{Completed: 3}, whole.Counts)
+	require.ErrorIs(t, s.Jobs.Complete(t.Context(), job, noon), errJob)
+	require.ErrorIs(t, s.Jobs.Roll(t.Context(), p, noon), errJob, "its ends would count twice")
+	require.ErrorIs(t, s.Jobs.Finish(t.Context(), whole, ledger.Completed, noon), errJob)
+	all, err := s.Jobs.Progress(t.Context(), job)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.Progress{whole.WholeProgress()}, all, "also for a reader that read the record before")
+	require.Equal(t, whole.Counts, all[0].Counts())
+	require.Equal(t, whole.Counts, all[0].Rolled)
+}
+
+func completesNot(t *testing.T, s Stores) {
+	counted := scheduled(t, s, 3)
+	require.NoError(t, s.Jobs.Roll(t.Context(), record(t, s, counted, ledger.Ends{task.Completed: {0}}), noon))
+	cancelled := scheduled(t, s, 3)
+	require.NoError(t, s.Jobs.Cancel(t.Context(), cancelled))
+	grown := scheduled(t, s, 3)
+	grown.Total = 2
+	open := created(t, s, 3)
+
+	for name, job := range map[string]ledger.Job{"counted": counted, "cancelled": cancelled, "grown": grown, "still being created": open} {
+		require.ErrorIs(t, s.Jobs.Complete(t.Context(), job, noon), errJob, name)
+		require.False(t, get(t, s.Jobs, job.ID).Whole, name)
+	}
+}
+
+func completeRace(t *testing.T, s Stores) {
+	job := scheduled(t, s, 3)
+	p := record(t, s, job, ledger.Ends{task.Completed: {0, 1, 2}})
+	racers := make([]func() error, 8)
+	for i := range racers {
+		racers[i] = func() error { return s.Jobs.Complete(t.Context(), job, noon) }
+		if i%2 == 0 {
+			racers[i] = func() error { return s.Jobs.Roll(t.Context(), p, noon) }
+		}
+	}
+
+	require.Equal(t, 1, race(t, errJob, racers...))
+
+	require.Equal(t, ledger.Counts{Completed: 3}, get(t, s.Jobs, job.ID).Counts)
 }
 
 func rollsMore(t *testing.T, s Stores) {
