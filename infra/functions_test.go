@@ -149,9 +149,18 @@ func TestCompletionsAreGatheredForAsLongAsTheOwnerSays(t *testing.T) {
 	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("CompletionsWindowSeconds"), 0}}}}, s.conditions["CompletionsGather"])
 	window := s.parameters["CompletionsWindowSeconds"]
 	require.Equal(t, []any{1, 0, 10}, []any{window["Default"], window["MinValue"], window["MaxValue"]})
-	commands := at[object](s.resources["SchedulerFunction"], "Properties", "Events", "Jobs", "Properties")
-	require.Equal(t, 10, commands["BatchSize"], "a job is not gathered: it may be large")
-	require.NotContains(t, commands, "MaximumBatchingWindowInSeconds")
+}
+
+// TestJobsAreGatheredForAsLongAsTheOwnerSays: those of a batch may share a transaction, which has at most 100 writes.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+func TestJobsAreGatheredForAsLongAsTheOwnerSays(t *testing.T) {
+	s := read(t)
+	mapping := at[object](s.resources["SchedulerFunction"], "Properties", "Events", "Jobs", "Properties")
+	require.Equal(t, ref("JobsWindowSeconds"), mapping["MaximumBatchingWindowInSeconds"])
+	require.Equal(t, object{"Fn::If": []any{"JobsGather", 50, 10}}, mapping["BatchSize"])
+	require.Equal(t, object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("JobsWindowSeconds"), 0}}}}, s.conditions["JobsGather"])
+	window := s.parameters["JobsWindowSeconds"]
+	require.Equal(t, []any{1, 0, 10}, []any{window["Default"], window["MinValue"], window["MaxValue"]})
 }
 
 // streamed holds the name of the event of each function that reads the stream. A shard of a stream bears two readers.
@@ -208,7 +217,7 @@ func TestOnlyTheArchiveWaitsForFullBatches(t *testing.T) {
 	require.Equal(t, 1000, archiver["BatchSize"])
 	require.NotContains(t, archiver, "ParallelizationFactor", "each lane fills objects of its own")
 	window := s.parameters["ArchiveWindowSeconds"]
-	require.Equal(t, []any{30, 0, 300}, []any{window["Default"], window["MinValue"], window["MaxValue"]})
+	require.Equal(t, []any{60, 0, 300}, []any{window["Default"], window["MinValue"], window["MaxValue"]})
 }
 
 // passes reports whether one of a function's filters passes a record. The filters compare texts, and ask whether attributes exist.

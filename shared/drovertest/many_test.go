@@ -86,7 +86,7 @@ func TestG3FiveHundredLabourersAtOnceKeepTheirCaps(t *testing.T) {
 	require.Len(t, c.Facts("JobCompleted"), labourers)
 	writes, reads := c.units()
 	t.Logf("%.2f write units and %.2f read units a task", writes/(labourers*each), reads/(labourers*each))
-	require.InDelta(t, 6.00, writes/(labourers*each), 0.05, "as docs/costs.md says")
+	require.InDelta(t, 5.17, writes/(labourers*each), 0.05, "as docs/costs.md says")
 }
 
 func TestG3FiftyJobsAtOnceShareACap(t *testing.T) {
@@ -103,7 +103,7 @@ func TestG3FiftyJobsAtOnceShareACap(t *testing.T) {
 	require.Equal(t, 12, c.most["w0"])
 	writes, reads := c.units()
 	t.Logf("%.2f write units and %.2f read units a task", writes/(jobs*each), reads/(jobs*each))
-	require.InDelta(t, 3.40, writes/(jobs*each), 0.05, "as docs/costs.md says")
+	require.InDelta(t, 2.75, writes/(jobs*each), 0.05, "as docs/costs.md says")
 }
 
 // TestADeepQueueCostsNoMore: what a task costs does not depend on how many wait behind it.
@@ -126,8 +126,8 @@ func TestADeepQueueCostsNoMore(t *testing.T) {
 	shallowWrites, shallowReads := cost(3000)
 	deepWrites, deepReads := cost(100_000)
 	t.Logf("write units a task %.3f and %.3f, read units %.3f and %.3f", shallowWrites, deepWrites, shallowReads, deepReads)
-	require.InDelta(t, 1.16, deepWrites, 0.05, "as docs/costs.md says")
-	require.InDelta(t, 1.34, deepReads, 0.05, "as docs/costs.md says")
+	require.InDelta(t, 1.44, deepWrites, 0.05, "as docs/costs.md says")
+	require.InDelta(t, 1.61, deepReads, 0.05, "as docs/costs.md says")
 	require.InEpsilon(t, shallowWrites, deepWrites, 0.05)
 	require.InEpsilon(t, shallowReads, deepReads, 0.05)
 }

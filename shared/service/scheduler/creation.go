@@ -149,6 +149,9 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 		at, _ := group[0].record.SegmentAt(0)
 		err = r.service.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
 	}
+	if errors.Is(err, ledger.ErrChanged) { // one of them is being cancelled, say: it must not delay the others
+		return r.createApart(ctx, group)
+	}
 	if err != nil {
 		return r.leave(ctx, fmt.Errorf("creating %d jobs together, %w", len(group), err), false, group...)
 	}
@@ -159,6 +162,14 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 	}
 	r.summary.Created += numbers.Len()
 	return r.wake(ctx, group[0].record, told)
+}
+
+// createApart continues jobs that could not be published together, each by itself, from where its record says.
+func (r *run) createApart(ctx context.Context, group []*creation) (err error) {
+	for _, c := range group {
+		err = errors.Join(err, r.resumeTaken(ctx, c))
+	}
+	return err
 }
 
 // ahead limits how many segments are written while an earlier one is being published.

@@ -123,7 +123,8 @@ const (
 
 // Handle processes a batch and returns the ids of the messages to redeliver. invocation is unique to this call.
 func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
-	r := &run{service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), last: map[string]time.Time{}}
+	r := &run{service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), last: map[string]time.Time{},
+		labourers: map[string]foundLabourer{}, schemas: map[string]foundSchema{}}
 	if deadline, ok := ctx.Deadline(); ok {
 		r.ownedUntil = deadline.Add(2 * skew)
 		var cancel context.CancelFunc
@@ -164,6 +165,20 @@ type run struct {
 	ownedUntil time.Time
 	stop       time.Time            // when to hand on the remaining work; zero: never
 	last       map[string]time.Time // the due time of the last entry of each labourer
+
+	// What the jobs of a batch ask for was applied before they were submitted, so one read serves all of them.
+	labourers map[string]foundLabourer
+	schemas   map[string]foundSchema
+}
+
+type foundLabourer struct {
+	labourer.Labourer
+	found bool
+}
+
+type foundSchema struct {
+	job.Schema
+	found bool
 }
 
 func (r *run) late() bool { return !r.stop.IsZero() && !r.service.Now().Before(r.stop) }
@@ -258,7 +273,7 @@ func (r *run) plan(ctx context.Context, asked job.Job, record ledger.Job, m Mess
 		}
 		return nil, UnknownLabourer(asked.Labourer, known)
 	}
-	schema, found, err := r.service.Registry.Schema(ctx, asked.Schema)
+	schema, found, err := r.schema(ctx, asked.Schema)
 	if err != nil {
 		return nil, err
 	}
@@ -306,13 +321,37 @@ const DefaultSchema = "default"
 // name.
 func (r *run) labourer(ctx context.Context, asked *job.Job) (labourer.Labourer, bool, error) {
 	if asked.Qualifier != "" {
-		l, found, err := r.service.Registry.Labourer(ctx, asked.Labourer+":"+asked.Qualifier)
+		l, found, err := r.applied(ctx, asked.Labourer+":"+asked.Qualifier)
 		if err != nil || found {
 			asked.Qualifier = ""
 			return l, found, err
 		}
 	}
-	return r.service.Registry.Labourer(ctx, asked.Labourer)
+	return r.applied(ctx, asked.Labourer)
+}
+
+// applied returns a labourer as this invocation first read it.
+func (r *run) applied(ctx context.Context, id string) (labourer.Labourer, bool, error) {
+	if known, is := r.labourers[id]; is {
+		return known.Labourer, known.found, nil
+	}
+	l, found, err := r.service.Registry.Labourer(ctx, id)
+	if err == nil {
+		r.labourers[id] = foundLabourer{l, found}
+	}
+	return l, found, err
+}
+
+// schema returns a schema as this invocation first read it.
+func (r *run) schema(ctx context.Context, name string) (job.Schema, bool, error) {
+	if known, is := r.schemas[name]; is {
+		return known.Schema, known.found, nil
+	}
+	s, found, err := r.service.Registry.Schema(ctx, name)
+	if err == nil {
+		r.schemas[name] = foundSchema{s, found}
+	}
+	return s, found, err
 }
 
 // resume returns what remains to be created of a job that has a record.

@@ -370,6 +370,51 @@ func TestAnEntryNamesItsJobUnlessJobsShareTheSegment(t *testing.T) {
 	}
 }
 
+// TestG8AJobThatIsCancelledMeanwhileDelaysNoneOfThoseThatShareItsSegment: nothing of a transaction is written if one of its conditions fails.
+func TestG8AJobThatIsCancelledMeanwhileDelaysNoneOfThoseThatShareItsSegment(t *testing.T) {
+	d := stage(t)
+	d.DynamoDB.Before = func(ctx context.Context, r fakeaws.Request) error {
+		if r.Operation == "BatchWriteItem" {
+			d.DynamoDB.Before = nil
+			b := record(t, d, "b")
+			jobs := dynamo.Jobs{API: d.DynamoDB, Table: fakeaws.JobsTable}
+			return jobs.Cancel(ctx, b)
+		}
+		return nil
+	}
+
+	summary, err := handle(d, "only", messages(1, submitted(stores("a", "f", 3)), submitted(stores("b", "f", 2)), submitted(stores("c", "f", 4))))
+
+	require.NoError(t, err)
+	require.Equal(t, 2, summary.Scheduled)
+	require.Equal(t, ledger.Scheduled, record(t, d, "a").State)
+	require.Equal(t, ledger.Scheduled, record(t, d, "c").State)
+	require.Equal(t, ledger.Scheduling, record(t, d, "b").State)
+	queued := map[string]bool{}
+	for _, e := range entries(t, d, "f") {
+		require.False(t, queued[e.Tasks.String()], "an entry for each job")
+		queued[e.Tasks.String()] = true
+	}
+	require.Equal(t, map[string]bool{"0-2": true, "5-8": true}, queued)
+	require.Len(t, d.DynamoDB.Items(fakeaws.TasksTable), 7, "those of the cancelled job are removed")
+}
+
+// TestTheJobsOfABatchShareTheReadsOfTheirLabourerAndSchema: each job is one read more, of its record.
+func TestTheJobsOfABatchShareTheReadsOfTheirLabourerAndSchema(t *testing.T) {
+	d := stage(t)
+	var bodies []string
+	for i := range 10 {
+		bodies = append(bodies, submitted(stores(fmt.Sprintf("j%d", i), "f", 1)))
+	}
+	d.DynamoDB.ResetUsage()
+
+	_, err := handle(d, "only", messages(1, bodies...))
+
+	require.NoError(t, err)
+	require.Equal(t, 2, d.DynamoDB.Usage()[fakeaws.Use{Operation: "GetItem", Table: fakeaws.ControlTable}].Calls)
+	require.Equal(t, 10, d.DynamoDB.Usage()[fakeaws.Use{Operation: "GetItem", Table: fakeaws.JobsTable}].Calls)
+}
+
 func TestJobsWithOtherDueTimesOrDurationsShareNoSegment(t *testing.T) {
 	d := stage(t)
 

@@ -115,8 +115,8 @@ func TestScenario24TwoHundredPluginsAtOnceStayWithinTheirCosts(t *testing.T) {
 	}{
 		"one labourer, ends together": {1, 3.5, 3.5},
 		"8 labourers, ends apart":     {8, 4.5, 5.5},
-		"40 labourers, caps of 1":     {40, 9, 18},
-		"a labourer for each":         {200, 16, 34},
+		"40 labourers, caps of 1":     {40, 9, 16},
+		"a labourer for each":         {200, 16, 31},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "workflows: {w: {activities: [a]}}\nplugins:\n"

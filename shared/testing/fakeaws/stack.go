@@ -111,13 +111,24 @@ func (s *Stack) queues() {
 	s.SQS.Map(RunsQueue, Consumer{Batch: 10, Most: 10, Take: func(batch []Received, done func([]string, error)) {
 		s.call("workflow", about(batch), workflowTimeout, func(id string) func(context.Context, *Functions) (any, error) { return carryOut(id, batch) }, answer(done))
 	}})
-	s.SQS.Map(JobsQueue, Consumer{Batch: 10, Most: 10, Take: func(batch []Received, done func([]string, error)) {
+	s.SQS.Map(JobsQueue, Consumer{Most: 10, Take: func(batch []Received, done func([]string, error)) {
 		s.call("scheduler", about(batch), schedulerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return schedule(id, batch) }, answer(done))
 	}})
 	s.SQS.Map(CompletionsQueue, Consumer{Most: 20, Take: func(batch []Received, done func([]string, error)) {
 		s.call("worker-assistant", about(batch), assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return assist(id, batch) }, answer(done))
 	}})
+	s.GatherJobs(time.Second)
 	s.GatherCompletions(time.Second)
+}
+
+// GatherJobs sets how long jobs are gathered to a batch: the parameter JobsWindowSeconds of the stack's template. It is a second by default.
+// Without gathering a batch has at most ten.
+func (s *Stack) GatherJobs(window time.Duration) {
+	batch := 50
+	if window == 0 {
+		batch = 10
+	}
+	s.SQS.Gather(JobsQueue, window, batch)
 }
 
 // GatherCompletions sets how long completions are gathered to a batch: the parameter CompletionsWindowSeconds of the stack's template. It is a

@@ -38,7 +38,7 @@ const (
 	scavengerBatch = 100
 	scavengerPoll  = 200 * time.Millisecond
 	archiverBatch  = 1000
-	archiverWindow = 30 * time.Second
+	archiverWindow = 60 * time.Second
 	streamRetries  = 50
 	streamLongest  = 30 * time.Second // between two attempts
 )
