@@ -111,6 +111,8 @@ func (c *Console) open(ctx context.Context) (*Stack, error) {
 const (
 	// patience limits how long a page or a document may take.
 	patience = 25 * time.Second
+	// diagnosis limits how long the doctor may take, which makes requests for each labourer.
+	diagnosis = 2 * time.Minute
 	// longestBody limits the body of an action: 5,000 ids of tasks.
 	longestBody = 256 << 10
 )
@@ -180,7 +182,11 @@ func only(c *Console, h http.Handler, methods ...string) http.Handler {
 
 // with opens the stack for a request, and limits how long the answer may take.
 func (c *Console) with(r *http.Request, answer func(request) error) error {
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	limit := patience
+	if strings.HasSuffix(r.URL.Path, "/doctor") {
+		limit = diagnosis
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	st, err := c.open(ctx)
 	if err != nil {

@@ -33,7 +33,8 @@ type ground struct {
 	*drovertest.Drover
 	t       *testing.T
 	console http.Handler
-	open    error // why the stack cannot be opened
+	open    error         // why the stack cannot be opened
+	allowed time.Duration // for the doctor, when it was asked last
 	host    string
 	token   string
 	log     strings.Builder
@@ -67,7 +68,9 @@ func (g *ground) stack() *console.Stack {
 			Wait: func(ctx context.Context, span time.Duration) error { g.RunFor(span); return ctx.Err() }},
 		Runs:      inspect.Runs{Store: dynamo.Runs{API: db, Table: fakeaws.RunsTable, Control: fakeaws.ControlTable}, Compositions: compositions, Tasks: tasks, Leases: control},
 		Workflows: compositions, History: cloudwatch.Source{API: g.CloudWatch}, Actions: actions{g},
-		Doctor: func(context.Context) ([]console.Check, error) {
+		Doctor: func(ctx context.Context) ([]console.Check, error) {
+			ends, _ := ctx.Deadline()
+			g.allowed = time.Until(ends)
 			return []console.Check{{Name: "tables", OK: true, Detail: "all there"}, {Name: "stream", Detail: "it lags <b>far</b>", Fix: "wait"}}, nil
 		}}
 	st.Why = inspect.Whys{Reader: st.Reader, Runs: st.Runs, Command: func(words ...string) string { return "drover " + strings.Join(words, " ") }}

@@ -103,3 +103,14 @@ func TestTheDoctorRunsWhenAskedAndIsRemembered(t *testing.T) {
 	require.Contains(t, g.get("/doctor").is(http.StatusOK), "1 of 2 checks failed.")
 	require.Contains(t, g.get("/").is(http.StatusOK), "it lags &lt;b&gt;far&lt;/b&gt;")
 }
+
+// TestTheDoctorMayTakeLongerThanAPage: it makes requests for each labourer.
+func TestTheDoctorMayTakeLongerThanAPage(t *testing.T) {
+	for _, path := range []string{"/doctor?run=1", "/api/doctor"} {
+		g := newGround(t)
+
+		g.get(path)
+
+		require.Greater(t, g.allowed, time.Minute, path)
+	}
+}

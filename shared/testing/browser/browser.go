@@ -25,8 +25,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience limits how long a step of a test may take. On a small machine the browser shares two cores with everything else.
-const patience = 40 * time.Second
+// patience limits how long a step of a test may take. On a small machine the browser shares two cores with everything else, and the console's doctor may
+// take two minutes.
+const patience = 150 * time.Second
 
 // without skips a test that lacks a part of its surroundings. In CI it fails.
 func without(t *testing.T, what string) {
