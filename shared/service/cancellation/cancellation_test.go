@@ -287,10 +287,11 @@ func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 					s := stage(t)
 					s.Schedule(t, outage.Job("nightly", "f", 14))
 					require.Equal(t, 3, s.HandOut(t, "f"))
-					requests := 0
+					requests, completed := 0, 0
 					s.DynamoDB.Before = func(context.Context, fakeaws.Request) error {
 						if requests++; requests == at {
 							s.Report(t, ended(s.Handed(t, "f")[0], status))
+							completed = strings.Count(outage.Picture(s.Stack), "of nightly status=completed")
 						}
 						return nil
 					}
@@ -300,7 +301,8 @@ func TestG1G5AnAttemptThatEndsDuringACancellationIsNotLost(t *testing.T) {
 					s.DynamoDB.Before = nil
 					rest(t, s)
 					picture := outage.Picture(s.Stack)
-					require.Contains(t, picture, "job nightly cancelled of f total=14", "at request %d", at)
+					require.Contains(t, picture, fmt.Sprintf("job nightly cancelled of f total=14 cursor=1 completed=%d ", completed), "at request %d", at)
+					require.Equal(t, completed, strings.Count(picture, "of nightly status=completed"), "at request %d", at)
 					require.NotContains(t, picture, "status=failed", "at request %d", at)
 					require.NotContains(t, picture, "is held", "at request %d", at)
 					if requests < at {
