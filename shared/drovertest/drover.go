@@ -413,7 +413,7 @@ func (d *Drover) Facts(detailType string) []event.Envelope {
 // Archived returns every record in the archive, in the order of the files' keys.
 func (d *Drover) Archived() ([]archive.Record, error) {
 	bucket := s3.Bucket{API: d.S3, Name: fakeaws.ArchiveBucket}
-	keys, err := bucket.List(context.Background(), "")
+	keys, err := bucket.List(context.Background(), archive.Root) // results that are handed on are in the same bucket
 	if err != nil {
 		return nil, err
 	}

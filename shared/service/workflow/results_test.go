@@ -94,6 +94,9 @@ func TestResultsTooLargeForATargetAreHandedOnByTheirAddress(t *testing.T) {
 				require.Nil(t, tasks[0].Results, "the address is in their place")
 				require.Equal(t, "w", tasks[0].Workflow)
 			}
+			archived, err := d.Archived()
+			require.NoError(t, err, "the results are beside the archive")
+			require.Len(t, archived, c.plugins+len(found))
 		})
 	}
 }

@@ -41,6 +41,8 @@ type checker struct {
 	bodies    map[string]bool   // of poisonous messages
 	things    map[string]string // by task: its part of the job
 	tasksOf   map[string]string // by job and part: its task
+	noises    map[int]string    // by size
+	strays    int               // ends that plugins of moe's orchestrator told in rows that do not know them
 	revive    map[task.ID]int   // the life that each replayed task must reach
 	looked    time.Time         // the time of the last check of time bounds
 
@@ -136,7 +138,7 @@ func newChecker(r *run) *checker {
 		tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
 		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, tried: map[string]bool{}, revisions: map[string]int{}, cancelled: map[string]bool{},
 		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{},
-		vague: map[string]bool{}, poison: map[string]int{}}
+		vague: map[string]bool{}, poison: map[string]int{}, noises: map[int]string{}}
 }
 
 // applied records a labourer that is about to be applied. It returns the revision that the apply replaces.
@@ -232,7 +234,11 @@ func (k *checker) watch(table string, before, after fakeaws.Item) {
 	k.watchNovelty(table, before, after)
 	switch table {
 	case fakeaws.TasksTable:
-		k.watchTask(before, after)
+		if id, n, is := partOf(before, after); is {
+			k.watchPart(id, n, before, after)
+		} else {
+			k.watchTask(before, after)
+		}
 	case fakeaws.ControlTable:
 		k.watchControl(before, after)
 	case fakeaws.JobsTable:
@@ -244,7 +250,7 @@ func (k *checker) watch(table string, before, after fakeaws.Item) {
 
 // watchNovelty checks that a change of an item preserves what another version has added (G1). Three kinds of items may be rewritten without
 // it: unpublished tasks, records of rejected jobs, texts that are stored under their own hash, what is kept of a turn, which follows from its task alone, and
-// the note of the last tick.
+// the note of the last tick, and the row in which plugins of moe's orchestrator tell the states of a run, once the next run begins.
 func (k *checker) watchNovelty(table string, before, after fakeaws.Item) {
 	if before[novelty] == nil || after == nil || after[novelty] != nil {
 		return
@@ -253,6 +259,9 @@ func (k *checker) watchNovelty(table string, before, after fakeaws.Item) {
 		return
 	}
 	if table == fakeaws.JobsTable && (str(before, "state") == "rejected" || strings.HasPrefix(str(before, "item"), "text#")) {
+		return
+	}
+	if table == fakeaws.StatusTable && rowOf(before).run != rowOf(after).run {
 		return
 	}
 	if table == fakeaws.RunsTable && (strings.HasPrefix(str(before, "item"), "turn#") || str(before, "run") == "#gauged" || before["refused_by"] != nil) {
@@ -345,8 +354,8 @@ func (k *checker) closed(t *taskSeen, now taskSeen, after fakeaws.Item) {
 	if result == nil {
 		return
 	}
-	if text := string(result.Value); text != fmt.Sprintf(`{"attempt":%d}`, now.attempt) {
-		k.violate("G4", "attempt %d of task %s was closed with the report of another attempt: %s", now.attempt, t.id, text)
+	if text := unpacked(result.Value); text != string(k.result(t, now.attempt)) {
+		k.violate("G4", "attempt %d of task %s was closed with the report of another attempt: %s", now.attempt, t.id, clip(text))
 	}
 }
 

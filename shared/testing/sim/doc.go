@@ -13,7 +13,8 @@
 // After every write, the checker compares the guarantees with its own model, which it builds from the changes of the tables:
 //
 //	G1   a published task is in exactly one queue entry or lease, for the right attempt, or has reached its end; what another version
-//	     has added to an item stays there; a lease under a used key begins above all revisions of the earlier ones
+//	     has added to an item stays there; a lease under a used key begins above all revisions of the earlier ones; the parts of a large payload are
+//	     written before their task is published, and stay as they are
 //	G2   no task is created twice; its job has as many tasks as the job asked for
 //	G3   a claim leaves no more slots granted than the highest cap × health that was in force since the claimer began, and no more than a pin; nothing
 //	     else raises slots, and no lease has more in hand than it has slots when it is fed
@@ -33,7 +34,8 @@
 //
 //	R1  every run ends once, for a reason, and none stands still; what is out of time is given up
 //	R2  a turn begins at the stage that its run is at, in its order, and not after a verdict or in a pause; a skipped or kept plugin gets no task; a
-//	    stage is left only once all of its turns have ended durably; a worker gets the metadata and the results of its run
+//	    stage is left only once all of its turns have ended durably; a worker gets the metadata and the results of its run, or the address of results
+//	    that are too large for its event; a plugin of moe's orchestrator gets a message of its own form
 //	R3  an execution goes on only after what it shows is stored, and ends as its run
 //	R4  a run goes on as the ends of its turns say: an optional plugin's error fails nothing, a mandatory one's ends the activity and the run
 //	R5  a uid has one active run, and its runs are numbered

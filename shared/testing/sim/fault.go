@@ -68,6 +68,7 @@ const (
 	Misspelled        Fault = "attribute spelled like one of Drover's"
 	Oversized         Fault = "message too large for its queue"
 	Incompressible    Fault = "payload that does not compress"
+	InParts           Fault = "payload stored in parts"
 	Unstartable       Fault = "task that cannot be started"
 	Damaged           Fault = "task that cannot be read"
 	ReplayedAtDeath   Fault = "task replayed as soon as it is dead"
@@ -86,6 +87,8 @@ const (
 	RunAgain          Fault = "ended run started again"
 	BadStart          Fault = "start that has to be refused"
 	PoisonRun         Fault = "poison in the runs queue"
+	LargeResult       Fault = "results too large for an event"
+	MoePlugin         Fault = "turn of a plugin of moe's orchestrator"
 	Pinned            Fault = "cap pinned"
 )
 
@@ -94,11 +97,11 @@ var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Sto
 	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, TwoVersions, BadJob, CapLowered, CapRaised, Unhealthy,
 	Paused, CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
 	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls, Hundreds, Forced, CutCancel, Reconfigured, Removed, LongID, EmptyJob, OwnDuration,
-	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, Unstartable, Damaged, ReplayedAtDeath, TornRead}
+	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, InParts, Unstartable, Damaged, ReplayedAtDeath, TornRead}
 
 // FlowFaults lists the kinds that only worlds with runs have.
 var FlowFaults = []Fault{CancelledRun, CancelledAtStage, PausedRun, StoppedExecution, AnsweredOutside, LostToken, UntoldEnd, FailedState, Redefined, RemovedPlugin, StartedAgain,
-	RunAgain, BadStart, PoisonRun}
+	RunAgain, BadStart, PoisonRun, LargeResult, MoePlugin}
 
 // SeekFaults lists the kinds that only worlds with caps that find themselves have.
 var SeekFaults = []Fault{Pinned}
@@ -106,6 +109,6 @@ var SeekFaults = []Fault{Pinned}
 // inOperations are the faults that a plan schedules as operations. The run injects the others on the way.
 var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,
 	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain, Hundreds, Forced, Reconfigured, Removed, LongID, EmptyJob, OwnDuration, OwnQualifier, OddSchema, Misspelled, Oversized,
-	Incompressible, Damaged, CancelledRun, PausedRun, StoppedExecution, AnsweredOutside, Redefined, RemovedPlugin, StartedAgain, BadStart, PoisonRun, Pinned}
+	Incompressible, InParts, Damaged, CancelledRun, PausedRun, StoppedExecution, AnsweredOutside, Redefined, RemovedPlugin, StartedAgain, BadStart, PoisonRun, Pinned}
 
 func isOperation(f Fault) bool { return slices.Contains(inOperations, f) }

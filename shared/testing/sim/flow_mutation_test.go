@@ -1,8 +1,15 @@
 package sim
 
 import (
+	"bytes"
 	"context"
+	"strings"
 
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/drover-run/drover/shared/aws/lambda"
+	"github.com/drover-run/drover/shared/aws/s3"
 	"github.com/drover-run/drover/shared/core/document"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/segment"
@@ -29,6 +36,14 @@ var flowMutations = []mutation{
 	{"a plugin starts although its filter does not match", []string{"R2"}, flows, rewired(func(s *workflow.Service) {
 		s.Compositions = altered{s.Compositions, func(p *flow.Plugin) { p.Filter = nil }}
 	})},
+	{"results that are handed on are empty", []string{"R2"}, flows, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.S3 = emptied{c.S3}
+		return c
+	}}},
+	{"a plugin of moe's orchestrator gets Drover's name of its stage", []string{"R2"}, flows, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.Lambda = misnamed{c.Lambda}
+		return c
+	}}},
 	{"a run again repeats what is Complete", []string{"R2"}, flows, rewired(func(s *workflow.Service) {
 		s.Runs = keepsNothing{s.Runs}
 	})},
@@ -188,4 +203,20 @@ func (f forgivesTurns) Progress(ctx context.Context, run string, at flow.Place) 
 		p.Cancelled, p.TimedOut = segment.Numbers{}, segment.Numbers{}
 	}
 	return p, err
+}
+
+type emptied struct{ s3.API }
+
+func (e emptied) PutObject(ctx context.Context, in *awss3.PutObjectInput, o ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
+	if strings.HasPrefix(*in.Key, "runs/") {
+		in.Body = strings.NewReader("{}")
+	}
+	return e.API.PutObject(ctx, in, o...)
+}
+
+type misnamed struct{ lambda.API }
+
+func (m misnamed) Invoke(ctx context.Context, in *awslambda.InvokeInput, o ...func(*awslambda.Options)) (*awslambda.InvokeOutput, error) {
+	in.Payload = bytes.ReplaceAll(in.Payload, []byte(`\"stage\":\"async\"`), []byte(`\"stage\":\"parallel\"`))
+	return m.API.Invoke(ctx, in, o...)
 }

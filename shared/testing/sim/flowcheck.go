@@ -85,6 +85,7 @@ type turnSeen struct {
 	labourer                 string
 	order                    int
 	mandatory, matches, kept bool
+	moe                      bool
 	timeout                  time.Duration
 }
 
@@ -175,7 +176,7 @@ func (k *checker) planOf(s *runSeen, at spot) []turnSeen {
 		if p.Stage != at.stage || !slices.Contains(p.Activities, activity) {
 			continue
 		}
-		t := turnSeen{name: turnName{activity, name, at.stage}, labourer: p.Labourer, order: p.Order, mandatory: p.Mandatory, timeout: p.Timeout}
+		t := turnSeen{name: turnName{activity, name, at.stage}, labourer: p.Labourer, order: p.Order, mandatory: p.Mandatory, timeout: p.Timeout, moe: p.Envelope == flow.Moe}
 		filter, o := p.Filter, p.Overrides[activity]
 		if o.Mandatory != nil {
 			t.mandatory = *o.Mandatory
@@ -566,7 +567,7 @@ func (k *checker) turnEnded(t *taskSeen, after fakeaws.Item) {
 	}
 	s.results[turn.name] = "null"
 	if result, has := after["result"].(*types.AttributeValueMemberB); has {
-		s.results[turn.name] = string(result.Value)
+		s.results[turn.name] = unpacked(result.Value)
 	}
 }
 
@@ -604,11 +605,22 @@ func (k *checker) turnHanded(start start, event map[string]json.RawMessage) {
 			}
 		}
 	}
+	if start.moe {
+		k.moeHanded(s, turn, event)
+		return
+	}
+	if turn.moe {
+		k.violate("R2", "plugin %s of run %s, which is one of moe's orchestrator, was started with an event of Drover's form", turn.name.plugin, s.id)
+		return
+	}
+	if event["results_url"] != nil {
+		event = k.fetched(s, turn, event, results)
+	}
 	want := map[string]any{"uid": s.uid, "workflow": s.workflow, "run": s.number, "run_id": s.id, "activity": turn.name.activity, "stage": turn.name.stage.String(),
 		"plugin": turn.name.plugin, "metadata": s.metadata, "results": results}
 	for name, value := range want {
 		if got := event[name]; string(encode(plain(got))) != string(encode(plain(encode(value)))) {
-			k.violate("R2", "plugin %s of run %s was started with the %s %s; want %s", turn.name.plugin, s.id, name, got, encode(value))
+			k.violate("R2", "plugin %s of run %s was started with the %s %s; want %s", turn.name.plugin, s.id, name, clip(string(got)), clip(string(encode(value))))
 		}
 	}
 }

@@ -89,6 +89,7 @@ func (p *plan) planFlows() {
 		delete(p.behaviours, WorkerVague)
 		delete(p.behaviours, WorkerCalls)
 	}
+	p.moe = !p.wakesOnly && chance(random(p.seed, "moe"), 0.12) // only the tick frees a slot whose plugin wrote into the row of a later run
 	p.definitions = flow.NewDefinitions()
 	for i := range 1 + r.IntN(2) {
 		w := flow.NewWorkflow(fmt.Sprintf("flow %d", i))
@@ -129,6 +130,7 @@ func (p *plan) planFlows() {
 			p.definitions.Plugins[one.Name] = one
 		}
 	}
+	p.planLarge(random(p.seed, "large results"))
 	p.planStarts(r)
 	if len(p.rates) > 0 {
 		p.planSteering(random(p.seed, "steering"))
@@ -150,6 +152,9 @@ func (p *plan) planPlugin(r *rand.Rand, name string) flow.Plugin {
 	}
 	if chance(r, 0.2) && !p.wakesOnly {
 		one.Timeout = pick(r, 10*time.Second, time.Minute, 5*time.Minute)
+	}
+	if states := p.labourers[p.labourer(one.Labourer)].Target.States != ""; p.moe && !states && chance(random(p.seed, "moe "+name), 0.7) {
+		one.Envelope = flow.Moe
 	}
 	if chance(r, 0.25) {
 		var o flow.Override

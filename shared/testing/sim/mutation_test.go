@@ -195,6 +195,10 @@ var mutations = []mutation{
 	{"a worker gets the payload of another task", []string{"G2"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Tasks = mixed{s.Orchestrator.Service.Tasks}
 	}}},
+	{"the parts of a payload are put together in another order", []string{"G1", "G2", "G8"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
+		c.DynamoDB = shuffled{c.DynamoDB}
+		return c
+	}}},
 	{"the archive keeps no payloads", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Archiver.Service.Store = hollow{s.Archiver.Service.Store}
 	}}},
@@ -281,6 +285,15 @@ func TestMutationsAreCaught(t *testing.T) {
 type dynamoTamper struct {
 	dynamo.API
 	change func(*dynamodb.TransactWriteItemsInput)
+}
+
+type shuffled struct{ dynamo.API }
+
+func (d shuffled) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	if strings.Contains(str(in.ExpressionAttributeValues, ":of"), "#") {
+		in.ScanIndexForward = aws.Bool(false)
+	}
+	return d.API.Query(ctx, in, o...)
 }
 
 // asleep starts no waits.

@@ -28,7 +28,9 @@ type plan struct {
 	definitions flow.Definitions  // of workflows, as they are applied first
 	starts      []startPlan
 	changes     []flow.Definitions
-	wakesOnly   bool // there is no tick, and no fault that only a tick repairs, so every wake has to arrive by itself
+	large       map[string]bool // plugins whose results are large
+	moe         bool            // some plugins are those of moe's orchestrator
+	wakesOnly   bool            // there is no tick, and no fault that only a tick repairs, so every wake has to arrive by itself
 }
 
 // jobPlan is a job to submit.

@@ -167,6 +167,9 @@ func (k *checker) deadLetters() {
 			if l.Reason == "" || strings.Contains(l.Body, `"task_id":"a.1"`) && k.poison[queue] == 0 {
 				k.violate("G8", "an unexpected message is in %s: %s", queue, clip(l.Body))
 			}
+			if stray := k.strays > 0 && strings.Contains(l.Reason, "Drover has started no such plugin in this run"); stray {
+				continue
+			}
 			if queue == fakeaws.CompletionsDead && l.Reason != "" && !k.bodies[l.Body] {
 				k.violate("G8", "a readable message is in %s, with the reason %s: %s", queue, l.Reason, clip(l.Body))
 			}

@@ -53,11 +53,20 @@ func (l *labourerSeen) waits(step int) (least, most time.Duration) {
 func readStart(event []byte) (start, map[string]json.RawMessage, error) {
 	var s start
 	var top map[string]json.RawMessage
+	var notification struct {
+		Records []struct{ Sns struct{ Message string } }
+	}
+	if json.Unmarshal(event, &notification) == nil && len(notification.Records) == 1 {
+		event = []byte(notification.Records[0].Sns.Message)
+	}
 	if err := json.Unmarshal(event, &top); err != nil {
 		return s, nil, err
 	}
 	if err := json.Unmarshal(top["drover"], &s); err != nil {
 		return s, nil, err
+	}
+	if s.moe = top["activities"] != nil && top["task_id"] == nil && s.TaskID != ""; s.moe {
+		return s, top, nil
 	}
 	if s.TaskID == "" || string(top["task_id"]) != fmt.Sprintf("%q", s.TaskID) {
 		return s, nil, errors.New("drover.task_id is empty or differs from task_id")
@@ -100,6 +109,9 @@ func (k *checker) payload(job, id string, payload map[string]json.RawMessage) st
 		if got := max(0, len(payload[name])-len(`""`)); got != want {
 			return fmt.Sprintf("%s has %d bytes instead of %d", name, got, want)
 		}
+	}
+	if j.ballast > 0 && string(payload["noise"]) != fmt.Sprintf("%q", k.noise(j.ballast)) {
+		return "noise has other bytes"
 	}
 	if j.spelled != "" && payload[j.spelled] == nil {
 		return "attribute " + j.spelled + " is missing"

@@ -17,6 +17,7 @@ type start struct {
 
 	labourer labourer.Labourer
 	end      func(output []byte, failure *fakeaws.Failure) // reports the end to the service that runs the worker
+	moe      bool                                          // it is a plugin of moe's orchestrator
 	execution
 }
 
@@ -92,6 +93,10 @@ func (r *run) work(l labourer.Labourer, event []byte, name string, end func([]by
 	case does(WorkerLate):
 		takes = limit + l.Cooldown + time.Duration(share*float64(time.Minute))
 	}
+	if s.moe {
+		r.workMoe(s, payload, takes, does)
+		return
+	}
 	if l.Heartbeat > 0 && !machine {
 		for at := l.Heartbeat / 3; at < takes; at += l.Heartbeat / 3 {
 			r.later(at, s, func() {
@@ -142,7 +147,7 @@ func (r *run) later(after time.Duration, s start, do func()) {
 
 // outcome returns the completion message of a worker.
 func (r *run) outcome(s start, does func(Fault) bool) map[string]any {
-	message := map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt, "status": "completed", "result": map[string]any{"attempt": s.Attempt}}
+	message := map[string]any{"version": 1, "task_id": s.TaskID, "attempt": s.Attempt, "status": "completed", "result": r.resultOf(s)}
 	switch {
 	case does(WorkerGivesUp):
 		message["status"], message["retryable"], message["error"] = "failed", false, map[string]any{"type": "Hopeless"}
