@@ -187,6 +187,7 @@ func (s *Service) assess(ctx context.Context, k snapshot) (a ecology.Assessment,
 	if len(l.HealthMetrics) == 0 {
 		return ecology.Assess(l.Limited(k.state.Pin, adaptive.Found{}, s.Now()), nil, nil, s.Now(), granted), nil
 	}
+	now := s.Now() // before the readings are: one that is fresh when it is read must not count as too old a moment later
 	readings, err := s.Health.Readings(ctx, l.HealthMetrics)
 	if err != nil {
 		return ecology.Assessment{}, err
@@ -195,7 +196,6 @@ func (s *Service) assess(ctx context.Context, k snapshot) (a ecology.Assessment,
 	if err != nil {
 		return ecology.Assessment{}, err
 	}
-	now := s.Now()
 	a = ecology.Assess(l.Limited(k.state.Pin, before.Cap, now), readings, before.History, now, granted)
 	after := ecology.Remembered{Status: a.Status, Known: true, History: a.History, At: before.At}
 	if l.Adaptive != nil {

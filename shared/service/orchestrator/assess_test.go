@@ -145,6 +145,29 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 	}
 }
 
+// TestG7AValueThatExpiresBetweenItsReadAndItsUseCounts: without it a labourer whose health is Bad would be granted slots, as a value that is too
+// old is ignored.
+func TestG7AValueThatExpiresBetweenItsReadAndItsUseCounts(t *testing.T) {
+	s := outage.NewStage(t, healthy(10), "f", "g")
+	s.Schedule(t, outage.Job("nightly", "f", 30))
+	s.Pass(90 * time.Second)
+	cpu(s, 97.5)
+	require.Zero(t, s.HandOut(t, "f"))
+	s.Pass(time.Minute - time.Millisecond)
+	s.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+		if in, is := r.Input.(*dynamodb.GetItemInput); is && in.Key["item"].(*types.AttributeValueMemberS).Value == "assessment" {
+			s.Pass(2 * time.Millisecond)
+		}
+		return nil
+	}
+
+	claimed, err := s.Services().Orchestrator.Service.Claim(ctx, "execution", "f", orchestrator.Decided{Round: 1})
+
+	require.NoError(t, err)
+	require.Zero(t, claimed.Claimed)
+	require.Equal(t, decision.Health, claimed.Decisions[0].Binding)
+}
+
 var update = flag.Bool("update", false, "rewrite the golden files; review them before you commit")
 
 func golden(t *testing.T, file, got string) {
