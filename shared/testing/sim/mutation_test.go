@@ -133,7 +133,7 @@ var mutations = []mutation{
 		early := &entryFirst{Tasks: s.Scheduler.Service.Tasks, Jobs: s.Scheduler.Service.Jobs}
 		s.Scheduler.Service.Tasks, s.Scheduler.Service.Jobs = early, earlyJobs{s.Scheduler.Service.Jobs, early}
 	}}},
-	{"the orchestrator is woken before the entry is published", []string{"G1"}, 265, Options{Rewire: func(s *fakeaws.Functions) {
+	{"the orchestrator is woken before the entry is published", []string{"G1"}, 719, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Scheduler.Service.Jobs = wakeFirst{s.Scheduler.Service.Jobs, s.Scheduler.Service.Bus}
 		s.Scheduler.Service.Bus = withoutWakes{s.Scheduler.Service.Bus}
 	}}},
