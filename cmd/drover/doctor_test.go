@@ -341,10 +341,10 @@ func TestTheDoctorListsWhatCannotBeDecoded(t *testing.T) {
 
 func TestTheDoctorFindsEndedTasksThatWereNotSettled(t *testing.T) {
 	g := healthy(t)
-	require.NoError(t, g.Worker("shop", time.Second, func(context.Context, worker.Task) (any, error) { return nil, errors.New("busy") }))
+	require.NoError(t, g.Worker("shop", time.Second, func(context.Context, worker.Task) (any, error) { return nil, worker.Permanent(errors.New("broken")) }))
 	g.breaking("scavenger", func() bool { return true })
 	g.Submit(`{"job_id": "j", "labourer": "shop"}`)
-	g.RunFor(2500 * time.Millisecond)
+	g.RunFor(3500 * time.Millisecond)
 	require.Equal(t, done, g.drover("doctor").code, "it is not overdue yet")
 	g.World.Advance(g.World.Now().Add(5 * time.Minute))
 	said := g.drover("doctor")
@@ -359,7 +359,7 @@ func TestTheDoctorFindsTasksThatWaitInLeasesWithFreeSlots(t *testing.T) {
 	require.NoError(t, g.Apply(strings.Replace(shop, "invocations: 3", "invocations: 1", 1)))
 	require.NoError(t, g.Worker("shop", time.Second, func(context.Context, worker.Task) (any, error) { return nil, errors.New("busy") }))
 	g.Submit(`{"job_id": "j", "labourer": "shop", "sections": [1, 2, 3], "isolate_sections": true}`)
-	g.RunFor(900 * time.Millisecond)
+	g.RunFor(1900 * time.Millisecond)
 	require.Contains(t, g.drover("labourer", "shop").ok(), "1 running in 1 slot, 2 waiting for a slot")
 	g.breaking("orchestrator", func() bool { return true })
 	g.breaking("worker-assistant", func() bool { return true })

@@ -128,25 +128,29 @@ func TestG1G5RedriveProcessesEndsThatTheStreamDropped(t *testing.T) {
 	}
 }
 
-// TestG5RedriveEndsAJobWhoseEndWasProcessedInPart: the scavenger counted the tasks of jobs that share a segment, and the stream dropped the batch
-// before the rest.
+// TestG5RedriveEndsAJobWhoseEndWasProcessedInPart: the scavenger counted the tasks of jobs that share a segment, of which one each died, and
+// the stream dropped the batch before the rest.
 func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
 	for name, operation := range map[string]string{"before its totals": "TransactWriteItems", "before its end": "UpdateItem", "before it is published": "PutEvents"} {
 		t.Run(name, func(t *testing.T) {
 			g := healthy(t)
 			require.NoError(t, g.Apply(wide))
-			require.NoError(t, g.Worker("shop", time.Second, well))
-			calls := 0
-			g.breaking("scheduler", func() bool { calls++; return calls <= 2 }) // so that one scheduler gets both jobs, and they share a segment
-			g.Submit(sections("nightly", 12))
+			require.NoError(t, g.Worker("shop", time.Second, someDie))
+			g.Submit(sections("nightly", 12)) // one scheduler gets both jobs, and they share a segment
 			g.Submit(sections("other", 12))
-			g.RunFor(2*time.Minute + 900*time.Millisecond)
+			g.RunFor(1900 * time.Millisecond)
 			tasks, err := g.Tasks("nightly")
 			require.NoError(t, err)
 			require.True(t, tasks[0].Shared)
 			refuse := func(_ context.Context, r fakeaws.Request) error {
-				update, is := r.Input.(*dynamodb.UpdateItemInput)
-				if r.Operation == operation && (!is || strings.Contains(*update.UpdateExpression, "finished_at")) {
+				refused := r.Operation == operation
+				switch in := r.Input.(type) {
+				case *dynamodb.UpdateItemInput:
+					refused = refused && strings.Contains(*in.UpdateExpression, "finished_at")
+				case *dynamodb.TransactWriteItemsInput: // the tasks' deaths are another one
+					refused = refused && in.TransactItems[0].Update != nil && *in.TransactItems[0].Update.TableName == fakeaws.JobsTable
+				}
+				if refused {
 					return errors.New("no")
 				}
 				return nil
@@ -163,7 +167,7 @@ func TestG5RedriveEndsAJobWhoseEndWasProcessedInPart(t *testing.T) {
 
 			for _, id := range []string{"nightly", "other"} {
 				line := g.drover("--json", "job", id).one()
-				require.Equal(t, []any{"completed", 12.0}, []any{line["state"], line["completed"]})
+				require.Equal(t, []any{"completed", 11.0, 1.0}, []any{line["state"], line["completed"], line["dead"]})
 			}
 			require.Equal(t, map[string]int{"JobCompleted/nightly/1": 1, "JobCompleted/other/1": 1}, g.published("JobCompleted"))
 		})
@@ -177,7 +181,7 @@ func TestG5AJobWhoseLeaseCannotEnterItsCompletionsEndsWithoutRedrive(t *testing.
 	require.NoError(t, g.Apply(wide))
 	require.NoError(t, g.Worker("shop", time.Second, well))
 	g.Submit(sections("nightly", 300))
-	g.RunFor(900 * time.Millisecond)
+	g.RunFor(1900 * time.Millisecond)
 	g.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
 		if update, is := r.Input.(*dynamodb.UpdateItemInput); is && *update.TableName == fakeaws.JobsTable {
 			return errors.New("no")
@@ -202,7 +206,7 @@ func TestG5RedriveEntersCompletionsOfALeaseThatIsGone(t *testing.T) {
 	require.NoError(t, g.Apply(strings.Replace(wide, "invocations: 400", "invocations: 2", 1)))
 	require.NoError(t, g.Worker("shop", time.Second, well))
 	g.Submit(sections("nightly", 300))
-	g.RunFor(2500 * time.Millisecond)
+	g.RunFor(3500 * time.Millisecond)
 	st, err := g.open(t.Context(), "drover")
 	require.NoError(t, err)
 	leases, err := st.control.Leases(t.Context(), "shop")

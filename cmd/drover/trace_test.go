@@ -154,7 +154,7 @@ func TestATraceTellsWhatATaskWaitsForNow(t *testing.T) {
 
 	spans := g.drover("--json", "trace", "j").spans()
 
-	require.Equal(t, []string{"submit shop, scheduled: 0s", "task shop, running: 2m0s", "wait, queued: 0s", "attempt shop, running: 2m0s"}, tellings(spans[:4]))
+	require.Equal(t, []string{"submit shop, scheduled: 1s", "task shop, running: 2m0s", "wait, queued: 1s", "attempt shop, running: 1m59s"}, tellings(spans[:4]))
 	last := spans[len(spans)-1]
 	require.Equal(t, []string{"task shop, queued: 2m0s", "wait, queued: 2m0s"}, tellings(spans[len(spans)-2:]))
 	require.Contains(t, last.text("drover.waiting_for"), "paused")

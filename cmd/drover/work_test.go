@@ -95,6 +95,7 @@ func TestSubmitWaitLeavesTheJobAloneWhenItIsInterrupted(t *testing.T) {
 	g.interrupt = true
 	g.drover("submit", "--wait", "-", "<", `{"job_id": "long", "labourer": "shop"}`).fails(unknown, "interrupted; job long continues")
 	g.interrupt = false
+	g.RunFor(2 * time.Second)
 	require.Equal(t, "scheduled", g.drover("--json", "job", "long").one()["state"])
 }
 
@@ -223,9 +224,9 @@ func TestATaskShowsWhereItIsAndWhyItWaits(t *testing.T) {
 	require.Contains(t, dead["error"].(map[string]any)["message"], "no such section")
 	require.Contains(t, detail("mixed", "waiting")["waiting_for"], "its time, 2026-01-01T00:00:")
 	require.Contains(t, detail("next", "running")["waiting_for"], "its worker, until ")
-	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:14Z", detail("next", "queued")["waiting_for"])
+	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:15Z", detail("next", "queued")["waiting_for"])
 	g.drover("pause", "shop").ok()
-	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:14Z; the labourer is paused by arn:aws:iam::000000000000:user/ada since 2026-01-01T00:00:15Z",
+	require.Equal(t, "granted, waits for a slot of its lease: 1 in hand of 1 slot, the longest since 2026-01-01T00:00:15Z; the labourer is paused by arn:aws:iam::000000000000:user/ada since 2026-01-01T00:00:15Z",
 		detail("next", "queued")["waiting_for"])
 	g.RunFor(2 * time.Second) // the pause has woken the orchestrator
 	require.Equal(t, "the labourer is paused by arn:aws:iam::000000000000:user/ada since 2026-01-01T00:00:15Z", detail("next", "queued")["waiting_for"])
@@ -294,8 +295,8 @@ func TestALabourersLineIsCountedFromItsLeasesAndQueue(t *testing.T) {
 	line := g.drover("--json", "labourer", "shop").one()
 	want := map[string]any{"labourer_id": "shop", "paused": false, "status": 4.0, "metrics": map[string]any{}, "cap": 1.0, "desired": 1.0, "running": 1.0,
 		"slots": 1.0, "granted": 1.0, "free": 0.0, "waiting": 1.0, "due": 1.0, "later": 1.0, "binding": "cap", "reason": "no slot is free: 1 of 1 are taken, 1 task is due",
-		"started": 0.0, "at": "2026-01-01T00:00:15Z", "oldest_due": "2026-01-01T00:00:14Z", "evidence": map[string]any{"holders": []any{map[string]any{
-			"task_id": g.drover("--json", "tasks", "--status", "running").one()["task_id"], "job_id": "next", "attempt": 1.0, "since": "2026-01-01T00:00:14Z"}}}}
+		"started": 0.0, "at": "2026-01-01T00:00:15Z", "oldest_due": "2026-01-01T00:00:15Z", "evidence": map[string]any{"holders": []any{map[string]any{
+			"task_id": g.drover("--json", "tasks", "--status", "running").one()["task_id"], "job_id": "next", "attempt": 1.0, "since": "2026-01-01T00:00:15Z"}}}}
 	require.Equal(t, want, line)
 	require.Equal(t, []map[string]any{want}, g.drover("--json", "labourers").lines())
 	require.Contains(t, g.drover("labourer", "shop").ok(), "1 due, 1 later")
