@@ -17,6 +17,18 @@ import (
 // dueLimit limits how many entries one claim takes tasks from: 2 × 30 + 1 items in a transaction that takes 100.
 const dueLimit = 30
 
+// probeLimit limits how many entries are read to choose a probe. Tasks that cannot be started return to the front of the queue, each as an entry: the one
+// that can is behind them.
+const probeLimit = 500
+
+// limit returns how many due entries a claim reads.
+func (k *snapshot) limit() int {
+	if k.state.Probing() {
+		return probeLimit
+	}
+	return dueLimit
+}
+
 // Decided holds what a step decided about a labourer. The labourer's branch in the state machine shows the last one.
 type Decided struct {
 	Round     int               `json:"round"`
@@ -125,7 +137,7 @@ func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
 	if out.labourer, err = s.labourer(ctx, h.labourer); err != nil {
 		return out, err
 	}
-	if out.leases, out.entries, err = s.Control.Work(ctx, h.labourer, s.Now(), dueLimit); err != nil {
+	if out.leases, out.entries, err = s.Control.Work(ctx, h.labourer, s.Now(), out.limit()); err != nil {
 		return out, err
 	}
 	for _, lease := range out.leases {
@@ -136,7 +148,7 @@ func (s *Service) read(ctx context.Context, h hold) (snapshot, error) {
 	if err = s.clearQueue(ctx, &out); err != nil {
 		return out, err
 	}
-	out.more = len(out.entries) == dueLimit
+	out.more = len(out.entries) == out.limit()
 	out.assessment, err = s.assess(ctx, out)
 	return out, err
 }
@@ -159,7 +171,7 @@ func (s *Service) clearQueue(ctx context.Context, k *snapshot) (err error) {
 		if readable {
 			return nil
 		}
-		if k.entries, err = s.Control.Due(ctx, k.labourer.ID, s.Now(), dueLimit); err != nil {
+		if k.entries, err = s.Control.Due(ctx, k.labourer.ID, s.Now(), k.limit()); err != nil {
 			return err
 		}
 	}
