@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,27 @@ func TestG8ProbesPassOverTasksThatFailedBesideStartedOnes(t *testing.T) {
 	rounds(t, s, starts)
 
 	require.Contains(t, started, 4)
+}
+
+// TestG8TasksThatCannotBeStartedDoNotHideTheOneThatCan: each is an entry of its own, and there are more of them than a claim takes tasks from.
+func TestG8TasksThatCannotBeStartedDoNotHideTheOneThatCan(t *testing.T) {
+	s := stage(t, 1, slices.Repeat([]int{1}, 60)...)
+	entries, err := s.Control.Due(ctx, "f", s.World.Now(), 0)
+	require.NoError(t, err)
+	require.Len(t, entries, 60)
+	starts := &starter{answerTo: func(id task.ID) error {
+		if id.Segment == entries[59].Segment {
+			return nil
+		}
+		return errors.New("a policy of its own")
+	}}
+
+	for len(starts.started) == 0 && starts.asked < 10 {
+		rounds(t, s, starts)
+		s.Pass(6 * time.Minute)
+	}
+
+	require.Len(t, starts.started, 1, "the last in line is soon a probe")
 }
 
 // TestG4TheCompletionOfAWorkerWhoseStartWentUnheardCounts: the answer to a start is lost, so the task returns to the queue while its worker runs.
