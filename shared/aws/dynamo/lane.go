@@ -49,11 +49,12 @@ func (j Jobs) widen(ctx context.Context, job ledger.Job) error {
 
 // spread adds the leases in the lanes, strongly consistent, to what was read under a labourer's own key, without the item that counts the lanes.
 func (c Control) spread(ctx context.Context, labourer string, items []item) ([]item, error) {
-	if len(items) == 0 || items[0].str("item") != lanesItem {
+	at := slices.IndexFunc(items, func(it item) bool { return it.str("item") == lanesItem }) // the first, but for a damaged key
+	if at < 0 {
 		return items, nil
 	}
-	more, err := c.inLanes(ctx, labourer, int(items[0].num("lanes")), true)
-	return append(items[1:], more...), err
+	more, err := c.inLanes(ctx, labourer, int(items[at].num("lanes")), true)
+	return append(slices.Delete(items, at, at+1), more...), err
 }
 
 // inLanes reads the leases in the first n lanes of a labourer.

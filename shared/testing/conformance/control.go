@@ -93,6 +93,7 @@ func runControl(t *testing.T, open func(*testing.T) Stores, lanes int) {
 		"a heartbeat of a hand that changed is refused":                on(hearsStale),
 		"first heartbeats at the same time are all kept":               on(hearRace),
 		"a lease that cannot be decoded counts until it is set aside":  on(undecodable),
+		"a lease with a damaged key hides no other":                    on(damagedKey),
 		"a lease that was written since it was read is not set aside":  on(undecodableChanged),
 		"an entry that cannot be decoded blocks no other":              on(undecodableEntry),
 	})

@@ -336,6 +336,19 @@ func undecodable(t *testing.T, c control) {
 	}, "what was set aside can be inspected")
 }
 
+// damagedKey grants a lease whose key comes before all others, and one beside it, which may be in a lane.
+func damagedKey(t *testing.T, c control) {
+	e := c.entry(newSegment(), noon, segment.Range(0, 9))
+	c.put(t, e)
+	g := take(c.state(t), e, segment.Of(0), 1)
+	g.Changed[0].After.Segment = " damaged"
+	require.NoError(t, c.Grant(t.Context(), c.labourer, g, queue.Hold{}))
+	mine := c.leased(t, segment.Of(3))
+
+	require.Contains(t, c.leases(t), mine)
+	require.Len(t, c.leases(t), 2)
+}
+
 func (c control) grantUndecodable(t *testing.T) queue.Lease {
 	t.Helper()
 	e := c.entry(c.segment(), noon, segment.Range(0, 9))
