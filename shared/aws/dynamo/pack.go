@@ -15,7 +15,8 @@ var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 const unpackLimit = 8 << 20
 
 var encoder = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18), zstd.WithEncoderCRC(false))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18), zstd.WithEncoderCRC(false),
+		zstd.WithAllLitEntropyCompression(true)) // else text without repetitions, such as base64, stays as large as it is
 	if err != nil {
 		panic(err) // the options are constants
 	}

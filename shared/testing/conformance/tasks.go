@@ -464,7 +464,7 @@ func saveTooLarge(t *testing.T, s Stores) {
 	one := newTask(newSegment(), 0)
 	create(t, s, one)
 	after := completed(t, one)
-	after.Result = json.RawMessage(`"` + noise(500<<10) + `"`)
+	after.Result = json.RawMessage(`"` + noise(600<<10) + `"`)
 
 	err := s.Tasks.Save(t.Context(), one, after)
 
