@@ -55,7 +55,7 @@
 // # What is stored
 //
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
-//	         segment#n, k                   the k-th part of the task's payload, if that exceeds 256 KB compressed
+//	         segment#n, k                   the k-th part of the task's payload, of up to 256 KB, if it lies apart: that takes fewer write units
 //	control  labourer, state                version (the fence of claims), paused, pause (person, time), claiming_until, claiming_by, trouble, pace
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n   a lease, with its revision: it tells the lease from others under its key, and from itself before
@@ -78,6 +78,9 @@
 //	         run_id, stage#place            the turns that were published and that have ended, as sets
 //	         run_id, turn#place#n           attempts, times, message and result of a turn that ended
 //	         #gauged, workflows             which workflows had active runs at the last tick
+//
+// The parts of a payload are dated when they are written: a year and a month, and the tables' retention, after the task is due. A task that ends more
+// than a month after it was due has them dated anew, for a year after its retention. One that waits for longer than they are kept fails, as unreadable.
 //
 // A partition key takes a thousand writes a second. So the segments of a labourer with a cap beyond a thousand are spread over up to sixteen lanes,
 // as its cap is when a job is recorded, and each lane has a partition key for its leases. State and queue stay under one key: a grant is one transaction.

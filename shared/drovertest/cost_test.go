@@ -67,7 +67,7 @@ var loads = []load{
 	{name: "cap 12, 5 s, a fifth of the first attempts fails", limit: 12, tasks: 1500, takes: 5 * time.Second, fails: 0.2},
 	{name: "cap 12, 5 s, a queue as target", limit: 12, tasks: 1500, takes: 5 * time.Second, queue: true},
 	{name: "cap 12, 5 s, a health metric", limit: 12, tasks: 1500, takes: 5 * time.Second, metric: true},
-	{name: "cap 12, 5 s, a payload of 4 KB", limit: 12, tasks: 1500, takes: 5 * time.Second, payload: 4 << 10},
+	{name: "cap 12, 5 s, a payload of 4 KB", limit: 12, tasks: 1500, takes: 5 * time.Second, payload: 4 << 10, writes: 7, reads: 3.5, dollars: 6.38}, // twice the price without one
 	{name: "cap 12, 5 s, a payload of 50 KB", limit: 12, tasks: 500, takes: 5 * time.Second, payload: 50 << 10},
 	{name: "cap 12, 5 s, jobs of one task", limit: 12, tasks: 1500, takes: 5 * time.Second, apart: true, writes: 9, reads: 8, dollars: 14},
 	{name: "cap 12, 5 s, jobs of one task, one in two seconds", limit: 12, tasks: 1500, takes: 5 * time.Second, apart: true, every: 2 * time.Second},
@@ -100,7 +100,7 @@ func TestTheCostOfATask(t *testing.T) {
 		require.LessOrEqual(t, m.reads/float64(l.tasks), l.reads, "read units a task at %s", l.name)
 		require.LessOrEqual(t, sum, l.dollars, "dollars a million tasks at %s", l.name)
 
-		if l.apart {
+		if l.apart || l.payload > 0 {
 			continue
 		}
 		// The two formulas of docs/costs.md. Of the worker assistant's updates, one closes each task, and the others feed leases.

@@ -384,11 +384,12 @@ func (d *Drover) Tasks(jobID string) ([]task.Task, error) {
 	var out []task.Task
 	for ordinal := range job.Segments() {
 		at, numbers := job.SegmentAt(ordinal)
-		part, err := d.tasks.Range(context.Background(), at, numbers)
-		if err != nil {
-			return nil, err
+		for part, err := range d.tasks.Chunks(context.Background(), at, numbers) {
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, part...)
 		}
-		out = append(out, part...)
 	}
 	return out, nil
 }

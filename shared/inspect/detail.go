@@ -29,6 +29,12 @@ func (r *Reader) Task(ctx context.Context, id task.ID) (d Detail, found bool, er
 		if !ok {
 			return Detail{}, false, nil
 		}
+		for whole, err := range r.Tasks.Filled(ctx, []task.Task{t}) {
+			if err != nil {
+				return Detail{}, false, err
+			}
+			t = whole
+		}
 		now := r.Now()
 		if t.Status.Terminal() {
 			return DetailOf(t, Place{}, "", now), true, nil

@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,8 @@ import (
 type Tasks interface {
 	Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
 	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
+	// Filled yields the tasks with payloads that lie apart, which Load and Range leave out.
+	Filled(ctx context.Context, tasks []task.Task) iter.Seq2[task.Task, error]
 }
 
 // Jobs reads the jobs table.

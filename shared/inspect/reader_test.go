@@ -499,6 +499,20 @@ func TestATaskInAnUnreadQueueWaitsForAWorker(t *testing.T) {
 	require.Equal(t, "its worker is being started", d.WaitingFor)
 }
 
+func TestATaskIsShownWithAPayloadThatLiesApart(t *testing.T) {
+	s := underLease()
+	id := s.items[0].ID
+	s.items[0].Parts, s.items[0].Payload = 1, nil
+	_, _, err := s.reader().Task(t.Context(), id)
+	require.ErrorIs(t, err, task.ErrNoPayload)
+
+	s.payloads = map[task.ID][]byte{id: []byte(`{"n":1}`)}
+	d, _, err := s.reader().Task(t.Context(), id)
+
+	require.NoError(t, err)
+	require.JSONEq(t, `{"n":1}`, string(d.Payload))
+}
+
 func TestAGrantedTaskWaitsForASlot(t *testing.T) {
 	s := underLease()
 	d, found, err := s.reader().Task(t.Context(), task.ID{Segment: at, N: 0})

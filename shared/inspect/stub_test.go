@@ -2,6 +2,7 @@ package inspect_test
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,7 @@ type stack struct {
 	records   []ledger.Job
 	progress  map[string][]ledger.Progress // by job
 	items     []task.Task
+	payloads  map[task.ID][]byte // that lie apart
 	leases    []queue.Lease
 	entries   []queue.Entry
 	aside     []queue.Unreadable
@@ -71,6 +73,22 @@ func (s tasks) Range(_ context.Context, id segment.ID, numbers segment.Numbers) 
 		}
 	}
 	return out, nil
+}
+
+func (s tasks) Filled(_ context.Context, some []task.Task) iter.Seq2[task.Task, error] {
+	return func(yield func(task.Task, error) bool) {
+		for _, t := range some {
+			var err error
+			if t.Parts > 0 {
+				if t.Payload = s.payloads[t.ID]; t.Payload == nil {
+					err = task.ErrNoPayload
+				}
+			}
+			if !yield(t, err) {
+				return
+			}
+		}
+	}
 }
 
 type jobs struct{ *stack }

@@ -193,6 +193,18 @@ func must(t *testing.T) func(after task.Task, err error) task.Task {
 	}
 }
 
+func TestGoldenTaskWhosePayloadLiesApart(t *testing.T) {
+	s := inMemory()
+	one := oneTask()
+	one.Payload = fmt.Appendf(nil, `{"text":%q}`, base64.StdEncoding.EncodeToString(noise(2400)))
+	require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))
+
+	again := golden(t, "task with a payload apart", s)
+
+	require.Equal(t, one.Payload, whole(t, again, one.ID.Segment)[0].Payload)
+	require.LessOrEqual(t, fakeaws.Size(again.db.Items(fakeaws.TasksTable)[0]), 1024, "one write unit")
+}
+
 func TestGoldenTasks(t *testing.T) {
 	fresh := oneTask()
 	full := oneTask()

@@ -26,8 +26,9 @@ func TestG1AnEndOfTheLargestSizeIsKeptAndOneByteMoreIsRefusedByItsSizes(t *testi
 	s := inMemory()
 	one := oneTask()
 	one.Payload = noise(256 << 10)
+	stored := asStoredBefore(t, one)
 	end := func(status task.Status, result int) (task.Task, error) {
-		require.NoError(t, s.tasks.Create(t.Context(), []task.Task{one}))
+		require.NoError(t, s.db.Put(fakeaws.TasksTable, stored))
 		after, err := one.Close(task.End{Attempt: 1, Status: status, DispatchedAt: noon, At: noon, Result: noise(result), Stats: json.RawMessage(`{"ms":3}`)})
 		require.NoError(t, err)
 		return after, s.tasks.Save(t.Context(), one, after)

@@ -31,7 +31,7 @@ type Tasks struct {
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 const batchSize = 25
 
-// writers says how many batches of a segment are written at the same time: all of them, as a segment has eleven.
+// writers says how many batches of a segment are written at the same time: all of them, as a segment has eleven if its payloads lie in its tasks' items.
 const writers = 11
 
 // Create writes new tasks. It overwrites, so it is only for tasks whose queue entry has not been published. It retries what the table leaves
@@ -39,11 +39,11 @@ const writers = 11
 func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
 	requests := make([]types.WriteRequest, 0, len(tasks))
 	for _, one := range tasks {
-		it, err := taskItem(one, 0)
+		items, err := t.created(one)
 		if err != nil {
 			return fmt.Errorf("encoding task %s, %w", one.ID, err)
 		}
-		for _, each := range append(partsOf(one), it) {
+		for _, each := range items {
 			requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: each}})
 		}
 	}
@@ -55,25 +55,40 @@ func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
 	return g.Wait()
 }
 
-// Add writes new tasks with small payloads. It leaves a task that exists as it is: that was written before, and may have been handed out since.
+// Add writes new tasks. It leaves a task that exists as it is: that was written before, perhaps with another payload, and may have been handed out since.
 func (t Tasks) Add(ctx context.Context, tasks []task.Task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)
 	for _, one := range tasks {
-		it, err := taskItem(one, 0)
+		items, err := t.created(one)
 		if err != nil {
 			return fmt.Errorf("encoding task %s, %w", one.ID, err)
 		}
 		g.Go(func() error {
-			_, err := putItem(ctx, t.API, &dynamodb.PutItemInput{TableName: &t.Table, Item: it, ConditionExpression: aws.String("attribute_not_exists(#n)"),
-				ExpressionAttributeNames: map[string]string{"#n": "n"}})
-			if err != nil && !refused(err) {
+			if err := t.add(ctx, items); err != nil && !refused(err) {
 				return fmt.Errorf("adding task %s, %w", one.ID, err)
 			}
 			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// add writes the items of a task that does not exist, all or none.
+func (t Tasks) add(ctx context.Context, items []item) error {
+	absent := aws.String("attribute_not_exists(n)")
+	last := len(items) - 1
+	if last == 0 {
+		_, err := putItem(ctx, t.API, &dynamodb.PutItemInput{TableName: &t.Table, Item: items[0], ConditionExpression: absent})
+		return err
+	}
+	writes := make([]types.TransactWriteItem, len(items))
+	for i, it := range items {
+		writes[i].Put = &types.Put{TableName: &t.Table, Item: it}
+	}
+	writes[last].Put.ConditionExpression = absent
+	_, err := transactWriteItems(ctx, t.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	return err
 }
 
 // writeBatch carries out writes without conditions, and retries what the table leaves unprocessed until ctx ends.
@@ -92,8 +107,8 @@ func writeBatch(ctx context.Context, api API, table string, requests []types.Wri
 	}
 }
 
-// Load reads tasks by id, strongly consistent. Tasks that do not exist are missing in the answer. *task.UnreadableError: some cannot be
-// decoded; the answer has the others.
+// Load reads tasks by id, strongly consistent, without payloads that lie apart. Tasks that do not exist are missing in the answer.
+// *task.UnreadableError: some cannot be decoded; the answer has the others.
 func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error) {
 	out := make(map[task.ID]task.Task, len(ids))
 	asked := make(map[task.ID]bool, len(ids))
@@ -106,11 +121,10 @@ func (t Tasks) Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, 
 	}
 	var bad unreadable
 	err := batchGet(ctx, t.API, t.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true)}, func(it item) error {
-		one, wrong, err := t.whole(ctx, it)
-		if err == nil && !bad.add(one, wrong) {
+		if one, wrong := readTask(it); !bad.add(one, wrong) {
 			out[one.ID] = one
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading %d tasks, %w", len(keys), err)
@@ -147,38 +161,37 @@ func (u unreadable) err() error {
 }
 
 // Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers. At most
-// [task.ChunkBytes] of payloads, results and stats, and a page of 1 MB, are in memory at once. It ends at the first error. A
-// *task.UnreadableError, for tasks that cannot be decoded, comes after all the others.
+// [task.ChunkBytes] of payloads, results and stats, as much of packed payloads, and a page of 1 MB, are in memory at once. It ends at the first
+// error. A *task.UnreadableError, for tasks that cannot be decoded, comes after all the others.
 func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
 	return task.Chunks(func(yield func(task.Task, error) bool) {
-		if numbers.Empty() {
-			return
-		}
-		in := t.reading(s, numbers)
 		var bad unreadable
-		for {
-			page, err := t.API.Query(ctx, &in)
+		for page, err := range t.pages(ctx, s, numbers) {
 			if err != nil {
-				yield(task.Task{}, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err))
+				yield(task.Task{}, err)
 				return
 			}
-			for _, it := range page.Items {
-				if !numbers.Contains(int(item(it).num("n"))) {
-					continue
-				}
-				one, wrong, err := t.whole(ctx, it)
+			heads := make([]task.Task, len(page))
+			for i, it := range page {
+				heads[i] = task.Task{ID: task.ID{Segment: s, N: int(it.num("n"))}, Parts: int(it.num("parts"))}
+			}
+			for some := range together(heads) {
+				parts, err := t.parts(ctx, some)
 				if err != nil {
 					yield(task.Task{}, err)
 					return
 				}
-				if !bad.add(one, wrong) && !yield(one, nil) {
-					return
+				for _, it := range page[:len(some)] {
+					one, wrong := readTask(it)
+					if wrong == nil {
+						wrong = fill(&one, parts)
+					}
+					if !bad.add(one, wrong) && !yield(one, nil) {
+						return
+					}
 				}
+				page = page[len(some):]
 			}
-			if len(page.LastEvaluatedKey) == 0 {
-				break
-			}
-			in.ExclusiveStartKey = page.LastEvaluatedKey
 		}
 		if err := bad.err(); err != nil {
 			yield(task.Task{}, err)
@@ -186,19 +199,49 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 	})
 }
 
-// Range reads what Chunks reads, all at once. *task.UnreadableError: some tasks cannot be decoded; the others are returned.
+// Range reads what Chunks reads, all at once, so without payloads that lie apart. *task.UnreadableError: some tasks cannot be decoded; the others
+// are returned.
 func (t Tasks) Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error) {
 	var out []task.Task
-	for chunk, err := range t.Chunks(ctx, s, numbers) {
-		if damaged, is := errors.AsType[*task.UnreadableError](err); is {
-			return out, damaged
-		}
+	var bad unreadable
+	for page, err := range t.pages(ctx, s, numbers) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, chunk...)
+		for _, it := range page {
+			if one, wrong := readTask(it); !bad.add(one, wrong) {
+				out = append(out, one)
+			}
+		}
 	}
-	return out, nil
+	return out, bad.err()
+}
+
+// pages reads the items of those tasks of a segment whose numbers are in the set, a page at a time. It ends at an error.
+func (t Tasks) pages(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]item, error] {
+	return func(yield func([]item, error) bool) {
+		if numbers.Empty() {
+			return
+		}
+		in := t.reading(s, numbers)
+		for {
+			page, err := t.API.Query(ctx, &in)
+			if err != nil {
+				yield(nil, fmt.Errorf("reading tasks %s of segment %s, %w", numbers, s, err))
+				return
+			}
+			var some []item
+			for _, it := range page.Items {
+				if numbers.Contains(int(item(it).num("n"))) {
+					some = append(some, it)
+				}
+			}
+			if !yield(some, nil) || len(page.LastEvaluatedKey) == 0 {
+				return
+			}
+			in.ExclusiveStartKey = page.LastEvaluatedKey
+		}
+	}
 }
 
 // Save writes the end of an attempt, or another change of a task, if the task is still as in before: the same number of ended attempts, status
@@ -280,11 +323,10 @@ func taskKey(id task.ID) item {
 func taskItem(t task.Task, retention time.Duration) (item, error) {
 	it := taskKey(t.ID)
 	maps.Copy(it, item{"labourer": str(t.Labourer), "job": str(t.JobID), "created_at": millis(t.CreatedAt)})
-	if parts := partsOf(t); len(parts) > 0 {
-		t.Parts = len(parts)
-	}
 	if t.Parts == 0 {
 		it["payload"] = &types.AttributeValueMemberB{Value: pack(t.Payload)}
+	} else if !t.PayloadUntil.IsZero() {
+		it["payload_until"] = num(t.PayloadUntil.Unix())
 	}
 	for name, n := range map[string]int64{
 		"max_attempts": int64(t.MaxAttempts), "max_duration": t.MaxDuration.Milliseconds(), "attempt": int64(t.Attempt),
@@ -350,6 +392,9 @@ func readTask(it item) (task.Task, error) {
 		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
 		Trace: trace.Parse(it.str("traceparent"), it.str("tracestate")),
 		Life:  int(it.num("life")), Parts: int(it.num("parts")), LifeAttempt: int(it.num("life_attempt")),
+	}
+	if it.has("payload_until") {
+		t.PayloadUntil = time.Unix(it.num("payload_until"), 0).UTC()
 	}
 	var problems []error
 	for name, into := range map[string]*json.RawMessage{"payload": &t.Payload, "result": &t.Result, "stats": &t.Stats} {

@@ -83,9 +83,14 @@ type Task struct {
 	Labourer  string
 	JobID     string
 	Payload   json.RawMessage // a JSON object with the top-level attributes that the worker gets
-	Parts     int             // number of further items that hold a large payload; a stream's image does not contain them
 	CreatedAt time.Time
-	Shared    bool // several jobs share the task's segment: its completion is entered in its job's progress from the stream
+	Due       time.Time // when a new task is due, if after CreatedAt; not stored
+	Shared    bool      // several jobs share the task's segment: its completion is entered in its job's progress from the stream
+
+	// Parts counts the items of a payload that lies apart from the task's own item, 0 for one that does not. They are kept until PayloadUntil, and a
+	// stream's image does not contain them.
+	Parts        int
+	PayloadUntil time.Time
 
 	MaxAttempts int           // the job's own limit; 0 for the labourer's
 	MaxDuration time.Duration // the job's own; 0 for the labourer's
@@ -129,8 +134,8 @@ type Origin struct {
 // ErrStale reports that an end belongs to another attempt than the current one. It must change nothing.
 var ErrStale = errors.New("not the task's current attempt")
 
-// ErrNoPayload reports that parts of a task's payload are gone.
-var ErrNoPayload = errors.New("parts of the payload are gone")
+// ErrNoPayload reports that a payload that lay apart from its task is gone, or damaged.
+var ErrNoPayload = errors.New("its payload cannot be read")
 
 // End describes how an attempt ended.
 type End struct {

@@ -7,6 +7,8 @@ package archiver
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,11 +16,11 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// Payloads stores payloads that are too large for the stream's images.
+// Payloads stores the payloads that lie apart from their tasks, which the stream's images lack.
 type Payloads interface {
-	// Payload returns task.ErrNoPayload if the payload is gone.
-	Payload(ctx context.Context, of task.Task) ([]byte, error)
-	// Ended lets the payload of an ended task expire.
+	// Filled yields the tasks with their payloads; beside one whose payload is gone it yields task.ErrNoPayload, and goes on. Another error ends it.
+	Filled(ctx context.Context, tasks []task.Task) iter.Seq2[task.Task, error]
+	// Ended keeps the payload of an ended task for as long as a replay may need it.
 	Ended(ctx context.Context, of task.Task) error
 }
 
@@ -36,58 +38,41 @@ type Service struct {
 // parallel limits how many files are written at once.
 const parallel = 8
 
-// largeTogether limits how many large payloads, of up to 1 MB each, are in memory at once.
-const largeTogether = 16
-
 // Handle archives those tasks of a chunk of a batch (see [task.Chunks]) that have ended, each as it was after a write, and returns their number.
 // After an error the whole batch must be redelivered.
 func (s *Service) Handle(ctx context.Context, tasks []task.Task) (archived int, err error) {
-	for _, part := range parts(tasks) {
-		if err := s.archive(ctx, part); err != nil {
+	for ended, err := range task.Chunks(s.ended(ctx, tasks)) {
+		if err == nil {
+			err = s.archive(ctx, ended)
+		}
+		if err != nil {
 			return archived, err
 		}
-		archived += len(part)
+		archived += len(ended)
 	}
 	return archived, nil
 }
 
-// parts returns the tasks that have ended, in parts whose large payloads fit in memory.
-func parts(tasks []task.Task) [][]task.Task {
-	var out [][]task.Task
-	large := 0
-	for _, t := range tasks {
-		if !t.Status.Terminal() {
-			continue
+// ended yields the tasks that have ended, with their payloads. The record of one whose payload is gone is complete but for that.
+func (s *Service) ended(ctx context.Context, tasks []task.Task) iter.Seq2[task.Task, error] {
+	open := func(t task.Task) bool { return !t.Status.Terminal() }
+	return func(yield func(task.Task, error) bool) {
+		for t, err := range s.Payloads.Filled(ctx, slices.DeleteFunc(slices.Clone(tasks), open)) {
+			if errors.Is(err, task.ErrNoPayload) {
+				err = nil
+			}
+			if !yield(t, err) {
+				return
+			}
 		}
-		if len(out) == 0 || t.Parts > 0 && large == largeTogether {
-			out, large = append(out, nil), 0
-		}
-		if t.Parts > 0 {
-			large++
-		}
-		out[len(out)-1] = append(out[len(out)-1], t)
 	}
-	return out
 }
 
 func (s *Service) archive(ctx context.Context, ended []task.Task) error {
-	for i, t := range ended {
-		if t.Parts == 0 {
-			continue
-		}
-		payload, err := s.Payloads.Payload(ctx, t)
-		if err != nil && !errors.Is(err, task.ErrNoPayload) { // the record is complete but for the payload
-			return err
-		}
-		ended[i].Payload = payload
-	}
 	if err := s.put(ctx, ended); err != nil {
 		return err
 	}
 	for _, t := range ended {
-		if t.Parts == 0 {
-			continue
-		}
 		if err := s.Payloads.Ended(ctx, t); err != nil {
 			return err
 		}

@@ -96,7 +96,7 @@ func (b *batch) fail(err error, messages ...string) {
 // parallel limits how many tasks are closed at once, and how many leases are read or written.
 const parallel = 25
 
-// together limits the tasks that are read and closed at once: their payloads must fit in the function's memory.
+// together limits the tasks that are read and closed at once: their results, and the payloads in their items, must fit in the function's memory.
 const together = parallel
 
 // load reads the tasks of some reports, and returns with them the reports whose tasks it returns. A report on an unreadable task that has not

@@ -14,6 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/service/assistant"
+	"github.com/drover-run/drover/shared/testing/fakeaws"
 	"github.com/drover-run/drover/shared/testing/outage"
 )
 
@@ -32,16 +33,22 @@ func noise(length int) string {
 func TestG1G4AnEndWithTooLargeAResultEndsItsTask(t *testing.T) {
 	for name, c := range map[string]struct {
 		payload, result, stats int
+		inside                 bool     // an earlier version stored the payload in the task's item
 		says                   []string // "": it completed
 	}{
-		"payload and result fit when compressed": {payload: 100 << 10, result: completion.MaxResult},
-		"payload and result do not fit":          {250 << 10, completion.MaxResult, 10 << 10, []string{"a payload of 2560", "a result of 262144", "stats of 10240", "want at most 408576"}},
-		"the result alone is more than is kept":  {10, completion.MaxResult + 1, 10, []string{"the result has 262145 bytes; want at most 262144"}},
-		"the stats are more than are kept":       {10, 10, completion.MaxStats + 1, []string{"the stats have 16385 bytes; want at most 16384"}},
+		"the largest ones fit beside a payload": {payload: 250 << 10, result: completion.MaxResult, stats: completion.MaxStats},
+		"payload and result fit in one item":    {payload: 100 << 10, result: completion.MaxResult, inside: true},
+		"payload and result do not fit in one item": {payload: 250 << 10, result: completion.MaxResult, stats: 10 << 10, inside: true,
+			says: []string{"a payload of 2560", "a result of 262144", "stats of 10240", "want at most 408576"}},
+		"the result alone is more than is kept": {payload: 10, result: completion.MaxResult + 1, stats: 10, says: []string{"the result has 262145 bytes; want at most 262144"}},
+		"the stats are more than are kept":      {payload: 10, result: 10, stats: completion.MaxStats + 1, says: []string{"the stats have 16385 bytes; want at most 16384"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stage(t, 1)
 			s.Schedule(t, fmt.Sprintf(`{"job_id": "nightly", "labourer": "f", "blob": %s}`, noise(c.payload)))
+			if c.inside {
+				putInside(t, s)
+			}
 			require.Equal(t, 1, s.HandOut(t, "f"))
 			h := s.Handed(t, "f")[0]
 			stats := ""
@@ -52,7 +59,10 @@ func TestG1G4AnEndWithTooLargeAResultEndsItsTask(t *testing.T) {
 			missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", messages(report))
 			require.Empty(t, missing, "%v", summary.Errors)
 			one := stored(t, s, h.TaskID)
-			require.JSONEq(t, fmt.Sprintf(`{"blob": %s}`, noise(c.payload)), string(one.Payload))
+			for whole, err := range s.Tasks.Filled(t.Context(), []task.Task{one}) {
+				require.NoError(t, err)
+				require.JSONEq(t, fmt.Sprintf(`{"blob": %s}`, noise(c.payload)), string(whole.Payload))
+			}
 			if c.says == nil {
 				require.Equal(t, assistant.Summary{Completed: 1}, summary)
 				require.JSONEq(t, noise(c.result), string(one.Result))
@@ -74,6 +84,21 @@ func TestG1G4AnEndWithTooLargeAResultEndsItsTask(t *testing.T) {
 			require.NotContains(t, picture, "dead letter")
 		})
 	}
+}
+
+// putInside moves the payload of the only task into its item, where earlier versions stored it.
+func putInside(t *testing.T, s *outage.Stage) {
+	t.Helper()
+	items := s.DynamoDB.Items(fakeaws.TasksTable)
+	require.Len(t, items, 2)
+	own, part := items[0], items[1]
+	if own["parts"] == nil {
+		own, part = part, own
+	}
+	own["payload"] = part["payload"]
+	delete(own, "parts")
+	delete(own, "payload_until")
+	require.NoError(t, s.DynamoDB.Put(fakeaws.TasksTable, own))
 }
 
 // TestAFailureWithTooLargeStatsStaysThatFailure, and is retried.

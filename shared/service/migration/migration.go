@@ -247,7 +247,9 @@ func (m *move) store(ctx context.Context, job ledger.Job, at segment.ID, free se
 		for stored[n].Origin != nil {
 			n++
 		}
-		tasks = append(tasks, is.Task(task.ID{Segment: at, N: n}, job.ID, state))
+		one := is.Task(task.ID{Segment: at, N: n}, job.ID, state)
+		one.Due = m.Now() // the row may be years old
+		tasks = append(tasks, one)
 		n++
 	}
 	return m.Tasks.Add(ctx, tasks)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +84,48 @@ func TestG8AnUnreadableTaskBlocksNoOther(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestG8ATaskThatWaitsLongerThanItsPayloadIsKeptDies, says why, and blocks no other.
+func TestG8ATaskThatWaitsLongerThanItsPayloadIsKeptDies(t *testing.T) {
+	s := stage(t, 2)
+	s.Schedule(t, fmt.Sprintf(`{"job_id": "nightly", "labourer": "f", "text": %q}`, random(4000)))
+	s.Pass(fakeaws.Retention + 397*24*time.Hour)
+	require.Equal(t, 1, s.DynamoDB.Expire(fakeaws.TasksTable, "expires_at", s.World.Now()))
+	s.Schedule(t, outage.Job("other", "f", 1))
+	told := ""
+
+	for range 60 {
+		s.Pass(time.Minute)
+		require.NoError(t, execute(s, "tick"))
+		for _, h := range s.Handed(t, "f") {
+			s.Report(t, finishing(t, s, h)...)
+		}
+		reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+		require.NoError(t, err)
+		told += strings.Join(reaped.Errors, "")
+		s.Scavenge(t)
+	}
+
+	dead, _, err := s.Drover.Job("nightly")
+	require.NoError(t, err)
+	require.Equal(t, 1, dead.Counts.Dead)
+	other, _, err := s.Drover.Job("other")
+	require.NoError(t, err)
+	require.Equal(t, 1, other.Counts.Completed)
+	require.Contains(t, told, "its payload cannot be read: 0 of its 1 parts exist")
+	facts := s.Drover.Facts("TaskDead")
+	require.Len(t, facts, 1)
+	require.Contains(t, string(facts[0].Detail), "Unreadable")
+}
+
+// random returns letters that hardly compress.
+func random(length int) string {
+	dice, out := rand.New(rand.NewPCG(1, 2)), make([]byte, length)
+	for i := range out {
+		out[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[dice.IntN(64)]
+	}
+	return string(out)
 }
 
 // finishing returns the completion of a worker whose task can still be read.

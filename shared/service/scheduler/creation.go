@@ -397,8 +397,8 @@ func (c *creation) task(k int) (task.Task, error) {
 	if err != nil {
 		return task.Task{}, fmt.Errorf("task %d of job %s, %w", k, c.record.ID, err)
 	}
-	return task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload, CreatedAt: c.record.SubmittedAt, Shared: c.record.Shares(),
-		MaxAttempts: c.asked.MaxAttempts, MaxDuration: c.asked.MaxDuration, Qualifier: c.asked.Qualifier, Trace: c.asked.Trace}, nil
+	return task.Task{ID: c.record.TaskAt(k), Labourer: c.record.Labourer, JobID: c.record.ID, Payload: payload, CreatedAt: c.record.SubmittedAt, Due: c.record.NotBefore,
+		Shared: c.record.Shares(), MaxAttempts: c.asked.MaxAttempts, MaxDuration: c.asked.MaxDuration, Qualifier: c.asked.Qualifier, Trace: c.asked.Trace}, nil
 }
 
 func continued(e event.Envelope) (string, error) {

@@ -13,7 +13,7 @@
 // After every write, the checker compares the guarantees with its own model, which it builds from the changes of the tables:
 //
 //	G1   a published task is in exactly one queue entry or lease, for the right attempt, or has reached its end; what another version
-//	     has added to an item stays there; a lease under a used key begins above all revisions of the earlier ones; the parts of a large payload are
+//	     has added to an item stays there; a lease under a used key begins above all revisions of the earlier ones; the parts of a payload are
 //	     written before their task is published, and stay as they are
 //	G2   no task is created twice; its job has as many tasks as the job asked for
 //	G3   a claim leaves no more slots granted than the highest cap × health that was in force since the claimer began, and no more than a pin; nothing

@@ -21,14 +21,14 @@ import (
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
-// planParts plans a job whose payload is too large for an item, so that it is stored in parts.
+// planParts plans a job whose payload lies apart from the tasks' items, in one part or in more.
 func (p *plan) planParts(r *rand.Rand) {
 	j := &p.jobs[r.IntN(len(p.jobs))]
 	l := p.labourers[p.labourer(j.labourer)]
 	if l.Target.States != "" || j.tasks == 0 || j.ballast > 0 || p.mostOf(l.ID) > 0 { // an execution takes less
 		return
 	}
-	j.giant, j.tasks, j.ballast = false, min(j.tasks, 4), pick(r, 400<<10, 700<<10)
+	j.giant, j.tasks, j.ballast = false, min(j.tasks, 4), pick(r, 3<<10, 30<<10, 400<<10, 700<<10)
 	p.operations = append(p.operations, operation{kind: "note", on: j.id, fault: InParts})
 }
 

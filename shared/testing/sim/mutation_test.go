@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -289,11 +290,21 @@ type dynamoTamper struct {
 
 type shuffled struct{ dynamo.API }
 
-func (d shuffled) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	if strings.Contains(str(in.ExpressionAttributeValues, ":of"), "#") {
-		in.ScanIndexForward = aws.Bool(false)
+func (d shuffled) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	out, err := d.API.BatchGetItem(ctx, in, o...)
+	if err != nil {
+		return out, err
 	}
-	return d.API.Query(ctx, in, o...)
+	parts := map[string]int{}
+	for _, it := range out.Responses[fakeaws.TasksTable] {
+		parts[str(it, "segment")]++
+	}
+	for _, it := range out.Responses[fakeaws.TasksTable] {
+		if of := str(it, "segment"); strings.Contains(of, "#") {
+			it["n"] = &types.AttributeValueMemberN{Value: strconv.Itoa(parts[of] - 1 - num(it, "n"))}
+		}
+	}
+	return out, nil
 }
 
 // asleep starts no waits.

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -87,6 +88,20 @@ func extendedItem(it fakeaws.Item) fakeaws.Item {
 	return out
 }
 
+// inside returns the item of a task with its payload, if that has one of these parts, by their partitions: versions before the present one stored a
+// payload of this size so, and wrote no such part.
+func inside(it fakeaws.Item, parts map[string]types.AttributeValue) fakeaws.Item {
+	payload := parts[fmt.Sprintf("%s#%d", str(it, "segment"), num(it, "n"))]
+	if payload == nil || num(it, "parts") != 1 {
+		return it
+	}
+	out := maps.Clone(it)
+	out["payload"] = payload
+	delete(out, "parts")
+	delete(out, "payload_until")
+	return out
+}
+
 var novel = &types.AttributeValueMemberM{Value: fakeaws.Item{"since": &types.AttributeValueMemberS{Value: "the next version"}}}
 
 // extendedUpdate returns an update that sets one more attribute.
@@ -120,8 +135,13 @@ func (t nextTables) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteI
 	one := *in
 	one.RequestItems = map[string][]types.WriteRequest{}
 	for table, requests := range in.RequestItems {
+		parts := map[string]types.AttributeValue{}
 		for _, r := range requests {
+			if r.PutRequest != nil && r.PutRequest.Item["labourer"] == nil {
+				parts[str(r.PutRequest.Item, "segment")] = r.PutRequest.Item["payload"]
+			}
 			if r.PutRequest != nil {
+				r.PutRequest = &types.PutRequest{Item: inside(r.PutRequest.Item, parts)}
 				r.PutRequest = &types.PutRequest{Item: extendedItem(r.PutRequest.Item)}
 			}
 			one.RequestItems[table] = append(one.RequestItems[table], r)
