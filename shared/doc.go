@@ -15,7 +15,8 @@
 //	archiver       writes tasks that have reached their end to the archive
 //	segment        up to 256 tasks that were stored together and share a partition key
 //	queue entry    "tasks a..b of segment S are due from time T on"
-//	lease          "these tasks of segment S are in hand, these wait, and so many may be in hand"; what remains was completed under it
+//	lease          "these tasks of segment S are in hand, these wait, these are to be tried again, and so many may be in hand"; what remains was
+//	               completed under it
 //	slot           room for one task in hand; the slots that leases take are bounded by cap and health
 //	workflow       an ordered list of activities; each has the stages pre, parallel and post
 //	plugin         a labourer that takes part in a stage, with a filter on a run's metadata
@@ -91,6 +92,7 @@
 //	grant     {state's version and pace, entries shortened or deleted, leases}   orchestrator
 //	close     task, on condition of its attempt                                  assistant; orchestrator for lost ones
 //	feed      lease: completed tasks out of hand, the next that wait in hand     assistant; orchestrator, if slots stay free
+//	retry     with feed: failed tasks out of hand, to be tried again at a time   assistant
 //	requeue   {lease without them, entry}: the next attempt, or the same again   scavenger, orchestrator
 //	kill      {tasks dead, lease without them}                                   scavenger, orchestrator
 //	revoke    {state's version, fewer slots}; what is in hand stays so           orchestrator
@@ -114,7 +116,7 @@
 // Every write of a lease is conditioned on its revision, and the write that leaves no task in hand and none waiting deletes it. What was
 // completed under it is entered in its job's progress before: once for all its tasks.
 //
-// A failed task stays in hand until its outcome is durable. So it is found again after a crash anywhere: the stream redelivers its record, and
+// A failed task stays in hand until its outcome is durable: it waits in the lease for its next attempt, or is queued, or dead. So it is found again after a crash anywhere: the stream redelivers its record, and
 // the reaper finds it when its time is over. If the stream has given up a record, the task's item still holds the end: drover redrive writes
 // the item once more, and the stream delivers it again.
 //
@@ -127,7 +129,8 @@
 // that was written before a wake that yielded to it. The minute tick makes up for a lost wake.
 //
 // Tasks that become due later have a timed wake: a delayed message in the completions queue, for which the worker assistant publishes TasksDue if anything is
-// due by then, or an execution of the backoff machine if the wait is longer than 15 minutes.
+// due by then and a slot may be free, or an execution of the backoff machine if the wait is longer than 15 minutes. A retry in a lease that is due takes the
+// slot of a task that ends there, or gets one from the orchestrator.
 //
 // # Runs
 //

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"time"
 
@@ -32,6 +33,6 @@ func main() {
 		S3:            s3.NewClient(cfg),
 		StepFunctions: sfn.NewFromConfig(cfg),
 		SQS:           sqs.NewFromConfig(cfg),
-		Now:           time.Now, Log: log,
+		Now:           time.Now, Random: rand.Float64, Log: log,
 	}).Handle)
 }

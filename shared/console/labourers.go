@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -125,7 +126,7 @@ type lineRow struct {
 	Tasks      int
 	Attempt    int
 	Due        time.Time
-	Granted    bool // in a lease: they wait for one of its slots
+	Granted    bool // in a lease: they wait there for a slot or for their next attempt
 }
 
 // listed limits how many running tasks, and how many groups of the line, the page of a labourer lists.
@@ -176,7 +177,7 @@ func handsOf(b inspect.Beat) (rows []handRow, all int) {
 		}
 		for _, n := range slices.Sorted(maps.Keys(l.Hands)) {
 			h := l.Hands[n]
-			rows = append(rows, handRow{Task: task.ID{Segment: l.Segment, N: n}.String(), Job: l.Job, Attempt: l.Attempt, Since: h.Since,
+			rows = append(rows, handRow{Task: task.ID{Segment: l.Segment, N: n}.String(), Job: l.Job, Attempt: l.AttemptAt(n), Since: h.Since,
 				Until: l.EndOf(n, limits), Starting: h.By == queue.Undispatched})
 		}
 	}
@@ -187,6 +188,9 @@ func handsOf(b inspect.Beat) (rows []handRow, all int) {
 // lineOf returns the groups of waiting tasks of a labourer, in their order.
 func lineOf(b inspect.Beat) (rows []lineRow, all int) {
 	for _, l := range b.Leases {
+		for n, again := range l.Retries {
+			rows = append(rows, lineRow{l.Job, task.ID{Segment: l.Segment, N: n}.String(), 1, again.Attempt, again.Due, true})
+		}
 		if l.Unreadable == nil && !l.Waiting.Empty() {
 			rows = append(rows, lineRow{l.Job, task.ID{Segment: l.Segment, N: l.Waiting.Min()}.String(), l.Waiting.Len(), l.Attempt, l.Due, true})
 		}
@@ -196,7 +200,7 @@ func lineOf(b inspect.Beat) (rows []lineRow, all int) {
 			rows = append(rows, lineRow{e.Job, task.ID{Segment: e.Segment, N: e.Tasks.Min()}.String(), e.Tasks.Len(), e.Attempt, e.Due, false})
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b lineRow) int { return a.Due.Compare(b.Due) })
+	slices.SortStableFunc(rows, func(a, b lineRow) int { return cmp.Or(a.Due.Compare(b.Due), strings.Compare(a.First, b.First)) })
 	return rows[:min(len(rows), listed)], len(rows)
 }
 

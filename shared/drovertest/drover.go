@@ -358,8 +358,8 @@ func (d *Drover) left() (words string, changes bool, err error) {
 			return "", false, err
 		}
 		for _, l := range leases {
-			all = append(all, fmt.Sprintf("%s %s %d", l.Item(), l.Waiting, l.Slots))
-			changes = changes || l.Running() > 0
+			all = append(all, fmt.Sprintf("%s %s %d", l.Item(), l.Idle(), l.Slots))
+			changes = changes || l.Running() > 0 || len(l.Retries) > queue.Ripe([]queue.Lease{l}, d.World.Now())
 		}
 		for _, e := range entries {
 			all = append(all, e.Item()+" "+e.Tasks.String())

@@ -54,7 +54,14 @@ func LabourerOf(id string, a ecology.Assessment, s queue.State, leases []queue.L
 	l := Labourer{Record: decision.Snapshot{Labourer: id, State: s, Leases: leases, Entries: entries, Assessment: a}.Decide(now).Record,
 		Paused: s.Paused, Trouble: s.Trouble, Granted: queue.Granted(leases), Waiting: queue.Waiting(leases)}
 	for _, lease := range leases {
-		l.Slots += lease.Slots
+		if lease.Granted() > 0 { // a lease with nothing but retries uses none
+			l.Slots += lease.Slots
+		}
+		for _, again := range lease.Retries {
+			if again.Due.After(now) {
+				l.Later++
+			}
+		}
 	}
 	for _, e := range entries {
 		if e.Due.After(now) {
@@ -126,6 +133,10 @@ func WaitingFor(status Status, p Place, l *Labourer, now time.Time) string {
 	switch {
 	case status.Ended():
 		return ""
+	case p.Retry != nil && p.Retry.Due.After(now):
+		return fmt.Sprintf("its time, %s, for attempt %d", p.Retry.Due.UTC().Format(time.RFC3339), p.Attempt)
+	case p.Retry != nil && l != nil && l.Binding != decision.NothingDue:
+		return l.Reason
 	case status == Queued && p.Lease != nil:
 		return slot(*p.Lease, l)
 	case p.Lease != nil:

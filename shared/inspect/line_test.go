@@ -93,11 +93,11 @@ func TestADetailHasEveryAttemptAndTheOneThatRuns(t *testing.T) {
 		`"payload":{"day":"2026-11-21"},"attempts":[`+
 		`{"attempt":1,"dispatched_at":"2026-11-22T08:59:00Z","closed_at":"2026-11-22T09:00:00Z","status":"failed","error":{"type":"Timeout","message":"too slow"}},`+
 		`{"attempt":2,"dispatched_at":"2026-11-22T08:59:00Z","status":"running"}],"waiting_for":"its worker"}`,
-		written(t, inspect.DetailOf(one, inspect.Place{Lease: &running, Hand: &fed}, "its worker", now)))
+		written(t, inspect.DetailOf(one, inspect.Place{Attempt: 2, Lease: &running, Hand: &fed}, "its worker", now)))
 
 	undispatched := queue.Hand{Since: earlier, By: queue.Undispatched}
-	require.Equal(t, []inspect.Attempt{{Attempt: 2, Status: "running"}}, inspect.DetailOf(one, inspect.Place{Lease: &running, Hand: &undispatched}, "", now).Attempts[1:])
-	require.Len(t, inspect.DetailOf(one, inspect.Place{Lease: &running}, "", now).Attempts, 1, "no attempt has begun while the task waits in the lease")
+	require.Equal(t, []inspect.Attempt{{Attempt: 2, Status: "running"}}, inspect.DetailOf(one, inspect.Place{Attempt: 2, Lease: &running, Hand: &undispatched}, "", now).Attempts[1:])
+	require.Len(t, inspect.DetailOf(one, inspect.Place{Attempt: 2, Lease: &running}, "", now).Attempts, 1, "no attempt has begun while the task waits in the lease")
 }
 
 func TestADetailHasResultAndStatsAsTheWorkerSentThem(t *testing.T) {
@@ -218,6 +218,8 @@ func TestWhatATaskWaitsFor(t *testing.T) {
 		"granted, then paused":      {inspect.Queued, inspect.Place{Lease: &alone}, paused, "granted, waits for a slot of its lease: it has none now; the labourer is paused"},
 		"granted, labourer removed": {inspect.Queued, inspect.Place{Lease: &granted}, nil, "granted, waits for a slot of its lease: 2 in hand of 2 slots, the longest since 2026-11-22T07:59:00Z"},
 		"cancelled before it began": {inspect.Cancelled, inspect.Place{}, nil, ""},
+		"waits in its lease":        {inspect.Waiting, inspect.Place{Lease: &granted, Retry: &queue.Retry{Due: now.Add(time.Minute), Attempt: 2}, Attempt: 2}, full, "its time, 2026-11-22T09:01:00Z, for attempt 2"},
+		"due in its lease":          {inspect.Queued, inspect.Place{Lease: &granted, Retry: &queue.Retry{Due: now, Attempt: 2}, Attempt: 2}, full, "no slot is free: 3 of 3 are taken, 5 tasks are due"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.waiting, inspect.WaitingFor(c.status, c.place, c.labourer, now))

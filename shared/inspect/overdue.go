@@ -21,7 +21,7 @@ type Overdue struct {
 	Undispatched int                // tasks in hand that no dispatcher has started
 	Unsettled    int                // ended tasks that are still in hand
 	Unfed        int                // tasks that wait in leases although slots of these are free
-	Idle         time.Duration      // for how long tasks have been due in the queue although slots are free; 0: none
+	Idle         time.Duration      // for how long tasks have been due in the queue, or retries in leases, although slots are free; 0: none
 }
 
 // asideRead limits how many items that were set aside Overdue reads.
@@ -116,7 +116,7 @@ func (r *Reader) unsettled(ctx context.Context, leases []queue.Lease, now time.T
 		}
 		var ended segment.Numbers
 		for _, t := range tasks {
-			if (t.Status.Terminal() || t.Attempt >= l.Attempt && t.Status != task.Open) && now.Sub(t.ClosedAt) > Grace {
+			if (t.Status.Terminal() || t.Attempt >= l.AttemptAt(t.ID.N) && t.Status != task.Open) && now.Sub(t.ClosedAt) > Grace {
 				ended = ended.Union(segment.Of(t.ID.N))
 			}
 		}
@@ -135,7 +135,7 @@ func (r *Reader) unsettled(ctx context.Context, leases []queue.Lease, now time.T
 	return n, nil
 }
 
-// idle returns for how long tasks have been due in the queue although slots are free and nothing holds them back; 0 within [Grace].
+// idle returns for how long tasks have been due in the queue, or retries in leases, although slots are free and nothing holds them back; 0 within [Grace].
 func (b Beat) idle(now time.Time) time.Duration {
 	if b.Blocked() || b.Free == 0 || b.Trouble != nil {
 		return 0
@@ -144,6 +144,11 @@ func (b Beat) idle(now time.Time) time.Duration {
 	for _, e := range b.Entries {
 		if !e.Tasks.Empty() {
 			longest = max(longest, now.Sub(e.Due))
+		}
+	}
+	for _, l := range b.Leases {
+		for _, again := range l.Retries {
+			longest = max(longest, now.Sub(again.Due))
 		}
 	}
 	if longest <= Grace {
@@ -168,7 +173,7 @@ func (r *Reader) WorkLeft(ctx context.Context, id string) (running, queued int, 
 			queued++ // at least
 		}
 	}
-	queued += queue.Waiting(leases)
+	queued += queue.Waiting(leases) + queue.Retries(leases)
 	if running = queue.Running(leases); running+queued > 0 {
 		return running, queued, nil
 	}

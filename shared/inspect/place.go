@@ -83,9 +83,11 @@ func (p Places) Done(job string) map[segment.ID]segment.Numbers {
 
 // Place is a lease or an entry that holds a task. Both are nil where neither was seen.
 type Place struct {
-	Lease *queue.Lease
-	Hand  *queue.Hand // nil while the task waits in the lease for a slot
-	Entry *queue.Entry
+	Lease   *queue.Lease
+	Hand    *queue.Hand  // nil while the task waits in the lease
+	Retry   *queue.Retry // not nil: it waits in the lease for its next attempt
+	Entry   *queue.Entry
+	Attempt int // for which the task is there
 }
 
 // Of returns what holds the next attempt at a task, or the last attempt where that is not settled yet. A lease and an entry that were read at
@@ -98,14 +100,18 @@ func (p Places) Of(t task.Task) Place {
 	newest := 0
 	for _, e := range p.entries[t.ID.Segment] {
 		if e.Tasks.Contains(t.ID.N) && e.Attempt > t.Attempt && e.Attempt > newest {
-			place, newest = Place{Entry: &e}, e.Attempt
+			place, newest = Place{Entry: &e, Attempt: e.Attempt}, e.Attempt
 		}
 	}
 	for _, l := range p.leases[t.ID.Segment] {
-		if l.Held().Contains(t.ID.N) && l.Attempt >= t.Attempt && l.Attempt >= newest {
-			place, newest = Place{Lease: &l}, l.Attempt
+		attempt := l.AttemptAt(t.ID.N)
+		if l.Held().Contains(t.ID.N) && attempt >= t.Attempt && attempt >= newest {
+			place, newest = Place{Lease: &l, Attempt: attempt}, attempt
 			if h, in := l.Hands[t.ID.N]; in {
 				place.Hand = &h
+			}
+			if again, waits := l.Retries[t.ID.N]; waits {
+				place.Retry = &again
 			}
 		}
 	}
@@ -117,9 +123,11 @@ func StatusOf(t task.Task, p Place, now time.Time) Status {
 	switch {
 	case t.Status.Terminal():
 		return Status(t.Status)
-	case p.Lease != nil && p.Lease.Attempt > t.Attempt && p.Hand == nil:
+	case p.Retry != nil && p.Retry.Due.After(now):
+		return Waiting
+	case p.Lease != nil && p.Attempt > t.Attempt && p.Hand == nil:
 		return Queued
-	case p.Lease != nil && p.Lease.Attempt > t.Attempt:
+	case p.Lease != nil && p.Attempt > t.Attempt:
 		return Running
 	case p.Entry != nil && (t.Status == task.Open || !p.Entry.Due.After(now)):
 		return Queued

@@ -289,7 +289,7 @@ func (r Runs) underWay(ctx context.Context, run string, at flow.Place, t flow.Tu
 	}
 	for _, l := range leases {
 		if hand, is := l.Hands[t.Number]; is {
-			p.Attempts = max(p.Attempts, l.Attempt)
+			p.Attempts = max(p.Attempts, l.AttemptAt(t.Number))
 			if p.StartedAt == nil {
 				p.StartedAt = when(hand.Since)
 			}

@@ -30,8 +30,13 @@ func (r *Reader) Standing(ctx context.Context, job string) (map[Status]int, erro
 			out[status] += numbers.Len()
 		}
 		for _, l := range places.leases[p.segment] {
-			count(Queued, l.Waiting)
-			count(Running, l.Held())
+			count(Running, l.InHand())
+			for n, again := range l.Retries {
+				if again.Due.After(places.at) {
+					count(Waiting, segment.Of(n))
+				}
+			}
+			count(Queued, l.Held())
 		}
 		for _, e := range places.entries[p.segment] {
 			if e.Attempt > 1 && e.Due.After(places.at) {

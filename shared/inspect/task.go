@@ -48,7 +48,7 @@ func TaskOf(t task.Task, p Place, now time.Time) Task {
 	line := Task{TaskID: t.ID.String(), JobID: t.JobID, Labourer: t.Labourer, Status: StatusOf(t, p, now), Attempt: t.Attempt,
 		CreatedAt: t.CreatedAt.UTC()}
 	if line.Status == Running {
-		line.Attempt = p.Lease.Attempt
+		line.Attempt = p.Attempt
 	}
 	if line.Status.Ended() && !t.ClosedAt.IsZero() {
 		at := t.ClosedAt.UTC()
@@ -67,7 +67,7 @@ func DetailOf(t task.Task, p Place, waiting string, now time.Time) Detail {
 	if d.Status != Running {
 		return d
 	}
-	running := Attempt{Attempt: p.Lease.Attempt, Status: string(Running)}
+	running := Attempt{Attempt: p.Attempt, Status: string(Running)}
 	if p.Hand.By != queue.Undispatched {
 		at := p.Hand.Since.UTC()
 		running.DispatchedAt = &at

@@ -271,6 +271,11 @@ func (w Whys) places(ctx context.Context, j ledger.Job) (whereabouts, Beat, erro
 			continue
 		}
 		out.inLease += l.Waiting.Intersect(numbers).Len()
+		for n, again := range l.Retries {
+			if numbers.Contains(n) {
+				out.wait(1, again.Due, now)
+			}
+		}
 		for n, h := range l.Hands {
 			if !numbers.Contains(n) {
 				continue
@@ -281,18 +286,22 @@ func (w Whys) places(ctx context.Context, j ledger.Job) (whereabouts, Beat, erro
 		}
 	}
 	for _, e := range b.Entries {
-		n := e.Tasks.Intersect(mine[e.Segment]).Len()
-		switch {
-		case n == 0:
-		case e.Due.After(now):
-			if out.later += n; out.soonest.IsZero() || e.Due.Before(out.soonest) {
-				out.soonest = e.Due
-			}
-		default:
-			out.due += n
+		if n := e.Tasks.Intersect(mine[e.Segment]).Len(); n > 0 {
+			out.wait(n, e.Due, now)
 		}
 	}
 	return out, b, nil
+}
+
+// wait adds n tasks that wait for a time, or for a slot if it has come.
+func (p *whereabouts) wait(n int, due, now time.Time) {
+	if !due.After(now) {
+		p.due += n
+		return
+	}
+	if p.later += n; p.soonest.IsZero() || due.Before(p.soonest) {
+		p.soonest = due
+	}
 }
 
 // pluginsExplained limits the plugins of a stage that Run explains one by one.

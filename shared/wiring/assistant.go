@@ -27,7 +27,7 @@ type Assistant struct {
 	clients Clients
 }
 
-// NewAssistant wires the worker assistant. It uses DynamoDB, SQS, Lambda, EventBridge, StepFunctions, S3, Now and Log.
+// NewAssistant wires the worker assistant. It uses DynamoDB, SQS, Lambda, EventBridge, StepFunctions, S3, Now, Random and Log.
 func NewAssistant(e Environment, c Clients) Assistant {
 	c = c.metered()
 	known := &assistant.Labourers{Registry: registry(e, c), Now: c.Now}
@@ -35,7 +35,7 @@ func NewAssistant(e Environment, c Clients) Assistant {
 		Tasks: tasks(e, c), Control: control(e, c), Leases: leases(e, c), Launcher: launcher(e, c),
 		Labourers: known, Gauge: metering.Rests{Tally: c.tally, Labourers: known},
 		Bus: bus(e, c), Timer: timer(e, c), Sweeper: canceller(e, c), Executions: stepfunctions.Executions{API: c.StepFunctions},
-		Graveyard: sqs.Graveyard{API: c.SQS, URL: e.CompletionsDead}, Now: c.Now, MostReceives: e.CompletionsReceives,
+		Graveyard: sqs.Graveyard{API: c.SQS, URL: e.CompletionsDead}, Now: c.Now, Random: c.Random, MostReceives: e.CompletionsReceives,
 	}}
 }
 

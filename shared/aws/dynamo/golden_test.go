@@ -326,7 +326,7 @@ func TestGoldenLeases(t *testing.T) {
 			return err
 		},
 		"lease fed": func(s stores, l queue.Lease) error {
-			fed, numbers := l.Ended(segment.Of(3)).Feed(by, noon.Add(time.Hour))
+			fed, numbers := l.Ended(segment.Of(3)).Feed(queue.MostSlots, by, noon.Add(time.Hour))
 			require.Equal(t, segment.Of(100), numbers)
 			_, err := save(s, l, fed)
 			return err
@@ -404,7 +404,7 @@ func TestALeaseOfAWholeSegmentIsOneWriteUnitHoweverItIsFed(t *testing.T) {
 			most = max(most, fakeaws.Size(it))
 		}
 		running := slices.Collect(l.InHand().All())
-		after, _ := l.Ended(segment.Of(running[random.IntN(len(running))])).Feed(queue.Mark(fmt.Sprint(step)), noon.Add(24*time.Hour+time.Duration(step)*time.Second))
+		after, _ := l.Ended(segment.Of(running[random.IntN(len(running))])).Feed(queue.MostSlots, queue.Mark(fmt.Sprint(step)), noon.Add(24*time.Hour+time.Duration(step)*time.Second))
 		require.NoError(t, s.control.Save(t.Context(), l, after))
 		l = queue.Change{Before: l, After: after}.Written()
 	}

@@ -171,6 +171,9 @@ func leaseItem(l queue.Lease) item {
 	if !l.Waiting.Empty() {
 		it["waiting"] = str(l.Waiting.String())
 	}
+	if len(l.Retries) > 0 {
+		it["retries"] = str(retriesText(l))
+	}
 	if !l.FeedUntil.IsZero() {
 		it["feed_until"] = millis(l.FeedUntil)
 	}
@@ -211,44 +214,81 @@ func readLease(it item) (queue.Lease, error) {
 	if l.Hands, err = it.readHands(l.ClaimedAt); err != nil {
 		return l, wrapAttribute("hands", err)
 	}
+	if l.Retries, err = readRetries(it.str("retries"), l.ClaimedAt); err != nil {
+		return l, wrapAttribute("retries", err)
+	}
 	if l.Slots < 0 {
 		return l, fmt.Errorf("attribute slots is %d; it must be 0 or more", l.Slots)
 	}
 	return l, nil
 }
 
-// handText returns the stored form of a hand: since.by, then the last heartbeat if there was one, then what the target's queue was asked. Times
-// are in ms after the claim of the lease, in base 36.
+// moment returns a time in ms after the claim of a lease, in base 36.
+func moment(t, claimed time.Time) string {
+	return strconv.FormatInt(t.UnixMilli()-claimed.UnixMilli(), 36)
+}
+
+func readMoment(text string, claimed time.Time) (time.Time, error) {
+	n, err := strconv.ParseInt(text, 36, 64)
+	return time.UnixMilli(claimed.UnixMilli() + n).UTC(), err
+}
+
+// handText returns the stored form of a hand: since.by, then the last heartbeat if there was one, then what the target's queue was asked, then the
+// attempt if it is not the lease's.
 func handText(h queue.Hand, claimed time.Time) string {
-	moment := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli()-claimed.UnixMilli(), 36) }
-	out := moment(h.Since) + "." + h.By
+	fields := []string{moment(h.Since, claimed), h.By, "", h.Asked, ""}
 	if !h.Heard.IsZero() {
-		out += "." + moment(h.Heard)
-	} else if h.Asked != "" {
-		out += "."
+		fields[2] = moment(h.Heard, claimed)
 	}
-	if h.Asked != "" {
-		out += "." + h.Asked
+	if h.Attempt != 0 {
+		fields[4] = strconv.Itoa(h.Attempt)
 	}
-	return out
+	return strings.TrimRight(strings.Join(fields, "."), ".")
 }
 
 // readHand reads the output of [handText]. It refuses every other spelling, on which the conditions of writes would never hold.
 func readHand(text string, claimed time.Time) (h queue.Hand, err error) {
-	moment := func(text string) (time.Time, error) {
-		n, err := strconv.ParseInt(text, 36, 64)
-		return time.UnixMilli(claimed.UnixMilli() + n).UTC(), err
-	}
-	fields := append(strings.Split(text, "."), "", "", "")
+	fields := append(strings.Split(text, "."), "", "", "", "")
 	h.By, h.Asked = fields[1], fields[3]
-	h.Since, err = moment(fields[0])
+	h.Since, err = readMoment(fields[0], claimed)
 	if fields[2] != "" && err == nil {
-		h.Heard, err = moment(fields[2])
+		h.Heard, err = readMoment(fields[2], claimed)
+	}
+	if fields[4] != "" && err == nil {
+		h.Attempt, err = strconv.Atoi(fields[4])
 	}
 	if err != nil || h.By == "" || handText(h, claimed) != text {
 		return queue.Hand{}, fmt.Errorf("%q is not a time, what started the task, and its last heartbeat", text)
 	}
 	return h, nil
+}
+
+// retriesText returns the stored form of the tasks that wait for their next attempt: n.due.attempt of each, in the order of their numbers.
+func retriesText(l queue.Lease) string {
+	parts := make([]string, 0, len(l.Retries))
+	for _, n := range slices.Sorted(maps.Keys(l.Retries)) {
+		again := l.Retries[n]
+		parts = append(parts, fmt.Sprintf("%d.%s.%d", n, moment(again.Due, l.ClaimedAt), again.Attempt))
+	}
+	return strings.Join(parts, ",")
+}
+
+func readRetries(text string, claimed time.Time) (map[int]queue.Retry, error) {
+	if text == "" {
+		return nil, nil
+	}
+	out := map[int]queue.Retry{}
+	for part := range strings.SplitSeq(text, ",") {
+		fields := append(strings.Split(part, "."), "", "")
+		n, known := handOf(fields[0])
+		due, err1 := readMoment(fields[1], claimed)
+		attempt, err2 := strconv.Atoi(fields[2])
+		if !known || errors.Join(err1, err2) != nil {
+			return nil, fmt.Errorf("%q is not the number of a task, a time and an attempt", part)
+		}
+		out[n] = queue.Retry{Due: due, Attempt: attempt}
+	}
+	return out, nil
 }
 
 // hands returns the stored hands by the numbers of their tasks.

@@ -30,7 +30,7 @@ var (
 	entryKinds = kinds{{"tasks", "S", true}, {"attempt", "N", true}, {"max_duration", "N", false}, {"tried", "BOOL", false}, {"misfires", "N", false},
 		{"job", "S", false}, {"since", "N", false}}
 	leaseKinds = kinds{{"tasks", "S", true}, {"revision", "N", true}, {"hands", "M", true}, {"slots", "N", true}, {"due", "N", true}, {"claimed_at", "N", true},
-		{"waiting", "S", false}, {"feed_until", "N", false}, {"job", "S", false}, {"max_duration", "N", false}, {"lasts", "N", false}, {"tried", "BOOL", false},
+		{"waiting", "S", false}, {"retries", "S", false}, {"feed_until", "N", false}, {"job", "S", false}, {"max_duration", "N", false}, {"lasts", "N", false}, {"tried", "BOOL", false},
 		{"misfires", "N", false}, {"ordered", "BOOL", false}}
 )
 

@@ -84,7 +84,7 @@ func (s Snapshot) idle() bool {
 func (s Snapshot) record(now time.Time) Record {
 	a := s.Assessment
 	r := Record{At: now.UTC().Truncate(time.Millisecond), Labourer: s.Labourer, Status: a.Status, Metrics: a.Statuses(), Cap: a.Cap, Desired: a.Desired,
-		Running: queue.Running(s.Leases), Due: queue.Waiting(s.Leases), DueMore: s.More}
+		Running: queue.Running(s.Leases), Due: queue.Waiting(s.Leases) + queue.Ripe(s.Leases, now), DueMore: s.More}
 	r.Free = max(r.Desired-r.Running, 0)
 	oldest := func(due time.Time) {
 		if at := due.UTC(); r.OldestDue == nil || at.Before(*r.OldestDue) {
@@ -94,6 +94,11 @@ func (s Snapshot) record(now time.Time) Record {
 	for _, l := range s.Leases {
 		if !l.Waiting.Empty() && !l.Due.IsZero() {
 			oldest(l.Due)
+		}
+		for _, again := range l.Retries {
+			if !again.Due.After(now) {
+				oldest(again.Due)
+			}
 		}
 	}
 	for _, e := range s.Entries {
@@ -222,7 +227,7 @@ func holders(leases []queue.Lease) []Holder {
 	var out []Holder
 	for _, l := range leases {
 		for n, h := range l.Hands {
-			out = append(out, Holder{Task: task.ID{Segment: l.Segment, N: n}.String(), Job: l.Job, Attempt: l.Attempt, Since: h.Since.UTC()})
+			out = append(out, Holder{Task: task.ID{Segment: l.Segment, N: n}.String(), Job: l.Job, Attempt: l.AttemptAt(n), Since: h.Since.UTC()})
 		}
 	}
 	slices.SortFunc(out, func(a, b Holder) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Task, b.Task)) })

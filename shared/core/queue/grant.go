@@ -23,8 +23,21 @@ type Change struct{ Before, After Lease }
 // New reports whether the change makes a lease.
 func (c Change) New() bool { return c.Before.Tasks.Empty() }
 
-// Started returns the tasks that the change takes in hand.
-func (c Change) Started() segment.Numbers { return c.After.InHand().Minus(c.Before.InHand()) }
+// Started returns the tasks that the change takes in hand, for an attempt that was not in hand before.
+func (c Change) Started() segment.Numbers {
+	return c.After.InHand().Minus(c.After.Unmoved(c.Before, c.Before.InHand()))
+}
+
+// Retried returns the tasks whose next attempt the change sets to start in the lease.
+func (c Change) Retried() segment.Numbers {
+	var s segment.Numbers
+	for n, again := range c.After.Retries {
+		if c.Before.Retries[n] != again {
+			s = s.Union(segment.Of(n))
+		}
+	}
+	return s
+}
 
 // Written returns the lease as it is stored after the change.
 func (c Change) Written() Lease {
@@ -78,7 +91,7 @@ const (
 )
 
 // Plan decides what a claim grants: first the free slots of leases fill with tasks that wait in them; then free slots of the labourer go, in due
-// order, to leases in which tasks still wait, and to due entries. The tasks of an entry extend a lease on the same segment for the same attempt
+// order, to leases in which tasks still wait, or are to be tried again by now, and to due entries. The tasks of an entry extend a lease on the same segment for the same attempt
 // if nothing waits there any more, or form new leases. The state is read before the leases, and these before the entries.
 //
 // A target that keeps an order gets nothing while a task in hand is not known to be started, and tasks wait in one lease at most: what is
@@ -94,14 +107,14 @@ func Plan(state State, leases []Lease, entries []Entry, room Room, now time.Time
 		p.Pace = state.Pace.Resumed(left, now)
 	}
 	p.fillAll()
-	behind := p.changes // the leases that come after the entries so far
+	behind := p.lines() // those that come after the entries so far
 	for _, e := range entries {
 		if !e.due(now) {
 			continue
 		}
-		for len(behind) > 0 && !behind[0].After.Due.After(e.Due) {
+		for len(behind) > 0 && !behind[0].due.After(e.Due) {
 			p.raise(behind[0])
-			if room.Ordered && !behind[0].After.Waiting.Empty() {
+			if room.Ordered && !behind[0].of.After.Waiting.Empty() {
 				return p.grant()
 			}
 			behind = behind[1:]
@@ -113,8 +126,8 @@ func Plan(state State, leases []Lease, entries []Entry, room Room, now time.Time
 			break
 		}
 	}
-	for _, c := range behind {
-		p.raise(c)
+	for _, l := range behind {
+		p.raise(l)
 	}
 	return p.grant()
 }
@@ -129,10 +142,11 @@ func Starting(leases []Lease) bool { return slices.ContainsFunc(leases, Lease.St
 // staleness bounds how much earlier than it could the feeding of a lease may end before it is renewed.
 const staleness = 30 * time.Second
 
-// Stale reports whether tasks wait in the lease and the assistant feeds them until a time that is to be renewed. until is how long it may feed
+// Stale reports whether the assistant may feed tasks that wait in the lease, or retries as its tasks end, until a time that is to be renewed. until is how long it may feed
 // by the newest assessment; zero: for ever.
 func (l Lease) Stale(until time.Time) bool {
-	if l.Unreadable != nil || l.Waiting.Empty() || l.FeedUntil.Equal(until) {
+	feeds := !l.Waiting.Empty() || len(l.Retries) > 0 && len(l.Hands) > 0
+	if l.Unreadable != nil || !feeds || l.FeedUntil.Equal(until) {
 		return false
 	}
 	return until.IsZero() || l.FeedUntil.IsZero() || until.Sub(l.FeedUntil) >= staleness
@@ -190,10 +204,36 @@ func (p *planner) fillAll() {
 	}
 }
 
-// raise gives a lease more slots while tasks wait in it.
-func (p *planner) raise(c *planned) {
-	slots := min(p.room.Free, p.room.Starts, c.After.Waiting.Len(), MostSlots-len(c.After.Hands))
-	if slots <= 0 || p.changed() >= changesMost {
+// line is a line of tasks in a lease that lack slots: those that wait, or those whose next attempt is due.
+type line struct {
+	of      *planned
+	due     time.Time
+	retries bool
+}
+
+// lines returns the lines of all leases, by their places in the queue.
+func (p *planner) lines() []line {
+	var out []line
+	for _, c := range p.changes {
+		if !c.After.Waiting.Empty() {
+			out = append(out, line{of: c, due: c.After.Due})
+		}
+		if again := c.After.ripe(p.now); len(again) > 0 {
+			out = append(out, line{of: c, due: c.After.Retries[again[0]].Due, retries: true})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b line) int { return a.due.Compare(b.due) })
+	return out
+}
+
+// raise gives a lease more slots for a line of tasks.
+func (p *planner) raise(l line) {
+	c, length := l.of, l.of.After.Waiting.Len()
+	if l.retries {
+		length = len(c.After.ripe(p.now))
+	}
+	slots := min(p.room.Free, p.room.Starts, length, MostSlots-len(c.After.Hands))
+	if slots <= 0 || !c.fenced && p.changed() >= changesMost {
 		return
 	}
 	c.After.Slots = len(c.After.Hands) + slots
@@ -207,7 +247,11 @@ func (p *planner) fill(c *planned) {
 	whole := c.After
 	short := whole
 	short.Slots = min(whole.Slots, len(whole.Hands)+max(p.room.Starts, 0))
-	filled, fed := short.feed(Undispatched, p.now)
+	granted := short.Slots
+	if !c.fenced {
+		granted = c.Before.Granted()
+	}
+	filled, fed := short.feed(granted, Undispatched, p.now)
 	filled.Slots = whole.Slots
 	if !fed.Empty() {
 		filled.FeedUntil = p.room.FeedUntil
@@ -326,15 +370,16 @@ func firstRevision(s State) int64 { return int64(s.Version+1) << 20 }
 // Probe decides which one of the due tasks finds out whether the target can be reached again. At first it is the foremost, which keeps the
 // order. As the tasks that failed may be the cause of the trouble, later probes take a task that has not misfired, if there is one: by turns
 // the foremost and the hindmost of these, which may belong to another job. A task that waits in a lease is the probe if it is before them, or
-// has a slot, or if they have none. If it fails, those that wait behind it return, and are due.
+// has a slot, or if they have none. If it fails, those that wait behind it return, and are due. A task in a lease whose next attempt is due is the
+// probe if it is before them, or by turns.
 func Probe(state State, leases []Lease, entries []Entry, room Room, now time.Time) Grant {
 	due := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return !e.due(now) })
 	room.Free, room.Starts = min(room.Free, 1), min(room.Starts, 1)
 	p := newPlanner(state, leases, room, now)
 	p.fillAll()
-	for _, c := range p.changes {
-		if len(due) == 0 || !c.After.Due.After(due[0].Due) {
-			p.raise(c)
+	for _, l := range p.lines() {
+		if len(due) == 0 || !l.due.After(due[0].Due) || l.retries && state.Trouble.Times%2 == 1 {
+			p.raise(l)
 		}
 	}
 	if len(due) == 0 || p.room.Free <= 0 || p.room.Starts <= 0 || p.room.Ordered && p.waits() {

@@ -17,10 +17,11 @@ import (
 // MostSlots limits the slots of one lease. With so many tasks in hand its item has less than 1 KB, which is one write unit.
 const MostSlots = 40
 
-// Lease is on tasks of one segment, for one attempt. Some are in hand: started, or about to be. Some wait for a slot of the lease. The others
-// were completed under it. A task that goes elsewhere (back to the queue, to its death or cancellation) leaves the lease.
+// Lease is on tasks of one segment, which it was granted for one attempt. Some are in hand: started, or about to be. Some wait for a slot of the
+// lease. Some have failed and wait for the time of their next attempt. The others were completed under it. A task that goes elsewhere (back to the
+// queue, to its death or cancellation) leaves the lease.
 //
-// A lease is stored until no task of it is in hand or waits. Every write of it is conditioned on the revision that was read, and raises the
+// A lease is stored until no task of it is in hand or waits for anything. Every write of it is conditioned on the revision that was read, and raises the
 // revision, except heartbeats and revocations: see dynamo.Control.
 type Lease struct {
 	Labourer string
@@ -33,7 +34,9 @@ type Lease struct {
 	Tasks    segment.Numbers
 	Waiting  segment.Numbers
 	Hands    map[int]Hand // the tasks in hand
-	Slots    int          // how many tasks may be in hand, 0 to MostSlots
+	// Retries are the tasks whose attempt failed here and whose next attempt is to start here. Until then they take no slot.
+	Retries map[int]Retry
+	Slots   int // how many tasks may be in hand, 0 to MostSlots
 	// Ordered says that the target keeps the order of its starts. See [Lease.Feed].
 	Ordered bool
 
@@ -52,11 +55,21 @@ type Lease struct {
 
 // Hand is a task in hand.
 type Hand struct {
-	Since time.Time // when its time began: its grant, feed or dispatch, or the check that found its message in the target's queue
-	By    string    // Undispatched, Dispatched, or the Mark of the message that fed the task
-	Heard time.Time // its last heartbeat; zero: none
-	Asked string    // what the last check of the target's queue found: StillWaiting or TakenLate; empty: there was none
+	Since   time.Time // when its time began: its grant, feed or dispatch, or the check that found its message in the target's queue
+	By      string    // Undispatched, Dispatched, or the Mark of the message that fed the task
+	Heard   time.Time // its last heartbeat; zero: none
+	Asked   string    // what the last check of the target's queue found: StillWaiting or TakenLate; empty: there was none
+	Attempt int       // 0: the lease's
 }
+
+// Retry is a task that waits for its next attempt.
+type Retry struct {
+	Due     time.Time // to the millisecond
+	Attempt int       // the next
+}
+
+// MostRetries limits the tasks of a lease that wait for their next attempt. With so many of them its item has 1 KB more.
+const MostRetries = 80
 
 // What a hand says about the start of its worker, and about its message in a queue.
 const (
@@ -101,13 +114,64 @@ func (l Lease) InHand() segment.Numbers {
 	return s
 }
 
-// Held returns the tasks that are in hand or wait.
-func (l Lease) Held() segment.Numbers { return l.Waiting.Union(l.InHand()) }
+// Held returns the tasks that are in hand, wait, or are to be tried again.
+func (l Lease) Held() segment.Numbers { return l.Idle().Union(l.InHand()) }
+
+// Idle returns the tasks that wait for a slot or for their next attempt.
+func (l Lease) Idle() segment.Numbers {
+	s := l.Waiting
+	for n := range l.Retries {
+		s = s.Union(segment.Of(n))
+	}
+	return s
+}
+
+// AttemptAt returns the attempt at a task for which the lease holds it.
+func (l Lease) AttemptAt(n int) int {
+	if again, waits := l.Retries[n]; waits {
+		return again.Attempt
+	}
+	return cmp.Or(l.Hands[n].Attempt, l.Attempt)
+}
+
+// For returns the tasks that the lease holds for an attempt.
+func (l Lease) For(attempt int) segment.Numbers {
+	held := l.Held()
+	for n := range held.All() {
+		if l.AttemptAt(n) != attempt {
+			held = held.Minus(segment.Of(n))
+		}
+	}
+	return held
+}
+
+// ByAttempt returns tasks that the lease holds in groups of the same attempt, the lowest attempt first.
+func (l Lease) ByAttempt(numbers segment.Numbers) []segment.Numbers {
+	of := map[int]segment.Numbers{}
+	for n := range numbers.All() {
+		of[l.AttemptAt(n)] = of[l.AttemptAt(n)].Union(segment.Of(n))
+	}
+	var out []segment.Numbers
+	for _, attempt := range slices.Sorted(maps.Keys(of)) {
+		out = append(out, of[attempt])
+	}
+	return out
+}
+
+// Unmoved returns those of these tasks which the lease has in hand for the same attempt as it had before.
+func (l Lease) Unmoved(before Lease, numbers segment.Numbers) segment.Numbers {
+	for n := range numbers.All() {
+		if _, in := l.Hands[n]; !in || l.AttemptAt(n) != before.AttemptAt(n) {
+			numbers = numbers.Minus(segment.Of(n))
+		}
+	}
+	return numbers
+}
 
 // Done returns the tasks that were completed under the lease.
 func (l Lease) Done() segment.Numbers { return l.Tasks.Minus(l.Held()) }
 
-// Empty reports whether no task is in hand and none waits. An empty lease is not stored: the write that empties a lease removes it.
+// Empty reports whether no task is in hand and none waits for anything. An empty lease is not stored: the write that empties a lease removes it.
 func (l Lease) Empty() bool { return l.Held().Empty() }
 
 // Usable returns how many tasks may be in hand by the lease's slots: fewer than its slots if fewer tasks are left.
@@ -156,10 +220,28 @@ func Waiting(leases []Lease) int {
 	return n
 }
 
+// Retries returns how many tasks wait in leases for their next attempt.
+func Retries(leases []Lease) int {
+	n := 0
+	for _, l := range leases {
+		n += len(l.Retries)
+	}
+	return n
+}
+
+// Ripe returns how many tasks wait in leases for a next attempt that is due.
+func Ripe(leases []Lease, now time.Time) int {
+	n := 0
+	for _, l := range leases {
+		n += len(l.ripe(now))
+	}
+	return n
+}
+
 // Holding returns the lease that has this attempt at a task in hand, if there is one.
 func Holding(leases []Lease, id task.ID, attempt int) (Lease, bool) {
 	for _, l := range leases {
-		if _, in := l.Hands[id.N]; in && l.Segment == id.Segment && l.Attempt == attempt {
+		if _, in := l.Hands[id.N]; in && l.Segment == id.Segment && l.AttemptAt(id.N) == attempt {
 			return l, true
 		}
 	}
@@ -169,7 +251,7 @@ func Holding(leases []Lease, id task.ID, attempt int) (Lease, bool) {
 // Keeping returns the lease in which this attempt at a task waits, if there is one.
 func Keeping(leases []Lease, id task.ID, attempt int) (Lease, bool) {
 	for _, l := range leases {
-		if l.Segment == id.Segment && l.Attempt == attempt && l.Waiting.Contains(id.N) {
+		if l.Segment == id.Segment && l.Idle().Contains(id.N) && l.AttemptAt(id.N) == attempt {
 			return l, true
 		}
 	}
@@ -179,11 +261,35 @@ func Keeping(leases []Lease, id task.ID, attempt int) (Lease, bool) {
 // Ended returns the lease after tasks of it were completed.
 func (l Lease) Ended(numbers segment.Numbers) Lease {
 	l.Waiting = l.Waiting.Minus(numbers)
-	l.Hands = maps.Clone(l.Hands)
+	l.Hands, l.Retries = maps.Clone(l.Hands), maps.Clone(l.Retries)
 	for n := range numbers.All() {
 		delete(l.Hands, n)
+		delete(l.Retries, n)
 	}
 	return l
+}
+
+// Postponed returns the lease after the attempt at a task that it has in hand has failed and the next was set to start here.
+func (l Lease) Postponed(n int, due time.Time) Lease {
+	again := Retry{Due: truncated(due), Attempt: l.AttemptAt(n) + 1}
+	l = l.Ended(segment.Of(n))
+	if l.Retries == nil {
+		l.Retries = map[int]Retry{}
+	}
+	l.Retries[n] = again
+	return l
+}
+
+// ripe returns the tasks whose next attempt is due, in the order of their times.
+func (l Lease) ripe(now time.Time) []int {
+	var out []int
+	for n, again := range l.Retries {
+		if !again.Due.After(now) {
+			out = append(out, n)
+		}
+	}
+	slices.SortFunc(out, func(a, b int) int { return cmp.Or(l.Retries[a].Due.Compare(l.Retries[b].Due), a-b) })
+	return out
 }
 
 // Without returns the lease after tasks have left it.
@@ -194,16 +300,20 @@ func (l Lease) Without(numbers segment.Numbers) Lease {
 	return l
 }
 
-// Feed returns the lease after the first tasks that wait have taken its free slots, and these tasks.
+// Feed returns the lease after tasks have taken its free slots, and these tasks: first those that wait, then those whose next attempt is due. Their time
+// begins now.
+//
+// A retry that waits for its time takes no slot of the labourer's cap, so others may have its slot by now. Therefore retries take slots only as far as
+// the lease was granted no fewer before, which granted says.
 //
 // A lease of a target that keeps an order is not fed before every task in hand is known to be started: a task that is fed would overtake one
 // that is still to be started. So the assistant notes the starts afterwards, with [Lease.Noted], and feeds the slots that became free meanwhile
 // in the same write.
-func (l Lease) Feed(by string, now time.Time) (Lease, segment.Numbers) {
+func (l Lease) Feed(granted int, by string, now time.Time) (Lease, segment.Numbers) {
 	if l.Ordered && l.Starting() {
 		return l, segment.Numbers{}
 	}
-	return l.feed(by, now)
+	return l.feed(granted, by, now)
 }
 
 // Starting reports whether a task in hand is not known to be started.
@@ -217,16 +327,24 @@ func (l Lease) Starting() bool {
 }
 
 // feed feeds the lease whatever its order.
-func (l Lease) feed(by string, now time.Time) (Lease, segment.Numbers) {
+func (l Lease) feed(granted int, by string, now time.Time) (Lease, segment.Numbers) {
 	fed := l.Waiting.First(max(l.Slots-len(l.Hands), 0))
-	if fed.Empty() {
+	again := l.ripe(now)
+	again = again[:min(len(again), max(min(l.Slots, granted)-len(l.Hands)-fed.Len(), 0))]
+	if fed.Empty() && len(again) == 0 {
 		return l, fed
 	}
 	l.Waiting = l.Waiting.Minus(fed)
-	hands := make(map[int]Hand, len(l.Hands)+fed.Len())
+	hands := make(map[int]Hand, len(l.Hands)+fed.Len()+len(again))
 	maps.Copy(hands, l.Hands)
 	for n := range fed.All() {
 		hands[n] = Hand{Since: truncated(now), By: by}
+	}
+	l.Retries = maps.Clone(l.Retries)
+	for _, n := range again {
+		hands[n] = Hand{Since: truncated(now), By: by, Attempt: l.Retries[n].Attempt}
+		delete(l.Retries, n)
+		fed = fed.Union(segment.Of(n))
 	}
 	l.Hands = hands
 	return l, fed
@@ -292,16 +410,16 @@ func (l Lease) Asked(waiting, taken segment.Numbers, now time.Time) Lease {
 	return l
 }
 
-// Returned returns the entry of tasks that go back to the queue for the same attempt, just before their old place. A worker may run a task
-// that was in hand nevertheless.
+// Returned returns the entry of tasks that go back to the queue for the same attempt, which is the same for all of them, just before their old place.
+// A worker may run a task that was in hand nevertheless.
 func (l Lease) Returned(numbers segment.Numbers) Entry {
 	return Entry{Labourer: l.Labourer, Due: l.Due.Add(-time.Millisecond), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job,
-		Attempt: l.Attempt, MaxDuration: l.MaxDuration, Tried: l.Tried || !numbers.Intersect(l.InHand()).Empty(), Misfires: l.Misfires}
+		Attempt: l.AttemptAt(numbers.Min()), MaxDuration: l.MaxDuration, Tried: l.Tried || !numbers.Intersect(l.InHand()).Empty(), Misfires: l.Misfires}
 }
 
-// Next returns the entry of failed tasks for their next attempt.
+// Next returns the entry of tasks for their next attempt. All of them have failed in the same one.
 func (l Lease) Next(numbers segment.Numbers, due time.Time) Entry {
-	return Entry{Labourer: l.Labourer, Due: due, Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job, Attempt: l.Attempt + 1,
+	return Entry{Labourer: l.Labourer, Due: due, Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job, Attempt: l.AttemptAt(numbers.Min()) + 1,
 		MaxDuration: l.MaxDuration}
 }
 

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // started returns a lease with tasks in hand since a time.
 func started(since time.Time, numbers ...int) queue.Lease {
-	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 1, First: numbers[0], Revision: 1 << 20, Tasks: segment.Of(numbers...), Slots: len(numbers),
+	l := queue.Lease{Labourer: "f", Segment: seg, Attempt: 1, First: segment.Of(numbers...).Min(), Revision: 1 << 20, Tasks: segment.Of(numbers...), Slots: len(numbers),
 		Due: noon, ClaimedAt: noon, Hands: map[int]queue.Hand{}}
 	for _, n := range numbers {
 		l.Hands[n] = queue.Hand{Since: since, By: queue.Dispatched}
@@ -26,7 +27,7 @@ func TestATaskThatWaitsTakesTheSlotOfOneThatEnds(t *testing.T) {
 	l := started(noon, 0, 1)
 	l.Tasks, l.Waiting = segment.Range(0, 4), segment.Range(2, 4)
 
-	after, fed := l.Ended(segment.Of(1)).Feed(queue.Mark("m"), noon.Add(time.Second))
+	after, fed := l.Ended(segment.Of(1)).Feed(queue.MostSlots, queue.Mark("m"), noon.Add(time.Second))
 
 	require.Equal(t, segment.Of(2), fed, "the first that waits")
 	require.Equal(t, segment.Of(0, 2), after.InHand())
@@ -35,6 +36,91 @@ func TestATaskThatWaitsTakesTheSlotOfOneThatEnds(t *testing.T) {
 	require.Equal(t, segment.Of(1), after.Done())
 	require.Equal(t, queue.Hand{Since: noon.Add(time.Second), By: queue.Mark("m")}, after.Hands[2])
 	require.Equal(t, segment.Of(0, 1), l.InHand(), "the lease that was read does not change")
+}
+
+// retrying returns a lease of four slots with tasks in hand, of which others have failed and wait for their second attempts, due a second from noon
+// on, one each second.
+func retrying(hands segment.Numbers, failed ...int) queue.Lease {
+	l := started(noon, slices.Collect(hands.All())...)
+	l.Slots = 4
+	for i, n := range failed {
+		l.Hands[n] = queue.Hand{Since: noon, By: queue.Dispatched}
+		l.Tasks = l.Tasks.Union(segment.Of(n))
+		l = l.Postponed(n, noon.Add(time.Duration(i+1)*time.Second))
+	}
+	return l
+}
+
+func TestAFailedTaskWaitsInItsLeaseForItsNextAttempt(t *testing.T) {
+	l := retrying(segment.Of(0, 1), 7)
+
+	require.Equal(t, map[int]queue.Retry{7: {Due: noon.Add(time.Second), Attempt: 2}}, l.Retries)
+	require.Equal(t, segment.Of(0, 1), l.InHand())
+	require.Equal(t, segment.Of(0, 1, 7), l.Held())
+	require.True(t, l.Done().Empty())
+	require.Equal(t, 2, l.Granted(), "it takes no slot")
+	require.False(t, l.Ended(segment.Of(0, 1)).Empty())
+	require.True(t, l.Ended(segment.Of(0, 1, 7)).Empty())
+	require.Equal(t, segment.Of(7), l.For(2))
+	require.Equal(t, []segment.Numbers{segment.Of(0, 1), segment.Of(7)}, l.ByAttempt(l.Held()))
+	require.Equal(t, 2, l.Returned(segment.Of(7)).Attempt)
+	_, keeps := queue.Keeping([]queue.Lease{l}, task.ID{Segment: seg, N: 7}, 2)
+	require.True(t, keeps)
+}
+
+// TestG3ARetryTakesTheSlotOfATaskThatEndsInItsLease, and no more: others may have the slots that its lease does not use.
+func TestG3ARetryTakesTheSlotOfATaskThatEndsInItsLease(t *testing.T) {
+	l := retrying(segment.Of(0, 1), 7, 8, 9)
+
+	after, fed := l.Ended(segment.Of(0)).Feed(l.Granted(), queue.Mark("m"), noon.Add(2*time.Second))
+
+	require.Equal(t, segment.Of(7), fed, "the first that is due; the second has no slot, the third is not due")
+	require.Equal(t, queue.Hand{Since: noon.Add(2 * time.Second), By: queue.Mark("m"), Attempt: 2}, after.Hands[7])
+	require.Equal(t, l.Granted(), after.Granted())
+	require.Len(t, after.Retries, 2)
+	require.Equal(t, 3, after.Postponed(7, noon).Retries[7].Attempt)
+	require.Equal(t, 2, after.Next(segment.Of(1), noon).Attempt)
+	require.Equal(t, 3, after.Next(segment.Of(7), noon).Attempt)
+	_, none := l.Feed(l.Granted(), queue.Mark("m"), noon.Add(time.Hour))
+	require.True(t, none.Empty())
+	require.Len(t, l.Retries, 3, "the lease that was read does not change")
+}
+
+func TestWhatWaitsIsFedBeforeRetries(t *testing.T) {
+	l := retrying(segment.Of(0, 1, 2, 3), 7)
+	l.Waiting = segment.Of(5)
+
+	after, fed := l.Ended(segment.Of(0, 1)).Feed(l.Granted(), queue.Mark("m"), noon.Add(time.Hour))
+
+	require.Equal(t, segment.Of(5, 7), fed)
+	require.Empty(t, after.Retries)
+}
+
+// TestRetriesThatAreDueAreGrantedSlotsInTheOrderOfTheirTimes, between entries that were due before and after them.
+func TestRetriesThatAreDueAreGrantedSlotsInTheOrderOfTheirTimes(t *testing.T) {
+	l := retrying(segment.Of(0), 7, 8, 9)
+	entries := []queue.Entry{entry(noon.Add(-time.Minute), segment.Of(20)), entry(noon.Add(90*time.Second), segment.Of(30))}
+	for free, want := range []segment.Numbers{segment.Of(), segment.Of(20), segment.Of(20, 7), segment.Of(20, 7, 8), segment.Of(20, 7, 8)} {
+		g := queue.Plan(queue.State{Version: 1}, []queue.Lease{l}, entries, queue.Room{Free: free, Slots: 9, Starts: 500}, noon.Add(2*time.Second))
+
+		var started segment.Numbers
+		for _, c := range g.Changes() {
+			started = started.Union(c.Started())
+		}
+		require.Empty(t, g.Filled)
+		require.Equal(t, want, started, "%d free", free)
+	}
+	g := queue.Plan(queue.State{Version: 1}, []queue.Lease{l}, nil, queue.Room{Free: 9, Slots: 9, Starts: 500}, noon)
+	require.Empty(t, g.Changes(), "none is due")
+}
+
+func TestG4AStartIsNotedForTheAttemptThatWasStarted(t *testing.T) {
+	read := started(noon, 0, 1)
+	again, _ := retrying(segment.Of(1), 0).Feed(queue.MostSlots, queue.Undispatched, noon.Add(time.Hour))
+
+	require.Equal(t, segment.Of(1), again.Unmoved(read, segment.Of(0, 1, 2)))
+	require.Equal(t, segment.Of(0), queue.Change{Before: read, After: again}.Started())
+	require.Equal(t, segment.Of(0), queue.Change{Before: read, After: retrying(segment.Of(1), 0)}.Retried())
 }
 
 func TestATaskThatGoesElsewhereIsNotDone(t *testing.T) {
@@ -253,6 +339,10 @@ func TestG1PlansLoseAndDuplicateNoTask(t *testing.T) {
 				l.Hands[n] = queue.Hand{By: queue.Dispatched, Since: noon}
 			}
 			l.Waiting = some("waiting", 60)
+			l.Retries = map[int]queue.Retry{}
+			for n := range some("retries", 20).All() {
+				l.Retries[n] = queue.Retry{Due: noon.Add(time.Duration(rapid.IntRange(-2, 1).Draw(t, "again"))*time.Minute + time.Second), Attempt: 2}
+			}
 			l.Tasks = l.Held()
 			if !l.Empty() {
 				leases = append(leases, l)
@@ -293,6 +383,13 @@ func TestG1PlansLoseAndDuplicateNoTask(t *testing.T) {
 		for _, c := range g.Filled {
 			require.Equal(t, c.Before.Slots, c.After.Slots)
 			require.Equal(t, c.Before.Granted(), c.After.Granted(), "what only fills takes no slot")
+		}
+		for _, c := range g.Changes() {
+			for n, again := range c.Before.Retries {
+				hand, begun := c.After.Hands[n]
+				require.True(t, !begun || !again.Due.After(noon) && hand.Attempt == again.Attempt, "G10")
+				require.True(t, begun || c.After.Retries[n] == again)
+			}
 		}
 		taken := segment.Numbers{}
 		for _, e := range g.Takings {
@@ -354,6 +451,15 @@ func TestWhatOnlyFillsNeedsNoFence(t *testing.T) {
 	require.Len(t, g.Filled, 1)
 	require.Equal(t, segment.Of(5), g.Filled[0].Started())
 	require.Equal(t, segment.Of(5), g.Filled[0].After.By(queue.Undispatched))
+}
+
+// TestTheFeedingOfALeaseIsRenewedForItsRetries while tasks of it run: these are the only ones whose slots retries take.
+func TestTheFeedingOfALeaseIsRenewedForItsRetries(t *testing.T) {
+	l := retrying(segment.Of(0), 7)
+	l.FeedUntil = noon
+	require.True(t, l.Stale(noon.Add(time.Minute)))
+	require.False(t, retrying(segment.Of(0)).Stale(noon.Add(time.Minute)))
+	require.False(t, l.Ended(segment.Of(0)).Stale(noon.Add(time.Minute)))
 }
 
 func TestTheFeedingOfALeaseIsRenewed(t *testing.T) {

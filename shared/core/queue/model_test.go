@@ -186,7 +186,7 @@ func (w *table) assistant(n int, mark string) process {
 			return found || !fed.Empty()
 		case 2:
 			if found {
-				after, some := lease.Ended(segment.Of(n)).Feed(mark, noon)
+				after, some := lease.Ended(segment.Of(n)).Feed(queue.MostSlots, mark, noon)
 				if !w.save(lease, after) {
 					return false // the message comes again
 				}

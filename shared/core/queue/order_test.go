@@ -30,16 +30,16 @@ func TestG6ALeaseOfATargetThatKeepsAnOrderIsFedOnceAllStartsAreNoted(t *testing.
 			require.Equal(t, c.by != queue.Dispatched, ordered.Starting())
 			require.Equal(t, !c.fed.Empty(), ordered.Hungry())
 
-			_, fed := ordered.Feed(queue.Mark("n"), noon)
+			_, fed := ordered.Feed(queue.MostSlots, queue.Mark("n"), noon)
 			require.Equal(t, c.fed, fed)
-			_, fed = ordered.Noted(segment.Of(1, 7)).Feed(queue.Mark("n"), noon)
+			_, fed = ordered.Noted(segment.Of(1, 7)).Feed(queue.MostSlots, queue.Mark("n"), noon)
 			require.Equal(t, segment.Of(3), fed)
 			require.Equal(t, c.by, ordered.Hands[1].By, "the lease that was read does not change")
 			require.Equal(t, ordered.Hands[1].Since, ordered.Noted(segment.Of(1)).Hands[1].Since, "its time goes on")
 
 			ordered.Ordered = false
 			require.True(t, ordered.Hungry())
-			_, fed = ordered.Feed(queue.Mark("n"), noon)
+			_, fed = ordered.Feed(queue.MostSlots, queue.Mark("n"), noon)
 			require.Equal(t, segment.Of(3), fed, "other targets keep no order")
 		})
 	}
@@ -162,6 +162,23 @@ func TestG8ATaskThatWaitsInALeaseIsTheProbe(t *testing.T) {
 	}
 }
 
+// TestG8ARetryIsTheProbeByTurns: those that could not be started are in the queue again, and were due before it.
+func TestG8ARetryIsTheProbeByTurns(t *testing.T) {
+	l := retrying(segment.Numbers{}, 7)
+	suspects := []queue.Entry{entry(noon.Add(-time.Minute), segment.Of(20))}
+	suspects[0].Misfires = 1
+	probed := map[segment.Numbers]int{}
+	for times := range 10 {
+		state := queue.State{Version: 1, Trouble: &queue.Trouble{Times: times + 1}}
+
+		g := queue.Probe(state, []queue.Lease{l}, suspects, queue.Room{Free: 3, Slots: 3, Starts: 500}, noon.Add(time.Minute))
+
+		require.Len(t, g.Changes(), 1)
+		probed[g.Changes()[0].Started()]++
+	}
+	require.Equal(t, map[segment.Numbers]int{segment.Of(7): 5, segment.Of(20): 5}, probed)
+}
+
 func TestG8AProbeOfADueTaskHasALeaseOfItsOwn(t *testing.T) {
 	running := started(noon, 0)
 	state := queue.State{Version: 1, Trouble: &queue.Trouble{Times: 1}}
@@ -240,7 +257,7 @@ func TestG6TasksOfATargetThatKeepsAnOrderStartInTheirOrder(t *testing.T) {
 					for n := range l.InHand().All() {
 						if rapid.IntRange(0, 3).Draw(t, "ends") == 0 {
 							var fed segment.Numbers
-							l, fed = l.Ended(segment.Of(n)).Feed(queue.Mark("m"), now)
+							l, fed = l.Ended(segment.Of(n)).Feed(queue.MostSlots, queue.Mark("m"), now)
 							start(fed)
 							l = l.Noted(fed)
 						}

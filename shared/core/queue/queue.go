@@ -1,12 +1,15 @@
 // Package queue holds tasks while they wait and while they run: each is in exactly one queue entry, or in exactly one lease.
 //
 // An entry says "these tasks of this segment are due from then on". A lease says which of its tasks are in hand, which wait, and how many may
-// be in hand at once. The orchestrator grants leases; the worker assistant feeds them: a task that waits takes the slot of one that has ended.
+// be in hand at once. The orchestrator grants leases; the worker assistant feeds them: a task that waits takes the slot of one that has ended. A task
+// that failed waits there for its next attempt, if that comes soon.
 // The sum of the leases' granted slots is what a labourer's cap bounds. No counter is stored, so none can drift.
 //
 //	entry ──grant──► lease: waits ──feed──► in hand ──completed──► done under the lease
-//	  ▲                 │                      │
-//	  └─────────────────┴── withdrawn, failed ─┘   out of the lease and queued again in one transaction
+//	  ▲                 │                   │  ▲ │
+//	  │                 │            failed ▼  │ │
+//	  │                 │                retries │
+//	  └─────────────────┴── withdrawn, failed ───┘   out of the lease and queued again in one transaction
 package queue
 
 import (

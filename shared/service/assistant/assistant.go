@@ -14,8 +14,8 @@
 //
 // The queue also brings wakes that are due. They are handled with the last step: one publication wakes the orchestrator for all.
 //
-// An attempt that did not succeed is closed and stays in hand. The scavenger takes it out of its lease, together with the next attempt or the
-// task's death.
+// If another attempt follows a failed one, the task waits for it in its lease, and its slot is fed in the same write (again.go). Otherwise, and where it
+// cannot wait there, it stays in hand: the scavenger takes it out of its lease, together with the next attempt or the task's death.
 package assistant
 
 import (
@@ -103,6 +103,7 @@ type Service struct {
 	Sweeper    Sweeper
 	Executions Executions
 	Now        func() time.Time
+	Random     func() float64 // uniform in [0,1)
 	// MostReceives says how often the completions queue delivers a message before it gives it up. 0: unknown.
 	MostReceives int
 }

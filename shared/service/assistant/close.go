@@ -19,8 +19,9 @@ type closing struct {
 	task    task.Task // as it then is, without what it holds
 	attempt int
 	did     action
-	held    bool // the task was in a lease for this attempt
-	moved   bool // the task was in the queue: a lease may hold it by now
+	held    bool      // the task was in a lease for this attempt
+	moved   bool      // the task was in the queue: a lease may hold it by now
+	again   time.Time // when the next attempt is due, if the task may wait for it in its lease; zero: it may not
 	err     error
 }
 
@@ -106,7 +107,9 @@ func (b *batch) carryOut(ctx context.Context, t task.Task, v verdict, c *closing
 		return b.end(ctx, t, v, c)
 	case endIfTried:
 		return b.endIfTried(ctx, t, v, c)
-	case ignore, repeat, putBack, setTimer:
+	case repeat:
+		c.again = b.again(ctx, t, v.lease) // the assistant that closed the attempt may have died before it fed the lease
+	case ignore, putBack, setTimer:
 		// The task stays as it is; its lease or the timer is seen to later.
 	}
 	return t
@@ -181,6 +184,7 @@ func (b *batch) end(ctx context.Context, t task.Task, v verdict, c *closing) tas
 		c.err = err
 		return t
 	}
+	c.again = b.again(ctx, closed, v.lease)
 	return closed
 }
 

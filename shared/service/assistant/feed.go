@@ -40,11 +40,13 @@ type feeding struct {
 	failed    []failure
 }
 
-// ended is a task that has ended under the lease.
+// ended is a task that has ended under the lease, or whose attempt has.
 type ended struct {
 	n         int
-	completed bool    // false: it died, was cancelled, or does not exist any more
-	by        *sender // the message that says so
+	completed bool      // otherwise it died, was cancelled, or does not exist any more
+	again     time.Time // not zero: its attempt failed, and the next is due then
+	attempt   int       // that failed
+	by        *sender   // the message that says so
 }
 
 // failure is an error, and the messages to redeliver because of it.
@@ -98,16 +100,19 @@ func (b *batch) feeding(l queue.Lease, closed []closing) *feeding {
 	seen := segment.Numbers{}
 	for _, c := range closed {
 		n := c.task.ID.N
-		if placeOf(c.task) != (placeKey{l.Labourer, l.Segment}) || c.attempt != l.Attempt || !l.Held().Contains(n) {
+		if placeOf(c.task) != (placeKey{l.Labourer, l.Segment}) || !l.Held().Contains(n) || l.AttemptAt(n) != c.attempt {
 			continue
 		}
 		switch {
 		case c.task.Status.Terminal():
 			f.messages = append(f.messages, c.by.message)
 			if !seen.Contains(n) {
-				f.ended = append(f.ended, ended{n, c.task.Status == task.Completed, c.by})
+				f.ended = append(f.ended, ended{n: n, completed: c.task.Status == task.Completed, by: c.by})
 				seen = seen.Union(segment.Of(n))
 			}
+		case !c.again.IsZero():
+			f.messages = append(f.messages, c.by.message)
+			f.ended = append(f.ended, ended{n: n, again: c.again, attempt: c.attempt, by: c.by})
 		case c.did == putBack:
 			f.idleBy = append(f.idleBy, c.by.message)
 			f.idle = f.idle.Union(segment.Of(n))
@@ -176,9 +181,14 @@ func (f *feeding) next(now time.Time) step {
 	var completed, gone segment.Numbers
 	var freed []*sender
 	for _, e := range f.ended {
+		_, inHand := s.after.Hands[e.n]
 		switch {
 		case !f.lease.Held().Contains(e.n):
 			continue // it left the lease by another hand
+		case !e.again.IsZero() && (!inHand || s.after.AttemptAt(e.n) != e.attempt || len(s.after.Retries) >= queue.MostRetries):
+			continue // it is settled, or the scavenger will do it
+		case !e.again.IsZero():
+			s.after = s.after.Postponed(e.n, e.again)
 		case e.completed:
 			completed = completed.Union(segment.Of(e.n))
 		default:
@@ -203,11 +213,11 @@ func (f *feeding) next(now time.Time) step {
 	if len(freed) == 0 || !s.after.MayFeed(now) {
 		return s
 	}
-	s.after, s.fed = s.after.Feed(queue.Undispatched, epoch)
+	s.after, s.fed = s.after.Feed(f.lease.Granted(), queue.Undispatched, now)
 	turn := 0
 	for n := range s.fed.All() {
 		if by := freed[turn%len(freed)]; by.last || f.spent {
-			s.unstarted = s.unstarted.Union(segment.Of(n))
+			s.after, s.unstarted = s.after.Marked(segment.Of(n), queue.Undispatched, epoch), s.unstarted.Union(segment.Of(n))
 		} else {
 			s.after = s.after.Marked(segment.Of(n), by.mark, now)
 		}
@@ -267,7 +277,7 @@ func (f *feeding) readAgain(ctx context.Context) error {
 	}
 	if !found {
 		l = f.lease
-		l.Waiting, l.Hands = segment.Numbers{}, nil
+		l.Waiting, l.Hands, l.Retries = segment.Numbers{}, nil, nil
 	}
 	for n := range f.idle.All() {
 		if f.startedAgain(n, l) {
@@ -285,7 +295,7 @@ func (f *feeding) startedAgain(n int, l queue.Lease) bool {
 	if at := f.idleAt[n]; !at.IsZero() {
 		return precedes(at, is)
 	}
-	return was.By != is.By || !was.Since.Equal(is.Since)
+	return was.By != is.By || !was.Since.Equal(is.Since) || was.Attempt != is.Attempt
 }
 
 func later(a, b time.Time) time.Time {
@@ -302,12 +312,13 @@ func (f *feeding) putBack(ctx context.Context) error {
 		if numbers.Empty() {
 			return nil // they were put back, and perhaps started again, or have ended
 		}
+		numbers = f.lease.ByAttempt(numbers)[0]
 		e := f.lease.Returned(numbers)
 		e.Due = f.restartAt
 		stored, err := f.Leases.Requeue(ctx, f.lease, e)
 		if err == nil {
 			f.lease = stored
-			return nil
+			continue // tasks that are in hand for another attempt, if there are any
 		}
 		if !errors.Is(err, queue.ErrChanged) {
 			return err

@@ -28,7 +28,7 @@ func leased(slots int, hands, waiting segment.Numbers) queue.Lease {
 // TestG3EachFreedSlotTakesOneTask decides on writes of a lease: which tasks it has in hand afterwards, and by what.
 func TestG3EachFreedSlotTakesOneTask(t *testing.T) {
 	one, other, last := &sender{message: "1", mark: "mark-1"}, &sender{message: "2", mark: "mark-2"}, &sender{message: "3", mark: "mark-3", last: true}
-	done := func(n int, by *sender) ended { return ended{n, true, by} }
+	done := func(n int, by *sender) ended { return ended{n: n, completed: true, by: by} }
 	hands := func(l queue.Lease, by string, numbers segment.Numbers) queue.Lease {
 		return l.Marked(numbers, by, noon)
 	}
@@ -129,7 +129,7 @@ func until(l queue.Lease, t time.Time) queue.Lease { l.FeedUntil = t; return l }
 // TestG5OnlyWhatCompletedStaysInItsLease: it is entered in its job's progress when the lease ends. The stream enters other ends.
 func TestG5OnlyWhatCompletedStaysInItsLease(t *testing.T) {
 	by := &sender{mark: "mark"}
-	f := feeding{lease: leased(2, segment.Of(0, 1), segment.Numbers{}), ended: []ended{{0, true, by}, {1, false, by}}}
+	f := feeding{lease: leased(2, segment.Of(0, 1), segment.Numbers{}), ended: []ended{{n: 0, completed: true, by: by}, {n: 1, by: by}}}
 
 	after := f.next(noon).after
 
@@ -164,7 +164,7 @@ func TestALeaseThatRunsOutWakesInStepsOfAnEighth(t *testing.T) {
 		})
 	}
 	full := leased(2, segment.Of(0, 1), segment.Range(2, 9))
-	fed, _ := full.Ended(segment.Of(0)).Feed("mark", noon)
+	fed, _ := full.Ended(segment.Of(0)).Feed(queue.MostSlots, "mark", noon)
 	require.False(t, drier(full, fed), "a slot that was fed is not idle")
 }
 

@@ -87,7 +87,7 @@ func (f *feeding) launch(ctx context.Context, l labourer.Labourer, numbers segme
 			f.unstarted = f.unstarted.Union(segment.Of(b.Task.ID.N))
 		}
 		f.finish(launched.Ended)
-		f.finish(slices.DeleteFunc(slices.Clone(unreadable), func(t task.Task) bool { return !t.Status.Terminal() && t.Attempt < f.lease.Attempt }))
+		f.finish(slices.DeleteFunc(slices.Clone(unreadable), func(t task.Task) bool { return !t.Status.Terminal() && t.Attempt < f.lease.AttemptAt(t.ID.N) }))
 		for _, t := range append(tasks, unreadable...) {
 			missing = missing.Minus(segment.Of(t.ID.N))
 		}
@@ -125,5 +125,5 @@ func (f *feeding) finish(tasks []task.Task) {
 
 // end takes a task out of the lease that a message of the batch has fed. Its slot is that message's again.
 func (f *feeding) end(n int, completed bool) {
-	f.ended = append(f.ended, ended{n, completed, f.senders[f.lease.Hands[n].By]})
+	f.ended = append(f.ended, ended{n: n, completed: completed, by: f.senders[f.lease.Hands[n].By]})
 }

@@ -79,7 +79,7 @@ func (b *batch) early(ctx context.Context) {
 // wish is why the orchestrator is to be woken for a labourer.
 type wish struct {
 	surely   bool     // it has something to do
-	idle     bool     // slots are idle: it has something to do if a task is due, or waits in another lease; otherwise only if a task is due
+	idle     bool     // slots have become idle: it has something to do if a task is due, or waits in a lease. Otherwise also if slots are idle
 	messages []string // to redeliver if it cannot be woken
 }
 
@@ -146,15 +146,34 @@ func (b *batch) worthwhile(ctx context.Context, labourer string, w wish) (bool, 
 	if w.surely {
 		return true, nil
 	}
+	var leases []queue.Lease
+	var err error
+	if !w.idle {
+		if leases, err = b.Control.Leases(ctx, labourer); err != nil || b.full(ctx, labourer, leases) {
+			return false, err
+		}
+	}
 	entries, err := b.Control.Due(ctx, labourer, b.Now(), 1)
-	if err != nil || len(entries) > 0 || !w.idle {
+	if err != nil || len(entries) > 0 {
 		return len(entries) > 0, err
 	}
-	leases, err := b.Control.Leases(ctx, labourer)
-	if err == nil && len(leases) == 0 {
+	if !w.idle {
+		return queue.Ripe(leases, b.Now()) > 0, nil
+	}
+	if leases, err = b.Control.Leases(ctx, labourer); err != nil {
+		return false, err
+	}
+	if len(leases) == 0 {
 		b.Gauge.Rested(ctx, labourer)
 	}
-	return queue.Waiting(leases) > 0, err
+	return queue.Waiting(leases)+queue.Ripe(leases, b.Now()) > 0, nil
+}
+
+// full reports whether exactly as many tasks are in hand as the labourer's cap allows: then what is due starts as these end. A cap that finds itself is
+// not known here. A labourer with more tasks in hand has a pin, of which the assistant does not know either.
+func (b *batch) full(ctx context.Context, id string, leases []queue.Lease) bool {
+	l, err := b.Labourers.Recent(ctx, id)
+	return err == nil && l.Adaptive == nil && queue.Running(leases) == int(l.MaxSimultaneousInvocations)
 }
 
 // restart delays a task whose function could not be started.

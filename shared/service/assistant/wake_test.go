@@ -61,7 +61,7 @@ func failing(t *testing.T) *outage.Stage {
 	t.Helper()
 	s, h := out(t, 1)
 	withoutTicks(s)
-	handle(t, s, h[0].Failed("Boom"))
+	s.ReportUnsettled(t, h[0].Failed("Boom"))
 	s.SQS.Before = func(context.Context, fakeaws.Request) error { return errors.New("its own wake is lost") }
 	_, err := s.Services().Scavenger.Service.Handle(context.Background(), "scavenge", s.Ended(t))
 	require.ErrorContains(t, err, "its own wake is lost")
@@ -111,7 +111,7 @@ func TestG10AWakeThatComesTooEarlyIsSentAgain(t *testing.T) {
 // TestALongWaitIsPassedOnFromMessageToMessage until it is due.
 func TestALongWaitIsPassedOnFromMessageToMessage(t *testing.T) {
 	s, h := out(t, 1)
-	handle(t, s, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed", "retry_after": "14m"}`, h[0].TaskID))
+	s.ReportUnsettled(t, fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": 1, "status": "failed", "retry_after": "14m"}`, h[0].TaskID))
 	sent := counted(s)
 	withoutTicks(s)
 	s.Scavenge(t)

@@ -64,7 +64,7 @@ func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.
 				s := stage(t)
 				s.Schedule(t, outage.Job("nightly", "f", 14), outage.Job("other", "f", 2))
 				require.Equal(t, 3, s.HandOut(t, "f"))
-				s.Report(t, ended(s.Handed(t, "f")[0], "failed"))
+				s.ReportUnsettled(t, ended(s.Handed(t, "f")[0], "failed"))
 				s.Scavenge(t)
 				require.Equal(t, 1, s.HandOut(t, "f"))
 				require.Equal(t, 8, waiting(t, s))
@@ -82,6 +82,44 @@ func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.
 				picture := outage.Picture(s.Stack)
 				require.Contains(t, picture, "fact JobCancelled/nightly/1")
 				require.NotContains(t, picture, "JobCompleted/nightly")
+				require.NotContains(t, picture, "withdrawn")
+				return picture
+			})
+		})
+	}
+}
+
+// TestG1G5TasksThatWaitInLeasesForTheirNextAttemptAreCancelled, wherever the cancellation is interrupted, and none is tried again.
+func TestG1G5TasksThatWaitInLeasesForTheirNextAttemptAreCancelled(t *testing.T) {
+	for name, detail := range map[string]string{"queued tasks": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
+		t.Run(name, func(t *testing.T) {
+			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
+				s := stage(t)
+				s.Schedule(t, outage.Job("nightly", "f", 5))
+				require.Equal(t, 3, s.HandOut(t, "f"))
+				s.Report(t, ended(s.Handed(t, "f")[0], "failed"))
+				s.Pass(time.Minute)
+				h := s.Handed(t, "f")
+				s.Report(t, ended(h[1], "failed"), ended(h[2], "failed"), ended(h[3], "failed"))
+				leases, err := s.Control.Leases(ctx, "f")
+				require.NoError(t, err)
+				require.Positive(t, queue.Retries(leases))
+				cut.On(s.Stack)
+
+				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return cancel(s, fmt.Sprintf("invocation-%d", delivery), detail) })
+
+				cut.Off()
+				s.Scavenge(t)
+				s.Pass(time.Hour)
+				before := len(s.Handed(t, "f"))
+				require.Zero(t, s.HandOut(t, "f"))
+				for _, h := range s.Handed(t, "f") {
+					s.Report(t, ended(h, "completed"))
+				}
+				s.Scavenge(t)
+				require.Len(t, s.Handed(t, "f"), before)
+				picture := outage.Picture(s.Stack)
+				require.Contains(t, picture, "fact JobCancelled/nightly/1")
 				require.NotContains(t, picture, "withdrawn")
 				return picture
 			})
@@ -528,7 +566,7 @@ func TestG1G5ACancellationIsHandedOnNearTheDeadline(t *testing.T) {
 				s.Schedule(t, outage.Job("nightly", "f", 7))
 				for n := range 5 {
 					s.HandOut(t, "f")
-					s.Report(t, ended(s.Handed(t, "f")[n], "failed"))
+					s.ReportUnsettled(t, ended(s.Handed(t, "f")[n], "failed"))
 					s.Scavenge(t)
 					s.Pass(50 * time.Millisecond)
 				}

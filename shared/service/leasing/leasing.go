@@ -53,14 +53,20 @@ func (w Writer) Requeue(ctx context.Context, l queue.Lease, e queue.Entry) (queu
 	return queue.Change{Before: l, After: after}.Written(), w.Control.Requeue(ctx, l, after, e)
 }
 
-// SetWaitingAside withdraws tasks that wait in a lease, as their job is being cancelled.
-func (w Writer) SetWaitingAside(ctx context.Context, l queue.Lease, numbers segment.Numbers, now time.Time) (queue.Aside, error) {
-	numbers = numbers.Intersect(l.Waiting)
-	after := l.Without(numbers)
-	if err := w.enter(ctx, after); err != nil {
-		return queue.Aside{}, err
+// SetWaitingAside withdraws tasks that wait in a lease, for a slot or for their next attempt, as their job is being cancelled.
+// Those that wait for different attempts are withdrawn one after the other.
+func (w Writer) SetWaitingAside(ctx context.Context, l queue.Lease, numbers segment.Numbers, now time.Time) error {
+	for _, some := range l.ByAttempt(numbers.Intersect(l.Idle())) {
+		after := l.Without(some)
+		if err := w.enter(ctx, after); err != nil {
+			return err
+		}
+		if _, err := w.Control.SetWaitingAside(ctx, l, after, l.Returned(some), now); err != nil {
+			return err
+		}
+		l = queue.Change{Before: l, After: after}.Written()
 	}
-	return w.Control.SetWaitingAside(ctx, l, after, l.Returned(numbers), now)
+	return nil
 }
 
 // Kill ends failed tasks of a lease, and returns the lease as it is stored.

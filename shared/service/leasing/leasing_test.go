@@ -3,6 +3,7 @@ package leasing_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ type desk struct {
 	calls   []string
 	entered queue.Lease
 	fails   string
+	aside   []queue.Entry
+	written []queue.Lease // what was set aside was written from these
 }
 
 func (d *desk) call(name string) error {
@@ -44,7 +47,8 @@ func (d *desk) Requeue(context.Context, queue.Lease, queue.Lease, queue.Entry) e
 	return d.call("requeue")
 }
 
-func (d *desk) SetWaitingAside(_ context.Context, _, _ queue.Lease, e queue.Entry, _ time.Time) (queue.Aside, error) {
+func (d *desk) SetWaitingAside(_ context.Context, before, _ queue.Lease, e queue.Entry, _ time.Time) (queue.Aside, error) {
+	d.aside, d.written = append(d.aside, e), append(d.written, before)
 	return queue.Aside{Entry: e}, d.call("set aside")
 }
 
@@ -77,8 +81,7 @@ var writes = map[string]func(context.Context, leasing.Writer, queue.Lease, segme
 		return err
 	},
 	"set aside": func(ctx context.Context, w leasing.Writer, l queue.Lease, gone segment.Numbers) error {
-		_, err := w.SetWaitingAside(ctx, l, gone, time.Time{})
-		return err
+		return w.SetWaitingAside(ctx, l, gone, time.Time{})
 	},
 	"kill": func(ctx context.Context, w leasing.Writer, l queue.Lease, gone segment.Numbers) error {
 		var failed []task.Task
@@ -169,9 +172,24 @@ func TestAWriteReturnsTheLeaseAsItIsStored(t *testing.T) {
 func TestOnlyTasksThatWaitAreSetAside(t *testing.T) {
 	d := &desk{}
 
-	aside, err := on(d).SetWaitingAside(t.Context(), waiting(lease(3), segment.Of(4)), segment.Of(3, 4), time.Time{})
+	err := on(d).SetWaitingAside(t.Context(), waiting(lease(3), segment.Of(4)), segment.Of(3, 4), time.Time{})
 
 	require.NoError(t, err)
-	require.Equal(t, segment.Of(4), aside.Entry.Tasks)
+	require.Equal(t, segment.Of(4), d.aside[0].Tasks)
 	require.Equal(t, []string{"set aside"}, d.calls)
+}
+
+// TestTasksThatWaitForDifferentAttemptsAreSetAsideOneAfterTheOther: an aside has one attempt.
+func TestTasksThatWaitForDifferentAttemptsAreSetAsideOneAfterTheOther(t *testing.T) {
+	d := &desk{}
+	l := waiting(lease(3), segment.Of(4))
+	l.Retries = map[int]queue.Retry{1: {Attempt: 3}, 2: {Attempt: 2}}
+
+	require.NoError(t, on(d).SetWaitingAside(t.Context(), l, segment.Range(1, 4), time.Time{}))
+
+	var asides []string
+	for i, e := range d.aside {
+		asides = append(asides, fmt.Sprintf("%s for attempt %d at revision %d", e.Tasks, e.Attempt, d.written[i].Revision))
+	}
+	require.Equal(t, []string{"4 for attempt 1 at revision 7", "2 for attempt 2 at revision 8", "1 for attempt 3 at revision 9"}, asides)
 }

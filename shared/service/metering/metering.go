@@ -31,18 +31,26 @@ func Ended(t *metric.Tally, after task.Task) {
 	}
 }
 
-// Claimed counts the tasks that written changes of leases took in hand.
+// Claimed counts the tasks that written changes of leases took in hand, and those whose next attempt they set to start in the lease.
 func Claimed(t *metric.Tally, now time.Time, changes ...queue.Change) {
 	for _, c := range changes {
-		of, n := metric.Subject{Labourer: c.After.Labourer}, c.Started().Len()
-		t.Count(of, metric.Claimed, n)
-		t.Observe(of, metric.StartLatency, max(now.Sub(c.After.Due), 0), n)
+		of, started := metric.Subject{Labourer: c.After.Labourer}, c.Started()
+		t.Count(of, metric.Claimed, started.Len())
+		t.Count(of, metric.Retried, c.Retried().Len())
+		first := started.Len()
+		for n := range started.All() {
+			if again, waited := c.Before.Retries[n]; waited {
+				t.Observe(of, metric.StartLatency, max(now.Sub(again.Due), 0), 1)
+				first--
+			}
+		}
+		t.Observe(of, metric.StartLatency, max(now.Sub(c.After.Due), 0), first)
 	}
 }
 
 // Requeued counts the tasks of an entry that a lease has lost to the queue, if they are queued for another attempt.
 func Requeued(t *metric.Tally, lease queue.Lease, e queue.Entry) {
-	if e.Attempt > lease.Attempt {
+	if e.Attempt > lease.AttemptAt(e.Tasks.Min()) {
 		t.Count(metric.Subject{Labourer: lease.Labourer}, metric.Retried, e.Tasks.Len())
 	}
 }

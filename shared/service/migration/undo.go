@@ -23,7 +23,7 @@ type Control interface {
 
 // Leases withdraws tasks that wait in leases.
 type Leases interface {
-	SetWaitingAside(ctx context.Context, l queue.Lease, numbers segment.Numbers, now time.Time) (queue.Aside, error)
+	SetWaitingAside(ctx context.Context, l queue.Lease, numbers segment.Numbers, now time.Time) error
 }
 
 // Asides cancels withdrawn tasks.
@@ -112,7 +112,7 @@ func (s Service) withdraw(ctx context.Context, job ledger.Job) error {
 			if numbers.Empty() {
 				continue
 			}
-			_, err = s.Leases.SetWaitingAside(ctx, lease, numbers, s.Now())
+			err = s.Leases.SetWaitingAside(ctx, lease, numbers, s.Now())
 			if err := race(err); err != nil {
 				return err
 			}

@@ -109,7 +109,7 @@ func TestAnAssessmentSaysWhyNothingStarted(t *testing.T) {
 		"hungry": func(s *outage.Stage) {
 			cpu(s, 20)
 			s.HandOut(t, "f")
-			s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
+			s.ReportUnsettled(t, s.Handed(t, "f")[0].Failed("Boom"))
 			s.Scavenge(t)
 		},
 		"more-due-than-is-looked-at": func(s *outage.Stage) {

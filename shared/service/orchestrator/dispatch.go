@@ -136,7 +136,7 @@ func (s *Service) dispatch(ctx context.Context, l labourer.Labourer, h Handout, 
 		if unreadable, other := task.Unreadable(err); len(unreadable) > 0 {
 			// These tasks stay in the lease until it ends, and block no other task. Those that have ended are repaired now.
 			out.errs = append(out.errs, err)
-			ended := slices.DeleteFunc(unreadable, func(t task.Task) bool { return !t.Status.Terminal() && t.Attempt < lease.Attempt })
+			ended := slices.DeleteFunc(unreadable, func(t task.Task) bool { return !t.Status.Terminal() && t.Attempt < lease.AttemptAt(t.ID.N) })
 			err = errors.Join(other, s.repairIn(ctx, &out, ended))
 		}
 		if err == nil {
@@ -232,6 +232,7 @@ func (s *Service) noteStarts(ctx context.Context, r *dispatchReport, started seg
 		if err != nil || !found || !again.ClaimedAt.Equal(r.lease.ClaimedAt) {
 			return err // the lease is gone, or another one
 		}
+		started = again.Unmoved(r.lease, started)
 		r.lease = again
 	}
 	return fmt.Errorf("noting the dispatch of %s: it changed %d times in between", r.lease.Item(), feedTries)

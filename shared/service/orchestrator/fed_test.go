@@ -80,7 +80,7 @@ func TestG7ATickRenewsTheFeedingOfLeases(t *testing.T) {
 func TestAHungryLeaseIsFilledWithoutAFence(t *testing.T) {
 	s := stage(t, 3, 10)
 	require.Equal(t, 3, s.HandOut(t, "f"))
-	s.Report(t, s.Handed(t, "f")[1].Failed("Boom"))
+	s.ReportUnsettled(t, s.Handed(t, "f")[1].Failed("Boom"))
 	s.Scavenge(t) // the failed task leaves the lease
 	require.Equal(t, 2, held(t, s))
 	require.Equal(t, 3, granted(t, s))
@@ -100,7 +100,7 @@ func TestALeaseIsFedByOnlyOneOfTwoThatWantTo(t *testing.T) {
 	s := stage(t, 3, 10)
 	require.Equal(t, 3, s.HandOut(t, "f"))
 	h := s.Handed(t, "f")
-	s.Report(t, h[1].Failed("Boom"))
+	s.ReportUnsettled(t, h[1].Failed("Boom"))
 	s.Scavenge(t)
 	fed := between(s, "UpdateItem", func() { s.Report(t, h[0].Completed()) })
 
@@ -267,7 +267,7 @@ func TestG1G3G4LeasesAreFilledRaisedAndMadeWhereverTheOrchestratorIsCutOff(t *te
 	outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 		s := stage(t, 2, 5)
 		require.Equal(t, 2, s.HandOut(t, "f"))
-		s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
+		s.ReportUnsettled(t, s.Handed(t, "f")[0].Failed("Boom"))
 		s.Scavenge(t)
 		require.NoError(t, s.Apply(labourers(6)))
 		s.Schedule(t, outage.Job("second", "f", 9))

@@ -69,7 +69,7 @@ func TestG1G4G5LostTasksAreReapedWhereverTheReaperIsCutOff(t *testing.T) {
 		s := stage(t, 5, 5)
 		require.Equal(t, 5, s.HandOut(t, "f"))
 		h := s.Handed(t, "f")
-		s.Report(t, h[0].Failed("Boom")) // and the stream never delivers it
+		s.ReportUnsettled(t, h[0].Failed("Boom")) // and the stream never delivers it
 		s.Ended(t)
 		endUnreleased(t, s, h[1])
 		require.NoError(t, s.Apply(labourers(7)))

@@ -73,7 +73,7 @@ func (q *inquiry) ends(ctx context.Context, l queue.Lease, tasks []task.Task, no
 		var g errgroup.Group
 		for i, t := range part {
 			g.Go(func() error {
-				x, found, err := q.service.Executions.Describe(ctx, completion.ExecutionARN(q.labourer.Target.States, t.ID, l.Attempt))
+				x, found, err := q.service.Executions.Describe(ctx, completion.ExecutionARN(q.labourer.Target.States, t.ID, l.AttemptAt(t.ID.N)))
 				if r, ended := x.Report(); err == nil && found && ended {
 					reports[i] = &r
 				}
@@ -88,7 +88,7 @@ func (q *inquiry) ends(ctx context.Context, l queue.Lease, tasks []task.Task, no
 				lost = append(lost, t)
 				continue
 			}
-			if err := q.end(ctx, t, reports[i].End(l.Attempt, l.Hands[t.ID.N].Since, now)); err != nil {
+			if err := q.end(ctx, t, reports[i].End(l.AttemptAt(t.ID.N), l.Hands[t.ID.N].Since, now)); err != nil {
 				return nil, err
 			}
 			out.Heard++

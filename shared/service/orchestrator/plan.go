@@ -261,7 +261,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 		t.Reap = t.Reap || overdue(lease, limits(l), now)
 	}
 	unreadable := slices.ContainsFunc(look.Due, func(e queue.Entry) bool { return e.Unreadable != nil }) // to be set aside
-	waits := len(look.Due) > 0 || queue.Waiting(look.Leases) > 0
+	waits := len(look.Due) > 0 || queue.Waiting(look.Leases)+queue.Ripe(look.Leases, now) > 0
 	switch {
 	case t.Reap || unreadable:
 		return t, nil, nil

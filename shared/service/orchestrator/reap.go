@@ -165,8 +165,8 @@ func (s *Service) reap(ctx context.Context, q *inquiry, l queue.Lease, lost segm
 // reapChunk ends the open tasks among the lost ones and counts them in ended. It repairs the others. The result of an execution that has
 // ended becomes its task's result.
 func (s *Service) reapChunk(ctx context.Context, q *inquiry, l queue.Lease, tasks []task.Task, end task.End, ended *int, out *Reaped) error {
-	end.Attempt, end.At = l.Attempt, s.Now()
-	lost := slices.DeleteFunc(slices.Clone(tasks), func(t task.Task) bool { return t.Status.Terminal() || t.Attempt >= l.Attempt })
+	end.At = s.Now()
+	lost := slices.DeleteFunc(slices.Clone(tasks), func(t task.Task) bool { return t.Status.Terminal() || t.Attempt >= l.AttemptAt(t.ID.N) })
 	if end.Status == task.Expired {
 		var err error
 		if lost, err = q.ends(ctx, l, lost, end.At, out); err != nil {
@@ -174,7 +174,7 @@ func (s *Service) reapChunk(ctx context.Context, q *inquiry, l queue.Lease, task
 		}
 	}
 	for _, t := range lost {
-		end.DispatchedAt = l.Hands[t.ID.N].Since
+		end.Attempt, end.DispatchedAt = l.AttemptAt(t.ID.N), l.Hands[t.ID.N].Since
 		closed, err := t.Close(end)
 		if err != nil {
 			continue
@@ -201,7 +201,7 @@ func (s *Service) repair(ctx context.Context, l queue.Lease, tasks []task.Task) 
 			completed = completed.Union(segment.Of(t.ID.N))
 		case t.Status.Terminal():
 			gone = gone.Union(segment.Of(t.ID.N))
-		case t.Attempt >= l.Attempt:
+		case t.Attempt >= l.AttemptAt(t.ID.N):
 			failed = append(failed, t)
 		}
 	}

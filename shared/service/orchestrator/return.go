@@ -34,13 +34,13 @@ func (s *Service) putBack(ctx context.Context, r *dispatchReport, f fate) error 
 	if waiting {
 		back = back.Union(r.lease.Waiting)
 	}
-	if !back.Empty() {
-		if err := s.putBackAs(ctx, r, r.lease.Returned(back)); err != nil {
+	for _, some := range r.lease.ByAttempt(back) {
+		if err := s.putBackAs(ctx, r, r.lease.Returned(some)); err != nil {
 			return err
 		}
 	}
-	if !suspects.Empty() {
-		if err := s.putBackAs(ctx, r, r.lease.Suspected(suspects)); err != nil {
+	for _, some := range r.lease.ByAttempt(suspects) {
+		if err := s.putBackAs(ctx, r, r.lease.Suspected(some)); err != nil {
 			return err
 		}
 	}
@@ -99,11 +99,13 @@ func (s *Service) GiveBack(ctx context.Context, execution, id string, handouts [
 		back := numbers.Intersect(lease.By(queue.Undispatched))
 		if !back.Empty() {
 			back = back.Union(lease.Waiting)
-			_, returned, err := s.requeue(ctx, lease, lease.Returned(back))
-			if err != nil {
-				return given, err
+			for _, some := range lease.ByAttempt(back) {
+				stored, returned, err := s.requeue(ctx, lease, lease.Returned(some))
+				if err != nil {
+					return given, err
+				}
+				lease, given = stored, given+returned.Len()
 			}
-			given += returned.Len()
 		}
 		if err := s.sweepTasks(ctx, lease.Segment, numbers.Union(back)); err != nil {
 			return given, err
@@ -112,8 +114,8 @@ func (s *Service) GiveBack(ctx context.Context, execution, id string, handouts [
 	return given, s.hold(execution, id).depart(ctx)
 }
 
-// requeue moves the tasks of an entry from the lease to the queue, if they are where they were when the lease was read: in hand and not
-// started, or waiting. It returns the lease as it is stored, and the tasks that it moved. A canceller of their jobs may miss them there, so the
+// requeue moves the tasks of an entry from the lease to the queue, if they are where they were when the lease was read: in hand for the same attempt
+// and not started, or waiting. It returns the lease as it is stored, and the tasks that it moved. A canceller of their jobs may miss them there, so the
 // caller sweeps them afterwards.
 func (s *Service) requeue(ctx context.Context, l queue.Lease, e queue.Entry) (queue.Lease, segment.Numbers, error) {
 	waiting, unstarted := l.Waiting, l.By(queue.Undispatched)
@@ -134,6 +136,7 @@ func (s *Service) requeue(ctx context.Context, l queue.Lease, e queue.Entry) (qu
 		if err != nil || !found || !again.ClaimedAt.Equal(l.ClaimedAt) {
 			return l, segment.Numbers{}, err // the lease is gone, or another one
 		}
+		unstarted = again.Unmoved(l, unstarted.Intersect(again.InHand()))
 		l = again
 	}
 	return l, segment.Numbers{}, nil // the lease changes too fast: its tasks are taken over later, like any that were not dispatched

@@ -84,7 +84,7 @@ func TestG8ATroubledTargetWhoseSlotsAllBelongToLeasesIsProbed(t *testing.T) {
 	s := stage(t, 2, 10)
 	require.Equal(t, 2, s.HandOut(t, "f"))
 	for _, h := range s.Handed(t, "f") {
-		s.Report(t, h.Failed("Boom"))
+		s.ReportUnsettled(t, h.Failed("Boom"))
 	}
 	s.Scavenge(t)
 	require.Zero(t, held(t, s))

@@ -2,7 +2,7 @@
 // every task of them has reached an end.
 //
 // The lease holds a failed task until the outcome is durable: one transaction takes the task out of the lease and writes the entry of its next
-// attempt, or its death. So the scavenger (by the stream) and the orchestrator (at the end of the attempt's time) settle any failed task that
+// attempt, or its death. A task that the worker assistant has set to start again in its lease is settled, but for the wake at its time. So the scavenger (by the stream) and the orchestrator (at the end of the attempt's time) settle any failed task that
 // they find in a lease. However often a task is settled, the result is one entry or one death.
 package outcome
 
@@ -101,6 +101,12 @@ func Exhausted(t task.Task, l labourer.Labourer) (bool, string) {
 	return false, ""
 }
 
+// RetryDue returns when the next attempt at a task is due that has failed for the n-th time. asked holds its worker's retry_after, and u is a random
+// number in [0, 1). The time is rounded up to a millisecond, the resolution of keys: never sooner than the policy's minimum.
+func RetryDue(l labourer.Labourer, failures int, asked time.Duration, now time.Time, u float64) time.Time {
+	return now.UTC().Add(l.Retry.Delay(failures, asked, u)).Add(time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
 // held names the leases that may hold a failed task.
 type held struct {
 	labourer string
@@ -129,11 +135,15 @@ type backoff struct {
 // orchestrator settles them once the labourer is applied again.
 func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error) {
 	var out Settled
-	deaths, backoffs, err := s.group(ctx, ended, &out)
+	kept, waits, err := s.kept(ctx, ended)
 	if err != nil {
 		return out, err
 	}
-	var queued []task.Task // also those that an earlier settler queued, as it may have died before it read their jobs
+	deaths, backoffs, err := s.group(ctx, without(ended, kept), &out)
+	if err != nil {
+		return out, err
+	}
+	queued := kept // and those that an earlier settler queued, as it may have died before it read their jobs
 	for _, b := range deaths {
 		killed, err := s.kill(ctx, b, &out)
 		out.Dead += killed.Len()
@@ -147,11 +157,9 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		}
 		out.free(b.labourer)
 	}
-	var waits []Backoff
 	for _, group := range backoffs {
 		now := s.Now().UTC()
-		// Rounded up to a millisecond, the resolution of keys: never sooner than the policy's minimum.
-		due := now.Add(group.labourer.Retry.Delay(group.failures, group.retryAfter, s.Random())).Add(time.Millisecond - 1).Truncate(time.Millisecond)
+		due := RetryDue(group.labourer, group.failures, group.retryAfter, now, s.Random())
 		var waiting []task.Task
 		for _, b := range group.batches {
 			requeued, err := s.requeue(ctx, b, due, &out)
@@ -177,6 +185,42 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 		}
 	}
 	return out, nil
+}
+
+// kept returns the failed tasks whose next attempt starts in their lease, and the waits of those for which its time has not come when they are read.
+func (s Settler) kept(ctx context.Context, ended []task.Task) (kept []task.Task, waits []Backoff, err error) {
+	var batches []batch
+	for _, t := range ended {
+		if t.Status == task.Failed && t.Turn == "" {
+			batches = add(batches, t)
+		}
+	}
+	for _, b := range batches {
+		leases, err := s.Control.LeasesOn(ctx, b.labourer, b.segment)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, l := range leases {
+			if l.Attempt > b.attempt { // a lease of the next attempt, which was granted from the queue
+				continue
+			}
+			here := among(b.tasks, l.For(b.attempt+1))
+			for _, t := range here {
+				if again, waiting := l.Retries[t.ID.N]; waiting {
+					waits = wait(waits, b.labourer, retry.Wake(s.Now().UTC(), again.Due), []task.Task{t})
+				}
+			}
+			kept = append(kept, here...)
+		}
+	}
+	return kept, waits, nil
+}
+
+// without returns the tasks that are not among others.
+func without(tasks, others []task.Task) []task.Task {
+	return slices.DeleteFunc(slices.Clone(tasks), func(t task.Task) bool {
+		return slices.ContainsFunc(others, func(o task.Task) bool { return o.ID == t.ID && o.Attempt == t.Attempt })
+	})
 }
 
 // wait adds tasks to the wait of their labourer for this time.
@@ -323,10 +367,7 @@ func (s Settler) end(ctx context.Context, b batch, out *Settled) (killed, raced 
 		return killed, raced, err
 	}
 	for _, l := range leases {
-		if l.Attempt != b.attempt {
-			continue
-		}
-		held := l.Held()
+		held := l.For(b.attempt)
 		l, dead, err := s.endIn(ctx, l, among(b.tasks, held))
 		killed = killed.Union(dead)
 		if errors.Is(err, queue.ErrChanged) {
@@ -350,7 +391,7 @@ func (s Settler) endIn(ctx context.Context, l queue.Lease, tasks []task.Task) (_
 			completed = append(completed, t)
 		case t.Status.Terminal():
 			gone = append(gone, t)
-		case t.Attempt == l.Attempt:
+		case t.Attempt == l.AttemptAt(t.ID.N):
 			failed = append(failed, t)
 		}
 	}
@@ -387,10 +428,7 @@ func (s Settler) requeue(ctx context.Context, b batch, due time.Time, out *Settl
 		}
 		raced := false
 		for _, l := range leases {
-			if l.Attempt != b.attempt {
-				continue
-			}
-			if held := l.Held().Intersect(left); !held.Empty() {
+			if held := l.For(b.attempt).Intersect(left); !held.Empty() {
 				l, err = s.Leases.Requeue(ctx, l, l.Next(held, due))
 				if errors.Is(err, queue.ErrChanged) {
 					raced = true

@@ -178,7 +178,7 @@ func failed(n, attempt int, kind string) task.Task {
 func lease(attempt int, numbers ...int) queue.Lease {
 	l := queue.Lease{Labourer: "f", Segment: seg, Job: "nightly", Attempt: attempt, First: numbers[0], Tasks: segment.Of(numbers...), Waiting: segment.Of(numbers...),
 		Slots: len(numbers), Revision: 7}
-	l, _ = l.Feed(queue.Dispatched, noon)
+	l, _ = l.Feed(queue.MostSlots, queue.Dispatched, noon)
 	return l
 }
 
@@ -239,6 +239,41 @@ func TestG1AFailedTaskGoesFromItsLeaseToTheQueue(t *testing.T) {
 	require.Equal(t, []outcome.Backoff{{Labourer: "f", Until: noon.Add(11 * time.Second), Tasks: []task.Task{one}}}, w.waits)
 	require.Equal(t, []string{"nightly abcdefghijklmnop.4"}, w.swept)
 	require.Empty(t, w.saved, "its item stays as it is")
+}
+
+// TestAFailedTaskThatWaitsInItsLeaseForItsNextAttemptIsSettled but for its wake: whatever the labourer says by now, it is neither queued nor killed. If
+// its next attempt has begun, there is nothing to wake for.
+func TestAFailedTaskThatWaitsInItsLeaseForItsNextAttemptIsSettled(t *testing.T) {
+	due := noon.Add(20*time.Second + 300*time.Millisecond)
+	for name, c := range map[string]struct {
+		lease queue.Lease
+		waits []outcome.Backoff
+	}{
+		"it waits":     {lease(1, 3, 4).Postponed(4, due), []outcome.Backoff{{Labourer: "f", Until: noon.Add(21 * time.Second), Tasks: []task.Task{failed(4, 1, "Boom")}}}},
+		"it has begun": {again(lease(1, 3, 4).Postponed(4, due), due), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := f()
+			l.MaxAttempts = 1
+			w := &world{labourer: l, leases: []queue.Lease{c.lease}}
+
+			settled, err := w.settler().Settle(context.Background(), []task.Task{failed(4, 1, "Boom")})
+
+			require.NoError(t, err)
+			require.Equal(t, outcome.Settled{}, settled, "its slot was fed")
+			require.Equal(t, c.waits, w.waits)
+			require.Equal(t, []string{"nightly abcdefghijklmnop.4"}, w.swept, "its job may be cancelled")
+			require.Empty(t, w.queued)
+			require.Empty(t, w.saved)
+			require.Equal(t, c.lease, w.leases[0])
+		})
+	}
+}
+
+// again returns the lease after its retries have begun.
+func again(l queue.Lease, now time.Time) queue.Lease {
+	l, _ = l.Feed(queue.MostSlots, queue.Dispatched, now)
+	return l
 }
 
 func TestG5AnExhaustedTaskDiesAndItsLeaseLetsItGo(t *testing.T) {

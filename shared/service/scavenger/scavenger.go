@@ -146,7 +146,7 @@ func (s *Service) Handle(ctx context.Context, invocation string, tasks []task.Ta
 }
 
 // wake wakes the orchestrator for labourers whose free slots can be filled: tasks wait in the leases that have the slots, or are due, or wait in
-// other leases, which get more slots.
+// other leases or are to be tried again there, and these get more slots.
 func (s *Service) wake(ctx context.Context, invocation string, settled outcome.Settled) error {
 	var fillable []string
 	for _, l := range settled.Freed {
@@ -167,7 +167,7 @@ func (s *Service) wake(ctx context.Context, invocation string, settled outcome.S
 	return s.Bus.Publish(ctx, event.TasksDue(invocation, fillable...))
 }
 
-// waits reports whether tasks of a labourer are due, or wait in any lease.
+// waits reports whether tasks of a labourer are due, or wait in any lease for slots.
 func (s *Service) waits(ctx context.Context, labourer string) (bool, error) {
 	due, err := s.Queue.Due(ctx, labourer, s.Now(), 1)
 	if err != nil || len(due) > 0 {
@@ -177,7 +177,7 @@ func (s *Service) waits(ctx context.Context, labourer string) (bool, error) {
 	if err == nil && len(leases) == 0 {
 		s.Gauge.Rested(ctx, labourer)
 	}
-	return queue.Waiting(leases) > 0, err
+	return queue.Waiting(leases)+queue.Ripe(leases, s.Now()) > 0, err
 }
 
 // parallel limits how many jobs are written at once.

@@ -119,7 +119,7 @@ func TestG1FreedSlotsWakeTheOrchestratorEvenAfterAnError(t *testing.T) {
 	s := stage(t)
 	s.Schedule(t, outage.Job("nightly", "f", 20))
 	s.HandOut(t, "f")
-	s.Report(t, s.Handed(t, "f")[0].Failed("Boom"))
+	s.ReportUnsettled(t, s.Handed(t, "f")[0].Failed("Boom"))
 	s.SQS.Before = func(context.Context, fakeaws.Request) error { return errors.New("no wake can be sent") }
 	before := len(s.EventBridge.Told())
 
@@ -147,7 +147,7 @@ func TestTheOrchestratorIsWokenIfAFreedSlotCanBeFilled(t *testing.T) {
 				s.Schedule(t, outage.Job("other", "f", c.others))
 				s.HandOut(t, "f")
 			}
-			s.Report(t, h[0].Failed("Boom"))
+			s.ReportUnsettled(t, h[0].Failed("Boom"))
 			before := len(s.EventBridge.Told())
 
 			s.Scavenge(t)

@@ -69,7 +69,7 @@ func (u Unstarted) Unsent() bool {
 	return errors.As(u.Err, &unsent)
 }
 
-// Launch starts the workers of some tasks of a lease, for its attempt. at is when their time begins. blocked says why none may start: the
+// Launch starts the workers of some tasks that a lease has in hand, each for its attempt. at is when their time begins. blocked says why none may start: the
 // start of a task before them in a FIFO queue failed. If Launch returns an error, it started nothing.
 func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.Lease, tasks []task.Task, at time.Time, blocked error) (Launched, error) {
 	out := Launched{Blocked: blocked}
@@ -79,7 +79,7 @@ func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.L
 	}
 	var open []task.Task
 	for _, t := range tasks {
-		if t.Status.Terminal() || t.Attempt >= lease.Attempt {
+		if t.Status.Terminal() || t.Attempt >= lease.AttemptAt(t.ID.N) {
 			out.Ended = append(out.Ended, t)
 			continue
 		}
@@ -88,7 +88,7 @@ func (s Launcher) Launch(ctx context.Context, l labourer.Labourer, lease queue.L
 	errs := make([]error, len(open))
 	if blocked == nil {
 		var err error
-		if errs, err = s.start(ctx, l, lease.Attempt, open, deadline); err != nil {
+		if errs, err = s.start(ctx, l, lease, open, deadline); err != nil {
 			return Launched{}, err
 		}
 	} else {
@@ -125,9 +125,9 @@ const turnsTogether = 32
 
 // start starts workers, and returns the errors in the order of the tasks. A task whose worker can never get a payload is refused. If start returns
 // an error, it started nothing.
-func (s Launcher) start(ctx context.Context, l labourer.Labourer, attempt int, tasks []task.Task, deadline time.Time) ([]error, error) {
+func (s Launcher) start(ctx context.Context, l labourer.Labourer, lease queue.Lease, tasks []task.Task, deadline time.Time) ([]error, error) {
 	if !slices.ContainsFunc(tasks, func(t task.Task) bool { return t.Turn != "" }) {
-		return s.Starter.Start(ctx, l, s.starts(l, attempt, tasks, deadline)), nil
+		return s.Starter.Start(ctx, l, s.starts(l, lease, tasks, deadline)), nil
 	}
 	var errs []error
 	var blocked error
@@ -135,7 +135,7 @@ func (s Launcher) start(ctx context.Context, l labourer.Labourer, attempt int, t
 		some := unsent(len(part), blocked)
 		if blocked == nil {
 			var err error
-			if some, err = s.startTurns(ctx, l, attempt, part, deadline); err != nil && len(errs) == 0 {
+			if some, err = s.startTurns(ctx, l, lease, part, deadline); err != nil && len(errs) == 0 {
 				return nil, err
 			} else if err != nil {
 				some = unsent(len(part), err)
@@ -156,17 +156,18 @@ func unsent(n int, why error) []error {
 	return slices.Repeat([]error{&Unsent{why}}, n)
 }
 
-func (s Launcher) starts(l labourer.Labourer, attempt int, tasks []task.Task, deadline time.Time) []Start {
+func (s Launcher) starts(l labourer.Labourer, lease queue.Lease, tasks []task.Task, deadline time.Time) []Start {
 	out := make([]Start, len(tasks))
 	for i, t := range tasks {
+		attempt := lease.AttemptAt(t.ID.N)
 		out[i] = Start{Task: t, Attempt: attempt, Event: s.event(l, t, attempt, deadline)}
 	}
 	return out
 }
 
-// startTurns starts the workers of turns, as start does.
-func (s Launcher) startTurns(ctx context.Context, l labourer.Labourer, attempt int, tasks []task.Task, deadline time.Time) ([]error, error) {
-	filled, unbriefed, err := s.Briefer.Fill(ctx, tasks, attempt)
+// startTurns starts the workers of turns, as start does. All are in hand for the lease's attempt: they are tried again from the queue.
+func (s Launcher) startTurns(ctx context.Context, l labourer.Labourer, lease queue.Lease, tasks []task.Task, deadline time.Time) ([]error, error) {
+	filled, unbriefed, err := s.Briefer.Fill(ctx, tasks, lease.Attempt)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +181,7 @@ func (s Launcher) startTurns(ctx context.Context, l labourer.Labourer, attempt i
 		}
 		briefed, places = append(briefed, t), append(places, i)
 	}
-	for i, err := range s.startOrOutsource(ctx, l, attempt, briefed, deadline) {
+	for i, err := range s.startOrOutsource(ctx, l, lease, briefed, deadline) {
 		errs[places[i]] = err
 	}
 	return errs, nil
@@ -191,8 +192,8 @@ const TooLarge = "PayloadTooLarge"
 
 // startOrOutsource starts the workers of turns that have their payloads. It starts those again whose events are too large for the target, with the
 // address of earlier results in place of these. What is too large is the target's to say: a queue may have a limit of its own.
-func (s Launcher) startOrOutsource(ctx context.Context, l labourer.Labourer, attempt int, turns []task.Task, deadline time.Time) []error {
-	errs := s.Starter.Start(ctx, l, s.starts(l, attempt, turns, deadline))
+func (s Launcher) startOrOutsource(ctx context.Context, l labourer.Labourer, lease queue.Lease, turns []task.Task, deadline time.Time) []error {
+	errs := s.Starter.Start(ctx, l, s.starts(l, lease, turns, deadline))
 	var smaller []task.Task
 	var places []int
 	for i, err := range errs {
@@ -207,7 +208,7 @@ func (s Launcher) startOrOutsource(ctx context.Context, l labourer.Labourer, att
 		}
 	}
 	if len(smaller) > 0 {
-		for i, err := range s.Starter.Start(ctx, l, s.starts(l, attempt, smaller, deadline)) {
+		for i, err := range s.Starter.Start(ctx, l, s.starts(l, lease, smaller, deadline)) {
 			errs[places[i]] = err
 		}
 	}
@@ -216,7 +217,7 @@ func (s Launcher) startOrOutsource(ctx context.Context, l labourer.Labourer, att
 
 // Fail closes the attempt at a task that its target refuses. The scavenger settles it.
 func (s Launcher) Fail(ctx context.Context, t task.Task, l queue.Lease, at time.Time, never *Refusal) error {
-	closed, err := t.Close(task.End{Attempt: l.Attempt, Status: task.Failed, DispatchedAt: at, At: s.Now(), Permanent: !never.Retryable,
+	closed, err := t.Close(task.End{Attempt: l.AttemptAt(t.ID.N), Status: task.Failed, DispatchedAt: at, At: s.Now(), Permanent: !never.Retryable,
 		Error: &task.Error{Type: never.Type, Message: never.Reason}})
 	if err != nil {
 		return err

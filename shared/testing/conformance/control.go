@@ -143,7 +143,7 @@ func (c control) put(t *testing.T, entries ...queue.Entry) {
 func take(state queue.State, e queue.Entry, numbers segment.Numbers, slots int) queue.Grant {
 	l := queue.Lease{Labourer: e.Labourer, Segment: e.Segment, Attempt: e.Attempt, First: numbers.Min(), Revision: int64(state.Version+1) << 20, Job: e.Job,
 		Tasks: numbers, Waiting: numbers, Slots: slots, Due: e.Due, ClaimedAt: noon, MaxDuration: e.MaxDuration, Tried: e.Tried, Misfires: e.Misfires}
-	l, _ = l.Feed(queue.Undispatched, noon)
+	l, _ = l.Feed(queue.MostSlots, queue.Undispatched, noon)
 	return queue.Grant{State: state, Changed: []queue.Change{{After: l}}, Takings: []queue.Taking{{Entry: e, Rest: e.Tasks.Minus(numbers)}}}
 }
 

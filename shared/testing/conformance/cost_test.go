@@ -225,7 +225,7 @@ func TestCostOfEachStep(t *testing.T) {
 	before := l
 	feed := func(ended segment.Numbers) func() error {
 		return func() error {
-			after, fed := l.Ended(ended).Feed(queue.Mark("message"), noon.Add(time.Hour))
+			after, fed := l.Ended(ended).Feed(queue.MostSlots, queue.Mark("message"), noon.Add(time.Hour))
 			require.Equal(t, ended.Len(), fed.Len())
 			l = c.save(l, after)
 			return nil
@@ -363,7 +363,7 @@ func TestCostOfATask(t *testing.T) {
 							one := byID[task.ID{Segment: l.Segment, N: n}]
 							require.NoError(t, c.Tasks.Save(ctx, one, c.closed(one, task.Completed)))
 						}
-						after, _ := l.Ended(ended).Feed(queue.Mark(now.String()), now)
+						after, _ := l.Ended(ended).Feed(queue.MostSlots, queue.Mark(now.String()), now)
 						if after.Empty() {
 							c.enter(after, j)
 						}

@@ -115,7 +115,7 @@ func killsOrRequeues(t *testing.T, s Stores) {
 func killsAndFills(t *testing.T, s Stores) {
 	d := newDying(t, s, 5)
 	d.lease = d.save(t, d.lease, slotsOf(d.lease, 2))
-	after, fed := d.lease.Without(segment.Of(0)).Feed(queue.Undispatched, noon.Add(time.Second))
+	after, fed := d.lease.Without(segment.Of(0)).Feed(queue.MostSlots, queue.Undispatched, noon.Add(time.Second))
 	require.Equal(t, segment.Of(2), fed)
 
 	require.NoError(t, s.Deaths.Kill(t.Context(), d.lease, after, d.failed[:1], d.dead[:1]))
@@ -127,7 +127,7 @@ func killsAndFills(t *testing.T, s Stores) {
 // slotsOf returns a lease with its first tasks in hand, and the others waiting.
 func slotsOf(l queue.Lease, slots int) queue.Lease {
 	l.Hands, l.Waiting, l.Slots = nil, l.Tasks, slots
-	l, _ = l.Feed(queue.Dispatched, noon)
+	l, _ = l.Feed(queue.MostSlots, queue.Dispatched, noon)
 	return l
 }
 

@@ -187,7 +187,7 @@ func grantChangedLease(t *testing.T, c control) {
 	c.put(t, e)
 	g := take(c.state(t), e, e.Tasks, 1)
 	g.Changed = append(g.Changed, raised(l, 5))
-	fed, _ := l.Ended(segment.Of(0)).Feed("message", noon)
+	fed, _ := l.Ended(segment.Of(0)).Feed(queue.MostSlots, "message", noon)
 	c.save(t, l, fed)
 
 	c.refused(t, "a slot was fed in the meantime", func() error { return c.Grant(t.Context(), c.labourer, g, queue.Hold{}) })
@@ -259,7 +259,7 @@ func versionStays(t *testing.T, c control) {
 
 func revokes(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 9), 5)
-	fed, _ := l.Ended(segment.Of(0)).Feed("message", noon)
+	fed, _ := l.Ended(segment.Of(0)).Feed(queue.MostSlots, "message", noon)
 	fed = c.save(t, l, fed)
 
 	require.NoError(t, c.Revoke(t.Context(), c.labourer, raised(l, 2)), "by the lease as it was before a task ended")
@@ -302,7 +302,7 @@ func revokeRace(t *testing.T, c control) {
 func revokesBeforeASave(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 9), 5)
 	require.NoError(t, c.Revoke(t.Context(), c.labourer, raised(l, 2)))
-	fed, _ := l.Ended(segment.Of(0)).Feed("message", noon)
+	fed, _ := l.Ended(segment.Of(0)).Feed(queue.MostSlots, "message", noon)
 
 	c.refused(t, "it would fill a slot that is gone", func() error { return c.Save(t.Context(), l, fed) })
 }

@@ -41,16 +41,17 @@ func leaseAsSaved(t *testing.T, c control) {
 		0: {Since: noon.Add(-time.Hour), By: queue.Undispatched},
 		1: {Since: noon.Add(30 * 24 * time.Hour), By: queue.Dispatched, Heard: noon.Add(31 * 24 * time.Hour)},
 		2: {Since: noon.Add(time.Millisecond), By: queue.Mark("message"), Asked: queue.StillWaiting},
-		3: {Since: noon, By: queue.Dispatched, Heard: noon.Add(-time.Second), Asked: queue.TakenLate},
+		3: {Since: noon, By: queue.Dispatched, Heard: noon.Add(-time.Second), Asked: queue.TakenLate, Attempt: 3},
 	}
+	after.Retries = map[int]queue.Retry{40: {Due: noon.Add(-time.Second), Attempt: 2}, 255: {Due: noon.Add(15 * time.Minute), Attempt: 1000}}
 	after.Ordered = true
-	after.Slots, after.Due, after.FeedUntil, after.Tasks, after.Waiting = 7, noon.Add(-time.Minute), noon.Add(90*time.Second), segment.Range(0, 255), segment.Range(4, 255)
+	after.Slots, after.Due, after.FeedUntil, after.Tasks, after.Waiting = 7, noon.Add(-time.Minute), noon.Add(90*time.Second), segment.Range(0, 255), segment.Range(4, 39)
 
 	l = c.save(t, l, after)
 
 	require.Equal(t, l, c.lease(t, l.Item()))
 	bare := l
-	bare.Waiting, bare.FeedUntil = segment.Numbers{}, time.Time{}
+	bare.Waiting, bare.FeedUntil, bare.Retries = segment.Numbers{}, time.Time{}, nil
 	bare = c.save(t, l, bare)
 	require.Equal(t, bare, c.lease(t, l.Item()))
 	waiting := bare
@@ -59,14 +60,14 @@ func leaseAsSaved(t *testing.T, c control) {
 	require.Equal(t, waiting, c.lease(t, l.Item()), "nothing is in hand")
 	filled := waiting
 	filled.Slots = 1
-	filled, _ = filled.Feed("message", noon)
+	filled, _ = filled.Feed(queue.MostSlots, "message", noon)
 	require.Equal(t, c.save(t, waiting, filled), c.lease(t, l.Item()))
 }
 
 func feeds(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 4), 2)
 	l = c.save(t, l, l.Marked(segment.Of(0, 1), queue.Dispatched, noon.Add(time.Second)))
-	fed, numbers := l.Ended(segment.Of(0)).Feed(queue.Mark("message"), noon.Add(time.Minute))
+	fed, numbers := l.Ended(segment.Of(0)).Feed(queue.MostSlots, queue.Mark("message"), noon.Add(time.Minute))
 	require.Equal(t, segment.Of(2), numbers)
 
 	l = c.save(t, l, fed)
@@ -91,10 +92,10 @@ func leaseSaveEmpty(t *testing.T, c control) {
 
 func leaseSaveStale(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 9), 3)
-	fed, _ := l.Ended(segment.Of(0)).Feed("message", noon)
+	fed, _ := l.Ended(segment.Of(0)).Feed(queue.MostSlots, "message", noon)
 	c.save(t, l, fed)
 
-	other, _ := l.Ended(segment.Of(1)).Feed("other", noon)
+	other, _ := l.Ended(segment.Of(1)).Feed(queue.MostSlots, "other", noon)
 	for name, after := range map[string]queue.Lease{"another end": other, "the same": fed, "the last": l.Ended(l.Held()), "nothing": l} {
 		c.refused(t, name, func() error { return c.Save(t.Context(), l, after) })
 	}
@@ -104,7 +105,7 @@ func leaseSaveRace(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 99), 10)
 	var racers []func() error
 	for n := range 10 {
-		fed, _ := l.Ended(segment.Of(n)).Feed(queue.Mark(unique("message")), noon)
+		fed, _ := l.Ended(segment.Of(n)).Feed(queue.MostSlots, queue.Mark(unique("message")), noon)
 		racers = append(racers, func() error { return c.Save(t.Context(), l, fed) })
 	}
 
@@ -131,7 +132,7 @@ func wholeLease(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 255), queue.MostSlots)
 	for step := 0; !l.Empty(); step++ {
 		ended := l.Held().Minus(l.Held().First(l.Held().Len() - 16)) // the highest, whether they wait or are in hand
-		after, _ := l.Ended(ended).Feed(queue.Mark(unique("message")), noon.Add(time.Duration(step)*time.Second))
+		after, _ := l.Ended(ended).Feed(queue.MostSlots, queue.Mark(unique("message")), noon.Add(time.Duration(step)*time.Second))
 		l = c.save(t, l, after)
 		if !l.Empty() {
 			require.Equal(t, l, c.lease(t, l.Item()))
@@ -177,7 +178,7 @@ func requeuePart(t *testing.T, c control) {
 
 func requeueFills(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 4), 2)
-	after, fed := l.Without(segment.Of(1)).Feed(queue.Undispatched, noon.Add(time.Second))
+	after, fed := l.Without(segment.Of(1)).Feed(queue.MostSlots, queue.Undispatched, noon.Add(time.Second))
 	require.Equal(t, segment.Of(2), fed)
 
 	require.NoError(t, c.Requeue(t.Context(), l, after, again(l, segment.Of(1))))
@@ -255,7 +256,7 @@ func leaseMadeAnew(t *testing.T, c control) {
 			return c.Save(t.Context(), old, old.Marked(old.InHand(), queue.Dispatched, noon))
 		},
 		"feeding it": func(old queue.Lease) error {
-			fed, _ := old.Ended(segment.Of(1)).Feed("message", noon)
+			fed, _ := old.Ended(segment.Of(1)).Feed(queue.MostSlots, "message", noon)
 			return c.Save(t.Context(), old, fed)
 		},
 		"removing it":                 func(old queue.Lease) error { return c.Save(t.Context(), old, old.Ended(old.Tasks)) },
@@ -311,7 +312,7 @@ func hears(t *testing.T, c control) {
 func hearsOfTheUndispatched(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 4), 2)
 	require.Equal(t, segment.Of(0, 1), l.By(queue.Undispatched))
-	fed, _ := l.Ended(segment.Of(1)).Feed(queue.Mark("message"), noon)
+	fed, _ := l.Ended(segment.Of(1)).Feed(queue.MostSlots, queue.Mark("message"), noon)
 	l = c.save(t, l, fed)
 
 	require.NoError(t, c.Hear(t.Context(), l, 0, noon.Add(time.Second)))
@@ -327,7 +328,7 @@ func hearsBetween(t *testing.T, c control) {
 	l = c.save(t, l, l.Marked(l.InHand(), queue.Dispatched, noon))
 	require.NoError(t, c.Hear(t.Context(), l, 1, noon.Add(time.Second)))
 
-	fed, _ := l.Ended(segment.Of(0)).Feed(queue.Mark("message"), noon)
+	fed, _ := l.Ended(segment.Of(0)).Feed(queue.MostSlots, queue.Mark("message"), noon)
 	c.save(t, l, fed)
 	require.NoError(t, c.Hear(t.Context(), l, 2, noon.Add(2*time.Second)), "by the lease as it was before it was fed")
 

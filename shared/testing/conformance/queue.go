@@ -220,7 +220,7 @@ func withdrawsTheLast(t *testing.T, c control) {
 
 func withdrawWaitingRefused(t *testing.T, c control) {
 	l := c.granted(t, segment.Range(0, 9), 2)
-	fed, _ := l.Ended(segment.Of(0)).Feed("message", noon)
+	fed, _ := l.Ended(segment.Of(0)).Feed(queue.MostSlots, "message", noon)
 	fed = c.save(t, l, fed)
 	for _, numbers := range []segment.Numbers{segment.Of(2), segment.Of(9), l.Waiting} {
 		c.refused(t, "a task of it was fed", func() error {

@@ -82,8 +82,13 @@ func places(it fakeaws.Item) []string {
 	case "cancel":
 		where = fmt.Sprintf("%s.%%d is withdrawn", parts[2])
 	case "lease":
+		labourer, _, _ := strings.Cut(text(it, "labourer"), "#lane#")
+		for n, attempt := range retriesIn(it) {
+			out = append(out, fmt.Sprintf("%s: %s.%d waits for attempt %s", labourer, parts[1], n, attempt))
+			numbers = numbers.Minus(segment.Of(n))
+		}
 		where = fmt.Sprintf("%s.%%d is held for attempt %s", parts[1], parts[2])
-		if numbers = heldIn(it); numbers.Empty() {
+		if numbers = numbers.Intersect(heldIn(it)); numbers.Empty() && len(out) == 0 {
 			return []string{"lease " + text(it, "item") + " holds nothing"}
 		}
 	default:
@@ -96,6 +101,18 @@ func places(it fakeaws.Item) []string {
 	return out
 }
 
+// retriesIn returns the next attempts at the tasks that wait for them in a lease.
+func retriesIn(lease fakeaws.Item) map[int]string {
+	out := map[int]string{}
+	for again := range strings.SplitSeq(text(lease, "retries"), ",") {
+		if fields := strings.Split(again, "."); len(fields) == 3 {
+			n, _ := segment.ParseNumbers(fields[0])
+			out[n.Min()] = fields[2]
+		}
+	}
+	return out
+}
+
 // heldIn returns the tasks that a lease has in hand, and those that wait in it.
 func heldIn(lease fakeaws.Item) segment.Numbers {
 	held, _ := segment.ParseNumbers(text(lease, "waiting"))
@@ -104,6 +121,9 @@ func heldIn(lease fakeaws.Item) segment.Numbers {
 			one, _ := segment.ParseNumbers(name)
 			held = held.Union(one)
 		}
+	}
+	for n := range retriesIn(lease) {
+		held = held.Union(segment.Of(n))
 	}
 	return held
 }

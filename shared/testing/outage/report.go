@@ -2,11 +2,13 @@ package outage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/service/assistant"
 )
 
@@ -31,11 +33,28 @@ func (h Handed) Failed(kind string) string {
 
 // Report passes messages of workers to the worker assistant, each under an id of its own: a lease names the message that fed a task.
 func (s *Stage) Report(t require.TestingT, bodies ...string) {
+	s.report(t, s.Services().Assistant.Service, bodies)
+}
+
+// ReportUnsettled does the same while the assistant cannot read labourers. So it starts nothing, and leaves failed tasks to the scavenger.
+func (s *Stage) ReportUnsettled(t require.TestingT, bodies ...string) {
+	blind := *s.Services().Assistant.Service
+	blind.Labourers = &assistant.Labourers{Registry: unreadable{}, Now: s.World.Now}
+	s.report(t, &blind, bodies)
+}
+
+type unreadable struct{}
+
+func (unreadable) Labourer(context.Context, string) (labourer.Labourer, bool, error) {
+	return labourer.Labourer{}, false, errors.New("labourers cannot be read")
+}
+
+func (s *Stage) report(t require.TestingT, to *assistant.Service, bodies []string) {
 	batch := make([]assistant.Message, len(bodies))
 	for i, body := range bodies {
 		s.reports++
 		batch[i] = assistant.Message{ID: fmt.Sprintf("report-%d", s.reports), Body: body, Receives: 1}
 	}
-	missing, summary := s.Services().Assistant.Service.Handle(context.Background(), "invocation", batch)
+	missing, summary := to.Handle(context.Background(), "invocation", batch)
 	require.Empty(t, missing, "%v", summary.Errors)
 }

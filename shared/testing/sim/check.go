@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -54,6 +55,8 @@ type checker struct {
 	raised    []*holder // leases with more slots than before
 	freed     []*holder // leases that it removed tasks from
 	queued    []*holder // entries that it created
+	kept      []kept    // tasks that it set to start again in their leases
+	again     []kept    // tasks that it took in hand for the attempt that they waited for, in their leases before
 	ended     []string  // jobs that it ended
 	unsettled bool
 }
@@ -110,6 +113,12 @@ type jobSeen struct {
 	since                                     int // the step in which its cancellation began
 }
 
+// kept is a task that a lease keeps for its next attempt.
+type kept struct {
+	lease *holder
+	n     int
+}
+
 // holder is an item of the control table that holds tasks: an entry, a lease, or the tasks that a cancellation has withdrawn.
 type holder struct {
 	key      string // its sort key
@@ -122,16 +131,34 @@ type holder struct {
 	step     int         // of its creation
 	by       *invocation // its creator
 	// Of a lease: the tasks in hand, those of them that are noted as started, its slots, and when the last of them counts as lost; heard if one
-	// sent a heartbeat.
-	inHand segment.Numbers
-	noted  segment.Numbers
-	slots  int
-	ends   time.Time
-	heard  bool
+	// sent a heartbeat; attempts of tasks in hand that differ from the lease's; and the tasks that wait for their next attempt.
+	inHand   segment.Numbers
+	noted    segment.Numbers
+	slots    int
+	ends     time.Time
+	heard    bool
+	attempts map[int]int
+	retries  map[int]retrySeen
+}
+
+// retrySeen describes the next attempt at a task that waits for it in a lease.
+type retrySeen struct {
+	due     time.Time
+	attempt int
 }
 
 // granted returns how many slots a lease takes of the cap.
-func (h *holder) granted() int { return max(h.inHand.Len(), min(h.slots, h.tasks.Len())) }
+func (h *holder) granted() int {
+	return max(h.inHand.Len(), min(h.slots, h.tasks.Len()-len(h.retries)))
+}
+
+// attemptAt returns the attempt for which a task is held.
+func (h *holder) attemptAt(n int) int {
+	if again, waits := h.retries[n]; waits {
+		return again.attempt
+	}
+	return cmp.Or(h.attempts[n], h.attempt)
+}
 
 func newChecker(r *run) *checker {
 	return &checker{run: r, flowChecker: newFlowChecker(), labourers: map[string]*labourerSeen{},
@@ -150,7 +177,7 @@ func (k *checker) applied(l labourer.Labourer) int {
 	}
 	seen.Labourer, seen.most = l, max(seen.most, l.MaxAttempts)
 	seen.caps = append(seen.caps, capSeen{step: k.step, cap: int(l.MaxSimultaneousInvocations)})
-	seen.forms = append(seen.forms, form{k.step, l})
+	seen.forms = append(seen.forms, form{k.step, k.world.Now(), l})
 	if seen.removed {
 		seen.revision, seen.removed = 0, false
 	}
@@ -490,7 +517,7 @@ func (k *checker) read(kind, l, key string, it fakeaws.Item) *holder {
 // readHands reads what a lease has in hand. Its other tasks are those that wait.
 func (k *checker) readHands(h *holder, it fakeaws.Item) {
 	h.tasks, _ = segment.ParseNumbers(str(it, "waiting"))
-	h.slots = num(it, "slots")
+	h.slots, h.attempts, h.retries = num(it, "slots"), map[int]int{}, map[int]retrySeen{}
 	limit := time.Duration(num(it, "max_duration")) * time.Millisecond
 	if l := k.labourers[h.labourer]; l != nil {
 		longest := time.Duration(0)
@@ -519,18 +546,47 @@ func (k *checker) readHands(h *holder, it fakeaws.Item) {
 		}
 		since, _ := strconv.ParseInt(parts[0], 36, 64)
 		h.heard = h.heard || len(parts) > 2 && parts[2] != ""
+		if len(parts) > 4 {
+			h.attempts[n.Min()], _ = strconv.Atoi(parts[4])
+		}
 		if ends := time.UnixMilli(int64(num(it, "claimed_at")) + since).UTC().Add(limit); ends.After(h.ends) {
 			h.ends = ends
 		}
 	}
 	h.tasks = h.tasks.Union(h.inHand)
+	for part := range strings.SplitSeq(str(it, "retries"), ",") {
+		fields := strings.Split(part, ".")
+		if len(fields) != 3 {
+			continue
+		}
+		n, _ := strconv.Atoi(fields[0])
+		due, _ := strconv.ParseInt(fields[1], 36, 64)
+		attempt, _ := strconv.Atoi(fields[2])
+		h.retries[n] = retrySeen{time.UnixMilli(int64(num(it, "claimed_at")) + due).UTC(), attempt}
+		h.tasks = h.tasks.Union(segment.Of(n))
+	}
 }
 
 // fed checks that a lease takes no more in hand than it has slots (G3), and that nothing is fed to a labourer that has been paused for long (G7).
 func (k *checker) fed(l *labourerSeen, was, is *holder) {
 	more := is.inHand.Minus(was.inHand)
+	for n := range is.inHand.Intersect(was.inHand).All() {
+		if is.attemptAt(n) != was.attemptAt(n) {
+			more = more.Union(segment.Of(n))
+		}
+	}
+	for n, again := range is.retries {
+		if was.retries[n] != again {
+			k.kept = append(k.kept, kept{is, n})
+		}
+	}
 	if more.Empty() {
 		return
+	}
+	for n := range more.All() {
+		if _, waited := was.retries[n]; waited {
+			k.again = append(k.again, kept{was, n})
+		}
 	}
 	if was.by != nil || !was.tasks.Empty() {
 		k.reach("fed")
@@ -562,8 +618,8 @@ func (k *checker) noting(was, is *holder) {
 	for n := range is.noted.Minus(was.noted).All() {
 		id := task.ID{Segment: is.segment, N: n}
 		t := k.tasks[id]
-		if t != nil && !t.gone && !t.damaged && !terminal(t.status) && t.attempt < is.attempt && !k.tried[fmt.Sprintf("%s/%d", id, is.attempt)] {
-			k.violate("G4", "attempt %d of task %s is noted as started, and its start was not asked for", is.attempt, id)
+		if t != nil && !t.gone && !t.damaged && !terminal(t.status) && t.attempt < is.attemptAt(n) && !k.tried[fmt.Sprintf("%s/%d", id, is.attemptAt(n))] {
+			k.violate("G4", "attempt %d of task %s is noted as started, and its start was not asked for", is.attemptAt(n), id)
 		}
 	}
 }
@@ -583,6 +639,9 @@ func (k *checker) move(was, is *holder) {
 		case i < 0:
 		case is.tasks.Contains(n):
 			t.holders[i] = is
+			if is.attemptAt(n) != was.attemptAt(n) {
+				k.touched = append(k.touched, t)
+			}
 			continue
 		default:
 			t.holders = slices.Delete(t.holders, i, i+1)
@@ -656,8 +715,9 @@ func (k *checker) verify(c *call) {
 		k.verifyLine(c)
 		k.verifyClaim(c)
 		k.verifyRetry(c)
+		k.verifyKept(c)
 	}
-	k.touched, k.taken, k.leased, k.gained, k.raised, k.freed, k.queued, k.ended, k.unsettled = k.touched[:0], nil, nil, 0, nil, nil, nil, nil, false
+	k.touched, k.taken, k.leased, k.gained, k.raised, k.freed, k.queued, k.kept, k.again, k.ended, k.unsettled = k.touched[:0], nil, nil, 0, nil, nil, nil, nil, nil, nil, false
 }
 
 // verifyHolding checks that a published task is in exactly one place, or has reached its end (G1).
@@ -686,8 +746,8 @@ func (k *checker) verifyHolding(t *taskSeen) {
 	if terminal(t.status) {
 		return
 	}
-	if h.attempt != t.attempt+1 && (h.attempt != t.attempt || t.status == "") {
-		k.violate("G1", "task %s is %s after attempt %d, and held for attempt %d by %s", t.id, orOpen(t.status), t.attempt, h.attempt, h.key)
+	if attempt := h.attemptAt(t.id.N); attempt != t.attempt+1 && (attempt != t.attempt || t.status == "") {
+		k.violate("G1", "task %s is %s after attempt %d, and held for attempt %d by %s", t.id, orOpen(t.status), t.attempt, attempt, h.key)
 	}
 }
 
@@ -760,7 +820,7 @@ func (k *checker) verifyClaim(c *call) {
 func (k *checker) verifyRetry(c *call) {
 	for _, e := range k.queued {
 		for _, l := range k.freed {
-			if l.segment != e.segment || l.attempt+1 != e.attempt || c.operation != "TransactWriteItems" {
+			if l.segment != e.segment || !l.tasks.Contains(e.tasks.Min()) || l.attemptAt(e.tasks.Min())+1 != e.attempt || c.operation != "TransactWriteItems" {
 				continue
 			}
 			least, most := k.labourers[e.labourer].waits(c.began)
@@ -772,6 +832,31 @@ func (k *checker) verifyRetry(c *call) {
 			if e.due.After(c.now().Add(most + time.Millisecond)) {
 				k.violate("G10", "%s requeued %s for %s, later than %s from the write", c.ID, e.key, e.due.Format(time.StampMilli), most)
 			}
+		}
+	}
+}
+
+// verifyKept checks the same of the tasks that leases keep for their next attempt. The assistant may know a labourer as it was some time before.
+func (k *checker) verifyKept(c *call) {
+	for _, one := range k.kept {
+		again := one.lease.retries[one.n]
+		least, most := k.labourers[one.lease.labourer].waitsSince(c.start.Add(-acquaintedFor))
+		k.reach("retry in its lease")
+		k.judge("G10")
+		if again.due.Before(c.start.Add(least)) {
+			k.violate("G10", "%s set task %d of %s to start at %s, sooner than %s from the start of the invocation", c.ID, one.n, one.lease.key, again.due.Format(time.StampMilli), least)
+		}
+		if again.due.After(c.now().Add(most + time.Millisecond)) {
+			k.violate("G10", "%s set task %d of %s to start at %s, later than %s from the write", c.ID, one.n, one.lease.key, again.due.Format(time.StampMilli), most)
+		}
+		if !strings.HasPrefix(c.About, "messages ") && !strings.HasPrefix(c.About, "call ") {
+			k.violate("G3", "%s (%s) keeps task %d of %s for its next attempt, which only the assistant may", c.ID, c.About, one.n, one.lease.key)
+		}
+	}
+	for _, one := range k.again {
+		k.reach("retry started in its lease")
+		if again := one.lease.retries[one.n]; again.due.After(c.now().Add(time.Millisecond)) {
+			k.violate("G10", "%s took task %d of %s in hand, whose attempt %d is due at %s", c.ID, one.n, one.lease.key, again.attempt, again.due.Format(time.StampMilli))
 		}
 	}
 }

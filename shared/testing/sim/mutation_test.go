@@ -93,6 +93,21 @@ var mutations = []mutation{
 	{"a revocation takes tasks out of hand", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = grabbing{s.Orchestrator.Service.Control, s.Orchestrator.Service.Leases}
 	}}},
+	// A retry of the attempt that failed breaks no guarantee: its start finds that the attempt has ended, and the task is settled again.
+	{"a retry takes a slot that its lease was not granted", []string{"G3", "G7"}, 250, retries(func(_, after queue.Lease, now time.Time) queue.Lease {
+		if queue.Ripe([]queue.Lease{after}, now) > 0 {
+			after, _ = after.Feed(queue.MostSlots, queue.Undispatched, now)
+		}
+		return after
+	})},
+	{"a retry starts before its time", []string{"G10"}, 1, retries(func(before, after queue.Lease, now time.Time) queue.Lease {
+		after, _ = after.Feed(before.Granted(), queue.Undispatched, now.Add(time.Hour))
+		return after
+	})},
+	{"a task leaves its lease as its next attempt is set", []string{"G1"}, 1, retries(func(_, after queue.Lease, _ time.Time) queue.Lease {
+		after.Retries = nil
+		return after
+	})},
 	{"a lease is fed before its task is closed", []string{"G1"}, 1, Options{Rewire: func(s *fakeaws.Functions) {
 		late := &lateCloses{Tasks: s.Assistant.Service.Tasks}
 		s.Assistant.Service.Tasks, s.Assistant.Service.Leases = late, closesLate{s.Assistant.Service.Leases, late}
@@ -568,6 +583,23 @@ func (c closesLate) Save(ctx context.Context, before, after queue.Lease) (queue.
 		}
 	}
 	return stored, nil
+}
+
+// retries plants what the assistant writes of leases beside or instead of what is right.
+func retries(change func(before, after queue.Lease, now time.Time) queue.Lease) Options {
+	return Options{Rewire: func(s *fakeaws.Functions) {
+		s.Assistant.Service.Leases = retrying{s.Assistant.Service.Leases, change, s.Assistant.Service.Now}
+	}}
+}
+
+type retrying struct {
+	assistant.Leases
+	change func(before, after queue.Lease, now time.Time) queue.Lease
+	now    func() time.Time
+}
+
+func (r retrying) Save(ctx context.Context, before, after queue.Lease) (queue.Lease, error) {
+	return r.Leases.Save(ctx, before, r.change(before, after, r.now()))
 }
 
 // apart writes the lease of a transaction first, by itself, and then what its tasks go to.

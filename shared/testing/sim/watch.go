@@ -24,6 +24,7 @@ import (
 // form is a labourer's configuration from a step on.
 type form struct {
 	step int
+	at   time.Time
 	labourer.Labourer
 }
 
@@ -47,6 +48,20 @@ func (l *labourerSeen) waits(step int) (least, most time.Duration) {
 		most = max(most, one.Retry.Min, one.Retry.Max)
 	}
 	return least, most
+}
+
+// acquaintedFor bounds how long the assistant remembers a labourer, with a difference of clocks.
+const acquaintedFor = 35 * time.Second
+
+// waitsSince returns the same since a time.
+func (l *labourerSeen) waitsSince(at time.Time) (least, most time.Duration) {
+	step := 0
+	for _, one := range l.forms {
+		if !one.at.After(at) {
+			step = one.step
+		}
+	}
+	return l.waits(step)
 }
 
 // readStart returns the task that a worker's input names, and the input's attributes.
@@ -322,8 +337,10 @@ func (k *checker) bounds() {
 		switch h.kind {
 		case "lease":
 			running[h.labourer] += h.inHand.Len()
-			if !h.tasks.Minus(h.inHand).Empty() && k.startable(h) && due[h.labourer].IsZero() {
-				due[h.labourer] = steady
+			if k.startable(h) && due[h.labourer].IsZero() {
+				if at := h.idleSince(now); !at.IsZero() {
+					due[h.labourer] = later(at, steady)
+				}
 			}
 			if !h.heard && !h.inHand.Empty() && !l.removed && now.After(later(h.ends, steady).Add(reapTerm)) {
 				k.violate("G1", "%s of %s ended at %s and still has %s in hand", h.key, h.labourer, h.ends.Sub(k.run.start), h.inHand)
@@ -347,6 +364,20 @@ func (k *checker) bounds() {
 				id, since.Sub(k.run.start), running[id], l.MaxSimultaneousInvocations)
 		}
 	}
+}
+
+// idleSince returns a time from which on a task of a lease could have been in hand and was not; zero if there is none.
+func (h *holder) idleSince(now time.Time) time.Time {
+	since := time.Time{}
+	for _, again := range h.retries {
+		if again.due.Before(now) && (since.IsZero() || again.due.Before(since)) {
+			since = again.due
+		}
+	}
+	if h.tasks.Len()-len(h.retries) > h.inHand.Len() {
+		return time.Unix(0, 0)
+	}
+	return since
 }
 
 // startable reports whether a holder contains a task that can be started.
