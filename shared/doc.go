@@ -116,9 +116,9 @@
 // Every write of a lease is conditioned on its revision, and the write that leaves no task in hand and none waiting deletes it. What was
 // completed under it is entered in its job's progress before: once for all its tasks.
 //
-// A failed task stays in hand until its outcome is durable: it waits in the lease for its next attempt, or is queued, or dead. So it is found again after a crash anywhere: the stream redelivers its record, and
-// the reaper finds it when its time is over. If the stream has given up a record, the task's item still holds the end: drover redrive writes
-// the item once more, and the stream delivers it again.
+// A failed task stays in hand until its outcome is durable: it waits in the lease for its next attempt, or is queued, or dead. So it is found again
+// after a crash anywhere: the stream redelivers its record, and the reaper finds it when its time is over. If the stream has given up a record, the
+// task's item still holds the end: drover redrive writes the item once more, and the stream delivers it again.
 //
 // # Wakes
 //

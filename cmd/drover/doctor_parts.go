@@ -157,9 +157,26 @@ func (d *doctor) bucket(ctx context.Context) check {
 	return fine("archive", "bucket %s can be read", d.archive.Name)
 }
 
+// settling says how often the doctor looks again at a function that is being created or updated, once a second.
+const settling = 15
+
+// settled reads a function, if need be after it has been created or updated.
+func (d *doctor) settled(ctx context.Context, id string) (is *awslambda.GetFunctionConfigurationOutput, err error) {
+	for range settling {
+		is, err = d.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &id})
+		if err != nil || is.State != lambdatypes.StatePending {
+			return is, err
+		}
+		if err := d.reader.Wait(ctx, time.Second); err != nil {
+			return is, err
+		}
+	}
+	return is, nil
+}
+
 // function checks one of the stack's functions, and the mappings that feed it.
 func (d *doctor) function(ctx context.Context, name, id string, fed bool) check {
-	is, err := d.functions.GetFunctionConfiguration(ctx, &awslambda.GetFunctionConfigurationInput{FunctionName: &id})
+	is, err := d.settled(ctx, id)
 	if err != nil {
 		return unread(name, err, "lambda:GetFunctionConfiguration", d.deploy()+", if it is gone", "function "+id+" cannot be read: ")
 	}

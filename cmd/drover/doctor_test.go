@@ -212,6 +212,16 @@ func TestTheDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
+// TestTheDoctorWaitsForAFunctionThatIsBeingUpdated: a deployment may be a moment ago.
+func TestTheDoctorWaitsForAFunctionThatIsBeingUpdated(t *testing.T) {
+	g := healthy(t)
+	g.functions.all["Scheduler"].pending = 3
+	require.Equal(t, true, g.drover("--json", "doctor").one()["ok"])
+
+	g.functions.all["Scheduler"].pending = 1000
+	require.Contains(t, g.drover("doctor").out, "function Scheduler is Pending")
+}
+
 func TestTheDoctorHintsAtAlarmsThatReachNoSubscriber(t *testing.T) {
 	none := map[string]string{"SubscriptionsConfirmed": "0", "SubscriptionsPending": "0"}
 	for name, c := range map[string]struct {

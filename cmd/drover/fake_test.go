@@ -36,6 +36,7 @@ type fakeFunction struct {
 	arn     string            // "": its name
 	answer  string            // to a synchronous invocation
 	set     map[string]string // its environment
+	pending int               // how many more looks find that it is being updated
 
 	reserved *int32 // concurrent invocations; nil: none are reserved
 }
@@ -73,7 +74,12 @@ func (f *fakeFunctions) GetFunctionConfiguration(_ context.Context, in *awslambd
 	if err != nil {
 		return nil, err
 	}
-	return &awslambda.GetFunctionConfigurationOutput{FunctionName: in.FunctionName, FunctionArn: f.arnOf(one, in), Timeout: &one.timeout, State: lambdatypes.StateActive,
+	state := lambdatypes.StateActive
+	if one.pending > 0 {
+		one.pending--
+		state = lambdatypes.StatePending
+	}
+	return &awslambda.GetFunctionConfigurationOutput{FunctionName: in.FunctionName, FunctionArn: f.arnOf(one, in), Timeout: &one.timeout, State: state,
 		Environment: &lambdatypes.EnvironmentResponse{Variables: one.set}}, nil
 }
 

@@ -4,11 +4,12 @@
 // cannot be started, cancels them, and forgets what it withdrew. An interrupted cancellation therefore leaves each task either where it waited
 // or aside. The orchestrator finishes asides whose canceller or sweeper was interrupted.
 //
-// Tasks move while the canceller works. A claim takes them from an entry to a lease, and a lease takes them in hand, where they run and may
-// finish, or fail and wait there for their next attempt. So the canceller reads the entries first and the leases afterwards: a task that is in neither when it is read has been taken in hand
-// or has gone back, from a lease to an entry. The component that puts tasks back (as their attempt failed, or could not be started) reads their
-// job after it has written the entry, and sweeps them. So does the scavenger after it has found a task that waits in its lease for its next attempt. The canceller marks the job before it reads, so one of the two sees the other. It reads
-// the entries once more in the end, as the component that puts back what waits in a lease may die before it sweeps.
+// Tasks move while the canceller works. A claim takes them from an entry to a lease, and a lease takes them in hand, where they run and may finish, or
+// fail and wait there for their next attempt. So the canceller reads the entries first and the leases afterwards: a task that is in neither when it is
+// read has been taken in hand or has gone back, from a lease to an entry. The component that puts tasks back (as their attempt failed, or could not be
+// started) reads their job after it has written the entry, and sweeps them. So does the scavenger after it has found a task that waits in its lease for
+// its next attempt. The canceller marks the job before it reads, so one of the two sees the other. It reads the entries once more in the end, as the
+// component that puts back what waits in a lease may die before it sweeps.
 package cancellation
 
 import (
@@ -235,8 +236,8 @@ func (s Service) withdrawQueued(ctx context.Context, job ledger.Job, mine map[se
 	return fmt.Errorf("withdrawing job %s from the queue: the queue changed %d times in between", job.ID, tries)
 }
 
-// withdrawWaiting withdraws tasks that wait in leases, for a slot or for their next attempt. A read may see half of a claim: the entries are gone, and the lease is not there yet. The
-// claim's lock says so. It outlasts the claim, so while a labourer is locked its leases are read several times.
+// withdrawWaiting withdraws tasks that wait in leases, for a slot or for their next attempt. A read may see half of a claim: the entries are gone, and
+// the lease is not there yet. The claim's lock says so. It outlasts the claim, so while a labourer is locked its leases are read several times.
 func (s Service) withdrawWaiting(ctx context.Context, job ledger.Job, mine map[segment.ID]segment.Numbers, late func() bool) error {
 	raced := false
 	for range tries {

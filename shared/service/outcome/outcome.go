@@ -1,9 +1,10 @@
 // Package outcome settles attempts that did not succeed: it schedules another attempt after a wait, or ends the task. And it ends jobs when
 // every task of them has reached an end.
 //
-// The lease holds a failed task until the outcome is durable: one transaction takes the task out of the lease and writes the entry of its next
-// attempt, or its death. A task that the worker assistant has set to start again in its lease is settled, but for the wake at its time. So the scavenger (by the stream) and the orchestrator (at the end of the attempt's time) settle any failed task that
-// they find in a lease. However often a task is settled, the result is one entry or one death.
+// The lease holds a failed task until the outcome is durable: one transaction takes the task out of the lease and writes the entry of its next attempt,
+// or its death. A task that the worker assistant has set to start again in its lease is settled, but for the wake at its time. So the scavenger (by the
+// stream) and the orchestrator (at the end of the attempt's time) settle any failed task that they find in a lease. However often a task is settled, the
+// result is one entry or one death.
 package outcome
 
 import (
