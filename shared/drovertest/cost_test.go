@@ -10,8 +10,6 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,13 +107,7 @@ func TestTheCostOfATask(t *testing.T) {
 		require.InEpsilon(t, m.writes/float64(l.tasks), 2.05+8*grants+feeds, 0.02, "write units a task at %s", l.name)
 		require.InEpsilon(t, sum, 1.95+9*grants+3.1*feeds, 0.02, "dollars a million tasks at %s", l.name)
 	}
-	golden := filepath.Join("testdata", "costs.golden")
-	if *update {
-		require.NoError(t, os.WriteFile(golden, []byte(out.String()), 0o600))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), out.String(), "what a task costs has changed; run this test with -update, and say why")
+	requireGolden(t, "costs.golden", out.String())
 }
 
 // meter counts what a load consumes.

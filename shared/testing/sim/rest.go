@@ -167,7 +167,8 @@ func (k *checker) deadLetters() {
 			if l.Reason == "" || strings.Contains(l.Body, `"task_id":"a.1"`) && k.poison[queue] == 0 {
 				k.violate("G8", "an unexpected message is in %s: %s", queue, clip(l.Body))
 			}
-			if stray := k.strays > 0 && strings.Contains(l.Reason, "Drover has started no such plugin in this run"); stray {
+			// Redriven, it is buried again, as no completion.
+			if stray := k.strays > 0 && (strings.Contains(l.Reason, "Drover has started no such plugin in this run") || strings.HasPrefix(l.Body, `{"record":"activities.`)); stray {
 				continue
 			}
 			if queue == fakeaws.CompletionsDead && l.Reason != "" && !k.bodies[l.Body] {

@@ -1,0 +1,62 @@
+package drovertest_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// shapes are the five loads without failures, with fewer tasks.
+var shapes = []load{
+	{name: "cap 1, 1 s", limit: 1, tasks: 300, takes: time.Second},
+	{name: "cap 12, 5 s", limit: 12, tasks: 1000, takes: 5 * time.Second},
+	{name: "cap 100, 30 s", limit: 100, tasks: 2000, takes: 30 * time.Second},
+	{name: "cap 100, 1 s", limit: 100, tasks: 4000, takes: time.Second},
+	{name: "lockstep: cap 256, 1 s", limit: 256, tasks: 4096, takes: time.Second, evenly: true},
+}
+
+// TestTheCostOfEachShapeWithSomethingElse counts the five shapes with failures, a queue as target, a health metric, and payloads.
+func TestTheCostOfEachShapeWithSomethingElse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes fifteen seconds")
+	}
+	var out strings.Builder
+	for _, shape := range shapes {
+		for _, c := range []struct {
+			name   string
+			change func(*load)
+		}{
+			{"alone", func(*load) {}},
+			{"a fifth of the first attempts fails", func(l *load) { l.fails = 0.2 }},
+			{"a queue as target", func(l *load) { l.queue = true }},
+			{"a health metric", func(l *load) { l.metric = true }},
+			{"a payload of 4 KB", func(l *load) { l.payload = 4 << 10 }},
+			{"a payload of 50 KB", func(l *load) { l.payload, l.tasks = 50<<10, l.tasks/4 }},
+		} {
+			l := shape
+			c.change(&l)
+			m := measured(t, l)
+			_, sum := m.bill(float64(l.tasks))
+			fmt.Fprintf(&out, "%-24s %-38s %7.2f write units, %6.2f read units a task, $%.2f a million\n", l.name, c.name,
+				m.writes/float64(l.tasks), m.reads/float64(l.tasks), sum)
+		}
+	}
+	requireGolden(t, "shapes.golden", out.String())
+}
+
+// requireGolden compares what was counted with a golden file.
+func requireGolden(t *testing.T, name, counted string) {
+	t.Helper()
+	golden := filepath.Join("testdata", name)
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(counted), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), counted, "what a task costs has changed; run this test with -update, and say why")
+}
