@@ -161,6 +161,8 @@ func TestALeaseThatRunsOutWakesInStepsOfAnEighth(t *testing.T) {
 			before := leased(c.slots, segment.Range(0, c.before-1), segment.Numbers{})
 
 			require.Equal(t, c.want, drier(before, before.Ended(segment.Range(c.after, c.before-1))))
+			before.Retries = map[int]queue.Retry{200: {Due: noon, Attempt: 2}}
+			require.Equal(t, c.want, drier(before, before.Ended(segment.Range(c.after, c.before-1))), "also with a task that waits for its next attempt")
 		})
 	}
 	full := leased(2, segment.Of(0, 1), segment.Range(2, 9))

@@ -15,10 +15,10 @@ import (
 	"github.com/drover-run/drover/shared/core/task"
 )
 
-// drier reports whether a write leaves a lease with slots that no task of it takes, and these have become an eighth of its slots more, or the
-// lease is empty. Tasks that end one after the other in a lease that runs out would otherwise wake the orchestrator one by one.
+// drier reports whether a write leaves a lease with slots that no task of it takes, and these have become an eighth of its slots more, or none of its
+// tasks is in hand any more. Tasks that end one after the other in a lease that runs out would otherwise wake the orchestrator one by one.
 func drier(before, after queue.Lease) bool {
-	return after.Empty() || after.Waiting.Empty() && emptier(before, after)
+	return after.Waiting.Empty() && (len(after.Hands) == 0 || emptier(before, after))
 }
 
 // starved reports whether a write leaves a lease with slots that no task of it may take any more although some wait, and these have become an
