@@ -394,7 +394,7 @@ func (d *Drover) Tasks(jobID string) ([]task.Task, error) {
 	return out, nil
 }
 
-// Leases returns a labourer's leases: its tasks that run, and those that wait there for a slot.
+// Leases returns a labourer's leases: its tasks that run, and those that wait there for a slot or for their next attempt.
 func (d *Drover) Leases(labourer string) ([]queue.Lease, error) {
 	return d.control.Leases(context.Background(), labourer)
 }

@@ -43,8 +43,8 @@ func (s Snapshot) Decide(now time.Time) Decision {
 	case s.State.Paused:
 		d.Revoke = d.Revoke || queue.Waiting(s.Leases) > 0
 		d.paused()
-	case d.Record.Due == 0:
-		d.bind(NothingDue, nil, "nothing is due")
+	case d.Record.Due == 0 && !s.idle():
+		d.nothing()
 	case a.Desired == 0:
 		d.full(granted, d.Record.Due)
 	case d.Revoke && d.Record.Free > 0:
@@ -115,6 +115,8 @@ func (d Decision) Started(n int) Record {
 	r := &d.Record
 	r.Started = n
 	switch left := max(r.Due-n, 0); {
+	case r.Due == 0 && !r.DueMore:
+		d.nothing()
 	case left == 0 && !r.DueMore && r.Due > 0:
 		d.bind(None, nil, "%s started", was(n, "due task"))
 	case n >= r.Free:
@@ -142,6 +144,8 @@ func (d Decision) Yielded(reason string) Record {
 func (d *Decision) bind(b Binding, e *Evidence, format string, arguments ...any) {
 	d.Record.Binding, d.Record.Evidence, d.Record.Reason = b, e, fmt.Sprintf(format, arguments...)
 }
+
+func (d *Decision) nothing() { d.bind(NothingDue, nil, "nothing is due") }
 
 func (d *Decision) paused() {
 	pause := d.snapshot.State.Pause
@@ -187,6 +191,8 @@ func (d *Decision) full(taken, due int) {
 // starting binds a decision to start, as long as nothing has started.
 func (d *Decision) starting(granted int) {
 	switch r := d.Record; {
+	case r.Due == 0: // retries are only to be fed longer
+		d.nothing()
 	case r.Free == 0: // leases are only to be fed longer
 		d.full(granted, d.Record.Due)
 	case d.snapshot.State.Probing():

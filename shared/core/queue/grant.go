@@ -100,7 +100,7 @@ func Plan(state State, leases []Lease, entries []Entry, room Room, now time.Time
 	p := newPlanner(state, leases, room, now)
 	left := 0
 	for _, l := range leases {
-		left += l.Held().Len()
+		left += len(l.Hands) + l.Waiting.Len()
 	}
 	p.Pace = state.Pace.Seen(left, now)
 	if state.Trouble != nil { // what could not be started has returned to the queue
@@ -142,11 +142,15 @@ func Starting(leases []Lease) bool { return slices.ContainsFunc(leases, Lease.St
 // staleness bounds how much earlier than it could the feeding of a lease may end before it is renewed.
 const staleness = 30 * time.Second
 
+// Feeds reports whether the assistant may start tasks of the lease as others end: tasks that wait, or retries in the slots of those in hand.
+func (l Lease) Feeds() bool {
+	return !l.Waiting.Empty() || len(l.Retries) > 0 && len(l.Hands) > 0
+}
+
 // Stale reports whether the assistant may feed tasks that wait in the lease, or retries as its tasks end, until a time that is to be renewed. until is how long it may feed
 // by the newest assessment; zero: for ever.
 func (l Lease) Stale(until time.Time) bool {
-	feeds := !l.Waiting.Empty() || len(l.Retries) > 0 && len(l.Hands) > 0
-	if l.Unreadable != nil || !feeds || l.FeedUntil.Equal(until) {
+	if l.Unreadable != nil || !l.Feeds() || l.FeedUntil.Equal(until) {
 		return false
 	}
 	return until.IsZero() || l.FeedUntil.IsZero() || until.Sub(l.FeedUntil) >= staleness
@@ -258,6 +262,7 @@ func (p *planner) fill(c *planned) {
 	}
 	c.After = filled
 	p.room.Starts -= fed.Len()
+	p.Pace.Left += len(whole.Retries) - len(filled.Retries)
 }
 
 func (p *planner) changed() int {
@@ -281,7 +286,7 @@ func (p *planner) take(e Entry) (whole bool) {
 		if c == nil {
 			break
 		}
-		some := min(slots, rest.Len(), MostSlots-len(c.After.Hands))
+		some := min(slots, rest.Len(), c.After.room())
 		depth := some
 		if !alone {
 			depth = p.Pace.Depth(len(c.After.Hands)+some, p.room.Slots)
@@ -323,8 +328,11 @@ func (p *planner) lasts(e Entry) time.Duration {
 // joins reports whether tasks of an entry may be added to the lease.
 func (l Lease) joins(e Entry) bool {
 	return l.Segment == e.Segment && l.Attempt == e.Attempt && l.Job == e.Job && l.MaxDuration == e.MaxDuration && l.Tried == e.Tried &&
-		l.Misfires == 0 && e.Misfires == 0 && l.Waiting.Empty() && len(l.Hands) < MostSlots
+		l.Misfires == 0 && e.Misfires == 0 && l.Waiting.Empty() && l.room() > 0
 }
+
+// room returns how many more tasks may join a lease: each retry keeps a place, as it may get no slot in another lease.
+func (l Lease) room() int { return MostSlots - len(l.Hands) - len(l.Retries) }
 
 // extend adds tasks to a lease, and slots for them.
 func (p *planner) extend(c *planned, e Entry, tasks segment.Numbers, slots int) {

@@ -229,6 +229,11 @@ func Retries(leases []Lease) int {
 	return n
 }
 
+// Resting reports whether nothing of leases is in hand, and nothing waits for a slot. Tasks may wait for the time of their next attempt.
+func Resting(leases []Lease, now time.Time) bool {
+	return Running(leases)+Waiting(leases)+Ripe(leases, now) == 0
+}
+
 // Ripe returns how many tasks wait in leases for a next attempt that is due.
 func Ripe(leases []Lease, now time.Time) int {
 	n := 0

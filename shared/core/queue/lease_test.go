@@ -114,6 +114,28 @@ func TestRetriesThatAreDueAreGrantedSlotsInTheOrderOfTheirTimes(t *testing.T) {
 	require.Empty(t, g.Changes(), "none is due")
 }
 
+// TestG8ARetryKeepsAPlaceInItsLease: tasks of the queue that join the lease leave it one, as it gets no slot in another.
+func TestG8ARetryKeepsAPlaceInItsLease(t *testing.T) {
+	l := retrying(segment.Range(0, 36), 50, 51)
+	room := queue.Room{Free: 60, Slots: 100, Starts: 500}
+
+	g := queue.Plan(queue.State{Version: 1}, []queue.Lease{l}, []queue.Entry{entry(noon, segment.Range(60, 69))}, room, noon)
+
+	require.Equal(t, segment.Of(60), g.Changed[0].Started(), "one more, as two retries wait")
+	require.Len(t, g.Changed[0].After.Hands, queue.MostSlots-2)
+	again := queue.Plan(queue.State{Version: 2}, []queue.Lease{g.Changed[0].After, g.Changed[1].After}, nil, room, noon.Add(time.Hour))
+	require.Equal(t, segment.Of(50, 51), again.Changed[0].Started())
+}
+
+// TestRetriesThatWaitAreNoPartOfThePace: nothing is left of a labourer that rests but for them, so its pace stays what it was at least.
+func TestRetriesThatWaitAreNoPartOfThePace(t *testing.T) {
+	state := queue.State{Version: 1, Pace: queue.Pace{Left: 100, At: noon, Rate: 600}}
+
+	g := queue.Plan(state, []queue.Lease{retrying(segment.Numbers{}, 7)}, nil, queue.Room{Free: 9, Slots: 9, Starts: 500}, noon.Add(10*time.Minute))
+
+	require.Equal(t, queue.Pace{Left: 1, At: noon.Add(10 * time.Minute), Rate: 600}, g.Pace, "and one is in hand now")
+}
+
 func TestG4AStartIsNotedForTheAttemptThatWasStarted(t *testing.T) {
 	read := started(noon, 0, 1)
 	again, _ := retrying(segment.Of(1), 0).Feed(queue.MostSlots, queue.Undispatched, noon.Add(time.Hour))

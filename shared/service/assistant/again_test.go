@@ -44,14 +44,16 @@ func TestFailedTasksThatAreLeftToTheScavenger(t *testing.T) {
 		return fmt.Sprintf(`{"version": 1, "task_id": %q, "attempt": %d, "status": "failed"%s}`, h.TaskID, h.Attempt, more)
 	}
 	for name, c := range map[string]struct {
-		report string
-		lease  func(queue.Lease) queue.Lease
+		report, apply string
+		lease         func(queue.Lease) queue.Lease
 	}{
-		"it is not to be tried again":             {report: `, "retryable": false`},
-		"its wait is longer than a message wakes": {report: `, "retry_after": "16m"`},
-		"its lease keeps an order":                {lease: func(l queue.Lease) queue.Lease { l.Ordered = true; return l }},
-		"its start failed before":                 {lease: func(l queue.Lease) queue.Lease { l.Misfires = 1; return l }},
-		"it may have been started before":         {lease: func(l queue.Lease) queue.Lease { l.Tried = true; return l }},
+		"it is not to be tried again":      {report: `, "retryable": false`},
+		"its wait is long":                 {report: `, "retry_after": "61s"`},
+		"its lease keeps an order":         {lease: func(l queue.Lease) queue.Lease { l.Ordered = true; return l }},
+		"its target keeps an order by now": {apply: `{target: {sqs: "` + outage.Worker("f") + `.fifo"}, max_duration: 10m, cooldown: 5m}`},
+		"a task may take longer by now":    {apply: `{target: {sqs: "` + outage.Worker("f") + `"}, max_duration: 20m, cooldown: 5m}`},
+		"its start failed before":          {lease: func(l queue.Lease) queue.Lease { l.Misfires = 1; return l }},
+		"it may have been started before":  {lease: func(l queue.Lease) queue.Lease { l.Tried = true; return l }},
 		"so many wait in its lease already": {lease: func(l queue.Lease) queue.Lease {
 			l.Retries = map[int]queue.Retry{}
 			for n := range queue.MostRetries {
@@ -64,6 +66,10 @@ func TestFailedTasksThatAreLeftToTheScavenger(t *testing.T) {
 			s, h := granted(t, 2, 5)
 			if c.lease != nil {
 				change(t, s, c.lease)
+			}
+			if c.apply != "" {
+				require.NoError(t, s.Apply("labourers: {f: "+c.apply+"}"))
+				s.Pass(time.Minute)
 			}
 
 			require.Equal(t, 1, handle(t, s, failed(h[0], c.report)).Failed)
@@ -126,6 +132,20 @@ func TestAWakeWithoutAFreeSlotWakesNothing(t *testing.T) {
 	require.NoError(t, s.Apply(fmt.Sprintf("labourers: {f: {target: {sqs: %q}, max_simultaneous_invocations: 3}}", outage.Worker("f"))))
 	before = len(s.EventBridge.Told())
 	handle(t, s, wake(s, 0, "f"))
+	require.Equal(t, [][]string{{"f"}}, told(t, s, before))
+}
+
+// TestTheLastFailureOfALeaseWakesForWhatIsDue, although its last slot is no eighth of them, and the task waits in the lease.
+func TestTheLastFailureOfALeaseWakesForWhatIsDue(t *testing.T) {
+	s, h := granted(t, 9, 9)
+	s.Schedule(t, outage.Job("weekly", "f", 20))
+	for _, one := range h[:8] {
+		handle(t, s, one.Completed())
+	}
+	before := len(s.EventBridge.Told())
+
+	handle(t, s, h[8].Failed("Boom"))
+
 	require.Equal(t, [][]string{{"f"}}, told(t, s, before))
 }
 

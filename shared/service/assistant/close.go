@@ -19,9 +19,11 @@ type closing struct {
 	task    task.Task // as it then is, without what it holds
 	attempt int
 	did     action
-	held    bool      // the task was in a lease for this attempt
-	moved   bool      // the task was in the queue: a lease may hold it by now
-	again   time.Time // when the next attempt is due, if the task may wait for it in its lease; zero: it may not
+	held    bool        // the task was in a lease for this attempt
+	moved   bool        // the task was in the queue: a lease may hold it by now
+	again   time.Time   // when the next attempt is due, if the task may wait for it in its lease; zero: it may not
+	failed  task.Task   // whose attempt has ended, perhaps in failure
+	lease   queue.Lease // that had it in hand
 	err     error
 }
 
@@ -79,6 +81,11 @@ func (b *batch) closePart(ctx context.Context, reports []report) []closing {
 		first = after
 	}
 	_ = g.Wait()
+	for i := range done { // one after the other: in virtual time, the same batch draws the same random numbers
+		c := &done[i]
+		c.again = b.again(ctx, c.failed, c.lease)
+		c.failed, c.lease = task.Task{}, queue.Lease{}
+	}
 	return done
 }
 
@@ -108,7 +115,7 @@ func (b *batch) carryOut(ctx context.Context, t task.Task, v verdict, c *closing
 	case endIfTried:
 		return b.endIfTried(ctx, t, v, c)
 	case repeat:
-		c.again = b.again(ctx, t, v.lease) // the assistant that closed the attempt may have died before it fed the lease
+		c.failed, c.lease = t, v.lease // the assistant that closed the attempt may have died before it fed the lease
 	case ignore, putBack, setTimer:
 		// The task stays as it is; its lease or the timer is seen to later.
 	}
@@ -184,7 +191,7 @@ func (b *batch) end(ctx context.Context, t task.Task, v verdict, c *closing) tas
 		c.err = err
 		return t
 	}
-	c.again = b.again(ctx, closed, v.lease)
+	c.failed, c.lease = closed, v.lease
 	return closed
 }
 

@@ -163,7 +163,7 @@ func (b *batch) worthwhile(ctx context.Context, labourer string, w wish) (bool, 
 	if leases, err = b.Control.Leases(ctx, labourer); err != nil {
 		return false, err
 	}
-	if len(leases) == 0 {
+	if queue.Resting(leases, b.Now()) {
 		b.Gauge.Rested(ctx, labourer)
 	}
 	return queue.Waiting(leases)+queue.Ripe(leases, b.Now()) > 0, nil

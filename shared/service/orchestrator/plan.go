@@ -270,7 +270,7 @@ func (s *Service) turn(ctx context.Context, execution string, l labourer.Laboure
 		return t, nil, nil
 	case !waits && queue.Running(look.Leases) == 0:
 		return nil, nil, nil // at rest
-	case waits && len(l.HealthMetrics) > 0, l.Adaptive != nil:
+	case (waits || slices.ContainsFunc(look.Leases, queue.Lease.Feeds)) && len(l.HealthMetrics) > 0, l.Adaptive != nil:
 		return t, nil, nil // each tick assesses its health and finds its cap: slots may be revoked, or leases fed longer
 	}
 	state, err := s.Control.State(ctx, l.ID)

@@ -168,6 +168,12 @@ func (s Settler) Settle(ctx context.Context, ended []task.Task) (Settled, error)
 				return out, err
 			}
 			waiting = append(waiting, requeued...)
+			// What it did not find, the assistant may have kept just then.
+			_, more, err := s.kept(ctx, without(b.tasks, requeued))
+			if err != nil {
+				return out, err
+			}
+			waits = append(waits, more...)
 			queued = append(queued, b.tasks...)
 			out.Retried += len(requeued)
 		}

@@ -174,7 +174,7 @@ func (s *Service) waits(ctx context.Context, labourer string) (bool, error) {
 		return len(due) > 0, err
 	}
 	leases, err := s.Queue.Leases(ctx, labourer)
-	if err == nil && len(leases) == 0 {
+	if err == nil && queue.Resting(leases, s.Now()) {
 		s.Gauge.Rested(ctx, labourer)
 	}
 	return queue.Waiting(leases)+queue.Ripe(leases, s.Now()) > 0, err
