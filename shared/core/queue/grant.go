@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 
@@ -377,7 +378,7 @@ func firstRevision(s State) int64 { return int64(s.Version+1) << 20 }
 
 // Probe decides which one of the due tasks finds out whether the target can be reached again. At first it is the foremost, which keeps the
 // order. As the tasks that failed may be the cause of the trouble, later probes take a task that has not misfired, if there is one: by turns
-// the foremost and the hindmost of these, which may belong to another job. A task that waits in a lease is the probe if it is before them, or
+// the foremost and another of these, which may belong to another job: the hindmost, the middle one, and so on. A task that waits in a lease is the probe if it is before them, or
 // has a slot, or if they have none. If it fails, those that wait behind it return, and are due. A task in a lease whose next attempt is due is the
 // probe if it is before them, or by turns.
 func Probe(state State, leases []Lease, entries []Entry, room Room, now time.Time) Grant {
@@ -404,25 +405,40 @@ func Probe(state State, leases []Lease, entries []Entry, room Room, now time.Tim
 
 // suspect returns the entry of the task that probes after so many failures in a row, and how many of the entry's tasks come before it.
 func suspect(due []Entry, times int) (entry Entry, at int) {
-	if times < 2 {
-		return due[0], 0
-	}
 	fresh := slices.DeleteFunc(slices.Clone(due), func(e Entry) bool { return e.Misfires > 0 })
-	if len(fresh) > 0 && times%2 == 0 {
+	switch {
+	case times < 2:
+		return due[0], 0
+	case len(fresh) == 0:
+		return taskAt(due, times%tasksIn(due)) // each in turn
+	case times%2 == 0:
 		return fresh[0], 0
 	}
-	if len(fresh) > 0 {
-		last := fresh[len(fresh)-1]
-		return last, last.Tasks.Len() - 1
+	return taskAt(fresh, spread(times/2, tasksIn(fresh)))
+}
+
+// spread returns a place among n for the k-th try, from 1 on: the last, the middle, the quarters, the eighths between them, and so on.
+func spread(k, n int) int {
+	if k == 1 {
+		return n - 1
 	}
-	n := 0 // each task in turn
-	for _, e := range due {
+	return int(uint64(bits.Reverse32(uint32(k-1))) * uint64(n) >> 32)
+}
+
+func tasksIn(entries []Entry) int {
+	n := 0
+	for _, e := range entries {
 		n += e.Tasks.Len()
 	}
-	for at = times % n; at >= due[0].Tasks.Len(); due = due[1:] {
-		at -= due[0].Tasks.Len()
+	return n
+}
+
+// taskAt returns the entry of the task with so many before it in all entries, and how many come before it in its entry.
+func taskAt(entries []Entry, at int) (Entry, int) {
+	for at >= entries[0].Tasks.Len() {
+		at, entries = at-entries[0].Tasks.Len(), entries[1:]
 	}
-	return due[0], at
+	return entries[0], at
 }
 
 // Revoke returns the leases that lose slots, so that no more tasks than desired are in hand once those that are now have ended: the last in

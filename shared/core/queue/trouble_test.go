@@ -26,7 +26,7 @@ func TestTheRestOfATroubledTargetGrows(t *testing.T) {
 	require.False(t, queue.State{}.Probing())
 }
 
-// TestAProbeTakesOneDueTask: first the foremost, then by turns the foremost and the hindmost of the tasks that have not misfired.
+// TestAProbeTakesOneDueTask: first the foremost, then by turns the foremost of the tasks that have not misfired, and another of them: the hindmost at first.
 func TestAProbeTakesOneDueTask(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var entries []queue.Entry
@@ -68,14 +68,29 @@ func TestAProbeTakesOneDueTask(t *testing.T) {
 				tried = tried.Union(lease.Tasks)
 			case times%2 == 0:
 				require.Equal(t, fresh.First(1), lease.Tasks)
-			default:
+			case times == 3:
 				require.Equal(t, fresh.Minus(fresh.First(fresh.Len()-1)), lease.Tasks)
+			default:
+				require.True(t, lease.Tasks.Minus(fresh).Empty())
 			}
 		}
 		if fresh.Empty() {
 			require.Equal(t, due, tried, "if all have misfired, each is tried in turn")
 		}
 	})
+}
+
+// TestG8ProbesSpreadOverWhatIsDue: those in between find the one that can be started among many that cannot, and leave none out.
+func TestG8ProbesSpreadOverWhatIsDue(t *testing.T) {
+	entries := []queue.Entry{entry(noon.Add(-time.Hour), segment.Range(0, 29)), entry(noon, segment.Range(100, 129))}
+	var order []int
+	tried := segment.Numbers{}
+	for times := 3; times <= 129; times += 2 {
+		one := queue.Probe(probing(times), nil, entries, plenty, noon).Changed[0].After.Tasks
+		order, tried = append(order, one.Min()), tried.Union(one)
+	}
+	require.Equal(t, []int{129, 100, 15, 115, 7}, order[:5])
+	require.Equal(t, segment.Range(0, 29).Union(segment.Range(100, 129)), tried)
 }
 
 func TestASuspectedTaskKeepsItsPlaceInTheQueue(t *testing.T) {

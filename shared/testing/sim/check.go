@@ -404,6 +404,25 @@ func kindOf(key string) string {
 	return kind
 }
 
+// watchState records what a labourer's state says.
+func (k *checker) watchState(seen *labourerSeen, after fakeaws.Item) {
+	paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
+	if isBool && paused.Value && !seen.paused {
+		seen.pausedAt = k.world.Now()
+	}
+	seen.paused = isBool && paused.Value
+	seen.wasPaused = seen.wasPaused || seen.paused
+	var trouble queue.Trouble
+	_ = json.Unmarshal([]byte(str(after, "trouble")), &trouble)
+	if seen.probing {
+		seen.probed = k.step
+	}
+	if trouble.Times > 0 && !seen.probing {
+		clear(seen.sought) // what failed together before is to be tried one by one now
+	}
+	seen.probing = trouble.Times > 0
+}
+
 func (k *checker) watchControl(before, after fakeaws.Item) {
 	it := after
 	if it == nil {
@@ -418,18 +437,7 @@ func (k *checker) watchControl(before, after fakeaws.Item) {
 	k.watchCap(seen, kind, after)
 	switch kind {
 	case "state":
-		paused, isBool := after["paused"].(*types.AttributeValueMemberBOOL)
-		if isBool && paused.Value && !seen.paused {
-			seen.pausedAt = k.world.Now()
-		}
-		seen.paused = isBool && paused.Value
-		seen.wasPaused = seen.wasPaused || seen.paused
-		var trouble queue.Trouble
-		_ = json.Unmarshal([]byte(str(after, "trouble")), &trouble)
-		if seen.probing {
-			seen.probed = k.step
-		}
-		seen.probing = trouble.Times > 0
+		k.watchState(seen, after)
 		return
 	case "queue", "lease", "cancel":
 	default:
@@ -545,6 +553,9 @@ func (k *checker) readHands(h *holder, it fakeaws.Item) {
 			h.noted = h.noted.Union(n)
 		}
 		since, _ := strconv.ParseInt(parts[0], 36, 64)
+		if len(parts) > 1 && parts[1] == queue.Undispatched && since < 0 { // it is left to the orchestrator now
+			since = k.world.Now().UnixMilli() - int64(num(it, "claimed_at"))
+		}
 		h.heard = h.heard || len(parts) > 2 && parts[2] != ""
 		if len(parts) > 4 {
 			h.attempts[n.Min()], _ = strconv.Atoi(parts[4])
