@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -691,15 +692,40 @@ func TestG4ATaskWhoseSettlersDisagreeRunsOnceAtATime(t *testing.T) {
 	}
 }
 
-// TestLargeTasksAreRevivedInPartsThatFitATransaction: DynamoDB accepts 4 MB of items in one transaction, and these tasks have twice that.
+// TestLargeTasksAreRevivedInPartsThatFitATransaction: DynamoDB accepts 4 MB of items in one transaction. These dead tasks have more, by their results
+// and by the messages of many attempts, and their results alone fit in one chunk of tasks.
 func TestLargeTasksAreRevivedInPartsThatFitATransaction(t *testing.T) {
 	s := stage(t)
-	noise := make([]byte, 100<<10)
-	for i := range noise {
-		noise[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rand.IntN(64)]
-	}
-	s.Schedule(t, strings.Replace(outage.Job("nightly", "f", 90), "{", fmt.Sprintf(`{"noise": %q, `, noise), 1))
+	s.Schedule(t, outage.Job("nightly", "f", 90))
 	require.Equal(t, 90, end(t, s, "f", all))
+	noise := func(length int) string {
+		out := make([]byte, length)
+		for i := range out {
+			out[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rand.IntN(64)]
+		}
+		return string(out)
+	}
+	chunk, bytes := 0, 0
+	for _, h := range s.Handed(t, "f") {
+		id, err := task.ParseID(h.TaskID)
+		require.NoError(t, err)
+		found, err := s.Tasks.Load(ctx, []task.ID{id})
+		require.NoError(t, err)
+		before := found[id]
+		after := before
+		after.Result = json.RawMessage(`"` + noise(20<<10) + `"`)
+		for after.Attempt < 16 {
+			after.Attempt++
+			after.Attempts = append(slices.Clip(after.Attempts), task.Attempt{Attempt: after.Attempt, Status: task.Failed, Error: &task.Error{Type: "Boom", Message: noise(4 << 10)}})
+		}
+		require.NoError(t, s.Tasks.Save(ctx, before, after))
+		chunk += len(after.Payload) + len(after.Result)
+	}
+	for _, it := range s.DynamoDB.Items(fakeaws.TasksTable) {
+		bytes += fakeaws.Size(it)
+	}
+	require.Less(t, chunk, task.ChunkBytes)
+	require.Greater(t, bytes, 4<<20)
 
 	require.NoError(t, replay(s, "invocation", `{"job_id": "nightly"}`))
 
