@@ -380,10 +380,13 @@ func cancelling(t task.Task) (task.Task, bool) {
 func rewritten(t *testing.T, s Stores) {
 	all := newTasks(newSegment(), segment.Size)
 	all[3].Payload = json.RawMessage(`"` + noise(1<<20) + `"`) // in parts
-	for n := 10; n < 30; n++ {
-		all[n].Payload = json.RawMessage(`"` + noise(250<<10) + `"`) // more than a page
-	}
 	create(t, s, all...)
+	for n := 10; n < 30; n++ { // more than a page
+		large := failed(t, all[n])
+		large.Result = json.RawMessage(`"` + noise(250<<10) + `"`)
+		require.NoError(t, s.Tasks.Save(t.Context(), all[n], large))
+		all[n] = large
+	}
 	waits, ended := failed(t, all[1]), completed(t, all[2])
 	require.NoError(t, s.Tasks.Save(t.Context(), all[1], waits))
 	require.NoError(t, s.Tasks.Save(t.Context(), all[2], ended))
