@@ -148,6 +148,18 @@ func TestWiringSendsFailuresToTheCompletionsQueueAndEndsLambdasOwnRetries(t *tes
 	require.Equal(t, 1, g.functions.puts, "a wired function is left alone")
 }
 
+// TestWiringKeepsAThrottledEventForAMinuteAtLeast: Lambda accepts no shorter time.
+func TestWiringKeepsAThrottledEventForAMinuteAtLeast(t *testing.T) {
+	g := newGround(t)
+	f := g.functions.add(resize, 30)
+
+	g.drover("apply", "--wire", "-f", file(t, "resize.yaml", strings.Replace(resizer, "2m", "10s", 1))).ok()
+
+	require.Equal(t, int32(60), aws.ToInt32(f.wire.MaximumEventAgeInSeconds))
+	require.Empty(t, g.drover("--json", "apply", "--wire", "-f", file(t, "resize.yaml", strings.Replace(resizer, "2m", "10s", 1))).one()["warnings"])
+	require.Equal(t, 1, g.functions.puts, "a minute is not too long")
+}
+
 func TestWiringKeepsOtherSettingsOfTheOwner(t *testing.T) {
 	g := newGround(t)
 	f := g.functions.add(resize, 30)

@@ -445,6 +445,7 @@ func TestTheDoctorFindsAQueueThatNoWorkerReads(t *testing.T) {
 	require.Contains(t, said.out, "1 message waits in the queue, the oldest for about 6m")
 	require.Contains(t, said.out, "no worker reads them")
 	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "1 message waits in the queue")
+	require.Contains(t, g.drover("--json", "why", id).one()["waiting_for"], "1 message waits in the queue")
 
 	g.account.queues[shopQueue]["ApproximateNumberOfMessagesNotVisible"] = "1"
 	require.Equal(t, done, g.drover("doctor").code, "a worker has received one")

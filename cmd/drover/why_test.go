@@ -144,6 +144,25 @@ func TestWhyFollowsATaskInEachOfItsStates(t *testing.T) {
 	g.drover("why").fails(misuse, "is missing")
 }
 
+// TestWhyLeadsToAQueueThatNoWorkerReads: the labourer's slots are taken, and the task that holds one for longest says why.
+func TestWhyLeadsToAQueueThatNoWorkerReads(t *testing.T) {
+	g := healthy(t)
+	g.SQS.Create(shopQueue, fakeaws.Queue{})
+	g.Submit(sections("nightly", 5))
+	g.RunFor(time.Second)
+	g.account.queue(shopQueue, "3")
+	g.World.Advance(g.World.Now().Add(6 * time.Minute))
+
+	why := g.why("shop")
+
+	require.Equal(t, "cap", why["binding"])
+	longest, _, _ := strings.Cut(strings.SplitAfter(why["next"].(string), "drover task ")[1], ")")
+	said := g.why(longest)
+	require.Contains(t, said["waiting_for"], "3 messages wait in the queue")
+	require.Contains(t, said["waiting_for"], "no worker reads them")
+	require.Contains(t, g.drover("why", longest).ok(), "no worker reads them")
+}
+
 func TestWhyFindsATaskInTheArchive(t *testing.T) {
 	g := newGround(t)
 	g.openShop(time.Second, func(context.Context, worker.Task) (any, error) { return nil, worker.Permanent(errors.New("bad")) })
