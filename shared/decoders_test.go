@@ -2,6 +2,7 @@ package shared_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -17,6 +18,10 @@ import (
 	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/ledger"
+	"github.com/drover-run/drover/shared/core/moe"
+	flow "github.com/drover-run/drover/shared/core/workflow"
+	"github.com/drover-run/drover/shared/service/cancellation"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/replay"
 	"github.com/drover-run/drover/shared/worker"
@@ -40,8 +45,86 @@ var outside = map[string]struct {
 			one.Payload = nil
 			return one, err
 		}, nil, false},
+	"a wake": {`{"source": "drover", "detail-type": "TasksDue", "detail": {"version": 1, "labourers": ["f"], "due_at": "2026-11-22T12:00:00Z"}}`,
+		func(text []byte) (any, error) { return completion.Read(text) }, nil, true},
+	"a start of a workflow": {`{"workflow": "order", "uid": "u", "metadata": {"a": 1}, "from": "pick", "metadata_override": true, "start_id": "s"}`,
+		func(text []byte) (any, error) { return flow.ReadStart(text, "e", "") }, []string{"metadata"}, false},
+	"a cancellation": {`{"job_id": "nightly", "force": true}`, func(text []byte) (any, error) {
+		var jobs sought
+		_, err := cancellation.Service{Jobs: &jobs}.Cancel(context.Background(), event.Envelope{Detail: text}, nil)
+		return jobs.id, jobs.unless(err)
+	}, nil, false},
+	"moe's answer about a plugin": {`{"pluginName": "p", "default": {"mandatory": false, "pluginRegisterTimeout": 3}, "overrides": {"pick": {"mandatory": true}}, "order": 7}`,
+		func(text []byte) (any, error) {
+			one, err := moe.ReadInfo(text)
+			one.Unknown = nil
+			return one, err
+		}, []string{"overrides"}, true},
+	"a workflow file of moe": {`{"StartAt": "pickStart", "States": {"Step:pick": "pick", "pickComplete": {"Type": "Succeed"}}}`,
+		func(text []byte) (any, error) {
+			w, _, err := moe.ReadMachine("order", text)
+			return w, err
+		}, []string{"States"}, false},
 	"a stored labourer": {`{"target": {"lambda": "f"}, "max_simultaneous_invocations": 7, "retry": {"min": "1s", "initial": "30s", "rate": 2, "max": "1h"}, "coefficients": {"1": 0.5}}`,
 		func(text []byte) (any, error) { return labourer.Decode("f", text) }, []string{"coefficients"}, false},
+}
+
+// sought notes the job that is looked for, and finds none.
+type sought struct {
+	cancellation.Jobs
+	id string
+}
+
+func (s *sought) Get(_ context.Context, id string) (ledger.Job, bool, error) {
+	s.id = id
+	return ledger.Job{}, false, nil
+}
+
+// unless returns the error that came before a job was looked for.
+func (s *sought) unless(err error) error {
+	if s.id != "" {
+		return nil
+	}
+	return err
+}
+
+// loose lists the files that may decode JSON without package exact, with the reason.
+var loose = map[string]string{
+	"core/adaptive/series.go":   "a number",
+	"core/archive/archive.go":   "lines, each of which exact decodes",
+	"core/document/diff.go":     "what is encoded here",
+	"core/document/document.go": "tokens",
+	"core/exact/exact.go":       "exact itself",
+	"core/exact/members.go":     "exact itself",
+	"core/job/identify.go":      "tokens",
+	"core/pattern/metadata.go":  "tokens",
+	"core/pattern/parse.go":     "a list",
+	"core/workflow/metadata.go": "tokens",
+	"console/jobs.go":           "a form of the console",
+	"wiring/assistant.go":       "the source of a batch, to choose its decoder",
+	"worker/task.go":            "the user's own type",
+	"worker/turn.go":            "the user's own type",
+}
+
+// TestG9AllOtherFilesDecodeExactly finds decoders that take a name in any case, or twice.
+func TestG9AllOtherFilesDecodeExactly(t *testing.T) {
+	found := map[string]bool{}
+	for _, root := range []string{"core", "service", "aws", "wiring", "inspect", "console", "worker"} {
+		require.NoError(t, filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if is := bytes.Contains(text, []byte("json.Unmarshal(")) || bytes.Contains(text, []byte("json.NewDecoder(")); is {
+				require.Contains(t, loose, path, "use exact.Decode")
+				found[path] = true
+			}
+			return err
+		}))
+	}
+	for path := range loose {
+		require.True(t, found[path], "%s decodes nothing any more", path)
+	}
 }
 
 func decoded[T any](text []byte) (any, error) {
