@@ -14,6 +14,7 @@ import (
 
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/archive"
+	"github.com/drover-run/drover/shared/core/ecology"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/labourer"
 	"github.com/drover-run/drover/shared/core/segment"
@@ -460,6 +461,7 @@ func (r *run) reconfigure(o operation) {
 		l.Cooldown = pick(dice, 0, 5*time.Second, 30*time.Second)
 	case 4:
 		l.Retry.Min, l.Retry.Initial, l.Retry.Max = pick(dice, 0, time.Second, 3*time.Second), pick(dice, time.Second, 5*time.Second), pick(dice, 10*time.Second, 30*time.Second)
+		l.Retry.Rate = pick(dice, 1, 2.0)
 	case 5:
 		l.Heartbeat = pick(dice, 0, 3*time.Second, 20*time.Second)
 	case 6:
@@ -468,6 +470,12 @@ func (r *run) reconfigure(o operation) {
 		}
 	case 7:
 		l.Coefficients[2] = pick(dice, 0.25, 0.5, 1)
+		if load, is := l.HealthMetrics["load"]; is {
+			load.Feelings = maps.Clone(load.Feelings)
+			load.Feelings[ecology.Moderate] = pick(dice, 70.0, 90) // between them is a load of some worlds
+			l.HealthMetrics = maps.Clone(l.HealthMetrics)
+			l.HealthMetrics["load"] = load
+		}
 	case 8:
 		l.GroupKey = pick(dice, "", "things")
 	}
