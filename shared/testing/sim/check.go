@@ -43,6 +43,7 @@ type checker struct {
 	things    map[string]string // by task: its part of the job
 	tasksOf   map[string]string // by job and part: its task
 	noises    map[int]string    // by size
+	statics   map[int]string    // by size
 	strays    int               // ends that plugins of moe's orchestrator told in rows that do not know them
 	revive    map[task.ID]int   // the life that each replayed task must reach
 	looked    time.Time         // the time of the last check of time bounds
@@ -165,7 +166,7 @@ func newChecker(r *run) *checker {
 		tasks: map[task.ID]*taskSeen{}, byJob: map[string][]*taskSeen{}, jobs: map[string]*jobSeen{},
 		planned: map[string]jobPlan{}, holders: map[string]*holder{}, starts: map[string]int{}, tried: map[string]bool{}, revisions: map[string]int{}, cancelled: map[string]bool{},
 		bodies: map[string]bool{}, things: map[string]string{}, tasksOf: map[string]string{}, revive: map[task.ID]int{}, loads: map[string]int{},
-		vague: map[string]bool{}, poison: map[string]int{}, noises: map[int]string{}}
+		vague: map[string]bool{}, poison: map[string]int{}, noises: map[int]string{}, statics: map[int]string{}}
 }
 
 // applied records a labourer that is about to be applied. It returns the revision that the apply replaces.

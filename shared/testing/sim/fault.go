@@ -67,7 +67,7 @@ const (
 	OddSchema         Fault = "schema with odd names"
 	Misspelled        Fault = "attribute spelled like one of Drover's"
 	Oversized         Fault = "message too large for its queue"
-	Incompressible    Fault = "payload that does not compress"
+	Incompressible    Fault = "results that do not compress"
 	InParts           Fault = "payload stored in parts"
 	Unstartable       Fault = "task that cannot be started"
 	Damaged           Fault = "task that cannot be read"

@@ -36,6 +36,7 @@ import (
 	"github.com/drover-run/drover/shared/service/leasing"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/outcome"
+	"github.com/drover-run/drover/shared/service/replay"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
@@ -245,6 +246,12 @@ var mutations = []mutation{
 	}}},
 	{"a replay is dropped", []string{"G1"}, 18, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Scheduler.Service.Replayer = dropper{s.Scheduler.Service.Replayer}
+	}}},
+	{"tasks are revived together whatever their size is", []string{"G1"}, 426, Options{Rewire: func(s *fakeaws.Functions) {
+		r := s.Scheduler.Service.Replayer.(replay.Service)
+		w := &weightless{Tasks: r.Tasks, Store: r.Store, whole: map[task.ID]task.Task{}}
+		r.Tasks, r.Store = w, w
+		s.Scheduler.Service.Replayer = r
 	}}},
 	{"a pause is ignored", []string{"G7"}, 1, Options{Tamper: func(c fakeaws.Clients) fakeaws.Clients {
 		c.DynamoDB = restless{c.DynamoDB}
@@ -858,6 +865,30 @@ type dropper struct{ scheduler.Replayer }
 
 func (dropper) Replay(context.Context, event.Envelope, func() bool) (*event.Envelope, error) {
 	return nil, nil
+}
+
+// weightless lets tasks seem small until they are revived.
+type weightless struct {
+	replay.Tasks
+	replay.Store
+	whole map[task.ID]task.Task
+}
+
+func (w *weightless) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
+	return eachChunk(w.Tasks.Chunks(ctx, s, numbers), func(tasks []task.Task) {
+		for i, t := range tasks {
+			w.whole[t.ID] = t
+			tasks[i].Result, tasks[i].Attempts = nil, nil
+		}
+	})
+}
+
+func (w *weightless) Revive(ctx context.Context, job ledger.Job, p ledger.Progress, dead []task.Task, entry queue.Entry) error {
+	all := make([]task.Task, len(dead))
+	for i, t := range dead {
+		all[i] = w.whole[t.ID]
+	}
+	return w.Store.Revive(ctx, job, p, all, entry)
 }
 
 // restless reads every labourer as not paused.

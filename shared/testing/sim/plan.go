@@ -46,6 +46,7 @@ type jobPlan struct {
 	schema      string        // "": the default schema
 	spelled     string        // an attribute that differs from one of Drover's only in case
 	ballast     int           // bytes that do not compress
+	report      int           // bytes in each result, also of a failure, that do not compress
 }
 
 // operation is an action on Drover from outside.

@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/drover-run/drover/shared/core/labourer"
+	"github.com/drover-run/drover/shared/core/retry"
 )
 
 // giantBallast gives the size of the attribute of a giant job in bytes. The attribute repeats one letter, so it compresses to almost nothing.
@@ -40,7 +44,7 @@ func (p *plan) planTrouble() {
 	case k < 0.21:
 		p.planHundreds(size)
 	case k < 0.22:
-		p.planIncompressible(size)
+		p.planIncompressible()
 	}
 	some("tears", 0.1, func(r *rand.Rand) {
 		p.rates[TornRead] = pick(r, 0.3, 0.9)
@@ -285,16 +289,18 @@ func (p *plan) planHundreds(r *rand.Rand) {
 	}
 }
 
-// planIncompressible plans a job with an incompressible payload, whose tasks die and are replayed together.
-func (p *plan) planIncompressible(r *rand.Rand) {
+// planIncompressible plans a job whose tasks die with results and messages that hardly compress, and are replayed together. In all, they exceed a
+// transaction; their results alone fit in one chunk of tasks.
+func (p *plan) planIncompressible() {
 	l := &p.labourers[0]
-	l.MaxSimultaneousInvocations = 50
+	l.Target, l.MaxSimultaneousInvocations, l.Heartbeat, l.HealthMetrics = labourer.Target{Lambda: l.ID}, 100, 0, nil
+	l.MaxDuration, l.Cooldown, l.NotRetryable, l.Retry = 30*time.Second, 30*time.Second, nil, retry.Policy{Initial: time.Second, Max: time.Second, Rate: 1}
 	j := &p.jobs[0]
-	j.labourer, j.tasks, j.ballast, j.giant, j.maxAttempts = l.ID, 30+r.IntN(30), 180<<10, false, 1
-	p.behaviours[WorkerGivesUp] = 0.9
+	*j = jobPlan{id: j.id, labourer: l.ID, tasks: 90, maxAttempts: 3, report: 45 << 10}
+	p.behaviours = map[Fault]float64{WorkerFails: 1}
 	p.operations = append(p.operations,
 		operation{kind: "note", on: j.id, fault: Incompressible},
-		operation{at: p.faulty * 3 / 4, kind: "replay", on: j.id, text: "replay-all", fault: ReplayedJob})
+		operation{at: p.faulty, kind: "replay", on: j.id, text: "replay-all", fault: ReplayedJob})
 }
 
 // planReconfigurations applies labourers again with other values, and removes and restores some.
@@ -319,6 +325,20 @@ func (p *plan) reconfigure(r *rand.Rand, from, to int) {
 	}
 	p.operations = append(p.operations, operation{at: between(r, 0, p.faulty), kind: "config", on: p.labourers[r.IntN(len(p.labourers))].ID, value: field,
 		text: fmt.Sprint(r.IntN(1000)), fault: Reconfigured})
+}
+
+// static returns a text of this many bytes that hardly compresses: of letters of one byte and of two, so of nearly all bytes.
+func static(bytes int) string {
+	r := rand.New(rand.NewPCG(uint64(bytes), 8))
+	out := make([]byte, 0, bytes)
+	for len(out) < bytes-1 {
+		if c := rune(' ' + r.IntN('~'-' ')); !strings.ContainsRune(`"\<>&`, c) && chance(r, 0.6) {
+			out = append(out, byte(c))
+		} else {
+			out = utf8.AppendRune(out, 0xa0+rune(r.IntN(0x800-0xa0)))
+		}
+	}
+	return string(out)
 }
 
 // noise returns a text of this many bytes that compresses to no less than three quarters of its size.

@@ -154,8 +154,12 @@ func (r *run) outcome(s start, does func(Fault) bool) map[string]any {
 	case does(WorkerFails):
 		message["status"], message["error"] = "failed", map[string]any{"type": pick(r.random("error"), "Timeout", "BadInput"), "message": "no"}
 	}
-	if message["status"] == "failed" {
+	switch {
+	case message["status"] != "failed":
+	case r.job(s.JobID).report == 0:
 		delete(message, "result")
+	default:
+		message["error"] = map[string]any{"type": "Verbose", "message": r.check.static(4<<10 - s.Attempt)} // with other text in each attempt
 	}
 	return message
 }
