@@ -94,6 +94,19 @@ func FuzzHands(f *testing.F) {
 	})
 }
 
+// FuzzRetries: every text that is read is written the same.
+func FuzzRetries(f *testing.F) {
+	for _, text := range []string{"0.u.2", "40.-rs.2,255.j1hs.1000", "2.0.2,1.0.2", "1.0.2,1.0.3", "1.0.2.", "1.0.+2", "1.0", ",", "256.0.2", "1.9999999999999.2"} {
+		f.Add(text)
+	}
+	claimed := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		if retries, err := readRetries(text, claimed); err == nil {
+			require.Equal(t, text, retriesText(retries, claimed))
+		}
+	})
+}
+
 // itemOf reads an item in its wire format.
 func itemOf(text []byte) (item, bool) {
 	var fields map[string]map[string]json.RawMessage

@@ -172,7 +172,7 @@ func leaseItem(l queue.Lease) item {
 		it["waiting"] = str(l.Waiting.String())
 	}
 	if len(l.Retries) > 0 {
-		it["retries"] = str(retriesText(l))
+		it["retries"] = str(retriesText(l.Retries, l.ClaimedAt))
 	}
 	if !l.FeedUntil.IsZero() {
 		it["feed_until"] = millis(l.FeedUntil)
@@ -216,6 +216,16 @@ func readLease(it item) (queue.Lease, error) {
 	}
 	if l.Retries, err = readRetries(it.str("retries"), l.ClaimedAt); err != nil {
 		return l, wrapAttribute("retries", err)
+	}
+	for n, again := range l.Retries {
+		if again.Attempt <= l.Attempt {
+			return l, fmt.Errorf("attribute retries: the next attempt at task %d is %d; it must be more than the lease's, %d", n, again.Attempt, l.Attempt)
+		}
+	}
+	for n, h := range l.Hands {
+		if h.Attempt != 0 && h.Attempt <= l.Attempt {
+			return l, fmt.Errorf("attribute hands: task %d is at attempt %d; it must be more than the lease's, %d", n, h.Attempt, l.Attempt)
+		}
 	}
 	if l.Slots < 0 {
 		return l, fmt.Errorf("attribute slots is %d; it must be 0 or more", l.Slots)
@@ -264,15 +274,16 @@ func readHand(text string, claimed time.Time) (h queue.Hand, err error) {
 }
 
 // retriesText returns the stored form of the tasks that wait for their next attempt: n.due.attempt of each, in the order of their numbers.
-func retriesText(l queue.Lease) string {
-	parts := make([]string, 0, len(l.Retries))
-	for _, n := range slices.Sorted(maps.Keys(l.Retries)) {
-		again := l.Retries[n]
-		parts = append(parts, fmt.Sprintf("%d.%s.%d", n, moment(again.Due, l.ClaimedAt), again.Attempt))
+func retriesText(retries map[int]queue.Retry, claimed time.Time) string {
+	parts := make([]string, 0, len(retries))
+	for _, n := range slices.Sorted(maps.Keys(retries)) {
+		again := retries[n]
+		parts = append(parts, fmt.Sprintf("%d.%s.%d", n, moment(again.Due, claimed), again.Attempt))
 	}
 	return strings.Join(parts, ",")
 }
 
+// readRetries reads the output of [retriesText]. It refuses every other spelling, as of a task that is named twice.
 func readRetries(text string, claimed time.Time) (map[int]queue.Retry, error) {
 	if text == "" {
 		return nil, nil
@@ -287,6 +298,9 @@ func readRetries(text string, claimed time.Time) (map[int]queue.Retry, error) {
 			return nil, fmt.Errorf("%q is not the number of a task, a time and an attempt", part)
 		}
 		out[n] = queue.Retry{Due: due, Attempt: attempt}
+	}
+	if retriesText(out, claimed) != text {
+		return nil, fmt.Errorf("%q names a task twice, or is spelled as Drover does not", text)
 	}
 	return out, nil
 }
