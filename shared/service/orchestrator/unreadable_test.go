@@ -46,20 +46,8 @@ func TestG8AnUnreadableTaskBlocksNoOther(t *testing.T) {
 				}
 				id := damage(t, s, "job-0", attribute, 0)
 				s.Schedule(t, outage.Job("other", "f", 3))
-				told := ""
 
-				for range 60 {
-					s.Pass(time.Minute)
-					require.NoError(t, execute(s, "tick"))
-					for _, h := range s.Handed(t, "f") {
-						s.Report(t, finishing(t, s, h)...)
-					}
-					reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
-					require.NoError(t, err)
-					for _, e := range reaped.Errors {
-						told += e
-					}
-				}
+				work(t, s, time.Hour)
 
 				for _, other := range []struct {
 					job string
@@ -93,19 +81,9 @@ func TestG8ATaskThatWaitsLongerThanItsPayloadIsKeptDies(t *testing.T) {
 	s.Pass(fakeaws.Retention + 397*24*time.Hour)
 	require.Equal(t, 1, s.DynamoDB.Expire(fakeaws.TasksTable, "expires_at", s.World.Now()))
 	s.Schedule(t, outage.Job("other", "f", 1))
-	told := ""
 
-	for range 60 {
-		s.Pass(time.Minute)
-		require.NoError(t, execute(s, "tick"))
-		for _, h := range s.Handed(t, "f") {
-			s.Report(t, finishing(t, s, h)...)
-		}
-		reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
-		require.NoError(t, err)
-		told += strings.Join(reaped.Errors, "")
-		s.Scavenge(t)
-	}
+	told := work(t, s, time.Hour)
+	s.Scavenge(t)
 
 	dead, _, err := s.Drover.Job("nightly")
 	require.NoError(t, err)
@@ -126,6 +104,21 @@ func random(length int) string {
 		out[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[dice.IntN(64)]
 	}
 	return string(out)
+}
+
+// work lets time pass, with a tick a minute. The workers of tasks that can be read complete them. It returns the errors of the reaper.
+func work(t *testing.T, s *outage.Stage, during time.Duration) (told string) {
+	for range during / time.Minute {
+		s.Pass(time.Minute)
+		require.NoError(t, execute(s, "tick"))
+		for _, h := range s.Handed(t, "f") {
+			s.Report(t, finishing(t, s, h)...)
+		}
+		reaped, err := s.Services().Orchestrator.Service.Reap(ctx, "f")
+		require.NoError(t, err)
+		told += strings.Join(reaped.Errors, "\n")
+	}
+	return told
 }
 
 // finishing returns the completion of a worker whose task can still be read.
