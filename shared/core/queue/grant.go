@@ -92,8 +92,9 @@ const (
 )
 
 // Plan decides what a claim grants: first the free slots of leases fill with tasks that wait in them; then free slots of the labourer go, in due
-// order, to leases in which tasks still wait, or are to be tried again by now, and to due entries. The tasks of an entry extend a lease on the same segment for the same attempt
-// if nothing waits there any more, or form new leases. The state is read before the leases, and these before the entries.
+// order, to leases in which tasks still wait, or are to be tried again by now, and to due entries. The tasks of an entry extend a lease on the
+// same segment for the same attempt if nothing waits there any more, or form new leases. The state is read before the leases, and these before
+// the entries.
 //
 // A target that keeps an order gets nothing while a task in hand is not known to be started, and tasks wait in one lease at most: what is
 // granted or fed later would overtake them.
@@ -148,8 +149,8 @@ func (l Lease) Feeds() bool {
 	return !l.Waiting.Empty() || len(l.Retries) > 0 && len(l.Hands) > 0
 }
 
-// Stale reports whether the assistant may feed tasks that wait in the lease, or retries as its tasks end, until a time that is to be renewed. until is how long it may feed
-// by the newest assessment; zero: for ever.
+// Stale reports whether the assistant may feed tasks that wait in the lease, or retries as its tasks end, until a time that is to be renewed.
+// The argument is how long it may feed by the newest assessment; zero: for ever.
 func (l Lease) Stale(until time.Time) bool {
 	if l.Unreadable != nil || !l.Feeds() || l.FeedUntil.Equal(until) {
 		return false
@@ -323,7 +324,7 @@ func (p *planner) leaseFor(e Entry) *planned {
 
 // lasts returns how long a task of an entry may take, by the labourer's settings now.
 func (p *planner) lasts(e Entry) time.Duration {
-	return p.room.Limits.Of(Lease{MaxDuration: e.MaxDuration}) + p.room.Limits.Cooldown
+	return p.room.Limits.Lasts(Lease{MaxDuration: e.MaxDuration})
 }
 
 // joins reports whether tasks of an entry may be added to the lease.
@@ -378,9 +379,10 @@ func firstRevision(s State) int64 { return int64(s.Version+1) << 20 }
 
 // Probe decides which one of the due tasks finds out whether the target can be reached again. At first it is the foremost, which keeps the
 // order. As the tasks that failed may be the cause of the trouble, later probes take a task that has not misfired, if there is one: by turns
-// the foremost and another of these, which may belong to another job: the hindmost, the middle one, and so on. A task that waits in a lease is the probe if it is before them, or
-// has a slot, or if they have none. If it fails, those that wait behind it return, and are due. A task in a lease whose next attempt is due is the
-// probe if it is before them, or by turns.
+// the foremost and another of these, which may belong to another job: the hindmost, the middle one, and so on.
+//
+// A task that waits in a lease is the probe if it is before them, or has a slot, or if they have none. If it fails, those that wait behind it
+// return, and are due. A task in a lease whose next attempt is due is the probe if it is before them, or by turns.
 func Probe(state State, leases []Lease, entries []Entry, room Room, now time.Time) Grant {
 	due := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return !e.due(now) })
 	room.Free, room.Starts = min(room.Free, 1), min(room.Starts, 1)

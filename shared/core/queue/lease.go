@@ -483,6 +483,9 @@ func (by Limits) Of(l Lease) time.Duration {
 	return by.MaxDuration
 }
 
+// Lasts returns how long a task of the lease is in hand before it counts as lost: what it may run, and the cooldown.
+func (by Limits) Lasts(l Lease) time.Duration { return by.Of(l) + by.Cooldown }
+
 // EndOf returns when a task in hand counts as lost: its time is over, or an expected heartbeat is overdue. A heartbeat starts a task's whole
 // time again. The zero time: never, as the task's worker is not started yet.
 func (l Lease) EndOf(n int, by Limits) time.Time {
@@ -493,7 +496,7 @@ func (l Lease) EndOf(n int, by Limits) time.Time {
 	heard := later(h.Since, h.Heard)
 	lasts := l.Lasts
 	if lasts == 0 {
-		lasts = by.Of(l) + by.Cooldown
+		lasts = by.Lasts(l)
 	}
 	end := heard.Add(lasts)
 	if by.Heartbeat > 0 && heard.Add(by.Heartbeat).Before(end) {

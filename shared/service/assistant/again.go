@@ -26,7 +26,7 @@ func (b *batch) again(ctx context.Context, t task.Task, l queue.Lease) time.Time
 	if err != nil {
 		return time.Time{} // the scavenger reads the labourer, and reports the error
 	}
-	lasts := queue.Limits{MaxDuration: of.MaxDuration}.Of(l) + of.Cooldown
+	lasts := queue.Limits{MaxDuration: of.MaxDuration, Cooldown: of.Cooldown}.Lasts(l)
 	if dead, _ := outcome.Exhausted(t, of); dead || of.Target.FIFO() || l.Lasts != 0 && l.Lasts != lasts {
 		return time.Time{}
 	}

@@ -79,7 +79,7 @@ func (b *batch) early(ctx context.Context) {
 // wish is why the orchestrator is to be woken for a labourer.
 type wish struct {
 	surely   bool     // it has something to do
-	idle     bool     // slots have become idle: it has something to do if a task is due, or waits in a lease. Otherwise also if slots are idle
+	idle     bool     // slots have become idle: it has something to do if a task is due, or waits in a lease. Otherwise a task must be due, and a slot free
 	messages []string // to redeliver if it cannot be woken
 }
 
@@ -143,30 +143,47 @@ func (b *batch) wake(ctx context.Context, closed []closing, fed []*feeding) {
 // worthwhile reports whether the orchestrator has something to do. The reads are strongly consistent: an entry that is put
 // later has a wake of its own, which finds the slots free.
 func (b *batch) worthwhile(ctx context.Context, labourer string, w wish) (bool, error) {
-	if w.surely {
+	switch {
+	case w.surely:
 		return true, nil
+	case w.idle:
+		return b.uses(ctx, labourer)
+	default:
+		return b.starts(ctx, labourer)
 	}
-	var leases []queue.Lease
-	var err error
-	if !w.idle {
-		if leases, err = b.Control.Leases(ctx, labourer); err != nil || b.full(ctx, labourer, leases) {
-			return false, err
-		}
+}
+
+// uses reports whether a task is due for slots that have become idle, or waits for one in a lease. It notes a labourer at rest.
+func (b *batch) uses(ctx context.Context, labourer string) (bool, error) {
+	if due, err := b.due(ctx, labourer); err != nil || due {
+		return due, err
 	}
-	entries, err := b.Control.Due(ctx, labourer, b.Now(), 1)
-	if err != nil || len(entries) > 0 {
-		return len(entries) > 0, err
-	}
-	if !w.idle {
-		return queue.Ripe(leases, b.Now()) > 0, nil
-	}
-	if leases, err = b.Control.Leases(ctx, labourer); err != nil {
+	leases, err := b.Control.Leases(ctx, labourer)
+	if err != nil {
 		return false, err
 	}
 	if queue.Resting(leases, b.Now()) {
 		b.Gauge.Rested(ctx, labourer)
 	}
 	return queue.Waiting(leases)+queue.Ripe(leases, b.Now()) > 0, nil
+}
+
+// starts reports whether a slot may be free for a task that is due, in the queue or in a lease.
+func (b *batch) starts(ctx context.Context, labourer string) (bool, error) {
+	leases, err := b.Control.Leases(ctx, labourer)
+	if err != nil || b.full(ctx, labourer, leases) {
+		return false, err
+	}
+	if queue.Ripe(leases, b.Now()) > 0 {
+		return true, nil
+	}
+	return b.due(ctx, labourer)
+}
+
+// due reports whether an entry of the queue is due.
+func (b *batch) due(ctx context.Context, labourer string) (bool, error) {
+	entries, err := b.Control.Due(ctx, labourer, b.Now(), 1)
+	return len(entries) > 0, err
 }
 
 // full reports whether exactly as many tasks are in hand as the labourer's cap allows: then what is due starts as these end. A cap that finds itself is
