@@ -59,7 +59,7 @@ var outside = map[string]struct {
 			one, err := moe.ReadInfo(text)
 			one.Unknown = nil
 			return one, err
-		}, []string{"overrides"}, true},
+		}, []string{"overrides"}, false},
 	"a workflow file of moe": {`{"StartAt": "pickStart", "States": {"Step:pick": "pick", "pickComplete": {"Type": "Succeed"}}}`,
 		func(text []byte) (any, error) {
 			w, _, err := moe.ReadMachine("order", text)
@@ -100,7 +100,6 @@ var loose = map[string]string{
 	"core/pattern/metadata.go":  "tokens",
 	"core/pattern/parse.go":     "a list",
 	"core/workflow/metadata.go": "tokens",
-	"console/jobs.go":           "a form of the console",
 	"wiring/assistant.go":       "the source of a batch, to choose its decoder",
 	"worker/task.go":            "the user's own type",
 	"worker/turn.go":            "the user's own type",

@@ -110,6 +110,7 @@ func TestABadQueryNamesItsField(t *testing.T) {
 		require.Equal(t, field, p["field"], path)
 	}
 	for body, field := range map[string]string{`{}`: "tasks", `{"job": "a", "labourer": "b"}`: "tasks", `{"tasks": ["x"]}`: "tasks", `{"jobs": "a"}`: "body", `[`: "body",
+		`{"JOB": "a"}`: "body", `{"job": "a", "Job": "b"}`: "body", `{"job": "a", "job": "b"}`: "body", `{"job": 7}`: "body", `{"job": "a"} x`: "body",
 		`{"tasks": ["abcdefghijklmnop.3"], "error": "E"}`: "error"} {
 		require.Equal(t, field, g.post("/api/replay", body).problem(http.StatusBadRequest)["field"], body)
 	}

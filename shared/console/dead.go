@@ -158,7 +158,7 @@ func (c *Console) deadCountDocument(r request) (any, error) {
 // replay gives dead tasks a new life, as `drover replay` does. It answers when the command is sent; the page that it names follows what happens.
 func (c *Console) replay(r request) (any, error) {
 	var o replayOrder
-	if err := decode(r, &o); err != nil {
+	if err := decode(r, &o, "tasks", "job", "job_id", "labourer", "error", "expect"); err != nil {
 		return nil, err
 	}
 	q := queryOf(r, "job", "labourer", "error")

@@ -1,14 +1,17 @@
 package console
 
 import (
-	"encoding/json"
+	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drover-run/drover/shared/core/exact"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/inspect"
 )
@@ -225,11 +228,23 @@ func lines(w inspect.Window[inspect.Sighting]) inspect.Window[inspect.Task] {
 	return out
 }
 
-// decode reads the body of an action: an object with these fields, or nothing.
-func decode(r request, into any) error {
-	decoder := json.NewDecoder(r.Body)
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil && r.ContentLength != 0 {
+// decode reads the body of an action: an object with members of these names, or nothing. Another name, or one in another spelling, is refused: an action must
+// not go beyond what was meant.
+func decode(r request, into any, names ...string) error {
+	text, err := io.ReadAll(r.Body)
+	if err != nil || len(text) == 0 {
+		return err
+	}
+	members, err := exact.Members(text)
+	for _, m := range members {
+		if err == nil && !slices.Contains(names, m.Name) {
+			err = fmt.Errorf("%.140q is unknown; want one of %s", m.Name, strings.Join(names, ", "))
+		}
+	}
+	if err == nil {
+		err = exact.Decode(text, into)
+	}
+	if err != nil {
 		return &fieldError{"body", "it is not the JSON object that is wanted: " + err.Error()}
 	}
 	return nil

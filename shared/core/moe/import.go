@@ -48,6 +48,9 @@ func ReadInfo(answer []byte) (Registration, error) {
 	}
 	fields := map[string]json.RawMessage{}
 	for _, m := range members {
+		if fields[m.Name] != nil {
+			return Registration{}, fmt.Errorf("its answer has %s twice", document.Shown(m.Name))
+		}
 		fields[m.Name] = m.Value
 	}
 	if said, ok := exact.Text(fields["errorMessage"]); ok {

@@ -145,14 +145,29 @@ func (b *Tab) Visit(path string) {
 	b.run(chromedp.Navigate(b.Site+path), chromedp.WaitReady("#main"))
 }
 
-// Back goes back to the page before.
-func (b *Tab) Back() { b.t.Helper(); b.run(chromedp.NavigateBack()) }
+// Back goes back to the page before, and does not wait for it. Chromium may take that page from its cache of whole pages, where nothing is loaded, so a
+// wait for the end of loading may never end.
+func (b *Tab) Back() { b.t.Helper(); b.Script(`history.back()`) }
 
 // Press presses keys.
 func (b *Tab) Press(keys string) { b.t.Helper(); b.run(chromedp.KeyEvent(keys)) }
 
-// Click clicks on the first element that a selector finds.
-func (b *Tab) Click(selector string) { b.t.Helper(); b.run(chromedp.Click(selector)) }
+// Click clicks on the first element that a selector finds, once it can be seen and nothing covers it. The page itself looks for it: what the driver knows of
+// the elements of a page may be old, after a step back.
+func (b *Tab) Click(selector string) {
+	b.t.Helper()
+	middle := fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		if (!e) return [];
+		e.scrollIntoView({block: "center", inline: "center", behavior: "instant"});
+		const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
+		return r.width && e.contains(document.elementFromPoint(x, y)) ? [x, y] : [];
+	})()`, selector)
+	b.Until(middle + `.length === 2`)
+	at := Value[[]float64](b, middle)
+	require.Len(b.t, at, 2, "%s has gone", selector)
+	b.run(chromedp.MouseClickXY(at[0], at[1]))
+}
 
 // Script runs a script on the page.
 func (b *Tab) Script(text string) { b.t.Helper(); b.run(chromedp.Evaluate[chromedp.Void](text)) }
