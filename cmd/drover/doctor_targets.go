@@ -19,7 +19,6 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/drover-run/drover/shared/core/labourer"
-	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/inspect"
 )
 
@@ -197,15 +196,8 @@ func (d *doctor) readers(ctx context.Context, name string, l labourer.Labourer, 
 	if err != nil {
 		return unread(name, err, "dynamodb:Query", "", "the labourer's leases cannot be read: ")
 	}
-	var since time.Time
-	for _, lease := range leases {
-		for _, hand := range lease.Hands {
-			if hand.By != queue.Undispatched && (since.IsZero() || hand.Since.Before(since)) {
-				since = hand.Since
-			}
-		}
-	}
-	if since, err = d.oldest(ctx, q, since); err != nil {
+	since, err := d.oldest(ctx, q, inspect.SentSince(leases))
+	if err != nil {
 		return unread(name, err, "cloudwatch:GetMetricData", "", inspect.Count(q.Waiting, "message")+", whose age cannot be read: ")
 	}
 	if unread := q.Unread(l, since, d.now()); unread != "" {

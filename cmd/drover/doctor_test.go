@@ -446,10 +446,15 @@ func TestTheDoctorFindsAQueueThatNoWorkerReads(t *testing.T) {
 	require.Contains(t, said.out, "no worker reads them")
 	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "1 message waits in the queue")
 	require.Contains(t, g.drover("--json", "why", id).one()["waiting_for"], "1 message waits in the queue")
+	why := g.why("shop")
+	require.Contains(t, why["waiting_for"], "a worker: 1 message waits in the queue")
+	require.Contains(t, why["next"], "start its workers")
+	require.Contains(t, g.drover("why", "shop").ok(), "no worker reads them")
 
 	g.account.queues[shopQueue]["ApproximateNumberOfMessagesNotVisible"] = "1"
 	require.Equal(t, done, g.drover("doctor").code, "a worker has received one")
 	require.Contains(t, g.drover("--json", "task", id).one()["waiting_for"], "its worker, until")
+	require.NotContains(t, g.why("shop")["waiting_for"], "no worker reads")
 }
 
 func TestConcurrencyIsFineWhereItSufficesIsReservedOrIsNotKnown(t *testing.T) {

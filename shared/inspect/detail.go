@@ -101,6 +101,19 @@ func limitsOf(l labourer.Labourer) queue.Limits {
 	return queue.Limits{MaxDuration: l.MaxDuration, Cooldown: l.Cooldown, Heartbeat: l.Heartbeat}
 }
 
+// SentSince returns when the oldest message was sent of tasks that leases have in hand and whose workers were started; zero: there is none.
+func SentSince(leases []queue.Lease) time.Time {
+	var since time.Time
+	for _, l := range leases {
+		for _, hand := range l.Hands {
+			if hand.By != queue.Undispatched && (since.IsZero() || hand.Since.Before(since)) {
+				since = hand.Since
+			}
+		}
+	}
+	return since
+}
+
 // Backlog counts the messages of a queue.
 type Backlog struct {
 	Waiting  int // visible to consumers

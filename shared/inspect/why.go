@@ -76,8 +76,25 @@ func (w Whys) Labourer(ctx context.Context, id string) (Why, error) {
 	why := Why{Kind: "labourer", ID: id, Status: b.Status, WaitingFor: b.Reason, Next: w.Advice(b.Record), Record: &b.Record}
 	if b.Binding == decision.NothingDue || b.Binding == decision.None {
 		why.WaitingFor = ""
+		if unread := w.unread(ctx, b); unread != "" { // where slots are lacking, the task that has held one the longest says it
+			why.WaitingFor, why.Next = "a worker: "+unread, "start its workers, or fix what keeps them from reading "+b.Configuration.Target.SQS
+		}
 	}
 	return why.with(b), nil
+}
+
+// unread says that no worker reads the queue of a labourer with tasks in hand; "" if that is not so, or not known: reading a worker's queue takes a right
+// that this view does without.
+func (w Whys) unread(ctx context.Context, b Beat) string {
+	since := SentSince(b.Leases)
+	if b.Configuration.Target.SQS == "" || since.IsZero() {
+		return ""
+	}
+	q, err := w.Queues.Backlog(ctx, b.Configuration.Target.SQS)
+	if err != nil {
+		return ""
+	}
+	return q.Unread(b.Configuration, since, w.Now())
 }
 
 // with returns the answer with a labourer at its end.
