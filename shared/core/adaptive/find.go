@@ -93,6 +93,9 @@ func Find(id string, aims map[string]Aim, readings map[string]Reading, controlle
 			Need: Member{Min: float64(n.Min), Max: float64(n.Max), Running: float64(n.Running), Due: float64(n.Due)}})
 		next[aim.Key()] = c
 		if share := c.Share(id); share < least.Cap {
+			if c.Changed.After(before.Changed) && c.Why != "" { // also if another execution has changed it a moment ago
+				reason = c.Why
+			}
 			least = Found{Cap: share, Reason: fmt.Sprintf("%s: %s", name, reason), Metric: name, Value: readings[name].Value}
 		}
 	}
