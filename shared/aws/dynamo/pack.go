@@ -50,3 +50,16 @@ func unpack(stored []byte) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// unpackWithin returns the bytes that were packed, if they are no more than most. It unpacks nothing that says it is larger.
+func unpackWithin(stored []byte, most int) ([]byte, error) {
+	var header zstd.Header
+	if bytes.HasPrefix(stored, zstdMagic) && header.Decode(stored) == nil && header.FrameContentSize > uint64(most) {
+		return nil, fmt.Errorf("unpacking %d bytes: they have %d, more than %d", len(stored), header.FrameContentSize, most)
+	}
+	content, err := unpack(stored)
+	if err == nil && len(content) > most {
+		err = fmt.Errorf("unpacking %d bytes: they have more than %d", len(stored), most)
+	}
+	return content, err
+}

@@ -35,17 +35,24 @@ const batchSize = 25
 const writers = 11
 
 // Create writes new tasks. It overwrites, so it is only for tasks whose queue entry has not been published. It retries what the table leaves
-// unprocessed until ctx ends.
+// unprocessed until ctx ends. It writes bundles before the tasks that refer to them: the table may carry out a write late that was given up, and another
+// creation may have cut the tasks into other bundles by then.
 func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
-	requests := make([]types.WriteRequest, 0, len(tasks))
-	for _, one := range tasks {
-		items, err := t.created(one)
-		if err != nil {
-			return fmt.Errorf("encoding task %s, %w", one.ID, err)
-		}
-		for _, each := range items {
-			requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: each}})
-		}
+	bundles, each, err := t.created(tasks)
+	if err != nil {
+		return err
+	}
+	if err := t.put(ctx, bundles); err != nil {
+		return err
+	}
+	return t.put(ctx, slices.Concat(each...))
+}
+
+// put writes items without conditions, several batches at once.
+func (t Tasks) put(ctx context.Context, items []item) error {
+	requests := make([]types.WriteRequest, 0, len(items))
+	for _, one := range items {
+		requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: one}})
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)
@@ -56,17 +63,31 @@ func (t Tasks) Create(ctx context.Context, tasks []task.Task) error {
 }
 
 // Add writes new tasks. It leaves a task that exists as it is: that was written before, perhaps with another payload, and may have been handed out since.
+// A bundle is written before the tasks that refer to it. One that exists is left as it is too: it has the same content, and may be dated anew.
 func (t Tasks) Add(ctx context.Context, tasks []task.Task) error {
-	g, ctx := errgroup.WithContext(ctx)
+	bundles, each, err := t.created(tasks)
+	if err != nil {
+		return err
+	}
+	g, writing := errgroup.WithContext(ctx)
 	g.SetLimit(writers)
-	for _, one := range tasks {
-		items, err := t.created(one)
-		if err != nil {
-			return fmt.Errorf("encoding task %s, %w", one.ID, err)
-		}
+	for _, b := range bundles {
 		g.Go(func() error {
-			if err := t.add(ctx, items); err != nil && !refused(err) {
-				return fmt.Errorf("adding task %s, %w", one.ID, err)
+			if err := t.add(writing, []item{b}); err != nil && !refused(err) {
+				return fmt.Errorf("adding payloads of tasks of segment %s, %w", b.str("segment"), err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	g, writing = errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for i, items := range each {
+		g.Go(func() error {
+			if err := t.add(writing, items); err != nil && !refused(err) {
+				return fmt.Errorf("adding task %s, %w", tasks[i].ID, err)
 			}
 			return nil
 		})
@@ -74,7 +95,7 @@ func (t Tasks) Add(ctx context.Context, tasks []task.Task) error {
 	return g.Wait()
 }
 
-// add writes the items of a task that does not exist, all or none.
+// add writes items, of which the last does not exist, all or none.
 func (t Tasks) add(ctx context.Context, items []item) error {
 	absent := aws.String("attribute_not_exists(n)")
 	last := len(items) - 1
@@ -161,7 +182,7 @@ func (u unreadable) err() error {
 }
 
 // Chunks reads the tasks of a segment whose numbers are in the set, strongly consistent, in the order of their numbers. At most
-// [task.ChunkBytes] of payloads, results and stats, as much of packed payloads, and a page of 1 MB, are in memory at once. It ends at the first
+// [task.ChunkBytes] of payloads, results and stats, as much of what lies apart, and a page of 1 MB, are in memory at once. It ends at the first
 // error. A *task.UnreadableError, for tasks that cannot be decoded, comes after all the others.
 func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error] {
 	return task.Chunks(func(yield func(task.Task, error) bool) {
@@ -173,10 +194,10 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 			}
 			heads := make([]task.Task, len(page))
 			for i, it := range page {
-				heads[i] = task.Task{ID: task.ID{Segment: s, N: int(it.num("n"))}, Parts: int(it.num("parts"))}
+				heads[i] = task.Task{ID: task.ID{Segment: s, N: int(it.num("n"))}, Parts: int(it.num("parts")), Bundle: it.str("bundle")}
 			}
 			for some := range together(heads) {
-				parts, err := t.parts(ctx, some)
+				apart, err := t.apart(ctx, some)
 				if err != nil {
 					yield(task.Task{}, err)
 					return
@@ -184,7 +205,7 @@ func (t Tasks) Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers
 				for _, it := range page[:len(some)] {
 					one, wrong := readTask(it)
 					if wrong == nil {
-						wrong = fill(&one, parts)
+						wrong = fill(&one, apart)
 					}
 					if !bad.add(one, wrong) && !yield(one, nil) {
 						return
@@ -336,7 +357,9 @@ func taskItem(t task.Task, retention time.Duration) (item, error) {
 			it[name] = num(n)
 		}
 	}
-	for name, s := range map[string]string{"qualifier": t.Qualifier, "status": string(t.Status), "turn": t.Turn, "traceparent": traceOf(t).Parent(), "tracestate": traceOf(t).State} {
+	for name, s := range map[string]string{
+		"qualifier": t.Qualifier, "bundle": t.Bundle, "status": string(t.Status), "turn": t.Turn, "traceparent": traceOf(t).Parent(), "tracestate": traceOf(t).State,
+	} {
 		if s != "" {
 			it[name] = str(s)
 		}
@@ -387,7 +410,7 @@ func readTask(it item) (task.Task, error) {
 	t := task.Task{
 		ID:       task.ID{Segment: segment.ID(it.str("segment")), N: int(it.num("n"))},
 		Labourer: it.str("labourer"), JobID: it.str("job"), CreatedAt: it.time("created_at"), Shared: it.bool("shared"),
-		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"), Turn: it.str("turn"),
+		MaxAttempts: int(it.num("max_attempts")), MaxDuration: it.duration("max_duration"), Qualifier: it.str("qualifier"), Turn: it.str("turn"), Bundle: it.str("bundle"),
 		Status: task.Status(it.str("status")), Attempt: int(it.num("attempt")), ClosedAt: it.time("closed_at"),
 		Permanent: it.bool("permanent"), RetryAfter: it.duration("retry_after"),
 		Trace: trace.Parse(it.str("traceparent"), it.str("tracestate")),

@@ -91,6 +91,7 @@ type Task struct {
 	// stream's image does not contain them.
 	Parts        int
 	PayloadUntil time.Time
+	Bundle       string // names the item that the payload shares with those of other tasks, Parts is 1 then; "": its items are its own
 
 	MaxAttempts int           // the job's own limit; 0 for the labourer's
 	MaxDuration time.Duration // the job's own; 0 for the labourer's
