@@ -113,11 +113,13 @@ const runsExecutions = "arn:${AWS::Partition:states:${AWS::Region}:${AWS::Accoun
 // A function's role allows exactly the calls that its code makes, on the tables, queues and machines that they concern.
 func TestEachFunctionMayDoWhatItsCodeDoes(t *testing.T) {
 	s := read(t)
-	variables := at[object](s.whole, "Globals", "Function", "Environment", "Variables")
+	all := at[object](s.whole, "Globals", "Function", "Environment", "Variables")
 	for function, folder := range folders {
 		t.Run(folder, func(t *testing.T) {
 			p := load(t, "functions/"+folder)
 			settings := p.variables()
+			variables := maps.Clone(all)
+			maps.Copy(variables, at[object](s.resources[function], "Properties", "Environment", "Variables"))
 			var needed []string
 			for _, call := range p.calls(t) {
 				action, origin, _ := strings.Cut(call, " on ")

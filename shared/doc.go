@@ -37,8 +37,8 @@
 // texts; lazyregexp keeps the start of programs short.
 //
 // service acts, through ports that its packages define themselves: scheduler, orchestrator, health, assistant, scavenger, archiver, outcome,
-// cancellation, replay, workflow (carries out runs, records the ends of turns, briefs their workers); and what several of them use: target
-// (starts workers), leasing (writes leases), progress (counts the ends of tasks), metering (tells what happened as metrics). migration moves a live
+// cancellation, replay, workflow (carries out runs, records the ends of turns, briefs their workers); and what several of them use: direct (grants as it
+// publishes), target (starts workers), leasing (writes leases), progress (counts the ends of tasks), metering (tells what happened as metrics). migration moves a live
 // sosw's tasks.
 //
 // aws holds the adapters between those ports and the AWS SDK: dynamo, sqs, sns, s3, eventbridge, stepfunctions, lambda, cloudwatch,
@@ -57,6 +57,7 @@
 //
 //	tasks    segment, n                     the task; written when it is created and when an attempt at it ends
 //	         segment#n, k                   the k-th part of the task's payload, of up to 256 KB, if it lies apart: that takes fewer write units
+//	         segment#a-b, hash              a bundle: payloads of several of the tasks a..b, compressed together. Their items name it
 //	control  labourer, state                version (the fence of claims), paused, pause (person, time), claiming_until, claiming_by, trouble, pace
 //	         labourer, queue#due#segment#n  a queue entry
 //	         labourer, lease#segment#attempt#n   a lease, with its revision: it tells the lease from others under its key, and from itself before
@@ -80,8 +81,12 @@
 //	         run_id, turn#place#n           attempts, times, message and result of a turn that ended
 //	         #gauged, workflows             which workflows had active runs at the last tick
 //
-// The parts of a payload are dated when they are written: a year and a month, and the tables' retention, after the task is due. A task that ends more
-// than a month after it was due has them dated anew, for a year after its retention. One that waits for longer than they are kept fails, as unreadable.
+// What lies apart is dated when it is written: a year and a month, and the tables' retention, after the task is due, or the last of a bundle. A task that
+// ends more than a month after that has it dated anew, for a year after its retention, and a bundle for a month more; no date becomes an earlier one. A task
+// that waits for longer than its payload is kept fails, as unreadable.
+//
+// A bundle lies under a hash of its content, so a creation that is repeated with another cut of the segment overwrites none that a stored task names. It is
+// written before the tasks that name it. What an interrupted creation leaves expires.
 //
 // A partition key takes a thousand writes a second. So the segments of a labourer with a cap beyond a thousand are spread over up to sixteen lanes,
 // as its cap is when a job is recorded, and each lane has a partition key for its leases. State and queue stay under one key: a grant is one transaction.
@@ -90,6 +95,7 @@
 //
 //	create    tasks of a segment, then {entry, job's cursor}                     scheduler
 //	grant     {state's version and pace, entries shortened or deleted, leases}   orchestrator
+//	          directly: {state's version and pace, a lease, job's cursor}        scheduler; workflow, with the stage's sets
 //	close     task, on condition of its attempt                                  assistant; orchestrator for lost ones
 //	feed      lease: completed tasks out of hand, the next that wait in hand     assistant; orchestrator, if slots stay free
 //	retry     with feed: failed tasks out of hand, to be tried again at a time   assistant
@@ -105,13 +111,14 @@
 // A run has moves of its own:
 //
 //	begin     {record, subject, the uid's claim}                                 workflow
-//	publish   tasks of turns, then {entries, the stage's sets}                   workflow
+//	publish   tasks of turns, then {entries or direct grants, the stage's sets}  workflow
 //	count     details of turns, then the stage's sets; then a look at the run    scavenger
 //	give up   the stage's sets on their revision, then tasks cancelled           workflow
 //	move      the record on its revision: the next stage, or the run's end       workflow
 //
 // Segments are named for the job's id and the time of its record, so the remains of an earlier job with the same id are never taken for this
-// one's. A scheduler that cannot create, withdraw or revive everything within its time sends the rest to the next scheduler.
+// one's. A scheduler that cannot create, withdraw or revive everything within its time sends the rest to the next scheduler. So does one that has published
+// 250 segments of a labourer, as the key of its queue takes 500 entries a second at most.
 //
 // Every write of a lease is conditioned on its revision, and the write that leaves no task in hand and none waiting deletes it. What was
 // completed under it is entered in its job's progress before: once for all its tasks.
@@ -127,6 +134,9 @@
 // of them claims: its transaction sets a lock that carries its name, and the others see the lock and end. An execution never yields to its own
 // lock. The claimer ends the lock when it has dispatched, or finds nothing to claim, and then reads the state again. So it sees every change
 // that was written before a wake that yielded to it. The minute tick makes up for a lost wake.
+//
+// Tasks that find a free slot as they are published, and nothing before them, need no wake: they are granted directly, and the orchestrator function is invoked to
+// start them. It ends their lock as a claimer does.
 //
 // Tasks that become due later have a timed wake: a delayed message in the completions queue, for which the worker assistant publishes TasksDue if anything is
 // due by then and a slot may be free, or an execution of the backoff machine if the wait is longer than 15 minutes. A retry in a lease that is due takes the

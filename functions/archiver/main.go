@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"time"
@@ -20,7 +19,7 @@ func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	slog.SetDefault(log) // also for what Lambda's runtime prints
 	env := wiring.Must(wiring.Load())
-	cfg := wiring.Must(settings.AWS(context.Background()))
+	cfg := wiring.Must(settings.Function())
 	lambda.Start(wiring.NewArchiver(env, wiring.Clients{
 		DynamoDB: dynamodb.NewFromConfig(cfg),
 		S3:       s3.NewClient(cfg),

@@ -25,7 +25,7 @@ func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	slog.SetDefault(log) // also for what Lambda's runtime prints
 	env := wiring.Must(wiring.Load())
-	cfg := wiring.Must(settings.AWS(context.Background()))
+	cfg := wiring.Must(settings.Function())
 	lambda.Start(wiring.NewOrchestrator(env, wiring.Clients{
 		CloudWatch:    cloudwatch.NewFromConfig(cfg),
 		DynamoDB:      dynamodb.NewFromConfig(cfg),

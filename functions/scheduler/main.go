@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -21,12 +21,13 @@ func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	slog.SetDefault(log) // also for what Lambda's runtime prints
 	env := wiring.Must(wiring.Load())
-	cfg := wiring.Must(settings.AWS(context.Background()))
+	cfg := wiring.Must(settings.Function())
 	lambda.Start(wiring.NewScheduler(env, wiring.Clients{
 		DynamoDB:      dynamodb.NewFromConfig(cfg),
 		EventBridge:   eventbridge.NewFromConfig(cfg),
 		StepFunctions: sfn.NewFromConfig(cfg),
 		SQS:           sqs.NewFromConfig(cfg),
+		Lambda:        awslambda.NewFromConfig(cfg),
 		Now:           time.Now, Log: log,
 	}).Handle)
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -25,7 +24,7 @@ func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	slog.SetDefault(log) // also for what Lambda's runtime prints
 	env := wiring.Must(wiring.Load())
-	cfg := wiring.Must(settings.AWS(context.Background()))
+	cfg := wiring.Must(settings.Function())
 	lambda.Start(wiring.NewAssistant(env, wiring.Clients{
 		DynamoDB:      dynamodb.NewFromConfig(cfg),
 		EventBridge:   eventbridge.NewFromConfig(cfg),

@@ -2,6 +2,7 @@ package drovertest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/worker"
 )
 
-// fed returns a Drover with a labourer of one slot and a job of eight tasks, of which four are in a lease at first. ran has the payloads in the
+// fed returns a Drover with a labourer of one slot and a job of eight tasks, which are all in one lease. ran has the payloads in the
 // order of their starts.
 func fed(t *testing.T, options string) (d *drovertest.Drover, ran *[]string) {
 	t.Helper()
@@ -80,4 +81,27 @@ func TestG7WorseHealthTakesBackTheSlotsOfLeases(t *testing.T) {
 		d.RunFor(time.Minute)
 	}
 	require.Len(t, *ran, 8)
+}
+
+// TestARetryStartsInTimeWhereNothingElseRuns: its wake was sent while others waited in its lease, and these have ended since.
+func TestARetryStartsInTimeWhereNothingElseRuns(t *testing.T) {
+	for _, wait := range []time.Duration{3 * time.Second, 6 * time.Second, 20 * time.Second} {
+		d := drovertest.New()
+		require.NoError(t, d.Apply(fmt.Sprintf("labourers:\n  w: {target: {lambda: work}, max_simultaneous_invocations: 10, retry: {min: %[1]s, initial: %[1]s, max: %[1]s}}\n"+
+			"job_schemas:\n  default: {chunkable_attrs: [[part, {}]]}\n", wait)))
+		var failed, last time.Time
+		require.NoError(t, d.Worker("w", 200*time.Millisecond, func(context.Context, worker.Task) (any, error) {
+			if last = d.World.Now(); failed.IsZero() {
+				failed = last
+				return nil, errors.New("not yet")
+			}
+			return nil, nil
+		}))
+		d.Submit(map[string]any{"job_id": "nightly", "labourer": "w", "parts": make([]int, 40), "isolate_parts": true})
+
+		require.NoError(t, d.Run())
+
+		require.GreaterOrEqual(t, last.Sub(failed), wait)
+		require.LessOrEqual(t, last.Sub(failed), wait+4*time.Second, "windows, the rounding of wakes, and a second of SQS")
+	}
 }

@@ -87,7 +87,7 @@ func TestG3FiveHundredLabourersAtOnceKeepTheirCaps(t *testing.T) {
 	require.Len(t, c.Facts("JobCompleted"), labourers)
 	writes, reads := c.units()
 	t.Logf("%.2f write units and %.2f read units a task", writes/(labourers*each), reads/(labourers*each))
-	require.InDelta(t, 5.17, writes/(labourers*each), 0.05, "as docs/costs.md says")
+	require.InDelta(t, 4.33, writes/(labourers*each), 0.05, "as docs/costs.md says")
 }
 
 func TestG3FiftyJobsAtOnceShareACap(t *testing.T) {

@@ -22,6 +22,7 @@ type Environment struct {
 	Workflow                     string // ARN of the workflow machine
 	AlarmTopic                   string // ARN
 	Statuses                     string // table of the states of moe's plugins; "": the stack has none
+	Orchestrator                 string // name of the orchestrator function, for those that grant directly; "": the others
 	CompletionsReceives          int    // how often the completions queue delivers a message before it gives it up
 	MaxTasks                     int
 	StackMetrics                 bool // only metrics of the whole stack are reported, none of each labourer and workflow
@@ -38,9 +39,9 @@ func Load() (Environment, error) {
 		"COMPLETIONS_QUEUE_URL": &e.Completions, "COMPLETIONS_DEAD_LETTER_QUEUE_URL": &e.CompletionsDead,
 		"STREAM_FAILURES_QUEUE_URL": &e.StreamFailures, "ARCHIVE_BUCKET": &e.Archive, "BACKOFF_STATE_MACHINE": &e.Backoff,
 		"ALARM_TOPIC": &e.AlarmTopic, "RUNS_QUEUE_URL": &e.RunsQueue, "RUNS_DEAD_LETTER_QUEUE_URL": &e.RunsDead,
-		"WORKFLOW_STATE_MACHINE": &e.Workflow, "MOE_STATUS_TABLE": &e.Statuses,
+		"WORKFLOW_STATE_MACHINE": &e.Workflow, "MOE_STATUS_TABLE": &e.Statuses, "ORCHESTRATOR_FUNCTION": &e.Orchestrator,
 	} {
-		if *into = os.Getenv(name); *into == "" && into != &e.Statuses {
+		if *into = os.Getenv(name); *into == "" && into != &e.Statuses && into != &e.Orchestrator {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
 		}
 	}

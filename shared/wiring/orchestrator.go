@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/drover-run/drover/shared/aws/cloudwatch"
@@ -35,19 +36,25 @@ func NewOrchestrator(e Environment, c Clients) Orchestrator {
 	}}
 }
 
-// Handle executes a step of the orchestrate machine, and writes a line with its gauges for each decision. Another step has a line only if it failed
+// Handle executes a step of the orchestrate machine, or starts direct grants, and writes a line with its gauges for each decision. Another step has a line only if it failed
 // or has figures: the log of the execution shows what it did. A transient error carries the name that the machine retries.
 func (f Orchestrator) Handle(ctx context.Context, in orchestrator.Step) (any, error) {
 	out, err := f.Service.Take(ctx, in)
 	for name, n := range orchestrator.Counts(out, err) {
 		f.clients.tally.Count(metric.Subject{}, name, n)
 	}
+	if begun, is := out.(orchestrator.Begun); is {
+		for _, b := range begun.Each {
+			metering.Began(f.clients.tally, b.At, b.Start.Decision, b.Dispatched.Dispatched)
+		}
+	}
 	for _, r := range orchestrator.Made(out) {
 		metering.Decided(f.clients.tally, r)
 		writeLines(ctx, f.env, f.clients, slog.LevelInfo, decision.Logged, r.Attrs()...)
 	}
-	if err != nil || !f.clients.tally.Empty() {
-		writeLines(ctx, f.env, f.clients, slog.LevelInfo, "step", "step", in.Step, "labourer", in.Labourer, cause(err))
+	shown := errors.Join(err, orchestrator.Troubles(out))
+	if shown != nil || !f.clients.tally.Empty() {
+		writeLines(ctx, f.env, f.clients, slog.LevelInfo, "step", "step", in.Step, "labourer", in.Labourer, cause(shown))
 	}
 	return out, settings.Named(err)
 }

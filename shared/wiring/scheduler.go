@@ -21,11 +21,11 @@ type Scheduler struct {
 	clients Clients
 }
 
-// NewScheduler wires the scheduler. It uses DynamoDB, SQS, EventBridge, StepFunctions, Now and Log.
+// NewScheduler wires the scheduler. It uses DynamoDB, SQS, EventBridge, StepFunctions, Lambda, Now and Log.
 func NewScheduler(e Environment, c Clients) Scheduler {
 	c = c.metered()
 	return Scheduler{env: e, clients: c, Service: &scheduler.Service{
-		Tasks: tasks(e, c), Jobs: jobs(e, c), Registry: registry(e, c), Bus: bus(e, c), Timer: timer(e, c), Canceller: canceller(e, c),
+		Tasks: tasks(e, c), Jobs: jobs(e, c), Registry: registry(e, c), Granter: granter(e, c), Bus: bus(e, c), Timer: timer(e, c), Canceller: canceller(e, c),
 		Queue: sqs.Jobs{Graveyard: sqs.Graveyard{API: c.SQS, URL: e.JobsDead}, URL: e.JobsQueue},
 		Replayer: replay.Service{Jobs: jobs(e, c), Tasks: tasks(e, c), Bus: bus(e, c), Now: c.Now, Retention: e.Retention,
 			Store: dynamo.Replays{API: c.DynamoDB, Tasks: e.Tasks, Control: e.Control, Jobs: e.Jobs, Retention: e.Retention}},

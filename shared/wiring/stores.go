@@ -8,6 +8,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/sqs"
 	"github.com/drover-run/drover/shared/aws/stepfunctions"
 	"github.com/drover-run/drover/shared/service/cancellation"
+	"github.com/drover-run/drover/shared/service/direct"
 	"github.com/drover-run/drover/shared/service/leasing"
 	"github.com/drover-run/drover/shared/service/outcome"
 	"github.com/drover-run/drover/shared/service/progress"
@@ -27,6 +28,14 @@ func control(e Environment, c Clients) meteredControl {
 
 func deaths(e Environment, c Clients) meteredDeaths {
 	return meteredDeaths{dynamo.Deaths{Tasks: tasks(e, c).Tasks, Control: control(e, c).Control}, c.tally}
+}
+
+// granter returns what grants directly: nothing where the orchestrator function is not known.
+func granter(e Environment, c Clients) direct.Granter {
+	if e.Orchestrator == "" {
+		return direct.Granter{}
+	}
+	return direct.Granter{Control: control(e, c), Registry: registry(e, c), Starter: lambda.Orchestrator{API: c.Lambda, Function: e.Orchestrator}, Now: c.Now}
 }
 
 func jobs(e Environment, c Clients) dynamo.Jobs {

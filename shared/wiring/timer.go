@@ -2,6 +2,8 @@ package wiring
 
 import (
 	"context"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/drover-run/drover/shared/aws/sqs"
@@ -18,6 +20,33 @@ type waits struct {
 	short sqs.Wakes
 	long  stepfunctions.Backoff
 	now   func() time.Time
+	sent  *sent
+}
+
+// sent remembers the wakes for failed tasks that this process has sent and that have not come yet. Tasks that fail one after the other are often due at the
+// same rounded time, and one wake serves them all.
+type sent struct {
+	mu    sync.Mutex
+	wakes map[wakeKey]bool
+}
+
+type wakeKey struct {
+	labourer string
+	at       time.Time
+}
+
+func (s *sent) has(k wakeKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wakes[k]
+}
+
+// add notes a wake, and forgets those that have come.
+func (s *sent) add(k wakeKey, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.wakes, func(old wakeKey, _ bool) bool { return !old.at.After(now) })
+	s.wakes[k] = true
 }
 
 var (
@@ -27,7 +56,7 @@ var (
 )
 
 func timer(e Environment, c Clients) waits {
-	return waits{now: c.Now, short: sqs.Wakes{API: c.SQS, URL: e.Completions, Now: c.Now},
+	return waits{now: c.Now, sent: &sent{wakes: map[wakeKey]bool{}}, short: sqs.Wakes{API: c.SQS, URL: e.Completions, Now: c.Now},
 		long: stepfunctions.Backoff{API: c.StepFunctions, Machine: e.Backoff}}
 }
 
@@ -42,9 +71,22 @@ func (w waits) WakeAt(ctx context.Context, at time.Time, labourers ...string) er
 // Backoff wakes the orchestrator for failed tasks when they are due.
 func (w waits) Backoff(ctx context.Context, b outcome.Backoff) error {
 	if w.isShort(b.Until) {
-		return w.short.WakeAt(ctx, b.Until, b.Labourer)
+		return w.Remind(ctx, b.Until, b.Labourer)
 	}
 	return w.long.Backoff(ctx, b)
+}
+
+// Remind wakes the orchestrator for a labourer at a time, unless this process has sent a wake for it.
+func (w waits) Remind(ctx context.Context, at time.Time, labourer string) error {
+	k := wakeKey{labourer, at.UTC()}
+	if at.After(w.now()) && w.sent.has(k) {
+		return nil
+	}
+	if err := w.WakeAt(ctx, at, labourer); err != nil {
+		return err
+	}
+	w.sent.add(k, w.now())
+	return nil
 }
 
 func (w waits) isShort(until time.Time) bool { return until.Sub(w.now()) <= completion.LongestWake }

@@ -2,6 +2,7 @@ package wiring_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -38,4 +39,36 @@ func TestAShortWaitIsAMessageAndALongOneAnExecution(t *testing.T) {
 		}
 		require.Equal(t, map[string]int{"StartExecution": 3}, calls, wait)
 	}
+}
+
+// TestAWakeForRetriesIsSentOnce by a process: until it comes, and for each labourer and time. What could not be sent is sent again.
+func TestAWakeForRetriesIsSentOnce(t *testing.T) {
+	s, f, _ := stage(t)
+	settler, is := f.Scavenger.Service.Settler.(outcome.Settler)
+	require.True(t, is)
+	sent, broken := 0, true
+	s.SQS.Before = func(context.Context, fakeaws.Request) error {
+		if broken {
+			return errors.New("out of order")
+		}
+		sent++
+		return nil
+	}
+	until := s.World.Now().Add(20 * time.Second)
+	backoff := func(labourer string, until time.Time) error {
+		return settler.Waiter.Backoff(context.Background(), outcome.Backoff{Labourer: labourer, Until: until, Tasks: []task.Task{{}}})
+	}
+
+	require.Error(t, backoff("f", until))
+	broken = false
+	for range 3 {
+		require.NoError(t, backoff("f", until))
+		require.NoError(t, backoff("f", until.Add(time.Second)))
+		require.NoError(t, backoff("g", until))
+	}
+	require.Equal(t, 3, sent)
+
+	s.World.Advance(until)
+	require.NoError(t, backoff("f", until))
+	require.Equal(t, 4, sent, "it has come, and this task may have failed since")
 }

@@ -22,11 +22,11 @@ type Workflow struct {
 	clients   Clients
 }
 
-// NewWorkflow wires the workflow function. It uses DynamoDB, SQS, EventBridge, StepFunctions, Tokens, SNS, Now and Log.
+// NewWorkflow wires the workflow function. It uses DynamoDB, SQS, EventBridge, StepFunctions, Tokens, Lambda, SNS, Now and Log.
 func NewWorkflow(e Environment, c Clients) Workflow {
 	c = c.metered()
 	return Workflow{env: e, clients: c, graveyard: sqs.Graveyard{API: c.SQS, URL: e.RunsDead}, Service: &workflow.Service{
-		Compositions: dynamo.NewCompositions(c.DynamoDB, e.Runs), Runs: runs(e, c), Claims: runs(e, c), Stages: runs(e, c), Tasks: tasks(e, c),
+		Compositions: dynamo.NewCompositions(c.DynamoDB, e.Runs), Runs: runs(e, c), Claims: runs(e, c), Stages: runs(e, c), Tasks: tasks(e, c), Granter: granter(e, c),
 		Executions: stepfunctions.Workflow{API: c.StepFunctions, Tokens: c.Tokens, Machine: e.Workflow}, Bus: bus(e, c),
 		Pager: sns.Topic{API: c.SNS, ARN: e.AlarmTopic}, Gauges: runs(e, c), Rows: statuses(e, c), Tally: c.tally, Now: c.Now,
 	}}

@@ -44,6 +44,28 @@ func (c Control) State(ctx context.Context, labourer string) (queue.State, error
 	return readState(out.Item)
 }
 
+// States reads the states of labourers, which must differ, strongly consistent.
+func (c Control) States(ctx context.Context, labourers []string) (map[string]queue.State, error) {
+	out := make(map[string]queue.State, len(labourers))
+	if len(labourers) == 1 {
+		state, err := c.State(ctx, labourers[0])
+		out[labourers[0]] = state
+		return out, err
+	}
+	keys := make([]map[string]types.AttributeValue, len(labourers))
+	for i, labourer := range labourers {
+		keys[i], out[labourer] = controlKey(labourer, stateItem), queue.State{}
+	}
+	err := batchGet(ctx, c.API, c.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true)}, func(it item) (err error) {
+		out[it.str("labourer")], err = readState(it)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the states of %d labourers, %w", len(labourers), err)
+	}
+	return out, nil
+}
+
 // Approach sets the hold on a labourer before a grant, so that other executions yield to it instead of writing transactions that would fail.
 // queue.ErrChanged: another execution holds the labourer.
 func (c Control) Approach(ctx context.Context, labourer string, now time.Time, hold queue.Hold) error {

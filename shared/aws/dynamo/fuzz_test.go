@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/task"
 )
 
 // images are items in the form of the stream, some of them malformed.
@@ -27,6 +28,7 @@ var images = []string{
 "text": {"B": "e30="}, "submitted_at": {"N": "1764000000000"}, "generation": {"N": "1"}, "chunkable_attrs": {"S": "section,store"}}`,
 	`{"job_id": {"S": "j"}, "item": {"S": "segment#2jxtsgokhmkcw7cc"}, "completed": {"NS": ["0", "1", "256"]}, "dead": {"NS": ["3"]}, "rolled": {"M": {"completed": {"N": "3"}}}}`,
 	`{"segment": {"N": "1"}, "n": {"S": "x"}, "payload": {"BOOL": true}}`, `{"hands": {"M": {"-1": {"S": "x"}, "256": {"N": "1"}}}, "tasks": {"S": "0-999,3"}, "item": {"S": "lease####"}}`,
+	`{"segment": {"S": "2jxtsgokhmkcw7cc"}, "n": {"N": "7"}, "labourer": {"S": "w"}, "job": {"S": "j"}, "parts": {"N": "1"}, "bundle": {"S": "0-9#5#700"}}`,
 	`{"payload": {"B": "KLUv/aQA////f0EAAA=="}}`, `{"hands": {"S": "x"}, "slots": {"N": "-3"}, "waiting": {"S": "0-255"}}`, `{}`, `{"n": {"NULL": true}}`,
 }
 
@@ -161,4 +163,32 @@ func valueOf(kind string, text json.RawMessage) (types.AttributeValue, bool) {
 		return &types.AttributeValueMemberM{Value: inner}, ok
 	}
 	return &types.AttributeValueMemberNULL{Value: true}, true
+}
+
+// FuzzBundle: any bytes under any name are the payloads of a bundle or damaged. They have no more bytes than the name says.
+func FuzzBundle(f *testing.F) {
+	f.Add("0-2#5#12", []byte{bundleVersion, 5, 0, 0, 0, 2, '{', '}', 2, 1, 1, 8, '"', 'a', '"', ':', '1', '2', '3', '4'}, true)
+	f.Add("0-255#0#262144", []byte{bundleVersion}, false)
+	f.Add("0-2#5#300000", []byte{bundleVersion, 5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, true)
+	f.Add("x", []byte{0x28, 0xb5, 0x2f, 0xfd, 4, 0, 0x41, 0, 0}, true)
+	f.Fuzz(func(t *testing.T, name string, content []byte, summed bool) {
+		b, valid := bundleOf(task.Task{ID: task.ID{Segment: "2jxtsgokhmkcw7cc"}, Bundle: name})
+		if !valid {
+			return
+		}
+		require.Equal(t, name, b.String())
+		if summed {
+			b.sum = sum("2jxtsgokhmkcw7cc", content)
+		}
+		payloads, err := b.open("2jxtsgokhmkcw7cc", content)
+		if err != nil {
+			require.Empty(t, payloads)
+			return
+		}
+		bytes := 0
+		for _, payload := range payloads {
+			bytes += len(payload)
+		}
+		require.Equal(t, b.size, bytes)
+	})
 }

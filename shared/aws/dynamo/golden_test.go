@@ -56,8 +56,8 @@ func told(t *testing.T, v types.AttributeValue) map[string]any {
 			require.NoError(t, err)
 			defer reader.Close()
 			text, err := reader.DecodeAll(v.Value, nil)
-			require.NoError(t, err, "bytes are JSON or zstd of JSON")
-			out["text"] = string(text)
+			require.NoError(t, err, "bytes are JSON or zstd")
+			out["text"] = strings.ToValidUTF8(string(text), "\ufffd") // a bundle has bytes between its texts
 		}
 		return out
 	case *types.AttributeValueMemberM:
@@ -205,6 +205,19 @@ func TestGoldenTaskWhosePayloadLiesApart(t *testing.T) {
 	require.LessOrEqual(t, fakeaws.Size(again.db.Items(fakeaws.TasksTable)[0]), 1024, "one write unit")
 }
 
+func TestGoldenTasksThatShareABundle(t *testing.T) {
+	s := inMemory()
+	tasks := unlike(2, 1300)
+	require.NoError(t, s.tasks.Create(t.Context(), tasks))
+
+	again := golden(t, "tasks that share a bundle", s)
+
+	for i, one := range whole(t, again, tasks[0].ID.Segment) {
+		require.Equal(t, tasks[i].Payload, one.Payload)
+	}
+	require.Len(t, again.apart(), 1)
+}
+
 func TestGoldenTasks(t *testing.T) {
 	fresh := oneTask()
 	full := oneTask()
@@ -316,6 +329,7 @@ func TestGoldenEntries(t *testing.T) {
 
 func TestGoldenLeases(t *testing.T) {
 	first, by := segment.Of(2, 3), queue.Mark("message")
+	more := segment.Of(2, 3).Union(segment.Range(100, 118)) // one task more than a grant takes
 	save := func(s stores, l, after queue.Lease) (queue.Lease, error) {
 		return queue.Change{Before: l, After: after}.Written(), s.control.Save(t.Context(), l, after)
 	}
@@ -354,6 +368,7 @@ func TestGoldenLeases(t *testing.T) {
 		"lease of a tried entry": func(s stores, l queue.Lease) error {
 			e := l.Returned(l.Tasks)
 			e.Misfires = 2
+			e.Tasks = more
 			if err := s.control.Requeue(t.Context(), l, l.Without(l.Tasks), e); err != nil {
 				return err
 			}
@@ -362,6 +377,7 @@ func TestGoldenLeases(t *testing.T) {
 		},
 		"lease of an ordered target": func(s stores, l queue.Lease) error {
 			e := l.Next(l.Tasks, noon)
+			e.Tasks = more
 			if err := s.control.Requeue(t.Context(), l, l.Without(l.Tasks), e); err != nil {
 				return err
 			}

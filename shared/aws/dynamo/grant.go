@@ -24,19 +24,37 @@ func (c Control) Grant(ctx context.Context, labourer string, g queue.Grant, hold
 	}
 	writes := []types.TransactWriteItem{{Update: fence}}
 	for _, change := range g.Changed {
-		if !change.New() {
+		if change.New() {
+			writes = append(writes, c.making(change))
+		} else {
 			writes = append(writes, c.replacing(change.Before, change.After))
-			continue
 		}
-		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
-			TableName: &c.Table, Item: leaseItem(change.Written()), ConditionExpression: aws.String("attribute_not_exists(labourer)"),
-		}})
 	}
 	for _, t := range g.Takings {
 		writes = append(writes, c.shortening(t.Entry, t.Rest))
 	}
 	_, err = transactWriteItems(ctx, c.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	return changed(err, fmt.Sprintf("granting %d leases of labourer %s", len(g.Changed), labourer))
+}
+
+// direct returns the writes of direct grants, for the transaction that publishes their tasks.
+func (c Control) direct(grants []queue.Direct) ([]types.TransactWriteItem, error) {
+	var writes []types.TransactWriteItem
+	for _, d := range grants {
+		fence, err := c.fence(d.Labourer, d.Grant, d.Hold)
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, types.TransactWriteItem{Update: fence}, c.making(d.Grant.Changed[0]))
+	}
+	return writes, nil
+}
+
+// making returns the write of a new lease.
+func (c Control) making(change queue.Change) types.TransactWriteItem {
+	return types.TransactWriteItem{Put: &types.Put{
+		TableName: &c.Table, Item: leaseItem(change.Written()), ConditionExpression: aws.String("attribute_not_exists(labourer)"),
+	}}
 }
 
 // fence returns the write of a labourer's state by a grant.

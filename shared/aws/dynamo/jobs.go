@@ -172,7 +172,20 @@ func (j Jobs) Disown(ctx context.Context, job ledger.Job) error {
 // job becomes scheduled with its last segment. ledger.ErrChanged: a job is at another segment, has another owner, or is being cancelled;
 // nothing was published.
 func (j Jobs) Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry) error {
-	writes := []types.TransactWriteItem{putEntry(j.Control, entry)}
+	return j.publish(ctx, jobs, entry.Segment, putEntry(j.Control, entry))
+}
+
+// PublishGranted publishes a segment as Publish does, with a direct grant instead of an entry. ledger.ErrChanged: as by Publish, or the labourer has
+// changed since its state was read; nothing was published.
+func (j Jobs) PublishGranted(ctx context.Context, jobs []ledger.Job, d queue.Direct) error {
+	writes, err := Control{Table: j.Control}.direct([]queue.Direct{d})
+	if err != nil {
+		return err
+	}
+	return j.publish(ctx, jobs, d.Lease().Segment, writes...)
+}
+
+func (j Jobs) publish(ctx context.Context, jobs []ledger.Job, at segment.ID, writes ...types.TransactWriteItem) error {
 	for _, job := range jobs {
 		update := "SET #cursor = :next"
 		state := ledger.Scheduling
@@ -190,7 +203,7 @@ func (j Jobs) Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry)
 		}})
 	}
 	_, err := transactWriteItems(ctx, j.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-	return jobChanged(err, fmt.Sprintf("publishing segment %s of %d jobs", entry.Segment, len(jobs)))
+	return jobChanged(err, fmt.Sprintf("publishing segment %s of %d jobs", at, len(jobs)))
 }
 
 // Record adds ends of tasks to a segment's progress and returns the progress after that. Recording again changes nothing.

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,25 @@ func (c Control) Lease(ctx context.Context, labourer, name string) (lease queue.
 	}
 	lease = leaseOf(out.Item)
 	return lease, lease.Unreadable == nil, nil
+}
+
+// LeasesNamed reads leases by their names, which must differ, strongly consistent. It leaves out those that are gone, or cannot be decoded.
+func (c Control) LeasesNamed(ctx context.Context, names []queue.LeaseName) (map[queue.LeaseName]queue.Lease, error) {
+	keys := make([]map[string]types.AttributeValue, len(names))
+	for i, n := range names {
+		keys[i] = controlKey(n.Labourer, n.Item)
+	}
+	out := make(map[queue.LeaseName]queue.Lease, len(names))
+	err := batchGet(ctx, c.API, c.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true)}, func(it item) error {
+		if l := leaseOf(it); l.Unreadable == nil {
+			out[queue.LeaseName{Labourer: l.Labourer, Item: l.Item()}] = l
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %d leases, %w", len(names), err)
+	}
+	return out, nil
 }
 
 // Save replaces a lease, and removes it if it is empty afterwards. queue.ErrChanged: the lease has changed since it was read, or is gone.
@@ -163,9 +183,9 @@ func leaseItem(l queue.Lease) item {
 	it := controlKey(l.Labourer, l.Item())
 	maps.Copy(it, item{"revision": num(l.Revision), "tasks": str(l.Tasks.String()), "slots": num(l.Slots), "due": millis(l.Due),
 		"claimed_at": millis(l.ClaimedAt)})
-	hands := item{}
+	hands := make(item, len(l.Hands))
 	for n, h := range l.Hands {
-		hands[strconv.Itoa(n)] = str(handText(h, l.ClaimedAt))
+		hands[handNames[n]] = str(handText(h, l.ClaimedAt))
 	}
 	it["hands"] = &types.AttributeValueMemberM{Value: hands}
 	if !l.Waiting.Empty() {
@@ -234,8 +254,10 @@ func readLease(it item) (queue.Lease, error) {
 }
 
 // moment returns a time in ms after the claim of a lease, in base 36.
-func moment(t, claimed time.Time) string {
-	return strconv.FormatInt(t.UnixMilli()-claimed.UnixMilli(), 36)
+func moment(t, claimed time.Time) string { return string(appendMoment(nil, t, claimed)) }
+
+func appendMoment(b []byte, t, claimed time.Time) []byte {
+	return strconv.AppendInt(b, t.UnixMilli()-claimed.UnixMilli(), 36)
 }
 
 func readMoment(text string, claimed time.Time) (time.Time, error) {
@@ -245,20 +267,31 @@ func readMoment(text string, claimed time.Time) (time.Time, error) {
 
 // handText returns the stored form of a hand: since.by, then the last heartbeat if there was one, then what the target's queue was asked, then the
 // attempt if it is not the lease's.
-func handText(h queue.Hand, claimed time.Time) string {
-	fields := []string{moment(h.Since, claimed), h.By, "", h.Asked, ""}
+func handText(h queue.Hand, claimed time.Time) string { return string(appendHand(nil, h, claimed)) }
+
+// appendHand appends the stored form of a hand to b, which is empty.
+func appendHand(b []byte, h queue.Hand, claimed time.Time) []byte {
+	b = append(appendMoment(b, h.Since, claimed), '.')
+	b = append(append(b, h.By...), '.')
 	if !h.Heard.IsZero() {
-		fields[2] = moment(h.Heard, claimed)
+		b = appendMoment(b, h.Heard, claimed)
 	}
+	b = append(append(append(b, '.'), h.Asked...), '.')
 	if h.Attempt != 0 {
-		fields[4] = strconv.Itoa(h.Attempt)
+		b = strconv.AppendInt(b, int64(h.Attempt), 10)
 	}
-	return strings.TrimRight(strings.Join(fields, "."), ".")
+	return bytes.TrimRight(b, ".")
 }
 
 // readHand reads the output of [handText]. It refuses every other spelling, on which the conditions of writes would never hold.
 func readHand(text string, claimed time.Time) (h queue.Hand, err error) {
-	fields := append(strings.Split(text, "."), "", "", "", "")
+	if since, by, ok := plainHand(text); ok { // nearly all are: a labourer may have ten thousand of them, which each claim reads
+		return queue.Hand{Since: time.UnixMilli(claimed.UnixMilli() + since).UTC(), By: by}, nil
+	}
+	var fields [5]string
+	for i, rest, more := 0, text, true; more && i < len(fields); i++ {
+		fields[i], rest, more = strings.Cut(rest, ".")
+	}
 	h.By, h.Asked = fields[1], fields[3]
 	h.Since, err = readMoment(fields[0], claimed)
 	if fields[2] != "" && err == nil {
@@ -267,10 +300,30 @@ func readHand(text string, claimed time.Time) (h queue.Hand, err error) {
 	if fields[4] != "" && err == nil {
 		h.Attempt, err = strconv.Atoi(fields[4])
 	}
-	if err != nil || h.By == "" || handText(h, claimed) != text {
+	var spelled [64]byte // longer than what Drover writes
+	if err != nil || h.By == "" || string(appendHand(spelled[:0], h, claimed)) != text {
 		return queue.Hand{}, fmt.Errorf("%q is not a time, what started the task, and its last heartbeat", text)
 	}
 	return h, nil
+}
+
+// plainHand reads a hand that has a time and what started the task, and nothing else. ok is false for any other, and for a time that Drover spells otherwise.
+func plainHand(text string) (since int64, by string, ok bool) {
+	const longest = 8 // digits of base 36: some ninety years in milliseconds
+	for i := 0; i < len(text) && i <= longest; i++ {
+		switch c := text[i]; {
+		case c >= '0' && c <= '9':
+			since = since*36 + int64(c-'0')
+		case c >= 'a' && c <= 'z':
+			since = since*36 + int64(c-'a') + 10
+		case c == '.':
+			by = text[i+1:]
+			return since, by, (i == 1 || i > 1 && text[0] != '0') && by != "" && strings.IndexByte(by, '.') < 0
+		default:
+			return 0, "", false
+		}
+	}
+	return 0, "", false
 }
 
 // retriesText returns the stored form of the tasks that wait for their next attempt: n.due.attempt of each, in the order of their numbers.
@@ -316,12 +369,16 @@ func (it item) hands() item {
 func (it item) readHands(claimed time.Time) (map[int]queue.Hand, error) {
 	hands := it.hands()
 	out := make(map[int]queue.Hand, len(hands))
-	for name := range hands {
+	for name, stored := range hands {
 		n, known := handOf(name)
 		if !known {
 			return nil, fmt.Errorf("%q is not the number of a task, 0 to %d", name, segment.Size-1)
 		}
-		h, err := readHand(hands.str(name), claimed)
+		text, _ := stored.(*types.AttributeValueMemberS)
+		if text == nil {
+			text = &types.AttributeValueMemberS{}
+		}
+		h, err := readHand(text.Value, claimed)
 		if err != nil {
 			return nil, fmt.Errorf("task %d: %w", n, err)
 		}
@@ -330,8 +387,21 @@ func (it item) readHands(claimed time.Time) (map[int]queue.Hand, error) {
 	return out, nil
 }
 
+// handNames holds the names of hands: the numbers of their tasks.
+var handNames = func() (names [segment.Size]string) {
+	for n := range names {
+		names[n] = strconv.Itoa(n)
+	}
+	return names
+}()
+
 // handOf returns the task whose hand has this name.
 func handOf(name string) (n int, known bool) {
-	n, err := strconv.Atoi(name)
-	return n, err == nil && n >= 0 && n < segment.Size && strconv.Itoa(n) == name
+	for i := 0; i < len(name) && i < 3; i++ {
+		n = n*10 + int(name[i]) - '0'
+	}
+	if n < 0 || n >= segment.Size || name != handNames[n] {
+		return 0, false
+	}
+	return n, true
 }

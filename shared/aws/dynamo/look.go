@@ -47,6 +47,55 @@ func (c Control) Work(ctx context.Context, labourer string, now time.Time, limit
 	return out.Leases, out.Due[:min(len(out.Due), limit)], nil
 }
 
+// Quiet reads a labourer's leases, strongly consistent, if they are no more than most, none of them in a lane, and nothing in the queue is due. If more
+// is there, quiet is false, and the read costs no more than so many leases and one.
+func (c Control) Quiet(ctx context.Context, labourer string, now time.Time, most int) (leases []queue.Lease, quiet bool, err error) {
+	items, err := query(ctx, c.API, c.span(labourer, leasePrefix, dueUntil(now), true), most+1)
+	if err != nil {
+		return nil, false, fmt.Errorf("looking whether labourer %s is quiet, %w", labourer, err)
+	}
+	if len(items) > most {
+		return nil, false, nil
+	}
+	for _, it := range items {
+		if name := it.str("item"); name == lanesItem || strings.HasPrefix(name, queuePrefix) {
+			return nil, false, nil
+		}
+		leases = append(leases, leaseOf(it))
+	}
+	return leases, true, nil
+}
+
+// few says how many items a first page of Remains has: even leases of a kilobyte make it one read unit, and no dearer than looking for an entry alone.
+const few = 4
+
+// Remains reports whether an entry of a labourer's queue is due. If none is, it reads the leases after that. It reads strongly consistent, backwards, as
+// the queue comes after the leases, and makes one request where few leases are stored.
+func (c Control) Remains(ctx context.Context, labourer string, now time.Time) (due bool, leases []queue.Lease, err error) {
+	in := c.span(labourer, leasePrefix, dueUntil(now), true)
+	in.ScanIndexForward, in.Limit = aws.Bool(false), aws.Int32(few)
+	var items []item
+	for {
+		page, err := c.API.Query(ctx, &in)
+		if err != nil {
+			return false, nil, fmt.Errorf("reading what remains of labourer %s, %w", labourer, err)
+		}
+		for _, it := range page.Items {
+			if strings.HasPrefix(item(it).str("item"), queuePrefix) {
+				return true, nil, nil
+			}
+			items = append(items, it)
+		}
+		if in.ExclusiveStartKey, in.Limit = page.LastEvaluatedKey, nil; len(in.ExclusiveStartKey) == 0 {
+			break
+		}
+	}
+	if items, err = c.spread(ctx, labourer, items); err != nil {
+		return false, nil, fmt.Errorf("reading the lanes of labourer %s, %w", labourer, err)
+	}
+	return false, all(items, leaseOf), nil
+}
+
 // look reads a span of a labourer's items until it has some due entries or reaches the end. The first page has at most page items, or as many as
 // fit if that is 0; next returns the size of each next page, given how many items were read. It returns the number of the labourer's lanes as well.
 func (c Control) look(ctx context.Context, in dynamodb.QueryInput, page int, next func(read int) int, due int) (out queue.Look, lanes int, err error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/drover-run/drover/shared/core/job"
 	"github.com/drover-run/drover/shared/core/labourer"
@@ -36,6 +37,38 @@ func (r Registry) Labourer(ctx context.Context, id string) (labourer.Labourer, b
 	}
 	l, err := labourer.Decode(id, []byte(text))
 	return l, err == nil, err
+}
+
+// Named reads labourers by their ids, which must differ, strongly consistent. It leaves out those that are not applied, or cannot be decoded.
+func (r Registry) Named(ctx context.Context, ids []string) (map[string]labourer.Labourer, error) {
+	out := make(map[string]labourer.Labourer, len(ids))
+	if len(ids) == 1 {
+		text, found, err := r.get(ctx, labourersPartition, ids[0])
+		if err != nil || !found {
+			return out, err
+		}
+		if l, err := labourer.Decode(ids[0], []byte(text)); err == nil {
+			out[l.ID] = l
+		}
+		return out, nil
+	}
+	var keys []map[string]types.AttributeValue
+	for _, id := range ids {
+		if nameable(id) {
+			keys = append(keys, controlKey(labourersPartition, id))
+		}
+	}
+	err := batchGet(ctx, r.API, r.Table, keys, types.KeysAndAttributes{ConsistentRead: aws.Bool(true)}, func(it item) error {
+		id := it.str("item")
+		if l, err := labourer.Decode(id, []byte(it.str("config"))); err == nil {
+			out[id] = l
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %d labourers, %w", len(ids), err)
+	}
+	return out, nil
 }
 
 // Labourers reads all labourers, eventually consistent. It leaves out labourers that cannot be decoded, which must not stop the others.

@@ -362,8 +362,8 @@ func (r Runs) Progress(ctx context.Context, run string, at flow.Place) (flow.Pro
 	return p, err
 }
 
-// Publish stores queue entries and what is published of a stage, in one transaction.
-func (r Runs) Publish(ctx context.Context, run string, plan flow.Plan, before, after flow.Progress, entries []queue.Entry) error {
+// Publish stores queue entries, direct grants and what is published of a stage, in one transaction.
+func (r Runs) Publish(ctx context.Context, run string, plan flow.Plan, before, after flow.Progress, entries []queue.Entry, grants []queue.Direct) error {
 	set := item{":published": str(after.Published.String()), ":at": millis(after.PublishedAt)}
 	update := r.updateStage(run, plan, before, after.PublishedAt, "SET published = :published, published_at = :at", "", set)
 	writes := []types.TransactWriteItem{{Update: &types.Update{TableName: update.TableName, Key: update.Key, UpdateExpression: update.UpdateExpression,
@@ -371,7 +371,12 @@ func (r Runs) Publish(ctx context.Context, run string, plan flow.Plan, before, a
 	for _, e := range entries {
 		writes = append(writes, putEntry(r.Control, e))
 	}
-	_, err := transactWriteItems(ctx, r.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	granted, err := Control{Table: r.Control}.direct(grants)
+	if err != nil {
+		return err
+	}
+	writes = append(writes, granted...)
+	_, err = transactWriteItems(ctx, r.API, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	return runChanged(err, fmt.Sprintf("publishing turns of stage %s of run %s", plan.Place, run))
 }
 

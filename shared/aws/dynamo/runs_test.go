@@ -159,8 +159,8 @@ func TestAStageCountsEachTurnOnceAndRefusesStaleWriters(t *testing.T) {
 
 	after := flow.Progress{Published: segment.Of(0, 1, 2), PublishedAt: began}
 	entries := []queue.Entry{{Labourer: "f", Due: began, Segment: segment.IDOf("x", 0), Tasks: segment.Of(0, 1, 2), Attempt: 1}}
-	require.NoError(t, r.Publish(t.Context(), "run-1", plan, none, after, entries))
-	require.ErrorIs(t, r.Publish(t.Context(), "run-1", plan, none, after, nil), workflow.ErrChanged)
+	require.NoError(t, r.Publish(t.Context(), "run-1", plan, none, after, entries, nil))
+	require.ErrorIs(t, r.Publish(t.Context(), "run-1", plan, none, after, nil, nil), workflow.ErrChanged)
 	due, err := dynamo.Control{API: db, Table: fakeaws.ControlTable}.Due(t.Context(), "f", began, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
@@ -194,7 +194,7 @@ func TestARunIsReadByOneQuery(t *testing.T) {
 	other := flow.Detail{Place: flow.Place{}, Number: 0, TaskID: "abcdefghijklmnop.0", FinishedAt: began}
 	require.NoError(t, r.Keep(t.Context(), "run-1", []flow.Detail{d, other}))
 	plan := flow.Plan{Place: flow.Place{}, Options: flow.NewActivity("a")}
-	require.NoError(t, r.Publish(t.Context(), "run-1", plan, flow.Progress{}, flow.Progress{Published: segment.Of(0), PublishedAt: began}, nil))
+	require.NoError(t, r.Publish(t.Context(), "run-1", plan, flow.Progress{}, flow.Progress{Published: segment.Of(0), PublishedAt: began}, nil, nil))
 
 	whole, found, err := r.Whole(t.Context(), "run-1")
 
@@ -225,7 +225,7 @@ func TestWhatIsStoredBesideARecordExpiresAfterIt(t *testing.T) {
 	r, db := runs(t)
 	create(t, r, record("run-1", "u"))
 	plan := flow.Plan{Place: flow.Place{}, Options: flow.NewActivity("a")}
-	require.NoError(t, r.Publish(t.Context(), "run-1", plan, flow.Progress{}, flow.Progress{Published: segment.Of(0), PublishedAt: began}, nil))
+	require.NoError(t, r.Publish(t.Context(), "run-1", plan, flow.Progress{}, flow.Progress{Published: segment.Of(0), PublishedAt: began}, nil, nil))
 	require.NoError(t, r.GiveUp(t.Context(), "run-1", flow.Plan{Place: flow.Place{Stage: flow.Post}, Options: plan.Options}, flow.Progress{}, flow.Progress{Cancelled: segment.Of(0)}, began))
 	require.NoError(t, r.Keep(t.Context(), "run-1", []flow.Detail{{TaskID: "abcdefghijklmnop.0", FinishedAt: began}}))
 	expires := func() map[string]string {

@@ -230,14 +230,27 @@ func metric(a ecology.Assessment) *Metric {
 
 // holders returns the tasks that have held slots the longest.
 func holders(leases []queue.Lease) []Holder {
-	var out []Holder
+	out := make([]Holder, 0, HoldersShown+1) // those of the leases so far
 	for _, l := range leases {
 		for n, h := range l.Hands {
-			out = append(out, Holder{Task: task.ID{Segment: l.Segment, N: n}.String(), Job: l.Job, Attempt: l.AttemptAt(n), Since: h.Since.UTC()})
+			if len(out) == HoldersShown && h.Since.After(out[HoldersShown-1].Since) {
+				continue
+			}
+			one := Holder{Task: task.ID{Segment: l.Segment, N: n}.String(), Job: l.Job, Attempt: l.AttemptAt(n), Since: h.Since.UTC()}
+			at, _ := slices.BinarySearchFunc(out, one, Holder.compare)
+			out = slices.Insert(out, at, one)
+			out = out[:min(len(out), HoldersShown)]
 		}
 	}
-	slices.SortFunc(out, func(a, b Holder) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Task, b.Task)) })
-	return out[:min(len(out), HoldersShown)]
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// compare compares holders by the times since when they hold their slots.
+func (h Holder) compare(other Holder) int {
+	return cmp.Or(h.Since.Compare(other.Since), cmp.Compare(h.Task, other.Task))
 }
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }

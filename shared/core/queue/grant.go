@@ -51,7 +51,9 @@ func (c Change) Written() Lease {
 
 // SortChanges sorts changes by the places in the queue of the tasks that they take in hand.
 func SortChanges(changes []Change) {
-	slices.SortStableFunc(changes, func(a, b Change) int { return byPlace(a.After, b.After, a.Started(), b.Started()) })
+	slices.SortStableFunc(changes, func(a, b Change) int {
+		return place{&a.After, a.Started().Min()}.compare(place{&b.After, b.Started().Min()})
+	})
 }
 
 // Taking is a part, or the whole, of an entry that goes to leases.
@@ -453,6 +455,9 @@ func Revoke(leases []Lease, desired int) []Change {
 		} else {
 			over += l.Usable()
 		}
+	}
+	if over <= 0 {
+		return nil
 	}
 	var out []Change
 	for _, l := range slices.Backward(InOrder(leases)) {

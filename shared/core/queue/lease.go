@@ -93,6 +93,9 @@ func (l Lease) Item() string {
 	return LeasePrefix(l.Segment) + fmt.Sprintf("%d#%03d", l.Attempt, l.First)
 }
 
+// LeaseName names a lease.
+type LeaseName struct{ Labourer, Item string }
+
 // LeasedSegment returns the segment of the lease with this sort key; ok is false if it is not the key of a lease.
 func LeasedSegment(item string) (at segment.ID, ok bool) {
 	parts := strings.Split(item, "#")
@@ -419,13 +422,21 @@ func (l Lease) Asked(waiting, taken segment.Numbers, now time.Time) Lease {
 // A worker may run a task that was in hand nevertheless.
 func (l Lease) Returned(numbers segment.Numbers) Entry {
 	return Entry{Labourer: l.Labourer, Due: l.Due.Add(-time.Millisecond), Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job,
-		Attempt: l.AttemptAt(numbers.Min()), MaxDuration: l.MaxDuration, Tried: l.Tried || !numbers.Intersect(l.InHand()).Empty(), Misfires: l.Misfires}
+		Attempt: l.attemptOf(numbers), MaxDuration: l.MaxDuration, Tried: l.Tried || !numbers.Intersect(l.InHand()).Empty(), Misfires: l.Misfires}
 }
 
 // Next returns the entry of tasks for their next attempt. All of them have failed in the same one.
 func (l Lease) Next(numbers segment.Numbers, due time.Time) Entry {
-	return Entry{Labourer: l.Labourer, Due: due, Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job, Attempt: l.AttemptAt(numbers.Min()) + 1,
+	return Entry{Labourer: l.Labourer, Due: due, Segment: l.Segment, First: numbers.Min(), Tasks: numbers, Job: l.Job, Attempt: l.attemptOf(numbers) + 1,
 		MaxDuration: l.MaxDuration}
+}
+
+// attemptOf returns the attempt for which the lease holds these tasks, the same for all of them. Some may have left it since they were chosen, and say nothing.
+func (l Lease) attemptOf(numbers segment.Numbers) int {
+	if held := numbers.Intersect(l.Held()); !held.Empty() {
+		numbers = held
+	}
+	return l.AttemptAt(numbers.Min())
 }
 
 // MisfiresMost limits how many starts of one task may fail while its target can be reached.
@@ -537,12 +548,27 @@ func truncated(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond
 // InOrder returns leases by their places in the queue: the lease with the tasks that were due first comes first. It leaves out those that
 // cannot be read.
 func InOrder(leases []Lease) []Lease {
-	out := slices.DeleteFunc(slices.Clone(leases), func(l Lease) bool { return l.Unreadable != nil })
-	slices.SortStableFunc(out, func(a, b Lease) int { return byPlace(a, b, a.Held(), b.Held()) })
+	places := make([]place, 0, len(leases))
+	for i := range leases {
+		if l := &leases[i]; l.Unreadable == nil {
+			places = append(places, place{l, l.Held().Min()})
+		}
+	}
+	slices.SortStableFunc(places, place.compare)
+	out := make([]Lease, len(places))
+	for i, p := range places {
+		out[i] = *p.lease
+	}
 	return out
 }
 
-// byPlace compares the places of tasks of two leases. The keys of leases say nothing about their order.
-func byPlace(a, b Lease, ofA, ofB segment.Numbers) int {
-	return cmp.Or(a.Due.Compare(b.Due), strings.Compare(string(a.Segment), string(b.Segment)), a.Attempt-b.Attempt, ofA.Min()-ofB.Min())
+// place holds the place in the queue of some tasks of a lease, which is that of the first of them.
+type place struct {
+	lease *Lease
+	first int
+}
+
+// compare compares the places of tasks of two leases. The keys of leases say nothing about their order.
+func (a place) compare(b place) int {
+	return cmp.Or(a.lease.Due.Compare(b.lease.Due), strings.Compare(string(a.lease.Segment), string(b.lease.Segment)), a.lease.Attempt-b.lease.Attempt, a.first-b.first)
 }

@@ -289,6 +289,16 @@ func TestG6TasksReturnJustBeforeTheirOldPlace(t *testing.T) {
 	require.Equal(t, want, l.Next(segment.Of(5), noon.Add(time.Hour)))
 }
 
+// TestG1ATaskReturnsForItsAttemptAlthoughAnotherIsGone: one that was chosen with it has left the lease since.
+func TestG1ATaskReturnsForItsAttemptAlthoughAnotherIsGone(t *testing.T) {
+	l := queue.Lease{Segment: "s", Attempt: 1, Tasks: segment.Range(0, 9), Slots: 2,
+		Hands: map[int]queue.Hand{4: {Since: noon, By: queue.Undispatched, Attempt: 3}, 7: {Since: noon, By: queue.Dispatched}}}
+
+	require.Equal(t, 3, l.Returned(segment.Of(2, 4)).Attempt)
+	require.Equal(t, 4, l.Next(segment.Of(2, 4), noon).Attempt)
+	require.Equal(t, 1, l.Returned(segment.Of(2)).Attempt, "none of them is held")
+}
+
 func TestMarksTellMessagesApart(t *testing.T) {
 	again := queue.Mark("a")
 	require.Len(t, again, 8)
@@ -308,6 +318,7 @@ func TestThePaceIsWhatIsSeenToEnd(t *testing.T) {
 	p = p.Seen(0, noon)
 	require.Zero(t, p.Rate)
 	require.Equal(t, 40, p.Depth(10, 10), "nothing is known yet")
+	require.Equal(t, 20, p.Depth(1, 10), "nothing is known yet, and few slots")
 	p.Left = 40 // granted
 
 	p = p.Seen(40, noon.Add(time.Second))
@@ -316,7 +327,7 @@ func TestThePaceIsWhatIsSeenToEnd(t *testing.T) {
 	require.Equal(t, queue.Pace{Left: 10, At: noon.Add(30 * time.Second), Rate: 60}, p)
 	require.Equal(t, 60, p.Depth(10, 10), "a minute's work")
 	require.Equal(t, 6, p.Depth(1, 10), "of one slot of ten")
-	require.Equal(t, 200, p.Depth(200, 200), "a task for each slot at least")
+	require.Equal(t, 600, p.Depth(200, 200), "three tasks for each slot at least")
 
 	require.Equal(t, 40.0, p.Seen(0, noon.Add(90*time.Second)).Rate+p.Seen(5, noon.Add(90*time.Second)).Rate-52.5, "half of the newest observation, and no slower after a rest")
 	require.Equal(t, 60.0, p.Seen(0, noon.Add(9000*time.Second)).Rate)
@@ -450,7 +461,7 @@ func TestALeaseThatRunsDryIsExtendedFromItsSegment(t *testing.T) {
 	l.Slots = 4
 	more := entry(noon.Add(-time.Second), segment.Range(10, 30))
 
-	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 8}}, []queue.Lease{l}, []queue.Entry{more}, queue.Room{Free: 1, Slots: 4, Starts: 500}, noon)
+	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 16}}, []queue.Lease{l}, []queue.Entry{more}, queue.Room{Free: 1, Slots: 4, Starts: 500}, noon)
 
 	require.Len(t, g.Changed, 1)
 	after := g.Changed[0].After
@@ -458,9 +469,9 @@ func TestALeaseThatRunsDryIsExtendedFromItsSegment(t *testing.T) {
 	require.Equal(t, l.Item(), after.Item())
 	require.Equal(t, 4, after.Slots)
 	require.Equal(t, segment.Of(0, 1, 2, 10), after.InHand())
-	require.Equal(t, segment.Range(11, 17), after.Waiting, "a minute's work of the lease's slots")
+	require.Equal(t, segment.Range(11, 25), after.Waiting, "a minute's work of the lease's slots")
 	require.Equal(t, more.Due, after.Due, "tasks that return come before what is left of their entry")
-	require.Equal(t, segment.Range(18, 30), g.Takings[0].Rest)
+	require.Equal(t, segment.Range(26, 30), g.Takings[0].Rest)
 }
 
 func TestWhatOnlyFillsNeedsNoFence(t *testing.T) {

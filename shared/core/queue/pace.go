@@ -12,8 +12,16 @@ type Pace struct {
 	Rate float64   `json:"rate,omitempty"` // tasks a minute; 0: unknown
 }
 
-// unknownDepth says how many tasks a grant takes for each slot before any pace is known.
-const unknownDepth = 4
+// unknownDepth says how many tasks a grant takes for each slot before any pace is known, and unknownLeast how many at least: few slots work off many short
+// tasks, and of long ones those that wait are fed later, as in any lease.
+const (
+	unknownDepth = 4
+	unknownLeast = 20
+)
+
+// leastDepth says how many tasks a grant takes for each slot at least, however long they take: each grant is a transaction, and the slots of a lease without
+// tasks go to others one by one.
+const leastDepth = 3
 
 // Seen returns the pace at another grant. left is the number of tasks that are in hand or wait before it. The newest observation weighs as
 // much as all before it. If nothing is left, the labourer may have rested for some time: its pace was at least what is seen. The tasks of a
@@ -44,11 +52,11 @@ func (p Pace) Resumed(left int, now time.Time) Pace {
 	return Pace{Left: left, At: truncated(now), Rate: p.Rate}
 }
 
-// Depth returns how many tasks a grant of slots takes, if the labourer has this many slots in all: about a minute of work, and at least a task
-// for each slot.
+// Depth returns how many tasks a grant of slots takes, if the labourer has this many slots in all: about a minute of work, and at least [leastDepth] tasks for
+// each slot.
 func (p Pace) Depth(slots, all int) int {
 	if p.Rate == 0 {
-		return slots * unknownDepth
+		return max(slots*unknownDepth, unknownLeast)
 	}
-	return max(slots, int(math.Ceil(p.Rate*float64(slots)/float64(max(all, slots)))))
+	return max(slots*leastDepth, int(math.Ceil(p.Rate*float64(slots)/float64(max(all, slots)))))
 }

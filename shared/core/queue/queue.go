@@ -82,6 +82,9 @@ type Hold struct {
 	Until time.Time `json:"until"` // other executions yield until then
 }
 
+// HoldTerm limits how long other executions yield to a grant whose workers are being started.
+const HoldTerm = 10 * time.Second
+
 // KeepsOff reports whether this execution has to yield now. An execution never yields to its own hold: if it does not know whether its write
 // succeeded, it tries again.
 func (h Hold) KeepsOff(execution string, now time.Time) bool {

@@ -48,6 +48,8 @@ type Control interface {
 	Lease(ctx context.Context, labourer, item string) (l queue.Lease, found bool, err error)
 	Hear(ctx context.Context, l queue.Lease, n int, at time.Time) error
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
+	// Remains reports whether an entry of the queue is due. If none is, it reads the leases after that.
+	Remains(ctx context.Context, labourer string, now time.Time) (due bool, leases []queue.Lease, err error)
 	Queue(ctx context.Context, labourer string) ([]queue.Entry, error)
 }
 
@@ -66,6 +68,8 @@ type Bus interface {
 // Timer wakes the orchestrator at a given time.
 type Timer interface {
 	WakeAt(ctx context.Context, at time.Time, labourers ...string) error
+	// Remind is WakeAt for one labourer. It may leave out a wake that was sent before and has not come.
+	Remind(ctx context.Context, at time.Time, labourer string) error
 }
 
 // Sweeper cancels those of these tasks that are queued and whose jobs are being cancelled.
@@ -86,7 +90,7 @@ type Executions interface {
 
 // Gauge is told of labourers that come to rest: nothing is due, and nothing in hand.
 type Gauge interface {
-	Rested(ctx context.Context, labourer string)
+	Rested(ctx context.Context, labourers ...string)
 }
 
 // Service implements the worker assistant.

@@ -34,7 +34,7 @@ type feeding struct {
 	fed       segment.Numbers
 	restarted int     // tasks that an earlier delivery fed, and that were started again
 	out       int     // tasks that were left to the orchestrator
-	dry       bool    // slots became idle that no task of the lease takes
+	dry       bool    // slots became idle, or the labourer's again, that no task of the lease takes
 	waits     bool    // slots are idle, and the tasks that wait for them may not be fed any more
 	errs      []error // of starts
 	failed    []failure
@@ -260,7 +260,7 @@ func (f *feeding) save(ctx context.Context) error {
 func (f *feeding) note(s step, now time.Time) {
 	f.fed = f.fed.Union(s.fed)
 	f.out += s.unstarted.Len()
-	f.dry = f.dry || drier(f.lease, s.after)
+	f.dry = f.dry || drier(f.lease, s.after) || relieved(f.lease, s.after)
 	f.waits = f.waits || starved(f.lease, s.after, now)
 }
 

@@ -190,6 +190,48 @@ func (r *registry) Labourer(context.Context, string) (labourer.Labourer, bool, e
 	return r.labourer, !r.missing, r.err
 }
 
+func (r *registry) Named(_ context.Context, ids []string) (map[string]labourer.Labourer, error) {
+	r.reads++
+	out := map[string]labourer.Labourer{}
+	for _, id := range ids {
+		if id != "removed" {
+			out[id] = labourer.Labourer{ID: id, Target: r.labourer.Target}
+		}
+	}
+	return out, r.err
+}
+
+// TestLabourersAreReadTogether, those alone that are not remembered. What cannot be read so is read by itself.
+func TestLabourersAreReadTogether(t *testing.T) {
+	r := &registry{labourer: labourer.Labourer{ID: "f", Target: labourer.Target{SQS: "https://host/f"}}}
+	known := &Labourers{Registry: r, Now: func() time.Time { return noon }}
+	learn := func(want int, ids ...string) {
+		t.Helper()
+		r.reads = 0
+		known.Learn(t.Context(), ids...)
+		require.Equal(t, want, r.reads)
+	}
+	recent := func(want int, id string) {
+		t.Helper()
+		r.reads = 0
+		_, err := known.Recent(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, want, r.reads)
+	}
+
+	learn(1, "f", "g", "removed", "g")
+	learn(0, "g", "f", "f")
+	learn(0, "f", "removed")
+	recent(0, "f")
+	recent(0, "g")
+	recent(1, "removed")
+
+	r.err = errors.New("the table is unavailable")
+	learn(1, "h", "i")
+	r.err = nil
+	recent(1, "h")
+}
+
 func TestALabourerIsReadOnceInAFewSeconds(t *testing.T) {
 	const machine = "arn:aws:states:us-west-2:000000000000:stateMachine:worker"
 	now := noon

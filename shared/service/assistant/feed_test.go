@@ -524,6 +524,8 @@ func TestCompletionsThatWereFedWakeNothing(t *testing.T) {
 		"an idle slot less than an eighth":      {tasks: 200, given: drained, batch: func(h []outage.Handed) []assistant.Message { return firstTwo(h)[:1] }},
 		"idle slots, and nothing is due":        {tasks: limit, batch: firstTwo},
 		"tasks wait that may not be fed":        {tasks: 64, given: expired, batch: firstTwo, wakes: 1},
+		"the last of a lease over its slots":    {tasks: 64, given: slotsLeft(14), batch: firstTwo, wakes: 1},
+		"two of many of a lease over its slots": {tasks: 64, given: slotsLeft(4), batch: firstTwo},
 		"a message that comes again":            {tasks: 200, batch: secondTime, wakes: 1},
 		"a message again, and nothing is left":  {tasks: limit, batch: secondTime},
 		"a message again, and tasks wait":       {tasks: 64, batch: secondTime, wakes: 1},
@@ -562,6 +564,13 @@ func drained(t *testing.T, s *outage.Stage) {
 // expired ends the time until which the lease may be fed.
 func expired(t *testing.T, s *outage.Stage) {
 	change(t, s, func(l queue.Lease) queue.Lease { l.FeedUntil = s.World.Now().Add(-time.Second); return l })
+}
+
+// slotsLeft takes slots of the lease back but for these.
+func slotsLeft(n int) func(*testing.T, *outage.Stage) {
+	return func(t *testing.T, s *outage.Stage) {
+		change(t, s, func(l queue.Lease) queue.Lease { l.Slots = n; return l })
+	}
 }
 
 // idled leaves a slot idle, as the scavenger does.

@@ -3,6 +3,7 @@ package assistant
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 // Registry holds the labourers that are applied.
 type Registry interface {
 	Labourer(ctx context.Context, id string) (labourer.Labourer, bool, error)
+	// Named reads labourers together, without those that are not applied or cannot be decoded.
+	Named(ctx context.Context, ids []string) (map[string]labourer.Labourer, error)
 }
 
 // Labourers reads labourers and remembers them for [recent]. It is safe for concurrent use.
@@ -51,6 +54,25 @@ func (l *Labourers) Recent(ctx context.Context, id string) (labourer.Labourer, e
 	return found.(labourer.Labourer), nil //nolint:forcetypeassert // both are
 }
 
+// Learn reads those of these labourers together that are not remembered. Whichever it cannot read, Recent reads by itself.
+func (l *Labourers) Learn(ctx context.Context, ids ...string) {
+	missing := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool {
+		_, is := l.remembered(id)
+		return is
+	})
+	if len(missing) < 2 {
+		return
+	}
+	now := l.Now()
+	found, err := l.Registry.Named(ctx, missing)
+	if err != nil {
+		return
+	}
+	for _, one := range found {
+		l.remember(one, now)
+	}
+}
+
 // remembered returns a labourer that was read within the last seconds.
 func (l *Labourers) remembered(id string) (known labourer.Labourer, is bool) {
 	l.mu.Lock()
@@ -70,13 +92,17 @@ func (l *Labourers) Current(ctx context.Context, id string) (labourer.Labourer, 
 	if !is {
 		return labourer.New(id), nil
 	}
+	l.remember(found, now)
+	return found, nil
+}
+
+func (l *Labourers) remember(found labourer.Labourer, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.read == nil {
 		l.read = map[string]reading{}
 	}
-	l.read[id] = reading{found, now}
-	return found, nil
+	l.read[found.ID] = reading{found, at}
 }
 
 // runs reports whether executions of a state machine may be those of a labourer's target. It does not trust a memory that says no, as the

@@ -73,6 +73,10 @@ func (unreadable) Labourer(context.Context, string) (labourer.Labourer, bool, er
 	return labourer.Labourer{}, false, context.DeadlineExceeded
 }
 
+func (unreadable) Named(context.Context, []string) (map[string]labourer.Labourer, error) {
+	return nil, context.DeadlineExceeded
+}
+
 func TestTheEventOfAnExecutionWithAnUnreadableLabourerIsRedelivered(t *testing.T) {
 	s, id := runs(t, fmt.Sprintf("{states: %q}", worker))
 	service := s.Services().Assistant.Service

@@ -12,6 +12,7 @@ import (
 	"github.com/drover-run/drover/shared/core/completion"
 	"github.com/drover-run/drover/shared/core/event"
 	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/retry"
 	"github.com/drover-run/drover/shared/core/task"
 )
 
@@ -25,6 +26,12 @@ func drier(before, after queue.Lease) bool {
 // eighth of its slots more, or a target that keeps an order was the reason before.
 func starved(before, after queue.Lease, now time.Time) bool {
 	return after.Hungry() && !after.MayFeed(now) && (emptier(before, after) || before.Starting() && !after.Starting())
+}
+
+// relieved reports whether a write ends the time in which a lease has more tasks in hand than slots. Slots were taken back from it, and the cap may have
+// been raised since. The slots over its own are the labourer's as these tasks end, and tasks that wait in the lease cannot take them.
+func relieved(before, after queue.Lease) bool {
+	return len(before.Hands) > before.Slots && len(after.Hands) <= after.Slots
 }
 
 func emptier(before, after queue.Lease) bool {
@@ -113,24 +120,30 @@ func (b *batch) wake(ctx context.Context, closed []closing, fed []*feeding) {
 		}
 	}
 	named := slices.Sorted(maps.Keys(wishes))
-	is, errs := make([]bool, len(named)), make([]error, len(named))
+	is, errs, rests := make([]bool, len(named)), make([]error, len(named)), make([]bool, len(named))
 	var g errgroup.Group
 	g.SetLimit(parallel)
 	for i, labourer := range named {
 		g.Go(func() error {
-			is[i], errs[i] = b.worthwhile(ctx, labourer, *wishes[labourer])
+			is[i], rests[i], errs[i] = b.worthwhile(ctx, labourer, *wishes[labourer])
 			return nil
 		})
 	}
 	_ = g.Wait()
-	var labourers, messages []string
+	var labourers, messages, rested []string
 	for i, labourer := range named {
 		w := wishes[labourer]
+		if rests[i] {
+			rested = append(rested, labourer)
+		}
 		if errs[i] != nil {
 			b.fail(errs[i], w.messages...)
 		} else if is[i] {
 			labourers, messages = append(labourers, labourer), append(messages, w.messages...)
 		}
+	}
+	if len(rested) > 0 {
+		b.Gauge.Rested(ctx, rested...)
 	}
 	if len(labourers) == 0 {
 		return
@@ -140,32 +153,49 @@ func (b *batch) wake(ctx context.Context, closed []closing, fed []*feeding) {
 	}
 }
 
-// worthwhile reports whether the orchestrator has something to do. The reads are strongly consistent: an entry that is put
-// later has a wake of its own, which finds the slots free.
-func (b *batch) worthwhile(ctx context.Context, labourer string, w wish) (bool, error) {
+// worthwhile reports whether the orchestrator has something to do, and whether the labourer is at rest, as far as it had to look. The reads are strongly
+// consistent: an entry that is put later has a wake of its own, which finds the slots free.
+func (b *batch) worthwhile(ctx context.Context, labourer string, w wish) (is, rests bool, err error) {
 	switch {
 	case w.surely:
-		return true, nil
+		return true, false, nil
 	case w.idle:
 		return b.uses(ctx, labourer)
 	default:
-		return b.starts(ctx, labourer)
+		is, err = b.starts(ctx, labourer)
+		return is, false, err
 	}
 }
 
-// uses reports whether a task is due for slots that have become idle, or waits for one in a lease. It notes a labourer at rest.
-func (b *batch) uses(ctx context.Context, labourer string) (bool, error) {
-	if due, err := b.due(ctx, labourer); err != nil || due {
-		return due, err
+// uses reports whether a task is due for slots that have become idle, or waits for one in a lease, and whether the labourer is at rest. If nothing can use
+// them yet, it sends wakes for the retries that wait for their time in leases: while others waited there too, theirs were sent for a later time.
+func (b *batch) uses(ctx context.Context, labourer string) (is, rests bool, err error) {
+	due, leases, err := b.Control.Remains(ctx, labourer, b.Now())
+	if err != nil || due {
+		return due, false, err
 	}
-	leases, err := b.Control.Leases(ctx, labourer)
-	if err != nil {
-		return false, err
+	now := b.Now()
+	if queue.Waiting(leases)+queue.Ripe(leases, now) > 0 {
+		return true, false, nil
 	}
-	if queue.Resting(leases, b.Now()) {
-		b.Gauge.Rested(ctx, labourer)
+	return false, queue.Resting(leases, now), b.remind(ctx, labourer, leases, now)
+}
+
+// remind sends wakes for the retries in leases.
+func (b *batch) remind(ctx context.Context, labourer string, leases []queue.Lease, now time.Time) error {
+	var times []time.Time
+	for _, l := range leases {
+		for _, again := range l.Retries {
+			times = append(times, retry.Wake(now, again.Due))
+		}
 	}
-	return queue.Waiting(leases)+queue.Ripe(leases, b.Now()) > 0, nil
+	slices.SortFunc(times, time.Time.Compare)
+	for _, at := range slices.CompactFunc(times, time.Time.Equal) {
+		if err := b.Timer.Remind(ctx, at, labourer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // starts reports whether a slot may be free for a task that is due, in the queue or in a lease.

@@ -48,6 +48,16 @@ func Claimed(t *metric.Tally, now time.Time, changes ...queue.Change) {
 	}
 }
 
+// Began counts tasks of a direct grant whose workers were started. The grant's record has the time when they were due. If the start got lost, and the tasks
+// are taken over later, nothing counts them.
+func Began(t *metric.Tally, now time.Time, r decision.Record, tasks int) {
+	of := metric.Subject{Labourer: r.Labourer}
+	t.Count(of, metric.Claimed, tasks)
+	if r.OldestDue != nil {
+		t.Observe(of, metric.StartLatency, max(now.Sub(*r.OldestDue), 0), tasks)
+	}
+}
+
 // Requeued counts the tasks of an entry that a lease has lost to the queue, if they are queued for another attempt.
 func Requeued(t *metric.Tally, lease queue.Lease, e queue.Entry) {
 	if e.Attempt > lease.AttemptAt(e.Tasks.Min()) {
@@ -79,6 +89,8 @@ func gauge(t *metric.Tally, labourer string, due, running int, limit float64, ag
 
 // Labourers reads labourers.
 type Labourers interface {
+	// Learn reads labourers together, for Recent.
+	Learn(ctx context.Context, ids ...string)
 	Recent(ctx context.Context, id string) (labourer.Labourer, error)
 }
 
@@ -89,9 +101,12 @@ type Rests struct {
 	Labourers Labourers
 }
 
-// Rested sets the gauges of a labourer that has nothing due and nothing in hand. Without its configuration, which holds its cap, it reports nothing.
-func (r Rests) Rested(ctx context.Context, id string) {
-	if l, err := r.Labourers.Recent(ctx, id); err == nil {
-		gauge(r.Tally, id, 0, 0, l.MaxSimultaneousInvocations, 0)
+// Rested sets the gauges of labourers that have nothing due and nothing in hand. Of one without its configuration, which holds its cap, it reports nothing.
+func (r Rests) Rested(ctx context.Context, labourers ...string) {
+	r.Labourers.Learn(ctx, labourers...)
+	for _, id := range labourers {
+		if l, err := r.Labourers.Recent(ctx, id); err == nil {
+			gauge(r.Tally, id, 0, 0, l.MaxSimultaneousInvocations, 0)
+		}
 	}
 }

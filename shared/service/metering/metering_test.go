@@ -68,6 +68,8 @@ func TestTheGaugesAreTheNumbersOfTheDecision(t *testing.T) {
 // known answers with a labourer, or an error.
 type known struct{ err error }
 
+func (known) Learn(context.Context, ...string) {}
+
 func (k known) Recent(context.Context, string) (labourer.Labourer, error) {
 	return labourer.New("crew"), k.err
 }

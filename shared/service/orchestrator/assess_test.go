@@ -360,7 +360,7 @@ func TestALabourerThatIsNotAppliedIsAnError(t *testing.T) {
 		require.EqualError(t, err, "labourer unknown is not applied", step)
 	}
 	_, err := o.Take(ctx, orchestrator.Step{Step: "dance"})
-	require.EqualError(t, err, `step is "dance"; plan, reap, revoke, claim, dispatch and give_back are known`)
+	require.EqualError(t, err, `step is "dance"; plan, reap, revoke, claim, dispatch, start and give_back are known`)
 }
 
 // TestG8HandedOverLabourersFitIntoTheirEvents: events name the labourers beyond one execution's limit to the next executions.

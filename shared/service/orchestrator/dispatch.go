@@ -31,15 +31,20 @@ type Dispatched struct {
 // Dispatch starts the workers of tasks that leases have in hand, and notes that they are started. It passes over tasks that are no longer in
 // hand, or are started already.
 func (s *Service) Dispatch(ctx context.Context, id string, handouts []Handout) (Dispatched, error) {
-	out := Dispatched{Errors: []string{}}
 	l, err := s.labourer(ctx, id)
 	if err != nil {
-		return out, err
+		return Dispatched{Errors: []string{}}, err
 	}
 	state, err := s.Control.State(ctx, id)
 	if err != nil {
-		return out, err
+		return Dispatched{Errors: []string{}}, err
 	}
+	return s.dispatchAll(ctx, l, state, handouts)
+}
+
+// dispatchAll does what Dispatch does, for a labourer in this state.
+func (s *Service) dispatchAll(ctx context.Context, l labourer.Labourer, state queue.State, handouts []Handout) (Dispatched, error) {
+	out := Dispatched{Errors: []string{}}
 	reports, failures := make([]dispatchReport, len(handouts)), make([]error, len(handouts))
 	var g errgroup.Group // an error of one lease must not cancel the starts of another: it would be unknown which of them happened
 	g.SetLimit(4)
@@ -63,7 +68,7 @@ func (s *Service) Dispatch(ctx context.Context, id string, handouts []Handout) (
 			failures[i] = s.finish(ctx, &reports[i], f)
 		}
 	}
-	trouble, err := s.note(ctx, id, state, f)
+	trouble, err := s.note(ctx, l.ID, state, f)
 	err = errors.Join(errors.Join(failures...), err)
 	if trouble != nil {
 		out.Unreached = trouble.Times

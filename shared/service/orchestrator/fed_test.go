@@ -118,7 +118,7 @@ func TestALeaseIsFedByOnlyOneOfTwoThatWantTo(t *testing.T) {
 func TestALeaseThatRunsDryIsExtended(t *testing.T) {
 	s := stage(t, 2, 30)
 	require.Equal(t, 2, s.HandOut(t, "f"))
-	require.Equal(t, 6, waiting(t, s))
+	require.Equal(t, 18, waiting(t, s))
 	item := leases(t, s)[0].Item()
 
 	for n := range 30 {

@@ -7,9 +7,6 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 )
 
-// claimTerm limits how long other executions yield to one that has claimed and is dispatching.
-const claimTerm = 10 * time.Second
-
 // hold is an execution's lock of a labourer. A claimer takes it before the transaction, and ends it only after the transaction has returned.
 // Of many executions at once one writes a transaction, and the others yield.
 //
@@ -42,7 +39,7 @@ func (h hold) grant(ctx context.Context, g queue.Grant, now time.Time) error {
 }
 
 func (h hold) from(now time.Time) queue.Hold {
-	return queue.Hold{By: h.execution, Until: now.Add(claimTerm)}
+	return queue.Hold{By: h.execution, Until: now.Add(queue.HoldTerm)}
 }
 
 // depart ends the lock. The caller reads the labourer again afterwards, or another execution does, as others may have yielded.

@@ -8,6 +8,8 @@
 //	Revoke    lower the slots of leases, as the labourer is paused, its cap is lower or its health worse
 //	Dispatch  start the workers of the tasks that the claim took in hand; then assess: may more start?
 //
+// Start is a step of its own, outside of the machine. It starts what package direct granted as it published tasks.
+//
 // From then on the worker assistant feeds the leases. Any step may run twice, or at the same time as the same step of another execution, or die
 // at any point. The claim transaction alone keeps the cap. It succeeds only if no other claim succeeded since the state was read. The state is
 // read before the leases, so any write in between can only have lowered the count.
@@ -15,6 +17,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -27,6 +30,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/direct"
 	"github.com/drover-run/drover/shared/service/outcome"
 	"github.com/drover-run/drover/shared/service/target"
 )
@@ -36,6 +40,8 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 	State(ctx context.Context, labourer string) (queue.State, error)
 	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
 	Lease(ctx context.Context, labourer, item string) (queue.Lease, bool, error)
+	// LeasesNamed reads leases together, without those that are gone or cannot be decoded.
+	LeasesNamed(ctx context.Context, names []queue.LeaseName) (map[queue.LeaseName]queue.Lease, error)
 	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
 	// Work reads the leases and then the first due entries, strongly consistent.
 	Work(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error)
@@ -53,6 +59,8 @@ type Control interface { //nolint:interfacebloat // one table, all of whose writ
 
 // Tasks stores the tasks.
 type Tasks interface {
+	// Load reads tasks together, without payloads that lie apart from them.
+	Load(ctx context.Context, ids []task.ID) (map[task.ID]task.Task, error)
 	// Chunks reads tasks of a segment in the order of their numbers, some at a time: together, their payloads may exceed a function's memory.
 	Chunks(ctx context.Context, s segment.ID, numbers segment.Numbers) iter.Seq2[[]task.Task, error]
 	Save(ctx context.Context, before, after task.Task) error
@@ -125,7 +133,7 @@ const (
 	errorsShown = 5
 )
 
-// Step is an input of the orchestrator from the state machine.
+// Step is an input of the orchestrator: from the state machine, or from a component that granted leases directly.
 type Step struct {
 	Step      string    `json:"step"`
 	Execution string    `json:"execution"`
@@ -133,6 +141,8 @@ type Step struct {
 	Labourer  string    `json:"labourer"`
 	Decided   Decided   `json:"decided"` // what the execution decided about the labourer until now
 	Leases    []Handout `json:"leases"`
+
+	Starts []direct.Start `json:"starts"` // of a start: direct grants
 }
 
 // Handout names tasks of a lease whose workers are to be started.
@@ -154,10 +164,12 @@ func (s *Service) Take(ctx context.Context, in Step) (any, error) {
 		return s.Claim(ctx, in.Execution, in.Labourer, in.Decided)
 	case "dispatch":
 		return s.DispatchAndAssess(ctx, in.Execution, in.Labourer, in.Decided, in.Leases)
+	case "start":
+		return s.Start(ctx, in.Starts)
 	case "give_back":
 		return s.GiveBack(ctx, in.Execution, in.Labourer, in.Leases)
 	}
-	return nil, fmt.Errorf("step is %q; plan, reap, revoke, claim, dispatch and give_back are known", in.Step)
+	return nil, fmt.Errorf("step is %q; plan, reap, revoke, claim, dispatch, start and give_back are known", in.Step)
 }
 
 // Made returns the decisions that a step's output made: each is logged once.
@@ -169,6 +181,14 @@ func Made(out any) []decision.Record {
 		return out.made
 	case Claimed:
 		return out.made
+	case Begun:
+		var made []decision.Record
+		for _, b := range out.Each {
+			if !b.Empty() {
+				made = append(made, b.Start.Decision)
+			}
+		}
+		return made
 	}
 	return nil
 }
@@ -179,10 +199,28 @@ func Counts(out any, err error) map[string]int {
 	if err != nil {
 		counts[metric.OrchestratorFailures], counts[metric.FunctionFailures] = 1, 1
 	}
-	if d, is := out.(Continued); is {
-		counts[metric.TargetFailures] = d.Unreached
+	switch out := out.(type) {
+	case Continued:
+		counts[metric.TargetFailures] = out.Unreached
+	case Begun:
+		for _, b := range out.Each {
+			counts[metric.TargetFailures] = max(counts[metric.TargetFailures], b.Unreached)
+		}
 	}
 	return counts
+}
+
+// Troubles returns the errors that an output holds, if no execution shows it: of a start.
+func Troubles(out any) error {
+	var errs []error
+	if begun, is := out.(Begun); is {
+		for _, b := range begun.Each {
+			for _, text := range b.Errors {
+				errs = append(errs, fmt.Errorf("labourer %s: %s", b.Start.Labourer, text))
+			}
+		}
+	}
+	return errors.Join(errs[:min(len(errs), errorsShown)]...)
 }
 
 func (s *Service) labourer(ctx context.Context, id string) (labourer.Labourer, error) {

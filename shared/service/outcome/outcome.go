@@ -214,13 +214,25 @@ func (s Settler) kept(ctx context.Context, ended []task.Task) (kept []task.Task,
 			here := among(b.tasks, l.For(b.attempt+1))
 			for _, t := range here {
 				if again, waiting := l.Retries[t.ID.N]; waiting {
-					waits = wait(waits, b.labourer, retry.Wake(s.Now().UTC(), again.Due), []task.Task{t})
+					waits = wait(waits, b.labourer, wakeAt(l, again.Due, s.Now().UTC()), []task.Task{t})
 				}
 			}
 			kept = append(kept, here...)
 		}
 	}
 	return kept, waits, nil
+}
+
+// spareWakes says how far apart the wakes of a labourer are that it rarely needs.
+const spareWakes = 15 * time.Second
+
+// wakeAt returns when to wake for the next attempt at a task that starts in its lease. Where tasks wait in the lease, those that end give their slots to what
+// is due in it, without a wake. A wake serves only if by then none waits any more, so it may be later, and be one for many retries.
+func wakeAt(l queue.Lease, due, now time.Time) time.Time {
+	if !l.Waiting.Empty() {
+		return due.Add(spareWakes - 1).Truncate(spareWakes)
+	}
+	return retry.Wake(now, due)
 }
 
 // without returns the tasks that are not among others.

@@ -249,7 +249,9 @@ func TestAFailedTaskThatWaitsInItsLeaseForItsNextAttemptIsSettled(t *testing.T) 
 		lease queue.Lease
 		waits []outcome.Backoff
 	}{
-		"it waits":     {lease(1, 3, 4).Postponed(4, due), []outcome.Backoff{{Labourer: "f", Until: noon.Add(21 * time.Second), Tasks: []task.Task{failed(4, 1, "Boom")}}}},
+		"it waits": {lease(1, 3, 4).Postponed(4, due), []outcome.Backoff{{Labourer: "f", Until: noon.Add(21 * time.Second), Tasks: []task.Task{failed(4, 1, "Boom")}}}},
+		"it waits, and so does a task for a slot": {fed(lease(1, 3, 4).Postponed(4, due)), []outcome.Backoff{{Labourer: "f", Until: noon.Add(30 * time.Second),
+			Tasks: []task.Task{failed(4, 1, "Boom")}}}},
 		"it has begun": {again(lease(1, 3, 4).Postponed(4, due), due), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -268,6 +270,13 @@ func TestAFailedTaskThatWaitsInItsLeaseForItsNextAttemptIsSettled(t *testing.T) 
 			require.Equal(t, c.lease, w.leases[0])
 		})
 	}
+}
+
+// fed returns the lease with another task, which waits for a slot.
+func fed(l queue.Lease) queue.Lease {
+	l.Waiting = segment.Of(9)
+	l.Tasks = l.Tasks.Union(l.Waiting)
+	return l
 }
 
 // again returns the lease after its retries have begun.

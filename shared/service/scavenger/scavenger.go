@@ -40,8 +40,8 @@ type Settler interface {
 
 // Queue reads what waits for free slots of a labourer.
 type Queue interface {
-	Due(ctx context.Context, labourer string, now time.Time, limit int) ([]queue.Entry, error)
-	Leases(ctx context.Context, labourer string) ([]queue.Lease, error)
+	// Remains reports whether an entry of the queue is due. If none is, it reads the leases after that.
+	Remains(ctx context.Context, labourer string, now time.Time) (due bool, leases []queue.Lease, err error)
 }
 
 // Recorder counts the ends of turns of workflows' runs.
@@ -61,7 +61,7 @@ type Pager interface {
 
 // Gauge is told of labourers that come to rest: nothing is due, and nothing in hand.
 type Gauge interface {
-	Rested(ctx context.Context, labourer string)
+	Rested(ctx context.Context, labourers ...string)
 }
 
 // Service implements the scavenger.
@@ -169,15 +169,14 @@ func (s *Service) wake(ctx context.Context, invocation string, settled outcome.S
 
 // waits reports whether tasks of a labourer are due, or wait in any lease for slots.
 func (s *Service) waits(ctx context.Context, labourer string) (bool, error) {
-	due, err := s.Queue.Due(ctx, labourer, s.Now(), 1)
-	if err != nil || len(due) > 0 {
-		return len(due) > 0, err
+	due, leases, err := s.Queue.Remains(ctx, labourer, s.Now())
+	if err != nil || due {
+		return due, err
 	}
-	leases, err := s.Queue.Leases(ctx, labourer)
-	if err == nil && queue.Resting(leases, s.Now()) {
+	if queue.Resting(leases, s.Now()) {
 		s.Gauge.Rested(ctx, labourer)
 	}
-	return queue.Waiting(leases)+queue.Ripe(leases, s.Now()) > 0, err
+	return queue.Waiting(leases)+queue.Ripe(leases, s.Now()) > 0, nil
 }
 
 // parallel limits how many jobs are written at once.

@@ -231,13 +231,13 @@ func TestRetriesThatFailOneByOneShareTheirPublication(t *testing.T) {
 // TestG1ALostWakeIsMadeUpForByTheTick finds the task within a minute.
 func TestG1ALostWakeIsMadeUpForByTheTick(t *testing.T) {
 	s, h := running(t, 1)
-	s.Report(t, h[0].Failed("Boom"))
 	s.World.Course = func(_ fakeaws.Kind, label string) []time.Duration {
 		if strings.HasPrefix(label, "completions ") {
 			return nil
 		}
 		return []time.Duration{0}
 	}
+	s.Report(t, h[0].Failed("Boom"))
 	s.Scavenge(t)
 
 	s.RunFor(40 * time.Second)

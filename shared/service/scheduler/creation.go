@@ -13,6 +13,7 @@ import (
 	"github.com/drover-run/drover/shared/core/queue"
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/direct"
 )
 
 // creation is a job and the plan of its tasks, which are to be created from the job's cursor on.
@@ -22,6 +23,7 @@ type creation struct {
 	plan    *job.Plan
 	message Message
 	fresh   bool // it has no record yet
+	starts  []direct.Start
 }
 
 // together groups fresh jobs that can share a segment: few tasks, the same labourer, due at the same time.
@@ -144,10 +146,11 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 		_, own := c.record.SegmentAt(0)
 		records, numbers = append(records, c.record), numbers.Union(own)
 	}
+	var starts []direct.Start
 	err := r.store(ctx, 0, group...)
 	if err == nil {
 		at, _ := group[0].record.SegmentAt(0)
-		err = r.service.Jobs.Publish(ctx, records, r.entry(group[0], at, numbers))
+		starts, err = r.publish(ctx, records, r.entry(group[0], at, numbers))
 	}
 	if errors.Is(err, ledger.ErrChanged) { // one of them is being cancelled, say: it must not delay the others
 		return r.createApart(ctx, group)
@@ -161,7 +164,27 @@ func (r *run) createTogether(ctx context.Context, group []*creation) error {
 		told = append(told, facts(c.record)...)
 	}
 	r.summary.Created += numbers.Len()
-	return r.wake(ctx, group[0].record, told)
+	return r.begun(ctx, group[0].record, told, starts)
+}
+
+// publish publishes a segment: by a direct grant if its tasks may start at once, else by an entry. It returns what the orchestrator is to start.
+//
+// Whatever becomes of a direct grant, the entry may follow: both are conditioned on the jobs' cursors, so at most one of them is written.
+func (r *run) publish(ctx context.Context, records []ledger.Job, e queue.Entry) ([]direct.Start, error) {
+	if l := r.labourers[e.Labourer]; !l.found || direct.Suits(l.Labourer) {
+		name := fmt.Sprintf("%s/%s/%s", r.owner, e.Segment, e.Tasks) // several jobs of an invocation may share a segment
+		if g := r.service.Granter.Grant(ctx, direct.Offer{Execution: name, Entry: e})[0]; g.May {
+			err := r.service.Jobs.PublishGranted(ctx, records, g.Direct)
+			if err == nil {
+				r.summary.Granted += e.Tasks.Len()
+				return []direct.Start{g.Start}, nil
+			}
+			if !errors.Is(err, ledger.ErrChanged) {
+				r.summary.Errors = append(r.summary.Errors, err.Error())
+			}
+		}
+	}
+	return nil, r.service.Jobs.Publish(ctx, records, e)
 }
 
 // createApart continues jobs that could not be published together, each by itself, from where its record says.
@@ -174,6 +197,11 @@ func (r *run) createApart(ctx context.Context, group []*creation) (err error) {
 
 // ahead limits how many segments are written while an earlier one is being published.
 const ahead = 3
+
+// publications limits the segments that one invocation publishes of a labourer's large jobs: 250 are 64,000 tasks. The entry of each takes two write units
+// of the labourer's key, the job's cursor as many of the job's, and a key takes a thousand a second. What is left goes to the next invocation, which begins
+// after the window in which jobs are gathered.
+const publications = 250
 
 // rewake sets the interval at which the orchestrator is woken while a large job is being created.
 const rewake = time.Second
@@ -218,7 +246,7 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 	}
 	var woken time.Time
 	for c.record.Cursor < c.record.Segments() {
-		ordinal, late := c.record.Cursor, r.late()
+		ordinal, late := c.record.Cursor, r.late() || c.record.Cursor > 0 && r.published[c.record.Labourer] >= publications
 		if late && written[ordinal] == nil { // a segment already written is still published: otherwise the next scheduler would write it again
 			return errLate
 		}
@@ -234,7 +262,7 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 			return err
 		}
 		at, numbers := c.record.SegmentAt(ordinal)
-		err = r.service.Jobs.Publish(ctx, []ledger.Job{c.record}, r.entry(c, at, numbers))
+		starts, err := r.publish(ctx, []ledger.Job{c.record}, r.entry(c, at, numbers))
 		if errors.Is(err, ledger.ErrChanged) {
 			return errTaken
 		}
@@ -242,6 +270,8 @@ func (r *run) segments(ctx context.Context, c *creation) error {
 			return err
 		}
 		c.record.Cursor++
+		r.published[c.record.Labourer]++
+		c.starts = append(c.starts, starts...)
 		r.summary.Created += numbers.Len()
 		if now := r.service.Now(); c.record.Cursor < c.record.Segments() && now.Sub(woken) >= rewake {
 			woken = now
@@ -331,7 +361,20 @@ func (r *run) finish(ctx context.Context, c *creation) error {
 		return r.tell(ctx, c.record)
 	}
 	c.record.State = ledger.Scheduled
-	return r.wake(ctx, c.record, facts(c.record))
+	return r.begun(ctx, c.record, facts(c.record), c.starts)
+}
+
+// begun publishes these facts, and has the orchestrator start what was granted directly, or wakes it. If the starts get lost, the orchestrator takes the
+// tasks over, as from a dispatcher that died: here it is woken for that.
+func (r *run) begun(ctx context.Context, j ledger.Job, told []event.Fact, starts []direct.Start) error {
+	if len(starts) == 0 {
+		return r.wake(ctx, j, told)
+	}
+	err := r.service.Bus.Publish(ctx, told...)
+	if failed := r.service.Granter.Starter.Start(ctx, starts); failed != nil {
+		err = errors.Join(err, failed, r.service.Timer.WakeAt(ctx, r.service.Now().Add(queue.DispatchTerm+time.Second), j.Labourer))
+	}
+	return err
 }
 
 // wake wakes the orchestrator for a job's tasks, now or when they are due, and publishes these facts.

@@ -1,7 +1,7 @@
 // Package scheduler turns jobs into tasks, each exactly once.
 //
 // The order of writes ensures that. The scheduler first creates the job's record, on the condition that there is none. Segment by segment,
-// it then writes the tasks, and in one transaction puts the segment's queue entry and advances the job's cursor. After an interruption, the
+// it then writes the tasks, and in one transaction puts the segment's queue entry, or grants its tasks directly, and advances the job's cursor. After an interruption, the
 // scheduler that receives the job's message next continues at the cursor and writes the same tasks to the same places. A published segment
 // is never written again: creation overwrites, so a job has one creator at a time, which owns it no longer than a Lambda function lives.
 package scheduler
@@ -22,6 +22,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/spelling"
 	"github.com/drover-run/drover/shared/core/task"
+	"github.com/drover-run/drover/shared/service/direct"
 )
 
 // Tasks stores tasks.
@@ -39,6 +40,7 @@ type Jobs interface {
 	Own(ctx context.Context, job ledger.Job, owner string, now, until time.Time) error
 	Disown(ctx context.Context, job ledger.Job) error
 	Publish(ctx context.Context, jobs []ledger.Job, entry queue.Entry) error
+	PublishGranted(ctx context.Context, jobs []ledger.Job, d queue.Direct) error
 }
 
 // Registry holds the labourers and schemas that are applied.
@@ -87,6 +89,7 @@ type Service struct {
 	Timer     Timer
 	Canceller Canceller
 	Replayer  Replayer
+	Granter   direct.Granter
 	Now       func() time.Time
 	MaxTasks  int // the most tasks that one job may have
 }
@@ -108,6 +111,7 @@ type Summary struct {
 	Repeated  int `json:",omitzero"`
 	Buried    int `json:",omitzero"`
 	Created   int `json:",omitzero"` // tasks
+	Granted   int `json:",omitzero"` // tasks that went straight to a lease
 
 	Errors []string `json:",omitzero"`
 }
@@ -123,7 +127,7 @@ const (
 
 // Handle processes a batch and returns the ids of the messages to redeliver. invocation is unique to this call.
 func (s *Service) Handle(ctx context.Context, invocation string, messages []Message) (failed []string, summary Summary) {
-	r := &run{service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), last: map[string]time.Time{},
+	r := &run{service: s, owner: invocation, ownedUntil: s.Now().Add(term + 2*skew), last: map[string]time.Time{}, published: map[string]int{},
 		labourers: map[string]foundLabourer{}, schemas: map[string]foundSchema{}}
 	if deadline, ok := ctx.Deadline(); ok {
 		r.ownedUntil = deadline.Add(2 * skew)
@@ -163,6 +167,7 @@ type run struct {
 	summary    Summary
 	owner      string
 	ownedUntil time.Time
+	published  map[string]int       // segments of each labourer's jobs
 	stop       time.Time            // when to hand on the remaining work; zero: never
 	last       map[string]time.Time // the due time of the last entry of each labourer
 

@@ -3,18 +3,21 @@ package scheduler_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/ledger"
 	"github.com/drover-run/drover/shared/core/queue"
+	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/drovertest"
 	"github.com/drover-run/drover/shared/service/scheduler"
@@ -53,7 +56,7 @@ func TestAJobBecomesTasks(t *testing.T) {
 	summary, err := handle(d, "only", messages(1, submitted(stores("nightly", "f", 3))))
 
 	require.NoError(t, err)
-	require.Equal(t, scheduler.Summary{Scheduled: 1, Created: 3}, summary)
+	require.Equal(t, scheduler.Summary{Scheduled: 1, Created: 3, Granted: 3}, summary)
 	require.Equal(t, map[string][]string{"nightly": {
 		`{"isolate_stores":true,"stores":["s000"]}`, `{"isolate_stores":true,"stores":["s001"]}`, `{"isolate_stores":true,"stores":["s002"]}`,
 	}}, created(t, d))
@@ -263,6 +266,7 @@ func TestG5TheEndOfAnEmptyJobIsPublishedIdentically(t *testing.T) {
 // TestG8AJobInTheFarFutureDelaysNoOther: keys of entries sort as text, so they must have one length, and a job ten years ahead sorts last.
 func TestG8AJobInTheFarFutureDelaysNoOther(t *testing.T) {
 	d := stage(t)
+	require.NoError(t, d.Pause("f")) // so that nothing is granted directly
 	far := func(id, at string) string {
 		return strings.Replace(stores(id, "f", 600), "{", `{"not_before": "`+at+`", `, 1)
 	}
@@ -307,7 +311,7 @@ func TestG8PoisonDoesNotStopTheRestOfItsBatch(t *testing.T) {
 			summary, err := handle(d, "only", messages(1, submitted(stores("a", "f", 1)), body, submitted(`{"job_id": "wrong"}`), submitted(stores("b", "g", 1))))
 
 			require.NoError(t, err)
-			require.Equal(t, scheduler.Summary{Scheduled: 2, Created: 2, Rejected: 1, Buried: 1}, summary)
+			require.Equal(t, scheduler.Summary{Scheduled: 2, Created: 2, Granted: 2, Rejected: 1, Buried: 1}, summary)
 			require.Len(t, created(t, d), 2)
 			letters := d.SQS.Letters(fakeaws.JobsDeadLetters)
 			require.Len(t, letters, 1)
@@ -341,8 +345,8 @@ func TestSmallJobsOfALabourerShareASegmentAndATransaction(t *testing.T) {
 	require.Equal(t, 3, d.DynamoDB.Usage()[fakeaws.Use{Operation: "TransactWriteItems", Table: fakeaws.ControlTable}].Calls)
 }
 
-// TestAnEntryNamesItsJobUnlessJobsShareTheSegment: leases enter the completions of one job together.
-func TestAnEntryNamesItsJobUnlessJobsShareTheSegment(t *testing.T) {
+// TestAnEntryOrALeaseNamesItsJobUnlessJobsShareTheSegment: leases enter the completions of one job together.
+func TestAnEntryOrALeaseNamesItsJobUnlessJobsShareTheSegment(t *testing.T) {
 	for name, c := range map[string]struct {
 		batch []string
 		want  []string
@@ -361,8 +365,15 @@ func TestAnEntryNamesItsJobUnlessJobsShareTheSegment(t *testing.T) {
 
 			require.NoError(t, err)
 			var got []string
-			for _, e := range append(entries(t, d, "f"), entries(t, d, "g")...) {
-				got = append(got, e.Job)
+			for _, labourer := range []string{"f", "g"} {
+				for _, e := range entries(t, d, labourer) {
+					got = append(got, e.Job)
+				}
+				leases, err := d.Leases(labourer)
+				require.NoError(t, err)
+				for _, l := range leases {
+					got = append(got, l.Job)
+				}
 			}
 			require.Equal(t, c.want, got)
 			created(t, d)
@@ -399,7 +410,35 @@ func TestG8AJobThatIsCancelledMeanwhileDelaysNoneOfThoseThatShareItsSegment(t *t
 	require.Len(t, d.DynamoDB.Items(fakeaws.TasksTable), 7, "those of the cancelled job are removed")
 }
 
-// TestTheJobsOfABatchShareTheReadsOfTheirLabourerAndSchema: each job is one read more, of its record.
+// TestAJobIsQueuedIfItsDirectGrantFails, whatever the reason: another writer of its labourer, say.
+func TestAJobIsQueuedIfItsDirectGrantFails(t *testing.T) {
+	for name, err := range map[string]error{
+		"refused":  &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("ConditionalCheckFailed")}}},
+		"an error": errors.New("out of order"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := stage(t)
+			tries := 0
+			d.DynamoDB.Before = func(_ context.Context, r fakeaws.Request) error {
+				if tries++; r.Operation == "TransactWriteItems" {
+					d.DynamoDB.Before = nil
+					return err
+				}
+				return nil
+			}
+
+			summary, err := handle(d, "only", messages(1, submitted(stores("lone", "f", 1))))
+
+			require.NoError(t, err)
+			require.Equal(t, []int{1, 0}, []int{summary.Scheduled, summary.Granted})
+			require.Equal(t, name == "an error", len(summary.Errors) == 1, "an error that is no conflict is logged")
+			require.Len(t, entries(t, d, "f"), 1)
+		})
+	}
+}
+
+// TestTheJobsOfABatchShareTheReadsOfTheirLabourerAndSchema: each job is one read more, of its record. The direct grant of all of them reads the labourer's
+// state and, after it, the labourer.
 func TestTheJobsOfABatchShareTheReadsOfTheirLabourerAndSchema(t *testing.T) {
 	d := stage(t)
 	var bodies []string
@@ -411,12 +450,13 @@ func TestTheJobsOfABatchShareTheReadsOfTheirLabourerAndSchema(t *testing.T) {
 	_, err := handle(d, "only", messages(1, bodies...))
 
 	require.NoError(t, err)
-	require.Equal(t, 2, d.DynamoDB.Usage()[fakeaws.Use{Operation: "GetItem", Table: fakeaws.ControlTable}].Calls)
+	require.Equal(t, 4, d.DynamoDB.Usage()[fakeaws.Use{Operation: "GetItem", Table: fakeaws.ControlTable}].Calls)
 	require.Equal(t, 10, d.DynamoDB.Usage()[fakeaws.Use{Operation: "GetItem", Table: fakeaws.JobsTable}].Calls)
 }
 
 func TestJobsWithOtherDueTimesOrDurationsShareNoSegment(t *testing.T) {
 	d := stage(t)
+	require.NoError(t, d.Pause("f"))
 
 	_, err := handle(d, "only", messages(1,
 		submitted(`{"job_id": "a", "labourer": "f"}`),
@@ -721,4 +761,24 @@ func TestG9AJobThatIsNoLongerReadableIsLeftUnchanged(t *testing.T) {
 		require.Empty(t, d.DynamoDB.Items(fakeaws.TasksTable))
 		require.Equal(t, ledger.Scheduling, record(t, d, "nightly").State)
 	}
+}
+
+// TestG1ALargeJobIsPublishedInParts: a partition key takes a thousand write units a second, and the entry of each segment takes two.
+func TestG1ALargeJobIsPublishedInParts(t *testing.T) {
+	const segments = 256
+	d := stage(t)
+
+	summary, err := handle(d, "first", messages(1, submitted(stores("big", "f", segments*segment.Size)), submitted(stores("small", "f", 3))))
+
+	require.NoError(t, err)
+	require.Equal(t, 1, summary.HandedOn)
+	first := len(entries(t, d, "f"))
+	require.Less(t, first, 260, "entries of one invocation")
+	require.Equal(t, ledger.Scheduled, record(t, d, "small").State, "a small job does not wait for a large one")
+	letters := d.SQS.Letters(fakeaws.JobsQueue)
+	require.Len(t, letters, 1)
+	summary, err = handle(d, "second", messages(1, letters[0].Body))
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Summary{Continued: 1, Scheduled: 1, Created: (segments - first + 1) * segment.Size}, summary)
+	require.Len(t, created(t, d)["big"], segments*segment.Size)
 }

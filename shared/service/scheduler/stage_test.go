@@ -80,20 +80,28 @@ func handle(d *drovertest.Drover, invocation string, batch []scheduler.Message) 
 	return summary, nil
 }
 
-// created returns the payloads of each job's tasks, in order, wherever they lie. It requires that each task is in exactly one queue entry, and
-// that its completion is entered either by its lease or from the stream: the entry names its job, or the task is marked.
+// created returns the payloads of each job's tasks, in order, wherever they lie. It requires that each task is in exactly one queue entry or lease, and
+// that its completion is entered either by its lease or from the stream: the entry or lease names its job, or the task is marked.
 func created(t require.TestingT, d *drovertest.Drover) map[string][]string {
 	queued, jobs := map[segment.ID]segment.Numbers{}, map[task.ID]string{}
 	control := dynamo.Control{API: d.DynamoDB, Table: fakeaws.ControlTable}
 	for _, labourer := range []string{"f", "g", "m", "f:prod"} {
+		published := func(at segment.ID, numbers segment.Numbers, job string) {
+			require.True(t, queued[at].Intersect(numbers).Empty(), "tasks of %s are published twice", at)
+			queued[at] = queued[at].Union(numbers)
+			for n := range numbers.All() {
+				jobs[task.ID{Segment: at, N: n}] = job
+			}
+		}
 		entries, err := control.Queue(context.Background(), labourer)
 		require.NoError(t, err)
 		for _, e := range entries {
-			require.True(t, queued[e.Segment].Intersect(e.Tasks).Empty(), "tasks of %s are queued twice", e.Segment)
-			queued[e.Segment] = queued[e.Segment].Union(e.Tasks)
-			for n := range e.Tasks.All() {
-				jobs[task.ID{Segment: e.Segment, N: n}] = e.Job
-			}
+			published(e.Segment, e.Tasks, e.Job)
+		}
+		leases, err := control.Leases(context.Background(), labourer)
+		require.NoError(t, err)
+		for _, l := range leases {
+			published(l.Segment, l.Held(), l.Job)
 		}
 	}
 	tasks := dynamo.Tasks{API: d.DynamoDB, Table: fakeaws.TasksTable}
@@ -147,27 +155,31 @@ func picture(t require.TestingT, d *drovertest.Drover, jobID string) string {
 	return strings.Join(lines, "\n")
 }
 
-// woken reports whether the orchestrator was woken for a labourer after the first so many events.
+// woken reports whether the orchestrator was woken for a labourer after the first so many events, or is to start tasks of it.
 func woken(d *drovertest.Drover, since int, labourer string) bool {
-	return slices.ContainsFunc(d.EventBridge.Told()[since:], func(e event.Envelope) bool {
+	starts := slices.ContainsFunc(d.World.Coming(), func(c *fakeaws.Coming) bool {
+		return strings.HasPrefix(c.Label, "orchestrator ") && strings.Contains(c.Label, fmt.Sprintf(`"labourer":%q`, labourer))
+	})
+	return starts || slices.ContainsFunc(d.EventBridge.Told()[since:], func(e event.Envelope) bool {
 		return e.DetailType == "TasksDue" && strings.Contains(string(e.Detail), fmt.Sprintf("%q", labourer))
 	})
 }
 
-// guard fails the test when a task is written again whose segment is or was in the queue: creation overwrites.
+// guard fails the test when a task is written again whose segment is or was in the queue or a lease: creation overwrites.
 func guard(t *testing.T, d *drovertest.Drover) {
 	published := map[string]bool{}
 	d.DynamoDB.Watch = func(table string, before, after fakeaws.Item) {
 		switch {
 		case table == fakeaws.ControlTable && before == nil:
 			name := text(after, "item")
-			if parts := strings.Split(name, "#"); parts[0] == "queue" {
+			place := map[string]int{"queue": 2, "lease": 1}
+			if parts := strings.Split(name, "#"); place[parts[0]] > 0 {
 				numbers, err := segment.ParseNumbers(text(after, "tasks"))
 				if err != nil {
 					t.Error(err)
 				}
 				for n := range numbers.All() {
-					published[fmt.Sprintf("%s.%d", parts[2], n)] = true
+					published[fmt.Sprintf("%s.%d", parts[place[parts[0]]], n)] = true
 				}
 			}
 		case table == fakeaws.TasksTable:

@@ -305,9 +305,10 @@ func (m stages) put(run string, plan flow.Plan, before, after flow.Progress) err
 	return nil
 }
 
-func (m stages) Publish(_ context.Context, run string, plan flow.Plan, before, after flow.Progress, entries []queue.Entry) error {
+func (m stages) Publish(_ context.Context, run string, plan flow.Plan, before, after flow.Progress, entries []queue.Entry, grants []queue.Direct) error {
 	return m.request("PublishTurns", func() error {
-		require.LessOrEqual(m.t, len(entries), 90)
+		require.LessOrEqual(m.t, len(entries), 49, "each may become a direct grant of two items")
+		require.Empty(m.t, grants)
 		if err := m.put(run, plan, before, after); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 	flow "github.com/drover-run/drover/shared/core/workflow"
+	"github.com/drover-run/drover/shared/service/direct"
 )
 
 // Look carries out what a run needs now. It may be called at any time and any number of times.
@@ -148,8 +149,9 @@ func (s *Service) blame(ctx context.Context, r run, plan flow.Plan, p flow.Progr
 	return plan.Blame(number, p, detail.Message), err
 }
 
-// mostEntries bounds the queue entries of one publication: a transaction takes 100 items, and the stage is one of them.
-const mostEntries = 90
+// mostLabourers bounds the labourers of one publication: a transaction takes 100 items. One is the stage, and each labourer adds an entry, or the two
+// items of a direct grant.
+const mostLabourers = 49
 
 // publish creates the tasks of turns and makes them due. Of more labourers than one transaction takes, the next step publishes the rest.
 func (s *Service) publish(ctx context.Context, r run, plan flow.Plan, p flow.Progress, numbers segment.Numbers) error {
@@ -159,7 +161,7 @@ func (s *Service) publish(ctx context.Context, r run, plan flow.Plan, p flow.Pro
 	var tasks []task.Task
 	for n := range numbers.All() {
 		t := plan.Turns[n]
-		if _, has := own[t.Labourer]; !has && len(own) == mostEntries {
+		if _, has := own[t.Labourer]; !has && len(own) == mostLabourers {
 			continue
 		}
 		own[t.Labourer] = own[t.Labourer].Union(segment.Of(n))
@@ -176,10 +178,44 @@ func (s *Service) publish(ctx context.Context, r run, plan flow.Plan, p flow.Pro
 		after.Published = after.Published.Union(own[labourer])
 		entries = append(entries, queue.Entry{Labourer: labourer, Due: now, Segment: at, First: own[labourer].Min(), Tasks: own[labourer], Attempt: 1})
 	}
-	if err := s.Stages.Publish(ctx, r.record.ID, plan, p, after, entries); err != nil {
+	name := fmt.Sprintf("%s/%s", r.record.ID, plan.Place)
+	queued, grants, starts := s.grant(ctx, name, entries)
+	err := s.Stages.Publish(ctx, r.record.ID, plan, p, after, queued, grants)
+	if err != nil && len(grants) > 0 { // perhaps a labourer has changed; the stage's revision lets one publication through
+		queued, starts = entries, nil
+		err = s.Stages.Publish(ctx, r.record.ID, plan, p, after, queued, nil)
+	}
+	if err != nil {
 		return err
 	}
-	return s.Bus.Publish(ctx, event.TasksDue(fmt.Sprintf("%s/%s/%s", r.record.ID, plan.Place, after.Published), slices.Sorted(maps.Keys(own))...))
+	if len(starts) > 0 {
+		// What gets lost of it is taken over by the orchestrator, as from a dispatcher that died.
+		err = s.Granter.Starter.Start(ctx, starts)
+	}
+	if len(queued) > 0 {
+		var due []string
+		for _, e := range queued {
+			due = append(due, e.Labourer)
+		}
+		err = errors.Join(err, s.Bus.Publish(ctx, event.TasksDue(fmt.Sprintf("%s/%s", name, after.Published), due...)))
+	}
+	return err
+}
+
+// grant decides which entries become direct grants. It returns the others as they are.
+func (s *Service) grant(ctx context.Context, name string, entries []queue.Entry) (queued []queue.Entry, grants []queue.Direct, starts []direct.Start) {
+	offers := make([]direct.Offer, len(entries))
+	for i, e := range entries {
+		offers[i] = direct.Offer{Execution: fmt.Sprintf("%s/%d", name, e.First), Entry: e}
+	}
+	for i, g := range s.Granter.Grant(ctx, offers...) {
+		if g.May {
+			grants, starts = append(grants, g.Direct), append(starts, g.Start)
+		} else {
+			queued = append(queued, entries[i])
+		}
+	}
+	return queued, grants, starts
 }
 
 // giveUp ends turns for the run, and cancels their tasks. A worker that runs one goes on; its end changes nothing.

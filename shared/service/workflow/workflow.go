@@ -17,6 +17,7 @@ import (
 	"github.com/drover-run/drover/shared/core/segment"
 	"github.com/drover-run/drover/shared/core/task"
 	flow "github.com/drover-run/drover/shared/core/workflow"
+	"github.com/drover-run/drover/shared/service/direct"
 )
 
 // ErrChanged says that the condition of a write no longer holds. Read again and decide anew.
@@ -78,8 +79,9 @@ type Claims interface {
 // Stages stores how far the stages of runs are.
 type Stages interface {
 	Progress(ctx context.Context, run string, at flow.Place) (flow.Progress, error)
-	// Publish stores the queue entries of turns, and the stage's progress over the one that was read. ErrChanged: it has changed.
-	Publish(ctx context.Context, run string, plan flow.Plan, before, after flow.Progress, entries []queue.Entry) error
+	// Publish stores the queue entries and direct grants of turns, and the stage's progress over the one that was read. ErrChanged: it has changed, or a
+	// labourer with a direct grant has.
+	Publish(ctx context.Context, run string, plan flow.Plan, before, after flow.Progress, entries []queue.Entry, grants []queue.Direct) error
 	// GiveUp stores the stage's progress over the one that was read. ErrChanged: it has changed.
 	GiveUp(ctx context.Context, run string, plan flow.Plan, before, after flow.Progress, now time.Time) error
 	Reader
@@ -139,6 +141,7 @@ type Service struct {
 	Pager        Pager
 	Gauges       Gauges
 	Rows         Rows
+	Granter      direct.Granter
 	Tally        *metric.Tally // of the runs' metrics
 	Now          func() time.Time
 }

@@ -28,6 +28,7 @@ func runControl(t *testing.T, open func(*testing.T) Stores, lanes int) {
 	}
 	each(t, open, map[string]func(*testing.T, Stores){
 		"a labourer that nothing is known of has the zero state":       on(zeroState),
+		"the states of labourers are read together":                    on(states),
 		"pausing raises the version":                                   on(pauses),
 		"one claimer approaches at a time":                             on(approaches),
 		"an execution never yields to its own hold":                    on(approachAgain),
@@ -56,6 +57,7 @@ func runControl(t *testing.T, open func(*testing.T) Stores, lanes int) {
 		"the queue has what is due later as well":                      on(queueHasAll),
 		"a look sees leases and what is due":                           on(looks),
 		"all leases and the first due entries are read at once":        on(readsWork),
+		"what remains is a due entry, or else the leases":              on(remains),
 		"a look sees all leases and an entry behind them":              on(looksBehindManyLeases),
 		"labourers have nothing to do with each other":                 on(labourersApart),
 		"an entry keeps what its tasks need":                           on(entryAsGiven),
@@ -66,6 +68,7 @@ func runControl(t *testing.T, open func(*testing.T) Stores, lanes int) {
 		"the last tasks withdrawn from a lease remove it":              on(withdrawsTheLast),
 		"withdrawing from a lease that changed is refused":             on(withdrawWaitingRefused),
 		"a lease is found by its name until it is gone":                on(leaseByName),
+		"leases are read together by their names":                      on(leasesNamed),
 		"leases on one segment are told from others":                   on(leasesOn),
 		"a lease is read as it was saved":                              on(leaseAsSaved),
 		"a fed lease takes the next in hand":                           on(feeds),
@@ -96,6 +99,7 @@ func runControl(t *testing.T, open func(*testing.T) Stores, lanes int) {
 		"a lease with a damaged key hides no other":                    on(damagedKey),
 		"a lease that was written since it was read is not set aside":  on(undecodableChanged),
 		"an entry that cannot be decoded blocks no other":              on(undecodableEntry),
+		"a labourer is quiet with few leases and nothing due":          on(quiet),
 	})
 }
 
@@ -245,6 +249,23 @@ func zeroState(t *testing.T, c control) {
 	require.Equal(t, queue.State{}, c.state(t))
 	require.Empty(t, c.leases(t))
 	require.Empty(t, c.queue(t))
+}
+
+func states(t *testing.T, c control) {
+	other, unknown := unique("labourer"), unique("labourer")
+	require.NoError(t, c.SetPaused(t.Context(), c.labourer, true))
+	require.NoError(t, c.Approach(t.Context(), other, noon, queue.Hold{By: "execution", Until: noon.Add(time.Second)}))
+	all := map[string]queue.State{c.labourer: c.state(t), other: {Hold: queue.Hold{By: "execution", Until: noon.Add(time.Second)}}, unknown: {}}
+
+	for _, labourers := range [][]string{{}, {c.labourer}, {unknown}, {unknown, other, c.labourer}} {
+		want := map[string]queue.State{}
+		for _, l := range labourers {
+			want[l] = all[l]
+		}
+		read, err := c.States(t.Context(), labourers)
+		require.NoError(t, err)
+		require.Equal(t, want, read, "of %q", labourers)
+	}
 }
 
 func pauses(t *testing.T, c control) {

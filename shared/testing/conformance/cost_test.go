@@ -166,6 +166,23 @@ func TestCostOfEachStep(t *testing.T) {
 	e := queue.Entry{Labourer: j.Labourer, Due: noon, Segment: at, Tasks: numbers, Attempt: 1}
 	want(c.step("publish a segment", func() error { return c.Jobs.Publish(ctx, []ledger.Job{j}, e) }), 4, 0, "1 TransactWriteItems")
 
+	lone, its := c.job("lone", 1)
+	require.NoError(t, c.Jobs.Create(ctx, lone))
+	require.NoError(t, c.Tasks.Create(ctx, its))
+	place, number := lone.SegmentAt(0)
+	var direct queue.Direct
+	want(c.step("read what a direct grant stands on", func() error {
+		state, err := c.Control.State(ctx, "idle")
+		if err != nil {
+			return err
+		}
+		leases, _, err := c.Control.Quiet(ctx, "idle", noon, 10)
+		g, _ := queue.GrantDirectly(state, leases, queue.Entry{Labourer: "idle", Due: noon, Segment: place, Tasks: number, Attempt: 1}, queue.Room{Free: 1, Slots: 1, Starts: 1}, noon)
+		direct = queue.Direct{Labourer: "idle", Grant: g, Hold: queue.Hold{By: "e", Until: noon.Add(time.Second)}}
+		return err
+	}), 0, 2, "1 GetItem, 1 Query")
+	want(c.step("publish a job of one task with a direct grant", func() error { return c.Jobs.PublishGranted(ctx, []ledger.Job{lone}, direct) }), 6, 0, "1 TransactWriteItems")
+
 	want(c.step("read what a claim stands on", func() error {
 		if _, err := c.Control.State(ctx, j.Labourer); err != nil {
 			return err
@@ -177,11 +194,11 @@ func TestCostOfEachStep(t *testing.T) {
 	granting := func(g queue.Grant) func() error {
 		return func() error { return c.Control.Grant(ctx, j.Labourer, g, hold) }
 	}
-	// A labourer of unknown pace gets four tasks a slot.
-	want(c.step("grant a slot, and 4 tasks of an entry", granting(c.plan(1, 100, noon))), 6, 0, "1 TransactWriteItems")
+	// A labourer of unknown pace gets four tasks a slot, and at least twenty.
+	want(c.step("grant a slot, and 20 tasks of an entry", granting(c.plan(1, 100, noon))), 6, 0, "1 TransactWriteItems")
 	want(c.step("give a lease three more slots", granting(c.plan(3, 100, noon))), 4, 0, "1 TransactWriteItems")
-	want(c.step("extend a lease by ten slots, and 40 tasks of an entry", granting(c.plan(10, 100, noon))), 6, 0, "1 TransactWriteItems")
-	state, hundred := c.state(), c.plan(86, 100, noon)
+	want(c.step("extend a lease by twenty slots, and 96 tasks of an entry", granting(c.plan(20, 100, noon))), 6, 0, "1 TransactWriteItems")
+	state, hundred := c.state(), c.plan(76, 100, noon)
 	require.Len(t, hundred.Changed, 3)
 	want(c.step("grant the rest of a hundred slots, and of an entry, to three leases", granting(hundred)), 10, 0, "1 TransactWriteItems")
 	old := queue.Grant{State: state, Changed: hundred.Changed, Takings: hundred.Takings}

@@ -33,6 +33,8 @@ func RunJobs(t *testing.T, open func(*testing.T) Stores) {
 		"only the owner publishes":                                      publishesOwned,
 		"small jobs are published together or not at all":               publishesTogether,
 		"a job that is being cancelled publishes nothing":               publishesCancelled,
+		"publishing may grant the tasks directly":                       publishesGranted,
+		"a labourer that has changed stops a direct grant":              publishesGrantedFenced,
 		"ends are recorded as sets":                                     records,
 		"recording no ends is reading":                                  recordsNothing,
 		"ends that are recorded at the same time are all there":         recordRace,

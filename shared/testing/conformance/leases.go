@@ -21,6 +21,18 @@ func leaseByName(t *testing.T, c control) {
 	require.False(t, found)
 }
 
+func leasesNamed(t *testing.T, c control) {
+	other := control{c.Control, c.jobs, c.registry, unique("labourer"), 0}
+	first, second, gone := c.leased(t, segment.Of(4)), other.leased(t, segment.Of(5)), c.leased(t, segment.Of(6))
+	c.save(t, gone, gone.Ended(gone.Tasks))
+	name := func(l queue.Lease) queue.LeaseName { return queue.LeaseName{Labourer: l.Labourer, Item: l.Item()} }
+
+	read, err := c.LeasesNamed(t.Context(), []queue.LeaseName{name(gone), name(second), name(first)})
+
+	require.NoError(t, err)
+	require.Equal(t, map[queue.LeaseName]queue.Lease{name(first): first, name(second): second}, read)
+}
+
 func leasesOn(t *testing.T, c control) {
 	mine := c.leased(t, segment.Of(0))
 	c.leased(t, segment.Of(0))

@@ -95,6 +95,27 @@ func readsWork(t *testing.T, c control) {
 	}
 }
 
+func remains(t *testing.T, c control) {
+	for _, stored := range []int{0, 3, 4, 30} {
+		if more := stored - len(c.leases(t)); more > 0 {
+			require.NoError(t, c.Grant(t.Context(), c.labourer, c.many(t, more, 1), queue.Hold{}))
+		}
+		c.put(t, c.entry(c.segment(), noon.Add(time.Duration(stored+1)*time.Millisecond), segment.Of(0)))
+
+		due, leases, err := c.Remains(t.Context(), c.labourer, noon)
+
+		require.NoError(t, err)
+		require.False(t, due, "what is due later does not count")
+		require.Len(t, leases, stored)
+		require.ElementsMatch(t, c.leases(t), leases)
+	}
+	c.put(t, c.entry(c.segment(), noon, segment.Of(0)))
+	due, leases, err := c.Remains(t.Context(), c.labourer, noon)
+	require.NoError(t, err)
+	require.True(t, due)
+	require.Empty(t, leases)
+}
+
 func labourersApart(t *testing.T, c control) {
 	other := control{c.Control, c.jobs, c.registry, c.labourer + "2", 0} // its name begins with the other's
 	mine, others := c.leased(t, segment.Of(0)), other.leased(t, segment.Of(0))

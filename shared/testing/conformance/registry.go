@@ -16,6 +16,7 @@ func RunRegistry(t *testing.T, open func(*testing.T) Stores) {
 	each(t, open, map[string]func(*testing.T, Stores){
 		"a labourer is read as it was applied":                     appliedAsGiven,
 		"what is not applied is not found":                         notApplied,
+		"labourers are read together by their ids":                 named,
 		"a labourer is applied over what was read":                 appliedOver,
 		"one of two concurrent applications succeeds":              applyRace,
 		"a labourer that is removed is gone with its state":        removed,
@@ -47,6 +48,26 @@ func appliedAsGiven(t *testing.T, s Stores) {
 	require.NoError(t, err)
 	require.True(t, found)
 	require.Equal(t, l, read)
+}
+
+func named(t *testing.T, s Stores) {
+	first, second := newLabourer(), newLabourer()
+	apply(t, s.Registry, first, 0)
+	apply(t, s.Registry, second, 0)
+	undecodable := unique("labourer")
+	require.NoError(t, s.Registry.ApplyLabourer(t.Context(), undecodable, "{", 0))
+
+	for _, ids := range [][]string{{}, {first.ID}, {second.ID, unique("none"), first.ID, undecodable, ""}, {unique("none")}, {undecodable}} {
+		want := map[string]labourer.Labourer{}
+		for _, l := range []labourer.Labourer{first, second} {
+			if slices.Contains(ids, l.ID) {
+				want[l.ID] = l
+			}
+		}
+		read, err := s.Registry.Named(t.Context(), ids)
+		require.NoError(t, err)
+		require.Equal(t, want, read, "of %q", ids)
+	}
 }
 
 func notApplied(t *testing.T, s Stores) {

@@ -26,6 +26,7 @@ func RunRuns(t *testing.T, open func(*testing.T) Stores) {
 		"one of two starts of a uid becomes its active run":        runClaimedOnce,
 		"the claim of a uid goes to the run that waited longest":   runClaimPassed,
 		"turns are published with their entries, once":             turnsPublished,
+		"some turns are granted directly, all or none":             turnsGranted,
 		"an end is counted once, however often it is told":         turnsCounted,
 		"a count by many at once loses no end":                     turnsCountedAtOnce,
 		"what is given up is written over what was read":           turnsGivenUp,
@@ -233,7 +234,7 @@ var planned = flow.Plan{Place: flow.Place{Activity: 1, Stage: flow.Parallel}, Op
 func publishTurns(t *testing.T, s Stores, run, labourer string) error {
 	t.Helper()
 	e := queue.Entry{Labourer: labourer, Due: noon, Segment: flow.Segment(run, planned.Place), Tasks: segment.Of(0, 1, 2), Attempt: 1}
-	return s.Runs.Publish(t.Context(), run, planned, flow.Progress{}, flow.Progress{Published: segment.Of(0, 1, 2), PublishedAt: noon}, []queue.Entry{e})
+	return s.Runs.Publish(t.Context(), run, planned, flow.Progress{}, flow.Progress{Published: segment.Of(0, 1, 2), PublishedAt: noon}, []queue.Entry{e}, nil)
 }
 
 func turnsPublished(t *testing.T, s Stores) {

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"crypto/rand"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	flow "github.com/drover-run/drover/shared/core/workflow"
 	"github.com/drover-run/drover/shared/service/assistant"
 	"github.com/drover-run/drover/shared/service/cancellation"
+	"github.com/drover-run/drover/shared/service/direct"
 	"github.com/drover-run/drover/shared/service/health"
 	"github.com/drover-run/drover/shared/service/leasing"
 	"github.com/drover-run/drover/shared/service/orchestrator"
@@ -49,6 +51,9 @@ type Tasks interface {
 	cancellation.Tasks
 	replay.Tasks
 	outcome.Tasks
+	Add(ctx context.Context, tasks []task.Task) error
+	Filled(ctx context.Context, tasks []task.Task) iter.Seq2[task.Task, error]
+	Ended(ctx context.Context, of task.Task) error
 	Range(ctx context.Context, s segment.ID, numbers segment.Numbers) ([]task.Task, error)
 }
 
@@ -59,6 +64,7 @@ type Control interface {
 	outcome.Control
 	assistant.Control
 	cancellation.Control
+	direct.Control
 	SetPaused(ctx context.Context, labourer string, paused bool) error
 	SetPin(ctx context.Context, labourer string, pin *queue.Pin) error
 	Unreadable(ctx context.Context, labourer string, limit int) ([]queue.Unreadable, error)
@@ -79,6 +85,7 @@ type Registry interface {
 	scheduler.Registry
 	orchestrator.Registry
 	outcome.Registry
+	direct.Registry
 	All(ctx context.Context, strong bool) (dynamo.Applied, error)
 	Names(ctx context.Context) (labourers, schemas []string, err error)
 	ApplyLabourer(ctx context.Context, id, text string, over int) error

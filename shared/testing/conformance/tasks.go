@@ -23,6 +23,10 @@ func RunTasks(t *testing.T, open func(*testing.T) Stores) {
 		"creating again changes nothing":                               createdAgain,
 		"creating no tasks is nothing":                                 createNone,
 		"a payload of a quarter of a megabyte comes back whole":        largePayload,
+		"each of many payloads that are alike comes to its task":       alikePayloads,
+		"payloads stay when their tasks are added again":               addedAgain,
+		"tasks keep their payloads when others are removed":            removedBeside,
+		"a payload is kept after a late end":                           endedLate,
 		"more than a page of tasks is read":                            manyLarge,
 		"what does not exist is missing among the loaded":              loadMissing,
 		"ids may be asked for twice and in hundreds":                   loadMany,
@@ -181,13 +185,86 @@ func largePayload(t *testing.T, s Stores) {
 	require.Equal(t, []task.Task{one}, whole(t, s, one.ID.Segment))
 }
 
+// alike returns tasks of 4 KB that differ in a number, and between them some that are small, large, or like no other.
+func alike(count int) []task.Task {
+	tasks, common := newTasks(newSegment(), count), noise(4<<10)
+	for i := range tasks {
+		tasks[i].Payload = json.RawMessage(fmt.Sprintf(`{"n":%d,"noise":%q}`, i, common))
+		switch {
+		case i%11 == 5:
+			tasks[i].Payload = json.RawMessage(fmt.Sprintf(`{"n":%d}`, i))
+		case i%13 == 7:
+			tasks[i].Payload = json.RawMessage(fmt.Sprintf(`{"n":%d,"noise":%q}`, i, noise(2000)))
+		case i == 20:
+			tasks[i].Payload = json.RawMessage(fmt.Sprintf(`{"n":%d,"noise":%q}`, i, noise(300<<10)))
+		}
+	}
+	return tasks
+}
+
+func alikePayloads(t *testing.T, s Stores) {
+	tasks := alike(150)
+	create(t, s, tasks...)
+	create(t, s, tasks[:40]...) // again, and cut off
+
+	require.Equal(t, tasks, whole(t, s, tasks[0].ID.Segment))
+	var some []task.Task
+	for _, i := range []int{149, 3, 20, 3, 5, 77, 2} {
+		some = append(some, load(t, s, tasks[i].ID))
+	}
+	n := 0
+	for one, err := range s.Tasks.Filled(t.Context(), some) {
+		require.NoError(t, err)
+		require.Equal(t, string(tasks[one.ID.N].Payload), string(one.Payload))
+		n++
+	}
+	require.Len(t, some, n)
+}
+
+func addedAgain(t *testing.T, s Stores) {
+	tasks := alike(60)
+	require.NoError(t, s.Tasks.Add(t.Context(), tasks[10:35]))
+
+	require.NoError(t, s.Tasks.Add(t.Context(), tasks[:50]))
+	others := alike(60)
+	for i := range others {
+		others[i].ID.Segment = tasks[0].ID.Segment
+	}
+	require.NoError(t, s.Tasks.Add(t.Context(), others))
+
+	require.Equal(t, append(tasks[:50:50], others[50:]...), whole(t, s, tasks[0].ID.Segment))
+}
+
+func removedBeside(t *testing.T, s Stores) {
+	tasks := alike(60)
+	create(t, s, tasks...)
+
+	require.NoError(t, s.Tasks.Remove(t.Context(), tasks[0].ID.Segment, segment.Range(30, 255)))
+
+	require.Equal(t, tasks[:30], whole(t, s, tasks[0].ID.Segment))
+}
+
+func endedLate(t *testing.T, s Stores) {
+	tasks := alike(30)
+	create(t, s, tasks...)
+	for range 2 {
+		for _, i := range []int{20, 3, 4} { // the first has parts of its own
+			one := load(t, s, tasks[i].ID)
+			one.ClosedAt = noon.Add(90 * 24 * time.Hour)
+			require.NoError(t, s.Tasks.Ended(t.Context(), one))
+		}
+	}
+
+	require.Equal(t, tasks, whole(t, s, tasks[0].ID.Segment))
+}
+
 // whole reads all tasks of a segment with their payloads, and does not tell where these lie.
 func whole(t *testing.T, s Stores, at segment.ID) (all []task.Task) {
 	t.Helper()
 	for chunk, err := range s.Tasks.Chunks(t.Context(), at, segment.Range(0, segment.Size-1)) {
 		require.NoError(t, err)
 		for _, one := range chunk {
-			one.Parts, one.PayloadUntil = 0, time.Time{}
+			one.Parts, one.PayloadUntil, one.Bundle = 0, time.Time{}, ""
 			all = append(all, one)
 		}
 	}

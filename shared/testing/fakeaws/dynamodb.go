@@ -187,19 +187,30 @@ func (d *DynamoDB) Expire(table, attribute string, now time.Time) int {
 }
 
 // Stream returns the records of a table's stream from a number on, 0 the first, as a function receives them. Each write that changed
-// something has one, in order; its images are those of the table's definition. Records are never trimmed.
+// something has one, in order; its images are those of the table's definition. Records that were trimmed are missing.
 func (d *DynamoDB) Stream(table string, number int) []events.DynamoDBEventRecord {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.tables[table]
-	if t == nil || number >= len(t.stream) {
+	if t == nil || number >= t.trimmed+len(t.stream) {
 		return nil
 	}
-	out := make([]events.DynamoDBEventRecord, 0, len(t.stream)-number)
-	for i := max(number, 0); i < len(t.stream); i++ {
-		out = append(out, t.record(i))
+	number = max(number, t.trimmed)
+	out := make([]events.DynamoDBEventRecord, 0, t.trimmed+len(t.stream)-number)
+	for ; number < t.trimmed+len(t.stream); number++ {
+		out = append(out, t.record(number))
 	}
 	return out
+}
+
+// Trim removes the records of a table's stream before a number.
+func (d *DynamoDB) Trim(table string, number int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t := d.tables[table]; t != nil && number > t.trimmed {
+		number = min(number, t.trimmed+len(t.stream))
+		t.stream, t.trimmed = slices.Clone(t.stream[number-t.trimmed:]), number
+	}
 }
 
 func (d *DynamoDB) table(name *string) (*table, error) {

@@ -1,6 +1,8 @@
 package fakeaws
 
 import (
+	"iter"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -39,13 +41,27 @@ func readUnits(size int, strong bool) float64 {
 	return units(size, readUnit) / 2
 }
 
+// answered returns an item as an answer holds it: with its own attributes and bytes. The other values are shared with the table, which replaces and never
+// changes them. The callers must not change them either.
+func answered(it Item) Item {
+	out := maps.Clone(it)
+	for name, v := range it {
+		if _, is := v.(*types.AttributeValueMemberB); is {
+			out[name] = expression.Clone(v)
+		}
+	}
+	return out
+}
+
 // read returns a copy of an item, nil when there is none, and the capacity consumed.
 func (d *DynamoDB) read(operation string, t *table, key Item, strong bool) (Item, float64) {
 	var it Item
+	size := 0
 	if r := t.find(key); r != nil {
-		it = expression.CloneItem(r.seen(d.age(t, key, strong), d.now()))
+		seen := r.seen(d.age(t, key, strong), d.now())
+		it, size = answered(seen), r.sizeOf(seen)
 	}
-	cost := readUnits(Size(it), strong)
+	cost := readUnits(size, strong)
 	d.spend(operation, t.name, "", Cost{ReadUnits: cost})
 	return it, cost
 }
@@ -202,8 +218,64 @@ func (q asked) selects(what types.Select) error {
 	return nil
 }
 
-// line returns the items that a query selects, in its order, in the state that it sees.
-func (d *DynamoDB) line(q asked, backwards bool) []Item {
+// line yields the items that a query selects with their sizes, in its order, in the state that it sees: those behind start, if it is not nil.
+func (d *DynamoDB) line(q asked, backwards bool, start Item) iter.Seq2[Item, int] {
+	if q.index == nil && !backwards && (q.strong || d.Stale == nil) { // no hook is asked about the items, so the others need no look
+		return d.span(q, start)
+	}
+	line := d.wholeLine(q, backwards)
+	if start != nil {
+		line = slices.DeleteFunc(line, func(it Item) bool {
+			order := q.compare(it, start)
+			return !backwards && order <= 0 || backwards && order >= 0
+		})
+	}
+	return func(yield func(Item, int) bool) {
+		for _, it := range line {
+			if !yield(it, Size(it)) {
+				return
+			}
+		}
+	}
+}
+
+// span yields the present items of a partition that a query selects, in the order of their range keys. It looks at no others.
+func (d *DynamoDB) span(q asked, start Item) iter.Seq2[Item, int] {
+	return func(yield func(Item, int) bool) {
+		p := q.table.partitions[text(expression.Clone(q.key.Hash))]
+		if p == nil {
+			return
+		}
+		now, first := d.now(), 0
+		var from types.AttributeValue
+		if q.key.Range != nil && q.table.rangeKey != "" {
+			if from = q.key.Range.From(); from != nil {
+				first, _ = p.at(from)
+			}
+		}
+		if start != nil && q.table.rangeKey != "" {
+			at, found := p.at(start[q.table.rangeKey])
+			if found {
+				at++
+			}
+			first = max(first, at)
+		}
+		for _, r := range p.records[first:] {
+			if q.key.Range != nil && !q.key.Range.Holds(r.key) {
+				if order, _ := expression.Compare(r.order, from); from == nil || order > 0 {
+					return // it holds for no later one
+				}
+				continue
+			}
+			if it := r.seen(0, now); it != nil && !yield(it, r.sizeOf(it)) {
+				return
+			}
+		}
+	}
+}
+
+// wholeLine returns the items that a query selects, in its order, in the state that it sees.
+func (d *DynamoDB) wholeLine(q asked, backwards bool) []Item {
 	var out []Item
 	now := d.now()
 	see := func(r *record) {
@@ -268,9 +340,7 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 		return nil, err
 	}
 	backwards := in.ScanIndexForward != nil && !*in.ScanIndexForward
-	line := d.line(q, backwards)
-	if in.ExclusiveStartKey != nil {
-		start := in.ExclusiveStartKey
+	if start := in.ExclusiveStartKey; start != nil {
 		for _, name := range slices.Concat(q.schema().names(), q.table.names()) {
 			if expression.Kind(start[name]) != q.table.kinds[name] {
 				return nil, invalid("The provided starting key is invalid")
@@ -279,10 +349,6 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 		if !expression.Equal(start[q.schema().hash], q.key.Hash) {
 			return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
 		}
-		line = slices.DeleteFunc(line, func(it Item) bool {
-			order := q.compare(it, start)
-			return !backwards && order <= 0 || backwards && order >= 0
-		})
 	}
 	most := math.MaxInt
 	if in.Limit != nil {
@@ -293,12 +359,13 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 		out.Items = []map[string]types.AttributeValue{}
 	}
 	bytes := 0
-	for i, it := range line {
-		if bytes+Size(it) > pageBytes {
-			out.LastEvaluatedKey = q.place(line[i-1]) // an item is smaller than a page
+	var last Item // an item is smaller than a page, so there is one before the end of a page
+	for it, size := range d.line(q, backwards, in.ExclusiveStartKey) {
+		if bytes+size > pageBytes {
+			out.LastEvaluatedKey = q.place(last)
 			break
 		}
-		bytes += Size(it)
+		bytes, last = bytes+size, it
 		out.ScannedCount++
 		out.Count++
 		switch {
@@ -306,7 +373,7 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 		case q.projection != nil:
 			out.Items = append(out.Items, q.projection.Of(it))
 		default:
-			out.Items = append(out.Items, expression.CloneItem(it))
+			out.Items = append(out.Items, answered(it))
 		}
 		if int(out.Count) == most {
 			out.LastEvaluatedKey = q.place(it)

@@ -43,7 +43,7 @@ func (d *DynamoDB) scan(in *dynamodb.ScanInput) (*dynamodb.ScanOutput, error) {
 				out.LastEvaluatedKey = expression.CloneItem(last)
 				break
 			}
-			out.Items, last = append(out.Items, expression.CloneItem(it)), r.key
+			out.Items, last = append(out.Items, answered(it)), r.key
 			out.Count++
 			out.ScannedCount++
 		}

@@ -43,7 +43,8 @@ type table struct {
 	view       types.StreamViewType // "" without a stream
 	partitions map[string]*partition
 	sorted     []string // the hash keys in order; nil when they must be sorted again
-	stream     []change
+	stream     []change // without those that were trimmed
+	trimmed    int
 }
 
 // partition holds the items with one hash key, in the order of their range keys.
@@ -54,6 +55,7 @@ type record struct {
 	key   Item
 	order types.AttributeValue // the range key's value; nil in a table without one
 	item  Item                 // nil: deleted
+	size  int                  // of the item
 	past  []version            // the oldest first
 	torn  version              // what reads see for a while, as they miss the last transaction's write
 }
@@ -164,12 +166,9 @@ const mostItemBytes = 400 << 10
 
 // checkItem refuses an item that DynamoDB does not store.
 func (t *table) checkItem(it Item) error {
-	for _, name := range slices.Sorted(maps.Keys(it)) {
-		if name == "" {
-			return invalid("One or more parameter values were invalid: an attribute has an empty name")
-		}
-		if err := expression.Check(it[name]); err != nil {
-			return refusedAs("", err)
+	for name, v := range it {
+		if name == "" || expression.Check(v) != nil {
+			return wrongAttribute(it)
 		}
 	}
 	for _, i := range t.indexes {
@@ -189,6 +188,19 @@ func (t *table) checkItem(it Item) error {
 	}
 	if Size(it) > mostItemBytes {
 		return invalid("Item size has exceeded the maximum allowed size")
+	}
+	return nil
+}
+
+// wrongAttribute returns what is wrong with the first attribute that is.
+func wrongAttribute(it Item) error {
+	for _, name := range slices.Sorted(maps.Keys(it)) {
+		if name == "" {
+			return invalid("One or more parameter values were invalid: an attribute has an empty name")
+		}
+		if err := expression.Check(it[name]); err != nil {
+			return refusedAs("", err)
+		}
 	}
 	return nil
 }
@@ -265,7 +277,7 @@ func (d *DynamoDB) store(t *table, key, it Item, by *events.DynamoDBUserIdentity
 	if expression.EqualItems(before, it) {
 		return
 	}
-	r.item, r.torn = it, version{}
+	r.item, r.size, r.torn = it, Size(it), version{}
 	if d.Watch != nil {
 		d.Watch(t.name, before, it)
 	}
@@ -298,6 +310,14 @@ func (d *DynamoDB) store(t *table, key, it Item, by *events.DynamoDBUserIdentity
 	t.stream = append(t.stream, c)
 }
 
+// sizeOf returns the size of the item, or of a state of it that seen returned.
+func (r *record) sizeOf(seen Item) int {
+	if len(r.past) == 0 && r.torn.until.IsZero() {
+		return r.size
+	}
+	return Size(seen)
+}
+
 // seen returns the item as a read sees it whose state is this old.
 func (r *record) seen(age time.Duration, now time.Time) Item {
 	if now.Before(r.torn.until) {
@@ -316,7 +336,7 @@ func (r *record) seen(age time.Duration, now time.Time) Item {
 }
 
 func (t *table) record(number int) events.DynamoDBEventRecord {
-	c := t.stream[number]
+	c := t.stream[number-t.trimmed]
 	sequence := fmt.Sprintf("%021d", number+1)
 	size := Size(c.key) + Size(c.new) + Size(c.old)
 	return events.DynamoDBEventRecord{

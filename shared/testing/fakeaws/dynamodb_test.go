@@ -461,3 +461,60 @@ func TestATransactionTakesFourMegabytesOfItems(t *testing.T) {
 		}
 	}
 }
+
+// TestAQueryFindsTheSameHoweverItReads: a strong read goes straight to the items that it selects, and one that a hook may show an older state looks at all.
+func TestAQueryFindsTheSameHoweverItReads(t *testing.T) {
+	d := newDatabase()
+	d.Stale = func(string, fakeaws.Item) time.Duration { return 0 }
+	for _, name := range []string{"a#1", "a#2", "b", "b#1", "b#2", "b#3", "c"} {
+		require.NoError(t, d.Put(fakeaws.ControlTable, fakeaws.Item{"labourer": text("w"), "item": text(name)}))
+	}
+	for condition, want := range map[string]string{
+		"": "a#1 a#2 b b#1 b#2 b#3 c", "#i = :a": "b#1", "#i > :a": "b#2 b#3 c", "#i <= :a": "a#1 a#2 b b#1", "#i BETWEEN :a AND :b": "b#1 b#2 b#3", "begins_with(#i, :p)": "b#1 b#2 b#3",
+		"#i = :none": "", "#i > :last": "", "begins_with(#i, :none)": "",
+	} {
+		for _, page := range []int32{1, 2, 10} {
+			for _, strong := range []bool{true, false} {
+				in := &dynamodb.QueryInput{TableName: aws.String(fakeaws.ControlTable), ConsistentRead: &strong, Limit: &page, KeyConditionExpression: aws.String("labourer = :w"),
+					ExpressionAttributeValues: fakeaws.Item{":w": text("w")}}
+				if condition != "" {
+					in.KeyConditionExpression = aws.String("labourer = :w AND " + condition)
+					in.ExpressionAttributeNames = map[string]string{"#i": "item"}
+				}
+				for name, value := range map[string]string{":a": "b#1", ":b": "b#3", ":p": "b#", ":none": "bb", ":last": "c"} {
+					if strings.Contains(condition, name) {
+						in.ExpressionAttributeValues[name] = text(value)
+					}
+				}
+				var found []string
+				for {
+					out, err := d.Query(t.Context(), in)
+					require.NoError(t, err)
+					for _, it := range out.Items {
+						found = append(found, it["item"].(*types.AttributeValueMemberS).Value)
+					}
+					if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
+						break
+					}
+				}
+				require.Equal(t, want, strings.Join(found, " "), "%s, pages of %d, strong: %t", condition, page, strong)
+			}
+		}
+	}
+}
+
+func TestATrimmedStreamKeepsItsNumbers(t *testing.T) {
+	d := newDatabase()
+	for n := range 3 {
+		d.putTask(t, task(n, 50))
+	}
+	all := d.Stream(fakeaws.TasksTable, 0)
+
+	d.Trim(fakeaws.TasksTable, 2)
+
+	require.Equal(t, all[2:], d.Stream(fakeaws.TasksTable, 0))
+	require.Equal(t, all[2:], d.Stream(fakeaws.TasksTable, 2))
+	require.Empty(t, d.Stream(fakeaws.TasksTable, 3))
+	d.putTask(t, task(3, 50))
+	require.Len(t, d.Stream(fakeaws.TasksTable, 3), 1)
+}

@@ -8,8 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"github.com/drover-run/drover/shared/testing/fakeaws/expression"
 )
 
 // Limits of transactions, and how long a request's token identifies it.
@@ -69,7 +67,7 @@ func (d *DynamoDB) transact(in *dynamodb.TransactWriteItemsInput) (*dynamodb.Tra
 		case !holds:
 			reasons[i] = types.CancellationReason{Code: aws.String("ConditionalCheckFailed"), Message: aws.String("The conditional request failed")}
 			if w.shows == types.ReturnValuesOnConditionCheckFailureAllOld {
-				reasons[i].Item = expression.CloneItem(before)
+				reasons[i].Item = answered(before)
 			}
 			cancelled = true
 		}

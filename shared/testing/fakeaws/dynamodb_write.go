@@ -150,7 +150,7 @@ func (d *DynamoDB) run(operation string, w write) (before, after Item, spent cha
 	if !holds {
 		refused := &types.ConditionalCheckFailedException{Message: aws.String("The conditional request failed")}
 		if w.shows == types.ReturnValuesOnConditionCheckFailureAllOld {
-			refused.Item = expression.CloneItem(before)
+			refused.Item = answered(before)
 		}
 		return nil, nil, charge{}, refused
 	}
@@ -189,7 +189,7 @@ func (d *DynamoDB) replace(r replacing, prepare func(parts, Item) (write, error)
 	if r.returns != types.ReturnValueAllOld {
 		before = nil
 	}
-	return expression.CloneItem(before), spent.consumed(r.capacity, w.table.name), nil
+	return answered(before), spent.consumed(r.capacity, w.table.name), nil
 }
 
 func (d *DynamoDB) putItem(in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, error) {
@@ -232,9 +232,9 @@ func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateIte
 		ConsumedCapacity: spent.consumed(in.ReturnConsumedCapacity, w.table.name)}
 	switch in.ReturnValues {
 	case types.ReturnValueAllOld:
-		out.Attributes = expression.CloneItem(before)
+		out.Attributes = answered(before)
 	case types.ReturnValueAllNew:
-		out.Attributes = expression.CloneItem(after)
+		out.Attributes = answered(after)
 	case types.ReturnValueUpdatedOld:
 		out.Attributes = touched(w.update, before)
 	case types.ReturnValueUpdatedNew:

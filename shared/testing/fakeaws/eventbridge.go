@@ -53,6 +53,12 @@ func (e *EventBridge) Told() []event.Envelope {
 	return append([]event.Envelope(nil), e.told...)
 }
 
+func (e *EventBridge) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.told = nil
+}
+
 // Limits of PutEvents. https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 const (
 	eventsMost  = 10

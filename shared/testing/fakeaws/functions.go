@@ -49,6 +49,7 @@ const (
 	mostReceives         = 5 // deliveries of a message before its queue gives it up
 	defaultMaxTasks      = 1_000_000
 	orchestratorResource = "arn:aws:lambda:us-west-2:000000000000:function:orchestrator"
+	orchestratorName     = "orchestrator"
 	putEventsResource    = "arn:aws:states:::events:putEvents"
 	sendMessageResource  = "arn:aws:states:::sqs:sendMessage"
 )
@@ -62,7 +63,7 @@ var environment = wiring.Environment{
 	RunsQueue: RunsQueue, RunsDead: RunsDead, Workflow: WorkflowMachine,
 	JobsQueue: JobsQueue, JobsDead: JobsDeadLetters, Completions: CompletionsQueue, CompletionsDead: CompletionsDead, StreamFailures: StreamFailures,
 	Archive: ArchiveBucket, Backoff: BackoffMachine, AlarmTopic: AlarmTopic, CompletionsReceives: mostReceives,
-	MaxTasks: defaultMaxTasks, Retention: Retention,
+	MaxTasks: defaultMaxTasks, Retention: Retention, Orchestrator: orchestratorName,
 }
 
 // Wire returns the functions over clients. Without a log in the clients they log nothing.

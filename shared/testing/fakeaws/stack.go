@@ -66,6 +66,7 @@ func NewStack(start time.Time, random func() float64) (*Stack, error) {
 	if err := s.machines(); err != nil {
 		return nil, err
 	}
+	s.Lambda.Handle(orchestratorName, s.startDirectly)
 	s.Lambda.OnFailure = func(record []byte) { s.Deliver(CompletionsQueue, string(record)) }
 	s.schedule()
 	return s, nil
@@ -78,10 +79,7 @@ func (s *Stack) Clients() Clients {
 }
 
 // Idle reports whether nothing but the next tick of the schedule is under way.
-func (s *Stack) Idle() bool {
-	coming := s.World.Coming()
-	return len(coming) == 1 && coming[0] == s.tick
-}
+func (s *Stack) Idle() bool { return s.World.Only(s.tick) }
 
 // invoke runs a function at once.
 func (s *Stack) invoke(i Invocation) {
@@ -232,6 +230,27 @@ func (s *Stack) machines() error {
 		s.StepFunctions.Define(WorkflowMachine, true, statemachines.Workflow, names))
 }
 
+// startDirectly invokes the orchestrator for direct grants.
+func (s *Stack) startDirectly(text []byte, _ func(*Failure)) {
+	var in orchestrator.Step
+	if err := json.Unmarshal(text, &in); err == nil {
+		s.tryStart(in, 1)
+	}
+}
+
+// startTries says how often the stack's template lets a start of direct grants be tried.
+const startTries = 3
+
+// tryStart tries a start of direct grants. As Lambda does, it tries again a minute after the first failure, and two after the second.
+func (s *Stack) tryStart(in orchestrator.Step, try int) {
+	run := func(string) func(context.Context, *Functions) (any, error) { return step(in) }
+	s.call("orchestrator", in.Step, orchestratorTimeout, run, func(_ any, err error) {
+		if err != nil && try < startTries {
+			s.World.At(s.World.Now().Add(time.Duration(try)*time.Minute), Timer, "the orchestrator starts direct grants again", func() { s.tryStart(in, try+1) })
+		}
+	})
+}
+
 // step invokes the orchestrator for a state.
 func (s *Stack) step(input any, done func(any, *Failure)) {
 	text, err := json.Marshal(input)
@@ -308,7 +327,7 @@ func (s *Stack) stream() {
 	lose := func(batch []events.DynamoDBEventRecord) {
 		s.Deliver(StreamFailures, fmt.Sprintf(`{"records":%d,"from":%q}`, len(batch), batch[0].Change.SequenceNumber))
 	}
-	s.Stream = &Mapping{world: s.World, name: "scavenger", key: "segment", window: scavengerPoll, batch: scavengerBatch, takes: scavenged, lose: lose,
+	s.Stream = &Mapping{world: s.World, name: "scavenger", key: "segment", window: streamPoll, batch: scavengerBatch, takes: scavenged, lose: lose,
 		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
 			s.call("scavenger", about, scavengerTimeout, func(id string) func(context.Context, *Functions) (any, error) { return scavenge(id, batch) },
 				func(_ any, err error) { done(err) })
@@ -320,13 +339,24 @@ func (s *Stack) stream() {
 				func(_ any, err error) { done(err) })
 		},
 	}
-	s.Statuses = &Mapping{world: s.World, name: "statuses", key: "uid", window: scavengerPoll, batch: scavengerBatch, takes: written, lose: lose,
+	s.Statuses = &Mapping{world: s.World, name: "statuses", key: "uid", window: streamPoll, batch: scavengerBatch, takes: written, lose: lose,
 		take: func(about string, batch []events.DynamoDBEventRecord, done func(error)) {
 			s.call("worker-assistant", about, assistantTimeout, func(id string) func(context.Context, *Functions) (any, error) { return reading(id, batch) },
 				func(_ any, err error) { done(err) })
 		},
 	}
 	s.DynamoDB.Watch = s.Watched
+}
+
+// Forget drops what is kept of the past for tests alone: the records of streams that were passed on, and the events that were put on the bus. A test of
+// millions of tasks calls it from time to time, to bound its memory.
+func (s *Stack) Forget() {
+	s.DynamoDB.Trim(TasksTable, s.pulled)
+	s.DynamoDB.Trim(StatusTable, s.read)
+	for _, m := range []*Mapping{s.Stream, s.Archiving, s.Statuses} {
+		m.log = nil
+	}
+	s.EventBridge.forget()
 }
 
 // Watched watches the stack's tables. A function that replaces it in DynamoDB.Watch must call it.

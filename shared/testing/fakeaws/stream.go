@@ -15,7 +15,7 @@ import (
 type Mapping struct {
 	world  *World
 	name   string
-	window time.Duration // how long records are gathered to a batch
+	window time.Duration // how long records are gathered to a batch; a full one waits for the next poll alone
 	batch  int
 	key    string                                                                   // the table's partition key
 	takes  func(image map[string]events.DynamoDBAttributeValue, status string) bool // the mapping's filter
@@ -30,13 +30,14 @@ type Mapping struct {
 type lane struct {
 	waiting []events.DynamoDBEventRecord
 	busy    bool
+	full    func() // ends the gathering of a batch; nil: none is being gathered
 }
 
 // As in the stack's template.
 const (
 	streamLanes    = 4
 	scavengerBatch = 100
-	scavengerPoll  = 200 * time.Millisecond
+	streamPoll     = 200 * time.Millisecond
 	archiverBatch  = 1000
 	archiverWindow = 60 * time.Second
 	streamRetries  = 50
@@ -82,7 +83,7 @@ func (m *Mapping) put(r events.DynamoDBEventRecord) {
 	m.wake(i)
 }
 
-// Log returns all records that were ever passed on, in order.
+// Log returns all records that were ever passed on, in order, since the stack forgot what was.
 func (m *Mapping) Log() []events.DynamoDBEventRecord { return m.log }
 
 // Waiting returns how many records the function has not taken.
@@ -105,20 +106,42 @@ func (m *Mapping) Replay(records []events.DynamoDBEventRecord) {
 
 func (m *Mapping) wake(i int) {
 	l := &m.lanes[i]
-	if l.busy || len(l.waiting) == 0 {
-		return
+	switch {
+	case len(l.waiting) == 0:
+	case !l.busy && len(l.waiting) < m.batch:
+		l.busy = true
+		whole := false // the batch was full before the window's end
+		arrives := m.arrival(i)
+		l.full = func() {
+			whole, l.full = true, nil
+			m.world.send(streamPoll, Stream, fmt.Sprintf("full lane %d of %s", i, m.name), m.arrival(i))
+		}
+		m.world.send(m.window, Stream, fmt.Sprintf("lane %d of %s", i, m.name), func() {
+			if !whole {
+				l.full = nil
+				arrives()
+			}
+		})
+	case !l.busy:
+		l.busy = true
+		m.world.send(streamPoll, Stream, fmt.Sprintf("lane %d of %s", i, m.name), m.arrival(i))
+	case l.full != nil && len(l.waiting) >= m.batch && m.window > streamPoll:
+		l.full()
 	}
-	l.busy = true
-	begun := false
-	m.world.send(m.window, Stream, fmt.Sprintf("lane %d of %s", i, m.name), func() {
-		if begun { // a copy of this delivery came first: the function gets the lane's batch twice
-			m.Replay(l.waiting[:min(len(l.waiting), m.batch)])
+}
+
+// arrival returns what happens as a batch of a lane is delivered. A copy of the delivery passes the lane's batch on once more.
+func (m *Mapping) arrival(i int) func() {
+	l, begun := &m.lanes[i], false
+	return func() {
+		n := min(len(l.waiting), m.batch)
+		if begun {
+			m.Replay(l.waiting[:n])
 			return
 		}
 		begun = true
-		n := min(len(l.waiting), m.batch)
 		m.work(i, n, 0)
-	})
+	}
 }
 
 // work passes the first n records of a lane to the function until it takes them. After an error it halves the batch.

@@ -115,6 +115,13 @@ func (w *World) Next() *Coming {
 	return w.coming[0]
 }
 
+// Only reports whether this is all that is under way.
+func (w *World) Only(c *Coming) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.coming) == 1 && w.coming[0] == c
+}
+
 // Coming returns all that is under way, in no particular order.
 func (w *World) Coming() []*Coming {
 	w.mu.Lock()

@@ -49,6 +49,10 @@ func (unreadable) Labourer(context.Context, string) (labourer.Labourer, bool, er
 	return labourer.Labourer{}, false, errors.New("labourers cannot be read")
 }
 
+func (unreadable) Named(context.Context, []string) (map[string]labourer.Labourer, error) {
+	return nil, errors.New("labourers cannot be read")
+}
+
 func (s *Stage) report(t require.TestingT, to *assistant.Service, bodies []string) {
 	batch := make([]assistant.Message, len(bodies))
 	for i, body := range bodies {

@@ -11,6 +11,7 @@ import (
 	"github.com/drover-run/drover/shared/aws/dynamo"
 	"github.com/drover-run/drover/shared/core/task"
 	"github.com/drover-run/drover/shared/drovertest"
+	"github.com/drover-run/drover/shared/service/direct"
 	"github.com/drover-run/drover/shared/service/orchestrator"
 	"github.com/drover-run/drover/shared/service/scheduler"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
@@ -51,8 +52,12 @@ func NewStage(t require.TestingT, configuration string, labourers ...string) *St
 	return s
 }
 
-// Services returns the functions, wired like in a new invocation.
-func (s *Stage) Services() *fakeaws.Functions { return fakeaws.Wire(s.Clients()) }
+// Services returns the functions, wired like in a new invocation. None grants directly: what is published waits in the queue until the test claims it.
+func (s *Stage) Services() *fakeaws.Functions {
+	f := fakeaws.Wire(s.Clients())
+	f.Scheduler.Service.Granter, f.Workflow.Service.Granter = direct.Granter{}, direct.Granter{}
+	return f
+}
 
 // Pass lets time pass.
 func (s *Stage) Pass(d time.Duration) { s.World.Advance(s.World.Now().Add(d)) }

@@ -103,6 +103,7 @@ type taskSeen struct {
 	gone                       bool // its time to live has expired
 	since                      int  // the step in which it reached its status
 	damaged                    bool
+	bundle                     string // the name of that in which its payload lies
 	holders                    []*holder
 }
 
@@ -262,7 +263,13 @@ func (k *checker) watch(table string, before, after fakeaws.Item) {
 	k.watchNovelty(table, before, after)
 	switch table {
 	case fakeaws.TasksTable:
-		if id, n, is := partOf(before, after); is {
+		it := after
+		if it == nil {
+			it = before
+		}
+		if b, is := bundleOf(it); is {
+			k.watchBundle(b, before, after)
+		} else if id, n, is := partOf(before, after); is {
 			k.watchPart(id, n, before, after)
 		} else {
 			k.watchTask(before, after)
@@ -322,7 +329,7 @@ func (k *checker) watchTask(before, after fakeaws.Item) {
 		return
 	}
 	now := taskSeen{id: id, job: str(after, "job"), turn: str(after, "turn"), labourer: str(after, "labourer"), status: str(after, "status"), attempt: num(after, "attempt"),
-		life: num(after, "life"), lifeAttempt: num(after, "life_attempt")}
+		life: num(after, "life"), lifeAttempt: num(after, "life_attempt"), bundle: str(after, "bundle")}
 	if t == nil {
 		t = &now
 		k.tasks[id] = t
@@ -356,7 +363,10 @@ func (k *checker) watchTask(before, after fakeaws.Item) {
 		t.since = k.step
 		k.turnEnded(t, after)
 	}
-	t.status, t.attempt, t.life, t.lifeAttempt = now.status, now.attempt, now.life, now.lifeAttempt
+	if t.published && now.bundle != t.bundle {
+		k.violate("G1", "task %s, which is published, had its payload in bundle %q and now has it in bundle %q", id, t.bundle, now.bundle)
+	}
+	t.status, t.attempt, t.life, t.lifeAttempt, t.bundle = now.status, now.attempt, now.life, now.lifeAttempt, now.bundle
 }
 
 func orOpen(status string) string {
@@ -707,7 +717,8 @@ func (k *checker) watchJob(after fakeaws.Item) {
 // checkCall checks the effects of a request on the guarantees. The invocation that made the request calls it.
 func (k *checker) checkCall(c *call) {
 	if c.operation == "Query" && (strings.Contains(c.label, ":from=queue#") || strings.Contains(c.label, ":from=lease#")) {
-		c.dueRead = k.step
+		_, of, _ := strings.Cut(c.label, ":labourer=")
+		c.dueRead[strings.Fields(of)[0]] = k.step
 	}
 	k.verify(c)
 }
@@ -763,15 +774,49 @@ func (k *checker) verifyHolding(t *taskSeen) {
 	}
 }
 
-// verifyClaim checks the cap (G3), the order (G6), and the pause and health (G7) of a claim.
+// verifyClaim checks the cap (G3), the order (G6), and the pause and health (G7) of a claim, and of direct grants.
 func (k *checker) verifyClaim(c *call) {
-	if len(k.raised) > 0 && !strings.HasPrefix(c.About, "claim ") {
-		k.violate("G3", "%s (%s) raised the slots of %s, which only a claim may", c.ID, c.About, k.raised[0].key)
+	if len(k.raised) > 0 && !strings.HasPrefix(c.About, "claim ") && !c.publishes() {
+		k.violate("G3", "%s (%s) raised the slots of %s, which only a claim or a publication may", c.ID, c.About, k.raised[0].key)
 	}
-	if len(k.leased) == 0 {
-		return
+	seen := map[string]bool{}
+	for _, lease := range k.leased {
+		if !seen[lease.labourer] {
+			seen[lease.labourer] = true
+			k.verifyClaimOf(c, lease.labourer)
+		}
 	}
-	id := k.leased[0].labourer
+}
+
+// publishes reports whether a call belongs to a function that publishes tasks.
+func (c *call) publishes() bool { return c.Function == "scheduler" || c.Function == "workflow" }
+
+// verifyDirect checks that nothing was due before the tasks of a direct grant (G6), and that it granted their first attempt.
+func (k *checker) verifyDirect(c *call, l *labourerSeen, id string) {
+	k.reach("direct grant")
+	k.judge("G6")
+	for key, e := range l.entries {
+		if e.step < c.dueRead[id] && !e.due.After(c.start) {
+			k.violate("G6", "%s granted directly for labourer %s, before %s, which was due", c.ID, id, key)
+		}
+	}
+	for _, h := range k.holders {
+		if h.kind != "lease" || h.labourer != id || slices.Contains(k.leased, h) {
+			continue
+		}
+		if waiting := h.tasks.Len() - h.inHand.Len() - len(h.retries); waiting > 0 {
+			k.violate("G6", "%s granted directly for labourer %s, before %d tasks that wait in %s", c.ID, id, waiting, h.key)
+		}
+	}
+	for _, lease := range k.leased {
+		if lease.labourer == id && lease.attempt != 1 {
+			k.violate("G3", "%s granted attempt %d of %s directly", c.ID, lease.attempt, lease.key)
+		}
+	}
+}
+
+// verifyClaimOf checks a claim, or a direct grant, for a labourer.
+func (k *checker) verifyClaimOf(c *call, id string) {
 	l := k.labourers[id]
 	k.reach("claim")
 	if l.wasPaused || len(l.healths) > 0 {
@@ -806,6 +851,10 @@ func (k *checker) verifyClaim(c *call) {
 	if running == allowed {
 		k.reach("cap used up")
 	}
+	if c.publishes() {
+		k.verifyDirect(c, l, id)
+		return
+	}
 	last := ""
 	for _, e := range k.taken {
 		last = max(last, e.key)
@@ -818,7 +867,7 @@ func (k *checker) verifyClaim(c *call) {
 		return // a probe may skip the first task, which may be the cause of the trouble
 	}
 	for key, e := range l.entries {
-		if e.step >= c.dueRead {
+		if e.step >= c.dueRead[id] {
 			continue
 		}
 		k.judge("G6")

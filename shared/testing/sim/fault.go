@@ -69,6 +69,7 @@ const (
 	Oversized         Fault = "message too large for its queue"
 	Incompressible    Fault = "results that do not compress"
 	InParts           Fault = "payload stored in parts"
+	Together          Fault = "payloads stored together"
 	Unstartable       Fault = "task that cannot be started"
 	Damaged           Fault = "task that cannot be read"
 	ReplayedAtDeath   Fault = "task replayed as soon as it is dead"
@@ -97,7 +98,7 @@ var Faults = []Fault{CrashBefore, CrashAfter, Refused, Unreported, Repeated, Sto
 	LostTick, StreamAgain, DayOldStream, TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, TwoVersions, BadJob, CapLowered, CapRaised, Unhealthy,
 	Paused, CancelledJob, ReplayedJob, SubmittedAgain, OtherJob, GiantPayload, Flood, Redriven, LateTTL, WorkerFails, WorkerGivesUp, WorkerDies, WorkerThrottled, WorkerHangs,
 	WorkerLate, WorkerTwice, WorkerContradicts, WorkerVague, WorkerStale, WorkerCalls, Hundreds, Forced, CutCancel, Reconfigured, Removed, LongID, EmptyJob, OwnDuration,
-	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, InParts, Unstartable, Damaged, ReplayedAtDeath, TornRead}
+	OwnQualifier, OddSchema, Misspelled, Oversized, Incompressible, InParts, Together, Unstartable, Damaged, ReplayedAtDeath, TornRead}
 
 // FlowFaults lists the kinds that only worlds with runs have.
 var FlowFaults = []Fault{CancelledRun, CancelledAtStage, PausedRun, StoppedExecution, AnsweredOutside, LostToken, UntoldEnd, FailedState, Redefined, RemovedPlugin, StartedAgain,
@@ -109,6 +110,6 @@ var SeekFaults = []Fault{Pinned}
 // inOperations are the faults that a plan schedules as operations. The run injects the others on the way.
 var inOperations = []Fault{TwoOrchestrations, PoisonJob, PoisonCompletion, PoisonRecord, UnknownVersion, BadJob, CapLowered, CapRaised, Unhealthy, Paused, CancelledJob,
 	ReplayedJob, SubmittedAgain, OtherJob, StreamAgain, Hundreds, Forced, Reconfigured, Removed, LongID, EmptyJob, OwnDuration, OwnQualifier, OddSchema, Misspelled, Oversized,
-	Incompressible, InParts, Damaged, CancelledRun, PausedRun, StoppedExecution, AnsweredOutside, Redefined, RemovedPlugin, StartedAgain, BadStart, PoisonRun, Pinned}
+	Incompressible, InParts, Together, Damaged, CancelledRun, PausedRun, StoppedExecution, AnsweredOutside, Redefined, RemovedPlugin, StartedAgain, BadStart, PoisonRun, Pinned}
 
 func isOperation(f Fault) bool { return slices.Contains(inOperations, f) }

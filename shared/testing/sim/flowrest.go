@@ -118,7 +118,7 @@ func (k *checker) answered(told map[string][]string) {
 				refusals = append(refusals, one)
 			}
 		}
-		if s == nil && len(refusals) == 0 {
+		if s == nil && len(refusals) == 0 && !k.unheard(by) {
 			k.violate("R6", "the start %s became no run, and was not refused", by)
 		}
 		alone := 0
@@ -136,4 +136,11 @@ func (k *checker) answered(told map[string][]string) {
 			}
 		}
 	}
+}
+
+// unheard returns whether a start is an execution that failed before Drover heard of it: Step Functions could not send its first message in all its
+// attempts. It failed where the one that started it looks.
+func (k *checker) unheard(by string) bool {
+	out, err := k.stack.StepFunctions.DescribeExecution(context.Background(), &sfn.DescribeExecutionInput{ExecutionArn: &by})
+	return err == nil && out.Status == types.ExecutionStatusFailed && *out.Error == unsent
 }

@@ -289,6 +289,9 @@ func (p *plan) planFlowFaults(r *rand.Rand) {
 	rate(FailedState, 0.2, 0.05, 0.4)
 }
 
+// unsent names the error of a state whose message Step Functions could not send.
+const unsent = "SQS.AmazonSQSException"
+
 // define applies the definitions of workflows before the world begins.
 func (r *run) define() {
 	if r.plan.seed < flows {
@@ -299,7 +302,7 @@ func (r *run) define() {
 	r.stack.StepFunctions.Call = func(resource string, input any, done func(any, *fakeaws.Failure)) {
 		if strings.Contains(resource, "sqs:sendMessage") && !r.calm && chance(r.random("states"), r.plan.rates[FailedState]) && r.may() {
 			r.count(FailedState)
-			done(nil, &fakeaws.Failure{Type: "SQS.AmazonSQSException", Message: "We encountered an internal error."})
+			done(nil, &fakeaws.Failure{Type: unsent, Message: "We encountered an internal error."})
 			return
 		}
 		inner(resource, input, done)

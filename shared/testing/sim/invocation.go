@@ -26,6 +26,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/drover-run/drover/shared/service/direct"
 	"github.com/drover-run/drover/shared/testing/fakeaws"
 )
 
@@ -36,11 +37,11 @@ type invocation struct {
 	run     *run
 	real    fakeaws.Clients
 	skew    time.Duration
-	slow    time.Duration // the longest duration of each of its calls, if it is a slow invocation
-	next    bool          // it runs the next version of the code
-	began   int           // the step in which it began
-	start   time.Time     // by its own clock
-	dueRead int           // the step in which it last read the due entries; 0: not yet
+	slow    time.Duration  // the longest duration of each of its calls, if it is a slow invocation
+	next    bool           // it runs the next version of the code
+	began   int            // the step in which it began
+	start   time.Time      // by its own clock
+	dueRead map[string]int // the step in which it last read the due entries, by labourer
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -90,6 +91,9 @@ func (v *invocation) begin() {
 		clients = v.run.options.Tamper(clients)
 	}
 	services := fakeaws.Wire(clients)
+	if v.run.plan.queued {
+		services.Scheduler.Service.Granter, services.Workflow.Service.Granter = direct.Granter{}, direct.Granter{}
+	}
 	if v.run.options.Rewire != nil {
 		v.run.options.Rewire(services)
 	}

@@ -32,6 +32,55 @@ func (p *plan) planParts(r *rand.Rand) {
 	p.operations = append(p.operations, operation{kind: "note", on: j.id, fault: InParts})
 }
 
+// planTogether plans a job of many tasks whose payloads are small and lie together, in items that several tasks share.
+func (p *plan) planTogether(r *rand.Rand) {
+	j := &p.jobs[r.IntN(len(p.jobs))]
+	if j.tasks < 2 || j.giant || j.ballast > 0 || p.mostOf(j.labourer) > 0 {
+		return
+	}
+	if j.ballast = pick(r, 1800, 3<<10, 9<<10); chance(r, 0.5) {
+		j.tasks = 10 + r.IntN(90)
+	}
+	p.operations = append(p.operations, operation{kind: "note", on: j.id, fault: Together})
+}
+
+// bundle is an item that holds the payloads of several tasks.
+type bundle struct {
+	segment     segment.ID
+	first, last int // numbers of tasks in it
+	sum         int
+}
+
+// bundleOf returns the bundle that an item is; false for another item.
+func bundleOf(it fakeaws.Item) (b bundle, is bool) {
+	of, span, _ := strings.Cut(str(it, "segment"), "#")
+	b.segment, b.sum = segment.ID(of), num(it, "n")
+	n, err := fmt.Sscanf(span, "%d-%d", &b.first, &b.last)
+	return b, n == 2 && err == nil
+}
+
+// watchBundle checks that a bundle is written before the tasks that refer to it are published, stays as it is, and is kept no shorter than before (G1).
+func (k *checker) watchBundle(b bundle, before, after fakeaws.Item) {
+	k.reach("payloads in a bundle")
+	name := fmt.Sprintf("%d-%d#%d#", b.first, b.last, b.sum)
+	for n := b.first; n <= b.last; n++ {
+		t := k.tasks[task.ID{Segment: b.segment, N: n}]
+		if t == nil || !t.published || t.gone || !strings.HasPrefix(t.bundle, name) {
+			continue
+		}
+		switch {
+		case after == nil:
+			k.violate("G1", "the payload of task %s, which is published, was deleted", t.id)
+		case before == nil:
+			k.violate("G1", "the payload of task %s was written after the task was published", t.id)
+		case unpacked([]byte(content(before))) != unpacked([]byte(content(after))):
+			k.violate("G1", "the payload of task %s has changed", t.id)
+		case num(after, "expires_at") < num(before, "expires_at"):
+			k.violate("G1", "the payload of task %s is kept for a shorter time than before", t.id)
+		}
+	}
+}
+
 // partOf returns the task and the number of a part of a payload; false for another item.
 func partOf(before, after fakeaws.Item) (id task.ID, n int, is bool) {
 	it := after

@@ -30,6 +30,7 @@ type plan struct {
 	changes     []flow.Definitions
 	large       map[string]bool // plugins whose results are large
 	moe         bool            // some plugins are those of moe's orchestrator
+	queued      bool            // nothing is granted directly: what is published waits in the queue
 	wakesOnly   bool            // there is no tick, and no fault that only a tick repairs, so every wake has to arrive by itself
 }
 
@@ -91,6 +92,7 @@ func newPlan(seed uint64) plan {
 	if w := random(seed, "window"); chance(w, 0.3) {
 		p.window = pick(w, 20*time.Millisecond, 300*time.Millisecond, 2*time.Second)
 	}
+	p.queued = chance(random(seed, "direct"), 0.5)
 	if v := random(seed, "versions"); chance(v, 0.25) { // at every fault rate, because an update happens at any time
 		p.rates[TwoVersions] = pick(v, 0.1, 0.5, 0.9)
 	}

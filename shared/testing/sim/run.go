@@ -287,7 +287,7 @@ func (r *run) settle() {
 
 // invoke starts an invocation.
 func (r *run) invoke(i fakeaws.Invocation) {
-	v := &invocation{Invocation: i, run: r, real: r.stack.Clients(), began: r.step}
+	v := &invocation{Invocation: i, run: r, real: r.stack.Clients(), began: r.step, dueRead: map[string]int{}}
 	dice := r.random("invocation")
 	if r.plan.rates[Skew] > 0 && !r.calm && r.may() {
 		v.skew = between(dice, -30*time.Second, 30*time.Second)
@@ -416,7 +416,7 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 		}
 		r.count(LostTick)
 		return nil
-	case (kind == fakeaws.Delivery && strings.HasPrefix(label, "tasks due") || r.isWake(kind, label)) && u < r.plan.rates[LostWake] && r.may():
+	case (kind == fakeaws.Delivery && strings.HasPrefix(label, "tasks due") || r.isWake(kind, label) || isStart(kind, label)) && u < r.plan.rates[LostWake] && r.may():
 		r.count(LostWake)
 		return nil
 	}
@@ -424,6 +424,9 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 	if u < r.plan.rates[Late] && r.may() {
 		r.count(Late)
 		arrivals[0] += time.Duration(v * v * float64(90*time.Second))
+		if isStart(kind, label) && r.plan.wakesOnly { // only a tick takes over what starts later than that
+			arrivals[0] = min(arrivals[0], 20*time.Second)
+		}
 	}
 	if v < r.plan.rates[Duplicate] && r.may() {
 		r.count(Duplicate)
@@ -440,6 +443,11 @@ func (r *run) course(kind fakeaws.Kind, label string) []time.Duration {
 func (r *run) isWake(kind fakeaws.Kind, label string) bool {
 	body, of := strings.CutPrefix(label, "completions ")
 	return kind == fakeaws.Message && of && strings.HasPrefix(body, `{"source":"drover","detail-type":"TasksDue"`) && !r.check.bodies[body]
+}
+
+// isStart reports whether an event is a start of direct grants.
+func isStart(kind fakeaws.Kind, label string) bool {
+	return kind == fakeaws.Run && strings.HasPrefix(label, "orchestrator ")
 }
 
 // may reports whether the plan's bound admits one more fault.

@@ -63,6 +63,7 @@ func (p *plan) planTrouble() {
 	}
 	some("rushes", rush, p.planRushes)
 	some("parts", 0.03, p.planParts)
+	some("together", 0.05, p.planTogether)
 	some("mourning", 0.1, func(r *rand.Rand) { p.rates[ReplayedAtDeath] = 0.2 + 0.8*r.Float64() })
 	if p.wakesOnly {
 		return // only a tick repairs the faults below

@@ -40,3 +40,13 @@ func (b *Bound) Key(hash, rangeKey string) (KeyCondition, error) {
 	}
 	return out, nil
 }
+
+// From returns the lowest value of the range key for which the condition may hold, nil if there is none. In the order of the range key, the values for
+// which it holds follow each other.
+func (b *Bound) From() types.AttributeValue {
+	t, ok := b.root.(test)
+	if !ok || t.operator == "<=" {
+		return nil
+	}
+	return t.values[0]
+}

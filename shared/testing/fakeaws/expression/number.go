@@ -92,6 +92,11 @@ func compareNumbers(a, b string) int {
 
 // sum returns a + b in canonical form.
 func sum(a, b string) (string, error) {
+	n, err1 := strconv.ParseInt(a, 10, 63)
+	m, err2 := strconv.ParseInt(b, 10, 63)
+	if err1 == nil && err2 == nil {
+		return strconv.FormatInt(n+m, 10), nil
+	}
 	x := rational(a)
 	x.Add(x, rational(b))
 	if x.IsInt() {

@@ -140,7 +140,7 @@ func (u *BoundUpdate) Creates() bool {
 
 // Apply returns the item after the update and leaves the given item unchanged.
 func (u *BoundUpdate) Apply(before Item) (Item, error) {
-	after := CloneItem(before)
+	after := CopyItem(before)
 	if after == nil {
 		after = Item{}
 	}

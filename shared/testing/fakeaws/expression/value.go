@@ -143,6 +143,33 @@ func CloneItem(it Item) Item {
 	return out
 }
 
+// Copy returns a copy of a stored value that may be changed: its maps and lists are its own. Other values are shared, so they may only be replaced.
+func Copy(v types.AttributeValue) types.AttributeValue {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberM:
+		return &types.AttributeValueMemberM{Value: CopyItem(v.Value)}
+	case *types.AttributeValueMemberL:
+		list := make([]types.AttributeValue, len(v.Value))
+		for i, one := range v.Value {
+			list[i] = Copy(one)
+		}
+		return &types.AttributeValueMemberL{Value: list}
+	}
+	return v
+}
+
+// CopyItem returns a copy of a stored item that may be changed; nil for nil.
+func CopyItem(it Item) Item {
+	if it == nil {
+		return nil
+	}
+	out := make(Item, len(it))
+	for name, v := range it {
+		out[name] = Copy(v)
+	}
+	return out
+}
+
 func texts(elements [][]byte) []string {
 	out := make([]string, len(elements))
 	for i, b := range elements {
@@ -176,6 +203,9 @@ func binarySet(elements [][]byte) types.AttributeValue {
 
 // Equal reports whether two values have the same type and value.
 func Equal(a, b types.AttributeValue) bool {
+	if a == b && a != nil {
+		return true
+	}
 	if kind := Kind(a); kind != Kind(b) || kind == "" {
 		return false
 	}
