@@ -140,8 +140,8 @@ bench: build ## run the benchmarks (BENCH=pattern); ends in the table of Drover 
 	@rm -rf $(BENCH_TABLES)
 	@packages=$$({ grep -rlE --include='*_test.go' --exclude-dir=.local '^func Benchmark' . || true; } | sed 's,/[^/]*$$,,' | sort -u); \
 	[ -z "$$packages" ] || $(TEST_ENV) $(if $(filter 1,$(BENCH_LONG)),DROVER_BENCH_TASKS=1000000) \
-	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages
-	@! test -d $(BENCH_TABLES) || cat $(BENCH_TABLES)/*.md
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $$packages; status=$$?; \
+	! test -d $(BENCH_TABLES) || cat $(BENCH_TABLES)/*.md; exit $$status
 
 # The simulator runs many worlds and prints their speed, the injected faults and the reached states; or one world, step by step.
 SEEDS ?= 10000

@@ -24,12 +24,12 @@ import (
 // days sets the number of days of this benchmark's job.
 const days = 1000
 
-// values returns the number of values for each day of a job of a hundred thousand tasks, or of about DROVER_BENCH_TASKS.
+// values returns the number of values for each day of a job of twenty thousand tasks, or of about DROVER_BENCH_TASKS.
 func values(b *testing.B) int {
 	b.Helper()
 	text := os.Getenv("DROVER_BENCH_TASKS")
 	if text == "" {
-		return 100
+		return 20
 	}
 	n, err := strconv.Atoi(text)
 	require.NoError(b, err, "DROVER_BENCH_TASKS")

@@ -58,7 +58,9 @@ func BenchmarkSideBySide(b *testing.B) {
 }
 
 // progress tells on standard error what has been measured, because the benchmark takes minutes.
-func progress(format string, of ...any) { fmt.Fprintf(os.Stderr, format+"\n", of...) }
+func progress(format string, of ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", of...)
+}
 
 // compared holds what a load consumed in both systems.
 type compared struct {

@@ -101,11 +101,12 @@ func newOrdeal(t *testing.T, seed uint64, plan string) *ordeal {
 			require.NoError(t, err)
 		}
 	}
-	// The lock of a dead scheduler on its job lasts for the function's timeout and a minute. The message's five deliveries have to outlast it.
+	// The lock of a dead scheduler on its job lasts for the function's timeout and a minute. The message's five deliveries have to outlast it, also if it
+	// was a second delivery that took the lock and died.
 	_, err = o.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
 		FunctionName: aws.String(o.out["SchedulerFunctionName"]), Timeout: aws.Int32(10)})
 	require.NoError(t, err)
-	for output, seconds := range map[string]string{"JobsQueueUrl": "20", "CompletionsQueueUrl": "5"} {
+	for output, seconds := range map[string]string{"JobsQueueUrl": "30", "CompletionsQueueUrl": "5"} {
 		_, err := o.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: aws.String(o.out[output]),
 			Attributes: map[string]string{"VisibilityTimeout": seconds}})
 		require.NoError(t, err)

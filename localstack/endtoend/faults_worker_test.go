@@ -21,7 +21,9 @@ type clerk struct {
 	url string
 	// revived makes hopeless tasks succeed.
 	revived atomic.Bool
-	work    sync.WaitGroup
+	// cancelled says that the cancellation of the job that the test cancels is recorded. Until then none of its tasks ends: the job could end before.
+	cancelled atomic.Bool
+	work      sync.WaitGroup
 
 	mu     sync.Mutex
 	hand   map[string]map[string]int // unreported deliveries, by labourer and task
@@ -117,6 +119,13 @@ func (c *clerk) attend(ctx context.Context, body string) {
 		return
 	}
 	pause(ctx, 20*time.Millisecond)
+	for h.Drover.JobID == "cancelled" && !c.cancelled.Load() {
+		if ctx.Err() != nil || time.Now().After(h.Drover.Deadline) {
+			c.put(d)
+			return // the attempt is lost, and another follows
+		}
+		pause(ctx, glance)
+	}
 	done := d.completed()
 	habit := c.habitOf(h.Drover.JobID, h.Sections[0])
 	switch {

@@ -19,7 +19,7 @@ import (
 )
 
 // kills limits how many of the functions' processes are killed, at moments that the seed picks, up to killInterval apart. The kills end before the
-// lock of a dead scheduler on its job expires. Only one of the message's five deliveries comes later, and a message whose deliveries are all killed
+// lock of a dead scheduler on its job expires. The last of the message's five deliveries comes later, and a message whose deliveries are all killed
 // goes to the dead letters, as intended.
 const (
 	kills        = 150

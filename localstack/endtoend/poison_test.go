@@ -86,7 +86,7 @@ func TestCompletionsOfTasksThatDoNotExistChangeNothing(t *testing.T) {
 
 	s.settled(t, "CompletionsQueueUrl")
 	s.requireWellBeing(t)
-	require.GreaterOrEqual(t, s.counted(t, "Unknown"), 2, "they are counted")
+	s.awaitCount(t, "Unknown", 2)
 }
 
 // The labourer shows that its target is missing. The failure uses up no attempt and stops no other labourer (G8).

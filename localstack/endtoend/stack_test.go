@@ -249,12 +249,34 @@ func tasks(n int, attributes object) object {
 // ended waits until a job has ended and returns its record.
 func (s *stack) ended(t *testing.T, jobID string) ledger.Job {
 	t.Helper()
+	defer s.tell(t, jobID)
 	s.fact(t, "JobCompleted", object{"job_id": jobID})
 	job, found, err := s.jobs.Get(t.Context(), jobID)
 	require.NoError(t, err)
 	require.True(t, found, "job %s has no record", jobID)
 	require.Equal(t, ledger.Completed, job.State)
 	return job
+}
+
+// tell shows a job, its tasks and the rest of its labourer's work, if the test has failed.
+func (s *stack) tell(t *testing.T, jobID string) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	job, _, err := s.jobs.Get(t.Context(), jobID)
+	t.Logf("%v, job %s: %s", err, jobID, shown(job))
+	for _, one := range s.tasks(t, job.Labourer) {
+		if one.JobID == jobID {
+			one.Payload = nil
+			t.Logf("task %+v", one)
+		}
+	}
+	for _, it := range s.scan(t, "ControlTableName") {
+		if owner, _, _ := strings.Cut(text(it["labourer"]), "#"); owner == job.Labourer {
+			t.Logf("control: %s", shown(plain(it)))
+		}
+	}
 }
 
 // archived returns the archived records of a labourer's tasks, once the archive has each life of them that has ended: it gathers ends before it
@@ -469,4 +491,13 @@ func (s *stack) counted(t *testing.T, name string) int {
 		}
 	}
 	return n
+}
+
+// awaitCount waits until the worker assistant has counted at least so many. Its log comes after its messages have left their queue.
+func (s *stack) awaitCount(t *testing.T, name string, least int) {
+	t.Helper()
+	await(t, name+" to be counted", func() (int, bool) {
+		n := s.counted(t, name)
+		return n, n >= least
+	})
 }

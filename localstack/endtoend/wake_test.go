@@ -72,12 +72,14 @@ func TestG3ARaisedCapWakesAndALoweredOneDrains(t *testing.T) {
 	require.Zero(t, d.waiting(t), "the cap is 4")
 
 	s.applyByHand(t, d.labourer(2, nil))
-	s.complete(t, work[:2]...) // two keep running, as many as the cap now allows
+	require.Equal(t, "no slot is free: 4 of 2 are taken, 4 tasks are due", s.look(t).Reason) // and takes back the slots that are too many
+	s.complete(t, work[:2]...)                                                               // two keep running, as many as the cap now allows
 	s.settled(t, "CompletionsQueueUrl")
 	require.Equal(t, "no slot is free: 2 of 2 are taken, 4 tasks are due", s.look(t).Reason)
 	require.Zero(t, d.waiting(t), "no task starts while more run than the cap allows")
 
 	s.applyByHand(t, d.labourer(0, nil))
+	require.Equal(t, "the cap is 0", s.look(t).Reason)
 	s.complete(t, work[2:]...)
 	s.settled(t, "CompletionsQueueUrl")
 	require.Equal(t, "the cap is 0", s.look(t).Reason)
