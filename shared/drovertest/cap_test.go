@@ -109,7 +109,7 @@ func TestAPinnedCapHoldsForItsTime(t *testing.T) {
 	s := aShop(t, "")
 	control := dynamo.Control{API: s.DynamoDB, Table: fakeaws.ControlTable}
 	now := s.World.Now()
-	require.NoError(t, control.SetPin(context.Background(), "shop", &queue.Pin{Cap: 7, At: now, Until: now.Add(10 * time.Minute)}))
+	require.NoError(t, control.SetPin(context.Background(), "shop", &queue.Pin{Cap: 7, At: now, Until: now.Add(10*time.Minute + time.Second)}))
 	require.Equal(t, 7, s.minutes(8, ofTasks))
 	require.NoError(t, s.Apply(fmt.Sprintf(finding, "")), "it outlives apply")
 	require.Equal(t, 7, s.minutes(2, ofTasks))

@@ -317,7 +317,7 @@ func TestThePaceIsWhatIsSeenToEnd(t *testing.T) {
 	var p queue.Pace
 	p = p.Seen(0, noon)
 	require.Zero(t, p.Rate)
-	require.Equal(t, 40, p.Depth(10, 10), "nothing is known yet")
+	require.Equal(t, 60, p.Depth(10, 10), "nothing is known yet")
 	require.Equal(t, 20, p.Depth(1, 10), "nothing is known yet, and few slots")
 	p.Left = 40 // granted
 
@@ -443,13 +443,13 @@ func TestG1PlansLoseAndDuplicateNoTask(t *testing.T) {
 }
 
 func TestAnEntryGoesToAsManyLeasesAsItsSlotsNeed(t *testing.T) {
-	g := queue.Plan(queue.State{Version: 1}, nil, []queue.Entry{entry(noon, segment.Range(0, 255))}, queue.Room{Free: 60, Slots: 60, Starts: 500}, noon)
+	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 240}}, nil, []queue.Entry{entry(noon, segment.Range(0, 255))}, queue.Room{Free: 60, Slots: 60, Starts: 500}, noon)
 
 	require.Len(t, g.Changed, 2)
 	require.Equal(t, 60, g.Starting())
 	first, second := g.Changed[0].After, g.Changed[1].After
 	require.Equal(t, 40, first.Slots)
-	require.Equal(t, 160, first.Tasks.Len(), "four tasks for each slot, as no pace is known")
+	require.Equal(t, 160, first.Tasks.Len(), "a minute's work of two thirds of the slots")
 	require.Equal(t, 20, second.Slots)
 	require.Equal(t, 80, second.Tasks.Len())
 	require.Equal(t, segment.Range(240, 255), g.Takings[0].Rest)

@@ -15,7 +15,7 @@ type Pace struct {
 // unknownDepth says how many tasks a grant takes for each slot before any pace is known, and unknownLeast how many at least: few slots work off many short
 // tasks, and of long ones those that wait are fed later, as in any lease.
 const (
-	unknownDepth = 4
+	unknownDepth = 6
 	unknownLeast = 20
 )
 

@@ -199,7 +199,7 @@ func TestG7ALabourerInBadHealthGetsNothing(t *testing.T) {
 	cpu(s, 97)
 	require.NoError(t, execute(s, "bad again"))
 	require.Equal(t, 7, held(t, s), "what runs may end")
-	require.Equal(t, 21, waiting(t, s), "what waits keeps its place")
+	require.Equal(t, 23, waiting(t, s), "what waits keeps its place")
 	for _, h := range s.Handed(t, "f")[:5] {
 		s.Report(t, h.Completed())
 	}

@@ -144,7 +144,7 @@ func TestSixtySlotsNeedTwoLeases(t *testing.T) {
 	all := queue.InOrder(leases(t, s))
 	require.Len(t, all, 2)
 	require.Equal(t, []int{40, 20}, []int{all[0].Slots, all[1].Slots})
-	require.Equal(t, []int{160, 80}, []int{all[0].Tasks.Len(), all[1].Tasks.Len()})
+	require.Equal(t, []int{166, 84}, []int{all[0].Tasks.Len(), all[1].Tasks.Len()})
 	reported := map[string]bool{}
 	for range 5 {
 		reportAll(t, s, reported)

@@ -194,10 +194,10 @@ func TestCostOfEachStep(t *testing.T) {
 	granting := func(g queue.Grant) func() error {
 		return func() error { return c.Control.Grant(ctx, j.Labourer, g, hold) }
 	}
-	// A labourer of unknown pace gets four tasks a slot, and at least twenty.
+	// A labourer of unknown pace gets six tasks a slot, and at least twenty.
 	want(c.step("grant a slot, and 20 tasks of an entry", granting(c.plan(1, 100, noon))), 6, 0, "1 TransactWriteItems")
 	want(c.step("give a lease three more slots", granting(c.plan(3, 100, noon))), 4, 0, "1 TransactWriteItems")
-	want(c.step("extend a lease by twenty slots, and 96 tasks of an entry", granting(c.plan(20, 100, noon))), 6, 0, "1 TransactWriteItems")
+	want(c.step("extend a lease by twenty slots, and 144 tasks of an entry", granting(c.plan(20, 100, noon))), 6, 0, "1 TransactWriteItems")
 	state, hundred := c.state(), c.plan(76, 100, noon)
 	require.Len(t, hundred.Changed, 3)
 	want(c.step("grant the rest of a hundred slots, and of an entry, to three leases", granting(hundred)), 10, 0, "1 TransactWriteItems")
