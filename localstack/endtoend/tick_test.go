@@ -18,10 +18,12 @@ func TestG1TheTickAloneIsEnough(t *testing.T) {
 	s := deaf(t)
 	d := s.desk(t)
 	s.apply(t, d.labourer(2, nil))
-	const all = 22 // more than a grant of two slots takes at first, so nothing is granted directly
+	require.NoError(t, s.control.SetPaused(t.Context(), named(t), true)) // nothing is granted directly
+	const all = 5
 	s.submit(t, tasks(all, nil))
 	s.fact(t, "JobScheduled", object{"job_id": named(t)})
 	s.fact(t, "TasksDue", object{"labourers": []any{named(t)}})
+	require.NoError(t, s.control.SetPaused(t.Context(), named(t), false))
 	require.Zero(t, d.waiting(t), "a wake arrived")
 
 	failed := false

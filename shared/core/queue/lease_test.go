@@ -318,16 +318,20 @@ func TestThePaceIsWhatIsSeenToEnd(t *testing.T) {
 	p = p.Seen(0, noon)
 	require.Zero(t, p.Rate)
 	require.Equal(t, 60, p.Depth(10, 10), "nothing is known yet")
-	require.Equal(t, 20, p.Depth(1, 10), "nothing is known yet, and few slots")
+	require.Equal(t, 60, p.Depth(1, 10), "nothing is known yet, and few slots")
+	require.Equal(t, 120, p.Depth(20, 20), "nothing is known yet, and many slots")
 	p.Left = 40 // granted
 
 	p = p.Seen(40, noon.Add(time.Second))
 	require.Equal(t, queue.Pace{Left: 40, At: noon}, p, "nothing has ended: the observation goes on")
 	p = p.Seen(10, noon.Add(30*time.Second))
 	require.Equal(t, queue.Pace{Left: 10, At: noon.Add(30 * time.Second), Rate: 60}, p)
-	require.Equal(t, 60, p.Depth(10, 10), "a minute's work")
-	require.Equal(t, 6, p.Depth(1, 10), "of one slot of ten")
-	require.Equal(t, 600, p.Depth(200, 200), "three tasks for each slot at least")
+	require.Equal(t, 60, p.Depth(1, 10), "ten minutes' work of one slot of ten, where that is no more than sixty tasks")
+	require.Equal(t, 30, p.Depth(1, 20), "of one slot of twenty")
+	require.Equal(t, 160, queue.Pace{Rate: 20}.Depth(20, 20), "eight tasks for each slot, where they take no more than ten minutes")
+	require.Equal(t, 100, queue.Pace{Rate: 10}.Depth(20, 20), "ten minutes' work")
+	require.Equal(t, 60, queue.Pace{Rate: 1}.Depth(20, 20), "three tasks for each slot at least")
+	require.Equal(t, 900, queue.Pace{Rate: 900}.Depth(20, 20), "a minute's work")
 
 	require.Equal(t, 40.0, p.Seen(0, noon.Add(90*time.Second)).Rate+p.Seen(5, noon.Add(90*time.Second)).Rate-52.5, "half of the newest observation, and no slower after a rest")
 	require.Equal(t, 60.0, p.Seen(0, noon.Add(9000*time.Second)).Rate)
@@ -443,13 +447,13 @@ func TestG1PlansLoseAndDuplicateNoTask(t *testing.T) {
 }
 
 func TestAnEntryGoesToAsManyLeasesAsItsSlotsNeed(t *testing.T) {
-	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 240}}, nil, []queue.Entry{entry(noon, segment.Range(0, 255))}, queue.Room{Free: 60, Slots: 60, Starts: 500}, noon)
+	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 24}}, nil, []queue.Entry{entry(noon, segment.Range(0, 255))}, queue.Room{Free: 60, Slots: 60, Starts: 500}, noon)
 
 	require.Len(t, g.Changed, 2)
 	require.Equal(t, 60, g.Starting())
 	first, second := g.Changed[0].After, g.Changed[1].After
 	require.Equal(t, 40, first.Slots)
-	require.Equal(t, 160, first.Tasks.Len(), "a minute's work of two thirds of the slots")
+	require.Equal(t, 160, first.Tasks.Len(), "ten minutes' work of two thirds of the slots")
 	require.Equal(t, 20, second.Slots)
 	require.Equal(t, 80, second.Tasks.Len())
 	require.Equal(t, segment.Range(240, 255), g.Takings[0].Rest)
@@ -461,7 +465,7 @@ func TestALeaseThatRunsDryIsExtendedFromItsSegment(t *testing.T) {
 	l.Slots = 4
 	more := entry(noon.Add(-time.Second), segment.Range(10, 30))
 
-	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 16}}, []queue.Lease{l}, []queue.Entry{more}, queue.Room{Free: 1, Slots: 4, Starts: 500}, noon)
+	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 1.6}}, []queue.Lease{l}, []queue.Entry{more}, queue.Room{Free: 1, Slots: 4, Starts: 500}, noon)
 
 	require.Len(t, g.Changed, 1)
 	after := g.Changed[0].After
@@ -469,7 +473,7 @@ func TestALeaseThatRunsDryIsExtendedFromItsSegment(t *testing.T) {
 	require.Equal(t, l.Item(), after.Item())
 	require.Equal(t, 4, after.Slots)
 	require.Equal(t, segment.Of(0, 1, 2, 10), after.InHand())
-	require.Equal(t, segment.Range(11, 25), after.Waiting, "a minute's work of the lease's slots")
+	require.Equal(t, segment.Range(11, 25), after.Waiting, "ten minutes' work of the lease's slots")
 	require.Equal(t, more.Due, after.Due, "tasks that return come before what is left of their entry")
 	require.Equal(t, segment.Range(26, 30), g.Takings[0].Rest)
 }

@@ -12,16 +12,16 @@ type Pace struct {
 	Rate float64   `json:"rate,omitempty"` // tasks a minute; 0: unknown
 }
 
-// unknownDepth says how many tasks a grant takes for each slot before any pace is known, and unknownLeast how many at least: few slots work off many short
-// tasks, and of long ones those that wait are fed later, as in any lease.
+// A grant is a transaction, and the slots of a lease without tasks go to others one by one. So a grant takes more than a minute of work where that is few
+// tasks, and less than ten minutes: [fairDepth] for each slot, or [fairLeast] in all. Before any pace is known it takes [unknownDepth] for each slot, or
+// [fairLeast]. However long tasks take, it takes [leastDepth] for each slot.
 const (
 	unknownDepth = 6
-	unknownLeast = 20
+	fairDepth    = 8
+	fairLeast    = 60
+	fairMinutes  = 10
+	leastDepth   = 3
 )
-
-// leastDepth says how many tasks a grant takes for each slot at least, however long they take: each grant is a transaction, and the slots of a lease without
-// tasks go to others one by one.
-const leastDepth = 3
 
 // Seen returns the pace at another grant. left is the number of tasks that are in hand or wait before it. The newest observation weighs as
 // much as all before it. If nothing is left, the labourer may have rested for some time: its pace was at least what is seen. The tasks of a
@@ -52,11 +52,12 @@ func (p Pace) Resumed(left int, now time.Time) Pace {
 	return Pace{Left: left, At: truncated(now), Rate: p.Rate}
 }
 
-// Depth returns how many tasks a grant of slots takes, if the labourer has this many slots in all: about a minute of work, and at least [leastDepth] tasks for
-// each slot.
+// Depth returns how many tasks a grant of slots takes, if the labourer has this many slots in all: about a minute of work, or more where that is little.
 func (p Pace) Depth(slots, all int) int {
 	if p.Rate == 0 {
-		return max(slots*unknownDepth, unknownLeast)
+		return max(slots*unknownDepth, fairLeast)
 	}
-	return max(slots*leastDepth, int(math.Ceil(p.Rate*float64(slots)/float64(max(all, slots)))))
+	minute := p.Rate * float64(slots) / float64(max(all, slots))
+	fair := min(max(slots*fairDepth, fairLeast), int(fairMinutes*minute))
+	return max(int(math.Ceil(minute)), fair, slots*leastDepth)
 }

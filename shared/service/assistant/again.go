@@ -9,7 +9,7 @@ import (
 	"github.com/drover-run/drover/shared/service/outcome"
 )
 
-// keptFor limits how long a failed task waits in its lease. A lease holds about a minute of work, and each look at a labourer reads all of its leases:
+// keptFor limits how long a failed task waits in its lease. A lease holds a minute of work or some more, and each look at a labourer reads all of its leases:
 // they must not become many because of what waits long.
 const keptFor = time.Minute
 

@@ -55,19 +55,19 @@ func rest(t require.TestingT, s *outage.Stage) {
 	s.Scavenge(t)
 }
 
-// TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted: of a job of twenty-two tasks three run, of which one completes while the others
+// TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted: of a job of sixty-two tasks three run, of which one completes while the others
 // fail, one waits for its second attempt, others wait in the lease, and the last two are queued, next to those of another job.
 func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.T) {
 	for name, detail := range map[string]string{"queued tasks": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
 		t.Run(name, func(t *testing.T) {
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := stage(t)
-				s.Schedule(t, outage.Job("nightly", "f", 22), outage.Job("other", "f", 2))
+				s.Schedule(t, outage.Job("nightly", "f", 62), outage.Job("other", "f", 2))
 				require.Equal(t, 3, s.HandOut(t, "f"))
 				s.ReportUnsettled(t, ended(s.Handed(t, "f")[0], "failed"))
 				s.Scavenge(t)
 				require.Equal(t, 1, s.HandOut(t, "f"))
-				require.Equal(t, 16, waiting(t, s))
+				require.Equal(t, 56, waiting(t, s))
 				cut.On(s.Stack)
 
 				cut.Redeliver(t, s.World, time.Minute, func(delivery int) error { return cancel(s, fmt.Sprintf("invocation-%d", delivery), detail) })

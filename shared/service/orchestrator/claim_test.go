@@ -223,7 +223,7 @@ func TestTheCostOfAClaim(t *testing.T) {
 
 		require.NoError(t, err)
 		require.Equal(t, tasks, claimed.Claimed)
-		require.Equal(t, min(max(6*tasks, 20), 256)-tasks, claimed.Waiting, "six tasks for each slot and at least twenty, as no pace is known")
+		require.Equal(t, min(max(6*tasks, 60), 256)-tasks, claimed.Waiting, "six tasks for each slot and at least sixty, as no pace is known")
 		writes, calls := 0.0, 0
 		for _, cost := range s.DynamoDB.Usage() {
 			writes += cost.WriteUnits
