@@ -112,6 +112,7 @@ func TestG1G4ASilentWorkerIsLostWhenItsLeaseEnds(t *testing.T) {
 // tick repeats the work of the minute tick until the condition holds.
 func (s *stack) tick(t *testing.T, what string, so func() bool) {
 	t.Helper()
+	defer s.tell(t, named(t))
 	await(t, what, func() (string, bool) {
 		s.orchestrate(t, object{})
 		return s.situation(t), so()
