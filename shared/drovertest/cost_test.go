@@ -95,7 +95,7 @@ func TestTheCostOfATask(t *testing.T) {
 		grants := float64(m.calls["orchestrator DynamoDB TransactWriteItems"]) / float64(l.tasks)
 		feeds := float64(m.calls["worker-assistant DynamoDB UpdateItem"])/float64(l.tasks) - 1
 		require.InEpsilon(t, m.writes/float64(l.tasks), 2.05+8*grants+feeds, 0.02, "write units a task at %s", l.name)
-		require.InEpsilon(t, sum, 1.97+8.5*grants+2.95*feeds, 0.02, "dollars a million tasks at %s", l.name)
+		require.InEpsilon(t, sum, 1.98+5.5*grants+2.9*feeds, 0.02, "dollars a million tasks at %s", l.name)
 	}
 	requireGolden(t, "costs.golden", out.String())
 }

@@ -279,8 +279,8 @@ func (p *planner) changed() int {
 	return n
 }
 
-// take moves tasks of an entry to leases: to each as many as its slots work off in the time that a grant covers. Slots whose tasks are in hand
-// already count too, as they become free in that time. It reports whether none are left in the entry.
+// take moves tasks of an entry to leases: to each as many as its slots work off in the time that a grant covers. Slots that it will soon have count
+// too. It reports whether none are left in the entry.
 func (p *planner) take(e Entry) (whole bool) {
 	slots, rest := min(p.room.Free, p.room.Starts, e.Tasks.Len()), e.Tasks
 	for slots > 0 && !rest.Empty() {
@@ -293,7 +293,7 @@ func (p *planner) take(e Entry) (whole bool) {
 		some := min(slots, rest.Len(), c.After.room())
 		depth := some
 		if !alone {
-			depth = p.Pace.Depth(len(c.After.Hands)+some, p.room.Slots)
+			depth = p.Pace.Depth(p.soon(c), p.room.Slots)
 		}
 		tasks := rest.First(max(some, min(depth, rest.Len()*some/slots))) // every slot gets its share
 		slots, rest = slots-some, rest.Minus(tasks)
@@ -303,6 +303,17 @@ func (p *planner) take(e Entry) (whole bool) {
 		p.Takings = append(p.Takings, Taking{Entry: e, Rest: rest})
 	}
 	return rest.Empty()
+}
+
+// soon returns how many slots a lease will have if it gets what is free: also those that other leases give up as their tasks end, because none wait in them.
+func (p *planner) soon(c *planned) int {
+	slots := len(c.After.Hands) + p.room.Free
+	for _, other := range p.changes {
+		if other != c && other.After.Waiting.Empty() {
+			slots += len(other.After.Hands)
+		}
+	}
+	return min(slots, MostSlots)
 }
 
 // leaseFor returns a lease that the tasks of an entry may join: one that has none waiting, or a new one. It returns nil if the transaction is

@@ -478,6 +478,38 @@ func TestALeaseThatRunsDryIsExtendedFromItsSegment(t *testing.T) {
 	require.Equal(t, segment.Range(26, 30), g.Takings[0].Rest)
 }
 
+// TestALeaseTakesTasksForTheSlotsThatItWillSoonHave: those of leases in which no tasks wait come to it as their tasks end.
+func TestALeaseTakesTasksForTheSlotsThatItWillSoonHave(t *testing.T) {
+	other := func(hands int, waiting segment.Numbers) queue.Lease {
+		l := queue.Lease{Segment: "other", Attempt: 1, Tasks: segment.Range(0, hands-1).Union(waiting), Waiting: waiting, Slots: hands, Due: noon, Hands: map[int]queue.Hand{}}
+		for n := range hands {
+			l.Hands[n] = queue.Hand{Since: noon, By: queue.Dispatched}
+		}
+		return l
+	}
+	for name, c := range map[string]struct {
+		other queue.Lease
+		rate  float64
+		want  int
+	}{
+		"none waits in the other":           {other(10, segment.Numbers{}), 120, 120},
+		"some wait in the other":            {other(10, segment.Range(50, 90)), 120, 60},
+		"more slots than a lease has":       {other(39, segment.Numbers{}), 20.5, 200},
+		"none waits, and tasks take an age": {other(10, segment.Numbers{}), 0.1, 36},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := entry(noon.Add(-time.Second), segment.Range(0, 255))
+			room := queue.Room{Free: 2, Slots: 2 + len(c.other.Hands), Starts: 500}
+
+			g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: c.rate}}, []queue.Lease{c.other}, []queue.Entry{first}, room, noon)
+
+			require.Len(t, g.Changed, 1)
+			require.Equal(t, 2, g.Changed[0].After.Slots)
+			require.Equal(t, c.want, g.Changed[0].After.Tasks.Len())
+		})
+	}
+}
+
 func TestWhatOnlyFillsNeedsNoFence(t *testing.T) {
 	l := started(noon, 0)
 	l.Slots, l.Waiting, l.Tasks = 2, segment.Of(5, 6), segment.Of(0, 5, 6)
