@@ -91,7 +91,7 @@ func TestAnExecutionShowsADecisionAboutEachLabourerAndLogsIt(t *testing.T) {
 	require.NoError(t, d.Apply(crews))
 	hold := func(context.Context, worker.Task) (any, error) { return nil, errors.New("not yet") }
 	require.NoError(t, d.Worker("full", 10*time.Minute, hold))
-	d.Submit(job("a", "full", 65)) // more than a direct grant takes
+	d.Submit(job("a", "full", 95)) // more than a direct grant takes
 	d.Submit(job("b", "gone", 1))
 	d.RunFor(3 * time.Minute)
 
@@ -99,7 +99,7 @@ func TestAnExecutionShowsADecisionAboutEachLabourerAndLogsIt(t *testing.T) {
 	for _, r := range w.shown() {
 		byLabourer[r.Labourer] = append(byLabourer[r.Labourer], fmt.Sprintf("%s %d of %d due, %d running, %d free", r.Binding, r.Started, r.Due, r.Running, r.Free))
 	}
-	require.Equal(t, []string{"nothing_due 0 of 0 due, 0 running, 2 free", "cap 2 of 65 due, 0 running, 2 free", "cap 0 of 63 due, 2 running, 0 free", "cap 0 of 63 due, 2 running, 0 free"},
+	require.Equal(t, []string{"nothing_due 0 of 0 due, 0 running, 2 free", "cap 2 of 95 due, 0 running, 2 free", "cap 0 of 93 due, 2 running, 0 free", "cap 0 of 93 due, 2 running, 0 free"},
 		byLabourer["full"][:4], "when it was applied, what was claimed, and each minute while it is not at rest")
 	require.Equal(t, []string{"nothing_due 0 of 0 due, 0 running, 1 free"}, byLabourer["quiet"], "at rest nothing is decided")
 	tries := 0 // starts that the target refused

@@ -447,23 +447,23 @@ func TestG1PlansLoseAndDuplicateNoTask(t *testing.T) {
 }
 
 func TestAnEntryGoesToAsManyLeasesAsItsSlotsNeed(t *testing.T) {
-	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 24}}, nil, []queue.Entry{entry(noon, segment.Range(0, 255))}, queue.Room{Free: 60, Slots: 60, Starts: 500}, noon)
+	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 18}}, nil, []queue.Entry{entry(noon, segment.Range(0, 255))}, queue.Room{Free: 60, Slots: 60, Starts: 500}, noon)
 
 	require.Len(t, g.Changed, 2)
 	require.Equal(t, 60, g.Starting())
 	first, second := g.Changed[0].After, g.Changed[1].After
 	require.Equal(t, 40, first.Slots)
-	require.Equal(t, 160, first.Tasks.Len(), "ten minutes' work of two thirds of the slots")
+	require.Equal(t, 120, first.Tasks.Len(), "ten minutes' work of two thirds of the slots")
 	require.Equal(t, 20, second.Slots)
-	require.Equal(t, 80, second.Tasks.Len())
-	require.Equal(t, segment.Range(240, 255), g.Takings[0].Rest)
-	require.Equal(t, 240, g.Pace.Left)
+	require.Equal(t, 60, second.Tasks.Len())
+	require.Equal(t, segment.Range(180, 255), g.Takings[0].Rest)
+	require.Equal(t, 180, g.Pace.Left)
 }
 
 func TestALeaseThatRunsDryIsExtendedFromItsSegment(t *testing.T) {
 	l := started(noon, 0, 1, 2)
 	l.Slots = 4
-	more := entry(noon.Add(-time.Second), segment.Range(10, 30))
+	more := entry(noon.Add(-time.Second), segment.Range(10, 40))
 
 	g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 1.6}}, []queue.Lease{l}, []queue.Entry{more}, queue.Room{Free: 1, Slots: 4, Starts: 500}, noon)
 
@@ -475,7 +475,7 @@ func TestALeaseThatRunsDryIsExtendedFromItsSegment(t *testing.T) {
 	require.Equal(t, segment.Of(0, 1, 2, 10), after.InHand())
 	require.Equal(t, segment.Range(11, 25), after.Waiting, "ten minutes' work of the lease's slots")
 	require.Equal(t, more.Due, after.Due, "tasks that return come before what is left of their entry")
-	require.Equal(t, segment.Range(26, 30), g.Takings[0].Rest)
+	require.Equal(t, segment.Range(26, 40), g.Takings[0].Rest)
 }
 
 // TestALeaseTakesTasksForTheSlotsThatItWillSoonHave: those of leases in which no tasks wait come to it as their tasks end.
@@ -494,7 +494,7 @@ func TestALeaseTakesTasksForTheSlotsThatItWillSoonHave(t *testing.T) {
 	}{
 		"none waits in the other":           {other(10, segment.Numbers{}), 120, 120},
 		"some wait in the other":            {other(10, segment.Range(50, 90)), 120, 60},
-		"more slots than a lease has":       {other(39, segment.Numbers{}), 20.5, 200},
+		"more slots than a lease has":       {other(39, segment.Numbers{}), 10.25, 120},
 		"none waits, and tasks take an age": {other(10, segment.Numbers{}), 0.1, 36},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -507,6 +507,17 @@ func TestALeaseTakesTasksForTheSlotsThatItWillSoonHave(t *testing.T) {
 			require.Equal(t, 2, g.Changed[0].After.Slots)
 			require.Equal(t, c.want, g.Changed[0].After.Tasks.Len())
 		})
+	}
+}
+
+// TestAGrantLeavesNoRemainderThatIsNotWorthAnother.
+func TestAGrantLeavesNoRemainderThatIsNotWorthAnother(t *testing.T) {
+	for due, want := range map[int]int{100: 100, 150: 150, 151: 100} {
+		room := queue.Room{Free: 10, Slots: 10, Starts: 500}
+
+		g := queue.Plan(queue.State{Version: 1, Pace: queue.Pace{Rate: 100}}, nil, []queue.Entry{entry(noon, segment.Range(0, due-1))}, room, noon)
+
+		require.Equal(t, want, g.Changed[0].After.Tasks.Len(), due)
 	}
 }
 

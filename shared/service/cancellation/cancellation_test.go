@@ -55,14 +55,14 @@ func rest(t require.TestingT, s *outage.Stage) {
 	s.Scavenge(t)
 }
 
-// TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted: of a job of sixty-two tasks three run, of which one completes while the others
-// fail, one waits for its second attempt, others wait in the lease, and the last two are queued, next to those of another job.
+// TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted: of a job of ninety-two tasks three run, of which one completes while the others
+// fail, one waits for its second attempt, others wait in the lease, and the last thirty-two are queued, next to those of another job.
 func TestG1G5AJobIsCancelledOnceWhereverTheCancellationIsInterrupted(t *testing.T) {
 	for name, detail := range map[string]string{"queued tasks": `{"job_id": "nightly"}`, "by force": `{"job_id": "nightly", "force": true}`} {
 		t.Run(name, func(t *testing.T) {
 			outage.Everywhere(t, func(t *testing.T, cut *outage.Cut) string {
 				s := stage(t)
-				s.Schedule(t, outage.Job("nightly", "f", 62), outage.Job("other", "f", 2))
+				s.Schedule(t, outage.Job("nightly", "f", 92), outage.Job("other", "f", 2))
 				require.Equal(t, 3, s.HandOut(t, "f"))
 				s.ReportUnsettled(t, ended(s.Handed(t, "f")[0], "failed"))
 				s.Scavenge(t)

@@ -116,23 +116,23 @@ func TestALeaseIsFedByOnlyOneOfTwoThatWantTo(t *testing.T) {
 
 // TestALeaseThatRunsDryIsExtended: the next tasks of its segment join it, so a job of one segment keeps one lease.
 func TestALeaseThatRunsDryIsExtended(t *testing.T) {
-	s := stage(t, 2, 90)
+	s := stage(t, 2, 100)
 	require.Equal(t, 2, s.HandOut(t, "f"))
 	require.Equal(t, 58, waiting(t, s))
 	item := leases(t, s)[0].Item()
 
-	for n := range 90 {
+	for n := range 100 {
 		require.Len(t, leases(t, s), 1)
 		require.Equal(t, item, leases(t, s)[0].Item())
-		require.Equal(t, min(2, 90-n), held(t, s))
+		require.Equal(t, min(2, 100-n), held(t, s))
 		s.Pass(time.Second)
 		s.Report(t, s.Handed(t, "f")[n].Completed())
 		require.NoError(t, execute(s, "wake", "f"))
 	}
 
 	require.Empty(t, leases(t, s))
-	require.Contains(t, outage.Picture(s.Stack), "job job-0 completed of f total=90 cursor=1 completed=90")
-	require.Len(t, s.Handed(t, "f"), 90)
+	require.Contains(t, outage.Picture(s.Stack), "job job-0 completed of f total=100 cursor=1 completed=100")
+	require.Len(t, s.Handed(t, "f"), 100)
 }
 
 // TestSixtySlotsNeedTwoLeases: one lease has forty slots at most.
@@ -270,7 +270,7 @@ func TestG1G3G4LeasesAreFilledRaisedAndMadeWhereverTheOrchestratorIsCutOff(t *te
 		s.ReportUnsettled(t, s.Handed(t, "f")[0].Failed("Boom"))
 		s.Scavenge(t)
 		require.NoError(t, s.Apply(labourers(6)))
-		s.Schedule(t, outage.Job("second", "f", 70))
+		s.Schedule(t, outage.Job("second", "f", 100))
 		s.Pass(10 * time.Second)
 		cut.On(s.Stack)
 

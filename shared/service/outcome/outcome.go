@@ -224,7 +224,7 @@ func (s Settler) kept(ctx context.Context, ended []task.Task) (kept []task.Task,
 }
 
 // spareWakes says how far apart the wakes of a labourer are that it rarely needs.
-const spareWakes = 15 * time.Second
+const spareWakes = time.Minute
 
 // wakeAt returns when to wake for the next attempt at a task that starts in its lease. Where tasks wait in the lease, those that end give their slots to what
 // is due in it, without a wake. A wake serves only if by then none waits any more, so it may be later, and be one for many retries.

@@ -250,7 +250,7 @@ func TestAFailedTaskThatWaitsInItsLeaseForItsNextAttemptIsSettled(t *testing.T) 
 		waits []outcome.Backoff
 	}{
 		"it waits": {lease(1, 3, 4).Postponed(4, due), []outcome.Backoff{{Labourer: "f", Until: noon.Add(21 * time.Second), Tasks: []task.Task{failed(4, 1, "Boom")}}}},
-		"it waits, and so does a task for a slot": {fed(lease(1, 3, 4).Postponed(4, due)), []outcome.Backoff{{Labourer: "f", Until: noon.Add(30 * time.Second),
+		"it waits, and so does a task for a slot": {fed(lease(1, 3, 4).Postponed(4, due)), []outcome.Backoff{{Labourer: "f", Until: noon.Add(time.Minute),
 			Tasks: []task.Task{failed(4, 1, "Boom")}}}},
 		"it has begun": {again(lease(1, 3, 4).Postponed(4, due), due), nil},
 	} {

@@ -118,7 +118,7 @@ func (c *costs) plan(free, all int, now time.Time) queue.Grant {
 	due, err := c.Control.Due(c.t.Context(), "some_function", noon, 30)
 	require.NoError(c.t, err)
 	state := c.state()
-	state.Pace.Rate = 100
+	state.Pace.Rate = 60
 	return queue.Plan(state, c.leases(), due, queue.Room{Free: free, Slots: all, Starts: 1000}, now)
 }
 
@@ -196,9 +196,9 @@ func TestCostOfEachStep(t *testing.T) {
 	granting := func(g queue.Grant) func() error {
 		return func() error { return c.Control.Grant(ctx, j.Labourer, g, hold) }
 	}
-	want(c.step("grant a slot, and 10 tasks of an entry", granting(c.plan(1, 100, noon))), 6, 0, "1 TransactWriteItems")
+	want(c.step("grant a slot, and 6 tasks of an entry", granting(c.plan(1, 100, noon))), 6, 0, "1 TransactWriteItems")
 	want(c.step("give a lease three more slots", granting(c.plan(3, 100, noon))), 4, 0, "1 TransactWriteItems")
-	want(c.step("extend a lease by twenty slots, and 192 tasks of an entry", granting(c.plan(20, 100, noon))), 6, 0, "1 TransactWriteItems")
+	want(c.step("extend a lease by twenty slots, and 144 tasks of an entry", granting(c.plan(20, 100, noon))), 6, 0, "1 TransactWriteItems")
 	state, hundred := c.state(), c.plan(76, 100, noon)
 	require.Len(t, hundred.Changed, 3)
 	want(c.step("grant the rest of a hundred slots, and of an entry, to three leases", granting(hundred)), 10, 0, "1 TransactWriteItems")
