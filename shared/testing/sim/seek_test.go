@@ -19,7 +19,7 @@ var seekMutations = []mutation{
 	{"a cap that was found is doubled when it is recalled", []string{"G3"}, seekers, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Memory = doubling{s.Orchestrator.Service.Memory}
 	}}},
-	{"a claimer misses the leases in one lane", []string{"G3"}, lanes, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a claimer misses the leases in one lane", []string{"G1", "G3"}, lanes, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = narrow{s.Orchestrator.Service.Control}
 	}}},
 }
