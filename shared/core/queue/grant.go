@@ -294,9 +294,9 @@ func (p *planner) take(e Entry) (whole bool) {
 		depth := some
 		if !alone {
 			depth = p.Pace.Depth(p.soon(c), p.room.Slots)
-		}
-		if slots == some && rest.Len() <= depth+depth/2 { // what would be left is not worth a grant of its own
-			depth = rest.Len()
+			if slots == some && rest.Len() <= depth+depth/2 { // what would be left is not worth a grant of its own
+				depth = rest.Len()
+			}
 		}
 		tasks := rest.First(max(some, min(depth, rest.Len()*some/slots))) // every slot gets its share
 		slots, rest = slots-some, rest.Minus(tasks)

@@ -521,6 +521,32 @@ func TestAGrantLeavesNoRemainderThatIsNotWorthAnother(t *testing.T) {
 	}
 }
 
+// TestG6NoTaskWaitsInALeaseOfAnOrderedTargetThatOneLeaseDoesNotServe: also not a few that remain of an entry.
+func TestG6NoTaskWaitsInALeaseOfAnOrderedTargetThatOneLeaseDoesNotServe(t *testing.T) {
+	before := started(noon, 0, 1)
+	before.Segment, before.Ordered, before.Slots = "other", true, 2
+	before.Tasks, before.Waiting = segment.Range(0, 9), segment.Range(2, 9)
+	for name, c := range map[string]struct {
+		leases []queue.Lease
+		slots  int
+		due    time.Time
+	}{
+		"more slots than a lease has": {nil, queue.MostSlots + 1, noon},
+		"tasks wait in another lease": {[]queue.Lease{before}, 6, before.Due.Add(-time.Second)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			room := queue.Room{Free: 4, Slots: c.slots, Starts: 500, Ordered: true}
+
+			g := queue.Plan(queue.State{Version: 1}, c.leases, []queue.Entry{entry(c.due, segment.Range(0, 4))}, room, noon)
+
+			require.Len(t, g.Changed, 1)
+			require.Equal(t, segment.Range(0, 3), g.Changed[0].After.Tasks)
+			require.Empty(t, g.Changed[0].After.Waiting)
+			require.Equal(t, segment.Of(4), g.Takings[0].Rest)
+		})
+	}
+}
+
 func TestWhatOnlyFillsNeedsNoFence(t *testing.T) {
 	l := started(noon, 0)
 	l.Slots, l.Waiting, l.Tasks = 2, segment.Of(5, 6), segment.Of(0, 5, 6)
