@@ -19,7 +19,7 @@ var seekMutations = []mutation{
 	{"a cap that was found is doubled when it is recalled", []string{"G3"}, seekers, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Memory = doubling{s.Orchestrator.Service.Memory}
 	}}},
-	{"a claimer misses the leases in one lane", []string{"G1", "G3"}, lanes, Options{Rewire: func(s *fakeaws.Functions) {
+	{"a claimer misses the leases in one lane", []string{"G3"}, lanes, Options{Rewire: func(s *fakeaws.Functions) {
 		s.Orchestrator.Service.Control = narrow{s.Orchestrator.Service.Control}
 	}}},
 }
@@ -32,11 +32,12 @@ func (c pinless) State(ctx context.Context, id string) (queue.State, error) {
 	return state, err
 }
 
+// narrow hides leases of a lane, but not those in which anything waits: that would wait for ever.
 type narrow struct{ orchestrator.Control }
 
 func (c narrow) Work(ctx context.Context, id string, now time.Time, limit int) ([]queue.Lease, []queue.Entry, error) {
 	leases, entries, err := c.Control.Work(ctx, id, now, limit)
-	return slices.DeleteFunc(leases, func(l queue.Lease) bool { return l.Segment.Lane() == "b" }), entries, err
+	return slices.DeleteFunc(leases, func(l queue.Lease) bool { return l.Segment.Lane() == "b" && l.Waiting.Empty() && len(l.Retries) == 0 }), entries, err
 }
 
 type doubling struct{ orchestrator.Memory }
